@@ -1,0 +1,91 @@
+"""Settings of the example. Secrets come from the environment, or from demo.env, which ``manage.py demo`` writes."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from pathlib import Path
+
+import dj_database_url
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+ENV_FILE = BASE_DIR / "demo.env"
+
+
+def read_env(path: Path) -> dict[str, str]:
+    """Read NAME=value lines; a file that is not there has none."""
+    lines = path.read_text().splitlines() if path.exists() else []
+    return dict(line.split("=", 1) for line in lines if "=" in line)
+
+
+env = {**read_env(ENV_FILE), **os.environ}
+
+DEBUG = env.get("DJANGO_DEBUG", "1") == "1"
+SECRET_KEY = env.get("DJANGO_SECRET_KEY", "insecure until manage.py demo has made one" if DEBUG else "")
+ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
+ROOT_URLCONF = "example_project.urls"
+WSGI_APPLICATION = "example_project.wsgi.application"
+USE_TZ = True
+STATIC_URL = "/static/"
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "twotoken",
+    "example_project",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+DATABASES = {"default": dj_database_url.parse(env.get("DATABASE_URL", f"sqlite:///{BASE_DIR / 'demo.sqlite3'}"))}
+if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    DATABASES["default"]["OPTIONS"] = {"timeout": 20, "init_command": "PRAGMA journal_mode=WAL"}
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["twotoken.authentication.AccessTokenAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+}
+
+TWOTOKEN = {
+    "ACCESS_SECRET": env.get("JWT_ACCESS_SECRET"),
+    "REFRESH_SECRET": env.get("JWT_REFRESH_SECRET"),
+    # So short that one can watch it expire. Leave it out for 15 minutes.
+    "ACCESS_LIFETIME": timedelta(seconds=int(env.get("DEMO_ACCESS_SECONDS", "10"))),
+    "ACCESS_CLAIMS": "example_project.claims.access_claims",
+    # The demo speaks plain http.
+    "COOKIE_SECURE": not DEBUG,
+}
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "handlers": {"console": {"class": "logging.StreamHandler"}},
+    "loggers": {"twotoken": {"handlers": ["console"], "level": "INFO"}},
+}

@@ -1,0 +1,1 @@
+"""User models other than Django's, to test with."""

@@ -1,0 +1,58 @@
+"""User models with another USERNAME_FIELD and another kind of primary key."""
+
+from __future__ import annotations
+
+import secrets
+import uuid
+from typing import ClassVar
+
+from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+from django.contrib.auth.models import PermissionsMixin
+from django.db import models
+
+
+class UserManager(BaseUserManager[AbstractBaseUser]):
+    """Creates users of either model."""
+
+
+class _User(AbstractBaseUser, PermissionsMixin):
+    email = models.EmailField(unique=True)
+    is_active = models.BooleanField(default=True)
+    is_staff = models.BooleanField(default=False)
+
+    objects: ClassVar[UserManager] = UserManager()
+
+    EMAIL_FIELD = "email"
+
+    class Meta:
+        abstract = True
+
+
+class EmailUser(_User):
+    """A user with a UUID who logs in by e-mail address."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4)
+
+    USERNAME_FIELD = "email"
+
+    class Meta(_User.Meta):
+        swappable = "AUTH_USER_MODEL"
+        abstract = False
+
+
+def new_key() -> str:
+    """Return a primary key that is text."""
+    return f"user-{secrets.token_hex(8)}"
+
+
+class StringUser(_User):
+    """A user with text for a primary key."""
+
+    key = models.CharField(primary_key=True, max_length=40, default=new_key)
+    handle = models.CharField(max_length=40, unique=True)
+
+    USERNAME_FIELD = "handle"
+
+    class Meta(_User.Meta):
+        swappable = "AUTH_USER_MODEL"
+        abstract = False

@@ -1,0 +1,44 @@
+"""Fixtures: a user, and clients of each kind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.core.cache import cache
+
+from tests.factories import UserFactory
+from tests.http import Caller
+
+
+@pytest.fixture(autouse=True)
+def _empty_cache() -> Iterator[None]:
+    """Throttles count in the cache."""
+    cache.clear()
+    yield
+    cache.clear()
+
+
+@pytest.fixture
+def user(db: None) -> Any:
+    """A user with the usual password."""
+    return UserFactory()
+
+
+@pytest.fixture
+def script(user: Any) -> Caller:
+    """A script at the body mount."""
+    return Caller(user, mount="/api/app/auth/")
+
+
+@pytest.fixture
+def browser(user: Any) -> Caller:
+    """A browser at the cookie mount."""
+    return Caller(user, mount="/api/auth/", HTTP_SEC_FETCH_SITE="same-origin")
+
+
+@pytest.fixture
+def jar(user: Any) -> Caller:
+    """A script with a cookie jar at the cookie mount."""
+    return Caller(user, mount="/api/auth/")

@@ -1,0 +1,40 @@
+"""A caller of the service: plain HTTP through Django's handler, as little help as possible."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework.test import APIClient
+
+from tests.factories import PASSWORD
+
+
+class Caller(APIClient):
+    """An API client at one mount, who knows one user's password."""
+
+    def __init__(self, user: Any, *, mount: str, **defaults: Any) -> None:
+        super().__init__(**defaults)
+        self.user, self.mount = user, mount
+
+    def send(self, path: str, data: Any = None, **extra: Any) -> Any:
+        """POST JSON to an endpoint of the mount."""
+        return self.post(self.mount + path, data, format="json", **extra)
+
+    def log_in(self, **extra: Any) -> Any:
+        """Log in with the user's name and password."""
+        return self.send("login/", {self.user.USERNAME_FIELD: self.user.get_username(), "password": PASSWORD}, **extra)
+
+    def refresh(self, token: str | None = None, key: str | None = None, **extra: Any) -> Any:
+        """Refresh: by the given token (in the body, or as the one cookie), or by what the jar holds."""
+        if key is not None:
+            extra["HTTP_IDEMPOTENCY_KEY"] = key
+        if token is None:
+            return self.send("refresh/", **extra)
+        if self.mount == "/api/auth/":
+            return self.send("refresh/", HTTP_COOKIE=f"refresh_token={token}", **extra)
+        return self.send("refresh/", {"refresh": token}, **extra)
+
+    @property
+    def cookie(self) -> str:
+        """The refresh token in the jar."""
+        return self.cookies["refresh_token"].value

@@ -1,0 +1,71 @@
+"""Settings of the tests. The environment names the database and the user model."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+import dj_database_url
+
+SECRET_KEY = "a key that is for the tests only, and long enough"
+USE_TZ = True
+ROOT_URLCONF = "tests.urls"
+ALLOWED_HOSTS = ["testserver", "localhost", "127.0.0.1"]
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.messages",
+    "django.contrib.sessions",
+    "rest_framework",
+    "twotoken",
+    "tests.accounts",
+]
+MIDDLEWARE = [
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+STATIC_URL = "/static/"
+AUTH_USER_MODEL = {
+    "default": "auth.User",
+    "email": "accounts.EmailUser",
+    "string": "accounts.StringUser",
+}[os.environ.get("TWOTOKEN_TEST_USER", "default")]
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["twotoken.authentication.AccessTokenAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+}
+TWOTOKEN = {
+    "ACCESS_SECRET": "access secret for the tests, of thirty-two bytes or more",
+    "REFRESH_SECRET": "refresh secret for the tests, of thirty-two bytes or more",
+    "LOGIN_THROTTLE": None,
+    "REFRESH_THROTTLE": None,
+}
+
+DATABASES = {"default": dj_database_url.parse(os.environ.get("DATABASE_URL", "sqlite://:memory:"))}
+if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    # A file, so that threads and processes share it.
+    folder = Path(tempfile.mkdtemp(prefix="twotoken-tests-"))
+    DATABASES["default"] |= {
+        "NAME": str(folder / "db.sqlite3"),
+        "OPTIONS": {"timeout": 30, "init_command": "PRAGMA journal_mode=WAL"},
+        "TEST": {"NAME": str(folder / "test.sqlite3")},
+    }

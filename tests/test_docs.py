@@ -1,0 +1,100 @@
+"""The README says what the code does."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.factories import PASSWORD, UserFactory
+from twotoken import checks, exceptions
+from twotoken.conf import SETTING_NAMES
+from twotoken.models import RefreshToken
+
+README = (Path(__file__).parent.parent / "README.md").read_text()
+BLOCKS = re.findall(r"^ *```python\n(.*?)^ *```", README, re.DOTALL | re.MULTILINE)
+
+
+def section(title: str) -> str:
+    """Return a section of the README."""
+    return README.split(f"\n## {title}\n")[1].split("\n## ")[0]
+
+
+def first_cells(text: str) -> set[str]:
+    """Return the code in the first column of the tables of a text."""
+    return set(re.findall(r"^\| `([^`]+)` \|", text, re.MULTILINE))
+
+
+def test_settings() -> None:
+    """Every setting is described, and nothing else."""
+    assert first_cells(section("Settings")) == SETTING_NAMES
+
+
+def test_rules_for_settings() -> None:
+    """Every setting but the secrets has a rule that its default fits."""
+    assert set(checks.RULES) == SETTING_NAMES - {"ACCESS_SECRET", "REFRESH_SECRET"}
+
+
+def test_error_codes() -> None:
+    """Every code and reason is described, and nothing else."""
+    classes = [value for value in vars(exceptions).values() if isinstance(value, type)]
+    codes = {value.code for value in classes if hasattr(value, "code")}
+    reasons = {value.reason for value in classes if hasattr(value, "reason")}
+    assert first_cells(section("Error codes")) == codes | reasons
+
+
+def test_check_ids() -> None:
+    """Every check id is described, and nothing else."""
+    used = set(re.findall(r'id="(twotoken\.[EW]\d{3})"', inspect.getsource(checks)))
+    assert first_cells(section("System checks")) == used
+
+
+def test_the_two_commands_come_first() -> None:
+    """Each stands whole on one line, before anything else names what it runs."""
+    lines = [line for line in README.splitlines() if re.search(r"manage\.py demo|pytest|tox", line)]
+    assert [line.partition(" && ")[0] for line in lines[:2]] == ["python3 -m venv .venv"] * 2
+    assert lines[0].endswith("manage.py demo")
+    assert "pytest" in lines[1]
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_python_blocks_compile(block: str) -> None:
+    """What is shown is Python."""
+    compile(inspect.cleandoc(block), "README.md", "exec")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_script_runs(live_server: Any, tmp_path: Path) -> None:
+    """The script logs in, then refreshes by key, and gets over a lost answer."""
+    user = UserFactory()
+    (script,) = (block for block in BLOCKS if "urlopen" in block)
+    script = script.replace('"username"', repr(user.USERNAME_FIELD))
+    environment = {
+        **os.environ,
+        "API": f"{live_server.url}/api/app/auth/",
+        "API_USER": user.get_username(),
+        "API_PASSWORD": PASSWORD,
+    }
+
+    def run() -> None:
+        subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=environment, check=True, capture_output=True)
+
+    store, key = tmp_path / "refresh.token", tmp_path / "refresh.key"
+    run()
+    first = store.read_text()
+    assert store.stat().st_mode & 0o777 == 0o600
+    key.write_text("key-of-an-answer-that-got-lost")
+    run()
+    second = store.read_text()
+    assert not key.exists()
+    store.write_text(first)
+    key.write_text("key-of-an-answer-that-got-lost")
+    run()
+    assert store.read_text() == second
+    assert RefreshToken.objects.get().generation == 1

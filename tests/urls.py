@@ -1,0 +1,40 @@
+"""The mounts that the tests call: one for each delivery, and a route for each authentication class."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.urls import include, path
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from twotoken.authentication import (
+    AccessTokenAuthentication,
+    RevocableAccessTokenAuthentication,
+    StatelessAccessTokenAuthentication,
+)
+
+
+class MeView(APIView):
+    """Says who is asking."""
+
+    def get(self, request: Request) -> Response:
+        return Response({"id": str(request.user.pk), "claims": dict(request.auth)})
+
+
+def me(route: str, authentication_class: type[AccessTokenAuthentication]) -> Any:
+    """Return a route for an authentication class."""
+    return path(f"api/{route}/", MeView.as_view(authentication_classes=[authentication_class]), name=route)
+
+
+urlpatterns = [
+    path("api/auth/", include("twotoken.urls")),
+    path("api/app/auth/", include("twotoken.urls", namespace="app"), {"delivery": "body"}),
+    path("api/tool/auth/", include("twotoken.urls", namespace="tool"), {"delivery": "none"}),
+    me("me", AccessTokenAuthentication),
+    me("stateless", StatelessAccessTokenAuthentication),
+    me("revocable", RevocableAccessTokenAuthentication),
+    path("admin/", admin.site.urls),
+]

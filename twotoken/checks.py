@@ -1,0 +1,308 @@
+"""System checks. An id is never used again for something else."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
+from typing import Any, cast
+
+from django.apps.config import AppConfig
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.core.checks import CheckMessage, Error, Warning
+from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured
+from django.http import HttpRequest
+from django.urls import URLPattern, URLResolver, get_resolver
+from django.utils.module_loading import import_string
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.request import Request
+from rest_framework.settings import api_settings
+
+from twotoken.conf import SETTING_NAMES, Delivery, conf, delivery
+from twotoken.tokens import MIN_SECRET_BYTES, signing_keys
+
+Apps = Sequence[AppConfig] | None
+
+RATE = re.compile(r"[1-9]\d*/(s|sec|second|m|min|minute|h|hour|d|day)")
+COOKIE_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+LONGEST_GRACE = timedelta(minutes=1)
+SECRETS_HINT = "Run 'manage.py generate_token_secrets' and put its two lines into the environment."
+
+
+def _is_duration(value: object) -> bool:
+    return isinstance(value, timedelta) and value >= timedelta(seconds=1)
+
+
+def _is_grace(value: object) -> bool:
+    if isinstance(value, bool):
+        return False
+    if isinstance(value, int | float):
+        return 0 <= value < timedelta.max.total_seconds()
+    return isinstance(value, timedelta) and value >= timedelta()
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and bool(value)
+
+
+def _is_audience(value: object) -> bool:
+    return (
+        value is None
+        or _is_text(value)
+        or (isinstance(value, list | tuple) and bool(value) and all(map(_is_text, value)))
+    )
+
+
+def _is_rate(value: object) -> bool:
+    return value is None or (isinstance(value, str) and RATE.fullmatch(value) is not None)
+
+
+# What a value must be, in words and as a test. The secrets have checks of their own.
+RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "ACCESS_LIFETIME": ("a timedelta of a second or more", _is_duration),
+    "REFRESH_LIFETIME": ("a timedelta of a second or more", _is_duration),
+    "FAMILY_LIFETIME": ("a timedelta of a second or more, or None", lambda value: value is None or _is_duration(value)),
+    "DELIVERY": ("'cookie', 'body' or 'none'", lambda value: value in list(Delivery)),
+    "COOKIE_NAME": (
+        "a cookie name of ASCII letters, digits and the signs that RFC 6265 allows",
+        lambda value: isinstance(value, str) and COOKIE_NAME.fullmatch(value) is not None,
+    ),
+    "COOKIE_PATH": (
+        "a path that starts with a slash, or None",
+        lambda value: value is None or (isinstance(value, str) and value.startswith("/") and ";" not in value),
+    ),
+    "COOKIE_DOMAIN": ("a domain, or None", lambda value: value is None or _is_text(value)),
+    "COOKIE_SAMESITE": ("'Strict', 'Lax' or 'None'", lambda value: value in ("Strict", "Lax", "None")),
+    "COOKIE_SECURE": ("True or False", lambda value: isinstance(value, bool)),
+    "BROWSER_GRACE": ("a number of seconds or a timedelta, not negative", _is_grace),
+    "REUSE_GRACE": ("a number of seconds or a timedelta, not negative", _is_grace),
+    "REVOKE_ON_REUSE": ("'family' or 'user'", lambda value: value in ("family", "user")),
+    "MAX_FAMILIES_PER_USER": (
+        "a whole number of 1 or more, or None",
+        lambda value: value is None or (type(value) is int and value >= 1),
+    ),
+    "ACCESS_CLAIMS": ("a dotted path, or None", lambda value: value is None or _is_text(value)),
+    "ISSUER": ("a string, or None", lambda value: value is None or _is_text(value)),
+    "AUDIENCE": ("a string, a list of strings, or None", _is_audience),
+    "LEEWAY": ("a number of seconds or a timedelta, not negative", _is_grace),
+    "USER_ID_FIELD": ("the name of a field", _is_text),
+    "LOGIN_THROTTLE": ("a rate such as '10/min', or None", _is_rate),
+    "REFRESH_THROTTLE": ("a rate such as '60/min', or None", _is_rate),
+    "RECORD_CLIENT": ("True or False", lambda value: isinstance(value, bool)),
+}
+
+
+def check_shape(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
+    """E001: TWOTOKEN is a dict. E002: every key is known. E003: every value is of its type and range."""
+    value = getattr(settings, "TWOTOKEN", {})
+    if not isinstance(value, dict):
+        yield Error("TWOTOKEN must be a dict.", hint="See the settings in the README.", id="twotoken.E001")
+        return
+    for key in value:
+        if key not in SETTING_NAMES:
+            known = ", ".join(sorted(SETTING_NAMES))
+            yield Error(f"TWOTOKEN has no key {key!r}.", hint=f"The keys are {known}.", id="twotoken.E002")
+    yield from (
+        Error(f"TWOTOKEN[{key!r}] is wrong.", hint=f"It must be {RULES[key][0]}.", id="twotoken.E003")
+        for key in _wrong(value)
+    )
+
+
+def check_secrets(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
+    """E004: both secrets are there. E005: each is long enough and no public key. E006: no two jobs share one."""
+    if not _is_dict():
+        return
+    found: dict[str, tuple[str, ...]] = {}
+    for key in ("ACCESS_SECRET", "REFRESH_SECRET"):
+        try:
+            found[key] = getattr(conf, key.lower())
+        except ImproperlyConfigured as exc:
+            yield Error(str(exc), hint=SECRETS_HINT, id="twotoken.E004")
+            continue
+        try:
+            signing_keys(found[key])
+        except ValueError as exc:
+            yield Error(
+                f"TWOTOKEN[{key!r}]: {exc}.",
+                hint=f"{SECRETS_HINT} RFC 7518 section 3.2 wants {MIN_SECRET_BYTES} bytes or more.",
+                id="twotoken.E005",
+            )
+    access, refresh = (set(found.get(key, ())) for key in ("ACCESS_SECRET", "REFRESH_SECRET"))
+    if access & refresh or settings.SECRET_KEY in access | refresh:
+        yield Error(
+            "ACCESS_SECRET, REFRESH_SECRET and SECRET_KEY must be different.", hint=SECRETS_HINT, id="twotoken.E006"
+        )
+
+
+def check_lifetimes(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
+    """E007: the access token is the short-lived one."""
+    if _fine("ACCESS_LIFETIME", "REFRESH_LIFETIME") and conf.access_lifetime > conf.refresh_lifetime:
+        yield Error(
+            "TWOTOKEN['ACCESS_LIFETIME'] is longer than REFRESH_LIFETIME.",
+            hint="An access token can't be revoked: keep its life to minutes.",
+            id="twotoken.E007",
+        )
+
+
+def check_cookie(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
+    """E008: SameSite None needs Secure. E009: a name's prefix and the attributes agree (RFC 6265bis)."""
+    if not _fine("COOKIE_NAME", "COOKIE_PATH", "COOKIE_DOMAIN", "COOKIE_SAMESITE", "COOKIE_SECURE"):
+        return
+    if conf.cookie_samesite == "None" and not conf.cookie_secure:
+        yield Error(
+            "TWOTOKEN['COOKIE_SAMESITE'] is 'None' without COOKIE_SECURE.",
+            hint="Browsers drop such a cookie. Set COOKIE_SECURE to True.",
+            id="twotoken.E008",
+        )
+    is_host = conf.cookie_name.lower().startswith("__host-")
+    if (is_host and (not conf.cookie_secure or conf.cookie_path != "/" or conf.cookie_domain)) or (
+        conf.cookie_name.lower().startswith("__secure-") and not conf.cookie_secure
+    ):
+        yield Error(
+            f"Browsers drop a cookie named {conf.cookie_name!r} with these attributes.",
+            hint="__Secure- needs COOKIE_SECURE; __Host- needs COOKIE_PATH '/' and no COOKIE_DOMAIN besides.",
+            id="twotoken.E009",
+        )
+
+
+def check_mounts(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
+    """E010: the delivery of each mount is one that exists."""
+    if not getattr(settings, "ROOT_URLCONF", None):
+        return
+    for options in _mount_options(get_resolver().url_patterns):
+        try:
+            delivery(options.get("delivery", Delivery.COOKIE))
+        except ImproperlyConfigured as exc:
+            yield Error(str(exc), hint="Look at the include() of twotoken.urls.", id="twotoken.E010")
+
+
+def check_claims(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
+    """E011: ACCESS_CLAIMS leads to a callable."""
+    path = _values().get("ACCESS_CLAIMS")
+    if path is None or not _fine("ACCESS_CLAIMS"):
+        return
+    try:
+        found = import_string(path)
+    except ImportError as exc:
+        yield Error(f"TWOTOKEN['ACCESS_CLAIMS']: {exc}", hint="Give a dotted path.", id="twotoken.E011")
+    else:
+        if not callable(found):
+            yield Error(
+                "TWOTOKEN['ACCESS_CLAIMS'] is not callable.", hint="It is called as user -> dict.", id="twotoken.E011"
+            )
+
+
+def check_user_id(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
+    """E012: USER_ID_FIELD is a unique field of the user model. W003: it is one that does not change hands."""
+    if not _fine("USER_ID_FIELD") or conf.user_id_field == "pk":
+        return
+    model = get_user_model()
+    try:
+        unique = getattr(model._meta.get_field(conf.user_id_field), "unique", False)
+    except FieldDoesNotExist:
+        unique = False
+    if not unique:
+        yield Error(
+            f"TWOTOKEN['USER_ID_FIELD'] is no unique field of {model.__name__}.", hint="Use 'pk'.", id="twotoken.E012"
+        )
+    elif conf.user_id_field in {model.USERNAME_FIELD, model.get_email_field_name()}:
+        yield Warning(
+            f"TWOTOKEN['USER_ID_FIELD'] is {conf.user_id_field!r}, which may change hands.",
+            hint="A token would then stand for somebody else. Use 'pk'.",
+            id="twotoken.W003",
+        )
+
+
+def check_authenticators(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
+    """W001: the first of DRF's default authenticators asks for credentials, or clients get a 403 for a 401."""
+    classes: list[type[BaseAuthentication]] = list(cast("Any", api_settings.DEFAULT_AUTHENTICATION_CLASSES))
+    if not any(_is_ours(authenticator) for authenticator in classes) or _is_ours(classes[0]):
+        return
+    request = Request(HttpRequest())
+    if classes[0]().authenticate_header(request) is None:
+        yield Warning(
+            f"{classes[0].__name__} stands before twotoken's class and has no authenticate_header.",
+            hint="DRF then answers 403 where clients wait for a 401. Put twotoken's class first.",
+            id="twotoken.W001",
+        )
+
+
+def check_graces(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
+    """W002: a grace or leeway is a matter of seconds."""
+    for key in ("BROWSER_GRACE", "REUSE_GRACE", "LEEWAY"):
+        if _fine(key) and getattr(conf, key.lower()) > LONGEST_GRACE:
+            yield Warning(
+                f"TWOTOKEN[{key!r}] is longer than a minute.",
+                hint="For that long a stolen token passes for a late one.",
+                id="twotoken.W002",
+            )
+
+
+def check_deployed_cookie(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
+    """W004: the cookie travels over https only. W005: it stays with its host."""
+    if _fine("COOKIE_SECURE") and not conf.cookie_secure:
+        yield Warning(
+            "TWOTOKEN['COOKIE_SECURE'] is off.", hint="The refresh token can be read on the way.", id="twotoken.W004"
+        )
+    if _fine("COOKIE_DOMAIN") and conf.cookie_domain:
+        yield Warning(
+            "TWOTOKEN['COOKIE_DOMAIN'] sends the refresh token to every subdomain.",
+            hint="Leave it None unless another host has to refresh.",
+            id="twotoken.W005",
+        )
+
+
+def check_deployed_cache(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
+    """W006: the throttles count in a cache that all processes share."""
+    backend = settings.CACHES.get("default", {}).get("BACKEND", "")
+    if backend.endswith((".LocMemCache", ".DummyCache")) and (conf.login_throttle or conf.refresh_throttle):
+        yield Warning(
+            f"twotoken's throttles count in {backend}, which each process has for itself.",
+            hint="Use a shared cache, or throttle in front of Django and set the throttles to None.",
+            id="twotoken.W006",
+        )
+
+
+CHECKS = (
+    check_shape,
+    check_secrets,
+    check_lifetimes,
+    check_cookie,
+    check_mounts,
+    check_claims,
+    check_user_id,
+    check_authenticators,
+    check_graces,
+)
+DEPLOY_CHECKS = (check_deployed_cookie, check_deployed_cache)
+
+
+def _values() -> dict[str, Any]:
+    value = getattr(settings, "TWOTOKEN", {})
+    return value if isinstance(value, dict) else {}
+
+
+def _is_dict() -> bool:
+    return isinstance(getattr(settings, "TWOTOKEN", {}), dict)
+
+
+def _wrong(values: dict[str, Any]) -> list[str]:
+    return [key for key, (_words, fits) in RULES.items() if key in values and not fits(values[key])]
+
+
+def _fine(*keys: str) -> bool:
+    """Tell whether these keys can be read at all; what is wrong with one is E001's and E003's to say."""
+    return _is_dict() and not set(keys).intersection(_wrong(_values()))
+
+
+def _is_ours(authenticator: type) -> bool:
+    return any(base.__module__.startswith("twotoken.") for base in authenticator.__mro__)
+
+
+def _mount_options(patterns: Sequence[URLPattern | URLResolver]) -> Iterator[dict[str, Any]]:
+    for pattern in patterns:
+        if isinstance(pattern, URLResolver):
+            if pattern.app_name == "twotoken":
+                yield pattern.default_kwargs
+            yield from _mount_options(pattern.url_patterns)

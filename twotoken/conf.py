@@ -1,0 +1,206 @@
+"""The settings: one dict, ``TWOTOKEN``, one typed property per key, read on every use.
+
+``override_settings`` therefore works. What is wrong with a value is told by ``manage.py check``; here only what could
+not be used at all is an ImproperlyConfigured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any, TypeVar, cast
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.module_loading import import_string
+
+from twotoken.tokens import AccessPolicy, signing_keys
+
+T = TypeVar("T")
+
+
+class Delivery(StrEnum):
+    """How the refresh token travels."""
+
+    COOKIE = "cookie"
+    BODY = "body"
+    NONE = "none"
+
+
+def delivery(value: object) -> Delivery:
+    """Return the delivery of that name; raise ImproperlyConfigured when there is none."""
+    try:
+        return Delivery(cast("str", value))
+    except ValueError as exc:
+        choices = ", ".join(repr(str(choice)) for choice in Delivery)
+        raise ImproperlyConfigured(f"{value!r} is no delivery of twotoken. Use one of {choices}.") from exc
+
+
+class Settings:
+    """The keys of ``TWOTOKEN``, in lower case, with their defaults. Durations are ``timedelta``."""
+
+    @property
+    def access_secret(self) -> tuple[str, ...]:
+        """Secrets of access tokens: the first signs, all verify. Required."""
+        return _secrets("ACCESS_SECRET")
+
+    @property
+    def refresh_secret(self) -> tuple[str, ...]:
+        """Secrets of refresh tokens: the first signs, all verify. Required."""
+        return _secrets("REFRESH_SECRET")
+
+    @property
+    def access_lifetime(self) -> timedelta:
+        """How long an access token opens API routes."""
+        return _get("ACCESS_LIFETIME", timedelta(minutes=15))
+
+    @property
+    def refresh_lifetime(self) -> timedelta:
+        """How long a token family may stay unused: its idle limit."""
+        return _get("REFRESH_LIFETIME", timedelta(days=7))
+
+    @property
+    def family_lifetime(self) -> timedelta | None:
+        """How long a token family lives in all, whatever its use. None: without end."""
+        return _get("FAMILY_LIFETIME", timedelta(days=30))
+
+    @property
+    def delivery(self) -> Delivery:
+        """How the refresh token travels where a mount does not say."""
+        return delivery(_get("DELIVERY", Delivery.COOKIE))
+
+    @property
+    def cookie_name(self) -> str:
+        """Name of the refresh token's cookie."""
+        return _get("COOKIE_NAME", "refresh_token")
+
+    @property
+    def cookie_path(self) -> str | None:
+        """Path of the cookie. None: the parent of the mount's own refresh URL."""
+        return _get("COOKIE_PATH", None)
+
+    @property
+    def cookie_domain(self) -> str | None:
+        """Domain of the cookie. None: the host that set it, and no other."""
+        return _get("COOKIE_DOMAIN", None)
+
+    @property
+    def cookie_samesite(self) -> str:
+        """SameSite attribute of the cookie: Strict, Lax or None (the word)."""
+        return _get("COOKIE_SAMESITE", "Strict")
+
+    @property
+    def cookie_secure(self) -> bool:
+        """Whether the cookie travels over https only."""
+        return _get("COOKIE_SECURE", True)
+
+    @property
+    def browser_grace(self) -> timedelta:
+        """How long a rotation that a browser made without a key may be asked for again."""
+        return _duration("BROWSER_GRACE", 10)
+
+    @property
+    def reuse_grace(self) -> timedelta:
+        """The same for a rotation that a script made without a key."""
+        return _duration("REUSE_GRACE", 0)
+
+    @property
+    def revoke_on_reuse(self) -> str:
+        """What a reused refresh token ends: its ``family``, or all families of the ``user``."""
+        return _get("REVOKE_ON_REUSE", "family")
+
+    @property
+    def max_families_per_user(self) -> int | None:
+        """How many live families a user may have: a login beyond it ends the oldest. None: any number."""
+        return _get("MAX_FAMILIES_PER_USER", None)
+
+    @property
+    def access_claims(self) -> Callable[[Any], Mapping[str, Any]] | None:
+        """The project's callable ``user -> dict`` for claims of its own, given as a dotted path."""
+        path = _get("ACCESS_CLAIMS", None)
+        return None if path is None else import_string(path)
+
+    @property
+    def issuer(self) -> str | None:
+        """The ``iss`` claim, put in and asked for."""
+        return _get("ISSUER", None)
+
+    @property
+    def audience(self) -> tuple[str, ...]:
+        """The ``aud`` claim, put in; a token must name one of these."""
+        value = _get("AUDIENCE", None)
+        return (value,) if isinstance(value, str) else tuple(value or ())
+
+    @property
+    def leeway(self) -> timedelta:
+        """How long past its ``exp`` an access token is still taken, for clocks that differ."""
+        return _duration("LEEWAY", 0)
+
+    @property
+    def user_id_field(self) -> str:
+        """The user's field that is the ``sub`` claim."""
+        return _get("USER_ID_FIELD", "pk")
+
+    @property
+    def login_throttle(self) -> str | None:
+        """How often one address may try one name, as ``"10/min"``. None: off."""
+        return _get("LOGIN_THROTTLE", "10/min")
+
+    @property
+    def refresh_throttle(self) -> str | None:
+        """How often one family may refresh, as ``"60/min"``. None: off."""
+        return _get("REFRESH_THROTTLE", "60/min")
+
+    @property
+    def record_client(self) -> bool:
+        """Whether address and user agent of a login and its refreshes are stored."""
+        return _get("RECORD_CLIENT", True)
+
+    @property
+    def access_policy(self) -> AccessPolicy:
+        """What access tokens are signed with and held to: a view of the keys above."""
+        return AccessPolicy(
+            _keys("ACCESS_SECRET", self.access_secret), self.issuer, self.audience, self.leeway.total_seconds()
+        )
+
+    @property
+    def refresh_keys(self) -> tuple[bytes, ...]:
+        """What refresh tokens are signed with: a view of the keys above."""
+        return _keys("REFRESH_SECRET", self.refresh_secret)
+
+
+conf = Settings()
+
+SETTING_NAMES = frozenset(
+    name.upper()
+    for name in vars(Settings)
+    if not name.startswith("_") and name not in {"access_policy", "refresh_keys"}
+)
+
+
+def _get(key: str, default: T) -> T:
+    value: T = getattr(settings, "TWOTOKEN", {}).get(key, default)
+    return value
+
+
+def _duration(key: str, default: float) -> timedelta:
+    value = _get(key, default)
+    return value if isinstance(value, timedelta) else timedelta(seconds=value)
+
+
+def _secrets(key: str) -> tuple[str, ...]:
+    value = _get(key, None)
+    secrets = (value,) if isinstance(value, str) else value
+    if not isinstance(secrets, list | tuple) or not secrets or not all(isinstance(secret, str) for secret in secrets):
+        raise ImproperlyConfigured(
+            f"TWOTOKEN[{key!r}] must be a string or a list of strings. 'manage.py generate_token_secrets' makes one."
+        )
+    return tuple(secrets)
+
+
+def _keys(key: str, secrets: tuple[str, ...]) -> tuple[bytes, ...]:
+    try:
+        return signing_keys(secrets)
+    except ValueError as exc:
+        raise ImproperlyConfigured(f"TWOTOKEN[{key!r}]: {exc}.") from exc

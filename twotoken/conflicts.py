@@ -1,0 +1,33 @@
+"""Writes that lose against another: which errors say so, and writing again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+from django.db import DatabaseError, OperationalError
+
+T = TypeVar("T")
+
+ATTEMPTS = 20
+# A write that lost against another: serialization failure and deadlock (PostgreSQL), record changed, lock wait and
+# deadlock (MariaDB, and a certification conflict of Galera), busy and busy snapshot (SQLite).
+CONFLICTS: Final = frozenset({"40001", "40P01", 1020, 1205, 1213, 5, 517})
+
+
+def settled(write: Callable[[], T]) -> T:
+    """Run a single write, again where it lost against another: a revocation must not. Raises what remains."""
+    for _ in range(ATTEMPTS - 1):
+        try:
+            return write()
+        except OperationalError as exc:
+            if not is_conflict(exc):
+                raise
+    return write()
+
+
+def is_conflict(error: DatabaseError) -> bool:
+    """Tell whether a statement failed only because another one was faster."""
+    cause = error.__cause__
+    codes = {getattr(cause, name, None) for name in ("sqlstate", "pgcode", "sqlite_errorcode")}
+    return not CONFLICTS.isdisjoint({*codes, *error.args[:1]})

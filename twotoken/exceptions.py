@@ -1,0 +1,125 @@
+"""The error tree. Each class has a stable ``code``; a refused token has a ``reason`` too.
+
+Nothing here knows Django: the messages are plain ASCII English, fit for an ``error_description`` (RFC 6750 section 3),
+and are translated where they meet a person.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+def gettext_noop(message: str) -> str:
+    """Mark a message for ``makemessages`` without importing Django."""
+    return message
+
+
+class TwoTokenError(Exception):
+    """The root of all errors that twotoken raises."""
+
+    code: ClassVar[str]
+    message: ClassVar[str]
+
+    def __init__(self) -> None:
+        super().__init__(self.message)
+
+
+class TokenNotValid(TwoTokenError):
+    """A token was refused; ``reason`` tells why, in one word that clients may branch on."""
+
+    code = "token_not_valid"
+    reason: ClassVar[str]
+
+
+class MissingToken(TokenNotValid):
+    """The request carries no token."""
+
+    reason = "missing"
+    message = gettext_noop("No token was given.")
+
+
+class InvalidToken(TokenNotValid):
+    """The token is not one that we signed for this job, or its family is unknown."""
+
+    reason = "invalid"
+    message = gettext_noop("The token is not valid.")
+
+
+class ConflictingCookies(InvalidToken):
+    """Two cookies of our name carry different values: someone may be tossing cookies (RFC 6265 section 8.6)."""
+
+    message = gettext_noop("Two different refresh token cookies were sent.")
+
+
+class ExpiredToken(TokenNotValid):
+    """The access token is past its ``exp``, or the token family is past its idle or absolute end."""
+
+    reason = "expired"
+    message = gettext_noop("The token has expired.")
+
+
+class RevokedToken(TokenNotValid):
+    """The token family was revoked."""
+
+    reason = "revoked"
+    message = gettext_noop("The token was revoked.")
+
+
+class ReusedToken(TokenNotValid):
+    """A refresh token that was already rotated out came back (RFC 9700 section 4.14.2)."""
+
+    reason = "reused"
+    message = gettext_noop("The refresh token was used before. Its token family is revoked.")
+
+
+class PasswordChanged(TokenNotValid):
+    """The user's password is not the one of the login."""
+
+    reason = "password_changed"
+    message = gettext_noop("The user's password was changed.")
+
+
+class UserInactive(TokenNotValid):
+    """The user is inactive or gone."""
+
+    reason = "user_inactive"
+    message = gettext_noop("The user is inactive or was deleted.")
+
+
+class NoActiveAccount(TwoTokenError):
+    """The credentials are wrong, or the account is unknown or inactive: a caller can't tell which."""
+
+    code = "no_active_account"
+    message = gettext_noop("No active account found with the given credentials.")
+
+
+class CrossOrigin(TwoTokenError):
+    """A browser sent a request with our cookie from an origin that is not trusted."""
+
+    code = "cross_origin"
+    message = gettext_noop("Cross-origin requests are not allowed here.")
+
+
+class InvalidIdempotencyKey(TwoTokenError):
+    """The Idempotency-Key is not 8 to 255 visible ASCII characters."""
+
+    code = "invalid_idempotency_key"
+    message = gettext_noop("Idempotency-Key must be 8 to 255 visible ASCII characters.")
+
+
+class RotationConflict(TwoTokenError):
+    """Other requests kept changing the token family; the same request may be sent again."""
+
+    code = "rotation_conflict"
+    message = gettext_noop("The token family is busy. Try again.")
+
+
+class ClaimsError(TwoTokenError):
+    """A project's own claims can't go into an access token: an error of the project, never of a client."""
+
+    code = "claims_error"
+    message = "The claims can not go into an access token."
+
+    def __init__(self, problem: str) -> None:
+        super().__init__()
+        self.args = (problem,)

@@ -1,0 +1,372 @@
+"""The verbs: start a token family, rotate it, revoke it. What decides stands here; HTTP does not.
+
+The rule of rotation is ``rotation.judge``. Everything around it is made so that no race can get past it: a
+rotation is one conditional UPDATE, nothing runs in a transaction of ours, and a revocation is written before anything
+that could fail is tried.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import Enum, auto
+from typing import Any, Final
+from uuid import UUID, uuid4
+
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.db import OperationalError
+from django.db.models import Q
+from django.dispatch import Signal
+from django.utils import timezone
+from django.utils.crypto import constant_time_compare
+from django.views.decorators.debug import sensitive_variables
+
+from twotoken import signals, tokens
+from twotoken.clients import Client
+from twotoken.conf import conf
+from twotoken.conflicts import is_conflict, settled
+from twotoken.exceptions import (
+    ClaimsError,
+    ExpiredToken,
+    InvalidToken,
+    PasswordChanged,
+    ReusedToken,
+    RevokedToken,
+    RotationConflict,
+    TokenNotValid,
+    UserInactive,
+)
+from twotoken.models import (
+    RefreshToken,
+    RefreshTokenQuerySet,
+    RevokedReason,
+    new_secret,
+)
+from twotoken.rotation import Verdict, judge
+from twotoken.tokens import AccessToken, RefreshClaims
+
+ROTATION_ATTEMPTS = 4  # the first, and three more after another request was faster
+
+logger = logging.getLogger("twotoken")
+
+
+class _FromSettings(Enum):
+    FROM_SETTINGS = auto()
+
+
+FROM_SETTINGS: Final = _FromSettings.FROM_SETTINGS
+Lifetime = timedelta | None | _FromSettings
+
+
+@dataclass(frozen=True, slots=True)
+class TokenPair:
+    """What a login or a refresh gives. Durations are in seconds; ``generation`` is the refresh token's."""
+
+    access: str = field(repr=False)
+    expires_in: int
+    refresh: str = field(repr=False)
+    refresh_expires_in: int
+    family_id: UUID
+    generation: int
+
+
+@sensitive_variables()
+def start(user: AbstractBaseUser, client: Client | None = None, *, lifetime: Lifetime = FROM_SETTINGS) -> TokenPair:
+    """Start a token family for a user who has proven who it is, and return its first pair. One INSERT.
+
+    ``lifetime`` is the absolute one of this login in place of FAMILY_LIFETIME (None: without end); the idle limit
+    REFRESH_LIFETIME holds besides. With MAX_FAMILIES_PER_USER the user's oldest families beyond it are ended.
+    Raises UserInactive. Django's ``user_logged_in`` is for the caller to send, as not every login is its first.
+    """
+    if not user.is_active:
+        raise UserInactive
+    client = client or Client()
+    lifetime = conf.family_lifetime if lifetime is FROM_SETTINGS else lifetime
+    now = timezone.now()
+    family = RefreshToken(
+        id=uuid4(),
+        user_id=user.pk,
+        secret=new_secret(),
+        auth_hash=user.get_session_auth_hash(),
+        created_at=now,
+        refreshed_at=now,
+        expires_at=None if lifetime is None else now + lifetime,
+        ip_address=client.ip_address,
+        user_agent=client.user_agent,
+    )
+    pair = _pair(family, *_mint_access(family, user, now), now)
+    settled(lambda: family.save(force_insert=True, using=_rows().db))
+    logger.info("Token family %s of user %s started from %s.", family.pk, user.pk, client.ip_address)
+    _send(signals.family_started, family, ip_address=client.ip_address, user_agent=client.user_agent)
+    if conf.max_families_per_user is not None:
+        _end_oldest(user, conf.max_families_per_user)
+    return pair
+
+
+@sensitive_variables()
+def verify(token: str) -> RefreshClaims:
+    """Check the signature of a refresh token, without a look at the database. Raises InvalidToken."""
+    return tokens.decode_refresh(token, conf.refresh_keys)
+
+
+@sensitive_variables()
+def rotate(claims: RefreshClaims, client: Client, idempotency_key: str = "") -> TokenPair:
+    """Exchange a refresh token: one SELECT and one UPDATE, or one SELECT for a retry.
+
+    Raises a TokenNotValid with its reason (and has revoked the family where the rule says so), or RotationConflict
+    when other requests were faster each time.
+    """
+    retry_key = hashlib.sha256(idempotency_key.encode()).digest() if idempotency_key else b""
+    for _ in range(ROTATION_ATTEMPTS):
+        try:
+            pair = _try_to_rotate(claims, client, retry_key)
+        except OperationalError as exc:
+            if not is_conflict(exc):
+                raise
+        else:
+            if pair is not None:
+                return pair
+    raise RotationConflict
+
+
+@sensitive_variables()
+def end(claims: RefreshClaims, reason: str = RevokedReason.LOGOUT) -> RefreshToken | None:
+    """Revoke the family of a refresh token, expired or rotated out or not, as a logout does.
+
+    Returns the family, with its user, if this call ended it; None if there was nothing to end.
+    """
+    with suppress(InvalidToken):
+        family = _find(claims)
+        if family.revoked_at is None and _revoke(family, reason):
+            return family
+    return None
+
+
+def revoke(family_id: UUID, reason: str = RevokedReason.ADMIN) -> RefreshToken | None:
+    """Revoke a token family. Returns it, with its user, if this call ended it. One SELECT and one UPDATE."""
+    family = _rows().select_related("user").filter(pk=family_id).first()
+    return family if family is not None and family.revoked_at is None and _revoke(family, reason) else None
+
+
+def revoke_all(user: AbstractBaseUser | Any, reason: str = RevokedReason.ADMIN, *, keep: UUID | None = None) -> int:
+    """Revoke every token family of a user (or of a user's primary key) but the one to keep; return how many.
+
+    Access tokens that are already out live up to ACCESS_LIFETIME, unless the API reads them with
+    RevocableAccessTokenAuthentication.
+    """
+    user_id = user.pk if isinstance(user, AbstractBaseUser) else user
+    families = _rows().filter(user_id=user_id)
+    return _revoke_many(families if keep is None else families.exclude(pk=keep), reason)
+
+
+def update_auth_hash(family_id: UUID, user: AbstractBaseUser) -> None:
+    """Keep a family whose own user has just changed the password: ``update_session_auth_hash`` for token families.
+
+    Call it in the transaction that saves the password, or a refresh between the two ends the family.
+    """
+    settled(
+        lambda: (
+            _rows()
+            .filter(pk=family_id, user_id=user.pk, revoked_at=None)
+            .update(auth_hash=user.get_session_auth_hash())
+        )
+    )
+
+
+def user_of(access: AccessToken) -> AbstractBaseUser:
+    """Return the user of an access token whose token family is live and whose password is unchanged. One SELECT.
+
+    Raises RevokedToken, ExpiredToken, UserInactive or PasswordChanged.
+    """
+    family = _rows().select_related("user").filter(pk=access.family_id).first()
+    if family is None:
+        raise RevokedToken
+    verdict = _judge(family, family.generation, b"", timezone.now())
+    if verdict in REFUSALS:
+        raise REFUSALS[verdict]
+    return family.user
+
+
+REFUSALS: Final[dict[Verdict, type[TokenNotValid]]] = {
+    Verdict.REUSED: ReusedToken,
+    Verdict.REVOKED: RevokedToken,
+    Verdict.EXPIRED: ExpiredToken,
+    Verdict.USER_INACTIVE: UserInactive,
+    Verdict.PASSWORD_CHANGED: PasswordChanged,
+}
+
+
+def _try_to_rotate(claims: RefreshClaims, client: Client, retry_key: bytes) -> TokenPair | None:
+    """Judge and answer once. None: another request changed the family meanwhile."""
+    family = _find(claims)
+    user = family.user
+    now = timezone.now()
+    verdict = _judge(family, claims.generation, retry_key, now)
+    if verdict in REFUSALS:
+        _end_refused(family, claims, client, verdict)
+        raise REFUSALS[verdict]
+    # Minted before the write: where the project's claims fail, the presented token stays good.
+    access = _mint_access(family, user, now)
+    if verdict is Verdict.REPEAT:
+        return _pair(family, *access, now)
+    # The clock is read again at the write, for minting may have been slow.
+    now = timezone.now()
+    grace = timedelta() if retry_key else conf.browser_grace if client.is_browser else conf.reuse_grace
+    family.generation = claims.generation + 1
+    family.refreshed_at = now
+    pair = _pair(family, *access, now)
+    changed = (
+        _rows()
+        .filter(pk=family.pk, generation__lte=claims.generation, revoked_at=None)
+        .update(
+            generation=family.generation,
+            refreshed_at=now,
+            retry_key=retry_key,
+            grace=grace.total_seconds(),
+            ip_address=client.ip_address,
+            user_agent=client.user_agent,
+        )
+    )
+    if not changed:
+        return None
+    _send(
+        signals.token_rotated,
+        family,
+        generation=family.generation,
+        ip_address=client.ip_address,
+        user_agent=client.user_agent,
+    )
+    return pair
+
+
+def _end_refused(family: RefreshToken, claims: RefreshClaims, client: Client, verdict: Verdict) -> None:
+    if verdict is Verdict.USER_INACTIVE:
+        _revoke(family, RevokedReason.USER_INACTIVE)
+    elif verdict is Verdict.PASSWORD_CHANGED:
+        _revoke(family, RevokedReason.PASSWORD_CHANGED)
+    elif verdict is Verdict.REUSED and _revoke(family, RevokedReason.REUSE):
+        logger.warning(
+            "Refresh token reuse in token family %s of user %s from %s: generation %s came back at generation %s.",
+            family.pk,
+            family.user_id,
+            client.ip_address,
+            claims.generation,
+            family.generation,
+        )
+        if conf.revoke_on_reuse == "user":
+            revoke_all(family.user, RevokedReason.REUSE)
+        _send(
+            signals.reuse_detected,
+            family,
+            generation=claims.generation,
+            current_generation=family.generation,
+            ip_address=client.ip_address,
+            user_agent=client.user_agent,
+        )
+
+
+def _judge(family: RefreshToken, generation: int, retry_key: bytes, now: datetime) -> Verdict:
+    return judge(
+        family,
+        generation=generation,
+        retry_key=retry_key,
+        now=now,
+        idle_limit=conf.refresh_lifetime,
+        user_is_active=family.user.is_active,
+        password_unchanged=_password_unchanged(family),
+    )
+
+
+def _password_unchanged(family: RefreshToken) -> bool:
+    user = family.user
+    return constant_time_compare(family.auth_hash, user.get_session_auth_hash()) or any(
+        constant_time_compare(family.auth_hash, fallback) for fallback in user.get_session_auth_fallback_hash()
+    )
+
+
+def _rows() -> RefreshTokenQuerySet:
+    return RefreshToken.objects.primary()
+
+
+def _find(claims: RefreshClaims) -> RefreshToken:
+    family = _rows().select_related("user").filter(pk=claims.family_id).first()
+    if family is None or not tokens.token_id_fits(claims, bytes(family.secret)):
+        raise InvalidToken
+    return family
+
+
+def _mint_access(family: RefreshToken, user: AbstractBaseUser, now: datetime) -> tuple[str, int]:
+    """Return a new access token and its life in seconds, never past the family's absolute end."""
+    issued_at = int(now.timestamp())
+    expires_at = issued_at + int(conf.access_lifetime.total_seconds())
+    if family.expires_at is not None:
+        expires_at = min(expires_at, int(family.expires_at.timestamp()))
+    claims = conf.access_claims
+    extra = {} if claims is None else claims(user)
+    if not isinstance(extra, dict):
+        raise ClaimsError("ACCESS_CLAIMS must return a dict.")
+    token = tokens.encode_access(
+        conf.access_policy,
+        subject=str(getattr(user, conf.user_id_field)),
+        family_id=family.pk,
+        issued_at=issued_at,
+        expires_at=expires_at,
+        extra=extra,
+    )
+    return token, expires_at - issued_at
+
+
+def _pair(family: RefreshToken, access: str, expires_in: int, now: datetime) -> TokenPair:
+    end = family.idle_end()
+    refresh = tokens.encode_refresh(
+        conf.refresh_keys,
+        family_id=family.pk,
+        generation=family.generation,
+        secret=bytes(family.secret),
+        expires_at=end,
+    )
+    remaining = int(end.timestamp()) - int(now.timestamp())
+    return TokenPair(access, expires_in, refresh, remaining, family.pk, family.generation)
+
+
+def _revoke(family: RefreshToken, reason: str) -> bool:
+    if not settled(lambda: _rows().filter(pk=family.pk).revoke(reason)):
+        return False
+    _tell_revoked(family, reason)
+    return True
+
+
+def _revoke_many(families: RefreshTokenQuerySet, reason: str) -> int:
+    # Idle ones too: a later, longer REFRESH_LIFETIME would bring them back.
+    now = timezone.now()
+    unended = families.filter(Q(expires_at=None) | Q(expires_at__gt=now), revoked_at=None)
+    live = {family.pk: family for family in unended.only("id", "user_id")}
+    if not live:
+        return 0
+    count = settled(lambda: _rows().filter(pk__in=live).revoke(reason, now))
+    if count < len(live):  # another request ended some of them meanwhile, and tells of those
+        ours = _rows().filter(pk__in=live, revoked_at=now, revoked_reason=reason).values_list("pk", flat=True)
+        live = {pk: live[pk] for pk in ours}
+    for family in live.values():
+        _tell_revoked(family, reason)
+    return count
+
+
+def _end_oldest(user: AbstractBaseUser, limit: int) -> None:
+    # Read after the INSERT: of two logins that race, each sees both or ends nothing that the other would keep.
+    newest_first = _rows().filter(user_id=user.pk).active().order_by("-created_at", "-pk")
+    beyond = list(newest_first.values_list("pk", flat=True)[limit:])
+    if beyond:
+        _revoke_many(_rows().filter(pk__in=beyond), RevokedReason.LIMIT)
+
+
+def _tell_revoked(family: RefreshToken, reason: str) -> None:
+    logger.info("Token family %s of user %s revoked: %s.", family.pk, family.user_id, reason)
+    _send(signals.family_revoked, family, reason=str(reason))
+
+
+def _send(signal: Signal, family: RefreshToken, **details: Any) -> None:
+    signal.send_robust(sender=RefreshToken, family_id=family.pk, user_id=family.user_id, **details)

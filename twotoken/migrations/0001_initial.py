@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import django.db.models.deletion
+import django.utils.timezone
+from django.conf import settings
+from django.db import migrations, models
+
+import twotoken.models
+
+
+def leave_room_for_updates(apps: Any, schema_editor: Any) -> None:
+    """Let PostgreSQL update rows in their own page (heap-only), which rotation does all the time."""
+    if schema_editor.connection.vendor == "postgresql":
+        table = schema_editor.quote_name(apps.get_model("twotoken", "RefreshToken")._meta.db_table)
+        schema_editor.execute(f"ALTER TABLE {table} SET (fillfactor = 80)")
+
+
+class Migration(migrations.Migration):
+    initial = True
+
+    dependencies = [migrations.swappable_dependency(settings.AUTH_USER_MODEL)]
+
+    operations = [
+        migrations.CreateModel(
+            name="RefreshToken",
+            fields=[
+                ("id", models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                (
+                    "secret",
+                    models.BinaryField(default=twotoken.models.new_secret, max_length=16, verbose_name="secret"),
+                ),
+                ("generation", models.PositiveIntegerField(default=0, verbose_name="rotations")),
+                ("retry_key", models.BinaryField(default=b"", max_length=32, verbose_name="digest of the last key")),
+                ("grace", models.FloatField(default=0, verbose_name="grace in seconds")),
+                (
+                    "auth_hash",
+                    models.CharField(
+                        blank=True, default="", editable=False, max_length=128, verbose_name="session auth hash"
+                    ),
+                ),
+                (
+                    "created_at",
+                    models.DateTimeField(db_index=True, default=django.utils.timezone.now, verbose_name="started"),
+                ),
+                (
+                    "refreshed_at",
+                    models.DateTimeField(default=django.utils.timezone.now, verbose_name="last refreshed"),
+                ),
+                (
+                    "expires_at",
+                    models.DateTimeField(blank=True, db_index=True, default=None, null=True, verbose_name="ends"),
+                ),
+                ("revoked_at", models.DateTimeField(blank=True, default=None, null=True, verbose_name="revoked")),
+                ("revoked_reason", models.CharField(blank=True, default="", max_length=32, verbose_name="reason")),
+                (
+                    "ip_address",
+                    models.GenericIPAddressField(blank=True, default=None, null=True, verbose_name="address"),
+                ),
+                ("user_agent", models.CharField(blank=True, default="", max_length=512, verbose_name="user agent")),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="token_families",
+                        to=settings.AUTH_USER_MODEL,
+                        verbose_name="user",
+                    ),
+                ),
+            ],
+            options={"verbose_name": "token family", "verbose_name_plural": "token families"},
+        ),
+        migrations.RunPython(leave_room_for_updates, migrations.RunPython.noop),
+    ]

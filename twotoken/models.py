@@ -1,0 +1,102 @@
+"""The table: one row per token family. It decides nothing."""
+
+from __future__ import annotations
+
+import secrets
+import uuid
+from datetime import datetime
+from typing import ClassVar
+
+from django.conf import settings
+from django.db import models, router
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from twotoken.clients import USER_AGENT_LENGTH
+from twotoken.conf import conf
+
+SECRET_BYTES = 16
+
+
+def new_secret() -> bytes:
+    """Return the random bytes that bind tokens to a row."""
+    return secrets.token_bytes(SECRET_BYTES)
+
+
+class RevokedReason(models.TextChoices):
+    """Why a token family was ended before its time. A project may use words of its own besides."""
+
+    LOGOUT = "logout", _("logged out")
+    ADMIN = "admin", _("revoked by staff")
+    REUSE = "reuse", _("refresh token reused")
+    PASSWORD_CHANGED = "password_changed", _("password changed")
+    USER_INACTIVE = "user_inactive", _("user inactive")
+    LIMIT = "limit", _("too many logins")
+    REPLACED = "replaced", _("replaced by a new login")
+
+
+class RefreshTokenQuerySet(models.QuerySet["RefreshToken"]):
+    """Token families by their state."""
+
+    def primary(self) -> RefreshTokenQuerySet:
+        """Read where is written: a replica that lags must never be believed."""
+        return self.using(router.db_for_write(self.model))
+
+    def active(self, now: datetime | None = None) -> RefreshTokenQuerySet:
+        """Families that may still refresh, but for what their user's state says."""
+        now = now or timezone.now()
+        return self.filter(
+            Q(expires_at=None) | Q(expires_at__gt=now),
+            revoked_at=None,
+            refreshed_at__gt=now - conf.refresh_lifetime,
+        )
+
+    def ended(self, now: datetime | None = None) -> RefreshTokenQuerySet:
+        """Families that were revoked, or are past their absolute or idle end."""
+        now = now or timezone.now()
+        return self.filter(
+            Q(revoked_at__isnull=False) | Q(expires_at__lte=now) | Q(refreshed_at__lte=now - conf.refresh_lifetime)
+        )
+
+    def revoke(self, reason: str, now: datetime | None = None) -> int:
+        """End those that are not revoked yet, in one UPDATE, and return how many. Sends no signal."""
+        return self.filter(revoked_at=None).update(revoked_at=now or timezone.now(), revoked_reason=reason)
+
+
+class RefreshToken(models.Model):
+    """One token family: a login on one device, and its one refresh token that is valid now.
+
+    Rotation changes the row in place and touches no indexed column, so that PostgreSQL can update it heap-only.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.CASCADE, related_name="token_families", verbose_name=_("user")
+    )
+    secret = models.BinaryField(_("secret"), max_length=SECRET_BYTES, default=new_secret, editable=False)
+    generation = models.PositiveIntegerField(_("rotations"), default=0)
+    retry_key = models.BinaryField(_("digest of the last key"), max_length=32, default=b"", editable=False)
+    grace = models.FloatField(_("grace in seconds"), default=0)
+    auth_hash = models.CharField(_("session auth hash"), max_length=128, default="", blank=True, editable=False)
+    created_at = models.DateTimeField(_("started"), default=timezone.now, db_index=True)
+    refreshed_at = models.DateTimeField(_("last refreshed"), default=timezone.now)
+    expires_at = models.DateTimeField(_("ends"), null=True, blank=True, default=None, db_index=True)
+    revoked_at = models.DateTimeField(_("revoked"), null=True, blank=True, default=None)
+    revoked_reason = models.CharField(_("reason"), max_length=32, default="", blank=True)
+    ip_address = models.GenericIPAddressField(_("address"), null=True, blank=True, default=None)
+    user_agent = models.CharField(_("user agent"), max_length=USER_AGENT_LENGTH, default="", blank=True)
+
+    objects: ClassVar[models.Manager[RefreshToken]] = models.Manager.from_queryset(RefreshTokenQuerySet)()
+
+    class Meta:
+        verbose_name = _("token family")
+        verbose_name_plural = _("token families")
+
+    def __str__(self) -> str:
+        return str(self.pk)
+
+    def idle_end(self) -> datetime:
+        """When the family ends unless it is refreshed before."""
+        end = self.refreshed_at + conf.refresh_lifetime
+        return end if self.expires_at is None else min(end, self.expires_at)

@@ -1,0 +1,43 @@
+"""What a login sends. Serializers shape; they decide nothing."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.contrib.auth import get_user_model
+from django.utils.translation import gettext_lazy as _
+from rest_framework import serializers
+
+MIN_NAME_LENGTH = 254  # an e-mail address, which a back end may take in place of a shorter user name
+MAX_PASSWORD_LENGTH = 4096
+
+
+class LoginSerializer(serializers.Serializer[Any]):
+    """The user model's USERNAME_FIELD and a password: the keyword arguments of ``authenticate``."""
+
+    password = serializers.CharField(
+        max_length=MAX_PASSWORD_LENGTH, trim_whitespace=False, write_only=True, style={"input_type": "password"}
+    )
+
+    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
+        user_model = get_user_model()
+        name = user_model._meta.get_field(user_model.USERNAME_FIELD)
+        longest = max(getattr(name, "max_length", None) or 0, MIN_NAME_LENGTH)
+        return {user_model.USERNAME_FIELD: serializers.CharField(max_length=longest), **super().get_fields()}
+
+
+class TokenField(serializers.Field[str, str, str, Any]):
+    """A string as it came: whatever else is wrong with it is for the token's own check to say."""
+
+    default_error_messages: ClassVar[dict[str, Any]] = {"invalid": _("Not a valid string.")}
+
+    def to_internal_value(self, data: object) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return data
+
+
+class RefreshSerializer(serializers.Serializer[Any]):
+    """A refresh token in the body."""
+
+    refresh = TokenField(write_only=True)

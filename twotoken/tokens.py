@@ -1,0 +1,250 @@
+"""Encode and decode the two JWTs (RFC 7519, RFC 9068, RFC 8725): a pure codec, no Django, no database.
+
+Keys, policy and time come in; a string, claims or an exception come out. The two tokens can't stand in for each other:
+each has its own secret and its own ``typ`` header (RFC 8725 section 3.11).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import re
+import secrets
+from base64 import urlsafe_b64encode
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
+from uuid import UUID
+
+from jwt import PyJWS
+from jwt.algorithms import HMACAlgorithm
+from jwt.exceptions import InvalidKeyError, InvalidSignatureError, PyJWTError
+
+from twotoken.exceptions import ClaimsError, ExpiredToken, InvalidToken
+
+ALGORITHM = "HS256"
+ACCESS_TYPE = "at+jwt"
+REFRESH_TYPE = "rt+jwt"
+MIN_SECRET_BYTES = 32  # RFC 7518 section 3.2: a key at least as long as the hash
+MAX_TOKEN_LENGTH = 8192  # characters; a longer one is refused before anything of it is parsed
+RESERVED_CLAIMS = frozenset({"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "sid"})
+
+# Stricter than the JWT library, which lets padding and non-ASCII text through to its own checks.
+_COMPACT_FORM = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
+
+
+class _PreparedHMAC(HMACAlgorithm):
+    """HMAC with keys that ``signing_keys`` has prepared, so that no request parses a secret again."""
+
+    def prepare_key(self, key: str | bytes) -> bytes:
+        """Return the key as it is."""
+        return key if isinstance(key, bytes) else key.encode()
+
+
+_jws = PyJWS(algorithms=[])
+_jws.register_algorithm(ALGORITHM, _PreparedHMAC(HMACAlgorithm.SHA256))
+
+
+@lru_cache(maxsize=32)
+def signing_keys(secrets_: tuple[str, ...]) -> tuple[bytes, ...]:
+    """Prepare a list of secrets: the first signs, all verify.
+
+    Raises ValueError for an empty list, a secret under 32 bytes, or one that is an asymmetric key.
+    """
+    if not secrets_:
+        raise ValueError("at least one secret is needed")
+    keys = []
+    for secret in secrets_:
+        if len(secret.encode()) < MIN_SECRET_BYTES:
+            raise ValueError(f"a secret is shorter than {MIN_SECRET_BYTES} bytes")
+        try:
+            keys.append(HMACAlgorithm(HMACAlgorithm.SHA256).prepare_key(secret))
+        except InvalidKeyError as exc:
+            raise ValueError(str(exc)) from exc
+    return tuple(keys)
+
+
+@dataclass(frozen=True, slots=True)
+class AccessPolicy:
+    """What an access token is signed with and held to. ``leeway`` is in seconds."""
+
+    keys: tuple[bytes, ...] = field(repr=False)
+    issuer: str | None = None
+    audience: tuple[str, ...] = ()
+    leeway: float = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshClaims:
+    """A refresh token that we signed: which family, which generation, and what binds it to the row."""
+
+    family_id: UUID
+    generation: int
+    token_id: str = field(repr=False)
+
+
+class AccessToken(Mapping[str, Any]):
+    """The claims of a verified access token, as ``request.auth``: ``request.auth["role"]``."""
+
+    __slots__ = ("_claims",)
+
+    def __init__(self, claims: dict[str, Any]) -> None:
+        self._claims = claims
+
+    def __getitem__(self, name: str) -> Any:
+        return self._claims[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._claims)
+
+    def __len__(self) -> int:
+        return len(self._claims)
+
+    def __repr__(self) -> str:
+        return f"<AccessToken of family {self._claims['sid']}>"
+
+    @property
+    def family_id(self) -> UUID:
+        """The token family, from the ``sid`` claim."""
+        return UUID(self._claims["sid"])
+
+    @property
+    def expires_at(self) -> datetime:
+        """When the token ends, in UTC."""
+        return datetime.fromtimestamp(self._claims["exp"], UTC)
+
+
+def token_id(secret: bytes, generation: int) -> str:
+    """Return the ``jti`` of a generation: HMAC-SHA256 under the row's secret, shortened to 128 bits.
+
+    It binds a token to its row: the refresh secret alone can't forge one, and the database holds no usable token.
+    """
+    digest = hmac.digest(secret, str(generation).encode(), hashlib.sha256)
+    return urlsafe_b64encode(digest[:16]).rstrip(b"=").decode()
+
+
+def token_id_fits(claims: RefreshClaims, secret: bytes) -> bool:
+    """Tell in constant time whether a presented token was made from this row."""
+    return hmac.compare_digest(claims.token_id.encode(), token_id(secret, claims.generation).encode())
+
+
+def encode_refresh(
+    keys: Sequence[bytes], *, family_id: UUID, generation: int, secret: bytes, expires_at: datetime
+) -> str:
+    """Return the refresh JWT: a pure function of the row, so that a retry gets the very same string."""
+    claims = {
+        "sid": str(family_id),
+        "gen": generation,
+        "jti": token_id(secret, generation),
+        "exp": int(expires_at.timestamp()),
+    }
+    return _encode(claims, keys, REFRESH_TYPE)
+
+
+def decode_refresh(token: str, keys: Sequence[bytes]) -> RefreshClaims:
+    """Check signature, ``typ`` and shape of a refresh token, never its ``exp``: the row decides about time.
+
+    Raises InvalidToken.
+    """
+    claims = _decode(token, keys, REFRESH_TYPE)
+    generation, identifier = claims.get("gen"), claims.get("jti")
+    if type(generation) is not int or generation < 0 or not isinstance(identifier, str):
+        raise InvalidToken
+    return RefreshClaims(_family_id(claims), generation, identifier)
+
+
+def encode_access(
+    policy: AccessPolicy,
+    *,
+    subject: str,
+    family_id: UUID,
+    issued_at: int,
+    expires_at: int,
+    extra: Mapping[str, Any],
+) -> str:
+    """Return an access JWT (RFC 9068 section 2.2). Times are in seconds since the epoch.
+
+    Raises ClaimsError when a claim of ``extra`` has a reserved name or the token grows too long to be accepted again.
+    """
+    if taken := sorted(RESERVED_CLAIMS.intersection(extra)):
+        raise ClaimsError(f"These claim names are reserved: {', '.join(taken)}.")
+    claims: dict[str, Any] = {
+        **extra,
+        "sub": subject,
+        "sid": str(family_id),
+        "jti": secrets.token_urlsafe(16),
+        "iat": issued_at,
+        "exp": expires_at,
+    }
+    if policy.issuer is not None:
+        claims["iss"] = policy.issuer
+    if policy.audience:
+        claims["aud"] = policy.audience[0] if len(policy.audience) == 1 else list(policy.audience)
+    token = _encode(claims, policy.keys, ACCESS_TYPE)
+    if len(token) > MAX_TOKEN_LENGTH:
+        raise ClaimsError(f"The access token would be longer than {MAX_TOKEN_LENGTH} characters.")
+    return token
+
+
+def decode_access(token: str, policy: AccessPolicy, now: datetime) -> AccessToken:
+    """Check signature, ``typ``, shape, issuer, audience and expiry of an access token.
+
+    ``iat`` is not held against the clock: a server that is some seconds behind must not refuse a fresh token.
+    Raises InvalidToken or ExpiredToken.
+    """
+    claims = _decode(token, policy.keys, ACCESS_TYPE)
+    expires_at = claims.get("exp")
+    if type(expires_at) is not int or not isinstance(claims.get("sub"), str):
+        raise InvalidToken
+    _family_id(claims)
+    if policy.issuer is not None and claims.get("iss") != policy.issuer:
+        raise InvalidToken
+    if policy.audience:
+        audience = claims.get("aud")
+        named = audience if isinstance(audience, list) else [audience]
+        if not any(name in policy.audience for name in named):
+            raise InvalidToken
+    if now.timestamp() >= expires_at + policy.leeway:
+        raise ExpiredToken
+    return AccessToken(claims)
+
+
+def _encode(claims: Mapping[str, Any], keys: Sequence[bytes], kind: str) -> str:
+    payload = json.dumps(claims, separators=(",", ":")).encode()
+    return _jws.encode(payload, keys[0], ALGORITHM, {"typ": kind})
+
+
+def _decode(token: str, keys: Sequence[bytes], kind: str) -> dict[str, Any]:
+    if len(token) > MAX_TOKEN_LENGTH or not _COMPACT_FORM.fullmatch(token):
+        raise InvalidToken
+    decoded = _verify(token, keys)
+    if decoded["header"].get("typ") != kind:
+        raise InvalidToken
+    try:
+        claims = json.loads(decoded["payload"])
+    except (ValueError, RecursionError) as exc:
+        raise InvalidToken from exc
+    if not isinstance(claims, dict):
+        raise InvalidToken
+    return claims
+
+
+def _verify(token: str, keys: Sequence[bytes]) -> dict[str, Any]:
+    for key in keys:
+        try:
+            return _jws.decode_complete(token, key, [ALGORITHM])
+        except InvalidSignatureError:
+            continue
+        except PyJWTError as exc:
+            raise InvalidToken from exc
+    raise InvalidToken
+
+
+def _family_id(claims: Mapping[str, Any]) -> UUID:
+    try:
+        return UUID(claims["sid"])
+    except (KeyError, ValueError, AttributeError, TypeError) as exc:
+        raise InvalidToken from exc

@@ -1,0 +1,377 @@
+"""The endpoints: read, call one verb, answer."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, ClassVar
+
+from django.contrib.auth import (
+    authenticate,
+    get_user_model,
+    user_logged_in,
+    user_logged_out,
+)
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.core.exceptions import RequestDataTooBig
+from django.db import connections, transaction
+from django.http import (
+    HttpRequest,
+    HttpResponseBase,
+    RawPostDataException,
+    UnreadablePostError,
+)
+from django.utils import timezone
+from django.utils.translation import gettext
+from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
+from rest_framework import status
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.exceptions import (
+    APIException,
+    NotAuthenticated,
+    NotFound,
+    ParseError,
+)
+from rest_framework.metadata import SimpleMetadata
+from rest_framework.negotiation import DefaultContentNegotiation
+from rest_framework.parsers import JSONParser
+from rest_framework.permissions import AllowAny, BasePermission, IsAuthenticated
+from rest_framework.renderers import BaseRenderer, JSONRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.serializers import BaseSerializer
+from rest_framework.throttling import SimpleRateThrottle
+from rest_framework.utils import json
+from rest_framework.views import APIView, exception_handler
+
+from twotoken import families, tokens
+from twotoken.authentication import (
+    RevocableAccessTokenAuthentication,
+    bearer_token,
+    challenge,
+    refusal,
+)
+from twotoken.clients import Client, client_address
+from twotoken.conf import Delivery, conf, delivery
+from twotoken.cookies import (
+    clear_refresh_cookie,
+    hide_cookie,
+    presented_token,
+    presented_tokens,
+    set_refresh_cookie,
+)
+from twotoken.exceptions import (
+    ConflictingCookies,
+    CrossOrigin,
+    InvalidIdempotencyKey,
+    InvalidToken,
+    MissingToken,
+    NoActiveAccount,
+    RotationConflict,
+    TokenNotValid,
+    TwoTokenError,
+)
+from twotoken.families import FROM_SETTINGS, Lifetime, TokenPair
+from twotoken.models import RefreshToken, RevokedReason
+from twotoken.origins import check_origin
+from twotoken.serializers import LoginSerializer, RefreshSerializer
+from twotoken.throttling import LoginThrottle, RefreshThrottle
+
+logger = logging.getLogger("twotoken")
+
+# The IETF draft wants a quoted string; bare keys are common. Both are the same key.
+_IDEMPOTENCY_KEY = re.compile(r'"([!#-~]{8,255})"|([!#-~]{8,255})')
+RETRY_AFTER = 1  # seconds, on a 503
+STATUS_CODES = {
+    TokenNotValid.code: status.HTTP_401_UNAUTHORIZED,
+    NoActiveAccount.code: status.HTTP_401_UNAUTHORIZED,
+    InvalidIdempotencyKey.code: status.HTTP_400_BAD_REQUEST,
+    CrossOrigin.code: status.HTTP_403_FORBIDDEN,
+    RotationConflict.code: status.HTTP_503_SERVICE_UNAVAILABLE,
+}
+
+
+class TokenJSONParser(JSONParser):
+    """JSON within DATA_UPLOAD_MAX_MEMORY_SIZE; what is nested too deep is a parse error like any other."""
+
+    def parse(self, stream: Any, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None) -> Any:
+        try:
+            body: Any = stream.body if isinstance(stream, HttpRequest) else stream.read()
+            return json.loads(body)
+        except (ValueError, RecursionError, RequestDataTooBig) as exc:
+            raise ParseError from exc
+
+
+class AlwaysJSON(DefaultContentNegotiation):
+    """Answers in JSON whatever Accept, ``?format=`` or the project's defaults say."""
+
+    def select_renderer(
+        self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
+    ) -> tuple[BaseRenderer, str]:
+        renderer = next(iter(renderers))
+        return renderer, renderer.media_type
+
+
+class TokenView(APIView):
+    """What the endpoints share. A project's DRF defaults don't reach them.
+
+    ``delivery`` comes from the mount, or else from the class, or else from the setting.
+    """
+
+    delivery: ClassVar[str | None] = None
+    parser_classes = [TokenJSONParser]
+    renderer_classes = [JSONRenderer]
+    content_negotiation_class = AlwaysJSON
+    versioning_class = None
+    metadata_class = SimpleMetadata
+    authentication_classes: Sequence[type[BaseAuthentication]] = []
+    permission_classes: Sequence[type[BasePermission]] = [AllowAny]
+    throttle_classes: Sequence[type[SimpleRateThrottle]] = []
+
+    @classmethod
+    def as_view(cls, **initkwargs: Any) -> Any:
+        """Make the view, outside every transaction of ATOMIC_REQUESTS: a refusal must not undo a revocation."""
+        if (name := initkwargs.get("delivery", cls.delivery)) is not None:
+            delivery(name)
+        view = sensitive_post_parameters()(super().as_view(**initkwargs))
+        for alias in connections:
+            view = transaction.non_atomic_requests(using=alias)(view)
+        return view
+
+    # All variables of all frames below are kept out of error reports: they hold tokens and passwords.
+    @sensitive_variables()
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        name = kwargs.pop("delivery", self.delivery)
+        self.mode = conf.delivery if name is None else delivery(name)
+        return super().dispatch(request, *args, **kwargs)
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        hide_cookie(request)
+        super().initial(request, *args, **kwargs)
+
+    def get_exception_handler(self) -> Callable[..., Response | None]:
+        return exception_handler
+
+    def handle_exception(self, exc: Exception) -> Response:
+        if isinstance(exc, NotAuthenticated):
+            return self.refuse(MissingToken())
+        if isinstance(exc, TwoTokenError) and exc.code in STATUS_CODES:
+            return self.refuse(exc)
+        response = super().handle_exception(exc)
+        if isinstance(exc, APIException) and "detail" in response.data:
+            response.data.setdefault("code", exc.get_codes())
+        return response
+
+    def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:
+        response = super().finalize_response(request, response, *args, **kwargs)
+        response["Cache-Control"] = "no-store"
+        return response
+
+    def refuse(self, error: TwoTokenError) -> Response:
+        """Return the answer to a refused request. It is returned and not raised, so that no ``atomic`` rolls back."""
+        logger.info("%s refused a request: %s.", type(self).__name__, getattr(error, "reason", error.code))
+        body = (
+            refusal(error)
+            if isinstance(error, TokenNotValid)
+            else {
+                "detail": gettext(error.message),
+                "code": error.code,
+            }
+        )
+        response = Response(body, status=STATUS_CODES[error.code])
+        if response.status_code == status.HTTP_401_UNAUTHORIZED:
+            response["WWW-Authenticate"] = challenge(error if isinstance(error, TokenNotValid) else None)
+        elif response.status_code == status.HTTP_503_SERVICE_UNAVAILABLE:
+            response["Retry-After"] = str(RETRY_AFTER)
+        return response
+
+    def enforce(self, throttle: SimpleRateThrottle) -> None:
+        """Count a request; raise DRF's Throttled, a 429 with Retry-After, when there were too many."""
+        if not throttle.allow_request(self.request, self):
+            self.throttled(self.request, throttle.wait() or 0)
+
+    @property
+    def by_cookie(self) -> bool:
+        """Whether this mount delivers by cookie."""
+        return self.mode is Delivery.COOKIE
+
+    @property
+    def client(self) -> Client:
+        """The sender of the request."""
+        return Client.from_request(self.request, by_cookie=self.by_cookie)
+
+
+class CredentialView(TokenView):
+    """Login, refresh and logout: a browser's cookie or password is all that they go by, so its origin counts."""
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        if self.by_cookie:
+            check_origin(request)
+        super().initial(request, *args, **kwargs)
+
+    def answer(self, pair: TokenPair, *, retained: bool = False) -> Response:
+        """Return a pair by this mount's delivery.
+
+        ``retained``: the client holds this refresh token already. No cookie then, or an answer that comes late could
+        put an older token back.
+        """
+        body: dict[str, Any] = {"access": pair.access, "expires_in": pair.expires_in}
+        if self.mode is Delivery.BODY:
+            body |= {"refresh": pair.refresh, "refresh_expires_in": pair.refresh_expires_in}
+        response = Response(body)
+        if self.by_cookie and not retained:
+            set_refresh_cookie(response, pair, self.request)
+        return response
+
+
+class LoginView(CredentialView):
+    """POST the credentials, get a pair.
+
+    Subclass it with another ``serializer_class``; its validated data are the arguments of ``authenticate``.
+    """
+
+    serializer_class: type[BaseSerializer[Any]] = LoginSerializer
+
+    def post(self, request: Request, **kwargs: Any) -> Response:
+        serializer = self.serializer_class(data=request.data, context={"request": request, "view": self})
+        serializer.is_valid(raise_exception=True)
+        data = serializer.validated_data
+        self.enforce(LoginThrottle(client_address(request), self.get_login_name(data)))
+        user = self.authenticate(request, data)
+        if user is None or not user.is_active:
+            return self.refuse(NoActiveAccount())
+        user_logged_in.send(sender=type(user), request=request._request, user=user)
+        lifetime = conf.access_lifetime if self.mode is Delivery.NONE else self.get_lifetime(user, data)
+        pair = families.start(user, self.client, lifetime=lifetime)
+        if self.by_cookie:
+            self.end_replaced(request)
+        return self.answer(pair)
+
+    def authenticate(self, request: Request, data: Mapping[str, Any]) -> AbstractBaseUser | None:
+        """Return whose credentials these are. By Django's back ends alone, or lockouts and second factors are lost."""
+        return authenticate(request._request, **data)
+
+    def get_login_name(self, data: Mapping[str, Any]) -> str:
+        """Return the name that the login throttle counts by."""
+        return str(data.get(get_user_model().USERNAME_FIELD, ""))
+
+    def get_lifetime(self, user: AbstractBaseUser, data: Mapping[str, Any]) -> Lifetime:
+        """Return the absolute lifetime of this login's family: remember me, or not."""
+        return FROM_SETTINGS
+
+    def end_replaced(self, request: Request) -> None:
+        """End the family whose cookie the new one overwrites: nobody could end it later."""
+        for token in presented_tokens(request):
+            with suppress(InvalidToken):
+                families.end(families.verify(token), RevokedReason.REPLACED)
+
+
+class RefreshView(CredentialView):
+    """POST the refresh token, get the next pair."""
+
+    serializer_class: type[BaseSerializer[Any]] = RefreshSerializer
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        if self.mode is Delivery.NONE:
+            raise NotFound
+
+    def post(self, request: Request, **kwargs: Any) -> Response:
+        try:
+            key = idempotency_key(request)
+            claims = families.verify(self.get_token(request))
+            self.enforce(RefreshThrottle(claims.family_id))
+            pair = families.rotate(claims, self.client, key)
+        except TwoTokenError as exc:
+            if exc.code not in STATUS_CODES:
+                raise
+            return self.refuse(exc)
+        return self.answer(pair, retained=pair.generation == claims.generation)
+
+    def get_token(self, request: Request) -> str:
+        """Return the refresh token, from where this mount has it and from nowhere else."""
+        if self.by_cookie:
+            return presented_token(request)
+        serializer = self.serializer_class(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        token: str = serializer.validated_data["refresh"]
+        return token
+
+    def refuse(self, error: TwoTokenError) -> Response:
+        response = super().refuse(error)
+        refused = response.status_code == status.HTTP_401_UNAUTHORIZED
+        if self.by_cookie and refused and not isinstance(error, ConflictingCookies):
+            clear_refresh_cookie(response, self.request)
+        return response
+
+
+class LogoutView(CredentialView):
+    """POST to end the family of the token that comes along, if any. The answer is 204 whatever was sent."""
+
+    def post(self, request: Request, **kwargs: Any) -> Response:
+        if self.mode is Delivery.NONE:
+            self.end_bearer(request)
+        else:
+            for token in presented_tokens(request) if self.by_cookie else body_tokens(request):
+                with suppress(InvalidToken):
+                    self.logged_out(families.end(families.verify(token)))
+        response = Response(status=status.HTTP_204_NO_CONTENT)
+        if self.by_cookie:
+            clear_refresh_cookie(response, request)
+        return response
+
+    def end_bearer(self, request: Request) -> None:
+        """End the family of a single token."""
+        with suppress(TokenNotValid):
+            token = bearer_token(request)
+            if token is not None:
+                access = tokens.decode_access(token, conf.access_policy, timezone.now())
+                self.logged_out(families.revoke(access.family_id, RevokedReason.LOGOUT))
+
+    def logged_out(self, family: RefreshToken | None) -> None:
+        """Send Django's signal where a family was ended."""
+        if family is not None:
+            user = family.user
+            user_logged_out.send_robust(sender=type(user), request=self.request._request, user=user)
+
+
+class LogoutAllView(TokenView):
+    """POST to end every token family of the access token's user."""
+
+    authentication_classes = [RevocableAccessTokenAuthentication]
+    permission_classes = [IsAuthenticated]
+
+    def post(self, request: Request, **kwargs: Any) -> Response:
+        families.revoke_all(request.user, RevokedReason.LOGOUT)
+        user_logged_out.send_robust(sender=type(request.user), request=request._request, user=request.user)
+        response = Response(status=status.HTTP_204_NO_CONTENT)
+        if self.by_cookie:
+            clear_refresh_cookie(response, request)
+        return response
+
+
+def idempotency_key(request: Request) -> str:
+    """Return the request's Idempotency-Key without its quotes, empty where there is none.
+
+    Raises InvalidIdempotencyKey.
+    """
+    header = request.META.get("HTTP_IDEMPOTENCY_KEY")
+    if header is None:
+        return ""
+    match = _IDEMPOTENCY_KEY.fullmatch(header)
+    if match is None:
+        raise InvalidIdempotencyKey
+    return match[1] or match[2]
+
+
+def body_tokens(request: Request) -> list[str]:
+    """Return the refresh token of a JSON body, if there is one, of whatever type the body says that it is."""
+    try:
+        body: Any = request._request.body
+        data = json.loads(body)
+    except (ValueError, RecursionError, RequestDataTooBig, RawPostDataException, UnreadablePostError):
+        return []
+    token = data.get("refresh") if isinstance(data, dict) else None
+    return [token] if isinstance(token, str) else []
