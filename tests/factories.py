@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import factory
+import factory.django
 from django.contrib.auth import get_user_model
 
 PASSWORD = "a password of some length"
@@ -17,7 +17,7 @@ class UserFactory(factory.django.DjangoModelFactory[Any]):
         model = get_user_model()
         skip_postgeneration_save = True
 
-    email = factory.Sequence("person{}@example.com".format)
+    email = factory.declarations.Sequence("person{}@example.com".format)
     password = factory.django.Password(PASSWORD)
 
     @classmethod

@@ -72,7 +72,7 @@ def test_python_blocks_compile(block: str) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_the_script_runs(live_server: Any, tmp_path: Path) -> None:
     """The script logs in, then refreshes by key, and gets over a lost answer."""
-    user = UserFactory()
+    user: Any = UserFactory()
     (script,) = (block for block in BLOCKS if "urlopen" in block)
     script = script.replace('"username"', repr(user.USERNAME_FIELD))
     environment = {

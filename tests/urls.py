@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from django.contrib import admin
 from django.urls import include, path
@@ -15,13 +15,14 @@ from twotoken.authentication import (
     RevocableAccessTokenAuthentication,
     StatelessAccessTokenAuthentication,
 )
+from twotoken.tokens import AccessToken
 
 
 class MeView(APIView):
     """Says who is asking."""
 
     def get(self, request: Request) -> Response:
-        return Response({"id": str(request.user.pk), "claims": dict(request.auth)})
+        return Response({"id": str(request.user.pk), "claims": dict(cast("AccessToken", request.auth))})
 
 
 def me(route: str, authentication_class: type[AccessTokenAuthentication]) -> Any:

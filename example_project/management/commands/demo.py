@@ -8,12 +8,11 @@ import sys
 from argparse import ArgumentParser
 from typing import Any
 
-from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.core.management.base import BaseCommand
 
-from example_project.settings import read_env
+from example_project.settings import ENV_FILE, read_env
 
 NAMES = ("DJANGO_SECRET_KEY", "JWT_ACCESS_SECRET", "JWT_REFRESH_SECRET", "DEMO_PASSWORD", "ADMIN_PASSWORD")
 
@@ -29,11 +28,11 @@ class Command(BaseCommand):
         parser.add_argument("--no-serve", action="store_true", help="prepare only")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        values = read_env(settings.ENV_FILE)
+        values = read_env(ENV_FILE)
         if missing := [name for name in NAMES if name not in values]:
             values |= {name: secrets.token_urlsafe(32 if "SECRET" in name else 9) for name in missing}
-            settings.ENV_FILE.touch(mode=0o600)
-            settings.ENV_FILE.write_text("".join(f"{name}={value}\n" for name, value in values.items()))
+            ENV_FILE.touch(mode=0o600)
+            ENV_FILE.write_text("".join(f"{name}={value}\n" for name, value in values.items()))
             # The settings of this process were read before the secrets were there: start again with them.
             sys.stdout.flush()
             os.execv(sys.executable, [sys.executable, *sys.argv])
