@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import dj_database_url
 
@@ -60,12 +61,10 @@ TWOTOKEN = {
     "REFRESH_THROTTLE": None,
 }
 
-DATABASES = {"default": dj_database_url.parse(os.environ.get("DATABASE_URL", "sqlite://:memory:"))}
-if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
-    # A file, so that threads and processes share it.
-    folder = Path(tempfile.mkdtemp(prefix="twotoken-tests-"))
-    DATABASES["default"] |= {
-        "NAME": str(folder / "db.sqlite3"),
-        "OPTIONS": {"timeout": 30, "init_command": "PRAGMA journal_mode=WAL"},
-        "TEST": {"NAME": str(folder / "test.sqlite3")},
-    }
+# SQLite in a file, so that threads and processes share it.
+folder = Path(tempfile.mkdtemp(prefix="twotoken-tests-"))
+DATABASES = {"default": dj_database_url.parse(os.environ.get("DATABASE_URL", f"sqlite:///{folder}/db.sqlite3"))}
+OPTIONS: dict[str, Any] = {"sqlite3": {"timeout": 30, "init_command": "PRAGMA journal_mode=WAL"}}
+engine = DATABASES["default"]["ENGINE"].rpartition(".")[2]
+DATABASES["default"]["OPTIONS"] = OPTIONS.get(engine, {})
+DATABASES["default"]["TEST"] = {"NAME": str(folder / "test.sqlite3") if engine == "sqlite3" else None}

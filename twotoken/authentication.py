@@ -11,6 +11,7 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.exceptions import ValidationError
 from django.db import router
+from django.db.models.base import ModelState
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.functional import SimpleLazyObject
@@ -134,7 +135,8 @@ class ClaimsUser(SimpleLazyObject):  # type: ignore[type-arg]  # not generic whe
                 claimed = key.to_python(access["sub"])
             except ValidationError as exc:
                 raise InvalidToken from exc
-            self.__dict__.update({"pk": claimed, key.attname: claimed})
+            # What a related field reads of an instance that is assigned to it.
+            self.__dict__.update({"pk": claimed, key.attname: claimed, "_state": ModelState()})
 
     # As of the real user, so that ``isinstance`` and related fields take it, without a query.
     @property  # type: ignore[misc]
@@ -145,11 +147,19 @@ class ClaimsUser(SimpleLazyObject):  # type: ignore[type-arg]  # not generic whe
     def _meta(self) -> Any:
         return get_user_model()._meta
 
+    def __getattr__(self, name: str) -> Any:
+        if name == "resolve_expression":  # which a query asks of every value: a user is no expression
+            raise AttributeError(name)
+        return super().__getattr__(name)
+
     def __bool__(self) -> bool:
         return True
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, get_user_model()) and self.pk == other.pk
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
 
     def __hash__(self) -> int:
         return hash(self.pk)

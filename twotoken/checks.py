@@ -255,6 +255,8 @@ def check_deployed_cookie(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMes
 
 def check_deployed_cache(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
     """W006: the throttles count in a cache that all processes share."""
+    if not _fine("LOGIN_THROTTLE", "REFRESH_THROTTLE"):
+        return
     backend = settings.CACHES.get("default", {}).get("BACKEND", "")
     if backend.endswith((".LocMemCache", ".DummyCache")) and (conf.login_throttle or conf.refresh_throttle):
         yield Warning(

@@ -60,11 +60,7 @@ def cookie_path(request: HttpRequest | Request) -> str:
         return conf.cookie_path
     match = request.resolver_match
     if match is not None and match.namespace:
-        kwargs = {
-            name: value
-            for name, value in match.captured_kwargs.items()  # type: ignore[attr-defined]  # the stubs lack it
-            if name != "family_id"
-        }
+        kwargs = {name: value for name, value in match.kwargs.items() if name != "family_id"}
         try:
             return _parent(reverse(f"{match.namespace}:refresh", kwargs=kwargs))
         except NoReverseMatch:

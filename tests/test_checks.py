@@ -1,0 +1,139 @@
+"""What ``manage.py check`` says of a configuration."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.core.checks import run_checks
+from django.core.management import call_command
+from django.test import override_settings
+from django.urls import include, path
+
+GOOD = settings.TWOTOKEN
+bad_mount: Any = path("auth/", include("twotoken.urls"), {"delivery": "cokie"})
+urlpatterns = [path("nested/", include([bad_mount]))]
+
+
+def ids(*, deploy: bool = False) -> set[str]:
+    """Return the ids of what is wrong."""
+    found = run_checks(include_deployment_checks=deploy)
+    assert all(message.hint for message in found if message.id and message.id.startswith("twotoken"))
+    return {message.id.removeprefix("twotoken.") for message in found if message.id and "twotoken" in message.id}
+
+
+def test_a_good_configuration() -> None:
+    """Nothing is wrong."""
+    assert ids() == set()
+
+
+BAD: list[tuple[str, dict[str, Any]]] = [
+    ("E002", {"ACESS_LIFETIME": 1}),
+    ("E003", {"ACCESS_LIFETIME": 900}),
+    ("E003", {"ACCESS_LIFETIME": timedelta()}),
+    ("E003", {"REFRESH_LIFETIME": None}),
+    ("E003", {"FAMILY_LIFETIME": timedelta(-1)}),
+    ("E003", {"DELIVERY": "both"}),
+    ("E003", {"COOKIE_NAME": "a b"}),
+    ("E003", {"COOKIE_PATH": "api"}),
+    ("E003", {"COOKIE_SAMESITE": None}),
+    ("E003", {"COOKIE_SECURE": "yes"}),
+    ("E003", {"BROWSER_GRACE": -1}),
+    ("E003", {"BROWSER_GRACE": True}),
+    ("E003", {"REUSE_GRACE": "10"}),
+    ("E003", {"REVOKE_ON_REUSE": "all"}),
+    ("E003", {"MAX_FAMILIES_PER_USER": 0}),
+    ("E003", {"ACCESS_CLAIMS": len}),
+    ("E003", {"ISSUER": ""}),
+    ("E003", {"AUDIENCE": []}),
+    ("E003", {"AUDIENCE": [1]}),
+    ("E003", {"LOGIN_THROTTLE": "10 a minute"}),
+    ("E003", {"RECORD_CLIENT": 1}),
+    ("E004", {"ACCESS_SECRET": None}),
+    ("E004", {"REFRESH_SECRET": []}),
+    ("E005", {"ACCESS_SECRET": "short"}),
+    ("E005", {"REFRESH_SECRET": [GOOD["REFRESH_SECRET"], ""]}),
+    ("E005", {"ACCESS_SECRET": "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA\n-----END PUBLIC KEY-----"}),
+    ("E006", {"ACCESS_SECRET": [GOOD["ACCESS_SECRET"], GOOD["REFRESH_SECRET"]]}),
+    ("E006", {"ACCESS_SECRET": settings.SECRET_KEY}),
+    ("E007", {"ACCESS_LIFETIME": timedelta(days=8)}),
+    ("E008", {"COOKIE_SAMESITE": "None", "COOKIE_SECURE": False}),
+    ("E009", {"COOKIE_NAME": "__Host-refresh"}),
+    ("E009", {"COOKIE_NAME": "__Secure-refresh", "COOKIE_SECURE": False}),
+    ("E011", {"ACCESS_CLAIMS": "tests.nothing.there"}),
+    ("E011", {"ACCESS_CLAIMS": "tests.factories.PASSWORD"}),
+    ("E012", {"USER_ID_FIELD": "nothing"}),
+    ("E012", {"USER_ID_FIELD": "is_active"}),
+    ("W002", {"LEEWAY": 61}),
+    ("W003", {"USER_ID_FIELD": get_user_model().USERNAME_FIELD}),
+]
+
+
+@pytest.mark.parametrize(("expected", "values"), BAD)
+def test_each_mistake_has_its_id(expected: str, values: dict[str, Any]) -> None:
+    """One mistake, one message."""
+    with override_settings(TWOTOKEN={**GOOD, **values}):
+        assert ids() == {expected}
+
+
+FINE: list[dict[str, Any]] = [
+    {"FAMILY_LIFETIME": None},
+    {"USER_ID_FIELD": get_user_model()._meta.pk.name},
+    {"BROWSER_GRACE": timedelta(seconds=5), "REUSE_GRACE": 0.5},
+    {"COOKIE_NAME": "__Host-refresh", "COOKIE_PATH": "/"},
+    {"AUDIENCE": ["a", "b"], "ISSUER": "me", "LOGIN_THROTTLE": "5/hour"},
+    {"ACCESS_CLAIMS": "tests.claims.role"},
+]
+
+
+@pytest.mark.parametrize("values", FINE)
+def test_what_is_allowed(values: dict[str, Any]) -> None:
+    """No message where nothing is wrong."""
+    with override_settings(TWOTOKEN={**GOOD, **values}):
+        assert ids() == set()
+
+
+def test_no_dict() -> None:
+    """One message, and not one more for each key."""
+    with override_settings(TWOTOKEN=None):
+        assert ids(deploy=True) == {"E001"}
+
+
+def test_a_misspelt_mount() -> None:
+    """Found wherever it is nested."""
+    with override_settings(ROOT_URLCONF="tests.test_checks"):
+        assert ids() == {"E010"}
+    with override_settings(ROOT_URLCONF=None):
+        assert ids() == set()
+
+
+@pytest.mark.parametrize(("first", "expected"), [("SessionAuthentication", {"W001"}), ("BasicAuthentication", set())])
+def test_an_authenticator_before_ours(first: str, expected: set[str]) -> None:
+    """Only one that does not ask for credentials matters."""
+    classes = [f"rest_framework.authentication.{first}", "twotoken.authentication.AccessTokenAuthentication"]
+    with override_settings(REST_FRAMEWORK={"DEFAULT_AUTHENTICATION_CLASSES": classes}):
+        assert ids() == expected
+    with override_settings(REST_FRAMEWORK={"DEFAULT_AUTHENTICATION_CLASSES": classes[:1]}):
+        assert ids() == set()
+
+
+def test_deployment() -> None:
+    """The noisy ones come with ``--deploy`` only."""
+    values = {**GOOD, "COOKIE_SECURE": False, "COOKIE_DOMAIN": "example.com", "LOGIN_THROTTLE": "1/s"}
+    with override_settings(TWOTOKEN=values):
+        assert ids() == set()
+        assert ids(deploy=True) == {"W004", "W005", "W006"}
+    assert ids(deploy=True) == set()
+
+
+def test_generated_secrets_pass(capsys: pytest.CaptureFixture[str]) -> None:
+    """Two lines for an environment file, with two different secrets of 256 bits."""
+    call_command("generate_token_secrets")
+    lines = dict(line.split("=") for line in capsys.readouterr().out.splitlines())
+    assert list(lines) == ["JWT_ACCESS_SECRET", "JWT_REFRESH_SECRET"]
+    access, refresh = lines.values()
+    with override_settings(TWOTOKEN={"ACCESS_SECRET": access, "REFRESH_SECRET": refresh}):
+        assert ids() == set()

@@ -1,0 +1,451 @@
+"""The verbs, the signals they send, and bad days."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.contrib.auth import get_user_model, user_logged_in, user_logged_out, user_login_failed
+from django.core.exceptions import ImproperlyConfigured
+from django.core.signals import got_request_exception
+from django.db import OperationalError, connection, transaction
+from django.test import override_settings
+from django.urls import include, path
+from django.utils import timezone
+from django.views.debug import ExceptionReporter
+from rest_framework import serializers
+from rest_framework.test import APIClient
+
+from tests.factories import PASSWORD
+from tests.http import Caller
+from twotoken import conflicts, families, signals, tokens
+from twotoken.clients import Client
+from twotoken.conf import conf
+from twotoken.exceptions import ClaimsError, UserInactive
+from twotoken.models import RefreshToken
+from twotoken.serializers import LoginSerializer
+from twotoken.testing import time_travel
+from twotoken.views import LoginView, RefreshView
+
+KEY = "a-key-of-some-length"
+
+
+def with_settings(**values: Any) -> Any:
+    """Override keys of TWOTOKEN, keeping the others."""
+    return override_settings(TWOTOKEN={**settings.TWOTOKEN, **values})
+
+
+def access_of(pair: Any) -> Any:
+    """Return the verified claims of a pair."""
+    return tokens.decode_access(pair.access, conf.access_policy, timezone.now())
+
+
+class RememberSerializer(LoginSerializer):
+    """A login form with a box to tick."""
+
+    remember = serializers.BooleanField(default=False)
+
+
+class RememberView(LoginView):
+    """A login that may last longer."""
+
+    serializer_class = RememberSerializer
+
+    def authenticate(self, request: Any, data: Any) -> Any:
+        return super().authenticate(request, {name: value for name, value in data.items() if name != "remember"})
+
+    def get_lifetime(self, user: Any, data: Any) -> Any:
+        return timedelta(days=90) if data["remember"] else timedelta(hours=12)
+
+
+class AtomicRefreshView(RefreshView):
+    """A project's own transaction around ours."""
+
+    @transaction.atomic
+    def post(self, request: Any, **kwargs: Any) -> Any:
+        return super().post(request, **kwargs)
+
+
+urlpatterns = [
+    path("remember/", RememberView.as_view(delivery="body")),
+    path("atomic/", AtomicRefreshView.as_view(delivery="body")),
+    path("auth/", include("twotoken.urls")),
+    path("bad/", include("twotoken.urls", namespace="bad"), {"delivery": "cokie"}),
+]
+
+
+@contextmanager
+def heard(*which: Any) -> Iterator[list[Any]]:
+    """Listen to signals."""
+    calls: list[Any] = []
+
+    def hear(signal: Any, **kwargs: Any) -> None:
+        calls.append((signal, kwargs))
+
+    for signal in which:
+        signal.connect(hear)
+    try:
+        yield calls
+    finally:
+        for signal in which:
+            signal.disconnect(hear)
+
+
+@contextmanager
+def raising(signal: Any) -> Iterator[None]:
+    """Have a receiver that fails."""
+
+    def fail(**kwargs: Any) -> None:
+        raise RuntimeError("receiver")
+
+    signal.connect(fail)
+    try:
+        yield
+    finally:
+        signal.disconnect(fail)
+
+
+def test_what_the_signals_carry(script: Caller) -> None:
+    """Each once, with what the README says, and nothing of a token."""
+    ours = (signals.family_started, signals.token_rotated, signals.family_revoked, signals.reuse_detected)
+    with heard(*ours) as calls:
+        r0 = script.log_in(HTTP_USER_AGENT="phone").json()["refresh"]
+        script.refresh(r0, HTTP_USER_AGENT="phone")
+        script.refresh(r0, HTTP_USER_AGENT="thief")
+        script.refresh(r0)
+    family = RefreshToken.objects.get()
+    assert [signal for signal, _ in calls] == list(ours)
+    common = {"sender": RefreshToken, "family_id": family.pk, "user_id": script.user.pk}
+    where = {"ip_address": "127.0.0.1", "user_agent": "phone"}
+    details: list[dict[str, Any]] = [
+        where,
+        {**where, "generation": 1},
+        {"reason": "reuse"},
+        {"ip_address": "127.0.0.1", "user_agent": "thief", "generation": 0, "current_generation": 1},
+    ]
+    assert [kwargs for _, kwargs in calls] == [{**common, **detail} for detail in details]
+
+
+def test_django_s_own_signals(script: Caller) -> None:
+    """Back ends and audits see logins, failures and logouts as they know them."""
+    with heard(user_logged_in, user_login_failed, user_logged_out) as calls:
+        pair = script.log_in().json()
+        script.send("login/", {script.user.USERNAME_FIELD: "x", "password": "x"})
+        script.send("logout/", {"refresh": pair["refresh"]})
+        script.send("logout/", {"refresh": pair["refresh"]})
+    assert [signal for signal, _ in calls] == [user_logged_in, user_login_failed, user_logged_out]
+    assert get_user_model().objects.get().last_login is not None
+
+
+def test_nothing_secret_is_logged(script: Caller, caplog: pytest.LogCaptureFixture) -> None:
+    """Each security event has its record, and none has a token, a key or a password."""
+    caplog.set_level(logging.DEBUG, logger="twotoken")
+    pair = script.log_in().json()
+    script.refresh(pair["refresh"], KEY)
+    script.refresh(pair["refresh"])
+    text = caplog.text
+    for word in ("started", "reuse", "revoked", "reused"):
+        assert word in text
+    for secret in (pair["refresh"], pair["access"], KEY, PASSWORD):
+        assert secret not in text
+    assert pair["refresh"] not in repr(families.start(script.user))
+
+
+def test_a_receiver_that_raises_stops_nothing(script: Caller) -> None:
+    """The revocation stands, and the answer is what it would be."""
+    with raising(signals.family_revoked), raising(signals.reuse_detected), raising(user_logged_out):
+        pair = script.log_in().json()
+        script.refresh(pair["refresh"])
+        assert script.refresh(pair["refresh"]).json()["reason"] == "reused"
+        other = script.log_in().json()
+        assert script.send("logout/", {"refresh": other["refresh"]}).status_code == 204
+    assert not RefreshToken.objects.filter(revoked_at=None).exists()
+
+
+def test_a_login_receiver_that_raises_leaves_nothing(script: Caller) -> None:
+    """Django's own signal is sent Django's way: the error is the project's to see, and no family is left over."""
+    with raising(user_logged_in), pytest.raises(RuntimeError):
+        script.log_in()
+    assert not RefreshToken.objects.exists()
+
+
+@pytest.mark.parametrize("claims", ["reserved", "no_dict", "huge"])
+def test_claims_that_can_t_go_in(script: Caller, claims: str) -> None:
+    """An error of the project: 500, and the old refresh token still works."""
+    token = script.log_in().json()["refresh"]
+    with with_settings(ACCESS_CLAIMS=f"tests.claims.{claims}"), pytest.raises(ClaimsError):
+        script.refresh(token)
+    assert script.refresh(token).status_code == 200
+
+
+def test_claims_are_read_afresh(script: Caller) -> None:
+    """A changed role shows at the next refresh."""
+    with with_settings(ACCESS_CLAIMS="tests.claims.role"):
+        pair = script.log_in().json()
+        get_user_model().objects.update(is_staff=True)
+        pairs = [pair, script.refresh(pair["refresh"]).json()]
+    roles = [
+        script.get("/api/me/", HTTP_AUTHORIZATION=f"Bearer {pair['access']}").json()["claims"]["role"] for pair in pairs
+    ]
+    assert roles == ["user", "staff"]
+
+
+@pytest.mark.parametrize("name", ["refresh_token", "rt"])
+def test_no_secret_in_an_error_report(jar: Caller, name: str) -> None:
+    """Case 33e: a claims hook that raises, in Django's report as an administrator gets it."""
+    reports: list[str] = []
+
+    def report(request: Any, **kwargs: Any) -> None:
+        reporter = ExceptionReporter(request, *sys.exc_info())
+        reports.extend([reporter.get_traceback_html(), reporter.get_traceback_text()])
+
+    got_request_exception.connect(report)
+    try:
+        with with_settings(COOKIE_NAME=name):
+            jar.log_in()
+            token = jar.cookies[name].value
+            with with_settings(COOKIE_NAME=name, ACCESS_CLAIMS="tests.claims.broken"):
+                jar.raise_request_exception = False
+                response = jar.send("refresh/", HTTP_IDEMPOTENCY_KEY=KEY)
+                assert response.status_code == 500
+                assert name not in response.cookies
+                assert jar.log_in().status_code == 500
+            assert jar.send("refresh/").status_code == 200
+    finally:
+        got_request_exception.disconnect(report)
+    assert len(reports) == 4
+    for text in reports:
+        assert "no claims today" in text
+        for secret in (token, token.split(".")[1], KEY, PASSWORD):
+            assert secret not in text
+
+
+def test_a_login_with_a_lifetime_of_its_own(script: Caller) -> None:
+    """A subclass with another serializer: remember me."""
+    data = {script.user.USERNAME_FIELD: script.user.get_username(), "password": PASSWORD}
+    with override_settings(ROOT_URLCONF="tests.test_families"):
+        for remember, life in ((True, timedelta(days=90)), (False, timedelta(hours=12))):
+            response = script.post("/remember/", {**data, "remember": remember}, format="json")
+            assert response.status_code == 200
+            family = RefreshToken.objects.latest("created_at")
+            assert family.expires_at == family.created_at + life
+            assert response.json()["refresh_expires_in"] == min(life, timedelta(days=7)).total_seconds()
+
+
+def test_start(user: Any) -> None:
+    """Without end where so asked; never for an inactive user (CVE-2024-22513)."""
+    families.start(user, lifetime=None)
+    assert RefreshToken.objects.get().expires_at is None
+    user.is_active = False
+    with pytest.raises(UserInactive):
+        families.start(user)
+
+
+def test_the_oldest_family_ends_at_the_limit(user: Any) -> None:
+    """And those that are over don't count."""
+    with with_settings(MAX_FAMILIES_PER_USER=2):
+        pairs = []
+        for minutes in range(4):
+            with time_travel(timedelta(minutes=minutes)):
+                pairs.append(families.start(user))
+    live = set(RefreshToken.objects.filter(revoked_at=None).values_list("pk", flat=True))
+    assert live == {pair.family_id for pair in pairs[2:]}
+    assert set(RefreshToken.objects.exclude(revoked_at=None).values_list("revoked_reason", flat=True)) == {"limit"}
+
+
+def test_revoking(user: Any) -> None:
+    """One, all but one, all; each is told once."""
+    pairs = [families.start(user) for _ in range(4)]
+    with heard(signals.family_revoked) as calls:
+        assert families.revoke(pairs[0].family_id, "stolen laptop") is not None
+        assert families.revoke(pairs[0].family_id) is None
+        assert families.revoke_all(user, "limit", keep=pairs[1].family_id) == 2
+        assert families.revoke_all(user.pk) == 1
+        assert families.revoke_all(user) == 0
+    assert [kwargs["reason"] for _, kwargs in calls] == ["stolen laptop", "limit", "limit", "admin"]
+
+
+def test_who_is_faster_tells(user: Any) -> None:
+    """A family that another request ends meanwhile is told of once, by that request."""
+    pairs = [families.start(user) for _ in range(3)]
+    done: list[int] = []
+
+    def be_faster(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if sql.startswith("UPDATE") and not done:
+            done.append(1)
+            families.revoke(pairs[0].family_id, "first")
+        return execute(sql, params, many, context)
+
+    with heard(signals.family_revoked) as calls, connection.execute_wrapper(be_faster):
+        assert families.revoke_all(user) == 2
+    assert [kwargs["reason"] for _, kwargs in calls] == ["first", "admin", "admin"]
+    assert len({kwargs["family_id"] for _, kwargs in calls}) == 3
+
+
+def test_a_person_who_changes_the_own_password_stays(script: Caller) -> None:
+    """Of two families, the one whose hash is brought up to date."""
+    here, there = (script.log_in().json()["refresh"] for _ in range(2))
+    script.user.set_password("another password")
+    script.user.save()
+    families.update_auth_hash(families.verify(here).family_id, script.user)
+    assert script.refresh(here).status_code == 200
+    assert script.refresh(there).json()["reason"] == "password_changed"
+
+
+def test_a_new_secret_key_with_a_fallback(script: Caller) -> None:
+    """Hashes by SECRET_KEY_FALLBACKS count as equal."""
+    token = script.log_in().json()["refresh"]
+    with override_settings(SECRET_KEY="another key of some length", SECRET_KEY_FALLBACKS=[settings.SECRET_KEY]):
+        token = script.refresh(token).json()["refresh"]
+    with override_settings(SECRET_KEY="another key of some length"):
+        assert script.refresh(token).json()["reason"] == "password_changed"
+
+
+def test_the_own_families_end_of_an_access_token(user: Any) -> None:
+    """The revocable class refuses what the family's end says."""
+    pair = families.start(user)
+    access = access_of(pair)
+    assert families.user_of(access) == user
+    RefreshToken.objects.all().delete()
+    with pytest.raises(Exception, match="revoked"):
+        families.user_of(access)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_others_who_are_always_faster(script: Caller) -> None:
+    """503 with Retry-After, and the token is good afterwards."""
+    token = script.log_in().json()["refresh"]
+
+    def lose(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if sql.startswith("UPDATE"):
+            raise OperationalError(1213, "Deadlock found when trying to get lock")
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(lose):
+        response = script.refresh(token)
+    assert (response.status_code, response["Retry-After"]) == (503, "1")
+    assert response.json()["code"] == "rotation_conflict"
+    assert script.refresh(token).status_code == 200
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_revocation_is_tried_again(user: Any) -> None:
+    """Until it stands, where it lost against another write; and not where the database is gone."""
+    pair = families.start(user)
+    lost = iter([OperationalError(1213, "Deadlock")] * 5)
+
+    def lose(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if sql.startswith("UPDATE"):
+            for error in lost:
+                raise error
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(lose):
+        assert families.revoke(pair.family_id) is not None
+
+    def gone() -> None:
+        raise OperationalError(2006, "Server has gone away")
+
+    with pytest.raises(OperationalError, match="gone away"):
+        conflicts.settled(gone)
+    tried: list[int] = []
+
+    def always_lose() -> None:
+        tried.append(1)
+        raise OperationalError(1213, "Deadlock")
+
+    with pytest.raises(OperationalError, match="Deadlock"):
+        conflicts.settled(always_lose)
+    assert len(tried) == conflicts.ATTEMPTS
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_database_that_goes_away_before_the_write(script: Caller) -> None:
+    """An error of the server, and nothing is lost."""
+    token = script.log_in().json()["refresh"]
+
+    def gone(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if sql.startswith("UPDATE"):
+            raise OperationalError(2006, "Server has gone away")
+        return execute(sql, params, many, context)
+
+    script.raise_request_exception = False
+    with connection.execute_wrapper(gone):
+        assert script.refresh(token).status_code == 500
+    assert script.refresh(token).status_code == 200
+
+
+def test_a_rotation_that_is_overtaken_is_judged_again(script: Caller) -> None:
+    """No row changed: read again. The token is old by then, and by another's hand."""
+    token = script.log_in().json()["refresh"]
+    done: list[int] = []
+
+    def overtake(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if sql.startswith("UPDATE") and not done:
+            done.append(1)
+            families.rotate(families.verify(token), Client())
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(overtake):
+        assert script.refresh(token).json()["reason"] == "reused"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_revocation_survives_atomic_requests(script: Caller) -> None:
+    """In our views, in a subclass with a transaction of its own, and with a receiver that raises."""
+    connection.settings_dict["ATOMIC_REQUESTS"] = True
+    try:
+        with override_settings(ROOT_URLCONF="tests.test_families"), raising(signals.reuse_detected):
+            pair = families.start(script.user)
+            answers = [script.post("/atomic/", {"refresh": pair.refresh}, format="json") for _ in range(2)]
+        assert [answer.status_code for answer in answers] == [200, 401]
+        pair = families.start(script.user)
+        assert [script.refresh(pair.refresh).status_code for _ in range(2)] == [200, 401]
+    finally:
+        connection.settings_dict["ATOMIC_REQUESTS"] = False
+    assert set(RefreshToken.objects.values_list("revoked_reason", flat=True)) == {"reuse"}
+
+
+def test_a_misspelt_delivery(client: APIClient) -> None:
+    """An error as soon as the view is made, or the mount is used."""
+    with pytest.raises(ImproperlyConfigured, match="cokie"):
+        RefreshView.as_view(delivery="cokie")
+    with override_settings(ROOT_URLCONF="tests.test_families"), pytest.raises(ImproperlyConfigured, match="cokie"):
+        client.post("/bad/login/")
+
+
+DEFAULTS = {
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.BrowsableAPIRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.FormParser"],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAdminUser"],
+    "DEFAULT_VERSIONING_CLASS": "rest_framework.versioning.AcceptHeaderVersioning",
+    "ALLOWED_VERSIONS": ["9"],
+    "EXCEPTION_HANDLER": "tests.nowhere.handler",
+}
+
+
+@override_settings(REST_FRAMEWORK=DEFAULTS)
+def test_a_project_s_defaults_don_t_reach_our_views(script: Caller) -> None:
+    """Nor does an Accept that can't be met, or ``?format=``."""
+    pair = script.log_in(HTTP_ACCEPT="text/html", QUERY_STRING="format=api").json()
+    assert script.refresh("x", HTTP_ACCEPT="text/html").json()["reason"] == "invalid"
+    assert script.send("logout/all/", HTTP_AUTHORIZATION=f"Bearer {pair['access']}").status_code == 204
+
+
+def test_logout_all_clears_the_cookie(jar: Caller) -> None:
+    """Where the mount delivers by cookie."""
+    access = jar.log_in().json()["access"]
+    response = jar.send("logout/all/", HTTP_AUTHORIZATION=f"Bearer {access}")
+    assert response.cookies["refresh_token"]["max-age"] == 0
+
+
+def test_a_form_is_no_json(script: Caller) -> None:
+    """A cross-site form can't log anyone in."""
+    response = script.post(script.mount + "login/", {"username": "x", "password": "y"}, format="multipart")
+    assert (response.status_code, response.json()["code"]) == (415, "unsupported_media_type")
