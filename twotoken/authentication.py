@@ -11,6 +11,7 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.exceptions import ValidationError
 from django.db import router
+from django.db.models import Expression
 from django.db.models.base import ModelState
 from django.http import HttpRequest
 from django.utils import timezone
@@ -135,8 +136,9 @@ class ClaimsUser(SimpleLazyObject):  # type: ignore[type-arg]  # not generic whe
                 claimed = key.to_python(access["sub"])
             except ValidationError as exc:
                 raise InvalidToken from exc
-            # What a related field reads of an instance that is assigned to it.
-            self.__dict__.update({"pk": claimed, key.attname: claimed, "_state": ModelState()})
+            self.__dict__.update({"pk": claimed, key.attname: claimed})
+            # What related fields and their lookups read of an instance besides.
+            self.__dict__.update({"_state": ModelState(), "_is_pk_set": lambda meta=None: True})
 
     # As of the real user, so that ``isinstance`` and related fields take it, without a query.
     @property  # type: ignore[misc]
@@ -148,7 +150,8 @@ class ClaimsUser(SimpleLazyObject):  # type: ignore[type-arg]  # not generic whe
         return get_user_model()._meta
 
     def __getattr__(self, name: str) -> Any:
-        if name == "resolve_expression":  # which a query asks of every value: a user is no expression
+        # A query asks every value whether it is an expression. A user is none, and need not be loaded to say so.
+        if hasattr(Expression, name) and not hasattr(get_user_model(), name):
             raise AttributeError(name)
         return super().__getattr__(name)
 
