@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,7 +16,14 @@ ENV_FILE = BASE_DIR / "demo.env"
 def read_env(path: Path) -> dict[str, str]:
     """Read NAME=value lines; a file that is not there has none."""
     lines = path.read_text().splitlines() if path.exists() else []
-    return dict(line.split("=", 1) for line in lines if "=" in line)
+    pairs = (line.split("=", 1) for line in lines if "=" in line and not line.lstrip().startswith("#"))
+    return {name.strip(): value.strip() for name, value in pairs}
+
+
+def token_secrets(values: Mapping[str, str]) -> dict[str, str]:
+    """Return the keys of TWOTOKEN that have a value; ``manage.py check`` tells which are missing."""
+    names = {"ACCESS_SECRET": "JWT_ACCESS_SECRET", "REFRESH_SECRET": "JWT_REFRESH_SECRET"}
+    return {key: values[name] for key, name in names.items() if values.get(name)}
 
 
 env = {**read_env(ENV_FILE), **os.environ}
@@ -26,6 +34,7 @@ ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
 ROOT_URLCONF = "example_project.urls"
 WSGI_APPLICATION = "example_project.wsgi.application"
 USE_TZ = True
+TIME_ZONE = "UTC"
 STATIC_URL = "/static/"
 
 INSTALLED_APPS = [
@@ -66,7 +75,11 @@ TEMPLATES = [
 
 DATABASES = {"default": dj_database_url.parse(env.get("DATABASE_URL", f"sqlite:///{BASE_DIR / 'demo.sqlite3'}"))}
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
-    DATABASES["default"]["OPTIONS"] = {"timeout": 20, "init_command": "PRAGMA journal_mode=WAL"}
+    DATABASES["default"]["OPTIONS"] = {
+        "timeout": 20,
+        "init_command": "PRAGMA journal_mode=WAL",
+        "transaction_mode": "IMMEDIATE",
+    }
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["twotoken.authentication.AccessTokenAuthentication"],
@@ -74,8 +87,7 @@ REST_FRAMEWORK = {
 }
 
 TWOTOKEN = {
-    "ACCESS_SECRET": env.get("JWT_ACCESS_SECRET"),
-    "REFRESH_SECRET": env.get("JWT_REFRESH_SECRET"),
+    **token_secrets(env),
     # So short that one can watch it expire. Leave it out for 15 minutes.
     "ACCESS_LIFETIME": timedelta(seconds=int(env.get("DEMO_ACCESS_SECONDS", "10"))),
     "ACCESS_CLAIMS": "example_project.claims.access_claims",

@@ -67,4 +67,6 @@ DATABASES = {"default": dj_database_url.parse(os.environ.get("DATABASE_URL", f"s
 OPTIONS: dict[str, Any] = {"sqlite3": {"timeout": 30, "init_command": "PRAGMA journal_mode=WAL"}}
 engine = DATABASES["default"]["ENGINE"].rpartition(".")[2]
 DATABASES["default"]["OPTIONS"] = OPTIONS.get(engine, {})
+# Its own alias is enough: no test may read it.
+DATABASES["replica"] = {**DATABASES["default"], "TEST": {"MIRROR": "default"}}
 DATABASES["default"]["TEST"] = {"NAME": str(folder / "test.sqlite3") if engine == "sqlite3" else None}

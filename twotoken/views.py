@@ -157,6 +157,8 @@ class TokenView(APIView):
     def handle_exception(self, exc: Exception) -> Response:
         if isinstance(exc, NotAuthenticated):
             return self.refuse(MissingToken())
+        if isinstance(exc, RequestDataTooBig):  # newer DRF reads the body before a parser does
+            exc = ParseError()
         if isinstance(exc, TwoTokenError) and exc.code in STATUS_CODES:
             return self.refuse(exc)
         response = super().handle_exception(exc)

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 import secrets
-import sys
+import socket
 from argparse import ArgumentParser
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
+from django.core.management.commands.runserver import naiveip_re
 
-from example_project.settings import ENV_FILE, read_env
+from example_project.settings import ENV_FILE, read_env, token_secrets
 
 NAMES = ("DJANGO_SECRET_KEY", "JWT_ACCESS_SECRET", "JWT_REFRESH_SECRET", "DEMO_PASSWORD", "ADMIN_PASSWORD")
+SECRET_BYTES, PASSWORD_BYTES = 32, 9
 
 
 class Command(BaseCommand):
@@ -28,25 +31,36 @@ class Command(BaseCommand):
         parser.add_argument("--no-serve", action="store_true", help="prepare only")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        values = read_env(ENV_FILE)
-        if missing := [name for name in NAMES if name not in values]:
-            values |= {name: secrets.token_urlsafe(32 if "SECRET" in name else 9) for name in missing}
-            ENV_FILE.touch(mode=0o600)
-            ENV_FILE.write_text("".join(f"{name}={value}\n" for name, value in values.items()))
-            # The settings of this process were read before the secrets were there: start again with them.
-            sys.stdout.flush()
-            os.execv(sys.executable, [sys.executable, *sys.argv])
+        host, port = parse_addrport(options["addrport"])
+        if not options["no_serve"]:
+            ensure_free(host, port)
+        values = self.make_secrets()
         call_command("migrate", verbosity=0, interactive=False)
-        call_command("check")
+        call_command("check", stdout=self.stdout)
         self.make_user("demo", values["DEMO_PASSWORD"])
         self.make_user("admin", values["ADMIN_PASSWORD"], is_staff=True, is_superuser=True)
-        url = (
-            f"http://{options['addrport']}" if ":" in options["addrport"] else f"http://127.0.0.1:{options['addrport']}"
-        )
+        shown = "127.0.0.1" if host == "0.0.0.0" else f"[{host}]" if ":" in host else host
+        url = f"http://{shown}:{port}"
         self.stdout.write(f"\nThe example: {url}/        user demo, password {values['DEMO_PASSWORD']}")
         self.stdout.write(f"The admin:   {url}/admin/  user admin, password {values['ADMIN_PASSWORD']}\n\n")
+        self.stdout.flush()
         if not options["no_serve"]:
-            call_command("runserver", options["addrport"], use_reloader=False)
+            call_command("runserver", options["addrport"], use_reloader=False, skip_checks=True)
+
+    def make_secrets(self) -> dict[str, str]:
+        """Return the file's values, after adding those that it lacks."""
+        values = read_env(ENV_FILE)
+        if missing := [name for name in NAMES if not values.get(name)]:
+            for name in missing:
+                values[name] = secrets.token_urlsafe(PASSWORD_BYTES if name.endswith("PASSWORD") else SECRET_BYTES)
+            ENV_FILE.touch(mode=0o600)
+            ENV_FILE.chmod(0o600)
+            ENV_FILE.write_text("".join(f"{name}={value}\n" for name, value in values.items()))
+            # The settings were read before the secrets were there.
+            env = {**values, **os.environ}
+            settings.SECRET_KEY = env["DJANGO_SECRET_KEY"]
+            settings.TWOTOKEN = {**settings.TWOTOKEN, **token_secrets(env)}
+        return values
 
     def make_user(self, name: str, password: str, **fields: bool) -> None:
         """Make a user, or give the one who is there this password again."""
@@ -54,3 +68,23 @@ class Command(BaseCommand):
         if not user.check_password(password):
             user.set_password(password)
             user.save()
+
+
+def parse_addrport(addrport: str) -> tuple[str, int]:
+    """Return host and port of what ``runserver`` takes too: a port, or an address and a port."""
+    match = naiveip_re.match(addrport)
+    if match is None or not 0 < int(match["port"]) < 65536:
+        raise CommandError(f"{addrport!r} is no port, and no address and port. Try 127.0.0.1:8000.")
+    return (match["addr"] or "127.0.0.1").strip("[]"), int(match["port"])
+
+
+def ensure_free(host: str, port: int) -> None:
+    """Raise CommandError where nothing can be served, before anything is made."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            if os.name == "posix":  # as the server does; elsewhere it would let two servers share a port
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as exc:
+        raise CommandError(f"Can't serve at {host}:{port}: {exc.strerror}. Give another: manage.py demo 8001.") from exc
