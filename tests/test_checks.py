@@ -52,6 +52,7 @@ BAD: list[tuple[str, dict[str, Any]]] = [
     ("E003", {"AUDIENCE": [1]}),
     ("E003", {"LOGIN_THROTTLE": "10 a minute"}),
     ("E003", {"RECORD_CLIENT": 1}),
+    ("E003", {"RETENTION": 30}),
     ("E004", {"ACCESS_SECRET": None}),
     ("E004", {"REFRESH_SECRET": []}),
     ("E005", {"ACCESS_SECRET": "short"}),

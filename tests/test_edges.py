@@ -180,6 +180,7 @@ def test_a_setting_that_can_t_be_used() -> None:
         _ = conf.access_policy
     with override_settings(TWOTOKEN={}), pytest.raises(ImproperlyConfigured, match="generate_token_secrets"):
         _ = conf.refresh_keys
+    assert conf.retention == timedelta(days=30)
     with with_settings(AUDIENCE="one"):
         assert conf.audience == ("one",)
 

@@ -90,6 +90,7 @@ RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "LOGIN_THROTTLE": ("a rate such as '10/min', or None", _is_rate),
     "REFRESH_THROTTLE": ("a rate such as '60/min', or None", _is_rate),
     "RECORD_CLIENT": ("True or False", lambda value: isinstance(value, bool)),
+    "RETENTION": ("a timedelta, not negative", lambda value: isinstance(value, timedelta) and value >= timedelta()),
 }
 
 

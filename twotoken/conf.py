@@ -158,6 +158,11 @@ class Settings:
         return _get("RECORD_CLIENT", True)
 
     @property
+    def retention(self) -> timedelta:
+        """How long an ended family is kept for people to look at."""
+        return _get("RETENTION", timedelta(days=30))
+
+    @property
     def access_policy(self) -> AccessPolicy:
         """What access tokens are signed with and held to: a view of the keys above."""
         return AccessPolicy(
