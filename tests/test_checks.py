@@ -13,6 +13,9 @@ from django.core.management import call_command
 from django.test import override_settings
 from django.urls import include, path
 
+# Django asks a MariaDB for its version when it checks the fields of models.
+pytestmark = pytest.mark.django_db(databases=["default", "replica"])
+
 GOOD = settings.TWOTOKEN
 bad_mount: Any = path("auth/", include("twotoken.urls"), {"delivery": "cokie"})
 urlpatterns = [path("nested/", include([bad_mount]))]
