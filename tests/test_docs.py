@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,7 @@ def test_the_two_commands_come_first() -> None:
 @pytest.mark.parametrize("block", BLOCKS)
 def test_python_blocks_compile(block: str) -> None:
     """What is shown is Python."""
-    compile(inspect.cleandoc(block), "README.md", "exec")
+    compile(textwrap.dedent(block), "README.md", "exec")
 
 
 @pytest.mark.django_db(transaction=True)

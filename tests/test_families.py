@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.conf import settings
-from django.contrib.auth import get_user_model, user_logged_in, user_logged_out, user_login_failed
+from django.contrib.auth import get_user_model
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import got_request_exception
 from django.db import OperationalError, connection, transaction
@@ -24,6 +21,8 @@ from rest_framework.test import APIClient
 
 from tests.factories import PASSWORD
 from tests.http import Caller
+from tests.overrides import with_settings
+from tests.receivers import heard, raising
 from twotoken import conflicts, families, signals, tokens
 from twotoken.clients import Client
 from twotoken.conf import conf
@@ -34,11 +33,6 @@ from twotoken.testing import time_travel
 from twotoken.views import LoginView, RefreshView
 
 KEY = "a-key-of-some-length"
-
-
-def with_settings(**values: Any) -> Any:
-    """Override keys of TWOTOKEN, keeping the others."""
-    return override_settings(TWOTOKEN={**settings.TWOTOKEN, **values})
 
 
 def access_of(pair: Any) -> Any:
@@ -78,101 +72,6 @@ urlpatterns = [
     path("auth/", include("twotoken.urls")),
     path("bad/", include("twotoken.urls", namespace="bad"), {"delivery": "cokie"}),
 ]
-
-
-@contextmanager
-def heard(*which: Any) -> Iterator[list[Any]]:
-    """Listen to signals."""
-    calls: list[Any] = []
-
-    def hear(signal: Any, **kwargs: Any) -> None:
-        calls.append((signal, kwargs))
-
-    for signal in which:
-        signal.connect(hear)
-    try:
-        yield calls
-    finally:
-        for signal in which:
-            signal.disconnect(hear)
-
-
-@contextmanager
-def raising(signal: Any) -> Iterator[None]:
-    """Have a receiver that fails."""
-
-    def fail(**kwargs: Any) -> None:
-        raise RuntimeError("receiver")
-
-    signal.connect(fail)
-    try:
-        yield
-    finally:
-        signal.disconnect(fail)
-
-
-def test_what_the_signals_carry(script: Caller) -> None:
-    """Each once, with what the README says, and nothing of a token."""
-    ours = (signals.family_started, signals.token_rotated, signals.family_revoked, signals.reuse_detected)
-    with heard(*ours) as calls:
-        r0 = script.log_in(HTTP_USER_AGENT="phone").json()["refresh"]
-        script.refresh(r0, HTTP_USER_AGENT="phone")
-        script.refresh(r0, HTTP_USER_AGENT="thief")
-        script.refresh(r0)
-    family = RefreshToken.objects.get()
-    assert [signal for signal, _ in calls] == list(ours)
-    common = {"sender": RefreshToken, "family_id": family.pk, "user_id": script.user.pk}
-    where = {"ip_address": "127.0.0.1", "user_agent": "phone"}
-    details: list[dict[str, Any]] = [
-        where,
-        {**where, "generation": 1},
-        {"reason": "reuse"},
-        {"ip_address": "127.0.0.1", "user_agent": "thief", "generation": 0, "current_generation": 1},
-    ]
-    assert [kwargs for _, kwargs in calls] == [{**common, **detail} for detail in details]
-
-
-def test_django_s_own_signals(script: Caller) -> None:
-    """Back ends and audits see logins, failures and logouts as they know them."""
-    with heard(user_logged_in, user_login_failed, user_logged_out) as calls:
-        pair = script.log_in().json()
-        script.send("login/", {script.user.USERNAME_FIELD: "x", "password": "x"})
-        script.send("logout/", {"refresh": pair["refresh"]})
-        script.send("logout/", {"refresh": pair["refresh"]})
-    assert [signal for signal, _ in calls] == [user_logged_in, user_login_failed, user_logged_out]
-    assert get_user_model().objects.get().last_login is not None
-
-
-def test_nothing_secret_is_logged(script: Caller, caplog: pytest.LogCaptureFixture) -> None:
-    """Each security event has its record, and none has a token, a key or a password."""
-    caplog.set_level(logging.DEBUG, logger="twotoken")
-    pair = script.log_in().json()
-    script.refresh(pair["refresh"], KEY)
-    script.refresh(pair["refresh"])
-    text = caplog.text
-    for word in ("started", "reuse", "revoked", "reused"):
-        assert word in text
-    for secret in (pair["refresh"], pair["access"], KEY, PASSWORD):
-        assert secret not in text
-    assert pair["refresh"] not in repr(families.start(script.user))
-
-
-def test_a_receiver_that_raises_stops_nothing(script: Caller) -> None:
-    """The revocation stands, and the answer is what it would be."""
-    with raising(signals.family_revoked), raising(signals.reuse_detected), raising(user_logged_out):
-        pair = script.log_in().json()
-        script.refresh(pair["refresh"])
-        assert script.refresh(pair["refresh"]).json()["reason"] == "reused"
-        other = script.log_in().json()
-        assert script.send("logout/", {"refresh": other["refresh"]}).status_code == 204
-    assert not RefreshToken.objects.filter(revoked_at=None).exists()
-
-
-def test_a_login_receiver_that_raises_leaves_nothing(script: Caller) -> None:
-    """Django's own signal is sent Django's way: the error is the project's to see, and no family is left over."""
-    with raising(user_logged_in), pytest.raises(RuntimeError):
-        script.log_in()
-    assert not RefreshToken.objects.exists()
 
 
 @pytest.mark.parametrize("claims", ["reserved", "no_dict", "huge"])
@@ -318,23 +217,6 @@ def test_the_own_families_end_of_an_access_token(user: Any) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_others_who_are_always_faster(script: Caller) -> None:
-    """503 with Retry-After, and the token is good afterwards."""
-    token = script.log_in().json()["refresh"]
-
-    def lose(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
-        if sql.startswith("UPDATE"):
-            raise OperationalError(1213, "Deadlock found when trying to get lock")
-        return execute(sql, params, many, context)
-
-    with connection.execute_wrapper(lose):
-        response = script.refresh(token)
-    assert (response.status_code, response["Retry-After"]) == (503, "1")
-    assert response.json()["code"] == "rotation_conflict"
-    assert script.refresh(token).status_code == 200
-
-
-@pytest.mark.django_db(transaction=True)
 def test_a_revocation_is_tried_again(user: Any) -> None:
     """Until it stands, where it lost against another write; and not where the database is gone."""
     pair = families.start(user)
@@ -436,16 +318,3 @@ def test_a_project_s_defaults_don_t_reach_our_views(script: Caller) -> None:
     pair = script.log_in(HTTP_ACCEPT="text/html", QUERY_STRING="format=api").json()
     assert script.refresh("x", HTTP_ACCEPT="text/html").json()["reason"] == "invalid"
     assert script.send("logout/all/", HTTP_AUTHORIZATION=f"Bearer {pair['access']}").status_code == 204
-
-
-def test_logout_all_clears_the_cookie(jar: Caller) -> None:
-    """Where the mount delivers by cookie."""
-    access = jar.log_in().json()["access"]
-    response = jar.send("logout/all/", HTTP_AUTHORIZATION=f"Bearer {access}")
-    assert response.cookies["refresh_token"]["max-age"] == 0
-
-
-def test_a_form_is_no_json(script: Caller) -> None:
-    """A cross-site form can't log anyone in."""
-    response = script.post(script.mount + "login/", {"username": "x", "password": "y"}, format="multipart")
-    assert (response.status_code, response.json()["code"]) == (415, "unsupported_media_type")

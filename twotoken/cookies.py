@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest, HttpResponseBase, parse_cookie
 from django.urls import NoReverseMatch, reverse
@@ -10,6 +12,8 @@ from rest_framework.request import Request
 from twotoken.conf import conf
 from twotoken.exceptions import ConflictingCookies, MissingToken
 from twotoken.families import TokenPair
+
+_CAPTURED = re.compile(r"<(?:[^<>:]+:)?([^<>:]+)>")  # of a path() or a named group
 
 
 def presented_tokens(request: HttpRequest | Request) -> list[str]:
@@ -60,7 +64,9 @@ def cookie_path(request: HttpRequest | Request) -> str:
         return conf.cookie_path
     match = request.resolver_match
     if match is not None and match.namespace:
-        kwargs = {name: value for name, value in match.kwargs.items() if name != "family_id"}
+        # What the mount's prefix captures; not what an include() adds, for no reversing within it knows that.
+        captured = set(_CAPTURED.findall(match.route)) - {"family_id"}
+        kwargs = {name: value for name, value in match.kwargs.items() if name in captured}
         try:
             return _parent(reverse(f"{match.namespace}:refresh", kwargs=kwargs))
         except NoReverseMatch:

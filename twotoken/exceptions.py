@@ -20,8 +20,8 @@ class TwoTokenError(Exception):
     code: ClassVar[str]
     message: ClassVar[str]
 
-    def __init__(self) -> None:
-        super().__init__(self.message)
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else self.message
 
 
 class TokenNotValid(TwoTokenError):
@@ -119,7 +119,3 @@ class ClaimsError(TwoTokenError):
 
     code = "claims_error"
     message = "The claims can not go into an access token."
-
-    def __init__(self, problem: str) -> None:
-        super().__init__()
-        self.args = (problem,)

@@ -30,6 +30,7 @@ ACCESS_TYPE = "at+jwt"
 REFRESH_TYPE = "rt+jwt"
 MIN_SECRET_BYTES = 32  # RFC 7518 section 3.2: a key at least as long as the hash
 MAX_TOKEN_LENGTH = 8192  # characters; a longer one is refused before anything of it is parsed
+MAX_TIME = 253_402_300_799  # seconds since the epoch: the last that ``datetime`` can hold
 RESERVED_CLAIMS = frozenset({"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "sid"})
 
 # Stricter than the JWT library, which lets padding and non-ASCII text through to its own checks.
@@ -151,7 +152,7 @@ def decode_refresh(token: str, keys: Sequence[bytes]) -> RefreshClaims:
     """
     claims = _decode(token, keys, REFRESH_TYPE)
     generation, identifier = claims.get("gen"), claims.get("jti")
-    if type(generation) is not int or generation < 0 or not isinstance(identifier, str):
+    if type(generation) is not int or generation < 0 or not isinstance(identifier, str) or not identifier.isascii():
         raise InvalidToken
     return RefreshClaims(_family_id(claims), generation, identifier)
 
@@ -197,7 +198,7 @@ def decode_access(token: str, policy: AccessPolicy, now: datetime) -> AccessToke
     """
     claims = _decode(token, policy.keys, ACCESS_TYPE)
     expires_at = claims.get("exp")
-    if type(expires_at) is not int or not isinstance(claims.get("sub"), str):
+    if type(expires_at) is not int or expires_at > MAX_TIME or not isinstance(claims.get("sub"), str):
         raise InvalidToken
     _family_id(claims)
     if policy.issuer is not None and claims.get("iss") != policy.issuer:

@@ -1,0 +1,135 @@
+"""A real server process, and a real Chromium."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, sync_playwright
+
+PASSWORD = "a password for the browser"
+CHROMIUM_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+class Server:
+    """The example in a process of its own, on a database of its own, at a port that stays the same."""
+
+    def __init__(self, folder: Path, **environment: str) -> None:
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            self.port: int = listener.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.database = folder / "server.sqlite3"
+        self.environment = {
+            **os.environ,
+            "DJANGO_SETTINGS_MODULE": "tests.browser.settings",
+            "DATABASE_URL": f"sqlite:///{self.database}",
+            "DJANGO_SECRET_KEY": "a key that is for the browser tests only",
+            "JWT_ACCESS_SECRET": "access secret of the browser tests, thirty-two bytes and more",
+            "JWT_REFRESH_SECRET": "refresh secret of the browser tests, thirty-two bytes and more",
+            "DJANGO_SUPERUSER_PASSWORD": PASSWORD,
+            **environment,
+        }
+        self.process: subprocess.Popen[bytes] | None = None
+        self.manage("migrate", "-v0")
+        for name in ("demo", "admin"):
+            self.manage("createsuperuser", "--noinput", "--username", name, "--email", f"{name}@example.com")
+
+    def manage(self, *arguments: str) -> str:
+        """Run a management command on the server's database and return what it says."""
+        command = [sys.executable, "-m", "django", *arguments]
+        return subprocess.run(command, env=self.environment, check=True, capture_output=True, text=True).stdout
+
+    def start(self) -> None:
+        """Start, and wait until it answers."""
+        arguments = ["-w", "1", "--threads", "16", "--keep-alive", "1", "-b", f"127.0.0.1:{self.port}"]
+        command = [sys.executable, "-m", "gunicorn", "tests.browser.wsgi", *arguments]
+        self.process = subprocess.Popen(command, env=self.environment, stderr=subprocess.DEVNULL)
+        for _ in range(200):
+            try:
+                self.calls()
+            except OSError:
+                assert self.process.poll() is None, "the server did not start"
+                time.sleep(0.05)
+            else:
+                return
+        raise AssertionError("the server did not answer")
+
+    def stop(self) -> None:
+        """Stop, if it still runs."""
+        if self.process is not None:
+            self.process.terminate()
+            self.process.wait()
+
+    def faults(self, *faults: dict[str, Any]) -> None:
+        """Ask for these faults, and count calls anew."""
+        body = json.dumps(faults).encode()
+        urllib.request.urlopen(urllib.request.Request(f"{self.url}/faults/", body), timeout=10).close()
+
+    def calls(self) -> dict[str, int]:
+        """Return how often each path was called since the last ``faults``."""
+        with urllib.request.urlopen(f"{self.url}/faults/", timeout=10) as response:
+            calls: dict[str, int] = json.load(response)
+        return calls
+
+    def rows(self, query: str, *parameters: Any) -> list[Any]:
+        """Ask the server's database."""
+        connection = sqlite3.connect(self.database, timeout=20)
+        try:
+            return connection.execute(query, parameters).fetchall()
+        finally:
+            connection.close()
+
+
+@pytest.fixture(scope="session")
+def new_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Server]]:
+    """Make servers that are stopped in the end."""
+    servers: list[Server] = []
+
+    def make(**environment: str) -> Server:
+        server = Server(tmp_path_factory.mktemp("server"), **environment)
+        servers.append(server)
+        server.start()
+        return server
+
+    yield make
+    for server in servers:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """The system's Chromium: the tests fail where there is none."""
+    path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    assert path, "Install Chromium, or name it in CHROMIUM."
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=CHROMIUM_ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def context(chromium: Browser) -> Iterator[BrowserContext]:
+    """A browser profile of its own: tabs of it share cookies and storage."""
+    context = chromium.new_context()
+    yield context
+    context.close()

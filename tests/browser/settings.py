@@ -1,0 +1,19 @@
+"""The example, served to a real browser: with faults on demand, and graces and lifetimes from the environment."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+
+from example_project.settings import *  # noqa: F403
+from example_project.settings import MIDDLEWARE, TWOTOKEN
+
+MIDDLEWARE = ["tests.browser.faults.FaultMiddleware", *MIDDLEWARE]
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+TWOTOKEN = {
+    **TWOTOKEN,
+    "ACCESS_LIFETIME": timedelta(seconds=int(os.environ.get("TEST_ACCESS_SECONDS", "900"))),
+    "BROWSER_GRACE": float(os.environ.get("TEST_BROWSER_GRACE", "10")),
+    "LOGIN_THROTTLE": None,
+    "REFRESH_THROTTLE": None,
+}

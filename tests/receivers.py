@@ -1,0 +1,42 @@
+"""Receivers of signals, for the time of a test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from django.dispatch import Signal
+
+
+@contextmanager
+def receiving(receiver: Any, *signals: Signal) -> Iterator[None]:
+    """Connect a receiver to signals for a while."""
+    with ExitStack() as stack:
+        for signal in signals:
+            signal.connect(receiver)
+            stack.callback(signal.disconnect, receiver)
+        yield
+
+
+@contextmanager
+def heard(*signals: Signal) -> Iterator[list[tuple[Signal, dict[str, Any]]]]:
+    """Give a list to which each call is added: the signal, and what it carries."""
+    calls: list[tuple[Signal, dict[str, Any]]] = []
+
+    def receiver(signal: Signal, **kwargs: Any) -> None:
+        calls.append((signal, kwargs))
+
+    with receiving(receiver, *signals):
+        yield calls
+
+
+@contextmanager
+def raising(*signals: Signal) -> Iterator[None]:
+    """Have a receiver fail."""
+
+    def receiver(**kwargs: Any) -> None:
+        raise RuntimeError("a receiver failed")
+
+    with receiving(receiver, *signals):
+        yield

@@ -1,0 +1,398 @@
+"""The authentication classes: header to claims to user."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import AnonymousUser
+from django.db.models import QuerySet
+from django.test import override_settings
+from django.utils import timezone, translation
+from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.permissions import IsAdminUser, IsAuthenticated
+from rest_framework.request import Request
+from rest_framework.test import APIClient, APIRequestFactory
+
+from tests.factories import PASSWORD, UserFactory
+from tests.overrides import with_settings
+from twotoken import families, tokens
+from twotoken.authentication import (
+    AccessTokenAuthentication,
+    ClaimsUser,
+    RevocableAccessTokenAuthentication,
+    StatelessAccessTokenAuthentication,
+    bearer_token,
+    challenge,
+    load_user,
+    refusal,
+)
+from twotoken.conf import conf
+from twotoken.exceptions import ConflictingCookies, ExpiredToken, InvalidToken, MissingToken, UserInactive
+from twotoken.models import RefreshToken, RevokedReason
+from twotoken.testing import time_travel
+from twotoken.tokens import AccessToken
+
+factory = APIRequestFactory()
+User = get_user_model()
+ANY_TEXT_IS_A_KEY = User._meta.pk.get_internal_type() == "CharField"
+CLASSES = [AccessTokenAuthentication, RevocableAccessTokenAuthentication, StatelessAccessTokenAuthentication]
+ROUTES = ["me", "revocable", "stateless"]
+REALM = 'Bearer realm="api"'
+INVALID = f'{REALM}, error="invalid_token", error_description="The token is not valid."'
+SPACES = ["\t", "  "]
+
+
+def ask(route: str, header: str | None) -> Any:
+    """Ask a route with an Authorization header."""
+    extra: dict[str, Any] = {} if header is None else {"HTTP_AUTHORIZATION": header}
+    return APIClient().get(f"/api/{route}/", **extra)
+
+
+def signed(subject: Any, **extra: Any) -> str:
+    """Return an access token of our own signature for any subject."""
+    now = int(timezone.now().timestamp())
+    return tokens.encode_access(
+        conf.access_policy, subject=subject, family_id=uuid.uuid4(), issued_at=now, expires_at=now + 900, extra=extra
+    )
+
+
+def claims_of(user: Any) -> AccessToken:
+    """Return verified claims of a user."""
+    return tokens.decode_access(families.start(user).access, conf.access_policy, timezone.now())
+
+
+def reason(error: AuthenticationFailed) -> str:
+    """Return the reason in the body of a 401."""
+    detail: Any = error.detail
+    assert (error.status_code, detail["code"]) == (401, "token_not_valid")
+    return str(detail["reason"])
+
+
+# Headers
+
+
+def test_a_challenge() -> None:
+    """RFC 6750 section 3: the error only where credentials were given."""
+    assert challenge() == challenge(MissingToken()) == REALM
+    assert challenge(InvalidToken()) == INVALID
+    assert challenge(ExpiredToken()).endswith('error="invalid_token", error_description="The token has expired."')
+
+
+def test_a_challenge_is_english_and_a_body_is_translated() -> None:
+    """A header is ASCII; a person reads the body."""
+    with translation.override("de"):
+        assert challenge(InvalidToken()) == INVALID
+        assert refusal(ConflictingCookies()) == {
+            "detail": "Two different refresh token cookies were sent.",
+            "code": "token_not_valid",
+            "reason": "invalid",
+        }
+
+
+@pytest.mark.parametrize("header", ["", " ", "Basic YTpi", "Token a.b.c", "Bearerx a", "x", "a Bearer b", "Basic"])
+@pytest.mark.parametrize("authentication", CLASSES)
+def test_another_scheme_is_none_of_ours(authentication: type[AccessTokenAuthentication], header: str) -> None:
+    """The next class may know it."""
+    request = Request(factory.get("/", HTTP_AUTHORIZATION=header))
+    assert authentication().authenticate(request) is None
+    assert authentication().authenticate_header(request) == REALM
+
+
+def test_no_header_at_all() -> None:
+    """The same."""
+    assert bearer_token(factory.get("/")) is None
+
+
+@pytest.mark.parametrize("header", ["Bearer a", "bearer a", "BEARER a", "bEaReR\ta", "  Bearer   a  "])
+def test_the_scheme_is_a_word_in_any_case(header: str) -> None:
+    """RFC 9110 section 11.1."""
+    assert bearer_token(factory.get("/", HTTP_AUTHORIZATION=header)) == "a"
+
+
+@pytest.mark.parametrize("header", ["Bearer", "Bearer ", "Bearer a b", "bearer a b c"])
+@pytest.mark.parametrize("route", ROUTES)
+@pytest.mark.django_db
+def test_a_bearer_header_that_is_not_one_word(route: str, header: str) -> None:
+    """Refused, and not passed on as if it were no credentials."""
+    with pytest.raises(InvalidToken):
+        bearer_token(factory.get("/", HTTP_AUTHORIZATION=header))
+    response = ask(route, header)
+    assert (response.status_code, response.json()["reason"]) == (401, "invalid")
+    assert response["WWW-Authenticate"] == INVALID
+
+
+@pytest.mark.parametrize("route", ROUTES)
+@pytest.mark.parametrize("header", [None, "Basic YTpi"])
+def test_without_credentials(route: str, header: str | None) -> None:
+    """Just the realm: RFC 6750 section 3.1."""
+    response = ask(route, header)
+    assert response.status_code == 401
+    assert response["WWW-Authenticate"] == REALM
+
+
+@pytest.mark.parametrize("route", ROUTES)
+@pytest.mark.parametrize("token", ["a", "a.b.c", "x" * 10_000, "ü", "\x00", "a.b.c.d.e"])
+def test_a_token_that_is_none(route: str, token: str) -> None:
+    """Refused without a query, whatever it is."""
+    response = ask(route, f"Bearer {token}")
+    assert (response.status_code, response.json()["reason"]) == (401, "invalid")
+    assert response.json()["code"] == "token_not_valid"
+    assert response["WWW-Authenticate"] == INVALID
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_the_two_tokens_can_t_stand_in_for_each_other(user: Any, route: str) -> None:
+    """A refresh token opens nothing."""
+    pair = families.start(user)
+    assert ask(route, f"bearer {pair.access}").json()["id"] == str(user.pk)
+    assert ask(route, f"Bearer {pair.refresh}").json()["reason"] == "invalid"
+
+
+# The classes
+
+
+@pytest.mark.parametrize(("route", "count"), [("me", 1), ("revocable", 1), ("stateless", 0)])
+def test_queries(user: Any, route: str, count: int, django_assert_num_queries: Any) -> None:
+    """One, one and none; the view has the claims."""
+    with with_settings(ACCESS_CLAIMS="tests.claims.role"):
+        header = f"Bearer {families.start(user).access}"
+    with django_assert_num_queries(count):
+        response = ask(route, header)
+    assert response.json()["claims"]["role"] == "user"
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_an_expired_token(user: Any, route: str) -> None:
+    """The header says why, as the body does."""
+    header = f"Bearer {families.start(user).access}"
+    with time_travel(timedelta(minutes=15)):
+        response = ask(route, header)
+    assert (response.status_code, response.json()["reason"]) == (401, "expired")
+    assert 'error_description="The token has expired."' in response["WWW-Authenticate"]
+
+
+@pytest.mark.parametrize("route", ["me", "revocable"])
+def test_an_inactive_user(user: Any, route: str) -> None:
+    """Refused at once."""
+    header = f"Bearer {families.start(user).access}"
+    User.objects.filter(pk=user.pk).update(is_active=False)
+    response = ask(route, header)
+    assert (response.status_code, response.json()["reason"]) == (401, "user_inactive")
+    assert "inactive" in response["WWW-Authenticate"]
+
+
+@pytest.mark.parametrize(("route", "expected"), [("me", "user_inactive"), ("revocable", "revoked")])
+def test_a_deleted_user(user: Any, route: str, expected: str) -> None:
+    """The families went along."""
+    header = f"Bearer {families.start(user).access}"
+    user.delete()
+    response = ask(route, header)
+    assert (response.status_code, response.json()["reason"]) == (401, expected)
+
+
+def test_only_the_revocable_class_looks_at_the_family(user: Any) -> None:
+    """A logout and a changed password count there at once."""
+    pair, other = families.start(user), families.start(user)
+    families.revoke(pair.family_id, RevokedReason.LOGOUT)
+    user.set_password(PASSWORD + "!")
+    user.save()
+    for token, expected in ((pair.access, "revoked"), (other.access, "password_changed")):
+        assert ask("revocable", f"Bearer {token}").json()["reason"] == expected
+        assert ask("me", f"Bearer {token}").status_code == 200
+        assert ask("stateless", f"Bearer {token}").status_code == 200
+
+
+@pytest.mark.parametrize("subject", ["no key", "", "1.5", "-", "9" * 5000, "\x00"])
+@pytest.mark.django_db
+def test_a_subject_of_the_wrong_type(subject: str) -> None:
+    """Signed by us, and no key of the user model all the same: invalid; where any text is a key, it is nobody's."""
+    header = f"Bearer {signed(subject)}"
+    response = ask("me", header)
+    assert response.status_code == 401
+    assert response.json()["reason"] in ({"invalid", "user_inactive"} if ANY_TEXT_IS_A_KEY else {"invalid"})
+    response = ask("stateless", header)
+    assert response.status_code == (200 if ANY_TEXT_IS_A_KEY else 401)
+    assert ANY_TEXT_IS_A_KEY or response.json()["reason"] == "invalid"
+
+
+@pytest.mark.django_db
+def test_a_subject_that_is_too_large_for_a_key() -> None:
+    """It is nobody's, and no error of the database."""
+    assert ask("me", f"Bearer {signed('9' * 30)}").json()["reason"] in {"invalid", "user_inactive"}
+
+
+class OnlyStaff(AccessTokenAuthentication):
+    """A project's own rule."""
+
+    def get_user(self, access: AccessToken) -> Any:
+        user = super().get_user(access)
+        if not user.is_staff:
+            raise UserInactive
+        return user
+
+
+def test_whom_a_token_stands_for_can_be_overridden(user: Any) -> None:
+    """By ``get_user``, which refuses with an error of the tree."""
+    request = Request(factory.get("/", HTTP_AUTHORIZATION=f"Bearer {families.start(user).access}"))
+    with pytest.raises(AuthenticationFailed) as caught:
+        OnlyStaff().authenticate(request)
+    assert reason(caught.value) == "user_inactive"
+    assert OnlyStaff().authenticate_header(request) == challenge(UserInactive())
+    user.is_staff = True
+    user.save()
+    found: Any = OnlyStaff().authenticate(request)
+    assert found[0] == user
+    assert found[1]["sub"] == str(user.pk)
+
+
+# A user made of the claims
+
+
+@pytest.fixture
+def claimed(user: Any) -> ClaimsUser:
+    """A user made of the claims of a token of ``user``."""
+    return ClaimsUser(claims_of(user))
+
+
+def test_what_costs_no_query(user: Any, claimed: Any, django_assert_num_queries: Any) -> None:
+    """The key, in the model's type, and all that is made of it."""
+    stranger = UserFactory.build(pk=User._meta.pk.to_python(uuid.uuid4().int % 10**6 if user.pk == 0 else user.pk))
+    with django_assert_num_queries(0):
+        assert claimed.pk == user.pk
+        assert type(claimed.pk) is type(user.pk)
+        assert getattr(claimed, User._meta.pk.attname) == user.pk
+        assert (claimed.is_authenticated, claimed.is_anonymous) == (True, False)
+        assert bool(claimed) is True
+        assert isinstance(claimed, User)
+        assert not isinstance(claimed, AnonymousUser)
+        assert claimed._meta is User._meta
+        assert claimed == user
+        assert user == claimed
+        assert not claimed != user  # noqa: SIM202 - the operator is what is tested
+        assert claimed == stranger
+        assert claimed != AnonymousUser()  # type: ignore[comparison-overlap]
+        assert claimed != "user"  # type: ignore[comparison-overlap]
+        assert claimed is not None
+        assert hash(claimed) == hash(user)
+        assert {claimed, user} == {user}
+        assert IsAuthenticated().has_permission(of(claimed), None)  # type: ignore[arg-type]
+
+
+def of(user: Any) -> Any:
+    """Return a request of a user."""
+    request = Request(factory.get("/"))
+    request.user = user
+    return request
+
+
+def test_related_fields_take_it(user: Any, claimed: Any, django_assert_num_queries: Any) -> None:
+    """Filtered by, assigned and created with, at the price of the statement alone."""
+    rows: QuerySet[RefreshToken] = RefreshToken.objects.all()
+    with django_assert_num_queries(1):
+        assert rows.filter(user=claimed).count() == 1
+    with django_assert_num_queries(1):
+        assert rows.filter(user__in=[claimed]).count() == 1
+    with django_assert_num_queries(1):
+        assert rows.exclude(user=claimed).count() == 0
+    with django_assert_num_queries(1):
+        assert rows.filter(user_id=claimed.pk).count() == 1
+    with django_assert_num_queries(0):
+        row = RefreshToken(user=claimed)
+        assert row.user_id == user.pk
+        row.user = claimed
+        assert row.user is claimed
+    with django_assert_num_queries(1):
+        row.save(force_insert=True)
+    assert rows.filter(user=user).count() == 2
+
+
+def test_another_user_is_another(claimed: Any, django_assert_num_queries: Any) -> None:
+    """By its key."""
+    other = UserFactory()
+    with django_assert_num_queries(0):
+        assert claimed != other
+        assert not claimed == other  # noqa: SIM201 - the operator is what is tested
+        assert claimed not in {other}
+
+
+def test_anything_else_loads_the_real_one_once(user: Any, claimed: Any, django_assert_num_queries: Any) -> None:
+    """Its fields and methods are the real ones."""
+    with django_assert_num_queries(1):
+        assert claimed.email == user.email
+        assert claimed.get_username() == user.get_username()
+        assert str(claimed) == str(user)
+        assert claimed.check_password(PASSWORD)
+        assert not IsAdminUser().has_permission(of(claimed), None)  # type: ignore[arg-type]
+    with pytest.raises(AttributeError):
+        _ = claimed.nothing_of_that_name
+    claimed.email = "new@example.com"
+    claimed.save()
+    user.refresh_from_db()
+    assert user.email == "new@example.com"
+    assert list(claimed.token_families.all()) == list(RefreshToken.objects.all())
+
+
+def test_it_is_no_expression(claimed: Any, django_assert_num_queries: Any) -> None:
+    """A query asks every value whether it is, and gets its answer without a load."""
+    with django_assert_num_queries(0):
+        assert not hasattr(claimed, "resolve_expression")
+        assert not hasattr(claimed, "as_sql")
+
+
+@pytest.mark.parametrize("gone", [True, False])
+def test_one_who_is_gone_or_inactive(user: Any, claimed: Any, gone: bool) -> None:
+    """A 401 when it is noticed, each time."""
+    users = User.objects.filter(pk=user.pk)
+    _ = users.delete() if gone else users.update(is_active=False)
+    for _ in range(2):
+        with pytest.raises(AuthenticationFailed) as caught:
+            _ = claimed.email
+        assert reason(caught.value) == "user_inactive"
+    assert claimed.pk == user.pk or gone
+
+
+def test_another_field_is_the_subject(user: Any, django_assert_num_queries: Any) -> None:
+    """The claims then don't hold the key, so that asking for it loads the user."""
+    name = User.USERNAME_FIELD
+    with with_settings(USER_ID_FIELD=name):
+        access = claims_of(user)
+        assert access["sub"] == user.get_username()
+        assert load_user(access) == user
+        with django_assert_num_queries(0):
+            claimed: Any = ClaimsUser(access)
+            assert claimed.is_authenticated
+            assert claimed
+        with django_assert_num_queries(1):
+            assert claimed.pk == user.pk
+            assert hash(claimed) == hash(user)
+        for route in ROUTES:
+            assert ask(route, f"Bearer {families.start(user).access}").json()["id"] == str(user.pk)
+
+
+@pytest.mark.parametrize("name", ["pk", User._meta.pk.name, User._meta.pk.attname])
+def test_the_key_by_any_of_its_names(user: Any, name: str, django_assert_num_queries: Any) -> None:
+    """The claims hold it."""
+    with with_settings(USER_ID_FIELD=name):
+        access = claims_of(user)
+        with django_assert_num_queries(0):
+            claimed: Any = ClaimsUser(access)
+            assert claimed.pk == user.pk
+
+
+@pytest.mark.skipif(ANY_TEXT_IS_A_KEY, reason="any text is a key of this model")
+def test_claims_that_hold_no_key() -> None:
+    """Invalid, before anybody asks for it."""
+    access = AccessToken({"sub": "no key", "sid": str(uuid.uuid4()), "exp": 0})
+    with pytest.raises(InvalidToken):
+        ClaimsUser(access)
+
+
+def test_the_user_is_read_where_is_written(user: Any) -> None:
+    """A replica may not know a new user yet."""
+    access = claims_of(user)
+    with override_settings(DATABASE_ROUTERS=["tests.test_databases.StaleReplica"]):
+        assert load_user(access) == user

@@ -1,0 +1,139 @@
+"""The settings: their defaults, and that they are read on use."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.test import override_settings
+
+from tests import claims
+from tests.overrides import with_settings
+from twotoken.conf import SETTING_NAMES, Delivery, conf, delivery
+
+SECRETS: dict[str, Any] = {key: settings.TWOTOKEN[key] for key in ("ACCESS_SECRET", "REFRESH_SECRET")}
+DEFAULTS: dict[str, Any] = {
+    "ACCESS_LIFETIME": timedelta(minutes=15),
+    "REFRESH_LIFETIME": timedelta(days=7),
+    "FAMILY_LIFETIME": timedelta(days=30),
+    "DELIVERY": Delivery.COOKIE,
+    "COOKIE_NAME": "refresh_token",
+    "COOKIE_PATH": None,
+    "COOKIE_DOMAIN": None,
+    "COOKIE_SAMESITE": "Strict",
+    "COOKIE_SECURE": True,
+    "BROWSER_GRACE": timedelta(seconds=10),
+    "REUSE_GRACE": timedelta(),
+    "REVOKE_ON_REUSE": "family",
+    "MAX_FAMILIES_PER_USER": None,
+    "ACCESS_CLAIMS": None,
+    "ISSUER": None,
+    "AUDIENCE": (),
+    "LEEWAY": timedelta(),
+    "USER_ID_FIELD": "pk",
+    "LOGIN_THROTTLE": "10/min",
+    "REFRESH_THROTTLE": "60/min",
+    "RECORD_CLIENT": True,
+    "RETENTION": timedelta(days=30),
+}
+OTHERS: list[tuple[str, Any, Any]] = [
+    ("ACCESS_SECRET", "a" * 32, ("a" * 32,)),
+    ("REFRESH_SECRET", ["a" * 32, "b" * 32], ("a" * 32, "b" * 32)),
+    ("ACCESS_LIFETIME", timedelta(minutes=1), timedelta(minutes=1)),
+    ("REFRESH_LIFETIME", timedelta(days=1), timedelta(days=1)),
+    ("FAMILY_LIFETIME", None, None),
+    ("DELIVERY", "body", Delivery.BODY),
+    ("COOKIE_NAME", "rt", "rt"),
+    ("COOKIE_PATH", "/", "/"),
+    ("COOKIE_DOMAIN", "example.com", "example.com"),
+    ("COOKIE_SAMESITE", "Lax", "Lax"),
+    ("COOKIE_SECURE", False, False),
+    ("BROWSER_GRACE", 0, timedelta()),
+    ("REUSE_GRACE", timedelta(seconds=3), timedelta(seconds=3)),
+    ("REVOKE_ON_REUSE", "user", "user"),
+    ("MAX_FAMILIES_PER_USER", 3, 3),
+    ("ACCESS_CLAIMS", "tests.claims.role", claims.role),
+    ("ISSUER", "acme", "acme"),
+    ("AUDIENCE", "api", ("api",)),
+    ("AUDIENCE", ["api", "admin"], ("api", "admin")),
+    ("LEEWAY", 1.5, timedelta(seconds=1.5)),
+    ("USER_ID_FIELD", "email", "email"),
+    ("LOGIN_THROTTLE", None, None),
+    ("REFRESH_THROTTLE", "1/s", "1/s"),
+    ("RECORD_CLIENT", False, False),
+    ("RETENTION", timedelta(), timedelta()),
+]
+
+
+def test_the_names_are_these() -> None:
+    """The secrets are the only ones without a default."""
+    assert {*DEFAULTS, *SECRETS} == SETTING_NAMES
+
+
+@pytest.mark.parametrize(("name", "value"), DEFAULTS.items())
+@override_settings(TWOTOKEN=SECRETS)
+def test_defaults(name: str, value: Any) -> None:
+    """What holds where nothing is said."""
+    assert getattr(conf, name.lower()) == value
+
+
+@pytest.mark.parametrize(("name", "given", "value"), OTHERS)
+def test_a_setting_is_read_on_use(name: str, given: Any, value: Any) -> None:
+    """So that ``override_settings`` works, and a number counts seconds."""
+    before = getattr(conf, name.lower())
+    with with_settings(**{name: given}):
+        assert getattr(conf, name.lower()) == value
+    assert getattr(conf, name.lower()) == before
+
+
+@pytest.mark.parametrize("value", [None, "", [], (), [None], ["a" * 32, 5], b"a" * 32, 5])
+def test_secrets_that_are_none(value: Any) -> None:
+    """The message names the key and the command that helps; no message holds a secret."""
+    with with_settings(REFRESH_SECRET=value), pytest.raises(ImproperlyConfigured) as caught:
+        _ = conf.refresh_keys
+    assert "REFRESH_SECRET" in str(caught.value)
+    assert "aaaa" not in str(caught.value)
+
+
+def test_no_dict_at_all() -> None:
+    """A project that forgot it is told of the first secret."""
+    with override_settings():
+        del settings.TWOTOKEN
+        with pytest.raises(ImproperlyConfigured, match=r"ACCESS_SECRET.*generate_token_secrets"):
+            _ = conf.access_policy
+
+
+@pytest.mark.parametrize("key", ["ACCESS_SECRET", "REFRESH_SECRET"])
+def test_a_secret_that_is_too_short(key: str) -> None:
+    """It is used nowhere."""
+    with with_settings(**{key: "short"}), pytest.raises(ImproperlyConfigured, match=f"{key}.*shorter than 32") as error:
+        _ = (conf.access_policy, conf.refresh_keys)
+    assert "'short'" not in str(error.value)
+
+
+def test_the_policy_is_a_view_of_the_keys() -> None:
+    """It names no secret in its repr."""
+    with with_settings(ISSUER="acme", AUDIENCE=["a", "b"], LEEWAY=5):
+        policy = conf.access_policy
+    assert (policy.issuer, policy.audience, policy.leeway) == ("acme", ("a", "b"), 5)
+    assert policy.keys == (SECRETS["ACCESS_SECRET"].encode(),)
+    assert SECRETS["ACCESS_SECRET"] not in repr(policy)
+    assert conf.refresh_keys == (SECRETS["REFRESH_SECRET"].encode(),)
+
+
+@pytest.mark.parametrize("value", ["both", "", "Cookie", None, 1, []])
+def test_a_delivery_that_does_not_exist(value: Any) -> None:
+    """The message gives the choices."""
+    with pytest.raises(ImproperlyConfigured, match="'cookie', 'body', 'none'"):
+        delivery(value)
+    with with_settings(DELIVERY=value), pytest.raises(ImproperlyConfigured, match="is no delivery"):
+        _ = conf.delivery
+
+
+@pytest.mark.parametrize("choice", list(Delivery))
+def test_deliveries_are_plain_words(choice: Delivery) -> None:
+    """A mount gives the word, or the choice itself."""
+    assert delivery(str(choice)) is delivery(choice) is choice

@@ -1,0 +1,88 @@
+"""The error tree: what clients branch on."""
+
+from __future__ import annotations
+
+import pickle
+import re
+from typing import Any
+
+import pytest
+
+from twotoken import exceptions
+from twotoken.exceptions import (
+    ClaimsError,
+    ConflictingCookies,
+    CrossOrigin,
+    ExpiredToken,
+    InvalidIdempotencyKey,
+    InvalidToken,
+    MissingToken,
+    NoActiveAccount,
+    PasswordChanged,
+    ReusedToken,
+    RevokedToken,
+    RotationConflict,
+    TokenNotValid,
+    TwoTokenError,
+    UserInactive,
+)
+
+REASONS: dict[type[TokenNotValid], str] = {
+    MissingToken: "missing",
+    InvalidToken: "invalid",
+    ConflictingCookies: "invalid",
+    ExpiredToken: "expired",
+    RevokedToken: "revoked",
+    ReusedToken: "reused",
+    PasswordChanged: "password_changed",
+    UserInactive: "user_inactive",
+}
+CODES: dict[type[TwoTokenError], str] = {
+    NoActiveAccount: "no_active_account",
+    CrossOrigin: "cross_origin",
+    InvalidIdempotencyKey: "invalid_idempotency_key",
+    RotationConflict: "rotation_conflict",
+}
+
+
+@pytest.mark.parametrize(("error", "reason"), REASONS.items())
+def test_a_refused_token_has_one_code_and_its_reason(error: Any, reason: str) -> None:
+    """The wire strings are what clients know."""
+    assert issubclass(error, TokenNotValid)
+    assert (error.code, error.reason) == ("token_not_valid", reason)
+
+
+@pytest.mark.parametrize(("error", "code"), CODES.items())
+def test_other_errors_have_a_code_and_no_reason(error: Any, code: str) -> None:
+    """Only a token has a reason."""
+    assert error.code == code
+    assert not issubclass(error, TokenNotValid)
+    assert not hasattr(error, "reason")
+
+
+@pytest.mark.parametrize("error", [*REASONS, *CODES])
+def test_messages_fit_into_a_header(error: Any) -> None:
+    """RFC 6750 section 3: an ``error_description`` is printable ASCII but for the quote and the backslash."""
+    assert re.fullmatch(r"[\x20-\x21\x23-\x5B\x5D-\x7E]+", error.message)
+    assert str(error()) == error.message
+
+
+def test_every_error_is_in_these_tables() -> None:
+    """A new one has to say what its wire strings are."""
+    found = {value for value in vars(exceptions).values() if isinstance(value, type)}
+    assert found == {*REASONS, *CODES, TwoTokenError, TokenNotValid, ClaimsError}
+
+
+def test_an_error_of_the_project_says_what_it_is() -> None:
+    """It is no refusal of a token, and survives a trip between processes."""
+    error = ClaimsError("These claim names are reserved: sub.")
+    assert str(error) == "These claim names are reserved: sub."
+    assert error.code == "claims_error"
+    assert not isinstance(error, TokenNotValid)
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)
+
+
+@pytest.mark.parametrize("error", [*REASONS, *CODES])
+def test_an_error_can_be_pickled(error: Any) -> None:
+    """Process pools and task queues send errors from one process to another."""
+    assert type(pickle.loads(pickle.dumps(error()))) is error

@@ -1,0 +1,172 @@
+"""The table: one row per token family."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.db import connection
+from django.utils import timezone
+
+from tests.overrides import with_settings
+from twotoken.models import RefreshToken, RevokedReason, new_secret
+
+
+def make(user: Any, **values: Any) -> RefreshToken:
+    """Make a row by hand."""
+    return RefreshToken.objects.create(user=user, **values)
+
+
+def families() -> Any:
+    """Return the query set of all families."""
+    return RefreshToken.objects.all()
+
+
+def test_every_field_but_the_user_has_a_default(user: Any) -> None:
+    """A row made by hand is a live family that has not rotated, and grants no grace."""
+    before = timezone.now()
+    row = make(user)
+    row.refresh_from_db()
+    assert (row.generation, bytes(row.retry_key), row.grace, row.auth_hash) == (0, b"", 0, "")
+    assert (row.expires_at, row.revoked_at, row.revoked_reason) == (None, None, "")
+    assert (row.ip_address, row.user_agent) == (None, "")
+    assert len(bytes(row.secret)) == 16
+    assert before <= row.created_at <= timezone.now()
+    assert row.refreshed_at >= before
+    assert list(families().active()) == [row]
+
+
+def test_keys_and_secrets_are_random(user: Any) -> None:
+    """No two rows share one."""
+    rows = [make(user) for _ in range(3)]
+    assert len({row.pk for row in rows}) == len({row.secret for row in rows}) == 3
+    assert len({new_secret() for _ in range(10)}) == 10
+
+
+def test_names(user: Any) -> None:
+    """A row is called by its id, which is public; people read of token families."""
+    row = make(user)
+    assert str(row) == str(row.pk)
+    assert str(RefreshToken._meta.verbose_name) == "token family"
+    assert str(RefreshToken._meta.verbose_name_plural) == "token families"
+
+
+def test_a_user_knows_its_families_and_takes_them_along(user: Any) -> None:
+    """By ``token_families``; a deleted user leaves none."""
+    row = make(user)
+    assert list(user.token_families.all()) == [row]
+    user.delete()
+    assert not families().exists()
+
+
+NOW = datetime(2026, 1, 1, tzinfo=timezone.get_default_timezone())
+WEEK, TICK = timedelta(days=7), timedelta(milliseconds=1)
+STATES: list[tuple[dict[str, Any], bool]] = [
+    ({"refreshed_at": NOW}, True),
+    ({"refreshed_at": NOW - WEEK + TICK}, True),
+    ({"refreshed_at": NOW - WEEK}, False),
+    ({"refreshed_at": NOW, "expires_at": NOW + TICK}, True),
+    ({"refreshed_at": NOW, "expires_at": NOW}, False),
+    ({"refreshed_at": NOW - WEEK, "expires_at": NOW + WEEK}, False),
+    ({"refreshed_at": NOW, "revoked_at": NOW - TICK}, False),
+    ({"refreshed_at": NOW, "expires_at": NOW + WEEK, "revoked_at": NOW + WEEK}, False),
+]
+
+
+@pytest.mark.parametrize(("values", "is_active"), STATES)
+def test_a_family_is_active_or_ended(user: Any, values: dict[str, Any], is_active: bool) -> None:
+    """One or the other, at the very edge too."""
+    row = make(user, **values)
+    assert list(families().active(NOW)) == ([row] if is_active else [])
+    assert list(families().ended(NOW)) == ([] if is_active else [row])
+
+
+def test_states_are_of_now_and_of_the_setting(user: Any) -> None:
+    """Where no time is given; the idle limit is read on use."""
+    row = make(user, refreshed_at=timezone.now() - timedelta(hours=2))
+    assert list(families().active()) == [row]
+    assert not families().ended()
+    with with_settings(REFRESH_LIFETIME=timedelta(hours=1)):
+        assert not families().active()
+        assert list(families().ended()) == [row]
+
+
+def test_revoking_ends_what_is_not_revoked_yet(user: Any, django_assert_num_queries: Any) -> None:
+    """In one UPDATE; what was revoked before keeps its time and reason."""
+    old = make(user, revoked_at=NOW, revoked_reason=RevokedReason.LOGOUT)
+    new = make(user)
+    with django_assert_num_queries(1):
+        assert families().revoke("of the project's own", NOW + WEEK) == 1
+    new.refresh_from_db()
+    old.refresh_from_db()
+    assert (new.revoked_at, new.revoked_reason) == (NOW + WEEK, "of the project's own")
+    assert (old.revoked_at, old.revoked_reason) == (NOW, "logout")
+    assert families().revoke(RevokedReason.ADMIN) == 0
+
+
+def test_revoking_is_of_now(user: Any) -> None:
+    """Where no time is given."""
+    row, before = make(user), timezone.now()
+    assert families().filter(pk=row.pk).revoke(RevokedReason.ADMIN) == 1
+    row.refresh_from_db()
+    assert row.revoked_at is not None
+    assert row.revoked_at >= before
+    assert row.revoked_reason == "admin"
+
+
+def test_reads_go_where_is_written() -> None:
+    """A replica that lags is not believed."""
+    assert families().using("replica").primary().db == "default"
+
+
+def test_the_idle_end(user: Any) -> None:
+    """A week after the last refresh, or the absolute end where that comes first."""
+    assert make(user, refreshed_at=NOW).idle_end() == NOW + WEEK
+    assert make(user, refreshed_at=NOW, expires_at=NOW + 2 * WEEK).idle_end() == NOW + WEEK
+    assert make(user, refreshed_at=NOW, expires_at=NOW + TICK).idle_end() == NOW + TICK
+
+
+def test_reasons_are_stable_words_that_fit_the_column() -> None:
+    """They are in rows, logs and signals."""
+    assert RevokedReason.values == [
+        "logout",
+        "admin",
+        "reuse",
+        "password_changed",
+        "user_inactive",
+        "limit",
+        "replaced",
+    ]
+    column: Any = RefreshToken._meta.get_field("revoked_reason")
+    assert max(map(len, RevokedReason.values)) <= column.max_length
+
+
+def test_rotation_touches_no_indexed_column() -> None:
+    """Or PostgreSQL could not update a row heap-only."""
+    written = {"generation", "refreshed_at", "retry_key", "grace", "ip_address", "user_agent"}
+    indexed = {
+        field.name
+        for field in RefreshToken._meta.get_fields()
+        if getattr(field, "db_index", False) or getattr(field, "unique", False)
+    }
+    assert indexed == {"id", "user", "created_at", "expires_at"}
+    assert not indexed & written
+    assert not RefreshToken._meta.indexes
+    assert not RefreshToken._meta.constraints
+
+
+@pytest.mark.django_db
+def test_no_migration_is_missing() -> None:
+    """The migrations make the very table that the model describes."""
+    call_command("makemigrations", "twotoken", check=True, dry_run=True, verbosity=0)
+
+
+@pytest.mark.django_db
+def test_postgresql_leaves_room_for_updates() -> None:
+    """A page keeps a fifth for the next version of its rows."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT reloptions FROM pg_class WHERE relname = %s", [RefreshToken._meta.db_table])
+            assert cursor.fetchone() == (["fillfactor=80"],)

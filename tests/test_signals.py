@@ -1,0 +1,194 @@
+"""The signals, ours and Django's, and the log."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+from django.contrib.auth import get_user_model, user_logged_in, user_logged_out, user_login_failed
+
+from tests.factories import PASSWORD
+from tests.http import Caller
+from tests.receivers import heard, raising
+from twotoken import families
+from twotoken.models import RefreshToken
+from twotoken.signals import family_revoked, family_started, reuse_detected, token_rotated
+
+KEY = "a-key-of-some-length"
+OURS = (family_started, token_rotated, family_revoked, reuse_detected)
+DJANGO_S = (user_logged_in, user_login_failed, user_logged_out)
+
+
+def bearer(access: str) -> Any:
+    """Return the header that carries an access token."""
+    return {"HTTP_AUTHORIZATION": f"Bearer {access}"}
+
+
+def test_what_the_signals_carry(script: Caller) -> None:
+    """Each fires once, with what its documentation says and no more, in the order of events."""
+    with heard(*OURS) as calls:
+        r0 = script.log_in(HTTP_USER_AGENT="phone").json()["refresh"]
+        script.refresh(r0, HTTP_USER_AGENT="phone")
+        script.refresh(r0, HTTP_USER_AGENT="thief", REMOTE_ADDR="192.0.2.66")
+        script.refresh(r0)
+        script.send("logout/", {"refresh": r0})
+    family = RefreshToken.objects.get()
+    assert [signal for signal, _ in calls] == list(OURS)
+    common = {"sender": RefreshToken, "family_id": family.pk, "user_id": script.user.pk}
+    phone = {"ip_address": "127.0.0.1", "user_agent": "phone"}
+    details: list[dict[str, Any]] = [
+        phone,
+        {**phone, "generation": 1},
+        {"reason": "reuse"},
+        {"ip_address": "192.0.2.66", "user_agent": "thief", "generation": 0, "current_generation": 1},
+    ]
+    assert [kwargs for _, kwargs in calls] == [{**common, **detail} for detail in details]
+    assert all(type(kwargs["reason"]) is str for signal, kwargs in calls if signal is family_revoked)
+
+
+def test_a_retry_is_no_rotation(script: Caller) -> None:
+    """Nothing is written, so nothing is told; nor is a refused signature."""
+    r0 = script.log_in().json()["refresh"]
+    with heard(*OURS) as calls:
+        for _ in range(3):
+            assert script.refresh(r0, KEY).status_code == 200
+        assert script.refresh("x").status_code == 401
+    assert [signal for signal, _ in calls] == [token_rotated]
+
+
+@pytest.mark.parametrize("ending", ["logout", "all", "replaced", "admin", "password_changed", "user_inactive"])
+def test_each_end_is_told_once(script: Caller, jar: Caller, ending: str) -> None:
+    """With its reason, whoever ended the family."""
+    caller = jar if ending == "replaced" else script
+    first = caller.log_in()
+    pair = first.json()
+    users = get_user_model().objects
+    with heard(family_revoked) as calls:
+        if ending == "logout":
+            script.send("logout/", {"refresh": pair["refresh"]})
+        elif ending == "all":
+            script.send("logout/all/", **bearer(pair["access"]))
+        elif ending == "replaced":
+            jar.log_in()
+        elif ending == "admin":
+            families.revoke_all(script.user)
+        else:
+            users.update(**({"password": "x"} if ending == "password_changed" else {"is_active": False}))
+        for _ in range(2):
+            if ending != "replaced":
+                script.refresh(pair["refresh"])
+    assert [kwargs["reason"] for _, kwargs in calls] == ["logout" if ending == "all" else ending]
+
+
+def test_a_receiver_that_raises_stops_nothing(script: Caller) -> None:
+    """Every step goes on, each revocation stands, and the answers are what they would be."""
+    with raising(*OURS, user_logged_out):
+        r0 = script.log_in().json()["refresh"]
+        assert script.refresh(r0).status_code == 200
+        assert script.refresh(r0).json()["reason"] == "reused"
+        other = script.log_in().json()
+        assert script.send("logout/", {"refresh": other["refresh"]}).status_code == 204
+        last = script.log_in().json()
+        assert script.send("logout/all/", **bearer(last["access"])).status_code == 204
+        assert script.refresh(last["refresh"]).json()["reason"] == "revoked"
+    assert sorted(RefreshToken.objects.values_list("revoked_reason", flat=True)) == ["logout", "logout", "reuse"]
+
+
+def test_the_other_receivers_still_hear(script: Caller) -> None:
+    """One that fails doesn't keep the others from knowing."""
+    with raising(reuse_detected), heard(reuse_detected) as calls:
+        r0 = script.log_in().json()["refresh"]
+        script.refresh(r0)
+        script.refresh(r0)
+    assert len(calls) == 1
+
+
+def test_a_login_receiver_that_raises_leaves_nothing(script: Caller) -> None:
+    """Django's own signal is sent Django's way: the error is the project's to see, and no family is left over."""
+    script.raise_request_exception = False
+    with raising(user_logged_in):
+        assert script.log_in().status_code == 500
+    assert not RefreshToken.objects.exists()
+    assert script.log_in().status_code == 200
+
+
+def test_django_s_own_signals(script: Caller) -> None:
+    """Back ends and audits see logins, failures and logouts as they know them, each once."""
+    name = script.user.USERNAME_FIELD
+    assert get_user_model().objects.get().last_login is None
+    with heard(*DJANGO_S) as calls:
+        pair = script.log_in().json()
+        script.send("login/", {name: "x", "password": PASSWORD})
+        script.refresh(pair["refresh"])
+        script.send("logout/", {"refresh": pair["refresh"]})
+        script.send("logout/", {"refresh": pair["refresh"]})
+        script.send("logout/all/", **bearer(script.log_in().json()["access"]))
+    logged_in, failed, logged_out = (call for call in calls[:3])
+    assert [signal for signal, _ in calls] == [*DJANGO_S, user_logged_in, user_logged_out]
+    assert (logged_in[1]["user"], logged_in[1]["sender"]) == (script.user, type(script.user))
+    assert failed[1]["credentials"] == {name: "x", "password": "********************"}
+    assert (logged_out[1]["user"], logged_out[1]["sender"]) == (script.user, type(script.user))
+    for _, kwargs in calls:
+        assert type(kwargs["request"]).__name__ == "WSGIRequest"
+    assert get_user_model().objects.get().last_login is not None
+
+
+def test_who_is_not_signed_in_does_not_sign_out(script: Caller, jar: Caller) -> None:
+    """A logout without a token, or with one that ended nothing, is nobody's."""
+    with heard(user_logged_out) as calls:
+        assert script.send("logout/", {"refresh": "x"}).status_code == 204
+        assert jar.send("logout/").status_code == 204
+    assert not calls
+
+
+def test_an_inactive_account_does_not_sign_in(script: Caller) -> None:
+    """It is a login that failed, as Django says it."""
+    get_user_model().objects.update(is_active=False)
+    with heard(*DJANGO_S) as calls:
+        assert script.log_in().json()["code"] == "no_active_account"
+    assert [signal for signal, _ in calls] == [user_login_failed]
+
+
+def test_each_event_has_its_record(script: Caller, caplog: pytest.LogCaptureFixture) -> None:
+    """Reuse as a warning, the rest as information, with the family and the user."""
+    with caplog.at_level(logging.DEBUG, logger="twotoken"):
+        r0 = script.log_in().json()["refresh"]
+        script.refresh(r0)
+        script.refresh(r0)
+    family = RefreshToken.objects.get().pk
+    of_it = f"oken family {family} of user {script.user.pk}"
+    expected = [
+        (logging.INFO, f"T{of_it} started from 127.0.0.1."),
+        (logging.INFO, f"T{of_it} revoked: reuse."),
+        (
+            logging.WARNING,
+            f"Refresh token reuse in t{of_it} from 127.0.0.1: generation 0 came back at generation 1.",
+        ),
+        (logging.INFO, "RefreshView refused a request: reused."),
+    ]
+    assert [(level, text) for name, level, text in caplog.record_tuples if name == "twotoken"] == expected
+
+
+def test_nothing_secret_is_logged(script: Caller, jar: Caller, caplog: pytest.LogCaptureFixture) -> None:
+    """No record of any logger has a token, a key or a password, nor has any of its arguments."""
+    caplog.set_level(logging.DEBUG)
+    pair = script.log_in().json()
+    second = script.refresh(pair["refresh"], KEY).json()
+    jar.log_in()
+    cookie = jar.cookie
+    with raising(*OURS):
+        jar.refresh(cookie, KEY)
+        jar.refresh(cookie)
+        script.refresh(pair["refresh"])
+        script.send("login/", {script.user.USERNAME_FIELD: script.user.get_username(), "password": PASSWORD + "x"})
+        script.send("logout/all/", **bearer(second["access"]))
+        script.send("logout/", {"refresh": second["refresh"]})
+    assert {"twotoken", "django.dispatch"} <= {record.name for record in caplog.records}
+    text = caplog.text + "".join(repr(record.args) for record in caplog.records)
+    for token in (pair["refresh"], pair["access"], second["refresh"], second["access"], cookie):
+        assert token not in text
+        assert token.split(".")[1] not in text
+        assert token.split(".")[2] not in text
+    assert KEY not in text
+    assert PASSWORD not in text

@@ -1,0 +1,114 @@
+"""What a project's own tests need."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+from rest_framework.test import APIClient
+
+from tests.overrides import with_settings
+from twotoken.exceptions import RevokedToken
+from twotoken.models import RefreshToken
+from twotoken.testing import (
+    TokenClient,
+    expired_access_token,
+    expired_pair,
+    expired_refresh_token,
+    revoked_access_token,
+    revoked_pair,
+    revoked_refresh_token,
+    time_travel,
+)
+
+
+def ask(access: str, route: str) -> Any:
+    """Ask a route of the API with an access token."""
+    return APIClient().get(f"/api/{route}/", HTTP_AUTHORIZATION=f"Bearer {access}")
+
+
+def refreshed(token: str) -> Any:
+    """Refresh at the mount for scripts."""
+    return APIClient().post("/api/app/auth/refresh/", {"refresh": token}, format="json")
+
+
+def test_a_logged_in_client(user: Any) -> None:
+    """It carries an access token, and goes on with the new one after a refresh."""
+    client = TokenClient(user, HTTP_USER_AGENT="a test")
+    before = client.pair
+    assert client.get("/api/revocable/").json()["id"] == str(user.pk)
+    after = client.refresh()
+    assert after is client.pair
+    assert (before.generation, after.generation) == (0, 1)
+    assert before.family_id == after.family_id
+    response = client.get("/api/revocable/")
+    assert response.wsgi_request.META["HTTP_AUTHORIZATION"] == f"Bearer {after.access}"
+    assert response.wsgi_request.META["HTTP_USER_AGENT"] == "a test"
+
+
+def test_a_client_whose_family_is_ended(user: Any) -> None:
+    """With a reason of one's own; what happens then is what happens in production."""
+    client, other = TokenClient(user), TokenClient(user)
+    client.revoke()
+    other.revoke("stolen device")
+    assert RefreshToken.objects.get(pk=client.pair.family_id).revoked_reason == "admin"
+    assert RefreshToken.objects.get(pk=other.pair.family_id).revoked_reason == "stolen device"
+    assert client.get("/api/revocable/").json()["reason"] == "revoked"
+    with pytest.raises(RevokedToken):
+        client.refresh()
+
+
+@pytest.mark.parametrize(("lifetime", "days"), [(None, 7), (timedelta(days=1), 1)])
+def test_a_client_with_a_lifetime_of_its_own(user: Any, lifetime: timedelta | None, days: int) -> None:
+    """As a login with or without remember me."""
+    client = TokenClient(user, lifetime=lifetime)
+    assert client.pair.refresh_expires_in in {days * 86400, days * 86400 - 1}
+
+
+def test_time_travel(user: Any) -> None:
+    """Forwards and backwards, one within another, and back again even after an error."""
+    client, hour = TokenClient(user), timedelta(hours=1)
+    start = timezone.now()
+    with time_travel(hour):
+        assert timezone.now() - start >= hour
+        assert client.get("/api/me/").json()["reason"] == "expired"
+        with time_travel(-2 * hour):
+            assert timezone.now() < start
+    with pytest.raises(ZeroDivisionError), time_travel(hour):
+        _ = 1 / 0
+    assert timezone.now() - start < hour
+    assert client.get("/api/me/").status_code == 200
+
+
+SETTINGS: list[dict[str, Any]] = [
+    {},
+    {"LEEWAY": 30},
+    {"FAMILY_LIFETIME": timedelta(minutes=20)},
+    {"FAMILY_LIFETIME": None, "ACCESS_LIFETIME": timedelta(days=7)},
+]
+
+
+@pytest.mark.parametrize("values", SETTINGS)
+def test_tokens_past_their_time(user: Any, values: dict[str, Any]) -> None:
+    """Whatever the lifetimes are; of the access token alone, the family is live."""
+    with with_settings(**values):
+        access = expired_access_token(user)
+        assert ask(access, "me").json()["reason"] == "expired"
+        assert RefreshToken.objects.all().active().count() == (0 if values.get("ACCESS_LIFETIME") else 1)
+        pair = expired_pair(user)
+        assert ask(pair.access, "me").json()["reason"] == "expired"
+        assert refreshed(pair.refresh).json()["reason"] == "expired"
+        assert refreshed(expired_refresh_token(user)).json()["reason"] == "expired"
+
+
+def test_tokens_of_a_revoked_family(user: Any) -> None:
+    """The access token still opens what does not look at the family."""
+    access = revoked_access_token(user)
+    assert ask(access, "me").status_code == 200
+    assert ask(access, "revocable").json()["reason"] == "revoked"
+    assert refreshed(revoked_refresh_token(user)).json()["reason"] == "revoked"
+    pair = revoked_pair(user, "stolen device")
+    assert refreshed(pair.refresh).json()["reason"] == "revoked"
+    assert RefreshToken.objects.get(pk=pair.family_id).revoked_reason == "stolen device"

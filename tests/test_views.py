@@ -1,0 +1,445 @@
+"""The endpoints in a project: subclassed, mounted elsewhere, among other people's defaults."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.conf import settings
+from django.contrib.auth import get_user_model, user_logged_in
+from django.contrib.sessions.models import Session
+from django.core.exceptions import ImproperlyConfigured
+from django.db import connection
+from django.db.models import F
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.test import override_settings
+from django.urls import include, path
+from rest_framework import serializers
+from rest_framework.authentication import BasicAuthentication
+from rest_framework.metadata import BaseMetadata
+from rest_framework.negotiation import DefaultContentNegotiation
+from rest_framework.parsers import FormParser
+from rest_framework.permissions import IsAdminUser
+from rest_framework.renderers import BrowsableAPIRenderer
+from rest_framework.test import APIClient
+from rest_framework.throttling import AnonRateThrottle
+from rest_framework.versioning import AcceptHeaderVersioning
+from rest_framework.views import APIView
+
+from tests.factories import PASSWORD, UserFactory
+from tests.http import Caller
+from tests.receivers import raising
+from twotoken import families
+from twotoken.clients import Client
+from twotoken.conf import conf
+from twotoken.cookies import set_refresh_cookie
+from twotoken.families import Lifetime
+from twotoken.models import RefreshToken
+from twotoken.serializers import LoginSerializer
+from twotoken.views import LoginView, LogoutAllView, LogoutView, RefreshView
+
+VIEWS = [LoginView, RefreshView, LogoutView, LogoutAllView]
+KEY = "a-key-of-some-length"
+
+
+def urls(*patterns: Any) -> Any:
+    """Have these URLs and no others."""
+    return override_settings(ROOT_URLCONF=patterns)
+
+
+def with_settings(**values: Any) -> Any:
+    """Override keys of TWOTOKEN, keeping the others."""
+    return override_settings(TWOTOKEN={**settings.TWOTOKEN, **values})
+
+
+def bearer(access: str) -> Any:
+    """Return the header that carries an access token."""
+    return {"HTTP_AUTHORIZATION": f"Bearer {access}"}
+
+
+def credentials(user: Any) -> dict[str, Any]:
+    """Return what a user logs in with."""
+    return {user.USERNAME_FIELD: user.get_username(), "password": PASSWORD}
+
+
+class RememberSerializer(LoginSerializer):
+    """A login form with a box to tick."""
+
+    remember = serializers.BooleanField(default=False)
+
+
+class RememberView(LoginView):
+    """A login that may last longer."""
+
+    serializer_class = RememberSerializer
+
+    def authenticate(self, request: Any, data: Any) -> Any:
+        return super().authenticate(request, {name: value for name, value in data.items() if name != "remember"})
+
+    def get_lifetime(self, user: Any, data: Any) -> Lifetime:
+        return timedelta(days=90) if data["remember"] else timedelta(hours=12)
+
+
+class CodeSerializer(serializers.Serializer[Any]):
+    """No password, but a code from somewhere else."""
+
+    code = serializers.CharField()
+
+
+class CodeView(LoginView):
+    """A login by a one-time code: the code is a user's primary key here."""
+
+    serializer_class = CodeSerializer
+
+    def authenticate(self, request: Any, data: Any) -> Any:
+        return next((user for user in self.known if str(user.pk) == data["code"]), None)
+
+    known: list[Any] = []
+
+
+class ToolLoginView(LoginView):
+    """A mount's delivery as an attribute of the class."""
+
+    delivery = "none"
+
+
+@pytest.mark.parametrize(("remember", "life"), [(True, timedelta(days=90)), (False, timedelta(hours=12))])
+@pytest.mark.parametrize("delivery", ["cookie", "body"])
+def test_remember_me(user: Any, delivery: str, remember: bool, life: timedelta) -> None:
+    """A subclass with another serializer and a lifetime by what was sent."""
+    with urls(path("in/", RememberView.as_view(delivery=delivery)), path("auth/", include("twotoken.urls"))):
+        response = APIClient().post("/in/", {**credentials(user), "remember": remember}, format="json")
+    assert response.status_code == 200
+    family = RefreshToken.objects.get()
+    assert family.expires_at == family.created_at + life
+    remaining = min(life, timedelta(days=7)).total_seconds()
+    if delivery == "body":
+        assert response.json()["refresh_expires_in"] == remaining
+    else:
+        assert response.cookies["refresh_token"]["max-age"] == remaining
+
+
+def test_a_field_of_one_s_own_is_validated(user: Any) -> None:
+    """A 400 per field, as for the others."""
+    with urls(path("in/", RememberView.as_view(delivery="body"))):
+        response = APIClient().post("/in/", {**credentials(user), "remember": "perhaps"}, format="json")
+    assert (response.status_code, list(response.json())) == (400, ["remember"])
+
+
+def test_a_login_by_something_else(user: Any) -> None:
+    """Another serializer, another way to know the user; an inactive one is refused all the same."""
+    CodeView.known = [user]
+    client = APIClient()
+    with urls(path("in/", CodeView.as_view(delivery="body"))):
+        assert client.post("/in/", {"code": str(user.pk)}, format="json").status_code == 200
+        assert client.post("/in/", {"code": "nobody"}, format="json").json()["code"] == "no_active_account"
+        user.is_active = False
+        assert client.post("/in/", {"code": str(user.pk)}, format="json").json()["code"] == "no_active_account"
+
+
+@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("wrong", ["cokie", "", "COOKIE"])
+def test_a_misspelt_delivery_of_a_view(view: Any, wrong: str) -> None:
+    """An error when the URLs load, in the call and in a subclass."""
+    with pytest.raises(ImproperlyConfigured, match="is no delivery"):
+        view.as_view(delivery=wrong)
+    with pytest.raises(ImproperlyConfigured, match="is no delivery"):
+        type("Misspelt", (view,), {"delivery": wrong}).as_view()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", ["login/", "refresh/", "logout/", "logout/all/"])
+def test_a_misspelt_delivery_of_a_mount(db: None, client: Any, name: str) -> None:
+    """No request gets anywhere with it."""
+    with (
+        urls(path("bad/", include("twotoken.urls"), {"delivery": "cokie"})),
+        pytest.raises(ImproperlyConfigured, match="cokie"),
+    ):
+        client.post(f"/bad/{name}", {}, content_type="application/json")
+
+
+def test_the_delivery_of_a_mount_a_class_and_the_setting(user: Any) -> None:
+    """The mount's goes before the class's, and that before the setting's."""
+    client, data = APIClient(), credentials(user)
+    patterns = [
+        path("mount/", include("twotoken.urls"), {"delivery": "cookie"}),
+        path("class/", ToolLoginView.as_view()),
+        path("both/", ToolLoginView.as_view(), {"delivery": "body"}),
+        path("call/", ToolLoginView.as_view(delivery="body")),
+        path("setting/", include("twotoken.urls", namespace="setting")),
+    ]
+    with with_settings(DELIVERY="body"), urls(*patterns):
+        answers = {
+            route: client.post(f"/{route}/", data, format="json")
+            for route in ("mount/login", "class", "both", "call", "setting/login")
+        }
+    found = {
+        route: ("refresh_token" in answer.cookies, "refresh" in answer.json()) for route, answer in answers.items()
+    }
+    assert found == {
+        "mount/login": (True, False),
+        "class": (False, False),
+        "both": (False, True),
+        "call": (False, True),
+        "setting/login": (False, True),
+    }
+
+
+HOSTILE = {
+    "renderer_classes": [BrowsableAPIRenderer],
+    "parser_classes": [FormParser],
+    "authentication_classes": [BasicAuthentication],
+    "permission_classes": [IsAdminUser],
+    "throttle_classes": [type("Never", (AnonRateThrottle,), {"rate": "1/day", "allow_request": lambda *args: False})],
+    "content_negotiation_class": DefaultContentNegotiation,
+    "metadata_class": BaseMetadata,
+    "versioning_class": AcceptHeaderVersioning,
+}
+DEFAULTS = {
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.BrowsableAPIRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.FormParser"],
+    "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.BasicAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAdminUser"],
+    "DEFAULT_THROTTLE_CLASSES": ["tests.nowhere.Throttle"],
+    "DEFAULT_VERSIONING_CLASS": "rest_framework.versioning.AcceptHeaderVersioning",
+    "DEFAULT_THROTTLE_RATES": {},
+    "DEFAULT_VERSION": "1",
+    "ALLOWED_VERSIONS": ["9"],
+    "EXCEPTION_HANDLER": "tests.nowhere.handler",
+    "NON_FIELD_ERRORS_KEY": "other",
+    "URL_FORMAT_OVERRIDE": "format",
+    "UNICODE_JSON": False,
+}
+
+
+@override_settings(REST_FRAMEWORK=DEFAULTS)
+@pytest.mark.parametrize("mount", ["/api/auth/", "/api/app/auth/"])
+def test_a_project_s_defaults_don_t_reach_our_views(user: Any, mount: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither as settings nor as what APIView made of them when it was imported; nor does Accept or ``?format=``."""
+    for name, value in HOSTILE.items():
+        monkeypatch.setattr(APIView, name, value)
+    caller = Caller(user, mount=mount, HTTP_ACCEPT="text/html; version=1", QUERY_STRING="format=api")
+    with with_settings(LOGIN_THROTTLE="100/min", REFRESH_THROTTLE="100/min"):
+        answers = [
+            login := caller.log_in(),
+            caller.refresh(login.json().get("refresh")),
+            caller.refresh("x"),
+            caller.send("login/", {}),
+            caller.send("logout/all/"),
+            caller.get(mount + "login/"),
+            caller.options(mount + "login/"),
+        ]
+        assert [answer.status_code for answer in answers] == [200, 200, 401, 400, 401, 405, 200]
+        assert {answer["Content-Type"] for answer in answers} == {"application/json"}
+        assert {answer["Cache-Control"] for answer in answers} == {"no-store"}
+        assert answers[2].json()["reason"] == "invalid"
+        assert answers[4].json()["reason"] == "missing"
+        assert caller.send("logout/all/", **bearer(login.json()["access"])).status_code == 204
+        assert caller.send("logout/").status_code == 204
+
+
+def go(request: HttpRequest) -> HttpResponse:
+    """Sign in the first user of all and send the browser home, as after an OAuth callback."""
+    from_elsewhere = get_user_model()._default_manager.get()
+    response = redirect("/home/")
+    set_refresh_cookie(response, families.start(from_elsewhere, Client.from_request(request)), request)
+    return response
+
+
+AUTH = path("auth/", include("twotoken.urls"))
+
+
+@pytest.mark.parametrize(
+    ("patterns", "url", "expected"),
+    [
+        ([AUTH], "/auth/", "/auth/"),
+        ([AUTH, path("b/", include("twotoken.urls", namespace="b"))], "/b/", "/b/"),
+        ([path("deep/er/", include([AUTH]))], "/deep/er/auth/", "/deep/er/auth/"),
+        ([path("v1/", include(([AUTH], "v1")))], "/v1/auth/", "/v1/auth/"),
+        ([path("v1/", include(([path("w/", include(([AUTH], "w")))], "v1")))], "/v1/w/auth/", "/v1/w/auth/"),
+        ([path("<slug:tenant>/", include([AUTH]))], "/acme/auth/", "/acme/auth/"),
+        ([path("<slug:tenant>/", include(([AUTH], "t")))], "/acme/auth/", "/acme/auth/"),
+        ([path("<int:a>/", include([path("<uuid:b>/", include([AUTH]))]))], f"/7/{UUID(int=0)}/auth/", None),
+        ([path("x/", include("twotoken.urls"), {"delivery": "cookie"})], "/x/", "/x/"),
+        ([path("<slug:t>/", include("twotoken.urls"), {"delivery": "cookie"})], "/acme/", "/acme/"),
+        ([path("", include("twotoken.urls"))], "/", "/"),
+    ],
+)  # fmt: skip
+def test_the_cookie_s_path_is_its_mount(user: Any, patterns: Any, url: str, expected: str | None) -> None:
+    """However the mount is nested, and whatever its URL captures; the cookie works and is cleared there."""
+    caller = Caller(user, mount=url)
+    with urls(*patterns):
+        answers = [caller.log_in(), caller.refresh(), caller.send("logout/"), caller.refresh("x")]
+        assert [answer.status_code for answer in answers] == [200, 200, 204, 401]
+        assert {answer.cookies["refresh_token"]["path"] for answer in answers} == {expected or url}
+        assert answers[2].cookies["refresh_token"]["max-age"] == 0
+
+
+def test_a_cookie_path_of_the_project_s_choice(user: Any) -> None:
+    """COOKIE_PATH holds everywhere."""
+    caller = Caller(user, mount="/auth/")
+    with with_settings(COOKIE_PATH="/elsewhere/"), urls(AUTH, path("go/", go)):
+        answers = [caller.log_in(), caller.get("/go/"), caller.send("logout/")]
+        assert {answer.cookies["refresh_token"]["path"] for answer in answers} == {"/elsewhere/"}
+
+
+def test_a_cookie_on_a_redirect(user: Any) -> None:
+    """A view of the project's own, outside every mount, gives the default mount's cookie, and it works there."""
+    caller = Caller(user, mount="/auth/")
+    with urls(path("b/", include("twotoken.urls", namespace="b")), AUTH, path("go/", go)):
+        response = caller.get("/go/", HTTP_USER_AGENT="phone")
+        morsel = response.cookies["refresh_token"]
+        assert (response.status_code, response["Location"]) == (302, "/home/")
+        assert (morsel["path"], morsel["samesite"], morsel["max-age"]) == ("/auth/", "Strict", 7 * 24 * 3600)
+        assert morsel["httponly"]
+        assert morsel["secure"]
+        assert caller.refresh().status_code == 200
+    assert RefreshToken.objects.get().generation == 1
+
+
+def test_a_cookie_without_any_mount(user: Any) -> None:
+    """An error that names the setting, for a view of the project's own and for ours mounted by itself."""
+    caller = Caller(user, mount="/")
+    with urls(path("go/", go), path("login/", LoginView.as_view(), name="login")):
+        with pytest.raises(ImproperlyConfigured, match="COOKIE_PATH"):
+            caller.get("/go/")
+        with pytest.raises(ImproperlyConfigured, match="COOKIE_PATH"):
+            caller.log_in()
+        with with_settings(COOKIE_PATH="/"):
+            assert caller.get("/go/").cookies["refresh_token"]["path"] == "/"
+
+
+@pytest.mark.parametrize("mount", ["/api/auth/", "/api/app/auth/", "/api/tool/auth/"])
+def test_no_session_is_made_or_read(user: Any, mount: str) -> None:
+    """Somebody else's session or Authorization header makes no difference, and stays as it was."""
+    other: Any = UserFactory()
+    caller = Caller(user, mount=mount)
+    caller.log_in()
+    assert "sessionid" not in caller.cookies
+    assert not Session.objects.exists()
+    caller.force_login(other)
+    for header in ("Bearer stale", f"Bearer {families.start(other).access}", "Basic eDp5", "rubbish"):
+        answer = caller.log_in(HTTP_AUTHORIZATION=header)
+        assert answer.status_code == 200
+        who = caller.get("/api/me/", **bearer(answer.json()["access"])).json()["id"]
+        assert who == str(user.pk)
+        assert "sessionid" not in answer.cookies
+        if mount != "/api/tool/auth/":
+            again = caller.refresh(answer.json().get("refresh"), HTTP_AUTHORIZATION=header)
+            assert again.status_code == 200
+            token = again.json().get("refresh")
+            sent = {} if token is None else {"refresh": token}
+            assert caller.send("logout/", sent, HTTP_AUTHORIZATION=header).status_code == 204
+            assert not RefreshToken.objects.filter(user=user, revoked_at=None, generation=1).exists()
+    assert Session.objects.count() == 1
+    assert not RefreshToken.objects.exclude(revoked_at=None).filter(user=other).exists()
+
+
+def test_the_single_token(user: Any) -> None:
+    """Delivery ``none``: an access token alone, whose family ends with it; no refresh, and logout by the token."""
+    tool = Caller(user, mount="/api/tool/auth/")
+    answer = tool.log_in()
+    assert set(answer.json()) == {"access", "expires_in"}
+    assert not answer.cookies
+    family = RefreshToken.objects.get()
+    assert family.expires_at == family.created_at + conf.access_lifetime
+    access = bearer(answer.json()["access"])
+    for method in (tool.post, tool.get, tool.options):
+        assert method("/api/tool/auth/refresh/", **access).status_code == 404
+    assert tool.send("refresh/", {"refresh": "x"}).json()["code"] == "not_found"
+    for header in ({}, {"HTTP_AUTHORIZATION": "Bearer a b"}, bearer("x"), {"HTTP_AUTHORIZATION": "Basic eDp5"}):
+        assert tool.send("logout/", **header).status_code == 204
+    assert tool.get("/api/revocable/", **access).status_code == 200
+    assert tool.send("logout/", **access).status_code == 204
+    assert tool.send("logout/", **access).status_code == 204
+    assert tool.get("/api/revocable/", **access).json()["reason"] == "revoked"
+    assert tool.send("logout/all/", **access).json()["reason"] == "revoked"
+
+
+@pytest.mark.parametrize("mount", ["/api/auth/", "/api/app/auth/"])
+@pytest.mark.parametrize("name", ["login/", "refresh/", "logout/"])
+def test_options(db: None, client: Any, mount: str, name: str) -> None:
+    """What may be sent is no secret: 200 from wherever, and nothing is set or stored."""
+    response = client.options(mount + name, HTTP_SEC_FETCH_SITE="cross-site", HTTP_ORIGIN="https://evil.example")
+    assert response.status_code == 200
+    assert response["Allow"] == "POST, OPTIONS"
+    assert (response["Content-Type"], response["Cache-Control"]) == ("application/json", "no-store")
+    assert not response.cookies
+
+
+def test_options_of_logout_all(db: None, client: Any) -> None:
+    """For those who are signed in."""
+    response = client.options("/api/auth/logout/all/")
+    assert (response.status_code, response.json()["reason"]) == (401, "missing")
+
+
+def always_busy(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+    """Let another request rotate just before the write, and a restore from backup undo it just after."""
+    if not (sql.startswith("UPDATE") and "retry_key" in sql):
+        return execute(sql, params, many, context)
+    RefreshToken.objects.update(generation=F("generation") + 1)
+    result = execute(sql, params, many, context)
+    RefreshToken.objects.update(generation=F("generation") - 1)
+    return result
+
+
+@pytest.mark.parametrize("mount", ["/api/auth/", "/api/app/auth/"])
+@pytest.mark.parametrize("key", [None, KEY])
+def test_others_who_are_always_faster(user: Any, mount: str, key: str | None) -> None:
+    """503 with Retry-After after four tries; no cookie is touched, and the token is good afterwards."""
+    caller = Caller(user, mount=mount)
+    token = caller.log_in().json().get("refresh")
+    with connection.execute_wrapper(always_busy):
+        response = caller.refresh(token, key)
+    assert (response.status_code, response["Retry-After"]) == (503, "1")
+    assert response.json() == {"detail": "The token family is busy. Try again.", "code": "rotation_conflict"}
+    assert response["Cache-Control"] == "no-store"
+    assert not response.cookies
+    assert caller.refresh(token, key).status_code == 200
+
+
+def overtake(user: Any) -> dict[str, Any]:
+    """Rotate the user's families while their claims are made: a callable for ACCESS_CLAIMS."""
+    RefreshToken.objects.update(generation=F("generation") + 1)
+    return {}
+
+
+def test_claims_that_rotate_behind_the_request_s_back(script: Caller) -> None:
+    """The write finds another generation, and the token, judged again, is one that was used."""
+    token = script.log_in().json()["refresh"]
+    with with_settings(ACCESS_CLAIMS="tests.test_views.overtake"):
+        assert script.refresh(token).json()["reason"] == "reused"
+    assert RefreshToken.objects.get().revoked_reason == "reuse"
+
+
+def test_a_login_receiver_that_raises(jar: Caller) -> None:
+    """An error of the server; the old cookie's family lives on, and no new one is left over."""
+    jar.log_in()
+    jar.raise_request_exception = False
+    with raising(user_logged_in):
+        response = jar.log_in()
+    assert response.status_code == 500
+    assert not response.cookies
+    assert RefreshToken.objects.get().revoked_at is None
+    assert jar.refresh().status_code == 200
+
+
+@pytest.mark.parametrize("kind", ["multipart/form-data; boundary=x", "application/x-www-form-urlencoded", "text/plain"])
+def test_a_form_is_no_json(script: Caller, kind: str) -> None:
+    """A cross-site form can't log anyone in."""
+    response = script.generic("POST", script.mount + "login/", json.dumps(credentials(script.user)), kind)
+    assert (response.status_code, response.json()["code"]) == (415, "unsupported_media_type")
+
+
+def test_logout_all_clears_the_cookie(jar: Caller, script: Caller) -> None:
+    """Where the mount delivers by cookie, and only there."""
+    for caller, cleared in ((jar, True), (script, False)):
+        access = caller.log_in().json()["access"]
+        response = caller.send("logout/all/", **bearer(access))
+        assert response.status_code == 204
+        assert ("refresh_token" in response.cookies) is cleared
+        if cleared:
+            assert response.cookies["refresh_token"]["max-age"] == 0
