@@ -1412,12 +1412,15 @@ def test_statements_of_a_refresh_in_autocommit(script: Caller) -> None:
 
 
 def test_statements_of_a_replay(script: Caller) -> None:
-    """Case 35 for a replay: one SELECT, and one UPDATE that revokes."""
+    """Case 35 for a replay: one SELECT, one UPDATE that revokes, and its one event; later ones find it revoked."""
     r0 = log_in(script)
     rotate(script, r0)
     with CaptureQueriesContext(connection) as queries:
         assert_refused(script.refresh(r0), "reused")
-    assert statements(queries) == ["SELECT", "UPDATE"]
+    assert statements(queries) == ["SELECT", "UPDATE", "INSERT"]
+    with CaptureQueriesContext(connection) as queries:
+        assert_refused(script.refresh(r0), "revoked")
+    assert statements(queries) == ["SELECT"]
 
 
 def test_statements_of_a_login(caller: Caller) -> None:

@@ -1,5 +1,7 @@
 """The verbs: start a token family, rotate it, revoke it. What decides stands here; HTTP does not.
 
+Those that end families come from ``revocation``.
+
 The rule of rotation is ``rotation.judge``. Everything around it is made so that no race can get past it: a
 rotation is one conditional UPDATE, nothing runs in a transaction of ours, and a revocation is written before anything
 that could fail is tried.
@@ -9,17 +11,16 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum, auto
-from typing import Any, Final
+from typing import Final
 from uuid import UUID, uuid4
 
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import OperationalError
-from django.db.models import Q
-from django.dispatch import Signal
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 from django.views.decorators.debug import sensitive_variables
@@ -40,15 +41,42 @@ from twotoken.exceptions import (
     UserInactive,
 )
 from twotoken.models import (
+    EventKind,
+    FamilyEvent,
     RefreshToken,
     RefreshTokenQuerySet,
     RevokedReason,
     new_secret,
 )
+from twotoken.revocation import Batch, end_family, exhaust, purge, record, revoke, revoke_all, revoke_each, select, send
 from twotoken.rotation import Verdict, judge
 from twotoken.tokens import AccessToken, RefreshClaims
 
+__all__ = [
+    "FROM_SETTINGS",
+    "Batch",
+    "Lifetime",
+    "TokenPair",
+    "active",
+    "end",
+    "end_own",
+    "exhaust",
+    "purge",
+    "revoke",
+    "revoke_all",
+    "revoke_each",
+    "rotate",
+    "select",
+    "start",
+    "update_auth_hash",
+    "user_of",
+    "verify",
+]
+
+MAX_DEVICE_EVENTS = 18  # a family has one reuse and one revocation at most: 20 events in all
 ROTATION_ATTEMPTS = 4  # the first, and three more after another request was faster
+
+_VERSION = re.compile(r"[\d._]+")
 
 logger = logging.getLogger("twotoken")
 
@@ -100,7 +128,7 @@ def start(user: AbstractBaseUser, client: Client | None = None, *, lifetime: Lif
     pair = _pair(family, *_mint_access(family, user, now), now)
     settled(lambda: family.save(force_insert=True, using=_rows().db))
     logger.info("Token family %s of user %s started from %s.", family.pk, user.pk, client.ip_address)
-    _send(signals.family_started, family, ip_address=client.ip_address, user_agent=client.user_agent)
+    send(signals.family_started, family.pk, family.user_id, ip_address=client.ip_address, user_agent=client.user_agent)
     if conf.max_families_per_user is not None:
         _end_oldest(user, conf.max_families_per_user)
     return pair
@@ -140,26 +168,22 @@ def end(claims: RefreshClaims, reason: str = RevokedReason.LOGOUT) -> RefreshTok
     """
     with suppress(InvalidToken):
         family = _find(claims)
-        if family.revoked_at is None and _revoke(family, reason):
+        if family.revoked_at is None and end_family(family, reason):
             return family
     return None
 
 
-def revoke(family_id: UUID, reason: str = RevokedReason.ADMIN) -> RefreshToken | None:
-    """Revoke a token family. Returns it, with its user, if this call ended it. One SELECT and one UPDATE."""
-    family = _rows().select_related("user").filter(pk=family_id).first()
-    return family if family is not None and family.revoked_at is None and _revoke(family, reason) else None
+def active(user: AbstractBaseUser) -> RefreshTokenQuerySet:
+    """Return the live token families of a user, the newest login first."""
+    return _rows().filter(user_id=user.pk).active().order_by("-created_at", "-pk")
 
 
-def revoke_all(user: AbstractBaseUser | Any, reason: str = RevokedReason.ADMIN, *, keep: UUID | None = None) -> int:
-    """Revoke every token family of a user (or of a user's primary key) but the one to keep; return how many.
-
-    Access tokens that are already out live up to ACCESS_LIFETIME, unless the API reads them with
-    RevocableAccessTokenAuthentication.
-    """
-    user_id = user.pk if isinstance(user, AbstractBaseUser) else user
-    families = _rows().filter(user_id=user_id)
-    return _revoke_many(families if keep is None else families.exclude(pk=keep), reason)
+def end_own(user: AbstractBaseUser, family_id: UUID, reason: str = RevokedReason.LOGOUT) -> bool:
+    """Revoke a family on its own user's behalf; tell whether it is the user's. One that has ended stays as it is."""
+    family = _rows().filter(pk=family_id, user_id=user.pk).first()
+    if family is not None and family.revoked_at is None:
+        end_family(family, reason)
+    return family is not None
 
 
 def update_auth_hash(family_id: UUID, user: AbstractBaseUser) -> None:
@@ -232,9 +256,12 @@ def _try_to_rotate(claims: RefreshClaims, client: Client, retry_key: bytes) -> T
     )
     if not changed:
         return None
-    _send(
+    if _device(client.user_agent) != _device(family.user_agent):
+        _record_device(family, client)
+    send(
         signals.token_rotated,
-        family,
+        family.pk,
+        family.user_id,
         generation=family.generation,
         ip_address=client.ip_address,
         user_agent=client.user_agent,
@@ -242,12 +269,29 @@ def _try_to_rotate(claims: RefreshClaims, client: Client, retry_key: bytes) -> T
     return pair
 
 
+def _device(user_agent: str) -> str:
+    """Return what stays of a user agent when its program is updated."""
+    return _VERSION.sub("", user_agent)
+
+
+def _record_device(family: RefreshToken, client: Client) -> None:
+    known = FamilyEvent.objects.using(_rows().db).filter(family=family.pk, kind=EventKind.DEVICE)
+    if known.count() < MAX_DEVICE_EVENTS:
+        record(
+            EventKind.DEVICE,
+            [family.pk],
+            ip_address=client.ip_address,
+            user_agent=client.user_agent,
+            previous_user_agent=family.user_agent,
+        )
+
+
 def _end_refused(family: RefreshToken, claims: RefreshClaims, client: Client, verdict: Verdict) -> None:
     if verdict is Verdict.USER_INACTIVE:
-        _revoke(family, RevokedReason.USER_INACTIVE)
+        end_family(family, RevokedReason.USER_INACTIVE)
     elif verdict is Verdict.PASSWORD_CHANGED:
-        _revoke(family, RevokedReason.PASSWORD_CHANGED)
-    elif verdict is Verdict.REUSED and _revoke(family, RevokedReason.REUSE):
+        end_family(family, RevokedReason.PASSWORD_CHANGED)
+    elif verdict is Verdict.REUSED and end_family(family, RevokedReason.REUSE):
         logger.warning(
             "Refresh token reuse in token family %s of user %s from %s: generation %s came back at generation %s.",
             family.pk,
@@ -256,11 +300,19 @@ def _end_refused(family: RefreshToken, claims: RefreshClaims, client: Client, ve
             claims.generation,
             family.generation,
         )
+        record(
+            EventKind.REUSE,
+            [family.pk],
+            generations_behind=max(family.generation - claims.generation, 0),
+            ip_address=client.ip_address,
+            user_agent=client.user_agent,
+        )
         if conf.revoke_on_reuse == "user":
             revoke_all(family.user, RevokedReason.REUSE)
-        _send(
+        send(
             signals.reuse_detected,
-            family,
+            family.pk,
+            family.user_id,
             generation=claims.generation,
             current_generation=family.generation,
             ip_address=client.ip_address,
@@ -332,41 +384,8 @@ def _pair(family: RefreshToken, access: str, expires_in: int, now: datetime) -> 
     return TokenPair(access, expires_in, refresh, remaining, family.pk, family.generation)
 
 
-def _revoke(family: RefreshToken, reason: str) -> bool:
-    if not settled(lambda: _rows().filter(pk=family.pk).revoke(reason)):
-        return False
-    _tell_revoked(family, reason)
-    return True
-
-
-def _revoke_many(families: RefreshTokenQuerySet, reason: str) -> int:
-    # Idle ones too: a later, longer REFRESH_LIFETIME would bring them back.
-    now = timezone.now()
-    unended = families.filter(Q(expires_at=None) | Q(expires_at__gt=now), revoked_at=None)
-    live = {family.pk: family for family in unended.only("id", "user_id")}
-    if not live:
-        return 0
-    count = settled(lambda: _rows().filter(pk__in=live).revoke(reason, now))
-    if count < len(live):  # another request ended some of them meanwhile, and tells of those
-        ours = _rows().filter(pk__in=live, revoked_at=now, revoked_reason=reason).values_list("pk", flat=True)
-        live = {pk: live[pk] for pk in ours}
-    for family in live.values():
-        _tell_revoked(family, reason)
-    return count
-
-
 def _end_oldest(user: AbstractBaseUser, limit: int) -> None:
     # Read after the INSERT: of two logins that race, each sees both or ends nothing that the other would keep.
-    newest_first = _rows().filter(user_id=user.pk).active().order_by("-created_at", "-pk")
-    beyond = list(newest_first.values_list("pk", flat=True)[limit:])
+    beyond = list(active(user).values_list("pk", flat=True)[limit:])
     if beyond:
-        _revoke_many(_rows().filter(pk__in=beyond), RevokedReason.LIMIT)
-
-
-def _tell_revoked(family: RefreshToken, reason: str) -> None:
-    logger.info("Token family %s of user %s revoked: %s.", family.pk, family.user_id, reason)
-    _send(signals.family_revoked, family, reason=str(reason))
-
-
-def _send(signal: Signal, family: RefreshToken, **details: Any) -> None:
-    signal.send_robust(sender=RefreshToken, family_id=family.pk, user_id=family.user_id, **details)
+        exhaust(revoke_each(_rows().filter(pk__in=beyond), RevokedReason.LIMIT))

@@ -17,6 +17,7 @@ from twotoken.clients import USER_AGENT_LENGTH
 from twotoken.conf import conf
 
 SECRET_BYTES = 16
+ACTOR_LENGTH = 150  # characters of a name, for people to read
 
 
 def new_secret() -> bytes:
@@ -36,6 +37,14 @@ class RevokedReason(models.TextChoices):
     REPLACED = "replaced", _("replaced by a new login")
 
 
+class State(models.TextChoices):
+    """What a token family is at a given time, but for what its user's state says."""
+
+    ACTIVE = "active", _("active")
+    ENDED = "ended", _("ended")
+    EXPIRED = "expired", _("expired")
+
+
 class RefreshTokenQuerySet(models.QuerySet["RefreshToken"]):
     """Token families by their state."""
 
@@ -52,12 +61,30 @@ class RefreshTokenQuerySet(models.QuerySet["RefreshToken"]):
             refreshed_at__gt=now - conf.refresh_lifetime,
         )
 
+    def expired(self, now: datetime | None = None) -> RefreshTokenQuerySet:
+        """Families that nobody ended, past their absolute or idle end."""
+        now = now or timezone.now()
+        return self.filter(
+            Q(expires_at__lte=now) | Q(refreshed_at__lte=now - conf.refresh_lifetime),
+            revoked_at=None,
+        )
+
     def ended(self, now: datetime | None = None) -> RefreshTokenQuerySet:
         """Families that were revoked, or are past their absolute or idle end."""
         now = now or timezone.now()
         return self.filter(
             Q(revoked_at__isnull=False) | Q(expires_at__lte=now) | Q(refreshed_at__lte=now - conf.refresh_lifetime)
         )
+
+    def ended_before(self, moment: datetime) -> RefreshTokenQuerySet:
+        """Families that were over at that time already, by whatever end."""
+        return self.filter(
+            Q(revoked_at__lt=moment) | Q(expires_at__lt=moment) | Q(refreshed_at__lt=moment - conf.refresh_lifetime)
+        )
+
+    def unended(self, now: datetime | None = None) -> RefreshTokenQuerySet:
+        """Families to revoke. Idle ones too: a later, longer REFRESH_LIFETIME would bring them back."""
+        return self.filter(Q(expires_at=None) | Q(expires_at__gt=now or timezone.now()), revoked_at=None)
 
     def revoke(self, reason: str, now: datetime | None = None) -> int:
         """End those that are not revoked yet, in one UPDATE, and return how many. Sends no signal."""
@@ -92,6 +119,9 @@ class RefreshToken(models.Model):
     class Meta:
         verbose_name = _("token family")
         verbose_name_plural = _("token families")
+        # Nobody adds, edits or deletes one by hand.
+        default_permissions = ("view",)
+        permissions = (("revoke_refreshtoken", "Can revoke token families"),)
 
     def __str__(self) -> str:
         return str(self.pk)
@@ -100,3 +130,44 @@ class RefreshToken(models.Model):
         """When the family ends unless it is refreshed before."""
         end = self.refreshed_at + conf.refresh_lifetime
         return end if self.expires_at is None else min(end, self.expires_at)
+
+    def state(self, now: datetime | None = None) -> State:
+        """What the family is now, or at another time."""
+        if self.revoked_at is not None:
+            return State.ENDED
+        return State.EXPIRED if self.idle_end() <= (now or timezone.now()) else State.ACTIVE
+
+
+class EventKind(models.TextChoices):
+    """What is worth knowing of a token family besides its start and its end."""
+
+    DEVICE = "device", _("device changed")
+    REUSE = "reuse", _("refresh token reused")
+    REVOKED = "revoked", _("revoked")
+
+
+class FamilyEvent(models.Model):
+    """One event of a token family's timeline: a change of device, a reuse, or who revoked it.
+
+    There is no constraint in the database: a rotation then locks nothing besides its row, and a purge is not slowed
+    down by looking for events of each family.
+    """
+
+    family = models.ForeignKey(
+        RefreshToken, models.CASCADE, related_name="events", db_constraint=False, verbose_name=_("token family")
+    )
+    kind = models.CharField(_("event"), max_length=16, choices=EventKind)
+    created_at = models.DateTimeField(_("time"), default=timezone.now)
+    ip_address = models.GenericIPAddressField(_("address"), null=True, blank=True, default=None)
+    user_agent = models.CharField(_("user agent"), max_length=USER_AGENT_LENGTH, default="", blank=True)
+    previous_user_agent = models.CharField(_("user agent before"), max_length=USER_AGENT_LENGTH, default="", blank=True)
+    generations_behind = models.PositiveIntegerField(_("generations behind"), null=True, blank=True, default=None)
+    actor = models.CharField(_("by"), max_length=ACTOR_LENGTH, default="", blank=True)
+
+    class Meta:
+        verbose_name = _("event of a token family")
+        verbose_name_plural = _("events of token families")
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return str(EventKind(self.kind).label)

@@ -1,12 +1,15 @@
-"""What a login sends. Serializers shape; they decide nothing."""
+"""What a login sends, and what a user sees of its sessions. Serializers shape; they decide nothing."""
 
 from __future__ import annotations
 
 from typing import Any, ClassVar
 
 from django.contrib.auth import get_user_model
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
+
+from twotoken.models import RefreshToken
 
 MIN_NAME_LENGTH = 254  # an e-mail address, which a back end may take in place of a shorter user name
 MAX_PASSWORD_LENGTH = 4096
@@ -41,3 +44,24 @@ class RefreshSerializer(serializers.Serializer[Any]):
     """A refresh token in the body."""
 
     refresh = TokenField(write_only=True)
+
+
+class SessionSerializer(serializers.ModelSerializer[RefreshToken]):
+    """A token family as its own user sees it: nothing of a token."""
+
+    last_used_at = serializers.SerializerMethodField()
+    current = serializers.SerializerMethodField()
+
+    class Meta:
+        model = RefreshToken
+        fields = ("id", "created_at", "last_used_at", "expires_at", "ip_address", "user_agent", "current")
+        read_only_fields = fields
+
+    def get_current(self, family: RefreshToken) -> bool:
+        """Tell whether it is the one that asks."""
+        return bool(family.pk == self.context["current"])
+
+    def get_last_used_at(self, family: RefreshToken) -> str:
+        """Return when it was last refreshed; now for the one that asks, so that nobody can follow its refreshes."""
+        moment = timezone.now() if self.get_current(family) else family.refreshed_at
+        return str(serializers.DateTimeField().to_representation(moment))

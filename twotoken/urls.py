@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from twotoken.views import LoginView, LogoutAllView, LogoutView, RefreshView
+from twotoken.views import LoginView, LogoutAllView, LogoutView, RefreshView, SessionsView, SessionView
 
 app_name = "twotoken"
 
@@ -13,4 +13,6 @@ urlpatterns = [
     path("refresh/", RefreshView.as_view(), name="refresh"),
     path("logout/", LogoutView.as_view(), name="logout"),
     path("logout/all/", LogoutAllView.as_view(), name="logout_all"),
+    path("sessions/", SessionsView.as_view(), name="sessions"),
+    path("sessions/<str:family_id>/", SessionView.as_view(), name="session"),
 ]

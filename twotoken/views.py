@@ -6,7 +6,8 @@ import logging
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
+from uuid import UUID
 
 from django.contrib.auth import (
     authenticate,
@@ -36,12 +37,14 @@ from rest_framework.exceptions import (
 )
 from rest_framework.metadata import SimpleMetadata
 from rest_framework.negotiation import DefaultContentNegotiation
+from rest_framework.pagination import CursorPagination
 from rest_framework.parsers import JSONParser
 from rest_framework.permissions import AllowAny, BasePermission, IsAuthenticated
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
+from rest_framework.settings import api_settings
 from rest_framework.throttling import SimpleRateThrottle
 from rest_framework.utils import json
 from rest_framework.views import APIView, exception_handler
@@ -76,8 +79,9 @@ from twotoken.exceptions import (
 from twotoken.families import FROM_SETTINGS, Lifetime, TokenPair
 from twotoken.models import RefreshToken, RevokedReason
 from twotoken.origins import check_origin
-from twotoken.serializers import LoginSerializer, RefreshSerializer
+from twotoken.serializers import LoginSerializer, RefreshSerializer, SessionSerializer
 from twotoken.throttling import LoginThrottle, RefreshThrottle
+from twotoken.tokens import AccessToken
 
 logger = logging.getLogger("twotoken")
 
@@ -352,6 +356,56 @@ class LogoutAllView(TokenView):
         if self.by_cookie:
             clear_refresh_cookie(response, request)
         return response
+
+
+class SessionsView(TokenView):
+    """GET the user's live token families, by the project's pagination; DELETE to end all but the presenting one."""
+
+    authentication_classes = [RevocableAccessTokenAuthentication]
+    permission_classes = [IsAuthenticated]
+    serializer_class: type[BaseSerializer[Any]] = SessionSerializer
+
+    def get(self, request: Request, **kwargs: Any) -> Response:
+        sessions = families.active(cast("AbstractBaseUser", request.user))
+        # Read here and not by a class attribute, so that override_settings works.
+        pagination_class: Any = api_settings.DEFAULT_PAGINATION_CLASS
+        paginator = pagination_class() if pagination_class is not None else None
+        if isinstance(paginator, CursorPagination):
+            paginator.ordering = "-created_at"
+        page = None if paginator is None else paginator.paginate_queryset(sessions, request, view=self)
+        context = {"request": request, "view": self, "current": presenting_family(request)}
+        data = self.serializer_class(sessions if page is None else page, many=True, context=context).data
+        return Response(data) if paginator is None or page is None else paginator.get_paginated_response(data)
+
+    def delete(self, request: Request, **kwargs: Any) -> Response:
+        families.revoke_all(request.user, RevokedReason.LOGOUT, keep=presenting_family(request))
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class SessionView(TokenView):
+    """DELETE to end one of the user's own token families. To end one that has ended is no error."""
+
+    authentication_classes = [RevocableAccessTokenAuthentication]
+    permission_classes = [IsAuthenticated]
+
+    def delete(self, request: Request, family_id: str, **kwargs: Any) -> Response:
+        try:
+            key = UUID(family_id)
+        except ValueError as exc:
+            raise NotFound from exc
+        if not families.end_own(cast("AbstractBaseUser", request.user), key):
+            raise NotFound
+        response = Response(status=status.HTTP_204_NO_CONTENT)
+        if key == presenting_family(request):
+            user_logged_out.send_robust(sender=type(request.user), request=request._request, user=request.user)
+            if self.by_cookie:
+                clear_refresh_cookie(response, request)
+        return response
+
+
+def presenting_family(request: Request) -> UUID:
+    """Return the token family of the access token that the request carries."""
+    return cast("AccessToken", request.auth).family_id
 
 
 def idempotency_key(request: Request) -> str:

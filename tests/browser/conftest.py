@@ -74,6 +74,11 @@ class Server:
                 return
         raise AssertionError("the server did not answer")
 
+    def wait(self) -> None:
+        """Wait until it has died."""
+        assert self.process is not None
+        self.process.wait(20)
+
     def stop(self) -> None:
         """Stop, if it still runs."""
         if self.process is not None:

@@ -8,6 +8,7 @@ from datetime import timedelta
 from example_project.settings import *  # noqa: F403
 from example_project.settings import MIDDLEWARE, TWOTOKEN
 
+ROOT_URLCONF = "tests.browser.urls"
 MIDDLEWARE = ["tests.browser.faults.FaultMiddleware", *MIDDLEWARE]
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 TWOTOKEN = {

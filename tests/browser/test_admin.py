@@ -1,0 +1,122 @@
+"""The admin, walked through in a real browser: find a user, read of a theft, revoke one family and then all."""
+
+from __future__ import annotations
+
+import json
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import BrowserContext, Page, expect
+
+from tests.browser.conftest import PASSWORD, Server
+
+PHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 Version/18.1 Mobile Safari/604.1"
+
+
+@pytest.fixture(scope="module")
+def server(new_server: Callable[..., Server]) -> Server:
+    """A server of this module's own."""
+    return new_server()
+
+
+def call(server: Server, path: str, data: Any = None, **headers: str) -> tuple[int, Any]:
+    """Call the API as an app does."""
+    body = None if data is None else json.dumps(data).encode()
+    request = urllib.request.Request(server.url + path, body, {"Content-Type": "application/json", **headers})
+    try:
+        with urllib.request.urlopen(request, timeout=10) as response:
+            return response.status, json.loads(response.read() or b"null")
+    except urllib.error.HTTPError as error:
+        return error.code, json.loads(error.read() or b"null")
+
+
+def log_in(server: Server, name: str = "demo", **headers: str) -> Any:
+    """Return a pair of the app's mount."""
+    status, pair = call(server, "/api/app/auth/login/", {"username": name, "password": PASSWORD}, **headers)
+    assert status == 200
+    return pair
+
+
+def refresh(server: Server, token: str, **headers: str) -> tuple[int, Any]:
+    """Refresh at the app's mount."""
+    return call(server, "/api/app/auth/refresh/", {"refresh": token}, **headers)
+
+
+def revocable(server: Server, access: str) -> int:
+    """Ask the route that looks at the family."""
+    return call(server, "/api/me/revocable/", Authorization=f"Bearer {access}")[0]
+
+
+def picture(page: Page, name: str) -> None:
+    """Keep a picture for people to look at, where SCREENSHOTS names a folder."""
+    if folder := os.environ.get("SCREENSHOTS"):
+        page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
+
+
+def test_the_admin(server: Server, context: BrowserContext) -> None:
+    """The API answers 401 at once to refresh and to the revocable class, after each of the buttons."""
+    stolen = log_in(server, **{"User-Agent": PHONE})
+    assert refresh(server, stolen["refresh"], **{"User-Agent": PHONE})[0] == 200
+    assert refresh(server, stolen["refresh"], **{"User-Agent": "python-requests/2.32"})[1]["reason"] == "reused"
+    one, two, three = (log_in(server, **{"User-Agent": PHONE}) for _ in range(3))
+    bystander = log_in(server, "admin")
+    assert [revocable(server, pair["access"]) for pair in (one, two, three)] == [200] * 3
+
+    page = context.new_page()
+    page.goto(f"{server.url}/admin/twotoken/refreshtoken/")
+    page.fill("#id_username", "admin")
+    page.fill("#id_password", PASSWORD)
+    page.click("[type=submit]")
+    picture(page, "list")
+    page.fill("#searchbar", "demo@example")
+    page.press("#searchbar", "Enter")
+    rows = page.locator("#result_list tbody tr")
+    expect(rows).to_have_count(4)
+
+    rows.filter(has_text="ended: refresh token reused").locator("th a").click()
+    timeline = page.locator("#timeline tbody tr")
+    expect(timeline).to_have_count(3)
+    expect(timeline.nth(1)).to_contain_text("1 generation behind, Python Requests")
+    expect(timeline.nth(2)).to_contain_text("Ended: refresh token reused")
+    picture(page, "page")
+
+    page.go_back()
+    rows.filter(has_text="active").first.locator("th a").click()
+    newest = page.locator(".field-id .readonly").inner_text().strip()
+    page.get_by_role("link", name="Revoke this family").click()
+    expect(page.locator("#content")).to_contain_text("Are you sure you want to revoke 1 token family?")
+    expect(page.locator("#content")).to_contain_text("live up to 0:15:00")
+    picture(page, "confirmation")
+    page.get_by_role("button", name="Yes, I’m sure").click()  # noqa: RUF001
+    expect(page.locator(".messagelist")).to_contain_text("Revoked 1 token family.")
+    expect(timeline.last).to_contain_text("by admin")
+    assert server.rows("SELECT revoked_reason FROM twotoken_refreshtoken WHERE id = ?", newest.replace("-", "")) == [
+        ("admin",)
+    ]
+    assert [revocable(server, pair["access"]) for pair in (one, two, three)] == [200, 200, 401]
+    assert refresh(server, three["refresh"])[1]["reason"] == "revoked"
+
+    page.locator(".field-user_link a").click()
+    picture(page, "user")
+    page.get_by_role("link", name="Revoke 2 token families").click()
+    page.get_by_role("button", name="Yes, I’m sure").click()  # noqa: RUF001
+    expect(page.locator(".messagelist")).to_contain_text("Revoked 2 token families.")
+    for pair in (one, two):
+        assert revocable(server, pair["access"]) == 401
+        assert refresh(server, pair["refresh"])[1]["reason"] == "revoked"
+    assert refresh(server, bystander["refresh"])[0] == 200
+
+    log_in(server)
+    log_in(server)
+    page.goto(f"{server.url}/admin/twotoken/refreshtoken/?state=active&q=demo")
+    page.check("#action-toggle")
+    page.select_option("[name=action]", "revoke_families")
+    page.get_by_role("button", name="Go").or_(page.get_by_role("button", name="Run")).first.click()
+    expect(page.locator("#content")).to_contain_text("revoke 2 token families")
+    page.get_by_role("button", name="No, take me back").click()
+    expect(rows).to_have_count(2)

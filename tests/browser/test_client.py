@@ -1,0 +1,218 @@
+"""The client in a real browser, against a real server that delays, cuts and dies."""
+
+from __future__ import annotations
+
+import http.client
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Error, Page
+
+from tests.browser.conftest import PASSWORD, Server
+
+LOGIN = "([username, password]) => client.login({ username, password })"
+ME = "(path) => client.fetch(path).then((response) => response.status, (error) => String(error))"
+READY = "window.ready ? ready.then(() => true) : false"
+REFRESH = "/api/auth/refresh/"
+
+
+@pytest.fixture(scope="module")
+def server(new_server: Callable[..., Server]) -> Server:
+    """No grace: whatever comes twice without a key is theft. Access tokens live for two seconds."""
+    return new_server(TEST_BROWSER_GRACE="0", TEST_ACCESS_SECONDS="2")
+
+
+@pytest.fixture(autouse=True)
+def _no_families(server: Server) -> None:
+    """Start without any, and without faults."""
+    server.manage("revoke_token_families", "--all", "--no-input")
+    server.faults()
+
+
+def until(page: Page, expression: str) -> None:
+    """Wait until it holds. Playwright's own way evaluates a string, which the page's policy forbids."""
+    for _ in range(200):
+        try:
+            if page.evaluate(expression):
+                return
+        except Error:
+            pass  # the page is just being reloaded
+        page.wait_for_timeout(50)
+    raise AssertionError(f"not in time: {expression}")
+
+
+def open_page(context: BrowserContext, server: Server, query: str = "") -> Page:
+    """Open a tab, and wait until it has tried to restore the session."""
+    page = context.new_page()
+    page.goto(f"{server.url}/page/{query}")
+    until(page, READY)
+    return page
+
+
+def log_in(page: Page) -> None:
+    """Log in as the demo user."""
+    page.evaluate(LOGIN, ["demo", PASSWORD])
+
+
+def live(server: Server) -> list[Any]:
+    """Return the generations of the live families."""
+    rows = server.rows("SELECT generation FROM twotoken_refreshtoken WHERE revoked_at IS NULL")
+    return [generation for (generation,) in rows]
+
+
+def test_one_refresh_for_many_requests(server: Server, context: BrowserContext) -> None:
+    """Thirty at once with an expired token."""
+    page = open_page(context, server)
+    log_in(page)
+    server.faults()
+    statuses = page.evaluate(
+        "async () => { const end = performance.now() + 2500; while (performance.now() < end) {}"
+        " return Promise.all(Array.from({ length: 30 }, () =>"
+        " client.fetch('/api/me/').then((response) => response.status))); }"
+    )
+    assert statuses == [200] * 30
+    assert server.calls()[REFRESH] == 1
+    assert live(server) == [1]
+
+
+def test_ten_tabs_restored_at_once(server: Server, context: BrowserContext) -> None:
+    """Twenty rounds of reloads, with delays and answers that get lost: never signed out, one live family."""
+    chance = random.Random(4)
+    pages = [open_page(context, server)]
+    log_in(pages[0])
+    pages += [open_page(context, server) for _ in range(9)]
+    for number in range(20):
+        what = ["lose answer", "delay answer", "delay", "cut"][number % 4]
+        faults = [{"path": REFRESH, "what": what, "seconds": chance.uniform(0.05, 0.4)} for _ in range(2)]
+        server.faults(*faults)
+        for page in pages:
+            page.evaluate("() => { location.reload(); }")
+        for page in pages:
+            until(page, READY)
+        assert page_statuses(pages) == [200] * 10
+    assert [page.evaluate("ended") for page in pages] == [[]] * 10
+    assert len(live(server)) == 1
+
+
+def page_statuses(pages: list[Page]) -> list[Any]:
+    """Call the API from each tab, twice where the first call met a fault."""
+    found = []
+    for page in pages:
+        status = page.evaluate(ME, "/api/me/")
+        found.append(status if status == 200 else page.evaluate(ME, "/api/me/"))
+    return found
+
+
+def test_a_server_that_dies_after_its_commit(server: Server, context: BrowserContext) -> None:
+    """Between commit and answer; after its restart the person is still logged in, by the same key."""
+    page = open_page(context, server)
+    log_in(page)
+    server.faults({"path": REFRESH, "what": "kill after"})
+    server.wait()  # the page refreshes by itself before its token expires
+    page.wait_for_timeout(1000)
+    assert page.evaluate(ME, "/api/me/") == "TypeError: Failed to fetch"
+    assert live(server) == [1]
+    server.start()
+    assert page.evaluate(ME, "/api/me/") == 200
+    page.reload()
+    until(page, READY)
+    assert page.evaluate(ME, "/api/me/") == 200
+    assert page.evaluate("ended") == []
+    assert live(server) == [1]
+
+
+def test_logout_in_one_tab_ends_all(server: Server, context: BrowserContext) -> None:
+    """Each hears of it, and asks the server for nothing more."""
+    first, second = open_page(context, server), open_page(context, server)
+    log_in(first)
+    until(second, "Boolean(client.claims)")
+    first.evaluate("client.logout()")
+    until(second, "ended.length > 0")
+    assert [page.evaluate("ended") for page in (first, second)] == [["logout"], ["logout"]]
+    assert live(server) == []
+    server.faults()
+    assert second.evaluate(ME, "/api/me/") == 401
+    second.reload()
+    until(second, READY)
+    assert REFRESH not in server.calls()
+
+
+def test_staff_ends_the_session(server: Server, context: BrowserContext) -> None:
+    """At the page's next call of a route that looks."""
+    page = open_page(context, server)
+    log_in(page)
+    assert page.evaluate(ME, "/api/me/revocable/") == 200
+    server.manage("revoke_token_families", "--user", "demo")
+    assert page.evaluate(ME, "/api/me/revocable/") == 401
+    assert page.evaluate("ended") == ["revoked"]
+    assert page.evaluate("client.isAuthenticated") is False
+
+
+def test_a_stolen_cookie(server: Server, context: BrowserContext) -> None:
+    """A script has a copy; the page refreshes, the script does, and the page says that it is over."""
+    page = open_page(context, server)
+    log_in(page)
+    (stolen,) = [cookie["value"] for cookie in context.cookies(f"{server.url}/api/auth/")]
+    page.wait_for_timeout(2100)
+    assert page.evaluate(ME, "/api/me/") == 200
+    thief = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    thief.request("POST", REFRESH, headers={"Cookie": f"refresh_token={stolen}"})
+    answer = thief.getresponse()
+    assert (answer.status, b'"reused"' in answer.read()) == (401, True)
+    thief.close()
+    page.wait_for_timeout(2100)
+    assert page.evaluate(ME, "/api/me/") == 401
+    assert page.evaluate("ended") == ["revoked"]
+    assert live(server) == []
+
+
+def test_the_token_is_nowhere(server: Server, context: BrowserContext, new_server: Callable[..., Server]) -> None:
+    """Not in storage, cookies that scripts see, or the DOM, and not in a request to another origin."""
+    page = open_page(context, server)
+    sent: list[dict[str, str]] = []
+    page.on("request", lambda request: sent.append({**request.all_headers(), "url": request.url}))
+    log_in(page)
+    assert page.evaluate(ME, "/api/me/") == 200
+    signature = next(headers["authorization"] for headers in sent if "/api/me/" in headers["url"]).split(".")[2]
+    other = new_server()
+    page.evaluate(ME, f"{other.url}/api/me/")
+    elsewhere = [headers for headers in sent if headers["url"].startswith(other.url)]
+    assert elsewhere
+    assert not any("authorization" in headers for headers in elsewhere)
+    everything = page.evaluate(
+        "() => JSON.stringify("
+        "[{...localStorage}, {...sessionStorage}, document.cookie, document.documentElement.outerHTML])"
+    )
+    assert "twotoken" in everything
+    assert signature not in everything
+    (cookie,) = context.cookies(f"{server.url}/api/auth/")
+    assert cookie["httpOnly"]
+    assert cookie["value"] not in everything
+
+
+def test_a_visitor_causes_no_refresh(server: Server, context: BrowserContext) -> None:
+    """Who never logged in is not asked about."""
+    open_page(context, server).evaluate(ME, "/api/me/")
+    assert REFRESH not in server.calls()
+
+
+def test_without_web_locks(chromium: Browser, new_server: Callable[..., Server]) -> None:
+    """No key is sent, and the server's grace carries the tabs."""
+    server = new_server(TEST_ACCESS_SECONDS="2")
+    context = chromium.new_context()
+    context.add_init_script("Object.defineProperty(Navigator.prototype, 'locks', { value: undefined })")
+    pages = [open_page(context, server) for _ in range(5)]
+    keys: list[Any] = []
+    context.on("request", lambda request: keys.append(request.headers.get("idempotency-key")))
+    log_in(pages[0])
+    for _ in range(3):
+        for page in pages:
+            page.evaluate("() => { location.reload(); }")
+        for page in pages:
+            until(page, READY)
+        assert page_statuses(pages) == [200] * 5
+    assert set(keys) == {None}
+    assert len(live(server)) == 1
+    context.close()

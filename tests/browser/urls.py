@@ -1,0 +1,32 @@
+"""The example, and an empty page under a strict Content-Security-Policy that has nothing but the client."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest, HttpResponse
+from django.urls import path
+
+from example_project.urls import urlpatterns as example
+
+SCRIPT = """
+import { createClient } from "/static/twotoken/client.js";
+const origins = new URLSearchParams(location.search).getAll("origin");
+window.client = createClient({ authUrl: "/api/auth/", ...(origins.length ? { apiOrigins: origins } : {}) });
+window.ended = [];
+client.addEventListener("sessionended", (event) => ended.push(event.detail.reason));
+window.ready = client.restore().then(() => true, () => false);
+"""
+POLICY = "default-src 'none'; script-src 'self'; connect-src *"
+
+
+def page(request: HttpRequest) -> HttpResponse:
+    """A page without anything to see."""
+    content = '<!doctype html><title>client</title><script type="module" src="/page.js"></script>'
+    return HttpResponse(content, headers={"Content-Security-Policy": POLICY})
+
+
+def script(request: HttpRequest) -> HttpResponse:
+    """Its script."""
+    return HttpResponse(SCRIPT, content_type="text/javascript")
+
+
+urlpatterns = [*example, path("page/", page), path("page.js", script)]

@@ -1,0 +1,452 @@
+"""The admin's screens: what they show, to whom, and what they end."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.contrib import admin
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Permission
+from django.db import connection
+from django.test import Client as Browser
+from django.test import override_settings
+from django.test.utils import CaptureQueriesContext
+from django.urls import include, path, reverse
+from django.utils import timezone
+
+from tests.factories import UserFactory
+from tests.http import Caller
+from tests.overrides import with_settings
+from twotoken import admin as ours
+from twotoken import devices, families
+from twotoken.admin import RefreshTokenAdmin, TokenFamiliesMixin
+from twotoken.clients import Client
+from twotoken.models import EventKind, FamilyEvent, RefreshToken, RevokedReason
+
+CHROME = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0 Safari/537"
+LIST = "/admin/twotoken/refreshtoken/"
+User = get_user_model()
+
+
+class SomeUserAdmin(TokenFamiliesMixin, admin.ModelAdmin):  # type: ignore[type-arg]
+    """A project's user admin, with our button."""
+
+    fields = (User.USERNAME_FIELD,)
+
+
+site = admin.AdminSite()
+site.register(User, SomeUserAdmin)
+site.register(RefreshToken, RefreshTokenAdmin)
+bare = admin.AdminSite("bare")
+bare.register(User, SomeUserAdmin)
+urlpatterns = [
+    path("admin/", site.urls),
+    path("bare/", bare.urls),
+    path("api/app/auth/", include("twotoken.urls", namespace="app"), {"delivery": "body"}),
+]
+
+pytestmark = [pytest.mark.urls("tests.test_admin"), pytest.mark.django_db]
+
+
+def staff(*codenames: str, **values: Any) -> Any:
+    """Return a browser that a member of staff with these permissions is logged in to."""
+    user: Any = UserFactory(is_staff=True, **values)
+    user.user_permissions.set(Permission.objects.filter(codename__in=codenames))
+    assert user.user_permissions.count() == len(codenames)
+    browser: Any = Browser()
+    browser.force_login(user)
+    browser.user = user
+    return browser
+
+
+@pytest.fixture
+def viewer() -> Any:
+    """Who may look."""
+    return staff("view_refreshtoken")
+
+
+@pytest.fixture
+def revoker() -> Any:
+    """Who may look and revoke."""
+    return staff("view_refreshtoken", "revoke_refreshtoken")
+
+
+def page(family: Any) -> str:
+    """Return the address of a family's page."""
+    return f"{LIST}{getattr(family, 'family_id', family)}/change/"
+
+
+def text(response: Any) -> str:
+    """Return what a page says, without its tags."""
+    assert response.status_code == 200
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", response.content.decode()))
+
+
+def test_the_list(user: Any, viewer: Any) -> None:
+    """Who, what state and why, which device, from where; and the raw user agent behind the words."""
+    families.start(user, Client("192.0.2.7", CHROME))
+    stolen = families.start(user)
+    families.revoke(stolen.family_id, RevokedReason.REUSE)
+    own = families.start(user)
+    families.revoke(own.family_id, "our own reason")
+    RefreshToken.objects.create(user=user, expires_at=timezone.now() - timedelta(hours=1))
+    response = viewer.get(LIST)
+    shown = text(response)
+    for words in (str(user), "Chrome 126 on Windows", "192.0.2.7", "active", "ended: our own reason", "expired"):
+        assert words in shown
+    assert f'title="{CHROME}"' in response.content.decode()
+    assert '<strong class="twotoken-reuse">ended: refresh token reused</strong>' in response.content.decode()
+    assert "Add token family" not in shown
+    assert "Revoke selected" not in shown
+
+
+def test_nothing_of_a_token_is_shown(user: Any, revoker: Any) -> None:
+    """No secret, no digest, no hash, on no page; they are not even read."""
+    pair = families.start(user)
+    families.rotate(families.verify(pair.refresh), Client(), "a-key-of-some-length")
+    family = RefreshToken.objects.get()
+    secrets = [bytes(family.secret), bytes(family.retry_key), family.auth_hash.encode()]
+    with CaptureQueriesContext(connection) as queries:
+        pages = [
+            revoker.get(url) for url in (LIST, page(pair), f"{LIST}{family.pk}/revoke/", f"{LIST}{family.pk}/history/")
+        ]
+    for response in pages:
+        assert response.status_code == 200
+        for secret in secrets:
+            assert secret.hex().encode() not in response.content
+            assert secret not in response.content
+    assert not any('"secret"' in query["sql"] or "`secret`" in query["sql"] for query in queries.captured_queries)
+
+
+def test_no_query_per_row_and_no_count_of_all(user: Any, viewer: Any) -> None:
+    """However many there are; the count goes no further than what is listed."""
+    counts = []
+    for _ in range(2):
+        for number in range(5):
+            families.start(UserFactory(), Client(f"192.0.2.{number}", CHROME))  # type: ignore[arg-type]
+        with CaptureQueriesContext(connection) as queries:
+            assert viewer.get(LIST).status_code == 200
+        counts.append(len(queries))
+        found = [query["sql"] for query in queries.captured_queries if "COUNT(" in query["sql"]]
+        assert found
+        assert all(str(ours.LISTED) in sql for sql in found)
+    assert counts[0] == counts[1]
+
+
+def test_more_than_are_listed(user: Any, viewer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The list says that it ends."""
+    monkeypatch.setattr(ours, "LISTED", 3)
+    monkeypatch.setattr(ours.CappedPaginator, "limit", 3)
+    for _ in range(5):
+        families.start(user)
+    assert "Only the first 3 are counted and listed" in text(viewer.get(LIST))
+    for family in RefreshToken.objects.all()[:3]:
+        family.delete()
+    assert "Only the first" not in text(viewer.get(LIST))
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("", {"live", "old", "idle", "stolen", "logged out"}),
+        ("state=active", {"live"}),
+        ("state=expired", {"old", "idle"}),
+        ("state=ended", {"stolen", "logged out"}),
+        ("state=reused", {"stolen"}),
+        ("reason=logout", {"logged out"}),
+        ("reason=admin", set()),
+        ("q={name}", {"live", "old", "idle", "stolen", "logged out"}),
+        ("q=nobody", set()),
+        ("q={live}", {"live"}),
+        ("q={live_hex}", {"live"}),
+        ("q=%20192.0.2.9%20", {"stolen"}),
+        ("q=192.0.2.10", set()),
+        ("user={user}", {"live", "old", "idle", "stolen", "logged out"}),
+        ("created_at__year=1999", {"old"}),
+        ("created_at__year=1999&created_at__month=5", {"old"}),
+        ("created_at__year=1999&created_at__month=5&created_at__day=4", {"old"}),
+    ],
+)
+def test_filters_and_search(user: Any, viewer: Any, query: str, found: set[str]) -> None:
+    """By state, reason, date, name, family id and address."""
+    now = timezone.now()
+    made: dict[str, dict[str, Any]] = {
+        "live": {},
+        "old": {"expires_at": now, "created_at": now.replace(year=1999, month=5, day=4)},
+        "idle": {"refreshed_at": now - timedelta(days=8)},
+        "stolen": {"revoked_at": now, "revoked_reason": "reuse", "ip_address": "192.0.2.9"},
+        "logged out": {"revoked_at": now, "revoked_reason": "logout"},
+    }
+    names = {RefreshToken.objects.create(user=user, **values).pk: name for name, values in made.items()}
+    live = next(pk for pk, name in names.items() if name == "live")
+    query = query.format(name=user.get_username(), live=live, live_hex=live.hex, user=user.pk)
+    response = viewer.get(f"{LIST}?{query}")
+    assert response.status_code == 200
+    assert {names[family.pk] for family in response.context["cl"].result_list} == found
+
+
+@pytest.mark.skipif(len(ours._user_names()) < 2, reason="this user model has one name only")
+def test_search_by_e_mail(viewer: Any) -> None:
+    """A part of it is enough."""
+    user: Any = UserFactory()
+    User.objects.filter(pk=user.pk).update(email="ann@mail.example")
+    families.start(user)
+    assert viewer.get(f"{LIST}?q=ann@mail").context["cl"].result_count == 1
+    assert viewer.get(f"{LIST}?q=bob@mail").context["cl"].result_count == 0
+
+
+def test_the_date_hierarchy_reads_an_index_s_ends(user: Any, viewer: Any) -> None:
+    """Years, months and days from the first family to the last, without reading all between."""
+    now = timezone.now()
+    for days in (0, 1, 400):
+        RefreshToken.objects.create(user=user, created_at=now - timedelta(days=days))
+    year = (now - timedelta(days=400)).year
+    with CaptureQueriesContext(connection) as queries:
+        shown = text(viewer.get(LIST))
+    assert str(year) in shown
+    assert not any("DISTINCT" in query["sql"] for query in queries.captured_queries)
+    rows = ours.ListQuerySet(RefreshToken)
+    assert [day.year for day in rows.datetimes("created_at", "year")] == list(range(year, now.year + 1))
+    assert 13 <= len(rows.datetimes("created_at", "month")) <= 15
+    assert len(rows.datetimes("created_at", "day")) == 401
+    assert rows.none().datetimes("created_at", "day") == []
+    assert viewer.get(f"{LIST}?created_at__year={year}").status_code == 200
+
+
+def test_a_family_s_page(viewer: Any, script: Caller) -> None:
+    """The timeline of a theft: started, another device, reuse from where and by what, ended."""
+    r0 = script.log_in(HTTP_USER_AGENT=CHROME).json()["refresh"]
+    r1 = script.refresh(r0, HTTP_USER_AGENT=CHROME).json()["refresh"]
+    script.refresh(r1, HTTP_USER_AGENT="curl/8.1", REMOTE_ADDR="192.0.2.66")
+    script.refresh(r0, HTTP_USER_AGENT="stealer", REMOTE_ADDR="192.0.2.99")
+    shown = text(viewer.get(page(RefreshToken.objects.get().pk)))
+    what = ["Started", "Device changed", "from Chrome 126 on Windows to curl 8", "Refresh token reused"]
+    what += ["2 generations behind, stealer", "192.0.2.99", "Ended: refresh token reused"]
+    places = [shown.index(words) for words in what]
+    assert places == sorted(places)
+    assert "Revoke this family" not in shown
+    assert "Save" not in shown
+
+
+def test_the_timeline_of_an_end(user: Any) -> None:
+    """Revoked by whom and why; or expired; or neither yet."""
+    pair = families.start(user)
+    family = RefreshToken.objects.get()
+    assert [entry["what"] for entry in ours.timeline(family)] == ["started"]
+    families.revoke(pair.family_id, actor="ann")
+    family.refresh_from_db()
+    assert ours.timeline(family)[-1]["details"] == "by ann"
+    expired = RefreshToken.objects.create(
+        user=user, created_at=timezone.now() - timedelta(9), refreshed_at=timezone.now() - timedelta(8)
+    )
+    assert [entry["what"] for entry in ours.timeline(expired)] == ["started", "expired"]
+
+
+@pytest.mark.parametrize("method", ["get", "post"])
+def test_who_may_not_revoke(user: Any, viewer: Any, method: str) -> None:
+    """To view is not enough; no button, no action, no page."""
+    pair = families.start(user)
+    for url in (f"{LIST}{pair.family_id}/revoke/", f"{LIST}revoke-user/{user.pk}/"):
+        assert getattr(viewer, method)(url).status_code == 403
+    viewer.post(LIST, {"action": "revoke_families", "_selected_action": [pair.family_id], "post": "yes"})
+    assert RefreshToken.objects.active().count() == 1
+    anybody = staff()
+    for url in (LIST, page(pair)):
+        assert anybody.get(url).status_code == 403
+    outsider = Browser()
+    assert outsider.get(f"{LIST}{pair.family_id}/revoke/").status_code == 302
+
+
+def test_nobody_adds_edits_or_deletes(user: Any) -> None:
+    """Not a superuser either."""
+    pair = families.start(user)
+    root = staff(is_superuser=True)
+    assert root.get(f"{LIST}add/").status_code == 403
+    assert root.post(page(pair), {"generation": 7}).status_code == 403
+    assert root.get(f"{LIST}{pair.family_id}/delete/").status_code == 403
+    root.post(LIST, {"action": "delete_selected", "_selected_action": [pair.family_id], "post": "yes"})
+    assert RefreshToken.objects.get().generation == 0
+    codenames = Permission.objects.filter(content_type__app_label="twotoken").values_list("codename", flat=True)
+    assert set(codenames) == {"view_refreshtoken", "revoke_refreshtoken"}
+    assert "Delete" not in text(root.get(page(pair)))
+
+
+def test_the_button_of_a_family(user: Any, revoker: Any) -> None:
+    """It asks, says what that means, ends that one at once, and is logged."""
+    pair, other = families.start(user, Client("192.0.2.7", CHROME)), families.start(user)
+    url = f"{LIST}{pair.family_id}/revoke/"
+    assert url in revoker.get(page(pair)).content.decode()
+    asked = text(revoker.get(url))
+    for words in (
+        "revoke 1 token family",
+        "live up to 0:15:00",
+        "RevocableAccessTokenAuthentication",
+        "Chrome 126 on Windows",
+    ):
+        assert words in asked
+    assert RefreshToken.objects.active().count() == 2
+    response = revoker.post(url, follow=True)
+    assert response.redirect_chain[0][0] == page(pair)
+    assert f"Ended: revoked by staff by {revoker.user.get_username()}" in text(response)
+    assert "Revoked 1 token family." in text(response)
+    assert [family.pk for family in RefreshToken.objects.active()] == [other.family_id]
+    entry = LogEntry.objects.get()
+    assert (entry.user_id, entry.object_id) == (revoker.user.pk, str(pair.family_id))
+    assert entry.change_message == "Revoked 1 token family."
+    assert "There is nothing to revoke" in text(revoker.get(url))
+    revoker.post(url)
+    assert LogEntry.objects.count() == 1
+
+
+def test_the_button_of_a_user(user: Any) -> None:
+    """On the user's own page, by one line in the project's user admin."""
+    opts = User._meta
+    revoker = staff("view_refreshtoken", "revoke_refreshtoken", f"change_{opts.model_name}")
+    for _ in range(3):
+        pair = families.start(user)
+    families.revoke(pair.family_id)
+    families.start(revoker.user)
+    user_page = reverse(f"admin:{opts.app_label}_{opts.model_name}_change", args=[user.pk])
+    url = f"{LIST}revoke-user/{user.pk}/"
+    response = revoker.get(user_page)
+    assert "Revoke 2 token families" in text(response)
+    assert url in response.content.decode()
+    assert "revoke 2 token families" in text(revoker.get(url))
+    assert "Revoked 2 token families" in text(revoker.post(url, follow=True))
+    assert not RefreshToken.objects.active().filter(user=user).exists()
+    assert RefreshToken.objects.active().filter(user=revoker.user).count() == 1
+    assert LogEntry.objects.get().object_id == str(user.pk)
+    assert "Revoke 2" not in text(revoker.get(user_page))
+    bystander = staff(f"change_{opts.model_name}")
+    assert "oken famil" not in text(bystander.get(user_page))
+    assert "oken famil" not in text(bystander.get(user_page.replace("/admin/", "/bare/")))
+
+
+@pytest.mark.parametrize("across", ["0", "1"])
+def test_the_action_for_families(user: Any, revoker: Any, across: str) -> None:
+    """The selected ones, or all that were found; those that have ended already are not counted."""
+    pairs = [families.start(user) for _ in range(3)]
+    families.revoke(pairs[0].family_id, RevokedReason.LOGOUT)
+    data = {
+        "action": "revoke_families",
+        "_selected_action": [pairs[0].family_id, pairs[1].family_id],
+        "select_across": across,
+    }
+    left = 1 if across == "0" else 0
+    asked = revoker.post(LIST, data)
+    assert f"revoke {2 - left} token famil" in text(asked)
+    assert RefreshToken.objects.active().count() == 2
+    fields = dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', asked.content.decode()))
+    assert fields["action"] == "revoke_families"
+    assert fields["select_across"] == across
+    assert f"Revoked {2 - left} token famil" in text(revoker.post(LIST, {**data, "post": "yes"}, follow=True))
+    assert RefreshToken.objects.active().count() == left
+    assert RefreshToken.objects.get(pk=pairs[0].family_id).revoked_reason == RevokedReason.LOGOUT
+    assert set(FamilyEvent.objects.values_list("kind", "actor")) == {(EventKind.REVOKED, revoker.user.get_username())}
+    assert LogEntry.objects.count() == 2 - left
+
+
+def test_the_action_for_users(user: Any, revoker: Any) -> None:
+    """Every family of the selected families' users, and nobody else's."""
+    first = families.start(user)
+    families.start(user)
+    stranger: Any = UserFactory()
+    families.start(stranger)
+    data = {"action": "revoke_all_of_users", "_selected_action": [first.family_id]}
+    assert "revoke 2 token families? It is one user" in text(revoker.post(LIST, data))
+    revoker.post(LIST, {**data, "post": "yes"})
+    assert [family.user_id for family in RefreshToken.objects.active()] == [stranger.pk]
+    assert LogEntry.objects.count() == 2
+
+
+def test_many_are_not_all_named(user: Any, revoker: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A confirmation stays readable."""
+    monkeypatch.setattr(ours, "SHOWN", 2)
+    for _ in range(5):
+        families.start(user)
+    asked = text(revoker.get(f"{LIST}revoke-user/{user.pk}/"))
+    assert "revoke 5 token families" in asked
+    assert "and 3 more" in asked
+
+
+@pytest.mark.parametrize(
+    "address", ["{id}/revoke/", "x/revoke/", "revoke-user/x/", "revoke-user/999999/", "revoke-user/{id}/"]
+)
+def test_who_is_not_there(revoker: Any, address: str) -> None:
+    """404, whatever the key looks like."""
+    assert revoker.get(LIST + address.format(id=uuid4())).status_code == 404
+    assert revoker.get(page(uuid4())).status_code == 302
+
+
+def test_who_may_revoke_and_not_look(user: Any) -> None:
+    """It is sent home afterwards."""
+    pair = families.start(user)
+    blind = staff("revoke_refreshtoken")
+    response = blind.post(f"{LIST}{pair.family_id}/revoke/")
+    assert (response.status_code, response["Location"]) == (302, "/admin/")
+    assert not RefreshToken.objects.active().exists()
+
+
+def test_deleting_a_user(user: Any) -> None:
+    """By staff who may delete users, with no permission of ours; the families and their events go along."""
+    pair = families.start(user)
+    FamilyEvent.objects.create(family_id=pair.family_id, kind=EventKind.DEVICE)
+    opts = User._meta
+    url = reverse(f"admin:{opts.app_label}_{opts.model_name}_delete", args=[user.pk])
+    index = reverse(f"admin:{opts.app_label}_{opts.model_name}_changelist")
+    deleter = staff(f"delete_{opts.model_name}", f"view_{opts.model_name}")
+    shown = text(deleter.get(url))
+    assert "t have permission" not in shown
+    assert "Token families" not in text(deleter.get("/admin/"))
+    asked = text(deleter.post(index, {"action": "delete_selected", "_selected_action": [user.pk]}))
+    assert "Are you sure" in asked
+    assert deleter.post(url, {"post": "yes"}).status_code == 302
+    assert not User.objects.filter(pk=user.pk).exists()
+    assert not RefreshToken.objects.exists()
+    assert not FamilyEvent.objects.exists()
+    assert staff(f"view_{opts.model_name}").get(url).status_code == 403
+
+
+@override_settings(LANGUAGE_CODE="de")
+def test_another_language(user: Any, revoker: Any) -> None:
+    """Dates and numbers are the language's, keys stay keys."""
+    with with_settings(ACCESS_LIFETIME=timedelta(hours=1)):
+        pair = families.start(user)
+        assert revoker.get(page(pair)).status_code == 200
+        assert "1:00:00" in text(revoker.get(f"{LIST}{pair.family_id}/revoke/"))
+
+
+@pytest.mark.parametrize(
+    ("user_agent", "words"),
+    [
+        (CHROME, "Chrome 126 on Windows"),
+        ("curl/8.1", "curl 8"),
+        ("our own script", "our own script"),
+        ("", ""),
+        ("<script>", "<script>"),
+    ],
+)
+def test_a_device_in_words(user_agent: str, words: str) -> None:
+    """What nobody can tell is shown as it came."""
+    assert devices.describe(user_agent) == words
+
+
+def test_a_device_without_the_parser(monkeypatch: pytest.MonkeyPatch, user: Any, viewer: Any) -> None:
+    """The extra is optional: the text itself is shown, escaped."""
+    monkeypatch.setattr(devices, "parse", None)
+    assert devices.describe(CHROME) == CHROME
+    families.start(user, Client(None, "<script>alert(1)</script>"))
+    assert b"<script>alert" not in viewer.get(LIST).content
+
+
+def test_a_link_to_the_user(user: Any) -> None:
+    """Where the site has an admin for users, and else the name."""
+    pair = families.start(user)
+    family = RefreshToken.objects.get(pk=pair.family_id)
+    assert "<a href=" in RefreshTokenAdmin(RefreshToken, site).user_link(family)
+    assert RefreshTokenAdmin(RefreshToken, admin.AdminSite()).user_link(family) == str(user)

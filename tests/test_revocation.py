@@ -1,0 +1,283 @@
+"""Many families at once: the commands, the purge, the timeline's events."""
+
+from __future__ import annotations
+
+import io
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import DatabaseError, connection
+from django.db.models.signals import post_delete
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from tests.factories import UserFactory
+from tests.http import Caller
+from tests.overrides import with_settings
+from tests.receivers import heard, receiving
+from tests.test_databases import in_parallel
+from twotoken import families, progress, revocation
+from twotoken.clients import Client
+from twotoken.models import EventKind, FamilyEvent, RefreshToken, RevokedReason
+from twotoken.signals import family_revoked
+
+
+class Terminal(io.StringIO):
+    """A stream that says that somebody is looking."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def run(*arguments: str, **options: Any) -> str:
+    """Run a command and return what it says."""
+    out = io.StringIO()
+    call_command(*arguments, stdout=out, **options)
+    return out.getvalue()
+
+
+def many(user: Any, count: int, **values: Any) -> None:
+    """Make families of a user, in one statement."""
+    RefreshToken.objects.bulk_create(RefreshToken(user=user, **values) for _ in range(count))
+
+
+def test_revoking_in_batches(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two statements a batch and one for the events; each family is told of once; the last batch is the whole."""
+    monkeypatch.setattr(revocation, "BATCH", 10)
+    many(user, 25)
+    with CaptureQueriesContext(connection) as queries, heard(family_revoked) as calls:
+        batches = list(families.revoke_each(families.select(), "test", actor="ann"))
+    assert [batch.changed for batch in batches] == [10, 10, 5]
+    assert [0 <= batch.done <= 1 for batch in batches] == [True] * 3
+    assert [batch.done for batch in batches] == sorted(batch.done for batch in batches)
+    assert batches[-1].done == 1
+    assert len(queries) == 9
+    assert len({kwargs["family_id"] for _, kwargs in calls}) == 25
+    assert FamilyEvent.objects.filter(kind=EventKind.REVOKED, actor="ann").count() == 25
+    assert not list(families.revoke_each(families.select(), "test"))
+
+
+def test_whose_are_revoked(user: Any) -> None:
+    """By user, by family, by address, by time, and by several of them together."""
+    other: Any = UserFactory()
+    old = families.start(user, Client("192.0.2.1"))
+    new = families.start(user, Client("2001:db8::1"))
+    theirs = families.start(other, Client("192.0.2.1"))
+    RefreshToken.objects.filter(pk=old.family_id).update(created_at=timezone.now() - timedelta(days=2))
+    name = user.get_username()
+    yesterday = (timezone.now() - timedelta(days=1)).isoformat()
+    for options, expected in (
+        (["--user", name], {old.family_id, new.family_id}),
+        (["--user", name, "--before", yesterday], {old.family_id}),
+        (["--before", yesterday[:10]], {old.family_id}),
+        (["--address", "192.0.2.1"], {old.family_id, theirs.family_id}),
+        (["--address", "2001:0db8:0::1"], {new.family_id}),
+        (["--family", str(theirs.family_id)], {theirs.family_id}),
+        (["--all", "--no-input"], {old.family_id, new.family_id, theirs.family_id}),
+    ):
+        text = run("revoke_token_families", *options, "--dry-run")
+        assert text.startswith(f"{len(expected)} token famil")
+        assert not RefreshToken.objects.exclude(revoked_at=None).exists()
+        assert run("revoke_token_families", *options).startswith(f"{len(expected)} token famil")
+        ended = RefreshToken.objects.filter(revoked_reason=RevokedReason.ADMIN)
+        assert set(ended.values_list("pk", flat=True)) == expected
+        ended.update(revoked_at=None, revoked_reason="")
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ([], "Say which"),
+        (["--all", "--user", "x"], "Say which"),
+        (["--user", "nobody"], "no user 'nobody'"),
+        (["--family", "x"], "no id"),
+        (["--before", "yesterday"], "no time"),
+        (["--before", "2026-02-31"], "no time"),
+        (["--address", "localhost"], "no IP address"),
+    ],
+)
+def test_options_that_make_no_sense(user: Any, options: list[str], problem: str) -> None:
+    """Each says what is wrong, and nothing is revoked."""
+    families.start(user)
+    with pytest.raises(CommandError, match=problem):
+        run("revoke_token_families", *options)
+    assert not RefreshToken.objects.exclude(revoked_at=None).exists()
+
+
+def test_all_asks_first(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Anything but yes is no."""
+    families.start(user)
+    monkeypatch.setattr("builtins.input", lambda prompt: "y")
+    with pytest.raises(CommandError, match="Nothing was revoked"):
+        run("revoke_token_families", "--all")
+    assert RefreshToken.objects.active().count() == 1
+    monkeypatch.setattr("builtins.input", lambda prompt: "yes")
+    assert "1 token family revoked" in run("revoke_token_families", "--all")
+    assert FamilyEvent.objects.get().actor == "manage.py revoke_token_families"
+
+
+def test_a_login_during_the_command_stays(user: Any) -> None:
+    """What starts after the command has started is a login of afterwards."""
+    RefreshToken.objects.create(user=user, created_at=timezone.now() + timedelta(minutes=1))
+    assert run("revoke_token_families", "--all", "--no-input").startswith("0 token families revoked")
+
+
+def test_the_progress_bar(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal only, and only where it is worth it."""
+    monkeypatch.setattr(revocation, "BATCH", 10)
+    many(user, 25)
+    terminal = Terminal()
+    assert run("revoke_token_families", "--all", "--no-input", stderr=terminal).startswith("25 ")
+    assert "100% 25" in terminal.getvalue()
+    assert f"[{'#' * progress.WIDTH}]" in terminal.getvalue()
+    assert run("revoke_token_families", "--all", "--no-input", stderr=(quiet := Terminal())).startswith("0 ")
+    assert not quiet.getvalue()
+    RefreshToken.objects.update(revoked_at=timezone.now() - timedelta(days=60))
+    assert run("purge_token_families", stderr=(file := io.StringIO())) == "25 token families deleted.\n"
+    assert not file.getvalue()
+
+
+def test_what_is_purged(user: Any) -> None:
+    """What ended or expired longer than RETENTION ago, with its events, and nothing else."""
+    now = timezone.now()
+    gone = timedelta(days=31)
+    kept = {"live": RefreshToken.objects.create(user=user).pk}
+    for name, values in {
+        "just revoked": {"revoked_at": now - timedelta(days=29)},
+        "just past its end": {"expires_at": now - timedelta(days=29)},
+        "just idle": {"refreshed_at": now - timedelta(days=36)},
+    }.items():
+        kept[name] = RefreshToken.objects.create(user=user, **values).pk
+    dead = [
+        RefreshToken.objects.create(user=user, **values)
+        for values in (
+            {"revoked_at": now - gone},
+            {"expires_at": now - gone},
+            {"refreshed_at": now - gone - timedelta(days=7)},
+        )
+    ]
+    for family in [*dead, *RefreshToken.objects.filter(pk__in=kept.values())]:
+        FamilyEvent.objects.create(family=family, kind=EventKind.DEVICE)
+    assert families.exhaust(families.purge()) == 3
+    assert set(RefreshToken.objects.values_list("pk", flat=True)) == set(kept.values())
+    assert set(FamilyEvent.objects.values_list("family", flat=True)) == set(kept.values())
+    with with_settings(RETENTION=timedelta()):
+        assert families.exhaust(families.purge()) == 3
+    assert RefreshToken.objects.get().pk == kept["live"]
+
+
+def test_a_purge_reads_no_more_than_keys(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three statements a batch, by primary key; never a COUNT."""
+    monkeypatch.setattr(revocation, "BATCH", 10)
+    many(user, 25, revoked_at=timezone.now() - timedelta(days=60))
+    many(user, 5)
+    with CaptureQueriesContext(connection) as queries:
+        assert families.exhaust(families.purge()) == 25
+    text = [query["sql"] for query in queries.captured_queries]
+    assert len([sql for sql in text if sql.startswith("SELECT")]) == 3
+    assert len([sql for sql in text if sql.startswith("DELETE")]) == 6
+    assert not any("COUNT(" in sql for sql in text)
+
+
+def test_a_purge_where_somebody_listens(user: Any) -> None:
+    """A project's receivers of post_delete hear of each, as they do when Django deletes."""
+    many(user, 3, revoked_at=timezone.now() - timedelta(days=60))
+    FamilyEvent.objects.create(family=RefreshToken.objects.earliest("pk"), kind=EventKind.DEVICE)
+    heard_of: list[UUID] = []
+
+    def receiver(instance: Any, **kwargs: Any) -> None:
+        if isinstance(instance, RefreshToken):
+            heard_of.append(instance.pk)
+
+    with receiving(receiver, post_delete):
+        assert families.exhaust(families.purge()) == 3
+    assert len(heard_of) == 3
+    assert not FamilyEvent.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_purges_beside_each_other_and_live_traffic(script: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each dead family is deleted once, and clients go on refreshing."""
+    monkeypatch.setattr(revocation, "BATCH", 20)
+    many(script.user, 300, revoked_at=timezone.now() - timedelta(days=60))
+
+    def work(number: int) -> int:
+        if number < 3:
+            return families.exhaust(families.purge())
+        caller = Caller(script.user, mount="/api/app/auth/")
+        token = caller.log_in().json()["refresh"]
+        for _ in range(10):
+            token = caller.refresh(token).json()["refresh"]
+        return 0
+
+    assert sum(in_parallel(5, work)) == 300
+    assert RefreshToken.objects.count() == 2
+    assert set(RefreshToken.objects.values_list("generation", flat=True)) == {10}
+
+
+def test_the_place_of_a_key() -> None:
+    """Keys are random, and each database sorts them its own way."""
+    key = UUID("40000000-0000-4000-8000-c00000000000")
+    assert revocation._place(key, "postgresql") == pytest.approx(0.25)
+    assert revocation._place(key, "mysql") == pytest.approx(0.75)
+
+
+def test_reuse_is_on_the_timeline(script: Caller) -> None:
+    """From where, by what, and how many generations behind; once."""
+    r0 = script.log_in().json()["refresh"]
+    r1 = script.refresh(r0).json()["refresh"]
+    script.refresh(r1)
+    for _ in range(3):
+        script.refresh(r0, HTTP_USER_AGENT="thief", REMOTE_ADDR="192.0.2.66")
+    event = FamilyEvent.objects.get()
+    assert (event.kind, event.generations_behind) == (EventKind.REUSE, 2)
+    assert (event.ip_address, event.user_agent, event.actor) == ("192.0.2.66", "thief", "")
+    assert str(event) == "refresh token reused"
+
+
+def test_a_change_of_device_is_on_the_timeline(script: Caller) -> None:
+    """Not an update of the same browser; at most 18 a family, so that reuse and revocation always fit."""
+    token = script.log_in(HTTP_USER_AGENT="Mozilla/5.0 Chrome/126.0.1").json()["refresh"]
+    with CaptureQueriesContext(connection) as queries:
+        token = script.refresh(token, HTTP_USER_AGENT="Mozilla/5.0 Chrome/127.0.0").json()["refresh"]
+    assert len(queries) == 2
+    assert not FamilyEvent.objects.exists()
+    token = script.refresh(token, HTTP_USER_AGENT="curl/8").json()["refresh"]
+    event = FamilyEvent.objects.get()
+    assert (event.kind, event.user_agent) == (EventKind.DEVICE, "curl/8")
+    assert event.previous_user_agent == "Mozilla/5.0 Chrome/127.0.0"
+    for number in range(25):
+        token = script.refresh(token, HTTP_USER_AGENT=f"agent {'x' * number}").json()["refresh"]
+    assert FamilyEvent.objects.count() == 18
+
+
+def test_an_event_that_can_t_be_written(script: Caller, caplog: pytest.LogCaptureFixture) -> None:
+    """The refresh has happened: its answer is not lost for a line of a timeline."""
+
+    def no_insert(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if sql.startswith("INSERT"):
+            raise DatabaseError("disk full")
+        return execute(sql, params, many, context)
+
+    token = script.log_in(HTTP_USER_AGENT="a").json()["refresh"]
+    with connection.execute_wrapper(no_insert):
+        assert script.refresh(token, HTTP_USER_AGENT="b").status_code == 200
+    assert "could not be written" in caplog.text
+
+
+def test_who_revoked(user: Any) -> None:
+    """An actor is on the timeline, once, cut to its column; without one there is no event."""
+    pairs = [families.start(user) for _ in range(3)]
+    for _ in range(2):
+        families.revoke(pairs[0].family_id, actor="x" * 200)
+    assert FamilyEvent.objects.get().actor == "x" * 150
+    families.revoke(pairs[1].family_id)
+    assert families.revoke(uuid4(), actor="ann") is None
+    families.revoke_all(user, actor="ann")
+    assert list(FamilyEvent.objects.values_list("family", flat=True).order_by("pk")) == [
+        pairs[0].family_id,
+        pairs[2].family_id,
+    ]

@@ -1,0 +1,172 @@
+"""A user's own sessions: list them, end one, end all but this."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.conf import settings
+from django.contrib.auth import user_logged_out
+from django.db import connections
+from django.test import override_settings
+from django.utils import timezone
+from rest_framework.pagination import CursorPagination, LimitOffsetPagination, PageNumberPagination
+
+from tests.factories import UserFactory
+from tests.http import Caller
+from tests.overrides import with_settings
+from tests.receivers import heard
+from tests.test_databases import in_parallel
+from twotoken import families
+from twotoken.clients import Client
+from twotoken.models import RefreshToken, RevokedReason
+
+FIELDS = {"id", "created_at", "last_used_at", "expires_at", "ip_address", "user_agent", "current"}
+
+
+def bearer(access: str) -> Any:
+    """Return the header that carries an access token."""
+    return {"HTTP_AUTHORIZATION": f"Bearer {access}"}
+
+
+class Pages(PageNumberPagination):
+    """A project's own pages of two."""
+
+    page_size = 2
+
+
+class Limits(LimitOffsetPagination):
+    """The same by offset."""
+
+    default_limit = 2
+
+
+class Cursors(CursorPagination):
+    """The same by cursor, ordered by a field that we don't have."""
+
+    page_size = 2
+    ordering = "-created"
+
+
+def paginated(name: str) -> Any:
+    """Have DRF paginate the project's lists."""
+    name = f"tests.test_sessions.{name}"
+    return override_settings(REST_FRAMEWORK={**settings.REST_FRAMEWORK, "DEFAULT_PAGINATION_CLASS": name})
+
+
+def test_the_list(script: Caller, django_assert_num_queries: Any) -> None:
+    """The live ones, the newest first, with nothing of a token; one statement besides the authentication's."""
+    old, ended, this = (families.start(script.user, Client("192.0.2.1", "phone")) for _ in range(3))
+    families.start(UserFactory())  # type: ignore[arg-type]
+    families.revoke(ended.family_id)
+    RefreshToken.objects.filter(pk__in=[old.family_id, this.family_id]).update(
+        refreshed_at=timezone.now() - timedelta(hours=5)
+    )
+    with django_assert_num_queries(2):
+        response = script.get("/api/app/auth/sessions/", **bearer(this.access))
+    assert (response.status_code, response["Cache-Control"]) == (200, "no-store")
+    first, second = response.json()
+    assert (first["id"], second["id"]) == (str(this.family_id), str(old.family_id))
+    assert (first["current"], second["current"]) == (True, False)
+    assert set(first) == FIELDS
+    assert (second["ip_address"], second["user_agent"]) == ("192.0.2.1", "phone")
+    now = timezone.now()
+    assert abs(now - datetime.fromisoformat(first["last_used_at"])) < timedelta(minutes=1)
+    assert abs(now - datetime.fromisoformat(second["last_used_at"])) > timedelta(hours=4)
+    assert datetime.fromisoformat(first["expires_at"]) == RefreshToken.objects.get(pk=this.family_id).expires_at
+
+
+@pytest.mark.parametrize("name", ["Pages", "Limits", "Cursors"])
+def test_the_project_s_pagination(script: Caller, name: str) -> None:
+    """Whatever the project lists its own things by, read when it is used."""
+    pairs = [families.start(script.user) for _ in range(5)]
+    seen: list[str] = []
+    with paginated(name):
+        url = "/api/app/auth/sessions/"
+        while url:
+            body = script.get(url, **bearer(pairs[0].access)).json()
+            seen += [session["id"] for session in body["results"]]
+            url = body["next"]
+    assert seen[:1] == [str(pairs[-1].family_id)]
+    assert sorted(seen) == sorted(str(pair.family_id) for pair in pairs)
+
+
+def test_ending_one(script: Caller) -> None:
+    """It is over at once, the others go on, and to end it again is no error."""
+    this, other = families.start(script.user), families.start(script.user)
+    for _ in range(2):
+        assert script.delete(f"/api/app/auth/sessions/{other.family_id}/", **bearer(this.access)).status_code == 204
+    assert script.refresh(other.refresh).json()["reason"] == "revoked"
+    assert script.refresh(this.refresh).status_code == 200
+    assert RefreshToken.objects.get(pk=other.family_id).revoked_reason == RevokedReason.LOGOUT
+
+
+@pytest.mark.parametrize("mount", ["/api/auth/", "/api/app/auth/"])
+def test_ending_the_presenting_one(user: Any, mount: str) -> None:
+    """It is a logout: the cookie goes where there is one, Django's signal is sent, and the access token is dead."""
+    caller = Caller(user, mount=mount)
+    access = caller.log_in().json()["access"]
+    family = RefreshToken.objects.get()
+    with heard(user_logged_out) as calls:
+        response = caller.delete(f"{mount}sessions/{family.pk}/", **bearer(access))
+    assert response.status_code == 204
+    assert len(calls) == 1
+    assert ("refresh_token" in response.cookies) is (mount == "/api/auth/")
+    if response.cookies:
+        morsel = response.cookies["refresh_token"]
+        assert (morsel["max-age"], morsel["path"]) == (0, mount)
+    assert caller.get(f"{mount}sessions/", **bearer(access)).json()["reason"] == "revoked"
+
+
+def test_another_s_session(script: Caller) -> None:
+    """404, as for one that does not exist and for what is no id; nothing is ended."""
+    stranger: Any = UserFactory()
+    theirs = families.start(stranger)
+    access = families.start(script.user).access
+    for key in (theirs.family_id, uuid4(), "x"):
+        response = script.delete(f"/api/app/auth/sessions/{key}/", **bearer(access))
+        assert (response.status_code, response.json()["code"]) == (404, "not_found")
+    assert not RefreshToken.objects.exclude(revoked_at=None).exists()
+
+
+def test_ending_all_but_this(jar: Caller) -> None:
+    """The presenting one stays, with its cookie, and other users' do."""
+    stranger: Any = UserFactory()
+    families.start(stranger)
+    for _ in range(3):
+        families.start(jar.user)
+    access = jar.log_in().json()["access"]
+    response = jar.delete("/api/auth/sessions/", **bearer(access))
+    assert (response.status_code, len(response.cookies)) == (204, 0)
+    assert RefreshToken.objects.active().filter(user=jar.user).count() == 1
+    assert RefreshToken.objects.active().count() == 2
+    assert jar.refresh().status_code == 200
+
+
+@pytest.mark.parametrize("method", ["get", "delete"])
+@pytest.mark.parametrize("path", ["sessions/", f"sessions/{uuid4()}/"])
+def test_who_is_not_signed_in(script: Caller, method: str, path: str) -> None:
+    """Nobody, and an access token of an ended family: 401, which says why."""
+    pair = families.start(script.user)
+    families.revoke(pair.family_id)
+    for header, reason in ({}, "missing"), (bearer(pair.access), "revoked"):
+        response = getattr(script, method)(f"/api/app/auth/{path}", **header)
+        assert (response.status_code, response.json()["reason"]) == (401, reason)
+        assert response["WWW-Authenticate"].startswith("Bearer")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_logins_that_race_past_the_limit(script: Caller) -> None:
+    """However they interleave, the newest stay, and no more than may be."""
+    with with_settings(MAX_FAMILIES_PER_USER=3):
+        for _ in range(5):
+            in_parallel(8, lambda _: Caller(script.user, mount="/api/app/auth/").log_in())
+            live = RefreshToken.objects.active().filter(user=script.user)
+            assert live.count() == 3
+    ended = RefreshToken.objects.filter(user=script.user).exclude(revoked_at=None)
+    assert set(ended.values_list("revoked_reason", flat=True)) == {RevokedReason.LIMIT}
+    oldest = min(live.values_list("created_at", flat=True))
+    assert not ended.filter(created_at__gt=oldest).exists()
+    connections.close_all()

@@ -1,0 +1,424 @@
+"""Django admin: look at token families and revoke them. Nothing of a token is ever shown, nothing is edited."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar
+from uuid import UUID
+
+import django
+from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.contrib.admin.utils import quote, unquote
+from django.contrib.auth import get_permission_codename, get_user_model
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.paginator import Paginator
+from django.db.models import Max, Min
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.loader import select_template
+from django.template.response import TemplateResponse
+from django.urls import path, reverse
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.html import format_html
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
+
+from twotoken import families
+from twotoken.conf import conf
+from twotoken.devices import describe
+from twotoken.models import EventKind, FamilyEvent, RefreshToken, RefreshTokenQuerySet, RevokedReason, State
+
+if TYPE_CHECKING:
+    FamilyModelAdmin = admin.ModelAdmin[RefreshToken]
+    UserModelAdmin = admin.ModelAdmin[Any]
+else:
+    FamilyModelAdmin = admin.ModelAdmin
+    UserModelAdmin = object
+
+LISTED = 10_000  # families that the list counts and pages through: a COUNT of millions takes seconds
+SHOWN = 50  # families that a confirmation names
+SECRETS = ("secret", "retry_key", "auth_hash")
+REUSED = "reused"
+
+
+class CappedPaginator(Paginator):  # type: ignore[type-arg]  # not generic when it runs
+    """Counts no further than LISTED."""
+
+    limit = LISTED
+
+    @cached_property
+    def count(self) -> int:
+        """How many families there are, or LISTED."""
+        rows: Any = self.object_list
+        return int(rows.order_by()[:LISTED].count())
+
+
+class ListQuerySet(RefreshTokenQuerySet):
+    """Families as the list has them: its date hierarchy asks for all dates, which would read the whole table."""
+
+    def datetimes(self, field_name: str, kind: str, *args: Any, **kwargs: Any) -> Any:
+        """Return every year, month or day from the first family to the last: two look-ups in an index."""
+        span = self.aggregate(first=Min(field_name), last=Max(field_name))
+        if span["first"] is None:
+            return []
+        first, last = timezone.localtime(span["first"]), timezone.localtime(span["last"])
+        return [day for day in _days(first, last) if day.date() == first.date() or _starts(day, kind)]
+
+
+class StateFilter(admin.SimpleListFilter):
+    """Active, ended, expired; reuse stands out."""
+
+    title = _("state")
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[Any, Any]]:
+        return [*State.choices, (REUSED, _("reuse detected"))]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        if self.value() == State.ACTIVE:
+            return queryset.active()
+        if self.value() == State.EXPIRED:
+            return queryset.expired()
+        if self.value() == State.ENDED:
+            return queryset.filter(revoked_at__isnull=False)
+        return queryset.filter(revoked_reason=RevokedReason.REUSE) if self.value() == REUSED else queryset
+
+
+class ReasonFilter(admin.SimpleListFilter):
+    """Our own reasons: those of the table would have to be looked for."""
+
+    title = _("reason")
+    parameter_name = "reason"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[Any, Any]]:
+        return RevokedReason.choices
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        return queryset.filter(revoked_reason=self.value()) if self.value() else queryset
+
+
+@admin.register(RefreshToken)
+class RefreshTokenAdmin(FamilyModelAdmin):
+    """Token families: list, page and timeline; revoking, with a permission of its own."""
+
+    actions = ("revoke_families", "revoke_all_of_users")
+    change_form_template = "admin/twotoken/refreshtoken/change_form.html"
+    change_list_template = "admin/twotoken/refreshtoken/change_list.html"
+    date_hierarchy = "created_at"
+    fields: ClassVar[Any] = (
+        ("user_link", "state"),
+        "id",
+        ("device", "ip_address"),
+        "user_agent",
+        ("created_at", "last_used", "generation"),
+        ("idle_end", "expires_at"),
+    )
+    list_display = ("user", "state", "device", "ip_address", "created_at", "last_used", "ends", "generation")
+    list_filter = (StateFilter, ReasonFilter, "created_at")
+    list_select_related = ("user",)
+    ordering = ("-created_at",)
+    paginator = CappedPaginator
+    search_help_text = _("User name, e-mail address, address, or the id of a token family")
+    show_facets = admin.ShowFacets.NEVER
+    show_full_result_count = False
+    sortable_by = ("created_at",)
+
+    # What staff may do.
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Our own pages delete nothing. A user's page does: who may delete users may delete what is theirs."""
+        match = request.resolver_match
+        ours = f"{self.opts.app_label}_{self.opts.model_name}_"
+        if obj is None or match is None or (match.url_name or "").startswith(ours):
+            return False
+        user_opts = get_user_model()._meta
+        codename = get_permission_codename("delete", user_opts)
+        return bool(_staff(request).has_perm(f"{user_opts.app_label}.{codename}"))
+
+    def has_revoke_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Apart from the permission to view."""
+        return bool(_staff(request).has_perm(f"{self.opts.app_label}.revoke_refreshtoken"))
+
+    # The list.
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        rows = ListQuerySet(RefreshToken, using=RefreshToken.objects.primary().db)
+        return rows.select_related("user").defer(*SECRETS).order_by(*self.ordering)
+
+    def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:
+        return tuple(f"user__{name}" for name in _user_names())
+
+    def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
+        """Find by family id, by address, or by parts of the user's name and e-mail address."""
+        term = search_term.strip()
+        try:
+            return queryset.filter(pk=UUID(term)), False
+        except ValueError:
+            pass  # no id
+        try:
+            return queryset.filter(ip_address=str(ipaddress.ip_address(term))), False
+        except ValueError:
+            return super().get_search_results(request, queryset, search_term)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return [name for row in self.fields for name in ([row] if isinstance(row, str) else row)]
+
+    @admin.display(description=_("user"))
+    def user_link(self, family: RefreshToken) -> str:
+        """The user, as a link where its admin is there."""
+        opts = get_user_model()._meta
+        if not self.admin_site.is_registered(get_user_model()):
+            return str(family.user)
+        url = reverse(
+            f"admin:{opts.app_label}_{opts.model_name}_change",
+            args=[quote(family.user_id)],
+            current_app=self.admin_site.name,
+        )
+        return format_html('<a href="{}">{}</a>', url, family.user)
+
+    @admin.display(description=_("state"))
+    def state(self, family: RefreshToken) -> str:
+        """Active, expired, or ended and why."""
+        state = family.state()
+        if state is not State.ENDED:
+            return str(state.label)
+        text = gettext("ended: %(reason)s") % {"reason": reason_label(family)}
+        if family.revoked_reason == RevokedReason.REUSE:
+            return format_html('<strong class="twotoken-reuse">{}</strong>', text)
+        return text
+
+    @admin.display(description=_("device"))
+    def device(self, family: RefreshToken) -> str:
+        """Browser and system in words, with the raw user agent behind it."""
+        return device_label(family.user_agent)
+
+    @admin.display(description=_("last used"))
+    def last_used(self, family: RefreshToken) -> str:
+        """When it was last refreshed."""
+        return time_label(family.refreshed_at)
+
+    @admin.display(description=_("ends"))
+    def ends(self, family: RefreshToken) -> str:
+        """When it ended, or ends unless it is refreshed before."""
+        return time_label(family.revoked_at or family.idle_end())
+
+    @admin.display(description=_("ends if unused"))
+    def idle_end(self, family: RefreshToken) -> str:
+        """When it ends unless it is refreshed before."""
+        return time_label(family.idle_end())
+
+    # A family's page, and its buttons.
+
+    def get_urls(self) -> list[Any]:
+        view = self.admin_site.admin_view
+        name = f"{self.opts.app_label}_{self.opts.model_name}"
+        return [
+            path("revoke-user/<path:user_id>/", view(self.revoke_user_view), name=f"{name}_revoke_user"),
+            path("<path:object_id>/revoke/", view(self.revoke_view), name=f"{name}_revoke"),
+            *super().get_urls(),
+        ]
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        family = self.get_object(request, unquote(object_id))
+        context = dict(extra_context or {})
+        if family is not None and self.has_view_permission(request, family):
+            live = families.select(user_id=family.user_id)
+            context |= {
+                "timeline": timeline(family),
+                "may_revoke": self.has_revoke_permission(request, family),
+                "is_unended": live.filter(pk=family.pk).exists(),
+                "unended_of_user": live.count(),
+                "quoted_user_id": quote(family.user_id),
+            }
+        return super().change_view(request, object_id, form_url, context)
+
+    def revoke_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Ask, then revoke one family."""
+        family = self._object(request, object_id)
+        url = self._url("change", quote(family.pk))
+        return self._confirm(request, families.select(family_id=family.pk), url, [family])
+
+    def revoke_user_view(self, request: HttpRequest, user_id: str) -> HttpResponse:
+        """Ask, then revoke all families of a user."""
+        model = get_user_model()
+        try:
+            user = model._default_manager.get(pk=model._meta.pk.to_python(unquote(user_id)))
+        except (model.DoesNotExist, ValueError, TypeError, ValidationError) as exc:
+            raise Http404 from exc
+        url = f"{self._url('changelist')}?user={user.pk}"
+        return self._confirm(request, families.select(user_id=user.pk), url, [user])
+
+    @admin.action(permissions=["revoke"], description=_("Revoke selected token families"))
+    def revoke_families(self, request: HttpRequest, queryset: Any) -> HttpResponse | None:
+        """Ask, then revoke the selected ones."""
+        return self._action(request, queryset.unended(), "revoke_families")
+
+    @admin.action(permissions=["revoke"], description=_("Revoke all token families of the selected ones' users"))
+    def revoke_all_of_users(self, request: HttpRequest, queryset: Any) -> HttpResponse | None:
+        """Ask, then revoke every family of these users."""
+        users = queryset.order_by().values("user_id")
+        return self._action(request, families.select().filter(user_id__in=users), "revoke_all_of_users")
+
+    def _action(self, request: HttpRequest, selected: Any, action: str) -> HttpResponse | None:
+        if request.POST.get("post"):
+            self._revoke(request, selected, None)
+            return None
+        keys = request.POST.getlist(ACTION_CHECKBOX_NAME)
+        across = request.POST.get("select_across", "0")
+        return self._ask(request, selected, {"action": action, "selected_keys": keys, "select_across": across})
+
+    def _object(self, request: HttpRequest, object_id: str) -> RefreshToken:
+        family = self.get_object(request, unquote(object_id))
+        if family is None:
+            raise Http404
+        return family
+
+    def _confirm(self, request: HttpRequest, selected: Any, url: str, objects: list[Any]) -> HttpResponse:
+        if not self.has_revoke_permission(request):
+            raise PermissionDenied
+        if request.method == "POST":
+            self._revoke(request, selected, objects)
+            # Who may revoke need not be allowed to view.
+            return HttpResponseRedirect(url if self.has_view_permission(request) else reverse("admin:index"))
+        return self._ask(request, selected, {"back": url, "subject": objects[0]})
+
+    def _ask(self, request: HttpRequest, selected: Any, extra: dict[str, Any]) -> HttpResponse:
+        count = selected.count()
+        named = selected.select_related("user").defer(*SECRETS).order_by("-created_at")
+        context = {
+            **self.admin_site.each_context(request),
+            "title": gettext("Revoke token families"),
+            "opts": self.opts,
+            "media": self.media,
+            "count": count,
+            "families": [(family, describe(family.user_agent)) for family in named[:SHOWN]],
+            "more": max(count - SHOWN, 0),
+            "users": selected.order_by().values("user_id").distinct().count(),
+            "access_lifetime": conf.access_lifetime,
+            "changelist_url": self._url("changelist"),
+            "breadcrumbs_are_a_list": django.VERSION >= (6,),
+            **extra,
+        }
+        request.current_app = self.admin_site.name
+        return TemplateResponse(request, "admin/twotoken/refreshtoken/revoke_confirmation.html", context)
+
+    def _revoke(self, request: HttpRequest, selected: Any, objects: list[Any] | None) -> None:
+        """Revoke, say how many, and write the log: for the given objects, or for each family."""
+        staff = _staff(request)
+        named = None if objects else list(selected.select_related("user").defer(*SECRETS)[:LISTED])
+        batches = families.revoke_each(selected, RevokedReason.ADMIN, actor=staff.get_username())
+        count = families.exhaust(batches)
+        text = ngettext("Revoked %(count)d token family.", "Revoked %(count)d token families.", count)
+        text %= {"count": count}
+        if count:
+            LogEntry.objects.log_actions(staff.pk, objects or named or [], CHANGE, text)
+        self.message_user(request, text, messages.SUCCESS if count else messages.WARNING)
+
+    def _url(self, name: str, *args: str) -> str:
+        full = f"admin:{self.opts.app_label}_{self.opts.model_name}_{name}"
+        return reverse(full, args=args, current_app=self.admin_site.name)
+
+
+class TokenFamiliesMixin(UserModelAdmin):
+    """For a project's own user admin: ``class UserAdmin(TokenFamiliesMixin, BaseUserAdmin)`` adds the button."""
+
+    change_form_template = "admin/twotoken/user_change_form.html"
+
+    def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        user = kwargs.get("obj")
+        ours: Any = self.admin_site._registry.get(RefreshToken)
+        if user is not None and ours is not None:
+            app, name = self.opts.app_label, self.opts.model_name
+            names = [f"admin/{app}/{name}/change_form.html", f"admin/{app}/change_form.html", "admin/change_form.html"]
+            context["user_change_form"] = select_template(names)
+            context["may_view_families"] = ours.has_view_permission(request)
+            context["may_revoke_families"] = ours.has_revoke_permission(request)
+            context["unended_families"] = families.select(user_id=user.pk).count()
+            context["quoted_user_id"] = quote(user.pk)
+        return super().render_change_form(request, context, *args, **kwargs)
+
+
+def timeline(family: RefreshToken) -> list[dict[str, Any]]:
+    """Return what is worth knowing of a family, in the order of time. Start and end are read from the row."""
+    entries = [{"time": family.created_at, "what": gettext("started")}]
+    revoked_by = ""
+    for event in FamilyEvent.objects.using(family._state.db).filter(family=family.pk).order_by("created_at", "pk"):
+        if event.kind == EventKind.REVOKED:
+            revoked_by = event.actor
+            continue
+        details = describe(event.user_agent)
+        if event.kind == EventKind.DEVICE:
+            before = describe(event.previous_user_agent)
+            details = gettext("from %(before)s to %(after)s") % {"before": before or "?", "after": details or "?"}
+        behind = event.generations_behind
+        if behind is not None:
+            late = ngettext("%(count)d generation behind", "%(count)d generations behind", behind) % {"count": behind}
+            details = ", ".join(filter(None, (late, details)))
+        entries.append(
+            {
+                "time": event.created_at,
+                "what": EventKind(event.kind).label,
+                "details": details,
+                "user_agent": event.user_agent,
+                "ip_address": event.ip_address,
+                "is_reuse": event.kind == EventKind.REUSE,
+            }
+        )
+    if family.revoked_at is not None:
+        what = gettext("ended: %(reason)s") % {"reason": reason_label(family)}
+        by = gettext("by %(actor)s") % {"actor": revoked_by} if revoked_by else ""
+        entries.append({"time": family.revoked_at, "what": what, "details": by})
+    elif family.state() is State.EXPIRED:
+        entries.append({"time": family.idle_end(), "what": gettext("expired")})
+    return entries
+
+
+def reason_label(family: RefreshToken) -> str:
+    """Return our words for a reason, or a project's own."""
+    labels = dict(RevokedReason.choices)
+    return str(labels.get(family.revoked_reason, family.revoked_reason))
+
+
+def time_label(moment: datetime) -> str:
+    """Return a time as the admin shows them."""
+    return str(date_format(timezone.localtime(moment), "DATETIME_FORMAT"))
+
+
+def device_label(user_agent: str) -> str:
+    """Return a device in words, with the raw user agent behind it."""
+    return format_html('<span title="{}">{}</span>', user_agent, describe(user_agent)) if user_agent else "-"
+
+
+def _user_names() -> list[str]:
+    """Return the user's fields that people know it by."""
+    model = get_user_model()
+    there = {field.name for field in model._meta.get_fields()}
+    return [name for name in dict.fromkeys([model.USERNAME_FIELD, model.get_email_field_name()]) if name in there]
+
+
+def _staff(request: HttpRequest) -> Any:
+    return request.user
+
+
+def _days(first: datetime, last: datetime) -> Iterable[datetime]:
+    day = first.replace(hour=0, minute=0, second=0, microsecond=0)
+    while day <= last:
+        yield day
+        day += timedelta(days=1)
+
+
+def _starts(day: datetime, kind: str) -> bool:
+    return kind == "day" or (day.day == 1 and (kind == "month" or day.month == 1))

@@ -1,0 +1,19 @@
+"""``manage.py purge_token_families``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from twotoken import families, progress
+
+
+class Command(BaseCommand):
+    """Deletes what nobody needs to look at any more."""
+
+    help = "Delete the token families that ended or expired longer than RETENTION ago. Safe beside live traffic."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        count = progress.run(families.purge(), self.stderr)
+        self.stdout.write(f"{count} token {'family' if count == 1 else 'families'} deleted.")

@@ -1,0 +1,102 @@
+"""``manage.py revoke_token_families``."""
+
+from __future__ import annotations
+
+import ipaddress
+from argparse import ArgumentParser, ArgumentTypeError
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.contrib.auth import get_user_model
+from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+
+from twotoken import families, progress
+from twotoken.conf import conf
+from twotoken.models import RevokedReason
+
+ACTOR = "manage.py revoke_token_families"
+
+
+def moment(text: str) -> datetime:
+    """Read an ISO 8601 time; without an offset it is in the project's time zone."""
+    try:
+        value = parse_datetime(text)
+        if value is None:
+            value = datetime.fromisoformat(text)  # a date alone is its midnight
+    except ValueError as exc:
+        raise ArgumentTypeError(f"{text!r} is no time. Try 2026-01-31T12:00 or 2026-01-31.") from exc
+    return timezone.make_aware(value) if timezone.is_naive(value) else value
+
+
+def address(text: str) -> str:
+    """Read an IP address."""
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError as exc:
+        raise ArgumentTypeError(f"{text!r} is no IP address.") from exc
+
+
+def family(text: str) -> UUID:
+    """Read the id of a token family."""
+    try:
+        return UUID(text)
+    except ValueError as exc:
+        raise ArgumentTypeError(f"{text!r} is no id of a token family.") from exc
+
+
+class Command(BaseCommand):
+    """Ends logins during an incident."""
+
+    help = (
+        "Revoke token families: those that fit all of the options. Access tokens that are already out live up to "
+        "ACCESS_LIFETIME, unless the API uses RevocableAccessTokenAuthentication."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--user", help="of the user who logs in by this name")
+        parser.add_argument("--family", type=family, help="the one of this id")
+        parser.add_argument("--before", type=moment, metavar="DATETIME", help="started before this time (ISO 8601)")
+        parser.add_argument("--address", type=address, help="last seen at this IP address")
+        parser.add_argument("--all", action="store_true", help="every one there is; asks first")
+        parser.add_argument("--dry-run", action="store_true", help="count them, and change nothing")
+        parser.add_argument(
+            "--no-input", "--noinput", action="store_false", dest="interactive", help="don't ask before --all"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        given = {name: options[name] for name in ("user", "family", "before", "address") if options[name] is not None}
+        if options["all"] == bool(given):
+            raise CommandError("Say which: --all, or one or more of --user, --family, --before and --address.")
+        selected = families.select(
+            user_id=None if options["user"] is None else user_id(options["user"]),
+            family_id=options["family"],
+            # What starts while this runs is a login of afterwards.
+            before=options["before"] or timezone.now(),
+            address=options["address"],
+        )
+        if options["dry_run"]:
+            self.tell("would be revoked", selected.count())
+            return
+        if options["all"] and options["interactive"]:
+            self.stdout.write(f"This ends {selected.count()} token families: everybody has to log in again.")
+            if input("Type 'yes' to go on: ") != "yes":
+                raise CommandError("Nothing was revoked.")
+        batches = families.revoke_each(selected, RevokedReason.ADMIN, actor=ACTOR)
+        self.tell("revoked", progress.run(batches, self.stderr))
+        self.stdout.write(f"Access tokens that are already out live up to {conf.access_lifetime}.")
+
+    def tell(self, what: str, count: int) -> None:
+        """Say how many."""
+        self.stdout.write(f"{count} token {'family' if count == 1 else 'families'} {what}.")
+
+
+def user_id(name: str) -> Any:
+    """Return the primary key of the user who logs in by this name; raise CommandError where there is none."""
+    model = get_user_model()
+    try:
+        return model._default_manager.get_by_natural_key(name).pk
+    except model.DoesNotExist as exc:
+        raise CommandError(f"There is no user {name!r}.") from exc

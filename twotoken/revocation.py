@@ -1,0 +1,167 @@
+"""Ending token families, one or many, and deleting those that ended long ago.
+
+A revocation is a conditional UPDATE by primary key that is tried again until it is settled, so that no race gets past
+it. Many families are walked through in the order of their keys, a batch at a time: no statement locks the table, and
+memory stays what it is.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from functools import partial
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.db import DatabaseError, connections
+from django.db.models.signals import post_delete, pre_delete
+from django.dispatch import Signal
+from django.utils import timezone
+
+from twotoken import signals
+from twotoken.conf import conf
+from twotoken.conflicts import settled
+from twotoken.models import (
+    ACTOR_LENGTH,
+    EventKind,
+    FamilyEvent,
+    RefreshToken,
+    RefreshTokenQuerySet,
+    RevokedReason,
+)
+
+BATCH: Final = 1000  # families; an UPDATE of so many takes some tens of milliseconds
+
+logger = logging.getLogger("twotoken")
+
+
+class Batch(NamedTuple):
+    """How many families a batch has changed, and how much of the whole is done after it: from 0 to 1."""
+
+    changed: int
+    done: float
+
+
+def revoke(family_id: UUID, reason: str = RevokedReason.ADMIN, *, actor: str = "") -> RefreshToken | None:
+    """Revoke a token family. Returns it, with its user, if this call ended it. One SELECT and one UPDATE.
+
+    ``actor`` says who did it, for the family's timeline.
+    """
+    family = _rows().select_related("user").filter(pk=family_id).first()
+    if family is None or family.revoked_at is not None or not end_family(family, reason):
+        return None
+    if actor:
+        record(EventKind.REVOKED, [family.pk], actor=actor)
+    return family
+
+
+def revoke_all(
+    user: AbstractBaseUser | Any, reason: str = RevokedReason.ADMIN, *, keep: UUID | None = None, actor: str = ""
+) -> int:
+    """Revoke every token family of a user (or of a user's primary key) but the one to keep; return how many.
+
+    Access tokens that are already out live up to ACCESS_LIFETIME, unless the API reads them with
+    RevocableAccessTokenAuthentication.
+    """
+    families = select(user_id=user.pk if isinstance(user, AbstractBaseUser) else user)
+    return exhaust(revoke_each(families if keep is None else families.exclude(pk=keep), reason, actor=actor))
+
+
+def select(
+    *, user_id: Any = None, family_id: UUID | None = None, before: datetime | None = None, address: str | None = None
+) -> RefreshTokenQuerySet:
+    """Return the families to revoke: all, or those of a user, started before a time, last seen at an address."""
+    given = {"user_id": user_id, "pk": family_id, "created_at__lt": before, "ip_address": address}
+    return _rows().unended().filter(**{name: value for name, value in given.items() if value is not None})
+
+
+def revoke_each(families: RefreshTokenQuerySet, reason: str, *, actor: str = "") -> Iterator[Batch]:
+    """Revoke those of the families that have not ended, a batch at each step. Two statements a batch."""
+    for batch, done in _walk(families.unended()):
+        now = timezone.now()
+        count = settled(partial(_rows().filter(pk__in=batch).revoke, reason, now))
+        if count < len(batch):  # another request ended some of them meanwhile, and tells of those
+            ours = _rows().filter(pk__in=batch, revoked_at=now, revoked_reason=reason).values_list("pk", flat=True)
+            batch = {pk: batch[pk] for pk in ours}
+        if actor:
+            record(EventKind.REVOKED, batch, actor=actor)
+        for family_id, user_id in batch.items():
+            _tell_revoked(family_id, user_id, reason)
+        yield Batch(count, done)
+
+
+def purge() -> Iterator[Batch]:
+    """Delete the families that ended or expired longer than RETENTION ago, with their events, a batch at each step.
+
+    Safe beside live traffic and beside another purge: what is deleted can't come back to life.
+    """
+    past = timezone.now() - conf.retention
+    for batch, done in _walk(_rows().ended_before(past)):
+        yield Batch(settled(partial(_delete, list(batch))), done)
+
+
+def exhaust(batches: Iterable[Batch]) -> int:
+    """Run all batches and return how many families they changed."""
+    return sum(batch.changed for batch in batches)
+
+
+def end_family(family: RefreshToken, reason: str) -> bool:
+    """Revoke one family that was read already; tell whether it was this call that ended it."""
+    if not settled(lambda: _rows().filter(pk=family.pk).revoke(reason)):
+        return False
+    _tell_revoked(family.pk, family.user_id, reason)
+    return True
+
+
+def record(kind: EventKind, family_ids: Iterable[UUID], *, actor: str = "", **details: Any) -> None:
+    """Write one event for each family's timeline. What it tells of has happened: a failure is logged, not raised."""
+    events = [FamilyEvent(family_id=pk, kind=kind, actor=actor[:ACTOR_LENGTH], **details) for pk in family_ids]
+    try:
+        settled(lambda: FamilyEvent.objects.using(_rows().db).bulk_create(events))
+    except DatabaseError:
+        logger.exception("An event of a token family could not be written.")
+
+
+def send(signal: Signal, family_id: UUID, user_id: Any, **details: Any) -> None:
+    """Send one of our signals. A receiver that raises is logged by Django and stops nothing."""
+    signal.send_robust(sender=RefreshToken, family_id=family_id, user_id=user_id, **details)
+
+
+def _rows() -> RefreshTokenQuerySet:
+    return RefreshToken.objects.primary()
+
+
+def _tell_revoked(family_id: UUID, user_id: Any, reason: str) -> None:
+    logger.info("Token family %s of user %s revoked: %s.", family_id, user_id, reason)
+    send(signals.family_revoked, family_id, user_id, reason=str(reason))
+
+
+def _walk(families: RefreshTokenQuerySet) -> Iterator[tuple[dict[UUID, Any], float]]:
+    """Yield the families in the order of their keys: user by family, and how much is done after them.
+
+    Keys are random, so the place of the last one tells the latter without a count.
+    """
+    page = ordered = families.order_by("pk").values_list("pk", "user_id")
+    while batch := dict(page[:BATCH]):
+        last = next(reversed(batch))
+        yield batch, _place(last, connections[families.db].vendor) if len(batch) == BATCH else 1.0
+        if len(batch) < BATCH:
+            return
+        page = ordered.filter(pk__gt=last)
+
+
+def _place(key: UUID, vendor: str) -> float:
+    # MariaDB sorts its UUIDs by their last group first.
+    return key.node / 2**48 if vendor == "mysql" else key.int / 2**128
+
+
+def _delete(keys: list[UUID]) -> int:
+    families = _rows().filter(pk__in=keys)
+    relations = [relation.related_model for relation in RefreshToken._meta.related_objects]
+    if relations != [FamilyEvent] or pre_delete.has_listeners(RefreshToken) or post_delete.has_listeners(RefreshToken):
+        # Rows of the project's own hang on ours, or somebody listens: Django's way, which loads each family.
+        return families.delete()[1].get(RefreshToken._meta.label, 0)
+    FamilyEvent.objects.using(families.db).filter(family__in=keys).delete()
+    return families._raw_delete(families.db)
