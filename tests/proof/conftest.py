@@ -1,0 +1,36 @@
+"""What the proof has in common: its size, and a report of how many of each were tried."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from typing import Protocol
+
+import pytest
+
+FULL = os.environ.get("PROOF", "short") == "full"
+
+_tried: Counter[str] = Counter()
+
+
+class Tried(Protocol):
+    """Counts what a test has tried, for the report."""
+
+    def __call__(self, what: str, count: int = 1) -> None: ...
+
+
+@pytest.fixture
+def tried() -> Tried:
+    """Give ``tried("contested refreshes", 10_000)``: same words add up."""
+
+    def count(what: str, count: int = 1) -> None:
+        _tried[what] += count
+
+    return count
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print how many of each were tried."""
+    terminalreporter.section(f"tried, {'in full' if FULL else 'in short'}")
+    for what, count in sorted(_tried.items()):
+        terminalreporter.write_line(f"{count:>12,}  {what}")
