@@ -18,7 +18,7 @@ ROWS = [
     {"conf", "signals", "conflicts", "rotation"},
     {"clients"},
     {"models"},
-    {"revocation"},
+    {"statements", "revocation"},
     {"families"},
     {"cookies", "devices", "origins", "serializers", "throttling", "checks", "testing", "progress"},
     {"admin", "management"},

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import uuid
 from datetime import timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from django.contrib.auth import get_user_model
-from django.contrib.auth.models import AnonymousUser
+from django.contrib.auth.models import AnonymousUser, UserManager
 from django.db.models import QuerySet
 from django.test import override_settings
 from django.utils import timezone, translation
@@ -247,6 +247,27 @@ def test_whom_a_token_stands_for_can_be_overridden(user: Any) -> None:
     found: Any = OnlyStaff().authenticate(request)
     assert found[0] == user
     assert found[1]["sub"] == str(user.pk)
+
+
+class HidingManager(UserManager[Any]):
+    """Chooses its rows by the moment, as a project with tenants does."""
+
+    hidden: ClassVar[bool] = False
+
+    def get_queryset(self) -> QuerySet[Any]:
+        return super().get_queryset().none() if self.hidden else super().get_queryset()
+
+
+def test_a_manager_that_chooses_is_asked_each_time(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No statement that was compiled before may stand in for it."""
+    manager: Any = HidingManager()
+    manager.model = User
+    monkeypatch.setitem(vars(User._meta), "default_manager", manager)
+    access = claims_of(user)
+    assert load_user(access) == user
+    monkeypatch.setattr(HidingManager, "hidden", True)
+    with pytest.raises(UserInactive):
+        load_user(access)
 
 
 # A user made of the claims

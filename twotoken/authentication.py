@@ -5,6 +5,7 @@ Must not reach ``rest_framework.views``, which reads DEFAULT_AUTHENTICATION_CLAS
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from django.contrib.auth import get_user_model
@@ -25,6 +26,7 @@ from rest_framework.request import Request
 from twotoken import families, tokens
 from twotoken.conf import conf
 from twotoken.exceptions import InvalidToken, MissingToken, TokenNotValid, UserInactive
+from twotoken.statements import Lookup, has_fixed_rows
 from twotoken.tokens import AccessToken
 
 REALM = 'Bearer realm="api"'
@@ -102,15 +104,24 @@ def load_user(access: AccessToken) -> AbstractBaseUser:
 
     Raises UserInactive, or InvalidToken for a subject that is no key of the user model.
     """
-    model = get_user_model()
-    rows = model._default_manager.using(router.db_for_write(model))
+    model, field = get_user_model(), conf.user_id_field
+    manager = model._default_manager
     try:
-        user = rows.filter(**{conf.user_id_field: access["sub"]}).first()
+        if has_fixed_rows(manager):
+            user = user_lookup(model, field).get(access["sub"])
+        else:
+            user = manager.using(router.db_for_write(model)).filter(**{field: access["sub"]}).first()
     except (ValueError, ValidationError) as exc:
         raise InvalidToken from exc
     if user is None or not user.is_active:
         raise UserInactive
     return user
+
+
+@cache
+def user_lookup(model: type[AbstractBaseUser], field: str) -> Lookup[AbstractBaseUser]:
+    """Return the statement that finds a user."""
+    return Lookup(model, field)
 
 
 class ClaimsUser(SimpleLazyObject):  # type: ignore[type-arg]  # not generic when it runs

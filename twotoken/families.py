@@ -50,6 +50,7 @@ from twotoken.models import (
 )
 from twotoken.revocation import Batch, end_family, exhaust, purge, record, revoke, revoke_all, revoke_each, select, send
 from twotoken.rotation import Verdict, judge
+from twotoken.statements import Lookup, Rotation
 from twotoken.tokens import AccessToken, RefreshClaims
 
 __all__ = [
@@ -75,6 +76,9 @@ __all__ = [
 
 MAX_DEVICE_EVENTS = 18  # a family has one reuse and one revocation at most: 20 events in all
 ROTATION_ATTEMPTS = 4  # the first, and three more after another request was faster
+
+FAMILY: Final = Lookup(RefreshToken, "pk", "user")
+ROTATION: Final = Rotation()
 
 _VERSION = re.compile(r"[\d._]+")
 
@@ -205,7 +209,7 @@ def user_of(access: AccessToken) -> AbstractBaseUser:
 
     Raises RevokedToken, ExpiredToken, UserInactive or PasswordChanged.
     """
-    family = _rows().select_related("user").filter(pk=access.family_id).first()
+    family = FAMILY.get(access.family_id)
     if family is None:
         raise RevokedToken
     verdict = _judge(family, family.generation, b"", timezone.now())
@@ -242,19 +246,15 @@ def _try_to_rotate(claims: RefreshClaims, client: Client, retry_key: bytes) -> T
     family.generation = claims.generation + 1
     family.refreshed_at = now
     pair = _pair(family, *access, now)
-    changed = (
-        _rows()
-        .filter(pk=family.pk, generation__lte=claims.generation, revoked_at=None)
-        .update(
-            generation=family.generation,
-            refreshed_at=now,
-            retry_key=retry_key,
-            grace=grace.total_seconds(),
-            ip_address=client.ip_address,
-            user_agent=client.user_agent,
-        )
-    )
-    if not changed:
+    values = {
+        "generation": family.generation,
+        "refreshed_at": now,
+        "retry_key": retry_key,
+        "grace": grace.total_seconds(),
+        "ip_address": client.ip_address,
+        "user_agent": client.user_agent,
+    }
+    if not ROTATION.write(family.pk, claims.generation, values):
         return None
     if _device(client.user_agent) != _device(family.user_agent):
         _record_device(family, client)
@@ -344,7 +344,7 @@ def _rows() -> RefreshTokenQuerySet:
 
 
 def _find(claims: RefreshClaims) -> RefreshToken:
-    family = _rows().select_related("user").filter(pk=claims.family_id).first()
+    family = FAMILY.get(claims.family_id)
     if family is None or not tokens.token_id_fits(claims, bytes(family.secret)):
         raise InvalidToken
     return family

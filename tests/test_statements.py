@@ -1,0 +1,152 @@
+"""The compiled statements do what the ORM's own would."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from typing import Any
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.db import connection, connections, models
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from tests.factories import UserFactory
+from twotoken import families
+from twotoken.models import RefreshToken
+from twotoken.statements import ROTATED, Lookup, Rotation, has_fixed_rows
+
+User: Any = get_user_model()
+VALUES = {**ROTATED, "refreshed_at": timezone.now(), "ip_address": None, "user_agent": ""}
+
+
+def family(user: Any) -> RefreshToken:
+    """Start a family and return its row."""
+    return RefreshToken.objects.get(pk=families.start(user).family_id)
+
+
+def columns(row: Any) -> dict[str, Any]:
+    """Return all that a row holds."""
+    return {field.attname: getattr(row, field.attname) for field in row._meta.concrete_fields}
+
+
+def test_a_lookup_loads_what_the_orm_loads(user: Any) -> None:
+    """Row and related row, with every value of the type that the field has; one after another, by one statement."""
+    lookup = Lookup(RefreshToken, "pk", "user")
+    for expected in (family(user), family(UserFactory()), family(user)):
+        found = lookup.get(expected.pk)
+        assert found is not None
+        assert columns(found) == columns(expected)
+        with CaptureQueriesContext(connection) as queries:
+            assert columns(found.user) == columns(User.objects.get(pk=expected.user_id))
+        assert len(queries) == 1  # the comparison's own
+        assert found._state.db == found.user._state.db == "default"
+        assert not found._state.adding
+
+
+@pytest.mark.usefixtures("db")
+def test_a_lookup_of_nothing() -> None:
+    """None where there is no such row; what is no value of the field is an error."""
+    lookup = Lookup(User, "pk")
+    keys: dict[str, list[Any]] = {"AutoField": [0, "0", 10**30], "UUIDField": [uuid.uuid4()], "CharField": ["nobody"]}
+    for key in keys[User._meta.pk.get_internal_type()]:
+        assert lookup.get(key) is None
+    families_by_id = Lookup(RefreshToken, "pk")
+    assert families_by_id.get(uuid.uuid4()) is None
+    with pytest.raises(Exception, match="not a valid UUID"):
+        families_by_id.get("no uuid")
+    assert families_by_id.get(uuid.uuid4()) is None
+
+
+def test_a_lookup_within_a_lookup(user: Any) -> None:
+    """Whoever wraps a statement may use the same one."""
+    lookup = Lookup(RefreshToken, "pk", "user")
+    outer, inner = family(user), family(UserFactory())
+    seen: list[Any] = []
+
+    def wrapper(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if not seen:
+            seen.append(None)
+            seen.append(lookup.get(inner.pk))
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(wrapper):
+        assert lookup.get(outer.pk) == outer
+    assert seen[1] == inner
+
+
+@pytest.mark.django_db(transaction=True)
+def test_each_connection_has_its_own(user: Any) -> None:
+    """Another thread, and a connection that took the place of the first."""
+    lookup, rotation = Lookup(RefreshToken, "pk", "user"), Rotation()
+    row = family(user)
+    found: list[Any] = []
+
+    def use() -> None:
+        found.append(lookup.get(row.pk))
+        found.append(rotation.write(row.pk, len(found) // 2, {**VALUES, "generation": len(found) // 2 + 1}))
+
+    def use_and_close() -> None:
+        use()
+        connections.close_all()
+
+    use()
+    thread = threading.Thread(target=use_and_close)
+    thread.start()
+    thread.join()
+    before = connections["default"]
+    del connections["default"]
+    try:
+        use()
+    finally:
+        connections["default"].close()
+        connections["default"] = before
+    use()
+    assert found == [row, True] * 4
+    row.refresh_from_db()
+    assert row.generation == 4
+
+
+def test_a_rotation_writes_all_or_nothing(user: Any) -> None:
+    """Its guards: the generation that was presented, and no end before. What may be null may be null."""
+    rotation = Rotation()
+    row = family(user)
+    before = columns(row)
+    with CaptureQueriesContext(connection) as queries:
+        assert rotation.write(row.pk, 0, VALUES)
+    (statement,) = [query["sql"] for query in queries]
+    assert statement.startswith("UPDATE")
+    row.refresh_from_db()
+    assert columns(row) == {**before, **VALUES}
+    for presented, expected in ((0, False), (1, True), (7, True)):
+        assert rotation.write(row.pk, presented, {**VALUES, "generation": presented + 1}) is expected
+    RefreshToken.objects.filter(pk=row.pk).update(revoked_at=timezone.now())
+    assert not rotation.write(row.pk, 9, VALUES)
+    assert not rotation.write(uuid.uuid4(), 9, VALUES)
+    row.refresh_from_db()
+    assert row.generation == 8
+
+
+def test_no_rotated_column_is_indexed() -> None:
+    """Or PostgreSQL could not update a row heap-only."""
+    for name in ROTATED:
+        field: Any = RefreshToken._meta.get_field(name)
+        assert (field.db_index, field.unique) == (False, False)
+    assert not RefreshToken._meta.indexes
+
+
+def test_whose_rows_are_fixed() -> None:
+    """A manager that chooses its rows, or whose querysets may, is asked each time."""
+
+    class Choosing(models.Manager[Any]):
+        def get_queryset(self) -> Any:
+            return super().get_queryset()  # pragma: no cover - it is enough that it is there
+
+    class OwnQuerySet(models.QuerySet[Any]):
+        """Might do anything."""
+
+    assert has_fixed_rows(models.Manager())
+    assert has_fixed_rows(User._default_manager)
+    assert not has_fixed_rows(Choosing())
+    assert not has_fixed_rows(models.Manager.from_queryset(OwnQuerySet)())
