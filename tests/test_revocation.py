@@ -169,17 +169,23 @@ def test_what_is_purged(user: Any) -> None:
     assert RefreshToken.objects.get().pk == kept["live"]
 
 
-def test_a_purge_reads_no_more_than_keys(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Three statements a batch, by primary key; never a COUNT."""
-    monkeypatch.setattr(revocation, "BATCH", 10)
+def test_a_purge_reads_one_key_a_batch(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three statements a batch, by primary key, however many families it deletes; never a COUNT."""
+    monkeypatch.setattr(revocation, "PURGE_BATCH", 10)
     many(user, 25, revoked_at=timezone.now() - timedelta(days=60))
     many(user, 5)
+    for family in RefreshToken.objects.all():
+        FamilyEvent.objects.create(family=family, kind=EventKind.DEVICE)
     with CaptureQueriesContext(connection) as queries:
         assert families.exhaust(families.purge()) == 25
     text = [query["sql"] for query in queries.captured_queries]
     assert len([sql for sql in text if sql.startswith("SELECT")]) == 3
     assert len([sql for sql in text if sql.startswith("DELETE")]) == 6
     assert not any("COUNT(" in sql for sql in text)
+    assert max(map(len, text)) < 2000
+    assert set(FamilyEvent.objects.values_list("family", flat=True)) == set(
+        RefreshToken.objects.values_list("pk", flat=True)
+    )
 
 
 def test_a_purge_where_somebody_listens(user: Any) -> None:
@@ -201,7 +207,7 @@ def test_a_purge_where_somebody_listens(user: Any) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_purges_beside_each_other_and_live_traffic(script: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each dead family is deleted once, and clients go on refreshing."""
-    monkeypatch.setattr(revocation, "BATCH", 20)
+    monkeypatch.setattr(revocation, "PURGE_BATCH", 20)
     many(script.user, 300, revoked_at=timezone.now() - timedelta(days=60))
 
     def work(number: int) -> int:

@@ -33,6 +33,7 @@ from twotoken.models import (
 )
 
 BATCH: Final = 1000  # families; an UPDATE of so many takes some tens of milliseconds
+PURGE_BATCH: Final = 10_000  # families; their DELETE takes as long, for it names no keys but two
 
 logger = logging.getLogger("twotoken")
 
@@ -95,11 +96,18 @@ def revoke_each(families: RefreshTokenQuerySet, reason: str, *, actor: str = "")
 def purge() -> Iterator[Batch]:
     """Delete the families that ended or expired longer than RETENTION ago, with their events, a batch at each step.
 
-    Safe beside live traffic and beside another purge: what is deleted can't come back to life.
+    Safe beside live traffic and beside another purge: what is deleted can't come back to life. A batch is what lies
+    between two keys, and no more of it is read than the last one.
     """
-    past = timezone.now() - conf.retention
-    for batch, done in _walk(_rows().ended_before(past)):
-        yield Batch(settled(partial(_delete, list(batch))), done)
+    over = _rows().ended_before(timezone.now() - conf.retention)
+    rest, after = over, None
+    while True:
+        last = next(iter(rest.order_by("pk").values_list("pk", flat=True)[PURGE_BATCH - 1 : PURGE_BATCH]), None)
+        changed = settled(partial(_delete, over, after, last))
+        yield Batch(changed, 1.0 if last is None else _place(last, connections[over.db].vendor))
+        if last is None:
+            return
+        rest, after = over.filter(pk__gt=last), last
 
 
 def exhaust(batches: Iterable[Batch]) -> int:
@@ -157,11 +165,15 @@ def _place(key: UUID, vendor: str) -> float:
     return key.node / 2**48 if vendor == "mysql" else key.int / 2**128
 
 
-def _delete(keys: list[UUID]) -> int:
-    families = _rows().filter(pk__in=keys)
+def _delete(families: RefreshTokenQuerySet, after: UUID | None, last: UUID | None) -> int:
+    """Delete those of the families whose keys lie between two, the last included."""
+    span = {f"pk__{name}": key for name, key in (("gt", after), ("lte", last)) if key is not None}
+    families = families.filter(**span)
     relations = [relation.related_model for relation in RefreshToken._meta.related_objects]
     if relations != [FamilyEvent] or pre_delete.has_listeners(RefreshToken) or post_delete.has_listeners(RefreshToken):
         # Rows of the project's own hang on ours, or somebody listens: Django's way, which loads each family.
         return families.delete()[1].get(RefreshToken._meta.label, 0)
-    FamilyEvent.objects.using(families.db).filter(family__in=keys).delete()
+    # The span is said twice, for MariaDB would look at every event there is.
+    events = FamilyEvent.objects.using(families.db).filter(family__in=families.values("pk"))
+    events.filter(**{name.replace("pk", "family_id"): key for name, key in span.items()})._raw_delete(families.db)
     return families._raw_delete(families.db)
