@@ -15,7 +15,7 @@ from django.utils import timezone
 from tests.factories import UserFactory
 from twotoken import families
 from twotoken.models import RefreshToken
-from twotoken.statements import ROTATED, Lookup, Rotation, has_fixed_rows
+from twotoken.statements import ROTATED, Lookup, RotationUpdate, has_fixed_rows
 
 User: Any = get_user_model()
 VALUES = {**ROTATED, "refreshed_at": timezone.now(), "ip_address": None, "user_agent": ""}
@@ -79,7 +79,7 @@ def test_a_lookup_within_a_lookup(user: Any) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_each_connection_has_its_own(user: Any) -> None:
     """Another thread, and a connection that took the place of the first."""
-    lookup, rotation = Lookup(RefreshToken, "pk", "user"), Rotation()
+    lookup, rotation = Lookup(RefreshToken, "pk", "user"), RotationUpdate()
     row = family(user)
     found: list[Any] = []
 
@@ -110,7 +110,7 @@ def test_each_connection_has_its_own(user: Any) -> None:
 
 def test_a_rotation_writes_all_or_nothing(user: Any) -> None:
     """Its guards: the generation that was presented, and no end before. What may be null may be null."""
-    rotation = Rotation()
+    rotation = RotationUpdate()
     row = family(user)
     before = columns(row)
     with CaptureQueriesContext(connection) as queries:

@@ -2,7 +2,7 @@
 
 Those that end families come from ``revocation``.
 
-The rule of rotation is ``rotation.judge``. Everything around it is made so that no race can get past it: a
+The rule of rotation is in ``rotation``. Everything around it is made so that no race can get past it: a
 rotation is one conditional UPDATE, nothing runs in a transaction of ours, and a revocation is written before anything
 that could fail is tried.
 """
@@ -49,8 +49,8 @@ from twotoken.models import (
     new_secret,
 )
 from twotoken.revocation import Batch, end_family, exhaust, purge, record, revoke, revoke_all, revoke_each, select, send
-from twotoken.rotation import Verdict, judge
-from twotoken.statements import Lookup, Rotation
+from twotoken.rotation import Verdict, judge, rotation
+from twotoken.statements import Lookup, RotationUpdate
 from twotoken.tokens import AccessToken, RefreshClaims
 
 __all__ = [
@@ -78,7 +78,7 @@ MAX_DEVICE_EVENTS = 18  # a family has one reuse and one revocation at most: 20 
 ROTATION_ATTEMPTS = 4  # the first, and three more after another request was faster
 
 FAMILY: Final = Lookup(RefreshToken, "pk", "user")
-ROTATION: Final = Rotation()
+ROTATION: Final = RotationUpdate()
 
 _VERSION = re.compile(r"[\d._]+")
 
@@ -242,18 +242,17 @@ def _try_to_rotate(claims: RefreshClaims, client: Client, retry_key: bytes) -> T
         return _pair(family, *access, now)
     # The clock is read again at the write, for minting may have been slow.
     now = timezone.now()
-    grace = timedelta() if retry_key else conf.browser_grace if client.is_browser else conf.reuse_grace
-    family.generation = claims.generation + 1
-    family.refreshed_at = now
+    rotated = rotation(
+        generation=claims.generation,
+        retry_key=retry_key,
+        now=now,
+        is_browser=client.is_browser,
+        browser_grace=conf.browser_grace,
+        reuse_grace=conf.reuse_grace,
+    )
+    family.generation, family.refreshed_at = rotated.generation, now
     pair = _pair(family, *access, now)
-    values = {
-        "generation": family.generation,
-        "refreshed_at": now,
-        "retry_key": retry_key,
-        "grace": grace.total_seconds(),
-        "ip_address": client.ip_address,
-        "user_agent": client.user_agent,
-    }
+    values = {**rotated._asdict(), "ip_address": client.ip_address, "user_agent": client.user_agent}
     if not ROTATION.write(family.pk, claims.generation, values):
         return None
     if _device(client.user_agent) != _device(family.user_agent):

@@ -1,4 +1,4 @@
-"""The rule of rotation: a pure function of the row, the request and the time.
+"""The rule of rotation, pure: what is said of a token, what a rotation writes, and over which row it may.
 
 See RFC 9700 section 4.14.2 for why an old token that comes back ends its family.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from enum import Enum, auto
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
 
 KEY_LIFETIME = timedelta(minutes=1)
 
@@ -79,3 +79,38 @@ def judge(
     if asked_again:
         return Verdict.REPEAT
     return Verdict.REUSED if behind == 1 else Verdict.ROTATE
+
+
+class Rotation(NamedTuple):
+    """What a rotation writes to the row."""
+
+    generation: int
+    refreshed_at: datetime
+    retry_key: bytes
+    grace: float
+
+
+def rotation(
+    *,
+    generation: int,
+    retry_key: bytes,
+    now: datetime,
+    is_browser: bool,
+    browser_grace: timedelta,
+    reuse_grace: timedelta,
+) -> Rotation:
+    """Return what becomes of the row when the presented ``generation`` is rotated.
+
+    Under a key no grace is granted, for the key says who may ask again. Who made the rotation decides, not who asks
+    again: a thief who poses as a browser gains nothing from a script's family.
+    """
+    grace = timedelta() if retry_key else browser_grace if is_browser else reuse_grace
+    return Rotation(generation + 1, now, retry_key, grace.total_seconds())
+
+
+def guard(generation: int) -> dict[str, Any]:
+    """Return the lookups under which a rotation of this generation finds its row: they hold at the write.
+
+    Without them two requests that read the same row would both rotate, or one would rotate what a logout has ended.
+    """
+    return {"generation__lte": generation, "revoked_at": None}

@@ -21,6 +21,7 @@ from django.db.models.query import ModelIterable
 from django.db.models.sql.subqueries import UpdateQuery
 
 from twotoken.models import RefreshToken
+from twotoken.rotation import guard
 
 M = TypeVar("M", bound=Model)
 
@@ -85,14 +86,14 @@ class _Select(Generic[M]):
         return next(iter(ModelIterable(self.rows)), None)
 
 
-class Rotation(threading.local):
+class RotationUpdate(threading.local):
     """The one conditional UPDATE that rotates a family: a faster rotation or a revocation makes it change nothing."""
 
     def __init__(self) -> None:
         self.compiled: dict[str, tuple[BaseDatabaseWrapper, str]] = {}
 
     def write(self, family_id: UUID, presented: int, values: dict[str, Any]) -> bool:
-        """Write the values of ROTATED if no other rotation of the presented generation and no end came before."""
+        """Write the values of ROTATED where the guard of the presented generation holds; tell whether it did."""
         alias = router.db_for_write(RefreshToken)
         connection = connections[alias]
         compiled_for, sql = self.compiled.get(alias, (None, ""))
@@ -101,14 +102,14 @@ class Rotation(threading.local):
             self.compiled[alias] = (connection, sql)
         options: Any = RefreshToken._meta
         written = [options.get_field(name).get_db_prep_save(values[name], connection) for name in ROTATED]
-        where = [options.pk.get_db_prep_value(family_id, connection), presented]
+        guarded = [value for value in guard(presented).values() if value is not None]
         with transaction.mark_for_rollback_on_error(using=alias), connection.cursor() as cursor:
-            cursor.execute(sql, [*written, *where])
+            cursor.execute(sql, [*written, options.pk.get_db_prep_value(family_id, connection), *guarded])
             return bool(cursor.rowcount)
 
 
 def _compile_rotation(alias: str, connection: BaseDatabaseWrapper) -> str:
-    rows = RefreshToken.objects.using(alias).filter(pk=UUID(int=0)).filter(generation__lte=0).filter(revoked_at=None)
+    rows = RefreshToken.objects.using(alias).filter(pk=UUID(int=0)).filter(**guard(0))
     query: Any = rows.query.chain(UpdateQuery)
     query.add_update_values(ROTATED)
     sql: str = query.get_compiler(connection=connection).as_sql()[0]
