@@ -54,7 +54,7 @@ REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["twotoken.authentication.AccessTokenAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
 }
-TWOTOKEN = {
+TWOTOKEN: dict[str, Any] = {
     "ACCESS_SECRET": "access secret for the tests, of thirty-two bytes or more",
     "REFRESH_SECRET": "refresh secret for the tests, of thirty-two bytes or more",
     "LOGIN_THROTTLE": None,
@@ -63,7 +63,9 @@ TWOTOKEN = {
 
 # SQLite in a file, so that threads and processes share it.
 folder = Path(tempfile.mkdtemp(prefix="twotoken-tests-"))
-DATABASES = {"default": dj_database_url.parse(os.environ.get("DATABASE_URL", f"sqlite:///{folder}/db.sqlite3"))}
+DATABASES: dict[str, Any] = {
+    "default": dj_database_url.parse(os.environ.get("DATABASE_URL", f"sqlite:///{folder}/db.sqlite3"))
+}
 OPTIONS: dict[str, Any] = {"sqlite3": {"timeout": 30, "init_command": "PRAGMA journal_mode=WAL"}}
 engine = DATABASES["default"]["ENGINE"].rpartition(".")[2]
 DATABASES["default"]["OPTIONS"] = OPTIONS.get(engine, {})

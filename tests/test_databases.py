@@ -4,11 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -19,6 +14,7 @@ from django.test import override_settings
 
 from tests.factories import PASSWORD
 from tests.http import Caller
+from tests.server import Gunicorn
 from twotoken.models import RefreshToken
 
 ISOLATION: dict[str, dict[str, str]] = {
@@ -116,25 +112,11 @@ def server(transactional_db: None) -> Iterator[int]:
     schemes = {"postgresql": "postgres", "mysql": "mysql", "sqlite": "sqlite"}
     who = f"{values['USER']}:{values['PASSWORD']}@{values['HOST']}:{values['PORT']}"
     url = f"{schemes[connection.vendor]}://{'' if connection.vendor == 'sqlite' else who}/{values['NAME']}"
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-    command = [sys.executable, "-m", "gunicorn", "tests.wsgi", "-w", "4", "-b", f"127.0.0.1:{port}"]
-    environment = {**os.environ, "DATABASE_URL": url, "DJANGO_SETTINGS_MODULE": "tests.settings"}
-    with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as process:
-        while not answers(port):
-            assert process.poll() is None, "the server did not start"
-            time.sleep(0.1)
-        yield port
-        process.terminate()
-
-
-def answers(port: int) -> bool:
-    """Tell whether the server is up."""
-    try:
-        return post(port, "logout/", {})[0] == 204
-    except OSError:
-        return False
+    environment = {"DATABASE_URL": url, "DJANGO_SETTINGS_MODULE": "tests.settings"}
+    server = Gunicorn("tests.wsgi", "-w", "4", environment=environment)
+    server.start()
+    yield server.port
+    server.stop()
 
 
 def post(port: int, path: str, data: Any, **headers: str) -> tuple[int, Any]:

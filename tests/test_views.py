@@ -12,7 +12,7 @@ from django.conf import settings
 from django.contrib.auth import get_user_model, user_logged_in
 from django.contrib.sessions.models import Session
 from django.core.exceptions import ImproperlyConfigured
-from django.db import connection
+from django.db import OperationalError, connection
 from django.db.models import F
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -425,6 +425,24 @@ def test_a_login_receiver_that_raises(jar: Caller) -> None:
     assert not response.cookies
     assert RefreshToken.objects.get().revoked_at is None
     assert jar.refresh().status_code == 200
+
+
+@pytest.mark.django_db(transaction=True)
+def test_logins_at_once_race_for_the_last_login(script: Caller) -> None:
+    """At REPEATABLE READ one of two that write ``last_login`` loses: it is written again, and is no 5xx."""
+    losses: list[str] = []
+
+    def lose(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if sql.startswith("UPDATE") and "last_login" in sql and len(losses) < 2:
+            losses.append(sql)
+            raise OperationalError(1020, "Record has changed since last read")
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(lose):
+        assert script.log_in().status_code == 200
+    assert len(losses) == 2
+    script.user.refresh_from_db()
+    assert script.user.last_login is not None
 
 
 @pytest.mark.parametrize("kind", ["multipart/form-data; boundary=x", "application/x-www-form-urlencoded", "text/plain"])

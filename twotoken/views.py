@@ -58,6 +58,7 @@ from twotoken.authentication import (
 )
 from twotoken.clients import Client, client_address
 from twotoken.conf import Delivery, conf, delivery
+from twotoken.conflicts import settled
 from twotoken.cookies import (
     clear_refresh_cookie,
     hide_cookie,
@@ -248,7 +249,8 @@ class LoginView(CredentialView):
         user = self.authenticate(request, data)
         if user is None or not user.is_active:
             return self.refuse(NoActiveAccount())
-        user_logged_in.send(sender=type(user), request=request._request, user=user)
+        # Django's receiver writes last_login, and may lose to another login. Sent again, as the client would do.
+        settled(lambda: user_logged_in.send(sender=type(user), request=request._request, user=user))
         lifetime = conf.access_lifetime if self.mode is Delivery.NONE else self.get_lifetime(user, data)
         pair = families.start(user, self.client, lifetime=lifetime)
         if self.by_cookie:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import sqlite3
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +15,8 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, sync_playwright
+
+from tests.server import Gunicorn
 
 PASSWORD = "a password for the browser"
 CHROMIUM_ARGUMENTS = [
@@ -30,17 +30,12 @@ CHROMIUM_ARGUMENTS = [
 ]
 
 
-class Server:
+class Server(Gunicorn):
     """The example in a process of its own, on a database of its own, at a port that stays the same."""
 
     def __init__(self, folder: Path, **environment: str) -> None:
-        with socket.socket() as listener:
-            listener.bind(("127.0.0.1", 0))
-            self.port: int = listener.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
         self.database = folder / "server.sqlite3"
-        self.environment = {
-            **os.environ,
+        environment = {
             "DJANGO_SETTINGS_MODULE": "tests.browser.settings",
             "DATABASE_URL": f"sqlite:///{self.database}",
             "DJANGO_SECRET_KEY": "a key that is for the browser tests only",
@@ -49,7 +44,9 @@ class Server:
             "DJANGO_SUPERUSER_PASSWORD": PASSWORD,
             **environment,
         }
-        self.process: subprocess.Popen[bytes] | None = None
+        arguments = ["-w", "1", "--threads", "16", "--keep-alive", "1"]
+        super().__init__("tests.browser.wsgi", *arguments, environment=environment)
+        self.url = f"http://127.0.0.1:{self.port}"
         self.manage("migrate", "-v0")
         for name in ("demo", "admin"):
             self.manage("createsuperuser", "--noinput", "--username", name, "--email", f"{name}@example.com")
@@ -59,31 +56,9 @@ class Server:
         command = [sys.executable, "-m", "django", *arguments]
         return subprocess.run(command, env=self.environment, check=True, capture_output=True, text=True).stdout
 
-    def start(self) -> None:
-        """Start, and wait until it answers."""
-        arguments = ["-w", "1", "--threads", "16", "--keep-alive", "1", "-b", f"127.0.0.1:{self.port}"]
-        command = [sys.executable, "-m", "gunicorn", "tests.browser.wsgi", *arguments]
-        self.process = subprocess.Popen(command, env=self.environment, stderr=subprocess.DEVNULL)
-        for _ in range(200):
-            try:
-                self.calls()
-            except OSError:
-                assert self.process.poll() is None, "the server did not start"
-                time.sleep(0.05)
-            else:
-                return
-        raise AssertionError("the server did not answer")
-
     def wait(self) -> None:
         """Wait until it has died."""
-        assert self.process is not None
         self.process.wait(20)
-
-    def stop(self) -> None:
-        """Stop, if it still runs."""
-        if self.process is not None:
-            self.process.terminate()
-            self.process.wait()
 
     def faults(self, *faults: dict[str, Any]) -> None:
         """Ask for these faults, and count calls anew."""

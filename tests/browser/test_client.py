@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Error, Page
+from playwright.sync_api import Browser, BrowserContext, Error, Page, Request
 
 from tests.browser.conftest import PASSWORD, Server
 
@@ -171,14 +171,15 @@ def test_a_stolen_cookie(server: Server, context: BrowserContext) -> None:
 def test_the_token_is_nowhere(server: Server, context: BrowserContext, new_server: Callable[..., Server]) -> None:
     """Not in storage, cookies that scripts see, or the DOM, and not in a request to another origin."""
     page = open_page(context, server)
-    sent: list[dict[str, str]] = []
-    page.on("request", lambda request: sent.append({**request.all_headers(), "url": request.url}))
+    sent: list[Request] = []  # a browser knows all headers only after it has sent them
+    page.on("request", lambda request: sent.append(request))
     log_in(page)
     assert page.evaluate(ME, "/api/me/") == 200
-    signature = next(headers["authorization"] for headers in sent if "/api/me/" in headers["url"]).split(".")[2]
+    mine = next(request.all_headers() for request in sent if "/api/me/" in request.url)
+    signature = mine["authorization"].split(".")[2]
     other = new_server()
     page.evaluate(ME, f"{other.url}/api/me/")
-    elsewhere = [headers for headers in sent if headers["url"].startswith(other.url)]
+    elsewhere = [request.all_headers() for request in sent if request.url.startswith(other.url)]
     assert elsewhere
     assert not any("authorization" in headers for headers in elsewhere)
     everything = page.evaluate(

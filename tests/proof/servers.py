@@ -1,0 +1,184 @@
+"""The served application, its clients, and what the proof asks of its database."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.cookies import SimpleCookie
+from pathlib import Path
+from threading import Barrier
+from typing import Any, TypeVar
+
+import jwt
+from django.core.management import call_command
+from django.db import connections
+from django.test import override_settings
+
+from tests.factories import UserFactory
+from tests.proof.databases import Database
+from tests.proof.settings import READ_COMMITTED, configured
+from tests.server import Gunicorn
+from twotoken import families
+from twotoken.models import RefreshToken
+
+T = TypeVar("T")
+
+ALIAS = "proof"
+PROCESSES, THREADS, CONNECTIONS = 8, 4, 64
+BODY, COOKIE = "/api/app/auth/", "/api/auth/"
+
+
+class Router:
+    """Has the ORM of this process work on the service's database."""
+
+    def db_for_read(self, model: Any, **hints: Any) -> str:
+        """Read there."""
+        return ALIAS
+
+    def db_for_write(self, model: Any, **hints: Any) -> str:
+        """Write there."""
+        return ALIAS
+
+
+@contextmanager
+def in_reach(database: Database, isolation: str = READ_COMMITTED) -> Iterator[None]:
+    """Have the ORM of this process, in any thread, work on a database, with its tables made."""
+    values = configured(database.url, isolation, atomic=False)
+    connections.settings[ALIAS] = connections.configure_settings({"default": values})["default"]
+    try:
+        with override_settings(DATABASE_ROUTERS=["tests.proof.servers.Router"]):
+            call_command("migrate", database=ALIAS, verbosity=0)
+            yield
+    finally:
+        connections.close_all()
+        del connections.settings[ALIAS], connections[ALIAS]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back: ``token`` is the refresh token, from body or cookie, empty where there is none."""
+
+    status: int
+    body: Any
+    token: str = ""
+
+    @property
+    def reason(self) -> str:
+        """Why a token was refused."""
+        return str(self.body["reason"])
+
+
+class Connection:
+    """A client's connection that is kept alive."""
+
+    def __init__(self, port: int, statuses: Counter[int]) -> None:
+        self.http = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        self.statuses = statuses
+
+    def post(self, path: str, data: Any = None, **headers: str) -> Answer:
+        """POST JSON."""
+        headers = {name.replace("_", "-"): value for name, value in headers.items()}
+        self.http.request("POST", path, json.dumps(data), {"Content-Type": "application/json", **headers})
+        response = self.http.getresponse()
+        status, body = response.status, json.loads(response.read() or b"null")
+        self.statuses[status] += 1
+        cookie = SimpleCookie(response.getheader("Set-Cookie", "")).get("refresh_token")
+        return Answer(status, body, cookie.value if cookie else (body or {}).get("refresh", ""))
+
+    def refresh(self, token: str, key: str = "") -> Answer:
+        """Refresh as a script does."""
+        headers = {"Idempotency_Key": key} if key else {}
+        return self.post(f"{BODY}refresh/", {"refresh": token}, **headers)
+
+    def log_out(self, token: str) -> Answer:
+        """Log out as a script does."""
+        return self.post(f"{BODY}logout/", {"refresh": token})
+
+
+class Service(Gunicorn):
+    """The tests' project in eight processes of four threads each, on a database of the proof."""
+
+    def __init__(self, database: Database, folder: Path, *, isolation: str = READ_COMMITTED, atomic: bool) -> None:
+        self.database = database
+        environment = {
+            "DJANGO_SETTINGS_MODULE": "tests.proof.settings",
+            "DATABASE_URL": database.url,
+            "PROOF_ISOLATION": isolation,
+            "TMPDIR": str(folder),
+            **({"PROOF_ATOMIC_REQUESTS": "1"} if atomic else {}),
+        }
+        self.access_log = folder / "access.log"
+        arguments = [
+            *("-w", str(PROCESSES), "-k", "gthread", "--threads", str(THREADS), "--preload", "--keep-alive", "75"),
+            *("--access-logfile", str(self.access_log), "--access-logformat", "%(p)s %(s)s", "--log-level", "error"),
+        ]
+        super().__init__("tests.wsgi", *arguments, environment=environment, log=folder / "error.log")
+
+    def kill(self) -> None:
+        """``kill -9`` to every process of it at once."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(30)
+
+    def processes(self) -> int:
+        """Return how many processes have answered."""
+        return len({line.split()[0] for line in self.access_log.read_text().splitlines()})
+
+    def errors(self) -> str:
+        """Return what the server has said."""
+        return self.log.read_text()
+
+
+class Crowd:
+    """Many connections at once, a thread for each; counts every answer by its status."""
+
+    def __init__(self, port: int, size: int = CONNECTIONS) -> None:
+        self.statuses: Counter[int] = Counter()
+        self.connections = [Connection(port, self.statuses) for _ in range(size)]
+        self.pool = ThreadPoolExecutor(size)
+
+    def at_once(self, call: Callable[[Connection, int], T], size: int | None = None) -> list[T]:
+        """Call with each connection (or the first so many) and its number, all at the same moment."""
+        size = size or len(self.connections)
+        start = Barrier(size)
+
+        def run(number: int) -> T:
+            start.wait(60)
+            try:
+                return call(self.connections[number], number)
+            finally:
+                connections.close_all()
+
+        return list(self.pool.map(run, range(size)))
+
+    def close(self) -> None:
+        """Hang up."""
+        self.pool.shutdown()
+        for connection in self.connections:
+            connection.http.close()
+
+
+def new_user() -> Any:
+    """Return another user of the service."""
+    return UserFactory()
+
+
+def start_family(user: Any = None) -> str:
+    """Start a family and return R0."""
+    return families.start(user or new_user()).refresh
+
+
+def claims_of(token: str) -> Any:
+    """Return the claims of a refresh token, unverified."""
+    return jwt.decode(token, options={"verify_signature": False})
+
+
+def row(token: str) -> RefreshToken:
+    """Return the row of a refresh token's family."""
+    return RefreshToken.objects.get(pk=claims_of(token)["sid"])

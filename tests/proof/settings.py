@@ -1,0 +1,44 @@
+"""The tests' project as the proof serves it: database, isolation and ATOMIC_REQUESTS come from the environment."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import dj_database_url
+
+from tests.settings import *  # noqa: F403
+from tests.settings import OPTIONS, TWOTOKEN
+
+READ_COMMITTED, REPEATABLE_READ = "read committed", "repeatable read"
+LIMIT = 5  # families per user
+
+
+def configured(url: str, isolation: str, *, atomic: bool) -> dict[str, Any]:
+    """Return Django's settings of a database."""
+    values: dict[str, Any] = dict(dj_database_url.parse(url, conn_max_age=600))
+    engine = values["ENGINE"].rpartition(".")[2]
+    level = isolation.replace(" ", "\\ ")
+    options = {
+        **OPTIONS,
+        "postgresql": {"options": f"-c default_transaction_isolation={level}"},
+        "mysql": {"isolation_level": isolation},
+    }
+    return {**values, "ATOMIC_REQUESTS": atomic, "OPTIONS": options[engine]}
+
+
+DATABASES = {
+    "default": configured(
+        os.environ.get("DATABASE_URL", "sqlite://"),
+        os.environ.get("PROOF_ISOLATION", READ_COMMITTED),
+        atomic="PROOF_ATOMIC_REQUESTS" in os.environ,
+    )
+}
+TWOTOKEN = {**TWOTOKEN, "MAX_FAMILIES_PER_USER": LIMIT}
+# The reader of the log looks for what went wrong.
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "level": "ERROR"}},
+    "root": {"handlers": ["stderr"]},
+}

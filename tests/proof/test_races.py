@@ -1,0 +1,324 @@
+"""Races: eight server processes, sixty-four connections, three databases, both isolation levels."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import timedelta
+from threading import Lock
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.db import connections
+from django.utils import timezone
+
+from tests.factories import PASSWORD
+from tests.proof.conftest import FULL, Tried
+from tests.proof.databases import Database, database
+from tests.proof.servers import (
+    ALIAS,
+    BODY,
+    CONNECTIONS,
+    COOKIE,
+    PROCESSES,
+    Answer,
+    Connection,
+    Crowd,
+    Service,
+    claims_of,
+    in_reach,
+    new_user,
+    row,
+    start_family,
+)
+from tests.proof.settings import LIMIT, READ_COMMITTED, REPEATABLE_READ
+from twotoken import families
+from twotoken.models import EventKind, FamilyEvent, RefreshToken
+
+ROUNDS = 9 if FULL else 1  # 9 configurations x 9 rounds x 2 x 64 connections: 10,368 contested refreshes
+FAMILIES = 16
+KEY = "a-key-of-some-length"
+ISOLATION_QUERY = {"postgresql": "SHOW transaction_isolation", "mysql": "SELECT @@tx_isolation"}
+CONFIGURATIONS = [
+    ("sqlite", READ_COMMITTED, False),
+    *(
+        (vendor, isolation, atomic)
+        for vendor in ("postgresql", "mariadb")
+        for isolation in (READ_COMMITTED, REPEATABLE_READ)
+        for atomic in (False, True)
+    ),
+]
+
+
+def name_of(configuration: Any) -> str:
+    """Return the words of a configuration."""
+    vendor, isolation, atomic = configuration
+    return f"{vendor}-{isolation.replace(' ', '-')}{'-atomic' if atomic else ''}"
+
+
+@pytest.fixture(scope="module")
+def databases(tmp_path_factory: pytest.TempPathFactory, django_db_blocker: Any) -> Iterator[dict[str, Database]]:
+    """A database of each kind."""
+    with django_db_blocker.unblock():
+        kinds = {name: database(name, tmp_path_factory.mktemp(name)) for name in ("sqlite", "postgresql", "mariadb")}
+        entered = {name: kind.__enter__() for name, kind in kinds.items()}
+        yield entered
+        for kind in kinds.values():
+            kind.__exit__(None, None, None)
+
+
+@pytest.fixture(scope="module", params=CONFIGURATIONS, ids=name_of)
+def service(
+    request: pytest.FixtureRequest,
+    databases: dict[str, Database],
+    tmp_path_factory: pytest.TempPathFactory,
+    django_db_blocker: Any,
+) -> Iterator[Service]:
+    """The service in each configuration. In the end: no 5xx, no deadlock, and each process has answered."""
+    vendor, isolation, atomic = request.param
+    server = Service(databases[vendor], tmp_path_factory.mktemp("service"), isolation=isolation, atomic=atomic)
+    with django_db_blocker.unblock(), in_reach(databases[vendor], isolation):
+        server.start()
+        yield server
+        server.stop()
+    assert server.errors() == ""
+    assert server.processes() == PROCESSES
+
+
+@pytest.fixture(params=range(ROUNDS))
+def turn() -> None:
+    """Once, or again and again."""
+
+
+@pytest.fixture
+def crowd(service: Service, tried: Tried) -> Iterator[Crowd]:
+    """Sixty-four connections, whose every answer has to be one of ours."""
+    crowd = Crowd(service.port)
+    yield crowd
+    crowd.close()
+    assert set(crowd.statuses) <= {200, 204, 401}
+    tried("answers in races", crowd.statuses.total())
+
+
+def refresh_each(crowd: Crowd, tokens: list[str]) -> list[Answer]:
+    """Refresh with each token, all at once."""
+    return crowd.at_once(lambda client, number: client.refresh(tokens[number]), len(tokens))
+
+
+def assert_all_dead(crowd: Crowd, tokens: set[str]) -> None:
+    """Hold every token that was ever handed out to a 401."""
+    handed_out = sorted(tokens)
+    for start in range(0, len(handed_out), CONNECTIONS):
+        answers = refresh_each(crowd, handed_out[start : start + CONNECTIONS])
+        assert {(answer.status, answer.reason) for answer in answers} == {(401, "revoked")}
+
+
+def test_the_configuration_is_what_it_says(service: Service, request: pytest.FixtureRequest) -> None:
+    """The isolation level is in force."""
+    connection = connections[ALIAS]
+    if connection.vendor == "sqlite":
+        query, expected = "PRAGMA journal_mode", "wal"
+    else:
+        query, expected = ISOLATION_QUERY[connection.vendor], service.environment["PROOF_ISOLATION"]
+    with connection.cursor() as cursor:
+        cursor.execute(query)
+        assert cursor.fetchone()[0].lower().replace("-", " ") == expected
+
+
+@pytest.mark.usefixtures("turn")
+def test_one_token_and_one_key(crowd: Crowd, tried: Tried) -> None:
+    """Everybody gets the same successor; it works and what it replaced does not."""
+    r0 = start_family()
+    answers = crowd.at_once(lambda client, _: client.refresh(r0, KEY))
+    assert [answer.status for answer in answers] == [200] * CONNECTIONS
+    (r1,) = {answer.token for answer in answers}
+    assert row(r0).generation == 1
+    client = crowd.connections[0]
+    r2 = client.refresh(r1, f"another-{KEY}").token
+    assert row(r0).generation == 2
+    assert client.refresh(r0, KEY).reason == "reused"
+    assert_all_dead(crowd, {r0, r1, r2})
+    tried("contested refreshes", CONNECTIONS)
+
+
+@pytest.mark.usefixtures("turn")
+def test_one_token_and_no_key(crowd: Crowd, tried: Tried) -> None:
+    """One gets an answer at most, and the family ends for all."""
+    r0 = start_family()
+    answers = crowd.at_once(lambda client, _: client.refresh(r0))
+    won = {answer.token for answer in answers if answer.status == 200}
+    assert [answer.status for answer in answers].count(200) <= 1
+    assert {answer.reason for answer in answers if answer.status == 401} <= {"reused", "revoked"}
+    assert (row(r0).generation, row(r0).revoked_reason) == (1, "reuse")
+    assert FamilyEvent.objects.filter(family=row(r0).pk, kind=EventKind.REUSE).count() == 1
+    assert_all_dead(crowd, {r0, *won})
+    tried("contested refreshes", CONNECTIONS)
+
+
+@pytest.mark.usefixtures("turn")
+def test_logouts_race_refreshes(crowd: Crowd, tried: Tried) -> None:
+    """A logout beside three refreshes by one key: nothing that was handed out works afterwards."""
+    tokens = [start_family() for _ in range(FAMILIES)]
+
+    def race(client: Connection, number: int) -> Answer:
+        token = tokens[number % FAMILIES]
+        return client.log_out(token) if number < FAMILIES else client.refresh(token, KEY)
+
+    answers = crowd.at_once(race)
+    assert {answer.status for answer in answers[:FAMILIES]} == {204}
+    assert {row(token).revoked_reason for token in tokens} == {"logout"}
+    assert_all_dead(crowd, {*tokens, *(answer.token for answer in answers if answer.token)})
+    tried("logouts racing refreshes", FAMILIES)
+
+
+@pytest.mark.usefixtures("turn")
+def test_revocations_race_refreshes(crowd: Crowd, tried: Tried) -> None:
+    """The same for ``families.revoke``, called by staff."""
+    tokens = [start_family() for _ in range(FAMILIES)]
+    ended: list[RefreshToken | None] = []
+
+    def race(client: Connection, number: int) -> str:
+        token = tokens[number % FAMILIES]
+        if number >= FAMILIES:
+            return client.refresh(token, KEY).token
+        ended.append(families.revoke(UUID(claims_of(token)["sid"])))
+        return ""
+
+    handed_out = crowd.at_once(race)
+    assert None not in ended
+    assert {row(token).revoked_reason for token in tokens} == {"admin"}
+    assert_all_dead(crowd, {*tokens, *filter(None, handed_out)})
+    tried("revocations racing refreshes", FAMILIES)
+
+
+def chain(client: Connection, token: str) -> set[str]:
+    """Refresh again and again by keys until the family has ended; return every token that was handed out."""
+    handed_out = {token}
+    for step in range(5_000):
+        answer = client.refresh(token, f"{KEY}-{step}")
+        if answer.status == 401:
+            assert answer.reason == "revoked"
+            return handed_out
+        token = answer.token
+        handed_out.add(token)
+    raise AssertionError("the family did not end")
+
+
+def test_the_command_races_refreshes(service: Service, crowd: Crowd, tried: Tried) -> None:
+    """``manage.py revoke_token_families``, a process of its own, beside sixteen clients that never pause."""
+    user = new_user()
+    tokens = [start_family(user) for _ in range(FAMILIES)]
+    command = [sys.executable, "-m", "django", "revoke_token_families", "--user", user.get_username()]
+    with subprocess.Popen(command, env=service.environment, stdout=subprocess.PIPE, text=True) as process:
+        chains = crowd.at_once(lambda client, number: chain(client, tokens[number]), FAMILIES)
+        said, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert f"{FAMILIES} token families revoked." in said
+    handed_out = set().union(*chains)
+    assert {row(token).revoked_reason for token in tokens} == {"admin"}
+    assert_all_dead(crowd, handed_out)
+    tried("revocations racing refreshes", FAMILIES)
+    tried("refreshes beside a command", len(handed_out) - FAMILIES)
+
+
+@pytest.mark.usefixtures("turn")
+def test_logins_race_the_limit(crowd: Crowd, tried: Tried) -> None:
+    """Of thirty-two logins at once the newest five stay, whatever the order in which they are written."""
+    user = new_user()
+    credentials = {user.USERNAME_FIELD: user.get_username(), "password": PASSWORD}
+    answers = crowd.at_once(lambda client, _: client.post(f"{BODY}login/", credentials), 32)
+    assert {answer.status for answer in answers} == {200}
+    started = RefreshToken.objects.filter(user=user).order_by("-created_at", "-pk")
+    newest = list(started.values_list("pk", flat=True))
+    assert len(newest) == 32
+    assert set(families.active(user).values_list("pk", flat=True)) == set(newest[:LIMIT])
+    good = {answer.token for answer in answers if row(answer.token).revoked_at is None}
+    assert_all_dead(crowd, {answer.token for answer in answers} - good)
+    assert {crowd.connections[0].refresh(token).status for token in good} == {200}
+    tried("logins racing the limit", len(answers))
+
+
+def test_two_purges_beside_traffic(crowd: Crowd, tried: Tried) -> None:
+    """Each old family is deleted once, and no living one is touched while it rotates."""
+    user = new_user()
+    long_ago = timezone.now() - timedelta(days=40)
+    old = [
+        RefreshToken(user=user, refreshed_at=long_ago, revoked_at=long_ago, revoked_reason="logout")
+        for _ in range(5_000 if FULL else 1_500)
+    ]
+    RefreshToken.objects.bulk_create(old)
+    FamilyEvent.objects.bulk_create(FamilyEvent(family=family, kind=EventKind.DEVICE) for family in old[::3])
+    tokens = [start_family() for _ in range(FAMILIES)]
+
+    def race(client: Connection, number: int) -> tuple[int, str]:
+        if number >= FAMILIES:
+            return families.exhaust(families.purge()), ""
+        token = tokens[number]
+        for step in range(10 * ROUNDS):
+            answer = client.refresh(token, f"{KEY}-{step}")
+            assert answer.status == 200
+            token = answer.token
+        return 0, token
+
+    results = crowd.at_once(race, FAMILIES + 2)
+    assert sum(deleted for deleted, _ in results) == len(old)
+    assert not RefreshToken.objects.filter(pk__in=[family.pk for family in old[:500]]).exists()
+    assert not FamilyEvent.objects.filter(family__in=[family.pk for family in old[:500]]).exists()
+    for r0, (_, token) in zip(tokens, results, strict=False):
+        assert row(r0).generation == 10 * ROUNDS
+        assert crowd.connections[0].refresh(token).status == 200
+    tried("families under two purges", len(old))
+    tried("rotations beside two purges", 10 * ROUNDS * FAMILIES)
+
+
+def test_a_purge_of_what_is_refreshed(crowd: Crowd) -> None:
+    """A family that ends while it is presented is refused before, while and after it is deleted."""
+    tokens = [start_family() for _ in range(FAMILIES)]
+    long_ago = timezone.now() - timedelta(days=40)
+    RefreshToken.objects.filter(pk__in=[claims_of(token)["sid"] for token in tokens]).update(refreshed_at=long_ago)
+
+    def race(client: Connection, number: int) -> set[str]:
+        if number == FAMILIES:
+            families.exhaust(families.purge())
+            return set()
+        answers = [client.refresh(tokens[number]) for _ in range(20)]
+        return {answer.reason for answer in answers}
+
+    reasons = set().union(*crowd.at_once(race, FAMILIES + 1))
+    assert reasons <= {"expired", "invalid"}
+    assert "invalid" in {crowd.connections[0].refresh(token).reason for token in tokens}
+    assert not RefreshToken.objects.filter(pk__in=[claims_of(token)["sid"] for token in tokens]).exists()
+
+
+class Tabs:
+    """A browser's tabs: one jar, which holds the newest cookie that an answer has brought."""
+
+    def __init__(self, token: str) -> None:
+        self.token = token
+        self.lock = Lock()
+
+    def refresh(self, client: Connection) -> Answer:
+        """Refresh from one tab."""
+        with self.lock:
+            token = self.token
+        cookie = f"refresh_token={token}"
+        answer = client.post(f"{COOKIE}refresh/", Cookie=cookie, Sec_Fetch_Site="same-origin")
+        if answer.token:
+            with self.lock:
+                self.token = answer.token
+        return answer
+
+
+def test_tabs(crowd: Crowd, tried: Tried) -> None:
+    """Eight browsers of eight tabs that all refresh at once, three times: nobody is signed out."""
+    browsers = [Tabs(start_family()) for _ in range(8)]
+    first = [browser.token for browser in browsers]
+    for _ in range(3):
+        answers = crowd.at_once(lambda client, number: browsers[number % 8].refresh(client))
+        assert {answer.status for answer in answers} == {200}
+        tried("refreshes of tabs", len(answers))
+    for r0, browser in zip(first, browsers, strict=True):
+        assert row(r0).revoked_at is None
+        assert browser.refresh(crowd.connections[0]).status == 200
