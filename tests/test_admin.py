@@ -25,8 +25,10 @@ from tests.overrides import with_settings
 from twotoken import admin as ours
 from twotoken import devices, families
 from twotoken.admin import RefreshTokenAdmin, TokenFamiliesMixin
+from twotoken.changelist import LISTED, CappedPaginator, ListQuerySet
 from twotoken.clients import Client
 from twotoken.models import EventKind, FamilyEvent, RefreshToken, RevokedReason
+from twotoken.timeline import timeline
 
 CHROME = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0 Safari/537"
 LIST = "/admin/twotoken/refreshtoken/"
@@ -134,14 +136,13 @@ def test_no_query_per_row_and_no_count_of_all(user: Any, viewer: Any) -> None:
         counts.append(len(queries))
         found = [query["sql"] for query in queries.captured_queries if "COUNT(" in query["sql"]]
         assert found
-        assert all(str(ours.LISTED) in sql for sql in found)
+        assert all(str(LISTED) in sql for sql in found)
     assert counts[0] == counts[1]
 
 
 def test_more_than_are_listed(user: Any, viewer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The list says that it ends."""
-    monkeypatch.setattr(ours, "LISTED", 3)
-    monkeypatch.setattr(ours.CappedPaginator, "limit", 3)
+    monkeypatch.setattr(CappedPaginator, "limit", 3)
     for _ in range(5):
         families.start(user)
     assert "Only the first 3 are counted and listed" in text(viewer.get(LIST))
@@ -210,7 +211,7 @@ def test_the_date_hierarchy_reads_an_index_s_ends(user: Any, viewer: Any) -> Non
         shown = text(viewer.get(LIST))
     assert str(year) in shown
     assert not any("DISTINCT" in query["sql"] for query in queries.captured_queries)
-    rows = ours.ListQuerySet(RefreshToken)
+    rows = ListQuerySet(RefreshToken)
     assert [day.year for day in rows.datetimes("created_at", "year")] == list(range(year, now.year + 1))
     assert 13 <= len(rows.datetimes("created_at", "month")) <= 15
     assert len(rows.datetimes("created_at", "day")) == 401
@@ -237,14 +238,14 @@ def test_the_timeline_of_an_end(user: Any) -> None:
     """Revoked by whom and why; or expired; or neither yet."""
     pair = families.start(user)
     family = RefreshToken.objects.get()
-    assert [entry["what"] for entry in ours.timeline(family)] == ["started"]
+    assert [entry["what"] for entry in timeline(family)] == ["started"]
     families.revoke(pair.family_id, actor="ann")
     family.refresh_from_db()
-    assert ours.timeline(family)[-1]["details"] == "by ann"
+    assert timeline(family)[-1]["details"] == "by ann"
     expired = RefreshToken.objects.create(
         user=user, created_at=timezone.now() - timedelta(9), refreshed_at=timezone.now() - timedelta(8)
     )
-    assert [entry["what"] for entry in ours.timeline(expired)] == ["started", "expired"]
+    assert [entry["what"] for entry in timeline(expired)] == ["started", "expired"]
 
 
 @pytest.mark.parametrize("method", ["get", "post"])

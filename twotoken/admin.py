@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable
-from datetime import datetime, timedelta
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
 
@@ -16,22 +13,20 @@ from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.admin.utils import quote, unquote
 from django.contrib.auth import get_permission_codename, get_user_model
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.core.paginator import Paginator
-from django.db.models import Max, Min
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.loader import select_template
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
-from django.utils import timezone
-from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from twotoken import families
+from twotoken.changelist import LISTED, CappedPaginator, ListQuerySet, ReasonFilter, StateFilter
 from twotoken.conf import conf
 from twotoken.devices import describe
-from twotoken.models import EventKind, FamilyEvent, RefreshToken, RefreshTokenQuerySet, RevokedReason, State
+from twotoken.models import RefreshToken, RevokedReason, State
+from twotoken.timeline import device_label, reason_label, time_label, timeline
 
 if TYPE_CHECKING:
     FamilyModelAdmin = admin.ModelAdmin[RefreshToken]
@@ -40,66 +35,8 @@ else:
     FamilyModelAdmin = admin.ModelAdmin
     UserModelAdmin = object
 
-LISTED = 10_000  # families that the list counts and pages through: a COUNT of millions takes seconds
 SHOWN = 50  # families that a confirmation names
 SECRETS = ("secret", "retry_key", "auth_hash")
-REUSED = "reused"
-
-
-class CappedPaginator(Paginator):  # type: ignore[type-arg]  # not generic when it runs
-    """Counts no further than LISTED."""
-
-    limit = LISTED
-
-    @cached_property
-    def count(self) -> int:
-        """How many families there are, or LISTED."""
-        rows: Any = self.object_list
-        return int(rows.order_by()[:LISTED].count())
-
-
-class ListQuerySet(RefreshTokenQuerySet):
-    """Families as the list has them: its date hierarchy asks for all dates, which would read the whole table."""
-
-    def datetimes(self, field_name: str, kind: str, *args: Any, **kwargs: Any) -> Any:
-        """Return every year, month or day from the first family to the last: two look-ups in an index."""
-        span = self.aggregate(first=Min(field_name), last=Max(field_name))
-        if span["first"] is None:
-            return []
-        first, last = timezone.localtime(span["first"]), timezone.localtime(span["last"])
-        return [day for day in _days(first, last) if day.date() == first.date() or _starts(day, kind)]
-
-
-class StateFilter(admin.SimpleListFilter):
-    """Active, ended, expired; reuse stands out."""
-
-    title = _("state")
-    parameter_name = "state"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[Any, Any]]:
-        return [*State.choices, (REUSED, _("reuse detected"))]
-
-    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
-        if self.value() == State.ACTIVE:
-            return queryset.active()
-        if self.value() == State.EXPIRED:
-            return queryset.expired()
-        if self.value() == State.ENDED:
-            return queryset.filter(revoked_at__isnull=False)
-        return queryset.filter(revoked_reason=RevokedReason.REUSE) if self.value() == REUSED else queryset
-
-
-class ReasonFilter(admin.SimpleListFilter):
-    """Our own reasons: those of the table would have to be looked for."""
-
-    title = _("reason")
-    parameter_name = "reason"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[Any, Any]]:
-        return RevokedReason.choices
-
-    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
-        return queryset.filter(revoked_reason=self.value()) if self.value() else queryset
 
 
 @admin.register(RefreshToken)
@@ -292,7 +229,9 @@ class RefreshTokenAdmin(FamilyModelAdmin):
         if request.method == "POST":
             self._revoke(request, selected, objects)
             # Who may revoke need not be allowed to view.
-            return HttpResponseRedirect(url if self.has_view_permission(request) else reverse("admin:index"))
+            return HttpResponseRedirect(
+                url if self.has_view_permission(request) else reverse("admin:index", current_app=self.admin_site.name)
+            )
         return self._ask(request, selected, {"back": url, "subject": objects[0]})
 
     def _ask(self, request: HttpRequest, selected: Any, extra: dict[str, Any]) -> HttpResponse:
@@ -351,57 +290,6 @@ class TokenFamiliesMixin(UserModelAdmin):
         return super().render_change_form(request, context, *args, **kwargs)
 
 
-def timeline(family: RefreshToken) -> list[dict[str, Any]]:
-    """Return what is worth knowing of a family, in the order of time. Start and end are read from the row."""
-    entries = [{"time": family.created_at, "what": gettext("started")}]
-    revoked_by = ""
-    for event in FamilyEvent.objects.using(family._state.db).filter(family=family.pk).order_by("created_at", "pk"):
-        if event.kind == EventKind.REVOKED:
-            revoked_by = event.actor
-            continue
-        details = describe(event.user_agent)
-        if event.kind == EventKind.DEVICE:
-            before = describe(event.previous_user_agent)
-            details = gettext("from %(before)s to %(after)s") % {"before": before or "?", "after": details or "?"}
-        behind = event.generations_behind
-        if behind is not None:
-            late = ngettext("%(count)d generation behind", "%(count)d generations behind", behind) % {"count": behind}
-            details = ", ".join(filter(None, (late, details)))
-        entries.append(
-            {
-                "time": event.created_at,
-                "what": EventKind(event.kind).label,
-                "details": details,
-                "user_agent": event.user_agent,
-                "ip_address": event.ip_address,
-                "is_reuse": event.kind == EventKind.REUSE,
-            }
-        )
-    if family.revoked_at is not None:
-        what = gettext("ended: %(reason)s") % {"reason": reason_label(family)}
-        by = gettext("by %(actor)s") % {"actor": revoked_by} if revoked_by else ""
-        entries.append({"time": family.revoked_at, "what": what, "details": by})
-    elif family.state() is State.EXPIRED:
-        entries.append({"time": family.idle_end(), "what": gettext("expired")})
-    return entries
-
-
-def reason_label(family: RefreshToken) -> str:
-    """Return our words for a reason, or a project's own."""
-    labels = dict(RevokedReason.choices)
-    return str(labels.get(family.revoked_reason, family.revoked_reason))
-
-
-def time_label(moment: datetime) -> str:
-    """Return a time as the admin shows them."""
-    return str(date_format(timezone.localtime(moment), "DATETIME_FORMAT"))
-
-
-def device_label(user_agent: str) -> str:
-    """Return a device in words, with the raw user agent behind it."""
-    return format_html('<span title="{}">{}</span>', user_agent, describe(user_agent)) if user_agent else "-"
-
-
 def _user_names() -> list[str]:
     """Return the user's fields that people know it by."""
     model = get_user_model()
@@ -411,14 +299,3 @@ def _user_names() -> list[str]:
 
 def _staff(request: HttpRequest) -> Any:
     return request.user
-
-
-def _days(first: datetime, last: datetime) -> Iterable[datetime]:
-    day = first.replace(hour=0, minute=0, second=0, microsecond=0)
-    while day <= last:
-        yield day
-        day += timedelta(days=1)
-
-
-def _starts(day: datetime, kind: str) -> bool:
-    return kind == "day" or (day.day == 1 and (kind == "month" or day.month == 1))

@@ -11,9 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import re
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import Final
@@ -29,8 +27,8 @@ from twotoken import signals, tokens
 from twotoken.clients import Client
 from twotoken.conf import conf
 from twotoken.conflicts import is_conflict, settled
+from twotoken.events import record, record_device
 from twotoken.exceptions import (
-    ClaimsError,
     ExpiredToken,
     InvalidToken,
     PasswordChanged,
@@ -40,15 +38,9 @@ from twotoken.exceptions import (
     TokenNotValid,
     UserInactive,
 )
-from twotoken.models import (
-    EventKind,
-    FamilyEvent,
-    RefreshToken,
-    RefreshTokenQuerySet,
-    RevokedReason,
-    new_secret,
-)
-from twotoken.revocation import Batch, end_family, exhaust, purge, record, revoke, revoke_all, revoke_each, select, send
+from twotoken.models import EventKind, RefreshToken, RefreshTokenQuerySet, RevokedReason, new_secret
+from twotoken.pairs import TokenPair, mint_access, pair_of
+from twotoken.revocation import Batch, end_family, exhaust, purge, revoke, revoke_all, revoke_each, select, send
 from twotoken.rotation import Verdict, judge, rotation
 from twotoken.statements import Lookup, RotationUpdate
 from twotoken.tokens import AccessToken, RefreshClaims
@@ -74,13 +66,10 @@ __all__ = [
     "verify",
 ]
 
-MAX_DEVICE_EVENTS = 18  # a family has one reuse and one revocation at most: 20 events in all
 ROTATION_ATTEMPTS = 4  # the first, and three more after another request was faster
 
 FAMILY: Final = Lookup(RefreshToken, "pk", "user")
 ROTATION: Final = RotationUpdate()
-
-_VERSION = re.compile(r"[\d._]+")
 
 logger = logging.getLogger("twotoken")
 
@@ -91,18 +80,6 @@ class _FromSettings(Enum):
 
 FROM_SETTINGS: Final = _FromSettings.FROM_SETTINGS
 Lifetime = timedelta | None | _FromSettings
-
-
-@dataclass(frozen=True, slots=True)
-class TokenPair:
-    """What a login or a refresh gives. Durations are in seconds; ``generation`` is the refresh token's."""
-
-    access: str = field(repr=False)
-    expires_in: int
-    refresh: str = field(repr=False)
-    refresh_expires_in: int
-    family_id: UUID
-    generation: int
 
 
 @sensitive_variables()
@@ -129,7 +106,7 @@ def start(user: AbstractBaseUser, client: Client | None = None, *, lifetime: Lif
         ip_address=client.ip_address,
         user_agent=client.user_agent,
     )
-    pair = _pair(family, *_mint_access(family, user, now), now)
+    pair = pair_of(family, *mint_access(family, user, now), now)
     settled(lambda: family.save(force_insert=True, using=_rows().db))
     logger.info("Token family %s of user %s started from %s.", family.pk, user.pk, client.ip_address)
     send(signals.family_started, family.pk, family.user_id, ip_address=client.ip_address, user_agent=client.user_agent)
@@ -237,9 +214,9 @@ def _try_to_rotate(claims: RefreshClaims, client: Client, retry_key: bytes) -> T
         _end_refused(family, claims, client, verdict)
         raise REFUSALS[verdict]
     # Minted before the write: where the project's claims fail, the presented token stays good.
-    access = _mint_access(family, user, now)
+    access = mint_access(family, user, now)
     if verdict is Verdict.REPEAT:
-        return _pair(family, *access, now)
+        return pair_of(family, *access, now)
     # The clock is read again at the write, for minting may have been slow.
     now = timezone.now()
     rotated = rotation(
@@ -251,12 +228,11 @@ def _try_to_rotate(claims: RefreshClaims, client: Client, retry_key: bytes) -> T
         reuse_grace=conf.reuse_grace,
     )
     family.generation, family.refreshed_at = rotated.generation, now
-    pair = _pair(family, *access, now)
+    pair = pair_of(family, *access, now)
     values = {**rotated._asdict(), "ip_address": client.ip_address, "user_agent": client.user_agent}
     if not ROTATION.write(family.pk, claims.generation, values):
         return None
-    if _device(client.user_agent) != _device(family.user_agent):
-        _record_device(family, client)
+    record_device(family, client)
     send(
         signals.token_rotated,
         family.pk,
@@ -266,23 +242,6 @@ def _try_to_rotate(claims: RefreshClaims, client: Client, retry_key: bytes) -> T
         user_agent=client.user_agent,
     )
     return pair
-
-
-def _device(user_agent: str) -> str:
-    """Return what stays of a user agent when its program is updated."""
-    return _VERSION.sub("", user_agent)
-
-
-def _record_device(family: RefreshToken, client: Client) -> None:
-    known = FamilyEvent.objects.using(_rows().db).filter(family=family.pk, kind=EventKind.DEVICE)
-    if known.count() < MAX_DEVICE_EVENTS:
-        record(
-            EventKind.DEVICE,
-            [family.pk],
-            ip_address=client.ip_address,
-            user_agent=client.user_agent,
-            previous_user_agent=family.user_agent,
-        )
 
 
 def _end_refused(family: RefreshToken, claims: RefreshClaims, client: Client, verdict: Verdict) -> None:
@@ -347,40 +306,6 @@ def _find(claims: RefreshClaims) -> RefreshToken:
     if family is None or not tokens.token_id_fits(claims, bytes(family.secret)):
         raise InvalidToken
     return family
-
-
-def _mint_access(family: RefreshToken, user: AbstractBaseUser, now: datetime) -> tuple[str, int]:
-    """Return a new access token and its life in seconds, never past the family's absolute end."""
-    issued_at = int(now.timestamp())
-    expires_at = issued_at + int(conf.access_lifetime.total_seconds())
-    if family.expires_at is not None:
-        expires_at = min(expires_at, int(family.expires_at.timestamp()))
-    claims = conf.access_claims
-    extra = {} if claims is None else claims(user)
-    if not isinstance(extra, dict):
-        raise ClaimsError("ACCESS_CLAIMS must return a dict.")
-    token = tokens.encode_access(
-        conf.access_policy,
-        subject=str(getattr(user, conf.user_id_field)),
-        family_id=family.pk,
-        issued_at=issued_at,
-        expires_at=expires_at,
-        extra=extra,
-    )
-    return token, expires_at - issued_at
-
-
-def _pair(family: RefreshToken, access: str, expires_in: int, now: datetime) -> TokenPair:
-    end = family.idle_end()
-    refresh = tokens.encode_refresh(
-        conf.refresh_keys,
-        family_id=family.pk,
-        generation=family.generation,
-        secret=bytes(family.secret),
-        expires_at=end,
-    )
-    remaining = int(end.timestamp()) - int(now.timestamp())
-    return TokenPair(access, expires_in, refresh, remaining, family.pk, family.generation)
 
 
 def _end_oldest(user: AbstractBaseUser, limit: int) -> None:

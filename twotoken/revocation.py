@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from django.contrib.auth.base_user import AbstractBaseUser
-from django.db import DatabaseError, connections
+from django.db import connections
 from django.db.models.signals import post_delete, pre_delete
 from django.dispatch import Signal
 from django.utils import timezone
@@ -23,14 +23,8 @@ from django.utils import timezone
 from twotoken import signals
 from twotoken.conf import conf
 from twotoken.conflicts import settled
-from twotoken.models import (
-    ACTOR_LENGTH,
-    EventKind,
-    FamilyEvent,
-    RefreshToken,
-    RefreshTokenQuerySet,
-    RevokedReason,
-)
+from twotoken.events import record
+from twotoken.models import EventKind, FamilyEvent, RefreshToken, RefreshTokenQuerySet, RevokedReason
 
 BATCH: Final = 1000  # families; an UPDATE of so many takes some tens of milliseconds
 PURGE_BATCH: Final = 10_000  # families; their DELETE takes as long, for it names no keys but two
@@ -121,15 +115,6 @@ def end_family(family: RefreshToken, reason: str) -> bool:
         return False
     _tell_revoked(family.pk, family.user_id, reason)
     return True
-
-
-def record(kind: EventKind, family_ids: Iterable[UUID], *, actor: str = "", **details: Any) -> None:
-    """Write one event for each family's timeline. What it tells of has happened: a failure is logged, not raised."""
-    events = [FamilyEvent(family_id=pk, kind=kind, actor=actor[:ACTOR_LENGTH], **details) for pk in family_ids]
-    try:
-        settled(lambda: FamilyEvent.objects.using(_rows().db).bulk_create(events))
-    except DatabaseError:
-        logger.exception("An event of a token family could not be written.")
 
 
 def send(signal: Signal, family_id: UUID, user_id: Any, **details: Any) -> None:

@@ -2,235 +2,50 @@
 
 from __future__ import annotations
 
-import logging
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 from uuid import UUID
 
-from django.contrib.auth import (
-    authenticate,
-    get_user_model,
-    user_logged_in,
-    user_logged_out,
-)
+from django.contrib.auth import authenticate, get_user_model, user_logged_in, user_logged_out
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.exceptions import RequestDataTooBig
-from django.db import connections, transaction
-from django.http import (
-    HttpRequest,
-    HttpResponseBase,
-    RawPostDataException,
-    UnreadablePostError,
-)
+from django.http import RawPostDataException, UnreadablePostError
 from django.utils import timezone
-from django.utils.translation import gettext
-from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 from rest_framework import status
-from rest_framework.authentication import BaseAuthentication
-from rest_framework.exceptions import (
-    APIException,
-    NotAuthenticated,
-    NotFound,
-    ParseError,
-)
-from rest_framework.metadata import SimpleMetadata
-from rest_framework.negotiation import DefaultContentNegotiation
+from rest_framework.exceptions import NotFound
 from rest_framework.pagination import CursorPagination
-from rest_framework.parsers import JSONParser
-from rest_framework.permissions import AllowAny, BasePermission, IsAuthenticated
-from rest_framework.renderers import BaseRenderer, JSONRenderer
+from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 from rest_framework.settings import api_settings
-from rest_framework.throttling import SimpleRateThrottle
 from rest_framework.utils import json
-from rest_framework.views import APIView, exception_handler
 
 from twotoken import families, tokens
-from twotoken.authentication import (
-    RevocableAccessTokenAuthentication,
-    bearer_token,
-    challenge,
-    refusal,
-)
-from twotoken.clients import Client, client_address
-from twotoken.conf import Delivery, conf, delivery
+from twotoken.authentication import RevocableAccessTokenAuthentication, bearer_token
+from twotoken.clients import client_address
+from twotoken.conf import Delivery, conf
 from twotoken.conflicts import settled
-from twotoken.cookies import (
-    clear_refresh_cookie,
-    hide_cookie,
-    presented_token,
-    presented_tokens,
-    set_refresh_cookie,
-)
+from twotoken.cookies import clear_refresh_cookie, presented_token, presented_tokens
 from twotoken.exceptions import (
     ConflictingCookies,
-    CrossOrigin,
     InvalidIdempotencyKey,
     InvalidToken,
-    MissingToken,
     NoActiveAccount,
-    RotationConflict,
     TokenNotValid,
     TwoTokenError,
 )
-from twotoken.families import FROM_SETTINGS, Lifetime, TokenPair
+from twotoken.families import FROM_SETTINGS, Lifetime
+from twotoken.generics import STATUS_CODES, CredentialView, TokenView
 from twotoken.models import RefreshToken, RevokedReason
-from twotoken.origins import check_origin
 from twotoken.serializers import LoginSerializer, RefreshSerializer, SessionSerializer
 from twotoken.throttling import LoginThrottle, RefreshThrottle
 from twotoken.tokens import AccessToken
 
-logger = logging.getLogger("twotoken")
-
 # The IETF draft wants a quoted string; bare keys are common. Both are the same key.
 _IDEMPOTENCY_KEY = re.compile(r'"([!#-~]{8,255})"|([!#-~]{8,255})')
-RETRY_AFTER = 1  # seconds, on a 503
-STATUS_CODES = {
-    TokenNotValid.code: status.HTTP_401_UNAUTHORIZED,
-    NoActiveAccount.code: status.HTTP_401_UNAUTHORIZED,
-    InvalidIdempotencyKey.code: status.HTTP_400_BAD_REQUEST,
-    CrossOrigin.code: status.HTTP_403_FORBIDDEN,
-    RotationConflict.code: status.HTTP_503_SERVICE_UNAVAILABLE,
-}
-
-
-class TokenJSONParser(JSONParser):
-    """JSON within DATA_UPLOAD_MAX_MEMORY_SIZE; what is nested too deep is a parse error like any other."""
-
-    def parse(self, stream: Any, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None) -> Any:
-        try:
-            body: Any = stream.body if isinstance(stream, HttpRequest) else stream.read()
-            return json.loads(body)
-        except (ValueError, RecursionError, RequestDataTooBig) as exc:
-            raise ParseError from exc
-
-
-class AlwaysJSON(DefaultContentNegotiation):
-    """Answers in JSON whatever Accept, ``?format=`` or the project's defaults say."""
-
-    def select_renderer(
-        self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
-    ) -> tuple[BaseRenderer, str]:
-        renderer = next(iter(renderers))
-        return renderer, renderer.media_type
-
-
-class TokenView(APIView):
-    """What the endpoints share. A project's DRF defaults don't reach them.
-
-    ``delivery`` comes from the mount, or else from the class, or else from the setting.
-    """
-
-    delivery: ClassVar[str | None] = None
-    parser_classes = [TokenJSONParser]
-    renderer_classes = [JSONRenderer]
-    content_negotiation_class = AlwaysJSON
-    versioning_class = None
-    metadata_class = SimpleMetadata
-    authentication_classes: Sequence[type[BaseAuthentication]] = []
-    permission_classes: Sequence[type[BasePermission]] = [AllowAny]
-    throttle_classes: Sequence[type[SimpleRateThrottle]] = []
-
-    @classmethod
-    def as_view(cls, **initkwargs: Any) -> Any:
-        """Make the view, outside every transaction of ATOMIC_REQUESTS: a refusal must not undo a revocation."""
-        if (name := initkwargs.get("delivery", cls.delivery)) is not None:
-            delivery(name)
-        view = sensitive_post_parameters()(super().as_view(**initkwargs))
-        for alias in connections:
-            view = transaction.non_atomic_requests(using=alias)(view)
-        return view
-
-    # All variables of all frames below are kept out of error reports: they hold tokens and passwords.
-    @sensitive_variables()
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        name = kwargs.pop("delivery", self.delivery)
-        self.mode = conf.delivery if name is None else delivery(name)
-        return super().dispatch(request, *args, **kwargs)
-
-    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        hide_cookie(request)
-        super().initial(request, *args, **kwargs)
-
-    def get_exception_handler(self) -> Callable[..., Response | None]:
-        return exception_handler
-
-    def handle_exception(self, exc: Exception) -> Response:
-        if isinstance(exc, NotAuthenticated):
-            return self.refuse(MissingToken())
-        if isinstance(exc, RequestDataTooBig):  # newer DRF reads the body before a parser does
-            exc = ParseError()
-        if isinstance(exc, TwoTokenError) and exc.code in STATUS_CODES:
-            return self.refuse(exc)
-        response = super().handle_exception(exc)
-        if isinstance(exc, APIException) and "detail" in response.data:
-            response.data.setdefault("code", exc.get_codes())
-        return response
-
-    def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:
-        response = super().finalize_response(request, response, *args, **kwargs)
-        response["Cache-Control"] = "no-store"
-        return response
-
-    def refuse(self, error: TwoTokenError) -> Response:
-        """Return the answer to a refused request. It is returned and not raised, so that no ``atomic`` rolls back."""
-        logger.info("%s refused a request: %s.", type(self).__name__, getattr(error, "reason", error.code))
-        body = (
-            refusal(error)
-            if isinstance(error, TokenNotValid)
-            else {
-                "detail": gettext(error.message),
-                "code": error.code,
-            }
-        )
-        response = Response(body, status=STATUS_CODES[error.code])
-        if response.status_code == status.HTTP_401_UNAUTHORIZED:
-            response["WWW-Authenticate"] = challenge(error if isinstance(error, TokenNotValid) else None)
-        elif response.status_code == status.HTTP_503_SERVICE_UNAVAILABLE:
-            response["Retry-After"] = str(RETRY_AFTER)
-        return response
-
-    def enforce(self, throttle: SimpleRateThrottle) -> None:
-        """Count a request; raise DRF's Throttled, a 429 with Retry-After, when there were too many."""
-        if not throttle.allow_request(self.request, self):
-            self.throttled(self.request, throttle.wait() or 0)
-
-    @property
-    def by_cookie(self) -> bool:
-        """Whether this mount delivers by cookie."""
-        return self.mode is Delivery.COOKIE
-
-    @property
-    def client(self) -> Client:
-        """The sender of the request."""
-        return Client.from_request(self.request, by_cookie=self.by_cookie)
-
-
-class CredentialView(TokenView):
-    """Login, refresh and logout: a browser's cookie or password is all that they go by, so its origin counts."""
-
-    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        if self.by_cookie:
-            check_origin(request)
-        super().initial(request, *args, **kwargs)
-
-    def answer(self, pair: TokenPair, *, retained: bool = False) -> Response:
-        """Return a pair by this mount's delivery.
-
-        ``retained``: the client holds this refresh token already. No cookie then, or an answer that comes late could
-        put an older token back.
-        """
-        body: dict[str, Any] = {"access": pair.access, "expires_in": pair.expires_in}
-        if self.mode is Delivery.BODY:
-            body |= {"refresh": pair.refresh, "refresh_expires_in": pair.refresh_expires_in}
-        response = Response(body)
-        if self.by_cookie and not retained:
-            set_refresh_cookie(response, pair, self.request)
-        return response
 
 
 class LoginView(CredentialView):

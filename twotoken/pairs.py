@@ -1,0 +1,61 @@
+"""What a login or a refresh gives: an access token that is new, and the family's current refresh token."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from django.contrib.auth.base_user import AbstractBaseUser
+
+from twotoken import tokens
+from twotoken.conf import conf
+from twotoken.exceptions import ClaimsError
+from twotoken.models import RefreshToken
+
+
+@dataclass(frozen=True, slots=True)
+class TokenPair:
+    """What a login or a refresh gives. Durations are in seconds; ``generation`` is the refresh token's."""
+
+    access: str = field(repr=False)
+    expires_in: int
+    refresh: str = field(repr=False)
+    refresh_expires_in: int
+    family_id: UUID
+    generation: int
+
+
+def mint_access(family: RefreshToken, user: AbstractBaseUser, now: datetime) -> tuple[str, int]:
+    """Return a new access token and its life in seconds, never past the family's absolute end."""
+    issued_at = int(now.timestamp())
+    expires_at = issued_at + int(conf.access_lifetime.total_seconds())
+    if family.expires_at is not None:
+        expires_at = min(expires_at, int(family.expires_at.timestamp()))
+    claims = conf.access_claims
+    extra = {} if claims is None else claims(user)
+    if not isinstance(extra, dict):
+        raise ClaimsError("ACCESS_CLAIMS must return a dict.")
+    token = tokens.encode_access(
+        conf.access_policy,
+        subject=str(getattr(user, conf.user_id_field)),
+        family_id=family.pk,
+        issued_at=issued_at,
+        expires_at=expires_at,
+        extra=extra,
+    )
+    return token, expires_at - issued_at
+
+
+def pair_of(family: RefreshToken, access: str, expires_in: int, now: datetime) -> TokenPair:
+    """Return an access token and its life in seconds with the family's current refresh token."""
+    end = family.idle_end()
+    refresh = tokens.encode_refresh(
+        conf.refresh_keys,
+        family_id=family.pk,
+        generation=family.generation,
+        secret=bytes(family.secret),
+        expires_at=end,
+    )
+    remaining = int(end.timestamp()) - int(now.timestamp())
+    return TokenPair(access, expires_in, refresh, remaining, family.pk, family.generation)

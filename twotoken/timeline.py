@@ -1,0 +1,65 @@
+"""A token family in words: its timeline, its end, its device."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.html import format_html
+from django.utils.translation import gettext, ngettext
+
+from twotoken.devices import describe
+from twotoken.models import EventKind, FamilyEvent, RefreshToken, RevokedReason, State
+
+
+def timeline(family: RefreshToken) -> list[dict[str, Any]]:
+    """Return what is worth knowing of a family, in the order of time. Start and end are read from the row."""
+    entries = [{"time": family.created_at, "what": gettext("started")}]
+    revoked_by = ""
+    for event in FamilyEvent.objects.using(family._state.db).filter(family=family.pk).order_by("created_at", "pk"):
+        if event.kind == EventKind.REVOKED:
+            revoked_by = event.actor
+            continue
+        details = describe(event.user_agent)
+        if event.kind == EventKind.DEVICE:
+            before = describe(event.previous_user_agent)
+            details = gettext("from %(before)s to %(after)s") % {"before": before or "?", "after": details or "?"}
+        behind = event.generations_behind
+        if behind is not None:
+            late = ngettext("%(count)d generation behind", "%(count)d generations behind", behind) % {"count": behind}
+            details = ", ".join(filter(None, (late, details)))
+        entries.append(
+            {
+                "time": event.created_at,
+                "what": EventKind(event.kind).label,
+                "details": details,
+                "user_agent": event.user_agent,
+                "ip_address": event.ip_address,
+                "is_reuse": event.kind == EventKind.REUSE,
+            }
+        )
+    if family.revoked_at is not None:
+        what = gettext("ended: %(reason)s") % {"reason": reason_label(family)}
+        by = gettext("by %(actor)s") % {"actor": revoked_by} if revoked_by else ""
+        entries.append({"time": family.revoked_at, "what": what, "details": by})
+    elif family.state() is State.EXPIRED:
+        entries.append({"time": family.idle_end(), "what": gettext("expired")})
+    return entries
+
+
+def reason_label(family: RefreshToken) -> str:
+    """Return our words for a reason, or a project's own."""
+    labels = dict(RevokedReason.choices)
+    return str(labels.get(family.revoked_reason, family.revoked_reason))
+
+
+def time_label(moment: datetime) -> str:
+    """Return a time as the admin shows them."""
+    return str(date_format(timezone.localtime(moment), "DATETIME_FORMAT"))
+
+
+def device_label(user_agent: str) -> str:
+    """Return a device in words, with the raw user agent behind it."""
+    return format_html('<span title="{}">{}</span>', user_agent, describe(user_agent)) if user_agent else "-"
