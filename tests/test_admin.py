@@ -28,7 +28,6 @@ from twotoken.admin import RefreshTokenAdmin, TokenFamiliesMixin
 from twotoken.changelist import LISTED, CappedPaginator, ListQuerySet
 from twotoken.clients import Client
 from twotoken.models import EventKind, FamilyEvent, RefreshToken, RevokedReason
-from twotoken.timeline import timeline
 
 CHROME = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0 Safari/537"
 LIST = "/admin/twotoken/refreshtoken/"
@@ -232,20 +231,6 @@ def test_a_family_s_page(viewer: Any, script: Caller) -> None:
     assert places == sorted(places)
     assert "Revoke this family" not in shown
     assert "Save" not in shown
-
-
-def test_the_timeline_of_an_end(user: Any) -> None:
-    """Revoked by whom and why; or expired; or neither yet."""
-    pair = families.start(user)
-    family = RefreshToken.objects.get()
-    assert [entry["what"] for entry in timeline(family)] == ["started"]
-    families.revoke(pair.family_id, actor="ann")
-    family.refresh_from_db()
-    assert timeline(family)[-1]["details"] == "by ann"
-    expired = RefreshToken.objects.create(
-        user=user, created_at=timezone.now() - timedelta(9), refreshed_at=timezone.now() - timedelta(8)
-    )
-    assert [entry["what"] for entry in timeline(expired)] == ["started", "expired"]
 
 
 @pytest.mark.parametrize("method", ["get", "post"])

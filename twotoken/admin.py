@@ -26,7 +26,7 @@ from twotoken.changelist import LISTED, CappedPaginator, ListQuerySet, ReasonFil
 from twotoken.conf import conf
 from twotoken.devices import describe
 from twotoken.models import RefreshToken, RevokedReason, State
-from twotoken.timeline import device_label, reason_label, time_label, timeline
+from twotoken.timeline import device_label, distance_label, reason_label, time_label, timeline
 
 if TYPE_CHECKING:
     FamilyModelAdmin = admin.ModelAdmin[RefreshToken]
@@ -52,7 +52,7 @@ class RefreshTokenAdmin(FamilyModelAdmin):
         "id",
         ("device", "ip_address"),
         "user_agent",
-        ("created_at", "last_used", "generation"),
+        ("created_at", "refreshed_at", "generation"),
         ("idle_end", "expires_at"),
     )
     list_display = ("user", "state", "device", "ip_address", "created_at", "last_used", "ends", "generation")
@@ -142,13 +142,13 @@ class RefreshTokenAdmin(FamilyModelAdmin):
 
     @admin.display(description=_("last used"))
     def last_used(self, family: RefreshToken) -> str:
-        """When it was last refreshed."""
-        return time_label(family.refreshed_at)
+        """How long ago it was refreshed."""
+        return distance_label(family.refreshed_at)
 
     @admin.display(description=_("ends"))
     def ends(self, family: RefreshToken) -> str:
-        """When it ended, or ends unless it is refreshed before."""
-        return time_label(family.revoked_at or family.idle_end())
+        """How long ago it ended, or how soon it ends unless it is refreshed before."""
+        return distance_label(family.revoked_at or family.idle_end())
 
     @admin.display(description=_("ends if unused"))
     def idle_end(self, family: RefreshToken) -> str:
@@ -174,6 +174,7 @@ class RefreshTokenAdmin(FamilyModelAdmin):
         if family is not None and self.has_view_permission(request, family):
             live = families.select(user_id=family.user_id)
             context |= {
+                "subtitle": str(family.user),  # the buttons would run into Django's, the id
                 "timeline": timeline(family),
                 "may_revoke": self.has_revoke_permission(request, family),
                 "is_unended": live.filter(pk=family.pk).exists(),

@@ -8,6 +8,7 @@ from typing import Any
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html
+from django.utils.timesince import timesince
 from django.utils.translation import gettext, ngettext
 
 from twotoken.devices import describe
@@ -58,6 +59,16 @@ def reason_label(family: RefreshToken) -> str:
 def time_label(moment: datetime) -> str:
     """Return a time as the admin shows them."""
     return str(date_format(timezone.localtime(moment), "DATETIME_FORMAT"))
+
+
+def distance_label(moment: datetime) -> str:
+    """Return how far away a time is, with the time itself behind it."""
+    now = timezone.now()
+    text = gettext("%(time)s ago") if moment <= now else gettext("in %(time)s")
+    nearer, later = sorted((moment, now))
+    return format_html(
+        '<span title="{}">{}</span>', time_label(moment), text % {"time": timesince(nearer, later, depth=1)}
+    )
 
 
 def device_label(user_agent: str) -> str:

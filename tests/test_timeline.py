@@ -1,0 +1,54 @@
+"""A token family in words."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import time_machine
+from django.utils import timezone
+
+from twotoken import families
+from twotoken.models import RefreshToken
+from twotoken.timeline import device_label, distance_label, reason_label, timeline
+
+
+def test_the_timeline_of_an_end(user: Any) -> None:
+    """Revoked by whom and why; or expired; or neither yet."""
+    pair = families.start(user)
+    family = RefreshToken.objects.get()
+    assert [entry["what"] for entry in timeline(family)] == ["started"]
+    families.revoke(pair.family_id, actor="ann")
+    family.refresh_from_db()
+    assert timeline(family)[-1]["details"] == "by ann"
+    expired = RefreshToken.objects.create(
+        user=user, created_at=timezone.now() - timedelta(9), refreshed_at=timezone.now() - timedelta(8)
+    )
+    assert [entry["what"] for entry in timeline(expired)] == ["started", "expired"]
+
+
+def test_a_reason_of_the_projects_own() -> None:
+    """Stays as it is, and ours are words."""
+    assert reason_label(RefreshToken(revoked_reason="limit")) == "too many logins"
+    assert reason_label(RefreshToken(revoked_reason="house rule")) == "house rule"
+
+
+def test_a_device_has_its_user_agent_behind_it() -> None:
+    """Escaped, for anybody may send anything."""
+    assert device_label("") == "-"
+    assert device_label("<b>&'") == '<span title="&lt;b&gt;&amp;&#x27;">&lt;b&gt;&amp;&#x27;</span>'
+
+
+@time_machine.travel("2026-03-01T12:00:00Z", tick=False)
+def test_a_distance_has_its_time_behind_it() -> None:
+    """In the past, in the future, and now."""
+    with timezone.override("UTC"):
+        now = timezone.now()
+        assert distance_label(now - timedelta(hours=3, minutes=5)) == (
+            '<span title="March 1, 2026, 8:55 a.m.">3\xa0hours ago</span>'
+        )
+        assert (
+            distance_label(now + timedelta(days=2, hours=1))
+            == '<span title="March 3, 2026, 1 p.m.">in 2\xa0days</span>'
+        )
+        assert distance_label(now) == '<span title="March 1, 2026, noon">0\xa0minutes ago</span>'
