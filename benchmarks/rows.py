@@ -152,22 +152,15 @@ def expired_tokens(count: int) -> None:
 
 def sample(count: int) -> list[Tokens]:
     """Return the refresh tokens of families from all over the table."""
-    model = apps.get_model("twotoken", "RefreshToken")
-    found = model.objects.order_by("pk").filter(generation=0, secret=ROW_SECRET)
-    every = max(1, model.objects.count() // count)
-    families = [family for index, family in enumerate(found.only("pk", "expires_at").iterator()) if index % every == 0]
+    families = apps.get_model("twotoken", "RefreshToken").objects.filter(generation=0, secret=ROW_SECRET)
     return [
         Tokens(
-            "",
-            tokens.encode_refresh(
-                conf.refresh_keys,
-                family_id=family.pk,
-                generation=0,
-                secret=ROW_SECRET,
-                expires_at=family.expires_at,
+            access="",
+            refresh=tokens.encode_refresh(
+                conf.refresh_keys, family_id=key, generation=0, secret=ROW_SECRET, expires_at=expires_at
             ),
         )
-        for family in families[:count]
+        for key, expires_at in families.order_by("?").values_list("pk", "expires_at")[:count]
     ]
 
 

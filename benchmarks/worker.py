@@ -11,6 +11,7 @@ import pstats
 import resource
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from io import BytesIO, StringIO
 from itertools import cycle
 from typing import Any
@@ -52,13 +53,18 @@ class Worker:
         connection.creation.create_test_db(verbosity=0, autoclobber=True)
         user = apps.get_model("auth", "User")
         for name in [*(f"user{number}" for number in range(USERS)), REAL]:
-            with override_settings(PASSWORD_HASHERS=[REAL_HASHER] if name == REAL else ["django.contrib.auth.hashers.MD5PasswordHasher"]):
+            with override_settings(PASSWORD_HASHERS=[REAL_HASHER]) if name == REAL else nullcontext():
                 user.objects.create_superuser(name, password=PASSWORD)
         for label, fields in self.peer.rows:
             apps.get_model(label).objects.create(**fields)
         gc.collect()
         gc.freeze()
         return str(connection.settings_dict["NAME"])
+
+    def server(self) -> str:
+        """Return the name and version of the database server."""
+        numbers = ".".join(str(part) for part in connection.get_database_version())
+        return f"{connection.display_name} {numbers}"
 
     def destroy(self) -> None:
         """Drop the database."""
@@ -120,10 +126,15 @@ class Worker:
         """Do an operation some times; return the wall-clock and processor seconds of one."""
         if operation in {"pyjwt", "hmac"}:
             return self.bare(operation, count)
+        if operation == "refresh-durable":
+            with connection.cursor() as cursor:
+                cursor.execute("SET synchronous_commit = on")
+                found = self.batch("refresh", count)
+                cursor.execute("SET synchronous_commit = off")
+            return found
         calls, finish = self.prepare(operation, count)
         requests = [environ(call) for call in calls]
-        hasher = {"PASSWORD_HASHERS": [REAL_HASHER]} if operation == "login-real" else {}
-        with override_settings(**hasher):
+        with override_settings(PASSWORD_HASHERS=[REAL_HASHER]) if operation == "login-real" else nullcontext():
             wall, processor = time.perf_counter(), time.process_time()
             answers = [self.send(request) for request in requests]
             wall, processor = time.perf_counter() - wall, time.process_time() - processor
@@ -187,7 +198,7 @@ class Worker:
         profile.disable()
         finish(answers)
         stats = pstats.Stats(profile, stream=text).strip_dirs()
-        stats.sort_stats("cumulative").print_stats(60)
+        stats.sort_stats("cumulative").print_stats(25)
         stats.sort_stats("tottime").print_stats(25)
         return f"{self.peer.name}, {operation}, {count} requests\n{text.getvalue()}"
 
@@ -219,13 +230,9 @@ class Worker:
         """Make the pool of tokens of families that lie all over the table."""
         self.pool = rows.sample(count)
 
-    def growth(self, count: int) -> dict[str, Any]:
-        """Refresh many of the sampled families once; return PostgreSQL's update counts."""
-        tables = rows.tables(self.peer.storage)
-        updates = rows.updates(tables)
-        for _ in range(count // POOL):
-            self.batch("refresh", POOL)
-        return {"updates": [now - then for now, then in zip(rows.updates(tables), updates, strict=True)]}
+    def updates(self) -> list[int]:
+        """Return PostgreSQL's counts of updated rows and of heap-only ones among them."""
+        return rows.updates(rows.tables(self.peer.storage))
 
     def command(self, name: str) -> tuple[float, int, int]:
         """Run a management command; return its seconds, and the process's peak memory in bytes before and after."""
@@ -238,7 +245,7 @@ class Worker:
     def admin_list(self, query: str) -> tuple[float, int]:
         """Render the admin's list of families; return its seconds and SQL statements."""
         admin = rows.family_admin()
-        request = RequestFactory().get("/admin/twotoken/refreshtoken/", query_params=dict([query.split("=")] if query else []))
+        request = RequestFactory().get(f"/admin/twotoken/refreshtoken/?{query}")
         request.user = apps.get_model("auth", "User").objects.get(username="user0")
         with CaptureQueriesContext(connection) as captured:
             began = time.perf_counter()

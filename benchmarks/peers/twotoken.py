@@ -41,6 +41,7 @@ class ByCookie(TwoToken):
 
     name = "twotoken-cookie"
     settings = {"TWOTOKEN": {**TwoToken.settings["TWOTOKEN"], "DELIVERY": "cookie"}}
+    operations = frozenset({"login", "refresh", "logout"})
 
     def tokens(self, answer: Answer, before: Tokens | None = None) -> Tokens:
         return Tokens(answer.data["access"], answer.cookie("refresh_token"))
@@ -63,3 +64,4 @@ class Throttled(TwoToken):
             "REFRESH_THROTTLE": "1000000/min",
         }
     }
+    operations = frozenset({"login", "refresh"})
