@@ -20,7 +20,7 @@ class Spread:
     def __str__(self) -> str:
         if self.low == self.high:
             return f"{self.middle:.3g}"
-        return f"{self.middle:.2f} ({self.low:.2f}–{self.high:.2f})"
+        return f"{self.middle:.2f} ({self.low:.2f} to {self.high:.2f})"
 
 
 def spread(values: Rounds) -> Spread:
@@ -31,9 +31,14 @@ def spread(values: Rounds) -> Spread:
     return Spread(middle, low, high)
 
 
+def quotients(over: Rounds, under: Rounds) -> list[float]:
+    """Return the quotients of rounds that were measured side by side."""
+    return [one / other for one, other in zip(over, under, strict=True)]
+
+
 def ratio(over: Rounds, under: Rounds) -> Spread:
     """Return the spread of the quotients of rounds that were measured side by side."""
-    return spread([one / other for one, other in zip(over, under, strict=True)])
+    return spread(quotients(over, under))
 
 
 def above(whole: Rounds, floor: Rounds, unit: Rounds) -> Spread:

@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks.figures import percentile
 from benchmarks.load import drive, server
-from benchmarks.peer import Call, Peer
+from benchmarks.peer import Peer
 from benchmarks.remote import Database, Remote
 
 Case = tuple[str, Remote, str]
@@ -20,7 +20,7 @@ Case = tuple[str, Remote, str]
 
 @dataclass(frozen=True)
 class Size:
-    """How much is done: rounds, operations in a batch, rows and seconds."""
+    """How much is done. The seconds are the most that one interleaved measure may take."""
 
     rounds: int
     batch: int
@@ -31,7 +31,6 @@ class Size:
     connections: int
     load_seconds: float
     seconds: float
-    """The most that one interleaved measure may take."""
 
 
 FULL = Size(60, 10, 1000, 200_000, (1_000, 10_000, 100_000, 1_000_000), 8, 64, 2, 60)
@@ -64,7 +63,9 @@ class Run:
         """Return the workers whose peer has an operation."""
         return [remote for remote in self.remotes.values() if operation in remote.peer.operations]
 
-    def interleave(self, cases: Sequence[Case], *, batch: int = 0, rounds: int = 0) -> dict[str, dict[str, list[float]]]:
+    def interleave(
+        self, cases: Sequence[Case], *, batch: int = 0, rounds: int = 0
+    ) -> dict[str, dict[str, list[float]]]:
         """Do a batch of each case in turn, round after round, every other round backwards."""
         found: dict[str, dict[str, list[float]]] = {name: {"wall": [], "processor": []} for name, _, _ in cases}
         batch = batch or self.size.batch
@@ -132,7 +133,7 @@ def statements(run: Run) -> Any:
     """SQL statements of an operation, with BEGIN, COMMIT and SAVEPOINT."""
     found: dict[str, dict[str, list[str]]] = {}
     for name, remote in run.remotes.items():
-        operations = [operation for operation in ("login", "refresh", "logout") if operation in remote.peer.operations]
+        operations = sorted(remote.peer.operations - {"get"})
         if "get" in remote.peer.operations:
             operations += [f"get {label}" for label in remote.peer.authentication]
         found[name] = {operation: remote.call("statements", operation) for operation in operations}
@@ -154,6 +155,7 @@ def purge(run: Run) -> Any:
         "twotoken": ("ended_families", "purge_token_families"),
         "simplejwt": ("expired_tokens", "flushexpiredtokens"),
     }
+    kinds = {name: kind for name, kind in kinds.items() if name in run.peers}
     found: dict[str, dict[str, Any]] = {name: {"seconds": [], "start": [], "peak": []} for name in kinds}
     for count in (run.size.rows // 10, run.size.rows, run.size.rows):
         for name, (kind, command) in kinds.items():
@@ -182,7 +184,9 @@ def growth(run: Run) -> Any:
         before = {count: remote.call("updates") for count, remote in remotes.items()}
         found: dict[str, Any] = run.interleave([(count, remote, "refresh") for count, remote in remotes.items()])
         for count, remote in remotes.items():
-            found[count]["updates"] = [now - then for now, then in zip(remote.call("updates"), before[count], strict=True)]
+            found[count]["updates"] = [
+                now - then for now, then in zip(remote.call("updates"), before[count], strict=True)
+            ]
         full = remotes[str(max(run.size.families))]
         listed = {query or "first page": full.call("admin_list", query) for query in ("", "q=user0")}
     finally:

@@ -7,7 +7,7 @@ peers and each worker can have settings of its own.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from http.cookies import SimpleCookie
 from importlib import import_module
@@ -49,11 +49,8 @@ class Answer:
 
     def cookie(self, name: str) -> str:
         """Return the value that a cookie is set to."""
-        cookies = SimpleCookie[str]()
-        for header, value in self.headers:
-            if header.lower() == "set-cookie":
-                cookies.load(value)
-        return cookies[name].value
+        cookies = SimpleCookie("; ".join(value for header, value in self.headers if header.lower() == "set-cookie"))
+        return str(cookies[name].value)
 
 
 @dataclass(frozen=True)
@@ -68,17 +65,17 @@ class Peer:
     """One way to do token authentication. Subclass it; the class is the description."""
 
     name: ClassVar[str]
-    packages: ClassVar[tuple[str, ...]] = ()
-    apps: ClassVar[tuple[str, ...]] = ()
-    middleware: ClassVar[tuple[str, ...]] = ()
+    packages: ClassVar[Sequence[str]] = []
+    apps: ClassVar[Sequence[str]] = []
+    middleware: ClassVar[Sequence[str]] = []
     settings: ClassVar[Mapping[str, Any]] = {}
-    rows: ClassVar[tuple[tuple[str, Mapping[str, Any]], ...]] = ()
+    rows: ClassVar[Sequence[tuple[str, Mapping[str, Any]]]] = []
     """Rows that it needs to work at all: model label and fields."""
     routes: ClassVar[Mapping[str, str]] = {}
     """URL prefix to what answers there: a URLconf to include (it ends in ``urls``) or a view class."""
     authentication: ClassVar[Mapping[str, str]] = {}
     """Label to authentication class. Each has a route of its own for the same view."""
-    storage: ClassVar[tuple[str, ...]] = ()
+    storage: ClassVar[Sequence[str]] = []
     """Labels of the apps whose tables hold its tokens."""
     refuses_replay: ClassVar[bool] = True
     """Whether a refresh token that was used is refused afterwards."""

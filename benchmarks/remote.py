@@ -23,18 +23,17 @@ def serve(pipe: Connection, environment: dict[str, str]) -> None:
     """Be a worker until the pipe closes. The target of a process."""
     os.environ.update(environment)
     os.environ["DJANGO_SETTINGS_MODULE"] = "benchmarks.settings"
-    try:
-        django.setup()
-        # Its imports need the settings, which are this process's own.
-        worker = import_module("benchmarks.worker").Worker(all_peers()[environment["BENCHMARKS_PEER"]])
+    django.setup()
+    # Its imports need the settings, which are this process's own.
+    worker = import_module("benchmarks.worker").Worker(all_peers()[environment["BENCHMARKS_PEER"]])
+    with suppress(EOFError, BrokenPipeError):  # the coordinator is gone
         while True:
             name, arguments = pipe.recv()
             try:
-                pipe.send((True, getattr(worker, name)(*arguments)))
+                result = (True, getattr(worker, name)(*arguments))
             except Exception:
-                pipe.send((False, traceback.format_exc()))
-    except EOFError:
-        pass
+                result = (False, traceback.format_exc())
+            pipe.send(result)
 
 
 @dataclass(frozen=True)

@@ -147,12 +147,14 @@ def expired_tokens(count: int) -> None:
         "created_at": then,
         "expires_at": then + timedelta(days=1),
     }
-    insert(apps.get_model("token_blacklist", "OutstandingToken"), count, values)
+    label = "token_blacklist.OutstandingToken"
+    insert(apps.get_model(label), count, values)
 
 
 def sample(count: int) -> list[Tokens]:
     """Return the refresh tokens of families from all over the table."""
-    families = apps.get_model("twotoken", "RefreshToken").objects.filter(generation=0, secret=ROW_SECRET)
+    families: Any = apps.get_model("twotoken", "RefreshToken")
+    found = families.objects.filter(generation=0, secret=ROW_SECRET).order_by("?").values_list("pk", "expires_at")
     return [
         Tokens(
             access="",
@@ -160,7 +162,7 @@ def sample(count: int) -> list[Tokens]:
                 conf.refresh_keys, family_id=key, generation=0, secret=ROW_SECRET, expires_at=expires_at
             ),
         )
-        for key, expires_at in families.order_by("?").values_list("pk", "expires_at")[:count]
+        for key, expires_at in found[:count]
     ]
 
 

@@ -60,7 +60,7 @@ def about() -> dict[str, Any]:
     return {
         "date": datetime.now(UTC).date().isoformat(),
         "command": " ".join(["python -m benchmarks", *sys.argv[1:]]),
-        "processors": os.cpu_count(),
+        "processors": len(os.sched_getaffinity(0)),
         "versions": {"Python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
     }
 
@@ -85,8 +85,8 @@ def main() -> None:
             began = time.monotonic()
             results[name] = MEASURES[name](run)
             print(f"{name}: {time.monotonic() - began:.0f} s", flush=True)
-        results["about"] = about() | {"database": run.remotes["twotoken"].call("server")}
-    file.write_text(json.dumps(results, indent=1))
+            results["about"] = about() | {"database": run.remotes["twotoken"].call("server"), "size": vars(size)}
+            file.write_text(json.dumps(results, indent=1))
     print(terminal(results))
     if asked.write:
         found = {kind: json.loads(path.read_text()) for kind in SERVERS if (path := FOLDER / f"{kind}.json").exists()}

@@ -52,7 +52,10 @@ def rows_grown(results: Results) -> Spread:
 
 def heap_only(results: Results) -> Spread:
     """The smaller share of heap-only updates: one family often, or many of a full table once."""
-    counts = [results["storage"]["twotoken"]["updates"], *(case["updates"] for case in results["growth"]["families"].values())]
+    counts = [
+        results["storage"]["twotoken"]["updates"],
+        *(case["updates"] for case in results["growth"]["families"].values()),
+    ]
     return spread([min(hot / updated for updated, hot in counts)])
 
 
@@ -81,8 +84,18 @@ TARGETS = (
     Target(
         "GET, stateless class over simplejwt's", 1.2, True, faster("get", "twotoken stateless", "simplejwt stateless")
     ),
-    Target("GET, stateless class: processor time above no authentication, in PyJWT decodes", 1.8, False, processor_above_floor),
-    Target("GET, revocable class over simplejwt's plain class", 0.95, True, faster("get", "twotoken revocable", "simplejwt access")),
+    Target(
+        "GET, stateless class: processor time above no authentication, in PyJWT decodes",
+        1.8,
+        False,
+        processor_above_floor,
+    ),
+    Target(
+        "GET, revocable class over simplejwt's plain class",
+        0.95,
+        True,
+        faster("get", "twotoken revocable", "simplejwt access"),
+    ),
     Target("login, cheap hasher, over knox", 1, True, faster("login", "twotoken", "knox")),
     Target("login, real hasher, over the fastest peer", 0.98, True, login_beside_the_fastest),
     Target("logout, over simplejwt", 2.5, True, faster("logout", "twotoken", "simplejwt")),

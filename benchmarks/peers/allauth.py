@@ -14,13 +14,13 @@ class Allauth(Peer):
     """Headless, for apps, JWT strategy with rotation, which is its default."""
 
     name = "allauth"
-    packages = ("django-allauth[headless]==65.21.1",)
-    apps = ("django.contrib.sessions", "django.contrib.messages", "allauth", "allauth.account", "allauth.headless")
-    middleware = (
+    packages = ["django-allauth[headless]==65.21.1"]
+    apps = ["django.contrib.sessions", "django.contrib.messages", "allauth", "allauth.account", "allauth.headless"]
+    middleware = [
         "django.contrib.sessions.middleware.SessionMiddleware",
         "django.contrib.auth.middleware.AuthenticationMiddleware",
         "allauth.account.middleware.AccountMiddleware",
-    )
+    ]
     settings = {
         "AUTHENTICATION_BACKENDS": ["allauth.account.auth_backends.AuthenticationBackend"],
         "HEADLESS_ONLY": True,
@@ -32,7 +32,7 @@ class Allauth(Peer):
     }
     routes = {"_allauth/": "allauth.headless.urls", "accounts/": "allauth.urls"}
     authentication = {"access": "allauth.headless.contrib.rest_framework.authentication.JWTTokenAuthentication"}
-    storage = ("sessions", "account")
+    storage = ["sessions", "account"]
     logged_out = 401  # as documented: the session that is asked for is no more
 
     def login(self, name: str, password: str) -> Call:

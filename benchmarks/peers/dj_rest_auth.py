@@ -9,8 +9,8 @@ class DjRestAuth(Peer):
     """JWT cookies."""
 
     name = "dj-rest-auth"
-    packages = ("dj-rest-auth==7.2.0", "djangorestframework-simplejwt==5.5.1")
-    apps = ("dj_rest_auth", "rest_framework_simplejwt", "rest_framework_simplejwt.token_blacklist")
+    packages = ["dj-rest-auth==7.2.0", "djangorestframework-simplejwt==5.5.1"]
+    apps = ["dj_rest_auth", "rest_framework_simplejwt", "rest_framework_simplejwt.token_blacklist"]
     settings = {
         "SIMPLE_JWT": {"ROTATE_REFRESH_TOKENS": True, "BLACKLIST_AFTER_ROTATION": True, "SIGNING_KEY": SECRET},
         "REST_AUTH": {
@@ -23,7 +23,7 @@ class DjRestAuth(Peer):
     }
     routes = {"auth/": "dj_rest_auth.urls"}
     authentication = {"access": "dj_rest_auth.jwt_auth.JWTCookieAuthentication"}
-    storage = ("token_blacklist",)
+    storage = ["token_blacklist"]
 
     def login(self, name: str, password: str) -> Call:
         return Call.json("/auth/login/", {"username": name, "password": password})

@@ -11,14 +11,14 @@ class Knox(Peer):
     """One database token per login."""
 
     name = "knox"
-    packages = ("django-rest-knox==5.1.0",)
-    apps = ("knox",)
+    packages = ["django-rest-knox==5.1.0"]
+    apps = ["knox"]
     settings = {
         "REST_FRAMEWORK": {"DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.BasicAuthentication"]}
     }
     routes = {"auth/": "knox.urls"}
     authentication = {"access": "knox.auth.TokenAuthentication"}
-    storage = ("knox",)
+    storage = ["knox"]
     operations = frozenset({"login", "get", "logout"})
 
     def login(self, name: str, password: str) -> Call:

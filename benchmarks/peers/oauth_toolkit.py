@@ -13,18 +13,18 @@ class OAuthToolkit(Peer):
     """An OAuth 2 server."""
 
     name = "oauth-toolkit"
-    packages = ("django-oauth-toolkit==3.4.1",)
-    apps = ("oauth2_provider",)
+    packages = ["django-oauth-toolkit==3.4.1"]
+    apps = ["oauth2_provider"]
     settings = {"OAUTH2_PROVIDER": {"ROTATE_REFRESH_TOKEN": True, "REFRESH_TOKEN_REUSE_PROTECTION": True}}
-    rows = (
+    rows = [
         (
             "oauth2_provider.Application",
             {"client_id": CLIENT, "client_type": "public", "authorization_grant_type": "password"},
         ),
-    )
+    ]
     routes = {"o/": "oauth2_provider.urls"}
     authentication = {"access": "oauth2_provider.contrib.rest_framework.OAuth2Authentication"}
-    storage = ("oauth2_provider",)
+    storage = ["oauth2_provider"]
 
     def login(self, name: str, password: str) -> Call:
         return _form("/o/token/", grant_type="password", username=name, password=password)

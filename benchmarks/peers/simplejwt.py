@@ -12,8 +12,8 @@ class SimpleJWT(Peer):
     """Rotation and blacklist on."""
 
     name = "simplejwt"
-    packages = ("djangorestframework-simplejwt==5.5.1",)
-    apps = ("rest_framework_simplejwt", "rest_framework_simplejwt.token_blacklist")
+    packages = ["djangorestframework-simplejwt==5.5.1"]
+    apps = ["rest_framework_simplejwt", "rest_framework_simplejwt.token_blacklist"]
     settings = {
         "SIMPLE_JWT": {"ROTATE_REFRESH_TOKENS": True, "BLACKLIST_AFTER_ROTATION": True, "SIGNING_KEY": SECRET},
     }
@@ -26,7 +26,7 @@ class SimpleJWT(Peer):
         "access": f"{CLASSES}.JWTAuthentication",
         "stateless": f"{CLASSES}.JWTStatelessUserAuthentication",
     }
-    storage = ("token_blacklist",)
+    storage = ["token_blacklist"]
 
     def login(self, name: str, password: str) -> Call:
         return Call.json("/token/", {"username": name, "password": password})
@@ -46,10 +46,10 @@ class WithoutRotation(SimpleJWT):
     """One refresh token for the whole life of the login, and nothing written: no rotation, no blacklist."""
 
     name = "simplejwt-norotation"
-    apps = ("rest_framework_simplejwt",)
+    apps = ["rest_framework_simplejwt"]
     settings = {"SIMPLE_JWT": {"SIGNING_KEY": SECRET}}
     routes = {path: view for path, view in SimpleJWT.routes.items() if "blacklist" not in path}
-    storage = ()
+    storage = []
     rotates = False
     refuses_replay = False
     operations = frozenset({"refresh"})

@@ -12,8 +12,8 @@ class TwoToken(Peer):
     """Tokens in the body, throttles off: no peer has any."""
 
     name = "twotoken"
-    packages = ("Django>=5.2", "djangorestframework>=3.16", "PyJWT>=2.14", "ua-parser")
-    apps = ("twotoken", "django.contrib.admin", "django.contrib.messages", "django.contrib.sessions")
+    packages = ["Django>=5.2", "djangorestframework>=3.16", "PyJWT>=2.14", "ua-parser"]
+    apps = ["twotoken", "django.contrib.admin", "django.contrib.messages", "django.contrib.sessions"]
     settings = {"TWOTOKEN": SECRETS | {"DELIVERY": "body", "LOGIN_THROTTLE": None, "REFRESH_THROTTLE": None}}
     routes = {"auth/": "twotoken.urls"}
     authentication = {
@@ -21,7 +21,7 @@ class TwoToken(Peer):
         "stateless": f"{CLASSES}.StatelessAccessTokenAuthentication",
         "revocable": f"{CLASSES}.RevocableAccessTokenAuthentication",
     }
-    storage = ("twotoken",)
+    storage = ["twotoken"]
 
     def login(self, name: str, password: str) -> Call:
         return Call.json("/auth/login/", {"username": name, "password": password})
@@ -42,6 +42,7 @@ class ByCookie(TwoToken):
     name = "twotoken-cookie"
     settings = {"TWOTOKEN": {**TwoToken.settings["TWOTOKEN"], "DELIVERY": "cookie"}}
     operations = frozenset({"login", "refresh", "logout"})
+    storage = []
 
     def tokens(self, answer: Answer, before: Tokens | None = None) -> Tokens:
         return Tokens(answer.data["access"], answer.cookie("refresh_token"))
@@ -65,3 +66,4 @@ class Throttled(TwoToken):
         }
     }
     operations = frozenset({"login", "refresh"})
+    storage = []
