@@ -25,10 +25,10 @@ def table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in [head, ["---"] * len(head), *lines])
 
 
-def cases(results: Results, measure: str) -> dict[str, list[float]]:
-    """Return wall-clock rounds by peer; of GET those of each peer's plain class."""
+def cases(results: Results, measure: str, clock: str = "wall") -> dict[str, list[float]]:
+    """Return the rounds by peer; of GET those of each peer's plain class."""
     return {
-        name.removesuffix(" access"): case["wall"]
+        name.removesuffix(" access"): case[clock]
         for name, case in results.get(measure, {}).items()
         if measure != "get" or name.endswith((" access", "floor"))
     }
@@ -48,15 +48,26 @@ def target_table(results: Results) -> str:
     return table(("target", "bound", "measured", ""), lines)
 
 
-def ratio_table(results: Results) -> str:
-    """Return how many times as many requests twotoken answers, by peer and operation."""
-    measured = {label: cases(results, measure) for measure, label in OPERATIONS.items() if results.get(measure)}
+def ratio_table(results: Results, clock: str = "wall") -> str:
+    """Return each peer's time over twotoken's, by operation: how many times as many requests twotoken answers."""
+    measured = {label: cases(results, measure, clock) for measure, label in OPERATIONS.items() if results.get(measure)}
     peers = sorted({name for found in measured.values() for name in found} - {"twotoken"})
     lines = [
         (peer, *(str(ratio(found[peer], found["twotoken"])) if peer in found else "" for found in measured.values()))
         for peer in peers
     ]
     return table(("twotoken over", *measured), lines)
+
+
+def summary(results: Results) -> str:
+    """Return the README's table: the same for the peers and the four operations, medians alone."""
+    measures = ("login", "get", "refresh", "logout")
+    measured = [cases(results, measure) for measure in measures]
+    lines = [
+        (peer, *(f"{ratio(found[peer], found['twotoken']).middle:.1f}" if peer in found else "" for found in measured))
+        for peer in PLOTTED[1:]
+    ]
+    return table(("twotoken over", *(OPERATIONS[measure] for measure in measures)), lines)
 
 
 def get_table(results: Results) -> str:
@@ -184,6 +195,8 @@ def body(results: Results, level: str) -> str:
         target_table(results),
         f"{level} Requests per second, twotoken over each",
         ratio_table(results),
+        f"{level} The same by processor time of the Python process alone",
+        ratio_table(results, "processor"),
     ]
     for measure, (title, make) in SECTIONS.items():
         if results.get(measure):
@@ -207,7 +220,7 @@ def page(found: Mapping[str, Results]) -> str:
         versions = ", ".join(f"{name} {number}" for name, number in about["versions"].items())
         parts += [
             f"## {about['database']}",
-            f"{about['date']}, `{about['command']}`, {about['processors']} processors; {versions}.",
+            f"{'; '.join(about['commands'])}; {about['processors']} processors; {versions}.",
             body(results, "###"),
         ]
     return "\n\n".join(parts) + "\n"

@@ -17,7 +17,7 @@ from typing import Any
 from benchmarks.measures import FULL, MEASURES, QUICK, Run, check
 from benchmarks.peer import all_peers
 from benchmarks.remote import Database
-from benchmarks.report import page, plot, terminal
+from benchmarks.report import page, plot, summary, terminal
 
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / ".benchmarks"
@@ -26,6 +26,7 @@ SERVERS = {
     "mariadb": os.environ.get("MARIADB_URL", "mysql://root@127.0.0.1:3306/mysql"),
     "sqlite": f"sqlite:///{FOLDER}",
 }
+OPENING, CLOSING = "<!-- benchmarks: written by python -m benchmarks --write -->", "<!-- /benchmarks -->"
 PACKAGES = (
     "Django",
     "djangorestframework",
@@ -50,19 +51,34 @@ def arguments() -> Namespace:
     parser.add_argument("--rows", type=int, help=f"rows of the purge, {FULL.rows} if not given")
     parser.add_argument("--rounds", type=int, help=f"rounds of each measure, {FULL.rounds} if not given")
     parser.add_argument("--quick", action="store_true", help="try that everything works; the figures mean nothing")
-    parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md and docs/benchmarks.svg")
+    parser.add_argument(
+        "--write", action="store_true", help="write docs/benchmarks.md, its plot, and the README's table"
+    )
     parser.add_argument("--profile", type=Path, help="write profiles of twotoken's operations into this folder instead")
     return parser.parse_args()
 
 
-def about() -> dict[str, Any]:
-    """Return what a reader has to know of a run."""
+def about(run: Run, results: dict[str, Any], *, whole: bool) -> dict[str, Any]:
+    """Return what a reader has to know of a run; of a part that was repeated, besides what came before."""
+    command = f"{datetime.now(UTC).date().isoformat()} `{' '.join(['python -m benchmarks', *sys.argv[1:]])}`"
+    before = [] if whole else results.get("about", {}).get("commands", [])
     return {
-        "date": datetime.now(UTC).date().isoformat(),
-        "command": " ".join(["python -m benchmarks", *sys.argv[1:]]),
+        "commands": [*before, command],
+        "database": run.remotes["twotoken"].call("server"),
         "processors": len(os.sched_getaffinity(0)),
+        "size": vars(run.size),
         "versions": {"Python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
     }
+
+
+def write(found: dict[str, Any]) -> None:
+    """Write the page, its plot, and the README's table, which is of the first database."""
+    (ROOT / "docs" / "benchmarks.md").write_text(page(found))
+    (ROOT / "docs" / "benchmarks.svg").write_text(plot(found))
+    readme = ROOT / "README.md"
+    before, rest = readme.read_text().split(OPENING)
+    after = rest.split(CLOSING)[1]
+    readme.write_text(f"{before}{OPENING}\n\n{summary(next(iter(found.values())))}\n\n{CLOSING}{after}")
 
 
 def main() -> None:
@@ -81,17 +97,15 @@ def main() -> None:
         if asked.profile:
             write_profiles(run, asked.profile)
             return
+        results["about"] = about(run, results, whole=asked.only == list(MEASURES))
         for name in asked.only:
             began = time.monotonic()
             results[name] = MEASURES[name](run)
             print(f"{name}: {time.monotonic() - began:.0f} s", flush=True)
-            results["about"] = about() | {"database": run.remotes["twotoken"].call("server"), "size": vars(size)}
             file.write_text(json.dumps(results, indent=1))
     print(terminal(results))
     if asked.write:
-        found = {kind: json.loads(path.read_text()) for kind in SERVERS if (path := FOLDER / f"{kind}.json").exists()}
-        (ROOT / "docs" / "benchmarks.md").write_text(page(found))
-        (ROOT / "docs" / "benchmarks.svg").write_text(plot(found))
+        write({kind: json.loads(path.read_text()) for kind in SERVERS if (path := FOLDER / f"{kind}.json").exists()})
     print("passed")
 
 

@@ -38,8 +38,11 @@ def processor_above_floor(results: Results) -> Spread:
 
 
 def login_beside_the_fastest(results: Results) -> Spread:
-    """Throughput of login with the real hasher over the fastest peer's."""
-    cases = {name: case["wall"] for name, case in results["login-real"].items()}
+    """Processor time of the fastest peer's login with the real hasher over ours.
+
+    The hash is processor time and nothing else, so this tells a percent where the wall clock does not.
+    """
+    cases = {name: case["processor"] for name, case in results["login-real"].items()}
     peer = fastest(cases, but=lambda name: name.startswith("twotoken"))
     return ratio(cases[peer], cases["twotoken"])
 
@@ -97,7 +100,7 @@ TARGETS = (
         faster("get", "twotoken revocable", "simplejwt access"),
     ),
     Target("login, cheap hasher, over knox", 1, True, faster("login", "twotoken", "knox")),
-    Target("login, real hasher, over the fastest peer", 0.98, True, login_beside_the_fastest),
+    Target("login, real hasher, over the fastest peer, by processor time", 0.98, True, login_beside_the_fastest),
     Target("logout, over simplejwt", 2.5, True, faster("logout", "twotoken", "simplejwt")),
     Target("rows added by refreshes", 0, False, rows_grown),
     Target("heap-only share of updates", 0.95, True, heap_only),

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.figures import Spread, above, fastest, percentile, ratio, spread
 from benchmarks.peer import Answer, all_peers
-from benchmarks.report import page, plot
+from benchmarks.report import page, plot, summary
 from benchmarks.targets import TARGETS, Target, judge
 
 
@@ -21,14 +21,7 @@ def timed(*seconds: float) -> dict[str, list[float]]:
 def results() -> dict[str, Any]:
     """Results in which simplejwt takes five times as long to refresh, and login and GET are alike."""
     return {
-        "about": {
-            "database": "SomeDB 1",
-            "date": "2026-11-24",
-            "command": "",
-            "processors": 2,
-            "versions": {},
-            "size": {},
-        },
+        "about": {"database": "SomeDB 1", "commands": [], "processors": 2, "versions": {}, "size": {}},
         "login": {"twotoken": timed(2, 2), "knox": timed(1, 1), "simplejwt": timed(4, 4)},
         "refresh": {"twotoken": timed(1, 2, 3), "simplejwt": timed(5, 10, 15)},
     }
@@ -109,6 +102,7 @@ def test_page_and_plot(results: dict[str, Any]) -> None:
     assert "| refresh, over simplejwt with rotation | at least 4.5 | 5 | met |" in text
     assert "| login, cheap hasher, over knox | at least 1 | 0.5 | **not met** |" in text
     assert plot({"somedb": results}).count("<rect") == 5
+    assert "| simplejwt | 2.0 |  | 5.0 |  |" in summary(results)
 
 
 def test_peers_are_found() -> None:
