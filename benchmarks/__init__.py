@@ -1,0 +1,1 @@
+"""Measures twotoken beside what a user would pick instead: ``python -m benchmarks``."""

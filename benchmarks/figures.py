@@ -1,0 +1,56 @@
+"""Medians, quartiles and ratios of measured rounds. Pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median, quantiles
+
+Rounds = Sequence[float]
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A median with its quartiles."""
+
+    middle: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        if self.low == self.high:
+            return f"{self.middle:.3g}"
+        return f"{self.middle:.2f} ({self.low:.2f} to {self.high:.2f})"
+
+
+def spread(values: Rounds) -> Spread:
+    """Return median and quartiles; of a single value, that value three times."""
+    if len(values) < 2:
+        return Spread(values[0], values[0], values[0])
+    low, middle, high = quantiles(values, n=4, method="inclusive")
+    return Spread(middle, low, high)
+
+
+def quotients(over: Rounds, under: Rounds) -> list[float]:
+    """Return the quotients of rounds that were measured side by side."""
+    return [one / other for one, other in zip(over, under, strict=True)]
+
+
+def ratio(over: Rounds, under: Rounds) -> Spread:
+    """Return the spread of the quotients of rounds that were measured side by side."""
+    return spread(quotients(over, under))
+
+
+def above(whole: Rounds, floor: Rounds, unit: Rounds) -> Spread:
+    """Return what is left of a cost without its floor, in units of another cost."""
+    return spread([(cost - base) / one for cost, base, one in zip(whole, floor, unit, strict=True)])
+
+
+def percentile(values: Rounds, share: float) -> float:
+    """Return the value that a share of all values does not exceed."""
+    return sorted(values)[min(len(values) - 1, int(len(values) * share))]
+
+
+def fastest(cases: Mapping[str, Rounds], but: Callable[[str], bool]) -> str:
+    """Return the name of the case with the lowest median, leaving out some."""
+    return min((name for name in cases if not but(name)), key=lambda name: median(cases[name]))

@@ -1,0 +1,232 @@
+"""What is measured, each a function of the run that returns what goes into the JSON file."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from benchmarks.figures import percentile
+from benchmarks.load import drive, server
+from benchmarks.peer import Peer
+from benchmarks.remote import Database, Remote
+
+Case = tuple[str, Remote, str]
+"""What the tables call it, who does it, and the operation."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is done. The seconds are the most that one interleaved measure may take."""
+
+    rounds: int
+    batch: int
+    refreshes: int
+    rows: int
+    families: tuple[int, ...]
+    workers: int
+    connections: int
+    load_seconds: float
+    seconds: float
+
+
+FULL = Size(60, 10, 1000, 200_000, (1_000, 10_000, 100_000, 1_000_000), 8, 64, 2, 60)
+QUICK = Size(1, 2, 5, 200, (20, 200), 2, 4, 0.3, 10)
+
+
+@dataclass
+class Run:
+    """One run: a worker per peer on one database."""
+
+    database: Database
+    peers: dict[str, Peer]
+    size: Size
+    remotes: dict[str, Remote] = field(default_factory=dict)
+
+    @contextmanager
+    def workers(self) -> Iterator[None]:
+        """Have a worker for each peer, and drop their databases afterwards."""
+        try:
+            for name, peer in self.peers.items():
+                self.remotes[name] = Remote(peer, self.database, name)
+            for remote in self.remotes.values():
+                remote.ready()
+            yield
+        finally:
+            for remote in self.remotes.values():
+                remote.close()
+
+    def doing(self, operation: str) -> list[Remote]:
+        """Return the workers whose peer has an operation."""
+        return [remote for remote in self.remotes.values() if operation in remote.peer.operations]
+
+    def interleave(
+        self, cases: Sequence[Case], *, batch: int = 0, rounds: int = 0
+    ) -> dict[str, dict[str, list[float]]]:
+        """Do a batch of each case in turn, round after round, every other round backwards."""
+        found: dict[str, dict[str, list[float]]] = {name: {"wall": [], "processor": []} for name, _, _ in cases}
+        batch = batch or self.size.batch
+        for _, remote, operation in cases:
+            remote.call("batch", operation, batch)
+        end = time.monotonic() + self.size.seconds
+        for number in range(rounds or self.size.rounds):
+            for name, remote, operation in reversed(cases) if number % 2 else cases:
+                wall, processor = remote.call("batch", operation, batch)
+                found[name]["wall"].append(wall)
+                found[name]["processor"].append(processor)
+            if time.monotonic() > end:
+                break
+        return found
+
+
+def check(run: Run) -> Any:
+    """Each peer's operations, and what it promises of them."""
+    return {name: remote.call("check") for name, remote in run.remotes.items()}
+
+
+def login(run: Run) -> Any:
+    """Login with a cheap hasher: the cost of the frameworks."""
+    return run.interleave([(remote.peer.name, remote, "login") for remote in run.doing("login")])
+
+
+def login_real(run: Run) -> Any:
+    """Login with Django's default hasher, which is most of it."""
+    cases = [(remote.peer.name, remote, "login-real") for remote in run.doing("login")]
+    return run.interleave(cases, batch=1, rounds=min(run.size.rounds, 15))
+
+
+def get(run: Run) -> Any:
+    """An authenticated GET per authentication class, the view without any, and the bare cost of PyJWT and an HMAC."""
+    ours = run.remotes["twotoken"]
+    cases = [
+        (f"{remote.peer.name} {label}", remote, f"get {label}")
+        for remote in run.doing("get")
+        for label in remote.peer.authentication
+    ]
+    cases += [("floor", run.remotes["floor"], "get none"), ("twotoken none", ours, "get none")]
+    cases += [("PyJWT decode", ours, "pyjwt"), ("HMAC-SHA-256", ours, "hmac")]
+    return run.interleave(cases, batch=run.size.batch * 4)
+
+
+def refresh(run: Run) -> Any:
+    """Refresh, with rotation where the peer rotates."""
+    return run.interleave([(remote.peer.name, remote, "refresh") for remote in run.doing("refresh")])
+
+
+def refresh_durable(run: Run) -> Any:
+    """Refresh, each commit waiting for the disk. PostgreSQL's alone can be told per connection."""
+    if run.database.kind != "postgresql":
+        return {}
+    cases = [(remote.peer.name, remote, "refresh-durable") for remote in run.doing("refresh")]
+    return run.interleave(cases, batch=max(2, run.size.batch // 2), rounds=min(run.size.rounds, 30))
+
+
+def logout(run: Run) -> Any:
+    """Logout, which ends the login on the server."""
+    return run.interleave([(remote.peer.name, remote, "logout") for remote in run.doing("logout")])
+
+
+def statements(run: Run) -> Any:
+    """SQL statements of an operation, with BEGIN, COMMIT and SAVEPOINT."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for name, remote in run.remotes.items():
+        operations = sorted(remote.peer.operations - {"get"})
+        if "get" in remote.peer.operations:
+            operations += [f"get {label}" for label in remote.peer.authentication]
+        found[name] = {operation: remote.call("statements", operation) for operation in operations}
+    return found
+
+
+def storage(run: Run) -> Any:
+    """Rows and bytes of one login and many refreshes, on a database of its own."""
+    found = {}
+    for remote in run.doing("refresh"):
+        if remote.peer.storage:
+            found[remote.peer.name] = remote.call("storage", run.size.refreshes)
+    return found
+
+
+def purge(run: Run) -> Any:
+    """Time and peak memory of deleting what has ended, each in a fresh process."""
+    kinds = {
+        "twotoken": ("ended_families", "purge_token_families"),
+        "simplejwt": ("expired_tokens", "flushexpiredtokens"),
+    }
+    kinds = {name: kind for name, kind in kinds.items() if name in run.peers}
+    found: dict[str, dict[str, Any]] = {name: {"seconds": [], "start": [], "peak": []} for name in kinds}
+    for count in (run.size.rows // 10, run.size.rows, run.size.rows):
+        for name, (kind, command) in kinds.items():
+            run.remotes[name].call("fill", kind, count)
+            fresh = Remote(run.peers[name], run.database, name, fresh=False)
+            seconds, start, peak = fresh.call("command", command)
+            fresh.close()
+            if count < run.size.rows:
+                found[name]["peak of a tenth"] = peak
+            else:
+                found[name]["seconds"].append(seconds)
+                found[name]["start"].append(start)
+                found[name]["peak"].append(peak)
+    return found
+
+
+def growth(run: Run) -> Any:
+    """Refresh among more and more families, and the admin's list of the most."""
+    peer = run.peers["twotoken"]
+    remotes = {str(count): Remote(peer, run.database, f"families_{count}") for count in run.size.families}
+    try:
+        for count, remote in remotes.items():
+            remote.ready()
+            remote.call("fill", "live_families", int(count))
+            remote.call("sample", min(int(count), run.size.rounds * run.size.batch + 100))
+        before = {count: remote.call("updates") for count, remote in remotes.items()}
+        found: dict[str, Any] = run.interleave([(count, remote, "refresh") for count, remote in remotes.items()])
+        for count, remote in remotes.items():
+            found[count]["updates"] = [
+                now - then for now, then in zip(remote.call("updates"), before[count], strict=True)
+            ]
+        full = remotes[str(max(run.size.families))]
+        listed = {query or "first page": full.call("admin_list", query) for query in ("", "q=user0")}
+    finally:
+        for remote in remotes.values():
+            remote.close()
+    return {"families": found, "admin": listed}
+
+
+def throughput(run: Run) -> Any:
+    """Requests per second and the slowest of a hundred, many connections to gunicorn."""
+    found: dict[str, dict[str, list[float]]] = {}
+    size = run.size
+    for _ in range(min(size.rounds, 3)):
+        for name, remote in run.remotes.items():
+            peer = remote.peer
+            if "get" not in peer.operations:
+                continue
+            sessions = remote.call("sessions", size.connections)
+            paths = [f"/get/{label}/" for label in peer.authentication]
+            with server(remote.existing, size.workers) as port:
+                asyncio.run(drive(port, peer, paths[0], sessions, size.load_seconds / 4))  # each worker connects
+                for operation in [*paths, *(["refresh"] if "refresh" in peer.operations else [])]:
+                    took = asyncio.run(drive(port, peer, operation, sessions, size.load_seconds))
+                    case = found.setdefault(f"{name} {operation}", {"per second": [], "p50": [], "p99": []})
+                    case["per second"].append(len(took) / size.load_seconds)
+                    case["p50"].append(percentile(took, 0.5))
+                    case["p99"].append(percentile(took, 0.99))
+    return found
+
+
+MEASURES: dict[str, Callable[[Run], Any]] = {
+    "storage": storage,
+    "statements": statements,
+    "get": get,
+    "login": login,
+    "login-real": login_real,
+    "refresh": refresh,
+    "refresh-durable": refresh_durable,
+    "logout": logout,
+    "purge": purge,
+    "growth": growth,
+    "throughput": throughput,
+}

@@ -1,0 +1,1 @@
+"""One module per peer. A new one is found by itself."""

@@ -1,0 +1,99 @@
+"""A worker per peer, each a process with its own settings and database, and the coordinator's end of it."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib import import_module
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from typing import Any
+from urllib.parse import urlsplit
+
+import django
+
+from benchmarks.peer import Peer, all_peers
+
+LIMIT = 300  # seconds that one call of a worker may take
+
+
+def serve(pipe: Connection, environment: dict[str, str]) -> None:
+    """Be a worker until the pipe closes. The target of a process."""
+    os.environ.update(environment)
+    os.environ["DJANGO_SETTINGS_MODULE"] = "benchmarks.settings"
+    django.setup()
+    # Its imports need the settings, which are this process's own.
+    worker = import_module("benchmarks.worker").Worker(all_peers()[environment["BENCHMARKS_PEER"]])
+    with suppress(EOFError, BrokenPipeError):  # the coordinator is gone
+        while True:
+            name, arguments = pipe.recv()
+            try:
+                result = (True, getattr(worker, name)(*arguments))
+            except Exception:
+                result = (False, traceback.format_exc())
+            pipe.send(result)
+
+
+@dataclass(frozen=True)
+class Database:
+    """A server, or a folder for SQLite, that databases of the benchmarks are made on."""
+
+    kind: str
+    server: str
+    """URL of a database that exists, which is only connected to."""
+
+    def environment(self, name: str, *, exists: bool) -> dict[str, str]:
+        """Return the variables that tell ``benchmarks.settings`` which database to make, or to use."""
+        full = f"twotoken_benchmarks_{name.replace('-', '_')}"
+        if self.kind == "sqlite":
+            full = f"{self.server.removeprefix('sqlite:///')}/{full}.sqlite3"
+            return {"BENCHMARKS_DATABASE": f"sqlite:///{full}", "BENCHMARKS_NAME": full}
+        url = urlsplit(self.server)._replace(path=f"/{full}").geturl() if exists else self.server
+        return {"BENCHMARKS_DATABASE": url, "BENCHMARKS_NAME": full}
+
+
+class Remote:
+    """A worker, seen from the coordinator: its methods by name."""
+
+    def __init__(self, peer: Peer, database: Database, name: str, *, fresh: bool = True) -> None:
+        """Start the process. Not ``fresh``: on a database that another worker made."""
+        self.peer, self.name, self.fresh = peer, name, fresh
+        self.environment = {"BENCHMARKS_PEER": peer.name, **database.environment(name, exists=not fresh)}
+        self.existing = {"BENCHMARKS_PEER": peer.name, **database.environment(name, exists=True)}
+        context = get_context("spawn")
+        self.pipe, theirs = context.Pipe()
+        self.process = context.Process(target=serve, args=(theirs, self.environment), daemon=True)
+        self.process.start()
+        theirs.close()
+        if fresh:
+            self.pipe.send(("create", ()))
+
+    def call(self, name: str, *arguments: object) -> Any:
+        """Call a method of the worker and return its result."""
+        self.pipe.send((name, arguments))
+        return self.receive()
+
+    def receive(self) -> Any:
+        """Return the next answer. What was raised over there is raised here."""
+        if not self.pipe.poll(LIMIT):
+            raise TimeoutError(f"{self.name} did not answer within {LIMIT} s")
+        good, result = self.pipe.recv()
+        if not good:
+            raise RuntimeError(f"{self.name}: {result}")
+        return result
+
+    def ready(self) -> None:
+        """Wait until the database is there. Many are made side by side."""
+        if self.fresh:
+            self.receive()
+
+    def close(self) -> None:
+        """End the process, and drop the database where it is its own."""
+        if self.fresh and self.process.is_alive():
+            with suppress(EOFError, OSError):
+                self.call("destroy")
+        self.pipe.close()
+        self.process.join(10)
+        self.process.kill()

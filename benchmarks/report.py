@@ -1,0 +1,266 @@
+"""The results as a table on the terminal, and as the page in docs with its plot. Ratios, not times."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from benchmarks.figures import Spread, above, quotients, ratio, spread
+from benchmarks.targets import Results, judge
+
+OPERATIONS = {
+    "login": "login",
+    "login-real": "login, real hasher",
+    "get": "GET",
+    "refresh": "refresh",
+    "refresh-durable": "refresh, durable",
+    "logout": "logout",
+}
+MIB = 1024 * 1024
+KIB = 1024
+
+
+def table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    """Return a Markdown table."""
+    return "\n".join(f"| {' | '.join(line)} |" for line in [head, ["---"] * len(head), *lines])
+
+
+def cases(results: Results, measure: str, clock: str = "wall") -> dict[str, list[float]]:
+    """Return the rounds by peer; of GET those of each peer's plain class."""
+    return {
+        name.removesuffix(" access"): case[clock]
+        for name, case in results.get(measure, {}).items()
+        if measure != "get" or name.endswith((" access", "floor"))
+    }
+
+
+def target_table(results: Results) -> str:
+    """Return the targets beside what was measured."""
+    lines = [
+        (
+            target.text,
+            f"{'at least' if target.at_least else 'at most'} {target.bound:g}",
+            str(found),
+            "met" if target.met(found) else "**not met**",
+        )
+        for target, found in judge(results)
+    ]
+    return table(("target", "bound", "measured", ""), lines)
+
+
+def ratio_table(results: Results, clock: str = "wall") -> str:
+    """Return each peer's time over twotoken's, by operation: how many times as many requests twotoken answers."""
+    measured = {label: cases(results, measure, clock) for measure, label in OPERATIONS.items() if results.get(measure)}
+    peers = sorted({name for found in measured.values() for name in found} - {"twotoken"})
+    lines = [
+        (peer, *(str(ratio(found[peer], found["twotoken"])) if peer in found else "" for found in measured.values()))
+        for peer in peers
+    ]
+    return table(("twotoken over", *measured), lines)
+
+
+def summary(results: Results) -> str:
+    """Return the README's table: the same for the peers and the four operations, medians alone."""
+    measures = ("login", "get", "refresh", "logout")
+    measured = [cases(results, measure) for measure in measures]
+    lines = [
+        (peer, *(f"{ratio(found[peer], found['twotoken']).middle:.1f}" if peer in found else "" for found in measured))
+        for peer in PLOTTED[1:]
+    ]
+    return table(("twotoken over", *(OPERATIONS[measure] for measure in measures)), lines)
+
+
+def get_table(results: Results) -> str:
+    """Return the cost of each authentication class."""
+    found = results["get"]
+    plain, floor, unit = (found[name] for name in ("twotoken access", "floor", "PyJWT decode"))
+    lines = [
+        (
+            name,
+            str(ratio(plain["wall"], case["wall"])),
+            str(above(case["processor"], floor["processor"], unit["processor"])),
+        )
+        for name, case in found.items()
+        if name.split()[0] not in {"PyJWT", "HMAC-SHA-256", "floor"}
+    ]
+    decode = ratio(floor["processor"], unit["processor"])
+    digest = ratio(unit["processor"], found["HMAC-SHA-256"]["processor"])
+    heads = ("class", "throughput, twotoken access = 1", "processor time above the floor, in decodes")
+    return (
+        f"{table(heads, lines)}\n\nThe floor itself, the same view on Django and DRF without authentication, takes"
+        f" {decode} PyJWT decodes of processor time; a decode takes {digest} HMACs."
+    )
+
+
+def statement_table(results: Results) -> str:
+    """Return the SQL statements per operation."""
+    found = {name: operations for name, operations in results["statements"].items() if operations}
+    heads = list(dict.fromkeys(operation for operations in found.values() for operation in operations))
+    lines = [
+        (name, *(str(len(operations[head])) if head in operations else "" for head in heads))
+        for name, operations in found.items()
+    ]
+    return table(("statements", *heads), lines)
+
+
+def storage_table(results: Results) -> str:
+    """Return rows and bytes that one login and its refreshes leave."""
+    lines = []
+    for name, found in results["storage"].items():
+        before, login, after, clean = (found[moment] for moment in ("before", "login", "after", "vacuumed"))
+        updated, hot = found["updates"]
+        lines.append(
+            (
+                name,
+                str(login["rows"] - before["rows"]),
+                str(after["rows"] - login["rows"]),
+                f"{(after['bytes'] - before['bytes']) / KIB:.0f}",
+                f"{(clean['bytes'] - before['bytes']) / KIB:.0f}",
+                f"{hot / updated:.1%}" if updated else "",
+            )
+        )
+    heads = ("", "rows of a login", "rows of the refreshes", "KiB", "KiB after VACUUM", "heap-only updates")
+    return table(heads, lines)
+
+
+def purge_table(results: Results) -> str:
+    """Return what deleting the ended takes."""
+    found = results["purge"]
+    lines = [
+        (
+            name,
+            str(ratio(found["simplejwt"]["seconds"], case["seconds"])),
+            f"{spread(case['start']).middle / MIB:.0f}",
+            f"{case['peak of a tenth'] / MIB:.0f}",
+            f"{spread(case['peak']).middle / MIB:.0f}",
+        )
+        for name, case in found.items()
+    ]
+    heads = ("", "rows per second, simplejwt = 1", "MiB at start", "peak MiB, a tenth of the rows", "peak MiB, all")
+    return table(heads, lines)
+
+
+def growth_table(results: Results) -> str:
+    """Return the cost of a refresh by the number of families, and of the admin's list."""
+    families = results["growth"]["families"]
+    first = families[min(families, key=int)]
+    lines = [
+        (
+            f"{int(count):,}",
+            str(ratio(case["wall"], first["wall"])),
+            f"{case['updates'][1] / case['updates'][0]:.1%}" if case["updates"][0] else "",
+        )
+        for count, case in families.items()
+    ]
+    listed = [
+        f"{what}: {seconds / spread(first['wall']).middle:.0f} refreshes' time, {count} statements"
+        for what, (seconds, count) in results["growth"]["admin"].items()
+    ]
+    heads = ("families", "time of a refresh", "heap-only updates")
+    return table(heads, lines) + f"\n\nThe admin's list of the largest table. {'; '.join(listed)}."
+
+
+def throughput_table(results: Results) -> str:
+    """Return requests per second and latencies under load, as ratios."""
+    found = results["throughput"]
+    lines = []
+    for name, case in found.items():
+        peer, _, operation = name.partition(" ")
+        base = found["twotoken refresh" if operation == "refresh" else "twotoken /get/access/"]
+        lines.append(
+            (
+                f"{peer} {operation.strip('/').replace('/', ' ')}",
+                str(ratio(case["per second"], base["per second"])),
+                f"{spread(quotients(case['p50'], base['p50'])).middle:.2f}",
+                f"{spread(quotients(case['p99'], base['p99'])).middle:.2f}",
+            )
+        )
+    return table(("twotoken's GET, or refresh, = 1", "requests per second", "p50", "p99"), lines)
+
+
+SECTIONS = {
+    "get": ("An authenticated GET, by class", get_table),
+    "statements": ("SQL statements per operation, with BEGIN, COMMIT and SAVEPOINT", statement_table),
+    "storage": ("What one login and {refreshes:,} refreshes leave", storage_table),
+    "purge": ("Purging {rows:,} ended families, or expired tokens", purge_table),
+    "growth": ("Refresh, as the families grow", growth_table),
+    "throughput": ("{connections} connections to {workers} gunicorn workers", throughput_table),
+}
+
+
+def body(results: Results, level: str) -> str:
+    """Return all tables of a database."""
+    parts = [
+        f"{level} Targets",
+        target_table(results),
+        f"{level} Requests per second, twotoken over each",
+        ratio_table(results),
+        f"{level} The same by processor time of the Python process alone",
+        ratio_table(results, "processor"),
+    ]
+    for measure, (title, make) in SECTIONS.items():
+        if results.get(measure):
+            parts += [f"{level} {title.format(**results['about']['size'])}", make(results)]
+    return "\n\n".join(parts)
+
+
+def terminal(results: Results) -> str:
+    """Return the tables for a terminal."""
+    return body(results, "##")
+
+
+INTRODUCTION = Path(__file__).with_name("introduction.md").read_text()
+
+
+def page(found: Mapping[str, Results]) -> str:
+    """Return ``docs/benchmarks.md``: the results by kind of database."""
+    parts = [INTRODUCTION.rstrip()]
+    for results in found.values():
+        about = results["about"]
+        versions = ", ".join(f"{name} {number}" for name, number in about["versions"].items())
+        parts += [
+            f"## {about['database']}",
+            f"{'; '.join(about['commands'])}; {about['processors']} processors; {versions}.",
+            body(results, "###"),
+        ]
+    return "\n\n".join(parts) + "\n"
+
+
+COLOURS = ("#2a9d8f", "#8a8a8a", "#b07d3c", "#7a6fb0", "#c05b5b", "#5b87c0", "#a0a050")
+PLOTTED = ("twotoken", "simplejwt", "simplejwt-norotation", "knox", "dj-rest-auth", "allauth", "oauth-toolkit")
+WIDTH, LEFT, BAR, GAP, HEAD = 760, 170, 16, 14, 24
+
+
+def plot(found: Mapping[str, Results]) -> str:
+    """Return ``docs/benchmarks.svg``: throughput by operation and peer, twotoken = 1, on the first database."""
+    results = next(iter(found.values()))
+    bars: list[tuple[str, str, Spread]] = []
+    for measure in ("login", "get", "refresh", "logout"):
+        rounds = cases(results, measure)
+        bars += [
+            (OPERATIONS[measure], peer, ratio(rounds["twotoken"], rounds[peer])) for peer in PLOTTED if peer in rounds
+        ]
+    scale = (WIDTH - LEFT - 60) / max((bar.high for _, _, bar in bars), default=1)
+    shapes, y, last = [], 8, ""
+    for operation, peer, bar in bars:
+        if operation != last:
+            y += GAP
+            shapes.append(f'<text x="4" y="{y + 12}" font-weight="bold">{operation}</text>')
+            y, last = y + HEAD, operation
+        low, end, high = (LEFT + value * scale for value in (bar.low, bar.middle, bar.high))
+        shapes += [
+            f'<text x="{LEFT - 8}" y="{y + 12}" text-anchor="end">{peer}</text>',
+            f'<rect x="{LEFT}" y="{y}" width="{end - LEFT:.1f}" height="{BAR - 3}"'
+            f' fill="{COLOURS[PLOTTED.index(peer)]}"/>',
+            f'<path d="M{low:.1f} {y + 6.5}H{high:.1f}" stroke="#808080" stroke-width="2"/>',
+            f'<text x="{max(end, high) + 6:.1f}" y="{y + 12}">{bar.middle:.2f}</text>',
+        ]
+        y += BAR
+    y += GAP
+    title = f"Requests per second, twotoken = 1; more is faster. Medians and quartiles, {results['about']['database']}"
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {y + 24}" role="img" font-family="sans-serif"'
+        f' font-size="12" fill="#808080"><title>{title}</title>\n'
+        + "\n".join(shapes)
+        + f'\n<text x="4" y="{y + 10}">{title}</text>\n</svg>\n'
+    )

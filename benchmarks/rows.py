@@ -1,0 +1,171 @@
+"""The tables of a peer: their size, and rows by the hundred thousand, made inside the database."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.apps import apps
+from django.contrib import admin
+from django.db import connection
+from django.utils import timezone
+
+from benchmarks.peer import Tokens
+from twotoken import tokens
+from twotoken.conf import conf
+
+NUMBERS = {
+    "postgresql": "SELECT generate_series(1, {count}) AS n",
+    "mysql": "SELECT seq AS n FROM seq_1_to_{count}",
+    "sqlite": "WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < {count}) SELECT n FROM s",
+}
+RANDOM = {
+    "postgresql": "md5(random()::text || n::text){uuid}",
+    "mysql": "MD5(CONCAT(RAND(), n))",
+    "sqlite": "lower(hex(randomblob(16)))",
+}
+ROW_SECRET = b"sixteen bytes..."
+GROWN = 250  # characters of a refresh token of simplejwt
+
+
+def tables(labels: Sequence[str]) -> list[str]:
+    """Return the tables of some apps."""
+    return [
+        model._meta.db_table
+        for label in labels
+        for model in apps.get_app_config(label).get_models(include_auto_created=True)
+    ]
+
+
+def sizes(names: Sequence[str]) -> dict[str, int]:
+    """Return rows and bytes of some tables, with their indexes. Bytes are 0 on SQLite, which has one file for all."""
+    found = {"rows": 0, "bytes": 0}
+    with connection.cursor() as cursor:
+        for name in names:
+            cursor.execute(f"SELECT count(*) FROM {connection.ops.quote_name(name)}")
+            found["rows"] += cursor.fetchone()[0]
+            if connection.vendor == "postgresql":
+                cursor.execute("SELECT pg_total_relation_size(%s::regclass)", [name])
+                found["bytes"] += cursor.fetchone()[0]
+            elif connection.vendor == "mysql":
+                cursor.execute(f"ANALYZE TABLE {connection.ops.quote_name(name)}")
+                cursor.execute(
+                    "SELECT data_length + index_length FROM information_schema.tables"
+                    " WHERE table_schema = DATABASE() AND table_name = %s",
+                    [name],
+                )
+                found["bytes"] += cursor.fetchone()[0]
+    return found
+
+
+def updates(names: Sequence[str]) -> list[int]:
+    """Return PostgreSQL's counts of updated rows of some tables and of heap-only ones among them, or zeros."""
+    if connection.vendor != "postgresql" or not names:
+        return [0, 0]
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_stat_force_next_flush()")
+        cursor.execute("SELECT pg_stat_clear_snapshot()")
+        cursor.execute(
+            "SELECT sum(n_tup_upd), sum(n_tup_hot_upd) FROM pg_stat_user_tables WHERE relname = ANY(%s)", [list(names)]
+        )
+        return [int(count) for count in cursor.fetchone()]
+
+
+def vacuum(names: Sequence[str]) -> None:
+    """Give dead rows free: what autovacuum does in time. MariaDB purges by itself."""
+    if connection.vendor != "mysql":
+        with connection.cursor() as cursor:
+            for name in names if connection.vendor == "postgresql" else [""]:
+                cursor.execute(f"VACUUM {connection.ops.quote_name(name) if name else ''}")
+
+
+def insert(model: Any, count: int, values: dict[str, object]) -> None:
+    """Insert rows with the same values; a value that is a ``RawSQL`` string (in a list) is an expression of n."""
+    numbers = NUMBERS[connection.vendor].format(count=count)
+    fields = [field for field in model._meta.concrete_fields if field.attname in values]
+    expressions, parameters = [], []
+    for field in fields:
+        value = values[field.attname]
+        if isinstance(value, list):
+            expressions.append(value[0])
+        else:
+            expressions.append("%s")
+            parameters.append(field.get_db_prep_save(value, connection))
+            if connection.vendor == "postgresql":
+                expressions[-1] += f"::{field.db_type(connection).partition(' GENERATED')[0]}"
+    columns = ", ".join(connection.ops.quote_name(field.column) for field in fields)
+    table = connection.ops.quote_name(model._meta.db_table)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO {table} ({columns}) SELECT {', '.join(expressions)} FROM ({numbers}) numbers", parameters
+        )
+        if connection.vendor == "postgresql":
+            cursor.execute(f"VACUUM ANALYZE {table}")
+        else:
+            cursor.execute(f"ANALYZE {'TABLE ' if connection.vendor == 'mysql' else ''}{table}")
+
+
+def live_families(count: int) -> None:
+    """Insert token families that may refresh."""
+    now = timezone.now()
+    _families(count, created_at=now, refreshed_at=now, expires_at=now + timedelta(days=30))
+
+
+def ended_families(count: int) -> None:
+    """Insert token families that a purge deletes."""
+    then = timezone.now() - timedelta(days=90)
+    _families(count, created_at=then, refreshed_at=then, expires_at=then + timedelta(days=30))
+
+
+def _families(count: int, **times: datetime) -> None:
+    user = apps.get_model("auth", "User").objects.get(username="user0")
+    values = {
+        "id": [RANDOM[connection.vendor].format(uuid="::uuid")],
+        "user_id": user.pk,
+        "secret": ROW_SECRET,
+        "generation": 0,
+        "retry_key": b"",
+        "grace": 0.0,
+        "auth_hash": user.get_session_auth_hash(),
+        "revoked_reason": "",
+        "ip_address": "127.0.0.1",
+        "user_agent": "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0",
+        **times,
+    }
+    insert(apps.get_model("twotoken", "RefreshToken"), count, values)
+
+
+def expired_tokens(count: int) -> None:
+    """Insert refresh tokens of simplejwt that its command deletes. None is blacklisted, which would cost it more."""
+    user = apps.get_model("auth", "User").objects.get(username="user0")
+    then = timezone.now() - timedelta(days=90)
+    values = {
+        "user_id": user.pk,
+        "jti": [RANDOM[connection.vendor].format(uuid="")],
+        "token": "x" * GROWN,
+        "created_at": then,
+        "expires_at": then + timedelta(days=1),
+    }
+    label = "token_blacklist.OutstandingToken"
+    insert(apps.get_model(label), count, values)
+
+
+def sample(count: int) -> list[Tokens]:
+    """Return the refresh tokens of families from all over the table."""
+    families: Any = apps.get_model("twotoken", "RefreshToken")
+    found = families.objects.filter(generation=0, secret=ROW_SECRET).order_by("?").values_list("pk", "expires_at")
+    return [
+        Tokens(
+            access="",
+            refresh=tokens.encode_refresh(
+                conf.refresh_keys, family_id=key, generation=0, secret=ROW_SECRET, expires_at=expires_at
+            ),
+        )
+        for key, expires_at in found[:count]
+    ]
+
+
+def family_admin() -> Any:
+    """Return the admin of token families."""
+    return admin.site.get_model_admin(apps.get_model("twotoken", "RefreshToken"))

@@ -1,0 +1,121 @@
+"""The coordinator, inside the benchmarks' own environment: measure, print, write."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+import time
+from argparse import ArgumentParser, Namespace
+from dataclasses import replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from benchmarks.measures import FULL, MEASURES, QUICK, Run, check
+from benchmarks.peer import all_peers
+from benchmarks.remote import Database
+from benchmarks.report import page, plot, summary, terminal
+
+ROOT = Path(__file__).parent.parent
+FOLDER = ROOT / ".benchmarks"
+SERVERS = {
+    "postgresql": os.environ.get("POSTGRESQL_URL", "postgres://postgres@127.0.0.1:5432/postgres"),
+    "mariadb": os.environ.get("MARIADB_URL", "mysql://root@127.0.0.1:3306/mysql"),
+    "sqlite": f"sqlite:///{FOLDER}",
+}
+OPENING, CLOSING = "<!-- benchmarks: written by python -m benchmarks --write -->", "<!-- /benchmarks -->"
+PACKAGES = (
+    "Django",
+    "djangorestframework",
+    "PyJWT",
+    "djangorestframework-simplejwt",
+    "django-rest-knox",
+    "dj-rest-auth",
+    "django-allauth",
+    "django-oauth-toolkit",
+    "psycopg",
+    "mysqlclient",
+    "gunicorn",
+)
+
+
+def arguments() -> Namespace:
+    """Return what the command line asks for."""
+    parser = ArgumentParser(prog="python -m benchmarks", description="Measure twotoken and its peers side by side.")
+    parser.add_argument("--database", choices=SERVERS, default="sqlite")
+    parser.add_argument("--only", type=lambda names: names.split(","), default=list(MEASURES), help=",".join(MEASURES))
+    parser.add_argument("--peers", type=lambda names: names.split(","), help="only these; twotoken and floor always")
+    parser.add_argument("--rows", type=int, help=f"rows of the purge, {FULL.rows} if not given")
+    parser.add_argument("--rounds", type=int, help=f"rounds of each measure, {FULL.rounds} if not given")
+    parser.add_argument("--quick", action="store_true", help="try that everything works; the figures mean nothing")
+    parser.add_argument(
+        "--write", action="store_true", help="write docs/benchmarks.md, its plot, and the README's table"
+    )
+    parser.add_argument("--profile", type=Path, help="write profiles of twotoken's operations into this folder instead")
+    return parser.parse_args()
+
+
+def about(run: Run, results: dict[str, Any], *, whole: bool) -> dict[str, Any]:
+    """Return what a reader has to know of a run; of a part that was repeated, besides what came before."""
+    command = f"{datetime.now(UTC).date().isoformat()} `{' '.join(['python -m benchmarks', *sys.argv[1:]])}`"
+    before = [] if whole else results.get("about", {}).get("commands", [])
+    return {
+        "commands": [*before, command],
+        "database": run.remotes["twotoken"].call("server"),
+        "processors": len(os.sched_getaffinity(0)),
+        "size": vars(run.size),
+        "versions": {"Python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+    }
+
+
+def write(found: dict[str, Any]) -> None:
+    """Write the page, its plot, and the README's table, which is of the first database."""
+    (ROOT / "docs" / "benchmarks.md").write_text(page(found))
+    (ROOT / "docs" / "benchmarks.svg").write_text(plot(found))
+    readme = ROOT / "README.md"
+    before, rest = readme.read_text().split(OPENING)
+    after = rest.split(CLOSING)[1]
+    readme.write_text(f"{before}{OPENING}\n\n{summary(next(iter(found.values())))}\n\n{CLOSING}{after}")
+
+
+def main() -> None:
+    """Run what was asked for."""
+    asked = arguments()
+    peers = all_peers()
+    if asked.peers:
+        peers = {name: peer for name, peer in peers.items() if name in {"twotoken", "floor", *asked.peers}}
+    size = QUICK if asked.quick else replace(FULL, rows=asked.rows or FULL.rows, rounds=asked.rounds or FULL.rounds)
+    run = Run(Database(asked.database, SERVERS[asked.database]), peers, size)
+    file = FOLDER / f"{'quick-' if asked.quick else ''}{asked.database}.json"
+    results: dict[str, Any] = json.loads(file.read_text()) if file.exists() and not asked.quick else {}
+    with run.workers():
+        for name, seen in check(run).items():
+            print(f"{name}: {', '.join(seen)}", flush=True)
+        if asked.profile:
+            write_profiles(run, asked.profile)
+            return
+        results["about"] = about(run, results, whole=asked.only == list(MEASURES))
+        for name in asked.only:
+            began = time.monotonic()
+            results[name] = MEASURES[name](run)
+            print(f"{name}: {time.monotonic() - began:.0f} s", flush=True)
+            file.write_text(json.dumps(results, indent=1))
+    print(terminal(results))
+    if asked.write:
+        write({kind: json.loads(path.read_text()) for kind in SERVERS if (path := FOLDER / f"{kind}.json").exists()})
+    print("passed")
+
+
+def write_profiles(run: Run, folder: Path) -> None:
+    """Write a profile of each of twotoken's operations."""
+    folder.mkdir(parents=True, exist_ok=True)
+    remote = run.remotes["twotoken"]
+    for operation in ["login", "refresh", "logout", *(f"get {label}" for label in remote.peer.authentication)]:
+        (folder / f"{operation.replace(' ', '-')}.txt").write_text(remote.call("profile", operation, 500))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,121 @@
+"""What twotoken is meant to reach, each judged by what was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks.figures import Spread, above, fastest, ratio, spread
+
+Results = Mapping[str, Any]
+"""Measure to what it found, as in the JSON file."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A bound on a figure."""
+
+    text: str
+    bound: float
+    at_least: bool
+    figure: Callable[[Results], Spread]
+
+    def met(self, found: Spread) -> bool:
+        """Tell whether the median keeps the bound."""
+        return found.middle >= self.bound if self.at_least else found.middle <= self.bound
+
+
+def faster(measure: str, ours: str, theirs: str) -> Callable[[Results], Spread]:
+    """Return the figure: throughput of ours over theirs."""
+    return lambda results: ratio(results[measure][theirs]["wall"], results[measure][ours]["wall"])
+
+
+def processor_above_floor(results: Results) -> Spread:
+    """Processor time of the stateless class above the view without authentication, in PyJWT decodes."""
+    cases = results["get"]
+    return above(*(cases[name]["processor"] for name in ("twotoken stateless", "twotoken none", "PyJWT decode")))
+
+
+def login_beside_the_fastest(results: Results) -> Spread:
+    """Processor time of the fastest peer's login with the real hasher over ours.
+
+    The hash is processor time and nothing else, so this tells a percent where the wall clock does not.
+    """
+    cases = {name: case["processor"] for name, case in results["login-real"].items()}
+    peer = fastest(cases, but=lambda name: name.startswith("twotoken"))
+    return ratio(cases[peer], cases["twotoken"])
+
+
+def rows_grown(results: Results) -> Spread:
+    """Rows that refreshes added."""
+    found = results["storage"]["twotoken"]
+    return spread([found["after"]["rows"] - found["login"]["rows"]])
+
+
+def heap_only(results: Results) -> Spread:
+    """The smaller share of heap-only updates: one family often, or many of a full table once."""
+    counts = [
+        results["storage"]["twotoken"]["updates"],
+        *(case["updates"] for case in results["growth"]["families"].values()),
+    ]
+    return spread([min(hot / updated for updated, hot in counts)])
+
+
+def purge_speed(results: Results) -> Spread:
+    """Rows purged per second over simplejwt's."""
+    return ratio(results["purge"]["simplejwt"]["seconds"], results["purge"]["twotoken"]["seconds"])
+
+
+def purge_memory(results: Results) -> Spread:
+    """Peak memory of the purge over that of a tenth of the rows."""
+    found = results["purge"]["twotoken"]
+    return spread([peak / found["peak of a tenth"] for peak in found["peak"]])
+
+
+def refresh_growth(results: Results) -> Spread:
+    """Cost of a refresh among the most families over that among the fewest."""
+    families = results["growth"]["families"]
+    return ratio(families[max(families, key=int)]["wall"], families[min(families, key=int)]["wall"])
+
+
+TARGETS = (
+    Target("refresh, over simplejwt with rotation", 4.5, True, faster("refresh", "twotoken", "simplejwt")),
+    Target("refresh, over django-oauth-toolkit", 6, True, faster("refresh", "twotoken", "oauth-toolkit")),
+    Target("GET, access class over simplejwt's", 1.15, True, faster("get", "twotoken access", "simplejwt access")),
+    Target("GET, access class over knox", 1.8, True, faster("get", "twotoken access", "knox access")),
+    Target(
+        "GET, stateless class over simplejwt's", 1.2, True, faster("get", "twotoken stateless", "simplejwt stateless")
+    ),
+    Target(
+        "GET, stateless class: processor time above no authentication, in PyJWT decodes",
+        1.8,
+        False,
+        processor_above_floor,
+    ),
+    Target(
+        "GET, revocable class over simplejwt's plain class",
+        0.95,
+        True,
+        faster("get", "twotoken revocable", "simplejwt access"),
+    ),
+    Target("login, cheap hasher, over knox", 1, True, faster("login", "twotoken", "knox")),
+    Target("login, real hasher, over the fastest peer, by processor time", 0.98, True, login_beside_the_fastest),
+    Target("logout, over simplejwt", 2.5, True, faster("logout", "twotoken", "simplejwt")),
+    Target("rows added by refreshes", 0, False, rows_grown),
+    Target("heap-only share of updates", 0.95, True, heap_only),
+    Target("purge, rows per second over simplejwt", 5, True, purge_speed),
+    Target("purge, peak memory over that of a tenth of the rows", 1.1, False, purge_memory),
+    Target("refresh among the most families over that among the fewest, time", 1.3, False, refresh_growth),
+)
+
+
+def judge(results: Results) -> list[tuple[Target, Spread]]:
+    """Return the targets whose figures were measured."""
+    found = []
+    for target in TARGETS:
+        try:
+            found.append((target, target.figure(results)))
+        except (KeyError, ZeroDivisionError):  # not measured, or not on this database
+            continue
+    return found

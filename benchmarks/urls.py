@@ -1,0 +1,42 @@
+"""URLs of one process: the view, once without authentication and once per authentication class, and the peer's own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.contrib import admin
+from django.urls import include, path
+from django.utils.module_loading import import_string
+from rest_framework.permissions import AllowAny, IsAuthenticated
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from benchmarks.settings import peer
+
+
+class View(APIView):
+    """Says who is asking."""
+
+    permission_classes = [IsAuthenticated]
+
+    def get(self, request: Request) -> Response:
+        return Response({"id": request.user.pk})
+
+
+def mount(route: str, target: str) -> Any:
+    """Return the URL pattern for a URLconf or a view class."""
+    return path(route, include(target) if target.endswith("urls") else import_string(target).as_view())
+
+
+urlpatterns = [
+    path("get/none/", View.as_view(authentication_classes=[], permission_classes=[AllowAny])),
+    *(
+        path(f"get/{label}/", View.as_view(authentication_classes=[import_string(dotted)]))
+        for label, dotted in peer.authentication.items()
+    ),
+    *(mount(route, target) for route, target in peer.routes.items()),
+]
+if "django.contrib.admin" in settings.INSTALLED_APPS:
+    urlpatterns.append(path("admin/", admin.site.urls))

@@ -1,0 +1,293 @@
+"""What a peer's own process does: set up by ``remote``, it calls its WSGI application itself."""
+
+from __future__ import annotations
+
+import cProfile
+import gc
+import hashlib
+import hmac
+import os
+import pstats
+import resource
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from io import BytesIO, StringIO
+from itertools import cycle
+from typing import Any
+
+import jwt
+from django.apps import apps
+from django.core.management import call_command
+from django.core.wsgi import get_wsgi_application
+from django.db import connection
+from django.test import RequestFactory
+from django.test.utils import CaptureQueriesContext, override_settings
+
+from benchmarks import rows
+from benchmarks.peer import PASSWORD, SECRET, Answer, Call, Peer, Tokens
+
+USERS = 100
+POOL = 50  # logins whose tokens take turns
+REAL = "real"  # the user whose password is hashed by Django's default hasher
+REAL_HASHER = "django.contrib.auth.hashers.PBKDF2PasswordHasher"
+CLAIMS = {"sub": "1", "sid": "6b2f5c9e-9d0f-4b7e-8f44-0d3c1f0a9b11", "jti": "Zk3m8s0T5pQ2vX7yB1nR4g", "iat": 1}
+
+
+class WrongAnswerError(Exception):
+    """A peer did not answer as it should: what would be measured is not what the table says."""
+
+
+class Worker:
+    """Serves the coordinator's calls in a process where Django is set up for one peer."""
+
+    def __init__(self, peer: Peer) -> None:
+        self.peer = peer
+        self.application = get_wsgi_application()
+        self.users = cycle(f"user{number}" for number in range(USERS))
+        self.pool: list[Tokens] = []
+        self.token = jwt.encode(CLAIMS | {"exp": int(time.time()) + 86400}, SECRET, "HS256")
+
+    def create(self) -> str:
+        """Make the database with its users, and return its name."""
+        connection.creation.create_test_db(verbosity=0, autoclobber=True)
+        user = apps.get_model("auth", "User")
+        for name in [*(f"user{number}" for number in range(USERS)), REAL]:
+            with override_settings(PASSWORD_HASHERS=[REAL_HASHER]) if name == REAL else nullcontext():
+                user.objects.create_superuser(name, password=PASSWORD)
+        for label, fields in self.peer.rows:
+            apps.get_model(label).objects.create(**fields)
+        gc.collect()
+        gc.freeze()
+        return str(connection.settings_dict["NAME"])
+
+    def server(self) -> str:
+        """Return the name and version of the database server."""
+        numbers = ".".join(str(part) for part in connection.get_database_version())
+        return f"{connection.display_name} {numbers}"
+
+    def destroy(self) -> None:
+        """Drop the database."""
+        connection.creation.destroy_test_db(os.environ["BENCHMARKS_NAME"], verbosity=0)
+
+    def send(self, request: dict[str, Any]) -> Answer:
+        """Call the application as a WSGI server does."""
+        head: list[Any] = []
+        response = self.application(request, lambda *arguments: head.extend(arguments))  # type: ignore[arg-type]
+        body = b"".join(response)
+        response.close()
+        return Answer(int(head[0][:3]), tuple(head[1]), body)
+
+    def ask(self, call: Call, what: str, *, refused: bool = False) -> Answer:
+        """Send one request; raise where the answer is no success, or no refusal."""
+        return self.expect(self.send(environ(call)), what, refused=refused)
+
+    def expect(self, answer: Answer, what: str, *, refused: bool = False) -> Answer:
+        """Return the answer; raise where it is no success, or no refusal."""
+        wanted = range(400, 404) if refused else range(200, 300)
+        if answer.status not in wanted and not (what == "logout" and answer.status == self.peer.logged_out):
+            raise WrongAnswerError(f"{self.peer.name}: {what}: {answer.status} {answer.body[:300]!r}")
+        return answer
+
+    def log_in(self, name: str | None = None) -> Tokens:
+        """Log a user in, the next one if none is named."""
+        return self.peer.tokens(self.ask(self.peer.login(name or next(self.users), PASSWORD), "login"))
+
+    def check(self) -> list[str]:
+        """Try each operation and what the peer promises of it; return what was seen to hold."""
+        peer = self.peer
+        self.ask(Call("GET", "/get/none/"), "get none")
+        seen = ["get none"]
+        if not peer.operations:
+            return seen
+        self.ask(peer.login("user0", "wrong"), "login with a wrong password", refused=True)
+        tokens = self.log_in()
+        for label in peer.authentication:
+            self.ask(peer.get(f"/get/{label}/", tokens), f"get {label}")
+            self.ask(Call("GET", f"/get/{label}/"), f"get {label} without a token", refused=True)
+            seen.append(f"get {label}")
+        label = next(iter(peer.authentication))
+        if "refresh" in peer.operations:
+            after = peer.tokens(self.ask(peer.refresh(tokens), "refresh"), tokens)
+            if (after.refresh != tokens.refresh) != peer.rotates:
+                raise WrongAnswerError(f"{peer.name}: refresh: rotated is not {peer.rotates}")
+            self.ask(peer.get(f"/get/{label}/", after), "get after a refresh")
+            self.ask(peer.refresh(tokens), "replay", refused=peer.refuses_replay)
+            seen += ["refresh", "replay refused" if peer.refuses_replay else "replay taken"]
+        if "logout" in peer.operations:
+            tokens = self.log_in()
+            self.ask(peer.logout(tokens), "logout")
+            again = peer.refresh(tokens) if "refresh" in peer.operations else peer.get(f"/get/{label}/", tokens)
+            self.ask(again, "use after a logout", refused=True)
+            seen += ["logout", "ended by it"]
+        return seen
+
+    def batch(self, operation: str, count: int) -> tuple[float, float]:
+        """Do an operation some times; return the wall-clock and processor seconds of one."""
+        if operation in {"pyjwt", "hmac"}:
+            return self.bare(operation, count)
+        if operation == "refresh-durable":
+            with connection.cursor() as cursor:
+                cursor.execute("SET synchronous_commit = on")
+                found = self.batch("refresh", count)
+                cursor.execute("SET synchronous_commit = off")
+            return found
+        calls, finish = self.prepare(operation, count)
+        requests = [environ(call) for call in calls]
+        with override_settings(PASSWORD_HASHERS=[REAL_HASHER]) if operation == "login-real" else nullcontext():
+            wall, processor = time.perf_counter(), time.process_time()
+            answers = [self.send(request) for request in requests]
+            wall, processor = time.perf_counter() - wall, time.process_time() - processor
+        for answer in answers:
+            self.expect(answer, operation)
+        finish(answers)
+        return wall / count, processor / count
+
+    def prepare(self, operation: str, count: int) -> tuple[list[Call], Callable[[list[Answer]], None]]:
+        """Return the requests of a batch, and what to do with their answers afterwards, both not timed."""
+        peer = self.peer
+        if operation == "get none":
+            return [Call("GET", "/get/none/")] * count, _nothing
+        if operation == "login-real":
+            return [peer.login(REAL, PASSWORD)] * count, _nothing
+        if operation == "login":
+            return [peer.login(next(self.users), PASSWORD) for _ in range(count)], _nothing
+        if operation == "logout":
+            return [peer.logout(self.log_in()) for _ in range(count)], _nothing
+        while len(self.pool) < max(POOL, count):
+            self.pool.append(self.log_in())
+        taken, self.pool = self.pool[:count], self.pool[count:]
+        if operation == "refresh":
+
+            def finish(answers: list[Answer]) -> None:
+                self.pool += [peer.tokens(answer, before) for answer, before in zip(answers, taken, strict=True)]
+
+            return [peer.refresh(tokens) for tokens in taken], finish
+        self.pool += taken
+        return [peer.get(f"/{operation.replace(' ', '/')}/", tokens) for tokens in taken], _nothing
+
+    def bare(self, operation: str, count: int) -> tuple[float, float]:
+        """Time PyJWT or the HMAC alone."""
+        key, message = SECRET.encode(), self.token.rpartition(".")[0].encode()
+        wall, processor = time.perf_counter(), time.process_time()
+        if operation == "pyjwt":
+            for _ in range(count):
+                jwt.decode(self.token, SECRET, algorithms=["HS256"])
+        else:
+            for _ in range(count):
+                hmac.digest(key, message, hashlib.sha256)
+        return (time.perf_counter() - wall) / count, (time.process_time() - processor) / count
+
+    def statements(self, operation: str) -> list[str]:
+        """Return the SQL of one operation, with BEGIN, COMMIT and SAVEPOINT."""
+        self.batch(operation, 1)
+        calls, finish = self.prepare(operation, 1)
+        with CaptureQueriesContext(connection) as captured:
+            answer = self.send(environ(calls[0]))
+        finish([self.expect(answer, operation)])
+        return [query["sql"] for query in captured.captured_queries]
+
+    def profile(self, operation: str, count: int) -> str:
+        """Return the profile of an operation: the 25 first by cumulative and by own time."""
+        self.batch(operation, count)
+        calls, finish = self.prepare(operation, count)
+        requests = [environ(call) for call in calls]
+        profile, text = cProfile.Profile(), StringIO()
+        profile.enable()
+        answers = [self.send(request) for request in requests]
+        profile.disable()
+        finish(answers)
+        stats = pstats.Stats(profile, stream=text).strip_dirs()
+        stats.sort_stats("cumulative").print_stats(25)
+        stats.sort_stats("tottime").print_stats(25)
+        return f"{self.peer.name}, {operation}, {count} requests\n{text.getvalue()}"
+
+    def storage(self, refreshes: int) -> dict[str, Any]:
+        """Log in once and refresh many times; return rows and bytes that came of it, and PostgreSQL's update counts."""
+        tables = rows.tables(self.peer.storage)
+        before, updates = rows.sizes(tables), rows.updates(tables)
+        tokens = self.log_in()
+        login = rows.sizes(tables)
+        for _ in range(refreshes):
+            tokens = self.peer.tokens(self.ask(self.peer.refresh(tokens), "refresh"), tokens)
+        after, updates_after = rows.sizes(tables), rows.updates(tables)
+        rows.vacuum(tables)
+        return {
+            "before": before,
+            "login": login,
+            "after": after,
+            "vacuumed": rows.sizes(tables),
+            "updates": [now - then for now, then in zip(updates_after, updates, strict=True)],
+        }
+
+    def fill(self, kind: str, count: int) -> float:
+        """Insert live families, or ended families, or expired tokens; return the seconds it took."""
+        began = time.perf_counter()
+        getattr(rows, kind)(count)
+        return time.perf_counter() - began
+
+    def sample(self, count: int) -> None:
+        """Make the pool of tokens of families that lie all over the table."""
+        self.pool = rows.sample(count)
+
+    def updates(self) -> list[int]:
+        """Return PostgreSQL's counts of updated rows and of heap-only ones among them."""
+        return rows.updates(rows.tables(self.peer.storage))
+
+    def command(self, name: str) -> tuple[float, int, int]:
+        """Run a management command; return its seconds, and the process's peak memory in bytes before and after."""
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        began = time.perf_counter()
+        call_command(name, stdout=StringIO(), stderr=StringIO())
+        took = time.perf_counter() - began
+        return took, before * 1024, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+    def admin_list(self, query: str) -> tuple[float, int]:
+        """Render the admin's list of families; return its seconds and SQL statements."""
+        admin = rows.family_admin()
+        request = RequestFactory().get(f"/admin/twotoken/refreshtoken/?{query}")
+        request.user = apps.get_model("auth", "User").objects.get(username="user0")
+        with CaptureQueriesContext(connection) as captured:
+            began = time.perf_counter()
+            response = admin.changelist_view(request).render()
+            took = time.perf_counter() - began
+        if response.status_code != 200 or b"result_list" not in response.content:
+            raise WrongAnswerError(f"admin list: {response.status_code}")
+        return took, len(captured)
+
+    def sessions(self, count: int) -> list[Tokens]:
+        """Return fresh logins, for a client outside."""
+        return [self.log_in() for _ in range(count)]
+
+
+def environ(call: Call) -> dict[str, Any]:
+    """Return the WSGI environment of a request, as a server behind a proxy on this host makes it."""
+    headers = {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in call.headers.items()}
+    if kind := headers.pop("HTTP_CONTENT_TYPE", ""):
+        headers["CONTENT_TYPE"] = kind
+    return {
+        "REQUEST_METHOD": call.method,
+        "SCRIPT_NAME": "",
+        "PATH_INFO": call.path,
+        "QUERY_STRING": "",
+        "SERVER_NAME": "127.0.0.1",
+        "SERVER_PORT": "8000",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "REMOTE_ADDR": "127.0.0.1",
+        "CONTENT_LENGTH": str(len(call.body)),
+        "HTTP_HOST": "127.0.0.1:8000",
+        "HTTP_USER_AGENT": "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0",
+        "HTTP_ACCEPT": "application/json",
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": "http",
+        "wsgi.input": BytesIO(call.body),
+        "wsgi.errors": StringIO(),
+        "wsgi.multithread": False,
+        "wsgi.multiprocess": True,
+        "wsgi.run_once": False,
+        **headers,
+    }
+
+
+def _nothing(answers: list[Answer]) -> None:
+    pass

@@ -1,0 +1,126 @@
+"""The figures of the benchmarks and the judging of their targets, on results that are made up."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from benchmarks.figures import Spread, above, fastest, percentile, ratio, spread
+from benchmarks.peer import Answer, all_peers
+from benchmarks.report import page, plot, summary
+from benchmarks.targets import TARGETS, Target, judge
+
+
+def timed(*seconds: float) -> dict[str, list[float]]:
+    """Return rounds as a measure has them."""
+    return {"wall": list(seconds), "processor": list(seconds)}
+
+
+@pytest.fixture
+def results() -> dict[str, Any]:
+    """Results in which simplejwt takes five times as long to refresh, and login and GET are alike."""
+    return {
+        "about": {"database": "SomeDB 1", "commands": [], "processors": 2, "versions": {}, "size": {}},
+        "login": {"twotoken": timed(2, 2), "knox": timed(1, 1), "simplejwt": timed(4, 4)},
+        "refresh": {"twotoken": timed(1, 2, 3), "simplejwt": timed(5, 10, 15)},
+    }
+
+
+def test_spread() -> None:
+    """A spread is the median with the quartiles."""
+    assert spread([5, 1, 2, 4, 3]) == Spread(3, 2, 4)
+    assert spread([7]) == Spread(7, 7, 7)
+
+
+def test_ratio_is_taken_within_a_round() -> None:
+    """A round that was slow for both sides does not count as a spread."""
+    assert ratio([2, 20, 2], [1, 10, 1]) == Spread(2, 2, 2)
+    with pytest.raises(ValueError, match="shorter"):
+        ratio([1, 2], [1])
+
+
+def test_above() -> None:
+    """A cost without its floor is counted in units, round by round."""
+    assert above([5, 10], [3, 6], [1, 2]) == Spread(2, 2, 2)
+
+
+def test_percentile() -> None:
+    """A share of all values lies below a percentile."""
+    assert percentile(range(100), 0.99) == 99
+    assert percentile([3, 1, 2], 0.5) == 2
+
+
+def test_fastest() -> None:
+    """The fastest is the one with the lowest median that is not left out."""
+    cases = {"a": [1, 1, 1], "b": [2, 2, 2], "c": [0, 3, 3]}
+    assert fastest(cases, but=lambda name: name == "a") == "b"
+
+
+@pytest.mark.parametrize(
+    ("at_least", "figure", "met"), [(True, 2, True), (True, 1.9, False), (False, 2, True), (False, 2.1, False)]
+)
+def test_a_target_is_met_at_its_bound(at_least: bool, figure: float, met: bool) -> None:
+    """The bound itself is good enough, on either side."""
+    target = Target("", 2, at_least, lambda results: spread([figure]))
+    assert target.met(target.figure({})) is met
+
+
+def test_targets_are_judged_by_what_was_measured(results: dict[str, Any]) -> None:
+    """A target whose measure did not run is left out; the others are as measured."""
+    judged = {target.text: (found.middle, target.met(found)) for target, found in judge(results)}
+    assert judged == {
+        "refresh, over simplejwt with rotation": (5, True),
+        "login, cheap hasher, over knox": (0.5, False),
+    }
+
+
+def test_targets_of_counts() -> None:
+    """Rows, heap-only updates, memory and growth are judged too."""
+    found: dict[str, Any] = {
+        "storage": {"twotoken": {"login": {"rows": 1}, "after": {"rows": 3}, "updates": [100, 99]}},
+        "purge": {
+            "simplejwt": {"seconds": [6, 6]},
+            "twotoken": {"seconds": [1, 1], "peak": [120], "peak of a tenth": 100},
+        },
+        "growth": {
+            "families": {"1000": timed(1, 1) | {"updates": [10, 10]}, "20000": timed(1.2, 1.2) | {"updates": [100, 96]}}
+        },
+    }
+    assert [(found.middle, target.met(found)) for target, found in judge(found)] == [
+        (2, False),
+        (0.96, True),
+        (6, True),
+        (1.2, False),
+        (1.2, True),
+    ]
+
+
+def test_page_and_plot(results: dict[str, Any]) -> None:
+    """The page has the ratios and the verdicts, the plot a bar per peer."""
+    text = page({"somedb": results})
+    assert "| refresh, over simplejwt with rotation | at least 4.5 | 5 | met |" in text
+    assert "| login, cheap hasher, over knox | at least 1 | 0.5 | **not met** |" in text
+    assert plot({"somedb": results}).count("<rect") == 5
+    assert "| simplejwt | 2.0 |  | 5.0 |  |" in summary(results)
+
+
+def test_peers_are_found() -> None:
+    """Each module of peers gives its peers, by name; each operation of theirs is a request."""
+    peers = all_peers()
+    assert {"twotoken", "simplejwt", "knox", "dj-rest-auth", "allauth", "oauth-toolkit", "floor"} <= set(peers)
+    for peer in peers.values():
+        if "login" in peer.operations:
+            assert peer.login("name", "password").method == "POST"
+
+
+def test_cookies_of_an_answer() -> None:
+    """A token is read out of any of several cookies."""
+    headers = (("Set-Cookie", "a=1; HttpOnly; Path=/"), ("set-cookie", "b=2; Secure; SameSite=Lax"))
+    answer = Answer(200, headers, b"{}")
+    assert [answer.cookie("a"), answer.cookie("b"), answer.data] == ["1", "2", {}]
+
+
+def test_every_target_says_what_it_is() -> None:
+    """No two targets have the same text."""
+    assert len({target.text for target in TARGETS}) == len(TARGETS)
