@@ -10,7 +10,7 @@ import time
 from argparse import ArgumentParser, Namespace
 from dataclasses import replace
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
@@ -62,12 +62,14 @@ def about(run: Run, results: dict[str, Any], *, whole: bool) -> dict[str, Any]:
     """Return what a reader has to know of a run; of a part that was repeated, besides what came before."""
     command = f"{datetime.now(UTC).date().isoformat()} `{' '.join(['python -m benchmarks', *sys.argv[1:]])}`"
     before = [] if whole else results.get("about", {}).get("commands", [])
+    names = ((package.name.replace("_", "-"), package.version) for package in distributions())
+    versions = [(name, number) for name, number in names if name in PACKAGES]
     return {
         "commands": [*before, command],
         "database": run.remotes["twotoken"].call("server"),
         "processors": len(os.sched_getaffinity(0)),
         "size": vars(run.size),
-        "versions": {"Python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+        "versions": {"Python": platform.python_version(), **dict(sorted(versions))},
     }
 
 
