@@ -31,7 +31,7 @@ def serve(pipe: Connection, environment: dict[str, str]) -> None:
             name, arguments = pipe.recv()
             try:
                 result = (True, getattr(worker, name)(*arguments))
-            except Exception:
+            except (Exception, SystemExit):  # Django exits where it can't make a database
                 result = (False, traceback.format_exc())
             pipe.send(result)
 
@@ -43,10 +43,12 @@ class Database:
     kind: str
     server: str
     """URL of a database that exists, which is only connected to."""
+    prefix: str
+    """What the names of those made begin with, so that two checkouts can share a server."""
 
     def environment(self, name: str, *, exists: bool) -> dict[str, str]:
         """Return the variables that tell ``benchmarks.settings`` which database to make, or to use."""
-        full = f"twotoken_benchmarks_{name.replace('-', '_')}"
+        full = f"{self.prefix}_{name.replace('-', '_')}"
         if self.kind == "sqlite":
             full = f"{self.server.removeprefix('sqlite:///')}/{full}.sqlite3"
             return {"BENCHMARKS_DATABASE": f"sqlite:///{full}", "BENCHMARKS_NAME": full}

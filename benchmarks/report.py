@@ -226,7 +226,7 @@ def page(found: Mapping[str, Results]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-COLOURS = ("#2a9d8f", "#8a8a8a", "#b07d3c", "#7a6fb0", "#c05b5b", "#5b87c0", "#a0a050")
+COLOURS = ("#2a9d8f", "#c98b3c", "#dcb98a", "#7a6fb0", "#c05b5b", "#5b87c0", "#a0a050")
 PLOTTED = ("twotoken", "simplejwt", "simplejwt-norotation", "knox", "dj-rest-auth", "allauth", "oauth-toolkit")
 WIDTH, LEFT, BAR, GAP, HEAD = 760, 170, 16, 14, 24
 
@@ -252,7 +252,11 @@ def plot(found: Mapping[str, Results]) -> str:
             f'<text x="{LEFT - 8}" y="{y + 12}" text-anchor="end">{peer}</text>',
             f'<rect x="{LEFT}" y="{y}" width="{end - LEFT:.1f}" height="{BAR - 3}"'
             f' fill="{COLOURS[PLOTTED.index(peer)]}"/>',
-            f'<path d="M{low:.1f} {y + 6.5}H{high:.1f}" stroke="#808080" stroke-width="2"/>',
+            # Light under grey, so that it shows on a bar and on a page of any colour.
+            *(
+                f'<path d="M{low:.1f} {y + 6.5}H{high:.1f}" stroke="{colour}" stroke-width="{width}"/>'
+                for colour, width in (("#ffffff", 4), ("#707070", 2))
+            ),
             f'<text x="{max(end, high) + 6:.1f}" y="{y + 12}">{bar.middle:.2f}</text>',
         ]
         y += BAR

@@ -22,11 +22,12 @@ NUMBERS = {
 }
 RANDOM = {
     "postgresql": "md5(random()::text || n::text){uuid}",
-    "mysql": "MD5(CONCAT(RAND(), n))",
+    # MariaDB wants the version and variant of a real UUID.
+    "mysql": "CONCAT(LEFT(MD5(CONCAT(RAND(), n)), 12), '4', LEFT(MD5(RAND()), 3), '8', LEFT(MD5(RAND()), 15))",
     "sqlite": "lower(hex(randomblob(16)))",
 }
 ROW_SECRET = b"sixteen bytes..."
-GROWN = 250  # characters of a refresh token of simplejwt
+TOKEN_LENGTH = 250  # characters of a refresh token of simplejwt
 
 
 def tables(labels: Sequence[str]) -> list[str]:
@@ -81,7 +82,7 @@ def vacuum(names: Sequence[str]) -> None:
 
 
 def insert(model: Any, count: int, values: dict[str, object]) -> None:
-    """Insert rows with the same values; a value that is a ``RawSQL`` string (in a list) is an expression of n."""
+    """Insert rows with the same values; a value in a list is an SQL expression of the row's number, n."""
     numbers = NUMBERS[connection.vendor].format(count=count)
     fields = [field for field in model._meta.concrete_fields if field.attname in values]
     expressions, parameters = [], []
@@ -143,7 +144,7 @@ def expired_tokens(count: int) -> None:
     values = {
         "user_id": user.pk,
         "jti": [RANDOM[connection.vendor].format(uuid="")],
-        "token": "x" * GROWN,
+        "token": "x" * TOKEN_LENGTH,
         "created_at": then,
         "expires_at": then + timedelta(days=1),
     }

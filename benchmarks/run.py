@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import platform
@@ -10,9 +11,10 @@ import time
 from argparse import ArgumentParser, Namespace
 from dataclasses import replace
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 from benchmarks.measures import FULL, MEASURES, QUICK, Run, check
 from benchmarks.peer import all_peers
@@ -62,12 +64,14 @@ def about(run: Run, results: dict[str, Any], *, whole: bool) -> dict[str, Any]:
     """Return what a reader has to know of a run; of a part that was repeated, besides what came before."""
     command = f"{datetime.now(UTC).date().isoformat()} `{' '.join(['python -m benchmarks', *sys.argv[1:]])}`"
     before = [] if whole else results.get("about", {}).get("commands", [])
+    names = ((package.name.replace("_", "-"), package.version) for package in distributions())
+    versions = [(name, number) for name, number in names if name in PACKAGES]
     return {
         "commands": [*before, command],
         "database": run.remotes["twotoken"].call("server"),
         "processors": len(os.sched_getaffinity(0)),
         "size": vars(run.size),
-        "versions": {"Python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+        "versions": {"Python": platform.python_version(), **dict(sorted(versions))},
     }
 
 
@@ -82,13 +86,24 @@ def write(found: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Run what was asked for."""
+    """Run what was asked for, if nothing else runs in this checkout: it would use the same databases."""
     asked = arguments()
+    with (FOLDER / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            sys.exit("The benchmarks run in this checkout already.")
+        measure(asked)
+
+
+def measure(asked: Namespace) -> None:
+    """Run what was asked for."""
     peers = all_peers()
     if asked.peers:
         peers = {name: peer for name, peer in peers.items() if name in {"twotoken", "floor", *asked.peers}}
     size = QUICK if asked.quick else replace(FULL, rows=asked.rows or FULL.rows, rounds=asked.rounds or FULL.rounds)
-    run = Run(Database(asked.database, SERVERS[asked.database]), peers, size)
+    prefix = f"twotoken_benchmarks_{crc32(str(ROOT).encode()):08x}"
+    run = Run(Database(asked.database, SERVERS[asked.database], prefix), peers, size)
     file = FOLDER / f"{'quick-' if asked.quick else ''}{asked.database}.json"
     results: dict[str, Any] = json.loads(file.read_text()) if file.exists() and not asked.quick else {}
     with run.workers():
