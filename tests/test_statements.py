@@ -9,13 +9,15 @@ from typing import Any
 import pytest
 from django.contrib.auth import get_user_model
 from django.db import connection, connections, models
+from django.db.models.signals import post_save, pre_save
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from tests.factories import UserFactory
+from tests.receivers import receiving
 from twotoken import families
 from twotoken.models import RefreshToken
-from twotoken.statements import ROTATED, Lookup, RotationUpdate, has_fixed_rows
+from twotoken.statements import ROTATED, FamilyInsert, Lookup, RotationUpdate, has_fixed_rows
 
 User: Any = get_user_model()
 VALUES = {**ROTATED, "refreshed_at": timezone.now(), "ip_address": None, "user_agent": ""}
@@ -150,3 +152,29 @@ def test_whose_rows_are_fixed() -> None:
     assert has_fixed_rows(User._default_manager)
     assert not has_fixed_rows(Choosing())
     assert not has_fixed_rows(models.Manager.from_queryset(OwnQuerySet)())
+
+
+def test_an_insert_writes_every_column(user: Any) -> None:
+    """As Django's save does, in one statement; what may be null may be null."""
+    insert = FamilyInsert()
+    for values in ({}, {"expires_at": timezone.now(), "ip_address": "2001:db8::1", "user_agent": "agent"}):
+        made = RefreshToken(user=user, **values)
+        expected = columns(made)
+        with CaptureQueriesContext(connection) as queries:
+            insert.write(made)
+        assert len(queries) == 1
+        assert (made._state.adding, made._state.db) == (False, "default")
+        assert columns(RefreshToken.objects.get(pk=made.pk)) == expected
+
+
+def test_an_insert_where_somebody_listens(user: Any) -> None:
+    """A project's receivers of pre_save and post_save hear of each login, as of any other row."""
+    heard: list[Any] = []
+
+    def receiver(**kwargs: Any) -> None:
+        heard.append((kwargs["sender"], kwargs["instance"].pk, kwargs.get("created")))
+
+    with receiving(receiver, pre_save), receiving(receiver, post_save):
+        pair = families.start(user)
+    ours = [call for call in heard if call[0] is RefreshToken]
+    assert ours == [(RefreshToken, pair.family_id, None), (RefreshToken, pair.family_id, True)]

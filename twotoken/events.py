@@ -33,7 +33,8 @@ def record(kind: EventKind, family_ids: Iterable[UUID], *, actor: str = "", **de
 
 def record_device(family: RefreshToken, client: Client) -> None:
     """Write down that another device has refreshed, as far as the row from before tells. An update is no other one."""
-    if _without_versions(client.user_agent) == _without_versions(family.user_agent):
+    before, after = family.user_agent, client.user_agent
+    if before == after or _without_versions(before) == _without_versions(after):
         return
     known = _rows().filter(family=family.pk, kind=EventKind.DEVICE)
     if known.count() < MAX_DEVICE_EVENTS:

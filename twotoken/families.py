@@ -42,7 +42,7 @@ from twotoken.models import EventKind, RefreshToken, RefreshTokenQuerySet, Revok
 from twotoken.pairs import TokenPair, mint_access, pair_of
 from twotoken.revocation import Batch, end_family, exhaust, purge, revoke, revoke_all, revoke_each, select, send
 from twotoken.rotation import Verdict, judge, rotation
-from twotoken.statements import Lookup, RotationUpdate
+from twotoken.statements import FamilyInsert, Lookup, RotationUpdate
 from twotoken.tokens import AccessToken, RefreshClaims
 
 __all__ = [
@@ -70,6 +70,7 @@ ROTATION_ATTEMPTS = 4  # the first, and three more after another request was fas
 
 FAMILY: Final = Lookup(RefreshToken, "pk", "user")
 ROTATION: Final = RotationUpdate()
+START: Final = FamilyInsert()
 
 logger = logging.getLogger("twotoken")
 
@@ -107,7 +108,7 @@ def start(user: AbstractBaseUser, client: Client | None = None, *, lifetime: Lif
         user_agent=client.user_agent,
     )
     pair = pair_of(family, *mint_access(family, user, now), now)
-    settled(lambda: family.save(force_insert=True, using=_rows().db))
+    settled(lambda: START.write(family))
     logger.info("Token family %s of user %s started from %s.", family.pk, user.pk, client.ip_address)
     send(signals.family_started, family.pk, family.user_id, ip_address=client.ip_address, user_agent=client.user_agent)
     if conf.max_families_per_user is not None:

@@ -1,13 +1,15 @@
 """The statements of the hot path, compiled once and then only given their values.
 
-To build and compile a query costs Django several times what a database needs to run it. So each thread keeps, for each
-of its connections, what Django's own compiler made of these few. Values are prepared, rows loaded and cursors wrapped
-as ever.
+To build a query and compile it costs Django several times what a database needs to run it. So each thread keeps, for
+each of its connections, what Django's own compiler made of these few. Values are prepared by their fields, and cursors
+wrapped, as ever.
 """
 
 from __future__ import annotations
 
 import threading
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Generic, TypeVar
 from uuid import UUID
@@ -17,8 +19,8 @@ from django.db import connections, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model, QuerySet
 from django.db.models.manager import BaseManager
-from django.db.models.query import ModelIterable
-from django.db.models.sql.subqueries import UpdateQuery
+from django.db.models.signals import post_save, pre_save
+from django.db.models.sql.subqueries import InsertQuery, UpdateQuery
 
 from twotoken.models import RefreshToken
 from twotoken.rotation import guard
@@ -42,75 +44,131 @@ def has_fixed_rows(manager: BaseManager[Any]) -> bool:
     return type(manager).get_queryset is BaseManager.get_queryset and made_by._queryset_class is QuerySet
 
 
-class Lookup(threading.local, Generic[M]):
-    """The one row that has a value in a unique field, with its related rows, read where is written. One SELECT."""
+@dataclass(frozen=True, slots=True)
+class _Compiled:
+    """A statement as one connection has it."""
 
-    def __init__(self, model: type[M], field: str, *related: str) -> None:
+    connection: BaseDatabaseWrapper
+    compiler: Any
+    sql: str
+    converters: dict[int, tuple[list[Any], Any]]
+
+
+class _Statement(threading.local, ABC):
+    """Keeps what it was compiled to, for its thread: a connection belongs to one."""
+
+    def __init__(self) -> None:
+        self._compiled: dict[str, _Compiled] = {}
+
+    def compiled(self, model: type[Model], *values: Any) -> _Compiled:
+        """Return the statement as the model's database for writing has it. The first values are the compiler's to see.
+
+        A replica that lags must never be believed, so reads go there too.
+        """
+        alias = router.db_for_write(model)
+        connection = connections[alias]
+        known = self._compiled.get(alias)
+        if known is None or known.connection is not connection:
+            known = self._compiled[alias] = self.compile(alias, connection, *values)
+        return known
+
+    @abstractmethod
+    def compile(self, alias: str, connection: BaseDatabaseWrapper, *values: Any) -> _Compiled:
+        """Have Django compile it."""
+
+
+class Lookup(_Statement, Generic[M]):
+    """The one row that has a value in a unique field, and with it the row that ``related`` points to. One SELECT."""
+
+    def __init__(self, model: type[M], field: str, related: str | None = None) -> None:
+        super().__init__()
+        options: Any = model._meta
         self.model = model
         self.field = field
         self.related = related
-        self.selects: dict[str, _Select[M]] = {}
+        self.names = [column.attname for column in options.concrete_fields]
+        self.pointer = None if related is None else options.get_field(related)
 
     def get(self, value: Any) -> M | None:
         """Return the row, or None. Raises ValueError or ValidationError for what is no value of the field."""
-        alias = router.db_for_write(self.model)
-        connection = connections[alias]
-        select = self.selects.get(alias)
         try:
-            if select is None or select.connection is not connection:
-                rows = self.model._default_manager.using(alias).select_related(*self.related)
-                select = self.selects[alias] = _Select(rows.filter(**{self.field: value}), connection)
-            return select.row(value)
+            select = self.compiled(self.model, value)
+            (condition,) = select.compiler.query.where.children
+            _, params = type(condition)(condition.lhs, value).process_rhs(select.compiler, select.connection)
         except EmptyResultSet:  # a number that the column can't hold
             return None
+        with select.connection.cursor() as cursor:
+            cursor.execute(select.sql, params)
+            row = cursor.fetchone()
+        return None if row is None else self._load(select, list(row))
+
+    def compile(self, alias: str, connection: BaseDatabaseWrapper, *values: Any) -> _Compiled:
+        rows = self.model._default_manager.using(alias).filter(**{self.field: values[0]})
+        query: Any = rows.select_related(self.related).query if self.related else rows.query
+        compiler = query.get_compiler(connection=connection)
+        sql, _ = compiler.as_sql()
+        return _Compiled(connection, compiler, sql, compiler.get_converters([column for column, *_ in compiler.select]))
+
+    def _load(self, select: _Compiled, row: list[Any]) -> M:
+        alias = select.connection.alias
+        for place, (converters, column) in select.converters.items():
+            for convert in converters:
+                row[place] = convert(row[place], column, select.connection)
+        found = self.model.from_db(alias, self.names, row[: len(self.names)])
+        if self.pointer is not None:
+            model = self.pointer.related_model
+            names = [column.attname for column in model._meta.concrete_fields]
+            self.pointer.set_cached_value(found, model.from_db(alias, names, row[len(self.names) :]))
+        return found
 
 
-class _Select(Generic[M]):
-    """A queryset of one condition that is compiled no more."""
-
-    def __init__(self, rows: QuerySet[M], connection: BaseDatabaseWrapper) -> None:
-        self.connection = connection
-        self.rows = rows
-        query: Any = rows.query
-        self.compiler = query.get_compiler(connection=connection)
-        sql, self.params = self.compiler.as_sql()
-        converters = self.compiler.get_converters([column for column, *_ in self.compiler.select])
-        (self.condition,) = query.where.children
-        self.compiler.as_sql = lambda *args, **kwargs: (sql, self.params)
-        self.compiler.get_converters = lambda *args, **kwargs: converters
-        query.get_compiler = lambda *args, **kwargs: self.compiler
-
-    def row(self, value: Any) -> M | None:
-        condition = type(self.condition)(self.condition.lhs, value)
-        _, self.params = condition.process_rhs(self.compiler, self.connection)
-        return next(iter(ModelIterable(self.rows)), None)
-
-
-class RotationUpdate(threading.local):
+class RotationUpdate(_Statement):
     """The one conditional UPDATE that rotates a family: a faster rotation or a revocation makes it change nothing."""
-
-    def __init__(self) -> None:
-        self.compiled: dict[str, tuple[BaseDatabaseWrapper, str]] = {}
 
     def write(self, family_id: UUID, presented: int, values: dict[str, Any]) -> bool:
         """Write the values of ROTATED where the guard of the presented generation holds; tell whether it did."""
-        alias = router.db_for_write(RefreshToken)
-        connection = connections[alias]
-        compiled_for, sql = self.compiled.get(alias, (None, ""))
-        if compiled_for is not connection:
-            sql = _compile_rotation(alias, connection)
-            self.compiled[alias] = (connection, sql)
+        update = self.compiled(RefreshToken)
         options: Any = RefreshToken._meta
-        written = [options.get_field(name).get_db_prep_save(values[name], connection) for name in ROTATED]
+        written = [options.get_field(name).get_db_prep_save(values[name], update.connection) for name in ROTATED]
+        key = options.pk.get_db_prep_value(family_id, update.connection)
         guarded = [value for value in guard(presented).values() if value is not None]
-        with transaction.mark_for_rollback_on_error(using=alias), connection.cursor() as cursor:
-            cursor.execute(sql, [*written, options.pk.get_db_prep_value(family_id, connection), *guarded])
-            return bool(cursor.rowcount)
+        return _write(update, [*written, key, *guarded])
+
+    def compile(self, alias: str, connection: BaseDatabaseWrapper, *values: Any) -> _Compiled:
+        rows = RefreshToken.objects.using(alias).filter(pk=UUID(int=0)).filter(**guard(0))
+        query: Any = rows.query.chain(UpdateQuery)
+        query.add_update_values(ROTATED)
+        compiler = query.get_compiler(connection=connection)
+        return _Compiled(connection, compiler, compiler.as_sql()[0], {})
 
 
-def _compile_rotation(alias: str, connection: BaseDatabaseWrapper) -> str:
-    rows = RefreshToken.objects.using(alias).filter(pk=UUID(int=0)).filter(**guard(0))
-    query: Any = rows.query.chain(UpdateQuery)
-    query.add_update_values(ROTATED)
-    sql: str = query.get_compiler(connection=connection).as_sql()[0]
-    return sql
+class FamilyInsert(_Statement):
+    """The one INSERT that starts a family."""
+
+    def write(self, family: RefreshToken) -> None:
+        """Write a new row."""
+        if pre_save.has_listeners(RefreshToken) or post_save.has_listeners(RefreshToken):  # a project's own
+            family.save(force_insert=True, using=router.db_for_write(RefreshToken))
+            return
+        insert = self.compiled(RefreshToken, family)
+        columns = RefreshToken._meta.concrete_fields
+        _write(
+            insert, [column.get_db_prep_save(getattr(family, column.attname), insert.connection) for column in columns]
+        )
+        family._state.adding, family._state.db = False, insert.connection.alias
+
+    def compile(self, alias: str, connection: BaseDatabaseWrapper, *values: Any) -> _Compiled:
+        query = InsertQuery(RefreshToken)
+        query.insert_values(RefreshToken._meta.concrete_fields, list(values))
+        compiler = query.get_compiler(connection=connection)
+        ((sql, _),) = compiler.as_sql()
+        return _Compiled(connection, compiler, sql, {})
+
+
+def _write(statement: _Compiled, params: list[Any]) -> bool:
+    with (
+        transaction.mark_for_rollback_on_error(using=statement.connection.alias),
+        statement.connection.cursor() as cursor,
+    ):
+        cursor.execute(statement.sql, params)
+        return bool(cursor.rowcount)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
+from abc import ABC, abstractmethod
 from uuid import UUID
 
 from rest_framework.request import Request
@@ -13,16 +14,16 @@ from rest_framework.views import APIView
 from twotoken.conf import conf
 
 
-class _IdentThrottle(SimpleRateThrottle):
+class _IdentThrottle(SimpleRateThrottle, ABC):
     """Counts requests of an identity that the view knows, under a digest, so that no cache holds a name."""
 
-    def __init__(self, *parts: str) -> None:
-        super().__init__()
-        digest = hashlib.sha256("\n".join(parts).encode(errors="surrogatepass")).hexdigest()
-        self.ident_key = self.cache_format % {"scope": self.scope, "ident": digest}
+    @abstractmethod
+    def ident(self) -> str:
+        """Return the identity. Asked only where there is a rate."""
 
     def get_cache_key(self, request: Request, view: APIView) -> str:
-        return self.ident_key
+        digest = hashlib.sha256(self.ident().encode(errors="surrogatepass")).hexdigest()
+        return self.cache_format % {"scope": self.scope, "ident": digest}
 
 
 class LoginThrottle(_IdentThrottle):
@@ -31,10 +32,15 @@ class LoginThrottle(_IdentThrottle):
     scope = "twotoken_login"
 
     def __init__(self, address: str, name: str) -> None:
-        super().__init__(address, fold(name))
+        super().__init__()
+        self.address = address
+        self.name = name
 
     def get_rate(self) -> str | None:
         return conf.login_throttle
+
+    def ident(self) -> str:
+        return f"{self.address}\n{fold(self.name)}"
 
 
 class RefreshThrottle(_IdentThrottle):
@@ -43,10 +49,14 @@ class RefreshThrottle(_IdentThrottle):
     scope = "twotoken_refresh"
 
     def __init__(self, family_id: UUID) -> None:
-        super().__init__(str(family_id))
+        super().__init__()
+        self.family_id = family_id
 
     def get_rate(self) -> str | None:
         return conf.refresh_throttle
+
+    def ident(self) -> str:
+        return str(self.family_id)
 
 
 def fold(name: str) -> str:
