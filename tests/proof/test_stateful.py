@@ -160,6 +160,14 @@ class ServiceInAnyOrder(Service):
             live = {self.ids[self.place(other)]: other is family for other in self.oracle.live(family.user)}
             assert shown == live
 
+    @rule(number=NUMBERS, early=st.sampled_from([0, 0.001]), key=KEYS, mount=MOUNTS)
+    @rarely
+    def refresh_at_the_end(self, number: int, early: float, key: str, mount: str) -> None:
+        """At the idle or absolute limit, or just before."""
+        family, token, generation = self.token(number, 0)
+        self.pass_seconds(max((self.oracle.end_of(family) - self.oracle.now).total_seconds() - early, 0))
+        self.show(family, token, generation, key, mount, has_site=True)
+
     @rule(by=AGES)
     @rarely
     def grow_old(self, by: timedelta) -> None:
