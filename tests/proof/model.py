@@ -54,6 +54,8 @@ class Excuse(IntFlag):
     LATE = auto()
     # A key was sent again with the token that it had made, a minute after, and made another. If that answer gets lost
     # while an earlier one under this key arrives, the client takes the key for done and never learns of the rotation.
+    # That is the price of the minute. Rejected: a key that is good for ever, for who always sends the same one would
+    # never rotate.
     TWICE = auto()
     GAVE_UP = auto()  # a request without a key
 

@@ -140,7 +140,7 @@ class Server:
     def written(self, is_thief: bool, request: Request, family: Family) -> Served:
         """Write the rotation over the row as it is now, if the guard lets it."""
         if not self.may_write(request.token, family.generation, family.revoked):
-            if self.rule.judges_again:
+            if self.rule.judges_again:  # without end: production's 503 after four times is a request that was lost
                 return request._replace(at=At.SENT), family
             return self.answered(request, request.token + 1), family
         if family.ended:

@@ -1,0 +1,200 @@
+"""The service as the stateful tests call it: requests, access tokens, and what is held against the oracle each time."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import time_machine
+from django.contrib.auth import get_user_model
+from django.core.cache import cache
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from rest_framework.test import APIClient
+
+from tests.factories import PASSWORD, UserFactory
+from tests.overrides import with_settings
+from tests.proof.conftest import Tried
+from tests.proof.oracle import Family, Oracle, Outcome, User, row_of
+from twotoken.models import RefreshToken
+from twotoken.signals import reuse_detected
+
+START = datetime(2031, 5, 4, 12, 30, 15, 250_000, tzinfo=UTC)
+COOKIE_MOUNT, BODY_MOUNT = "/api/auth/", "/api/app/auth/"
+MOUNTS = st.sampled_from([COOKIE_MOUNT, BODY_MOUNT])
+NUMBERS = st.integers(0, 3)
+GENERATIONS_BACK = st.sampled_from([0, 0, 0, 0, 1, 1, 1, 2, 3])
+
+
+class Service(RuleBasedStateMachine):
+    """Two users and their families, in the database and in the oracle."""
+
+    tried: Tried
+
+    @initialize(
+        lifetime=st.sampled_from([timedelta(days=30), timedelta(hours=12), None]),
+        reuse_grace=st.sampled_from([timedelta(), timedelta(seconds=4)]),
+        revoke_on_reuse=st.sampled_from(["family", "user"]),
+        limit=st.sampled_from([None, None, 2]),
+    )
+    def start(self, **values: Any) -> None:
+        """A service with settings of its own, one user logged in."""
+        cache.clear()
+        self.clock = time_machine.travel(START, tick=False)
+        self.traveller = self.clock.start()
+        self.settings = with_settings(
+            FAMILY_LIFETIME=values["lifetime"],
+            REUSE_GRACE=values["reuse_grace"],
+            REVOKE_ON_REUSE=values["revoke_on_reuse"],
+            MAX_FAMILIES_PER_USER=values["limit"],
+        )
+        self.settings.enable()
+        self.oracle = Oracle(now=START, **values)
+        self.users = [User(), User()]
+        self.accounts: list[Any] = [UserFactory(), UserFactory()]
+        self.ids: list[UUID] = []
+        self.accesses: list[tuple[str, int, datetime]] = []
+        self.reuses: list[UUID] = []
+        reuse_detected.connect(self.hear)
+        self.last: tuple[Family, str, int, str, str, bool] | None = None
+        self.refreshes = 0
+        self.log_in(0, BODY_MOUNT, None, 0)
+
+    def teardown(self) -> None:
+        """Leave nothing behind."""
+        if hasattr(self, "settings"):
+            reuse_detected.disconnect(self.hear)
+            self.settings.disable()
+            self.clock.stop()
+        get_user_model().objects.all().delete()
+
+    def hear(self, family_id: UUID, **kwargs: Any) -> None:
+        """Take note of a reuse."""
+        self.reuses.append(family_id)
+
+    @precondition(lambda self: len(self.live()) < 3)
+    @rule(user=st.integers(0, 1), mount=MOUNTS, number=st.none() | NUMBERS, back=GENERATIONS_BACK)
+    def log_in(self, user: int, mount: str, number: int | None, back: int) -> None:
+        """With the right password. By cookie a family whose cookie comes along is replaced."""
+        self.pass_seconds(1)  # no two logins at the very same time: which is older?
+        replaced, extra = None, {}
+        if number is not None and mount == COOKIE_MOUNT:
+            replaced, token, _ = self.token(number, back)
+            extra = {"HTTP_COOKIE": f"refresh_token={token}"}
+        response = self.send(mount + "login/", self.credentials(user), **extra)
+        if not self.users[user].is_active:
+            assert (response.status_code, response.json()["code"]) == (401, "no_active_account")
+            assert not response.cookies
+            return
+        family = self.oracle.log_in(self.users[user], replaced)
+        self.ids.append(self.newest())
+        self.check_answer(response, family, mount)
+
+    def pass_seconds(self, seconds: float) -> None:
+        """Let time pass."""
+        self.oracle.now += timedelta(seconds=seconds)
+        self.traveller.move_to(self.oracle.now)
+
+    def send(self, path: str, data: Any = None, **extra: Any) -> Any:
+        """POST JSON as a client without a memory."""
+        return APIClient().post(path, data, format="json", **extra)
+
+    def present(self, path: str, token: str, mount: str, **extra: Any) -> Any:
+        """Send a refresh token the way that a mount takes it."""
+        if mount == COOKIE_MOUNT:
+            return self.send(mount + path, HTTP_COOKIE=f"refresh_token={token}", **extra)
+        return self.send(mount + path, {"refresh": token}, **extra)
+
+    def with_bearer(self, method: str, path: str, number: int, status: int) -> tuple[Family | None, Any]:
+        """Call with an access token. Gives the family where it must be taken, and the answer."""
+        token, family, expires_at = self.access(number)
+        response = getattr(APIClient(), method)(path, HTTP_AUTHORIZATION=f"Bearer {token}")
+        reason = self.oracle.refuses_access(family, expires_at)
+        self.tried(f"access tokens: {reason or 'taken'}")
+        if reason:
+            assert (response.status_code, response.json()["reason"]) == (401, reason)
+            assert not response.cookies
+            return None, response
+        assert response.status_code == status
+        return family, response
+
+    def token(self, number: int, back: int) -> tuple[Family, str, int]:
+        """Return a family, most often one that has not ended, and a token of it: the newest, or some back."""
+        choice = (number and self.live()) or self.oracle.families
+        family = choice[-1 - number % len(choice)]
+        generation = max(max(family.tokens) - back, 0)
+        return family, family.tokens[generation], generation
+
+    def live(self) -> list[Family]:
+        """Return the families of either user that may still be refreshed, as far as they say."""
+        return [family for user in self.users for family in self.oracle.live(user)]
+
+    def access(self, number: int) -> tuple[str, Family, datetime]:
+        """Return one of the newer access tokens, its family and its end."""
+        token, place, expires_at = self.accesses[-1 - number % len(self.accesses)]
+        return token, self.oracle.families[place], expires_at
+
+    def place(self, family: Family) -> int:
+        """Return which one it is."""
+        return next(index for index, other in enumerate(self.oracle.families) if other is family)
+
+    def newest(self) -> UUID:
+        """Return the key of the row that is not known yet."""
+        (pk,) = set(RefreshToken.objects.values_list("pk", flat=True)) - set(self.ids)
+        return pk
+
+    def credentials(self, user: int) -> dict[str, str]:
+        """Return the name and the password of a user."""
+        account = self.accounts[user]
+        return {account.USERNAME_FIELD: account.get_username(), "password": PASSWORD}
+
+    def check_answer(
+        self, response: Any, family: Family, mount: str, *, is_retry: bool = False, is_held: bool = False
+    ) -> None:
+        """A pair: by the mount's delivery and no other. Of a retry, the very same refresh token; no cookie if held."""
+        assert response.status_code == 200, response.content
+        body = response.json()
+        by_cookie = mount == COOKIE_MOUNT
+        names = {"access", "expires_in"} if by_cookie else {"access", "expires_in", "refresh", "refresh_expires_in"}
+        assert body.keys() == names
+        assert set(response.cookies) == ({"refresh_token"} if by_cookie and not is_held else set())
+        assert response["Cache-Control"] == "no-store"
+        end = self.oracle.access_end(family)
+        assert body["expires_in"] == int(end.timestamp()) - int(self.oracle.now.timestamp())
+        self.accesses.append((body["access"], self.place(family), end))
+        if by_cookie and is_held:
+            return
+        cookie = response.cookies["refresh_token"] if by_cookie else None
+        token = body["refresh"] if cookie is None else cookie.value
+        remaining = body["refresh_expires_in"] if cookie is None else cookie["max-age"]
+        assert remaining == int(self.oracle.end_of(family).timestamp()) - int(self.oracle.now.timestamp())
+        if is_retry and not family.is_restored:
+            assert token == family.tokens[family.generation]
+        family.tokens[family.generation] = token
+
+    def check_refusal(self, response: Any, outcome: Outcome, mount: str) -> None:
+        """A 401 with the reason, and by cookie the end of the cookie."""
+        assert (response.status_code, response.json()["reason"]) == (401, outcome.reason)
+        assert response["WWW-Authenticate"].startswith('Bearer realm="api", error="invalid_token"')
+        self.check_cleared(response, mount == COOKIE_MOUNT)
+
+    def check_cleared(self, response: Any, is_cleared: bool) -> None:
+        """The cookie is cleared, or left alone."""
+        assert [(cookie.value, cookie["max-age"]) for cookie in response.cookies.values()] == [("", 0)] * is_cleared
+
+    @invariant()
+    def every_row_is_as_it_should_be(self) -> None:
+        """What was to be written was, and nothing else."""
+        if not hasattr(self, "settings"):
+            return
+        self.tried("steps over HTTP against the oracle")
+        rows = {row.pk: row for row in RefreshToken.objects.all()}
+        assert rows.keys() == set(self.ids)
+        for pk, family in zip(self.ids, self.oracle.families, strict=True):
+            row = rows[pk]
+            expected = row_of(family)
+            assert {name: getattr(row, name) for name in expected} == expected
+            digest = hashlib.sha256(family.key.encode()).digest() if family.key else b""
+            assert bytes(row.retry_key) == digest

@@ -1,0 +1,242 @@
+"""The real service over a real database, in any order of requests, times and users, against the oracle.
+
+After each step the answer, its cookie, the number of its statements and every row are what the oracle says.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import wraps
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import precondition, rule, run_state_machine_as_test
+
+from tests.factories import PASSWORD
+from tests.proof.conftest import FULL, Tried
+from tests.proof.oracle import Family, Outcome
+from tests.proof.service import COOKIE_MOUNT, GENERATIONS_BACK, MOUNTS, NUMBERS, Service
+from twotoken import families
+from twotoken.models import RefreshToken
+
+KEYS = st.sampled_from(["", "", "the-first-key", "the-second-key"])
+# Seconds, across grace and a key's minute; also a little back, by a clock that is behind.
+MOMENTS = st.sampled_from([0, 0, 0, -3, 0.001, 4, 9.999, 10, 20, 59.999, 60])
+AGES = st.sampled_from([timedelta(minutes=15), timedelta(hours=11), timedelta(days=6.9), timedelta(days=7)])
+
+
+def rarely(method: Any) -> Any:
+    """Have a rule wait for some refreshes first: what ends families would soon leave none to refresh."""
+
+    @wraps(method)
+    def wrapped(self: ServiceInAnyOrder, **values: Any) -> None:
+        self.refreshes = 0
+        method(self, **values)
+
+    return precondition(lambda self: self.refreshes >= 3)(wrapped)
+
+
+class ServiceInAnyOrder(Service):
+    """What may happen to it."""
+
+    @rule(user=st.integers(0, 1), mount=MOUNTS)
+    @rarely
+    def fail_to_log_in(self, user: int, mount: str) -> None:
+        """With a wrong password."""
+        response = self.send(mount + "login/", {**self.credentials(user), "password": "wrong"})
+        assert (response.status_code, response.json()["code"]) == (401, "no_active_account")
+
+    @rule(wait=MOMENTS, number=NUMBERS, back=GENERATIONS_BACK, key=KEYS, mount=MOUNTS, has_site=st.booleans())
+    def refresh(self, wait: float, number: int, back: int, key: str, mount: str, has_site: bool) -> None:
+        """Any token that ever was, with and without a key, at either mount, as a script or as a browser."""
+        self.pass_seconds(wait)
+        self.show(*self.token(number, back), key, mount, has_site)
+
+    @precondition(lambda self: self.last)
+    @rule(wait=MOMENTS, key=st.none() | KEYS)
+    def refresh_again(self, wait: float, key: str | None) -> None:
+        """The last one once more, with its key or with another."""
+        self.pass_seconds(wait)
+        assert self.last is not None
+        family, token, generation, last_key, mount, has_site = self.last
+        self.show(family, token, generation, last_key if key is None else key, mount, has_site)
+
+    @rule(wait=MOMENTS, number=NUMBERS, key=KEYS, mount=MOUNTS, times=st.integers(1, 3))
+    def refresh_in_turn(self, wait: float, number: int, key: str, mount: str, times: int) -> None:
+        """As a client does that nobody disturbs: the newest token; who is logged out logs in."""
+        if not self.live():
+            self.reactivate()
+            self.log_in(number % 2, mount, None, 0)
+        for _ in range(times):
+            self.pass_seconds(wait)
+            self.show(*self.token(number or 1, 0), key, mount, has_site=True)
+
+    def show(self, family: Family, token: str, generation: int, key: str, mount: str, has_site: bool) -> None:
+        """Refresh, and hold the answer against the oracle's."""
+        self.last = (family, token, generation, key, mount, has_site)
+        self.refreshes += 1
+        is_browser = mount == COOKIE_MOUNT and has_site
+        extra: dict[str, Any] = {"HTTP_IDEMPOTENCY_KEY": key} if key else {}
+        extra |= {"HTTP_SEC_FETCH_SITE": "same-origin"} if has_site else {}
+        told = len(self.reuses)
+        outcome = self.oracle.refresh(family, generation, key, is_browser=is_browser)
+        with CaptureQueriesContext(connection) as queries:
+            response = self.present("refresh/", token, mount, **extra)
+        assert len(self.reuses) - told == (outcome.reason == "reused")
+        self.tried(f"refreshes: {outcome.reason or ('rotated' if outcome.rotated else 'retried')}")
+        if outcome.reason:
+            self.check_refusal(response, outcome, mount)
+            return
+        assert len(queries) == (2 if outcome.rotated else 1), queries.captured_queries
+        self.check_answer(
+            response, family, mount, is_retry=not outcome.rotated, is_held=outcome.generation == generation
+        )
+
+    @rule(number=NUMBERS, back=GENERATIONS_BACK, mount=MOUNTS, place=st.floats(0, 0.999))
+    @rarely
+    def refresh_with_a_forgery(self, number: int, back: int, mount: str, place: float) -> None:
+        """One character changed, if only in bits that base64 ignores: no statement, and nothing of the family."""
+        _, token, _ = self.token(number, back)
+        index = int(len(token) * place)
+        forged = token[:index] + ("A" if token[index] != "A" else "B") + token[index + 1 :]
+        with CaptureQueriesContext(connection) as queries:
+            response = self.present("refresh/", forged, mount)
+        assert len(queries) == 0
+        self.check_refusal(response, Outcome(reason="invalid"), mount)
+
+    @rule(number=NUMBERS, back=GENERATIONS_BACK, mount=MOUNTS)
+    @rarely
+    def log_out(self, number: int, back: int, mount: str) -> None:
+        """By any token of the family, expired or rotated out or not."""
+        family, token, _ = self.token(number, back)
+        self.oracle.end(family, "logout")
+        response = self.present("logout/", token, mount)
+        assert response.status_code == 204
+        self.check_cleared(response, mount == COOKIE_MOUNT)
+
+    @rule(number=st.integers(0, 30), mount=MOUNTS)
+    @rarely
+    def log_out_everywhere(self, number: int, mount: str) -> None:
+        """By an access token."""
+        family, response = self.with_bearer("post", mount + "logout/all/", number, 204)
+        if family is not None:
+            self.oracle.end_all(family.user, "logout")
+            self.check_cleared(response, mount == COOKIE_MOUNT)
+
+    @rule(number=st.integers(0, 30), mount=MOUNTS)
+    @rarely
+    def end_the_other_sessions(self, number: int, mount: str) -> None:
+        """All but the one that asks."""
+        family, _ = self.with_bearer("delete", mount + "sessions/", number, 204)
+        if family is not None:
+            self.oracle.end_all(family.user, "logout", keep=family)
+
+    @rule(number=st.integers(0, 30), other=NUMBERS, mount=MOUNTS)
+    @rarely
+    def end_a_session(self, number: int, other: int, mount: str) -> None:
+        """One of the user's own; a stranger's is not there."""
+        ended, _, _ = self.token(other, 0)
+        _, asking, _ = self.access(number)
+        is_own = asking.user is ended.user
+        path = f"{mount}sessions/{self.ids[self.place(ended)]}/"
+        family, response = self.with_bearer("delete", path, number, 204 if is_own else 404)
+        if family is not None and is_own:
+            self.oracle.end(ended, "logout")
+            self.check_cleared(response, mount == COOKIE_MOUNT and family is ended)
+
+    @rule(number=st.integers(0, 30), mount=MOUNTS)
+    @rarely
+    def list_sessions(self, number: int, mount: str) -> None:
+        """The user's live families."""
+        family, response = self.with_bearer("get", mount + "sessions/", number, 200)
+        if family is not None:
+            shown = {UUID(session["id"]): session["current"] for session in response.json()}
+            live = {self.ids[self.place(other)]: other is family for other in self.oracle.live(family.user)}
+            assert shown == live
+
+    @rule(number=NUMBERS, early=st.sampled_from([0, 0.001]), key=KEYS, mount=MOUNTS)
+    @rarely
+    def refresh_at_the_end(self, number: int, early: float, key: str, mount: str) -> None:
+        """At the idle or absolute limit, or just before."""
+        family, token, generation = self.token(number, 0)
+        self.pass_seconds(max((self.oracle.end_of(family) - self.oracle.now).total_seconds() - early, 0))
+        self.show(family, token, generation, key, mount, has_site=True)
+
+    @rule(by=AGES)
+    @rarely
+    def grow_old(self, by: timedelta) -> None:
+        """Across an access token's life, the idle limit and the absolute one."""
+        self.pass_seconds(by.total_seconds())
+
+    @rule(number=NUMBERS)
+    @rarely
+    def revoke(self, number: int) -> None:
+        """By staff."""
+        family, _, _ = self.token(number, 0)
+        is_ours = family.revoked_at is None
+        self.oracle.end(family, "admin")
+        assert (families.revoke(self.ids[self.place(family)], actor="staff") is not None) == is_ours
+
+    @rule(user=st.integers(0, 1), kept=st.none() | NUMBERS)
+    @rarely
+    def change_the_password(self, user: int, kept: int | None) -> None:
+        """With or without keeping the family of the person who does it."""
+        self.users[user].password += 1
+        account = self.accounts[user]
+        account.refresh_from_db()
+        account.set_password(PASSWORD)
+        account.save()
+        if kept is not None:
+            family, _, _ = self.token(kept, 0)
+            families.update_auth_hash(self.ids[self.place(family)], account)
+            if family.user is self.users[user] and family.revoked_at is None:
+                family.password = family.user.password
+
+    @rule(user=st.integers(0, 1))
+    @rarely
+    def deactivate(self, user: int) -> None:
+        """Past every signal."""
+        self.activate(user, is_active=False)
+
+    @precondition(lambda self: not all(user.is_active for user in self.users))
+    @rule()
+    def reactivate(self) -> None:
+        """That revives no family."""
+        for user in (0, 1):
+            self.activate(user, is_active=True)
+
+    def activate(self, user: int, *, is_active: bool) -> None:
+        """Set it by a statement that sends no signal."""
+        self.users[user].is_active = is_active
+        get_user_model().objects.filter(pk=self.accounts[user].pk).update(is_active=is_active)
+
+    @rule(number=NUMBERS)
+    @rarely
+    def restore_a_backup(self, number: int) -> None:
+        """A row of one rotation ago: clients are ahead of it."""
+        family, _, _ = self.token(number, 0)
+        family.generation, family.is_restored = max(family.generation - 1, 0), True
+        RefreshToken.objects.filter(pk=self.ids[self.place(family)]).update(generation=family.generation)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_service_does_as_designed(tried: Tried) -> None:
+    """The oracle, written from the design, foresees every answer and every row."""
+    size = settings(
+        max_examples=600 if FULL else 40,
+        stateful_step_count=50,
+        deadline=None,
+        derandomize=not FULL,
+        database=None,
+        print_blob=True,
+        suppress_health_check=[HealthCheck.too_slow],
+    )
+    run_state_machine_as_test(
+        type("ServiceInAnyOrder", (ServiceInAnyOrder,), {"tried": staticmethod(tried)}), settings=size
+    )
