@@ -15,6 +15,7 @@ TWOTOKEN = {
     **TWOTOKEN,
     "ACCESS_LIFETIME": timedelta(seconds=int(os.environ.get("TEST_ACCESS_SECONDS", "900"))),
     "BROWSER_GRACE": float(os.environ.get("TEST_BROWSER_GRACE", "10")),
+    "RETENTION": timedelta(),
     "LOGIN_THROTTLE": None,
     "REFRESH_THROTTLE": None,
 }
