@@ -27,6 +27,7 @@ const client = createClient({ authUrl: "/api/auth/" }, { fetch: watchedFetch });
 let isOwn = false; // whether the next access token is from a request of this tab
 let isAway = false; // whether the server does not answer
 let lastLook = 0;
+let nextLook;
 let retry;
 
 nameTokensBy(accessName);
@@ -34,11 +35,12 @@ client.addEventListener("sessionstarted", () => showParts(true));
 client.addEventListener("tokenchanged", ({ detail }) => {
   if (!isOwn) note("Another tab has just refreshed, and shares its new access token.");
   isOwn = false;
-  renewAccess(detail.expiresIn);
+  renewAccess(detail.expiresIn, client.claims);
   look().catch(() => {});
 });
 client.addEventListener("sessionended", ({ detail }) => {
   clearTimeout(retry);
+  clearTimeout(nextLook);
   clearTokens();
   showSessions([], endSession);
   showParts(false);
@@ -51,7 +53,12 @@ traffic.addEventListener("answered", ({ detail: { path, status } }) => {
 
 // What the page itself asks: the row's number, and the sessions. Not too often, should tokens live for no time.
 async function look() {
-  if (Date.now() - lastLook < LOOK) return;
+  clearTimeout(nextLook);
+  const wait = lastLook + LOOK - Date.now();
+  if (wait > 0) {
+    nextLook = setTimeout(() => look().catch(() => {}), wait);
+    return;
+  }
   lastLook = Date.now();
   const [family, sessions] = await Promise.all([client.fetch("/api/family/"), client.fetch(SESSIONS)]);
   if (!client.isAuthenticated) return;
@@ -67,6 +74,7 @@ function showUser(family) {
 // Of its own session's end this page has to find out like any other: it doesn't look.
 async function endSession(id) {
   const isOwnSession = client.claims?.sid === id;
+  clearTimeout(nextLook);
   const response = await client.fetch(`${SESSIONS}${id}/`, { method: "DELETE" });
   if (!isOwnSession) await lookAgain();
   return response;

@@ -12,10 +12,11 @@ const generations = []; // { number, given }, how often
 /** How the current access token is called. */
 export const accessName = () => `A${access.count}`;
 
-/** Show a new access token that lives for so many seconds. */
-export function renewAccess(seconds) {
+/** Show a new access token that lives for so many seconds, and what it says. */
+export function renewAccess(seconds, { sub, sid, staff }) {
   Object.assign(access, { count: access.count + 1, until: performance.now() + seconds * 1000, life: seconds * 1000 });
   write($("access-name"), accessName());
+  write($("access-claims"), `user ${sub}, ${staff ? "one of the staff" : "not of the staff"}, session ${sid.slice(0, 8)}…`);
   drawAccess(accessName(), access.life);
   tick();
 }
@@ -43,7 +44,7 @@ export function clearTokens() {
   $("refresh-line").replaceChildren();
   endLanes();
   for (const name of ["access-name", "refresh-name"]) write($(name), "none");
-  for (const name of ["refresh-idle", "refresh-end", "refresh-row"]) write($(name), "–");
+  for (const name of ["access-claims", "refresh-idle", "refresh-end", "refresh-row"]) write($(name), "–");
   tick();
 }
 
