@@ -9,7 +9,8 @@ from example_project.settings import *  # noqa: F403
 from example_project.settings import MIDDLEWARE, TWOTOKEN
 
 ROOT_URLCONF = "tests.browser.urls"
-MIDDLEWARE = ["tests.browser.faults.FaultMiddleware", *MIDDLEWARE]
+MIDDLEWARE = ["tests.browser.cors.CorsMiddleware", "tests.browser.faults.FaultMiddleware", *MIDDLEWARE]
+CSRF_TRUSTED_ORIGINS = [origin for origin in [os.environ.get("TEST_FRONT_END")] if origin]
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 TWOTOKEN = {
     **TWOTOKEN,

@@ -241,6 +241,30 @@ def test_another_user_logs_in(server: Server, context: BrowserContext) -> None:
     assert live(server) == [0]
 
 
+def test_a_front_end_of_another_origin(
+    server: Server, context: BrowserContext, new_server: Callable[..., Server]
+) -> None:
+    """With the CORS headers that the README names: login, refresh by key, Retry-After, logout."""
+    api = new_server(TEST_BROWSER_GRACE="0", TEST_ACCESS_SECONDS="2", TEST_FRONT_END=server.url)
+    page = open_page(context, server, f"?server={api.url}")
+    keys: list[Any] = []
+    page.on("request", lambda request: keys.append(request.headers.get("idempotency-key")))
+    log_in(page)
+    assert page.evaluate(ME, f"{api.url}/api/me/") == 200
+    api.faults({"path": REFRESH, "what": "status", "status": 429, "retry_after": 3600})
+    page.wait_for_timeout(2100)
+    busy = "(path) => client.fetch(path).then(() => null, (error) => [error.status, error.retryAfter])"
+    assert page.evaluate(busy, f"{api.url}/api/me/") == [429, 3600]
+    page.reload()
+    until(page, READY)
+    assert page.evaluate(ME, f"{api.url}/api/me/") == 200
+    assert len({key for key in keys if key}) == 1
+    page.evaluate("client.logout()")
+    assert page.evaluate("ended") == ["logout"]
+    assert live(api) == []
+    assert server.calls().get(REFRESH) is None
+
+
 def test_a_visitor_causes_no_refresh(server: Server, context: BrowserContext) -> None:
     """Who never logged in is not asked about."""
     open_page(context, server).evaluate(ME, "/api/me/")

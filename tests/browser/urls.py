@@ -9,8 +9,8 @@ from example_project.urls import urlpatterns as example
 
 SCRIPT = """
 import { createClient } from "/static/twotoken/client.js";
-const origins = new URLSearchParams(location.search).getAll("origin");
-window.client = createClient({ authUrl: "/api/auth/", ...(origins.length ? { apiOrigins: origins } : {}) });
+const server = new URLSearchParams(location.search).get("server") ?? "";
+window.client = createClient({ authUrl: `${server}/api/auth/` });
 window.ended = [];
 window.seen = [];
 client.addEventListener("sessionended", (event) => ended.push(event.detail.reason));
