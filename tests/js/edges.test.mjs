@@ -228,6 +228,20 @@ test("logging out everywhere with a token that is refused by then is a logout to
   assert.deepEqual(seen, ["ended revoked"]);
 });
 
+test("an answer that takes too long is none: the lock is free again, and the key stays", async () => {
+  const world = new World();
+  const tab = await started(world, world.tab({ timeout: 5_000 }));
+  world.expire();
+  world.faults.push(new Promise(() => {}));
+  const answer = assert.rejects(tab.fetch("/api/me/"), { name: "TimeoutError" });
+  await world.pass(5_100);
+  await answer;
+  assert.equal((await world.tab().restore()) && tab.isAuthenticated, true);
+  assert.equal(world.keys().length, 2);
+  assert.equal(new Set(world.keys()).size, 1);
+  assert.equal(world.generation, 1);
+});
+
 test("the caller's AbortSignal ends a call that waits for a refresh, and nobody else's", async () => {
   const world = new World();
   const tab = await started(world);

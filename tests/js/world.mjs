@@ -6,6 +6,9 @@ export const ORIGIN = "https://app.example";
 /** Let everything that is under way come to its end. */
 export const settle = () => new Promise((resolve) => setTimeout(resolve, 5));
 
+const aborted = (signal) =>
+  new Promise((resolve, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
+
 /** Log a tab in. */
 export async function started(world, tab = world.tab()) {
   await tab.login({ username: "ann", password: "x" });
@@ -129,7 +132,7 @@ export class World {
     if (fault instanceof Response) return fault;
     const answer = this.authenticate(pathname, request.headers.get("Idempotency-Key"));
     if (fault === "lose") throw new TypeError("network");
-    if (fault instanceof Promise) await fault; // the answer is late
+    if (fault instanceof Promise) await Promise.race([fault, aborted(request.signal)]); // the answer is late
     return answer;
   }
 

@@ -438,18 +438,25 @@ class Client extends EventTarget {
     const headers = {};
     if (body !== undefined) headers["Content-Type"] = "application/json";
     if (key) headers["Idempotency-Key"] = key;
-    const response = await this.#env.fetch(new URL(path, this.#authUrl).href, {
-      method: "POST",
-      credentials: "include",
-      redirect: "error", // a password goes to nobody whom the page did not name
-      headers,
-      body: body === undefined ? undefined : JSON.stringify(body),
-      signal: AbortSignal.timeout(this.#timeout),
-    });
-    const answer = response.status === 204 ? null : await json(response);
-    // A proxy may answer in the server's place, with any status.
-    if (response.status === 204 ? path === "logout/" : response.ok && isPair(answer)) return answer;
-    throw new AuthError(response, answer);
+    const abort = new AbortController();
+    const late = new DOMException("The server did not answer in time.", "TimeoutError");
+    const timer = this.#env.setTimeout(() => abort.abort(late), this.#timeout);
+    try {
+      const response = await this.#env.fetch(new URL(path, this.#authUrl).href, {
+        method: "POST",
+        credentials: "include",
+        redirect: "error", // a password goes to nobody whom the page did not name
+        headers,
+        body: body === undefined ? undefined : JSON.stringify(body),
+        signal: abort.signal,
+      });
+      const answer = response.status === 204 ? null : await json(response);
+      // A proxy may answer in the server's place, with any status.
+      if (response.status === 204 ? path === "logout/" : response.ok && isPair(answer)) return answer;
+      throw new AuthError(response, answer);
+    } finally {
+      this.#env.clearTimeout(timer);
+    }
   }
 
   /** @returns {Marker | null} */
