@@ -195,7 +195,7 @@ def test_the_token_is_nowhere(server: Server, context: BrowserContext, new_serve
     assert [request for request in sent if request.url.startswith(other.url)]
     bearers = {(request.url.startswith(other.url), request.all_headers().get("authorization")) for request in sent}
     signatures = [bearer.split(".")[2] for is_elsewhere, bearer in bearers if bearer and not is_elsewhere]
-    assert len(signatures) == 2
+    assert len(signatures) > 1
     assert [bearer for is_elsewhere, bearer in bearers if is_elsewhere] == [None]
     everything = page.evaluate(
         "async () => JSON.stringify([{...localStorage}, {...sessionStorage}, await indexedDB.databases(),"
