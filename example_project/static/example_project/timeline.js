@@ -1,4 +1,4 @@
-// When each token was there, drawn on two lanes that move to the left. The middle of the page's clock is "now".
+// When each token was there, drawn on two lanes that move to the left, past the line that is now.
 import { $, el } from "./dom.js";
 
 const PAST = 6; // lives of an access token that are shown

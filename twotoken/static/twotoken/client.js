@@ -11,6 +11,7 @@
 /** @typedef {import("./client.js").ClientOptions} ClientOptions */
 /** @typedef {import("./client.js").Environment} Environment */
 /** @typedef {import("./client.js").Claims} Claims */
+/** @typedef {import("./client.js").AuthError} DeclaredError */
 /** @typedef {{ access: string, expires_in: number }} Pair */
 /** @typedef {{ value: string, used: number, answered: boolean }} Key */
 /** @typedef {{ sid: string, reason: string | null }} Marker a session, and why it ended if it did */
@@ -26,7 +27,7 @@ const LONGEST_TIMER = 2 ** 31 - 1; // beyond it browsers fire at once
 /**
  * An answer that is not the one hoped for. Network errors stay the TypeErrors that fetch makes of them.
  *
- * @implements {Omit<import("./client.js").AuthError, "">}
+ * @implements {DeclaredError}
  */
 export class AuthError extends Error {
   /** @param {Response} response @param {any} body what its JSON says, null where it is not JSON */
