@@ -228,6 +228,18 @@ test("logging out everywhere with a token that is refused by then is a logout to
   assert.deepEqual(seen, ["ended revoked"]);
 });
 
+test("a clock that is put back does not make a busy server busy for longer", async () => {
+  const world = new World();
+  const tab = await started(world);
+  world.expire();
+  world.faults.push(world.answer(503, {}, { "Retry-After": "60" }));
+  await assert.rejects(tab.fetch("/api/me/"), { status: 503 });
+  await assert.rejects(tab.fetch("/api/me/"), { status: 503 });
+  assert.equal(world.count("refresh/"), 1);
+  world.time -= 3_600_000;
+  assert.equal((await tab.fetch("/api/me/")).status, 200);
+});
+
 test("an answer that takes too long is none: the lock is free again, and the key stays", async () => {
   const world = new World();
   const tab = await started(world, world.tab({ timeout: 5_000 }));

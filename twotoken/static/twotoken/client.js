@@ -239,8 +239,9 @@ class Client extends EventTarget {
     const since = this.#env.now();
     for (;;) {
       const wait = this.#notBefore - this.#env.now();
-      if (wait > 0) {
-        if (this.#busy && this.#env.now() + wait > since + LONGEST_WAIT) throw this.#busy;
+      // Longer than was asked for: somebody has put the clock back.
+      if (this.#busy && wait > 0 && wait <= this.#busy.retryAfter * 1000) {
+        if (this.#notBefore > since + LONGEST_WAIT) throw this.#busy;
         await new Promise((resolve) => this.#env.setTimeout(() => resolve(null), wait));
       }
       try {
