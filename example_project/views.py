@@ -1,14 +1,34 @@
-"""One API route."""
+"""The page, and two API routes."""
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
+from django.http import HttpResponse
+from django.views.generic import TemplateView
+from rest_framework.generics import get_object_or_404
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from twotoken.authentication import RevocableAccessTokenAuthentication
+from twotoken.conf import conf
+from twotoken.models import RefreshToken
 from twotoken.tokens import AccessToken
+
+POLICY = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
+
+
+class IndexView(TemplateView):
+    """The page, under a strict Content-Security-Policy: a script that somebody slips in does not run."""
+
+    template_name = "example_project/index.html"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return super().get_context_data(seconds=int(conf.access_lifetime.total_seconds()), **kwargs)
+
+    def render_to_response(self, context: dict[str, Any], **response_kwargs: Any) -> HttpResponse:
+        return super().render_to_response(context, headers={"Content-Security-Policy": POLICY}, **response_kwargs)
 
 
 class MeView(APIView):
@@ -22,5 +42,23 @@ class MeView(APIView):
                 "username": request.user.get_username(),
                 "staff": access["staff"],
                 "expires_at": access.expires_at,
+            }
+        )
+
+
+class FamilyView(APIView):
+    """Says what the server keeps of the session: one row, whatever the number of refreshes."""
+
+    authentication_classes = [RevocableAccessTokenAuthentication]
+
+    def get(self, request: Request) -> Response:
+        family = get_object_or_404(RefreshToken, pk=cast("AccessToken", request.auth).family_id)
+        return Response(
+            {
+                "id": family.pk,
+                "username": request.user.get_username(),
+                "generation": family.generation,
+                "idle_end": family.idle_end(),
+                "expires_at": family.expires_at,
             }
         )

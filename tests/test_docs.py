@@ -99,3 +99,17 @@ def test_the_script_runs(live_server: Any, tmp_path: Path) -> None:
     run()
     assert store.read_text() == second
     assert RefreshToken.objects.get().generation == 1
+
+
+def test_the_client() -> None:
+    """Each option, member, event and reason that the client's types declare is described, and nothing else."""
+    types = (Path(__file__).parent.parent / "twotoken/static/twotoken/client.d.ts").read_text()
+    interfaces = dict(re.findall(r"export (?:interface|declare class) (\w+)[^{]*\{\n(.*?)\n\}", types, re.DOTALL))
+    declared = {name: set(re.findall(r"^  (?:readonly )?(\w+)\??[:(]", interfaces[name], re.M)) for name in interfaces}
+    text = section("In a browser")
+    cells = {cell.partition("(")[0] for cell in first_cells(text)} | {"logoutAll"}
+    listeners = {"addEventListener", "removeEventListener"}
+    assert cells == declared["ClientOptions"] | declared["ClientEventMap"] | declared["Client"] - listeners
+    reasons = set(re.findall(r'"(\w+)"', types.partition("type EndReason")[2].partition(";")[0]))
+    assert reasons - first_cells(section("Error codes")) == {"logout", "replaced"}
+    assert {name for name in declared["AuthError"] | {"logout", "replaced"} if f"`{name}`" not in text} == set()

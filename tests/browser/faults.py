@@ -18,7 +18,8 @@ class FaultMiddleware:
     """Delays answers, cuts connections, or kills the server, before or after the view has done its work.
 
     POST a list of ``{"path", "what", "times", "seconds", "status"}``; ``what`` is ``delay``, ``delay answer``, ``cut``,
-    ``lose answer``, ``status`` or ``kill after``. GET returns how often each path was called. One process only.
+    ``lose answer``, ``status`` or ``kill after``. GET returns how often each path was called, and how many calls had an
+    ``Authorization``. One process only.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
@@ -30,7 +31,7 @@ class FaultMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         if request.path == "/faults/":
             return self.control(request)
-        fault = self.next_fault(request.path)
+        fault = self.next_fault(request)
         what = fault.get("what")
         if what == "delay":
             time.sleep(fault["seconds"])
@@ -59,12 +60,13 @@ class FaultMiddleware:
                 self.calls = {}
             return JsonResponse(self.calls)
 
-    def next_fault(self, path: str) -> dict[str, Any]:
+    def next_fault(self, request: HttpRequest) -> dict[str, Any]:
         """Count a call and return what shall go wrong with it."""
         with self.lock:
-            self.calls[path] = self.calls.get(path, 0) + 1
+            for what in [request.path, "Authorization"] if "Authorization" in request.headers else [request.path]:
+                self.calls[what] = self.calls.get(what, 0) + 1
             for fault in self.faults:
-                if fault["path"] == path and fault.get("times", 1) > 0:
+                if fault["path"] == request.path and fault.get("times", 1) > 0:
                     fault["times"] = fault.get("times", 1) - 1
                     return fault
         return {}

@@ -9,12 +9,14 @@ from example_project.settings import *  # noqa: F403
 from example_project.settings import MIDDLEWARE, TWOTOKEN
 
 ROOT_URLCONF = "tests.browser.urls"
-MIDDLEWARE = ["tests.browser.faults.FaultMiddleware", *MIDDLEWARE]
+MIDDLEWARE = ["tests.browser.cors.CorsMiddleware", "tests.browser.faults.FaultMiddleware", *MIDDLEWARE]
+CSRF_TRUSTED_ORIGINS = [origin for origin in [os.environ.get("TEST_FRONT_END")] if origin]
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 TWOTOKEN = {
     **TWOTOKEN,
     "ACCESS_LIFETIME": timedelta(seconds=int(os.environ.get("TEST_ACCESS_SECONDS", "900"))),
     "BROWSER_GRACE": float(os.environ.get("TEST_BROWSER_GRACE", "10")),
+    "RETENTION": timedelta(),
     "LOGIN_THROTTLE": None,
     "REFRESH_THROTTLE": None,
 }

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import path
 
 from example_project.urls import urlpatterns as example
 
 SCRIPT = """
 import { createClient } from "/static/twotoken/client.js";
-const origins = new URLSearchParams(location.search).getAll("origin");
-window.client = createClient({ authUrl: "/api/auth/", ...(origins.length ? { apiOrigins: origins } : {}) });
+const server = new URLSearchParams(location.search).get("server") ?? "";
+window.client = createClient({ authUrl: `${server}/api/auth/` });
 window.ended = [];
+window.seen = [];
 client.addEventListener("sessionended", (event) => ended.push(event.detail.reason));
+client.addEventListener("sessionended", (event) => seen.push(`ended ${event.detail.reason}`));
+client.addEventListener("sessionstarted", (event) => seen.push(`started ${event.detail.claims.sub}`));
 window.ready = client.restore().then(() => true, () => false);
 """
 POLICY = "default-src 'none'; script-src 'self'; connect-src *"
@@ -29,4 +32,9 @@ def script(request: HttpRequest) -> HttpResponse:
     return HttpResponse(SCRIPT, content_type="text/javascript")
 
 
-urlpatterns = [*example, path("page/", page), path("page.js", script)]
+def redirect(request: HttpRequest) -> HttpResponse:
+    """An API route that sends its callers to another origin."""
+    return HttpResponseRedirect(request.GET["to"])
+
+
+urlpatterns = [*example, path("page/", page), path("page.js", script), path("api/redirect/", redirect)]

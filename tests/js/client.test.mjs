@@ -1,110 +1,9 @@
-// The client's logic without a browser: several tabs that share storage, locks and a channel, and a server that
-// knows the rule of rotation.
+// The client's logic without a browser: what it promises.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { AuthError, createClient } from "../../twotoken/static/twotoken/client.js";
-
-const ORIGIN = "https://app.example";
-
-class World {
-  constructor({ locks = true, storage = true, lifetime = 900 } = {}) {
-    this.store = storage ? new Map() : null;
-    this.hasLocks = locks;
-    this.lifetime = lifetime;
-    this.time = 1_000_000;
-    this.tabs = new Set();
-    this.queue = Promise.resolve();
-    this.requests = [];
-    this.generation = -1; // the cookie's, which is always the newest here
-    this.lastKey = null;
-    this.serial = 0;
-    this.valid = new Set();
-    this.faults = [];
-  }
-
-  tab(options = {}) {
-    const world = this;
-    const storage = this.store && {
-      getItem: (name) => this.store.get(name) ?? null,
-      setItem: (name, value) => this.store.set(name, value),
-      removeItem: (name) => this.store.delete(name),
-    };
-    class Channel {
-      constructor() { world.tabs.add(this); }
-      postMessage(data) {
-        for (const other of world.tabs) if (other !== this) queueMicrotask(() => other.onmessage?.({ data }));
-      }
-      close() { world.tabs.delete(this); }
-    }
-    const locks = {
-      request: (name, work) => {
-        const result = world.queue.then(work);
-        world.queue = result.catch(() => {});
-        return result;
-      },
-    };
-    return createClient({ authUrl: "/api/auth/", ...options }, {
-      fetch: (input, init) => this.serve(new Request(input, init)),
-      locks: this.hasLocks ? locks : undefined,
-      storage,
-      BroadcastChannel: Channel,
-      location: { href: `${ORIGIN}/page`, origin: ORIGIN },
-      now: () => this.time,
-      setTimeout: (work, delay) => {
-        if (delay <= 30_000) queueMicrotask(() => { this.time += delay; work(); });
-        return 1;
-      },
-      clearTimeout: () => {},
-    });
-  }
-
-  answer(status, body, headers = {}) {
-    return new Response(body === undefined ? null : JSON.stringify(body), { status, headers });
-  }
-
-  pair() {
-    const payload = Buffer.from(JSON.stringify({ sid: "family", sub: "ä", n: (this.serial += 1) })).toString("base64url");
-    const access = `h.${payload}.s`;
-    this.valid.add(access);
-    return this.answer(200, { access, expires_in: this.lifetime });
-  }
-
-  async serve(request) {
-    const { pathname, origin } = new URL(request.url);
-    const authorization = request.headers.get("Authorization");
-    this.requests.push({ pathname, origin, authorization, key: request.headers.get("Idempotency-Key"), body: await request.text() });
-    await Promise.resolve();
-    const fault = pathname.endsWith("refresh/") ? this.faults.shift() : undefined;
-    if (fault === "cut") throw new TypeError("network");
-    if (fault instanceof Response) return fault;
-    if (pathname.endsWith("login/")) {
-      this.generation = 0;
-      return this.pair();
-    }
-    if (pathname.endsWith("logout/") || pathname.endsWith("all/")) {
-      this.generation = -1;
-      return this.answer(204);
-    }
-    if (pathname.endsWith("refresh/")) {
-      if (this.generation < 0) return this.answer(401, { code: "token_not_valid", reason: "revoked" });
-      const key = request.headers.get("Idempotency-Key");
-      if (!key || key !== this.lastKey) this.generation += 1;
-      this.lastKey = key;
-      if (fault === "lose") throw new TypeError("network");
-      return this.pair();
-    }
-    return this.valid.has(authorization?.slice(7)) ? this.answer(200, {}) : this.answer(401, { reason: "expired" });
-  }
-
-  expire() { this.valid.clear(); }
-  count(path) { return this.requests.filter(({ pathname }) => pathname.endsWith(path)).length; }
-}
-
-const started = async (world, tab = world.tab()) => {
-  await tab.login({ username: "ann", password: "x" });
-  return tab;
-};
+import { AuthError } from "../../twotoken/static/twotoken/client.js";
+import { ORIGIN, World, heard, settle, started } from "./world.mjs";
 
 test("many requests with an expired token cause one refresh, and each is sent once more", async () => {
   const world = new World();
@@ -169,13 +68,13 @@ test("a lost answer is asked for again by the same key, by whichever tab comes n
 
 test("a key serves all tabs for 30 seconds after its last use, then there is a new one", async () => {
   const world = new World();
-  await started(world);
+  (await started(world)).destroy();
   const keys = [];
   for (const wait of [0, 29_000, 29_000, 31_000]) {
     world.time += wait;
     const tab = world.tab();
-    world.tabs.clear(); // alone: nobody hands a token over
     await tab.restore();
+    tab.destroy();
     keys.push(world.requests.at(-1).key);
   }
   assert.deepEqual(keys.map((key) => keys.indexOf(key)), [0, 0, 0, 3]);
@@ -197,7 +96,7 @@ test("a visitor who never logged in causes no request, unless asked for", async 
   assert.equal(await tab.restore(), false);
   await tab.fetch("/api/me/");
   assert.equal(world.count("refresh/"), 0);
-  world.generation = 0; // a login by redirect has set the cookie
+  world.family = "by redirect";
   assert.equal(await tab.restore({ force: true }), true);
   assert.equal(tab.claims.sub, "ä");
 });
@@ -207,18 +106,25 @@ test("a network error, a 429 and a 5xx end nothing; Retry-After is obeyed", asyn
   const tab = await started(world);
   const ends = [];
   tab.addEventListener("sessionended", (event) => ends.push(event));
+  world.expire();
   for (const fault of ["cut", world.answer(500, {}), world.answer(403, {}), world.answer(429, {}, { "Retry-After": "3600" })]) {
-    world.expire();
     world.faults.push(fault);
     await assert.rejects(tab.fetch("/api/me/"), (error) => error instanceof AuthError || error instanceof TypeError);
     assert.equal(tab.isAuthenticated, true);
   }
+  await assert.rejects(tab.fetch("/api/me/"), (error) => error.status === 429);
+  assert.equal(world.count("refresh/"), 4); // the server said when it wants to be asked again
+  await world.pass(3_600_000);
   world.expire();
+  const before = world.count("refresh/");
   world.faults.push(world.answer(503, {}, { "Retry-After": "2" }), world.answer(429, {}, { "Retry-After": "5" }));
-  const before = world.time;
-  assert.equal((await tab.fetch("/api/me/")).status, 200);
-  assert.equal(world.time - before, 7_000);
-  assert.equal(new Set(world.requests.filter((r) => r.pathname.endsWith("refresh/")).map((r) => r.key)).size, 1);
+  const answer = tab.fetch("/api/me/");
+  await world.pass(6_900);
+  assert.equal(world.count("refresh/") - before, 2);
+  await world.pass(200);
+  assert.equal(world.count("refresh/") - before, 3);
+  assert.equal((await answer).status, 200);
+  assert.equal(new Set(world.keys().slice(before)).size, 1);
   assert.equal(ends.length, 0);
 });
 
@@ -230,12 +136,12 @@ test("a 401 of refresh ends the session in all tabs, once, with its reason", asy
   const ends = [];
   for (const each of [tab, other]) each.addEventListener("sessionended", (event) => ends.push(event.detail.reason));
   world.expire();
-  world.generation = -1;
+  world.family = null;
   const response = await tab.fetch("/api/me/");
   assert.equal(response.status, 401);
   assert.equal((await response.json()).reason, "expired");
   await tab.fetch("/api/me/");
-  assert.deepEqual(ends, ["revoked", "revoked"]);
+  assert.deepEqual(ends, ["missing", "missing"]);
   assert.deepEqual([tab.isAuthenticated, other.isAuthenticated, tab.claims], [false, false, null]);
   assert.equal(world.count("refresh/"), 2); // the other tab's restore, and the one that was refused
 });
@@ -246,10 +152,10 @@ test("logout and login reach all tabs; a logout without an answer rejects and en
   const seen = [];
   for (const type of ["sessionstarted", "sessionended"]) other.addEventListener(type, (event) => seen.push(event.type));
   await started(world, tab);
-  await new Promise(setImmediate);
+  await settle();
   assert.equal((await other.fetch("/api/me/")).status, 200);
   await tab.logout();
-  await new Promise(setImmediate);
+  await settle();
   assert.deepEqual(seen, ["sessionstarted", "sessionended"]);
   assert.deepEqual([tab.isAuthenticated, other.isAuthenticated], [false, false]);
   await started(world, tab);

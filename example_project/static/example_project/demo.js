@@ -1,161 +1,169 @@
-// The life of two tokens, with plain fetch. The access token is in a variable, and nowhere else.
-const $ = (id) => document.getElementById(id);
-const short = (token) => (token ? `${token.slice(0, 4)}…${token.slice(-6)}` : "none");
-let access = null;
-let expires = 0;
-let lifetime = 1;
+// The page, on twotoken's client. It watches the client's requests and events; what it shows has happened.
+import { createClient } from "../twotoken/client.js";
+import { $, announce, describe, hide, onClick, write } from "./dom.js";
+import { nameTokensBy, note, spoil, traffic, watchedFetch } from "./requests.js";
+import { showSessions } from "./sessions.js";
+import { stageTheft } from "./theft.js";
+import { accessName, clearTokens, renewAccess, showFamily } from "./tokens.js";
 
-const describe = (body) =>
-  Object.entries(body ?? {})
-    .map(([key, value]) => `${key}: ${["access", "refresh"].includes(key) && value.length > 40 ? short(value) : value}`)
-    .join("   ");
+const ME = "/api/me/";
+const LOGIN = "/api/auth/login/";
+const REFRESH = "/api/auth/refresh/";
+const SESSIONS = "/api/auth/sessions/";
+const RETRY = 3_000; // milliseconds between tries while the server does not answer
+const LOOK = 1_000; // and at least between looks
+const ENDS = {
+  logout: "Logged out. The server has ended the session, and the cookie is gone.",
+  replaced: "Somebody else logged in with this browser.",
+  revoked: "Logged out by the server: this session was ended elsewhere, by staff, or because a copy of its token came back.",
+  reused: "Logged out by the server: an old refresh token came back, so somebody has a copy.",
+  expired: "The session is over: it was not used for too long, or has reached its end.",
+  missing: "Logged out: the session was ended, and its cookie is gone.",
+  password_changed: "The password was changed: log in with the new one.",
+  user_inactive: "This user is not active any more.",
+};
 
-async function request(method, path, body, headers = {}) {
-  if (body !== undefined) headers["Content-Type"] = "application/json";
-  let answer = { status: 0, body: null };
-  let detail;
+const client = createClient({ authUrl: "/api/auth/" }, { fetch: watchedFetch });
+let isOwn = false; // whether the next access token is from a request of this tab
+let isAway = false; // whether the server does not answer
+let lastLook = 0;
+let nextLook;
+let retry;
+
+nameTokensBy(accessName);
+client.addEventListener("sessionstarted", () => showParts(true));
+client.addEventListener("tokenchanged", ({ detail }) => {
+  if (!isOwn) note("Another tab has just refreshed, and shares its new access token.");
+  isOwn = false;
+  renewAccess(detail.expiresIn, client.claims);
+  look().catch(() => {});
+});
+client.addEventListener("sessionended", ({ detail }) => {
+  clearTimeout(retry);
+  clearTimeout(nextLook);
+  clearTokens();
+  showSessions([], endSession);
+  showParts(false);
+  announce(ENDS[detail.reason] ?? `The session is over: ${detail.reason}.`, detail.reason === "logout" ? "good" : "bad");
+});
+traffic.addEventListener("answered", ({ detail: { path, status } }) => {
+  if (path === LOGIN || path === REFRESH) isOwn = status === 200;
+  if (path === REFRESH) noticeRefresh(status);
+});
+
+// What the page itself asks: the row's number, and the sessions. Not too often, should tokens live for no time.
+async function look() {
+  clearTimeout(nextLook);
+  const wait = lastLook + LOOK - Date.now();
+  if (wait > 0) {
+    nextLook = setTimeout(() => look().catch(() => {}), wait);
+    return;
+  }
+  lastLook = Date.now();
+  const [family, sessions] = await Promise.all([client.fetch("/api/family/"), client.fetch(SESSIONS)]);
+  if (!client.isAuthenticated) return;
+  if (family.ok) showUser(await family.json());
+  if (sessions.ok) showSessions(await sessions.json(), endSession);
+}
+
+function showUser(family) {
+  write($("who"), family.username);
+  showFamily(family);
+}
+
+// Of its own session's end this page has to find out like any other: it doesn't look.
+async function endSession(id) {
+  const isOwnSession = client.claims?.sid === id;
+  clearTimeout(nextLook);
+  const response = await client.fetch(`${SESSIONS}${id}/`, { method: "DELETE" });
+  if (!isOwnSession) await lookAgain();
+  return response;
+}
+
+async function lookAgain() {
+  lastLook = 0;
+  await look();
+}
+
+// No answer, or none that says whether the session lives: that logs nobody out.
+function noticeRefresh(status) {
+  if (status === 200 && isAway) announce("The server is back, and you are still logged in.", "good");
+  isAway = status !== 200 && status !== 401;
+  if (!isAway) return;
+  announce(`${status ? `The server says ${status}` : "The server does not answer"}. You stay logged in.`, "bad");
+  restoreLater();
+}
+
+function restoreLater() {
+  clearTimeout(retry);
+  retry = setTimeout(restore, RETRY);
+}
+
+async function restore() {
   try {
-    const response = await fetch(path, { method, headers, body: body && JSON.stringify(body) });
-    const text = await response.text();
-    answer = { status: response.status, body: null };
-    const isJson = response.headers.get("Content-Type")?.includes("json");
-    if (text && isJson) answer.body = JSON.parse(text);
-    detail = describe(answer.body);
-  } catch (error) {
-    detail = `no answer: ${error.message}`;
+    showParts(await client.restore());
+    if (!client.isAuthenticated && !$("status").textContent) announce("You are not logged in.");
+  } catch {
+    showParts(client.isAuthenticated);
+    restoreLater();
   }
-  const item = document.createElement("li");
-  const status = document.createElement("strong");
-  status.textContent = answer.status || "failed";
-  status.className = answer.status >= 200 && answer.status < 300 ? "good" : "bad";
-  item.append(`${method} ${path} `, status);
-  if (detail) {
-    const code = document.createElement("code");
-    code.textContent = detail;
-    item.append(code);
-  }
-  $("log").prepend(item);
-  return answer;
 }
 
-function keep(body) {
-  access = body?.access ?? null;
-  lifetime = body?.expires_in ?? 1;
-  expires = access ? performance.now() + lifetime * 1000 : 0;
-  $("access").textContent = short(access);
-  tick();
+// The one of two parts that fits; the focus does not get lost with the other.
+function showParts(isIn) {
+  const [shown, gone] = isIn ? [$("session-part"), $("login-part")] : [$("login-part"), $("session-part")];
+  shown.hidden = false;
+  hide(gone, shown.querySelector("input[type=password], button"));
 }
 
-function tick() {
-  const left = Math.max(0, (expires - performance.now()) / 1000);
-  $("left").value = left / lifetime;
-  $("seconds").textContent = !access ? "" : left ? `${Math.ceil(left)} s left` : "expired";
+async function call(path) {
+  const response = await client.fetch(path);
+  return response.status;
 }
-setInterval(tick, 200);
 
-const say = (text) => { $("says").textContent = text; };
-const failed = (answer) =>
-  answer.status === 0 ? "The server did not answer."
-    : answer.body?.detail ?? `The answer was ${answer.status}: see Requests.`;
+async function callSpoilt(count) {
+  if (client.claims) spoil(ME, count);
+  return Promise.all(Array.from({ length: count }, () => call(ME)));
+}
+
+const tell = (text) => write($("call-says"), text);
 
 $("login").addEventListener("submit", async (event) => {
   event.preventDefault();
-  const answer = await request("POST", "/api/auth/login/", Object.fromEntries(new FormData(event.target)));
-  if (answer.status !== 200) return say(failed(answer));
-  keep(answer.body);
-  say("Logged in: both tokens are there. Now call /api/me/.");
-});
-$("me").addEventListener("click", async () => {
-  const answer = await request("GET", "/api/me/", undefined, access ? { Authorization: `Bearer ${access}` } : {});
-  if (answer.status === 200) say("The access token opened the route. Wait until the bar is empty and call again.");
-  else if (answer.status !== 401) say(failed(answer));
-  else if (access) say("401: the access token has expired. Refresh, and call again. A real client does so by itself.");
-  else say("401: there is no access token. Log in, or refresh if you were logged in.");
-});
-$("refresh").addEventListener("click", async () => {
-  const answer = await request("POST", "/api/auth/refresh/");
-  if (answer.status === 200) {
-    keep(answer.body);
-    say("A new access token, and the cookie holds a new refresh token. No password was needed.");
-  } else {
-    if (answer.status === 401) keep(null);
-    say(failed(answer));
+  const form = event.target;
+  try {
+    await client.login(Object.fromEntries(new FormData(form)));
+    form.elements.password.value = "";
+    announce("Logged in. You have both tokens now.", "good");
+  } catch (error) {
+    announce(describe(error), "bad");
   }
 });
-$("logout").addEventListener("click", async () => {
-  const answer = await request("POST", "/api/auth/logout/");
-  if (answer.status !== 204) return say(failed(answer));
-  keep(null);
-  say("Logged out: the refresh token is ended on the server, and the cookie is gone. Refresh gives a 401.");
+onClick($("logout"), () => client.logout());
+onClick($("logout-all"), () => client.logoutAll());
+onClick($("end-others"), async () => {
+  const response = await client.fetch(SESSIONS, { method: "DELETE" });
+  await lookAgain();
+  announce(response.ok ? "All other sessions are ended." : `The answer was ${response.status}.`, response.ok ? "good" : "bad");
+});
+onClick($("call"), async () => {
+  const status = await call(ME);
+  tell(status === 200 ? `200: ${accessName()} opened the door.` : `${status}: no token, no entry. Log in first.`);
+});
+onClick($("call-spoilt"), async () => {
+  const [status] = await callSpoilt(1);
+  tell(status === 200 ? "200 in the end: refused, refreshed, and asked again." : `${status}: log in first.`);
+});
+onClick($("call-ten"), async () => {
+  const good = (await callSpoilt(10)).filter((status) => status === 200).length;
+  tell(good ? `${good} of 10 came through. All ten were refused, and one refresh served them all.` : "401: log in first.");
+});
+onClick($("call-both"), async () => {
+  const ordinary = await call(ME);
+  const careful = await call("/api/me/revocable/");
+  tell(`The ordinary door says ${ordinary}, the careful door says ${careful}.`);
 });
 
-// The theft, by body tokens. A step returns what it taught, or undefined where it has to be tried again.
-const tokens = { victim: null, thief: null };
-const app = (path, body) => request("POST", `/api/app/auth/${path}/`, body);
-
-function show(who, label, state, kind = "") {
-  $(who).querySelector("code").textContent = tokens[who] ? `${label} ${short(tokens[who])}` : "no token";
-  const paragraph = $(who).querySelector(".state");
-  paragraph.textContent = state;
-  paragraph.className = `state ${kind}`;
-}
-
-const steps = {
-  async login() {
-    if (!$("login").reportValidity()) return undefined;
-    const answer = await app("login", Object.fromEntries(new FormData($("login"))));
-    if (answer.status !== 200) {
-      $("moral").textContent = failed(answer);
-      return undefined;
-    }
-    Object.assign(tokens, { victim: answer.body.refresh, thief: null });
-    show("victim", "R0", "logged in", "good");
-    show("thief", "", "waiting");
-    return "The victim has a first refresh token, R0.";
-  },
-  async steal() {
-    tokens.thief = tokens.victim;
-    show("thief", "R0", "has a copy");
-    return "Both hold R0 now. Nobody has noticed yet.";
-  },
-  async refresh() {
-    const answer = await app("refresh", { refresh: tokens.victim });
-    if (answer.status === 200) {
-      tokens.victim = answer.body.refresh;
-      show("victim", "R1", "logged in, R0 used up", "good");
-      return "The victim's R0 became R1. The thief's copy is now an old token.";
-    }
-    return refused("victim", "R0", answer);
-  },
-  async replay() {
-    const answer = await app("refresh", { refresh: tokens.thief });
-    if (answer.status !== 401) return refused("thief", "R0", answer);
-    show("thief", "R0", `401 ${answer.body.reason}`, "bad");
-    return "R0 was used twice, so somebody copied it. The server can't tell who: it locks the whole family of tokens.";
-  },
-  async locked() {
-    const answer = await app("refresh", { refresh: tokens.victim });
-    if (answer.status !== 401) return refused("victim", "R1", answer);
-    show("victim", "R1", `401 ${answer.body.reason}`, "bad");
-    return "R1 is locked too. The thief is out for good; the victim logs in again with the password.";
-  },
-};
-
-function refused(who, label, answer) {
-  show(who, label, `${answer.status || "no answer"} ${answer.body?.reason ?? ""}`, "bad");
-  $("moral").textContent = failed(answer);
-  return undefined;
-}
-
-const buttons = [...document.querySelectorAll("[data-step]")];
-buttons.forEach((button, index) => button.addEventListener("click", async () => {
-  if (button.getAttribute("aria-busy")) return;
-  button.setAttribute("aria-busy", "true");
-  const moral = await steps[button.dataset.step]();
-  button.removeAttribute("aria-busy");
-  const restart = moral === undefined && index > 0;
-  if (moral !== undefined) $("moral").textContent = moral;
-  const next = moral !== undefined ? (index + 1) % buttons.length : restart ? 0 : index;
-  buttons.forEach((other, position) => { other.disabled = position !== next; });
-  if (moral !== undefined || restart) buttons[next].focus();
-}));
+$("curl").textContent = `curl -X POST ${location.origin}/api/auth/refresh/ -H "Cookie: refresh_token=PASTE-IT-HERE"`;
+stageTheft();
+restore();

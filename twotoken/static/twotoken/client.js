@@ -2,70 +2,113 @@
  * The browser's half of twotoken: silent refresh that users never notice. No build step, no dependency.
  *
  * The access token is in this module's memory and nowhere else. The refresh token is in an HttpOnly cookie that
- * no script can read. What localStorage holds opens nothing: a marker that there is a session, and the
- * Idempotency-Key under which the last refresh was sent.
+ * no script can read. What localStorage holds opens nothing: a marker that there is a session, or how it ended, and
+ * the Idempotency-Key under which the last refresh was sent.
  *
  * @module twotoken/client
  */
 
-/** A key is kept for so long after its last use: a request that a proxy delays can't look like a theft then. */
-const KEY_KEPT = 30_000;
+/** @typedef {import("./client.js").ClientOptions} ClientOptions */
+/** @typedef {import("./client.js").Environment} Environment */
+/** @typedef {import("./client.js").Claims} Claims */
+/** @typedef {import("./client.js").AuthError} DeclaredError */
+/** @typedef {{ access: string, expires_in: number }} Pair */
+/** @typedef {{ value: string, used: number, answered: boolean }} Key */
+/** @typedef {{ sid: string, reason: string | null }} Marker a session, and why it ended if it did */
+
+const KEY_KEPT = 30_000; // after its last use: a request that a proxy delays can't look like a theft then
 const EARLY = 0.2; // of its life is left when a token is refreshed
 const JITTER = 0.1; // more, at random, so that tabs and servers don't all refresh at once
 const LONGEST_WAIT = 30_000; // for a server that says Retry-After
 const HANDOVER = 1_000; // how long to wait for a token that another tab has just fetched
+const SHORTEST_TIMER = 1_000; // close to the session's absolute end tokens live for no time at all
+const LONGEST_TIMER = 2 ** 31 - 1; // beyond it browsers fire at once
 
-/** A refusal of the server. Network errors stay the TypeErrors that fetch makes of them. */
+/**
+ * An answer that is not the one hoped for. Network errors stay the TypeErrors that fetch makes of them.
+ *
+ * @implements {DeclaredError}
+ */
 export class AuthError extends Error {
-  /** @param {Response} response @param {any} body */
+  /** @param {Response} response @param {any} body what its JSON says, null where it is not JSON */
   constructor(response, body) {
-    super(body?.detail ?? `The answer was ${response.status}.`);
+    super(body?.detail ?? `The answer was ${response.status}${body ? "" : ", without JSON"}.`);
     this.name = "AuthError";
+    /** @type {number} */
     this.status = response.status;
+    /** @type {string} */
     this.code = body?.code ?? "";
+    /** @type {string} */
     this.reason = body?.reason ?? "";
-    /** What is wrong with each field, where the status is 400. */
+    /** @type {Record<string, string[]> | null} What is wrong with each field, where the status is 400. */
     this.fields = response.status === 400 ? body : null;
-    /** Seconds. */
+    /** @type {number} Seconds. */
     this.retryAfter = Number(response.headers.get("Retry-After")) || 0;
   }
 }
 
-/** @param {import("./client").ClientOptions} options */
+/**
+ * Make a page's client. One for each mount of `twotoken.urls` is enough.
+ *
+ * @param {ClientOptions} options
+ * @param {Environment} [environment]
+ * @returns {import("./client.js").Client}
+ */
 export function createClient(options, environment = {}) {
-  return new Client(options, environment);
+  return /** @type {any} */ (new Client(options, environment)); // any: EventTarget knows no names of events
 }
 
+/** @implements {Omit<import("./client.js").Client, "addEventListener" | "removeEventListener">} */
 class Client extends EventTarget {
   #env;
   #authUrl;
+  /** @type {Set<string>} */
   #origins;
   #timeout;
   #name;
-  #channel;
+  /** @type {BroadcastChannel | null} */
+  #channel = null;
+  /** @type {Promise<void> | null} */
   #flight = null;
+  /** @type {Promise<unknown>} */
+  #turn = Promise.resolve();
+  /** @type {any} */
   #timer;
+  /** @type {Set<() => void>} */
   #waiting = new Set();
+  /** @type {Map<string, string>} */
   #memory = new Map();
+  /** @type {AuthError | null} */
+  #busy = null;
+  #notBefore = 0; // when a server that is busy may be asked again
+  #isDestroyed = false;
 
+  /** @type {string | null} */
   #access = null;
+  /** @type {string | null} The session's id while there is a token. */
+  #sid = null;
+  /** @type {string | null} The session that ended last: what comes of it later is ignored. */
+  #ended = null;
   #expires = 0; // by this tab's own clock: what the server's clock says does not matter
   #lifetime = 0;
 
+  /** @param {ClientOptions} options @param {Environment} environment */
   constructor({ authUrl, apiOrigins, timeout = 30_000 }, environment) {
     super();
-    const storage = environment.storage === undefined ? ownStorage() : environment.storage;
     this.#env = {
+      /** @type {typeof fetch} */
       fetch: (...args) => globalThis.fetch(...args),
       locks: globalThis.navigator?.locks,
       BroadcastChannel: globalThis.BroadcastChannel,
       location: globalThis.location,
       document: globalThis.document,
       now: () => Date.now(),
+      /** @type {(callback: () => void, milliseconds: number) => any} */
       setTimeout: (...args) => globalThis.setTimeout(...args),
+      /** @type {(timer: any) => void} */
       clearTimeout: (timer) => globalThis.clearTimeout(timer),
       ...environment,
-      storage,
+      storage: environment.storage === undefined ? ownStorage() : environment.storage,
     };
     this.#authUrl = new URL(authUrl.replace(/\/?$/, "/"), this.#env.location?.href);
     const own = this.#env.location ? [this.#env.location.origin] : [];
@@ -78,43 +121,65 @@ class Client extends EventTarget {
     }
   }
 
-  /** Whether this tab has a session: a token, or a marker that one can be had. */
+  /** Whether there is a session: a token in this tab, or a marker that one can be had. */
   get isAuthenticated() {
-    return this.#access !== null || this.#read("session") !== null;
+    return this.#access !== null || this.#marker()?.reason === null;
   }
 
-  /** What the access token says, or null. Only the server can tell whether it is true. */
+  /**
+   * What the access token says, or null. Only the server can tell whether it is true.
+   *
+   * @returns {Claims | null}
+   */
   get claims() {
-    return this.#access && decode(this.#access);
+    return this.#access === null ? null : decode(this.#access);
   }
 
-  /** Log in. Rejects with an AuthError, or with a TypeError where no answer came. */
+  /**
+   * Log in. Rejects with an AuthError, or as fetch does where no answer came.
+   *
+   * @param {Record<string, unknown>} credentials
+   * @returns {Promise<void>}
+   */
   async login(credentials) {
     await this.#alone(async () => this.#adopt(await this.#post("login/", { body: credentials })));
   }
 
-  /** Log out in all tabs. Rejects where no answer came: the server then still knows the session. */
+  /**
+   * Log out, in all tabs. Rejects where no answer came: the server then still knows the session.
+   *
+   * @returns {Promise<void>}
+   */
   async logout() {
     await this.#alone(async () => {
+      const sid = this.#known();
       await this.#post("logout/");
-      this.#end("logout");
+      this.#end(sid, "logout");
     });
   }
 
-  /** Log out on all devices. */
+  /**
+   * Log out on all devices. Rejects as `logout` does.
+   *
+   * @returns {Promise<void>}
+   */
   async logoutAll() {
+    const sid = this.#known();
     const response = await this.fetch(new URL("logout/all/", this.#authUrl), { method: "POST" });
-    if (response.status !== 401 && !response.ok) throw new AuthError(response, await json(response));
-    this.#end("logout");
+    if (response.status === 204) this.#end(sid, "logout");
+    else if (response.status !== 401 || this.isAuthenticated) throw new AuthError(response, await json(response));
   }
 
   /**
    * Get this page a token if there is a session; tell whether there is one. A visitor who never logged in causes
    * no request. After a login by redirect, which left no marker, `force` asks the server all the same.
+   *
+   * @param {{ force?: boolean }} [options]
+   * @returns {Promise<boolean>}
    */
   async restore({ force = false } = {}) {
-    if (!force && !this.isAuthenticated) return false;
-    if (!this.#isFresh()) await this.#refresh(this.#access);
+    if (force) await this.#flight?.catch(() => {}); // it may have left before the login
+    if (force || (this.isAuthenticated && !this.#isFresh())) await this.#refresh(force);
     return this.#access !== null;
   }
 
@@ -122,107 +187,151 @@ class Client extends EventTarget {
    * Like fetch. A request to the API's origins carries the access token; on a 401 it is refreshed and sent once
    * more. A request that has an Authorization header of its own is left alone. Rejects as fetch does, and where the
    * refresh got no answer: nobody is logged out by that.
+   *
+   * @param {RequestInfo | URL} input
+   * @param {RequestInit} [init]
+   * @returns {Promise<Response>}
    */
   async fetch(input, init) {
-    const target = typeof input === "string" ? new URL(input, this.#env.location?.href) : input;
-    let request = new Request(target, init);
+    const request = new Request(typeof input === "string" ? new URL(input, this.#env.location?.href) : input, init);
     if (!this.#origins.has(new URL(request.url).origin) || request.headers.has("Authorization")) {
       return this.#env.fetch(request);
     }
-    if (this.isAuthenticated && !this.#isFresh()) await this.#refresh(this.#access);
-    const used = this.#access;
+    const sid = this.#sid;
+    if (this.isAuthenticated && !this.#isFresh()) await unlessAborted(this.#refresh(), request.signal);
+    const used = this.#tokenOf(sid);
     if (used === null) return this.#env.fetch(request);
     // A body can be read once only, be it a stream or not: the copy is for the second time.
     const copy = request.clone();
     request.headers.set("Authorization", `Bearer ${used}`);
     const response = await this.#env.fetch(request);
-    if (response.status !== 401) {
-      copy.body?.cancel().catch(() => {});
-      return response;
+    if (response.status === 401) {
+      if (this.#access === used) await unlessAborted(this.#refresh(), request.signal);
+      const renewed = this.#tokenOf(sid ?? sessionOf(used));
+      if (renewed !== null) {
+        discard(response);
+        copy.headers.set("Authorization", `Bearer ${renewed}`);
+        return this.#env.fetch(copy);
+      }
     }
-    if (this.#access === used) await this.#refresh(used);
-    if (this.#access === null) return response;
-    copy.headers.set("Authorization", `Bearer ${this.#access}`);
-    return this.#env.fetch(copy);
+    discard(copy);
+    return response;
   }
 
-  /** Let go of timers and channel. The session stays. */
+  /** Let go of timers and channel. The session stays; what is asked of this client later is refused. */
   destroy() {
-    this.#env.clearTimeout(this.#timer);
+    this.#isDestroyed = true;
     this.#channel?.close();
+    this.#channel = null;
     this.#forget();
   }
 
   // --- refresh: one at a time, in this tab by one promise, across tabs by one lock
 
-  #refresh(stale) {
-    this.#flight ??= this.#refreshOnce(stale).finally(() => (this.#flight = null));
+  #refresh(force = false) {
+    this.#flight ??= this.#refreshPatiently(this.#access, force).finally(() => (this.#flight = null));
     return this.#flight;
   }
 
-  #refreshOnce(stale) {
+  // Waits outside the lock, so that a busy server holds up no login or logout.
+  /** @param {string | null} stale @param {boolean} force */
+  async #refreshPatiently(stale, force) {
     const since = this.#env.now();
-    return this.#alone(async () => {
-      if (this.#access !== stale && this.#isFresh()) return;
-      let key = this.#lastKey();
-      if (key?.answered && key.used >= since && (await this.#handedOver(stale))) return;
-      key = this.#nextKey(key);
-      try {
-        const answer = await this.#post("refresh/", { key: key?.value, patient: true });
-        this.#answered(key);
-        this.#adopt(answer);
-      } catch (error) {
-        if (error.status !== 401) throw error; // not a logout: the key stays, for whoever tries next
-        this.#answered(key);
-        this.#end(error.reason);
+    for (;;) {
+      const wait = this.#notBefore - this.#env.now();
+      // Longer than was asked for: somebody has put the clock back.
+      if (this.#busy && wait > 0 && wait <= this.#busy.retryAfter * 1000) {
+        if (this.#notBefore > since + LONGEST_WAIT) throw this.#busy;
+        await new Promise((resolve) => this.#env.setTimeout(() => resolve(null), wait));
       }
-    });
+      try {
+        await this.#alone(() => this.#refreshAlone(stale, since, force));
+        this.#refuseIfDestroyed();
+        return;
+      } catch (error) {
+        if (!isBusy(error)) throw error;
+        this.#busy = error;
+        this.#notBefore = this.#env.now() + error.retryAfter * 1000;
+      }
+    }
   }
 
-  // Refresh, login and logout never overlap: a late answer to one could put its cookie over the other's.
+  /** @param {string | null} stale @param {number} since @param {boolean} force */
+  async #refreshAlone(stale, since, force) {
+    const marker = this.#marker();
+    if (marker !== null && marker.reason !== null && marker.sid === this.#sid) this.#finish(marker.sid, marker.reason);
+    if (!force && !this.isAuthenticated) return; // ended while this tab waited for its turn
+    if (this.#access !== stale && this.#isFresh()) return;
+    const last = this.#lastKey();
+    if (last?.answered && last.used >= since && (await this.#handedOver(stale))) return;
+    const key = this.#nextKey(last);
+    const sid = this.#known();
+    try {
+      const pair = await this.#post("refresh/", { key: key?.value });
+      this.#answered(key);
+      this.#adopt(pair);
+    } catch (error) {
+      if (!isRefusal(error)) throw error; // not a logout: the key stays, for whoever tries next
+      this.#answered(key);
+      this.#end(sid, error.reason);
+    }
+  }
+
+  // Refresh, login and logout never overlap: a late answer to one could put its cookie over the other's. Without Web
+  // Locks that holds in this tab only.
+  /** @template T @param {() => Promise<T>} work @returns {Promise<T>} */
   #alone(work) {
-    return this.#env.locks ? this.#env.locks.request(this.#name, work) : work();
+    const turn = () => {
+      this.#refuseIfDestroyed();
+      return work();
+    };
+    if (this.#env.locks) return this.#env.locks.request(this.#name, turn);
+    const result = this.#turn.then(turn);
+    this.#turn = result.catch(() => {});
+    return result;
+  }
+
+  #refuseIfDestroyed() {
+    if (this.#isDestroyed) throw new Error("This client was destroyed.");
   }
 
   // Without a lock or a shared memory for it there is no key: the server's BROWSER_GRACE carries the tabs then.
+  /** @returns {Key | null} */
   #lastKey() {
-    if (!this.#env.locks || !this.#env.storage) return null;
-    try {
-      return JSON.parse(this.#read("key"));
-    } catch {
-      return null;
-    }
+    return this.#env.locks && this.#env.storage ? parse(this.#read("key")) : null;
   }
 
   // Written down before the request. One whose answer did not arrive is used again, however old: it may have
   // rotated the token. One that was answered is kept for a while after its last use, then there is a new one.
+  /** @param {Key | null} last @returns {Key | null} */
   #nextKey(last) {
     if (!this.#env.locks || !this.#env.storage) return null;
     const now = this.#env.now();
-    const isKept = last && (!last.answered || Math.abs(now - last.used) < KEY_KEPT);
+    const isKept = last !== null && (!last.answered || Math.abs(now - last.used) < KEY_KEPT);
     const key = { value: isKept ? last.value : randomKey(), used: now, answered: false };
-    return this.#write("key", JSON.stringify(key)) ? key : null;
+    return this.#write("key", JSON.stringify(key)) || isKept ? key : null;
   }
 
+  /** @param {Key | null} key */
   #answered(key) {
     if (key) this.#write("key", JSON.stringify({ ...key, used: this.#env.now(), answered: true }));
   }
 
+  /** @param {string | null} stale @returns {Promise<boolean>} */
   #handedOver(stale) {
-    if (!this.#channel) return false;
     return new Promise((resolve) => {
-      const check = () => {
-        if (this.#access === stale || !this.#isFresh()) return;
-        done(true);
-      };
+      /** @param {boolean} result */
       const done = (result) => {
         this.#waiting.delete(check);
         this.#env.clearTimeout(timer);
         resolve(result);
       };
-      const timer = this.#env.setTimeout(() => done(false), HANDOVER);
+      const check = () => {
+        if (this.#access !== stale && this.#isFresh()) done(true);
+      };
+      const timer = this.#env.setTimeout(() => done(false), this.#channel ? HANDOVER : 0);
       this.#waiting.add(check);
-      this.#channel.postMessage({ type: "ask" });
+      this.#channel?.postMessage({ type: "ask" });
     });
   }
 
@@ -232,98 +341,143 @@ class Client extends EventTarget {
     return this.#access !== null && this.#env.now() < this.#expires - this.#lifetime * EARLY;
   }
 
-  #adopt({ access, expires_in: seconds }) {
-    this.#write("session", "1");
-    this.#take(access, seconds);
-    this.#channel?.postMessage({ type: "token", access, seconds });
+  /** The session that this tab has, or knows of by the marker. */
+  #known() {
+    return this.#sid ?? this.#marker()?.sid ?? null;
   }
 
+  // A request belongs to the session under which it was begun: it is never sent as somebody who logged in since.
+  /** @param {string | null} sid @returns {string | null} */
+  #tokenOf(sid) {
+    return sid === null || sid === this.#sid ? this.#access : null;
+  }
+
+  /** @param {Pair} pair */
+  #adopt({ access, expires_in: seconds }) {
+    const sid = sessionOf(access);
+    if (sid === this.#ended) return; // a late answer, where there is no lock across tabs
+    this.#write("session", JSON.stringify({ sid, reason: null }));
+    this.#channel?.postMessage({ type: "token", access, seconds });
+    if (!this.#isDestroyed) this.#take(access, seconds);
+  }
+
+  /** @param {string} access @param {number} seconds */
   #take(access, seconds) {
-    const before = this.claims?.sid;
+    const [before, sid] = [this.#sid, sessionOf(access)];
+    if (sid === this.#ended) return;
+    if (before !== null && before !== sid) this.#finish(before, "replaced");
     this.#access = access;
+    this.#sid = sid;
     this.#lifetime = seconds * 1000;
     this.#expires = this.#env.now() + this.#lifetime;
-    this.#schedule();
-    if (this.claims?.sid !== before) this.#tell("sessionstarted", { claims: this.claims });
+    this.#schedule(this.#env.now() + this.#lifetime * (1 - EARLY - JITTER * Math.random()));
+    if (before !== sid) this.#tell("sessionstarted", { claims: this.claims });
     this.#tell("tokenchanged", { expiresIn: seconds });
   }
 
-  #end(reason) {
-    const was = this.isAuthenticated;
-    this.#write("session", null);
-    this.#forget();
-    this.#channel?.postMessage({ type: "ended", reason });
-    if (was) this.#tell("sessionended", { reason });
+  /** @param {string | null} sid @param {string} reason */
+  #end(sid, reason) {
+    const marker = this.#marker();
+    const isMarked = marker !== null && marker.sid === sid && marker.reason === null;
+    if (isMarked) this.#write("session", JSON.stringify({ sid, reason }));
+    this.#channel?.postMessage({ type: "ended", sid, reason });
+    this.#finish(sid, reason, isMarked);
+  }
+
+  // This tab's own part of an end. The marker is for the tab that ended it: a late one could mark another's session.
+  /** @param {string | null} sid @param {string} reason */
+  #finish(sid, reason, isMarked = false) {
+    if (sid === null) return;
+    const isHeld = this.#sid === sid;
+    this.#ended = sid;
+    if (!this.#env.storage) this.#write("session", null);
+    if (isHeld) this.#forget();
+    if (isHeld || isMarked) this.#tell("sessionended", { reason });
   }
 
   #forget() {
     this.#access = null;
+    this.#sid = null;
     this.#env.clearTimeout(this.#timer);
   }
 
-  #hear({ type, access, seconds, reason }) {
-    if (type === "token") {
+  /** @param {{ type: string, access: string, seconds: number, sid: string, reason: string }} message */
+  #hear({ type, access, seconds, sid, reason }) {
+    if (type === "token" || (type === "handover" && this.#waiting.size > 0)) {
       this.#take(access, seconds);
       for (const check of this.#waiting) check();
     } else if (type === "ask" && this.#isFresh()) {
       const left = (this.#expires - this.#env.now()) / 1000;
-      this.#channel.postMessage({ type: "token", access: this.#access, seconds: left });
+      this.#channel?.postMessage({ type: "handover", access: this.#access, seconds: left });
     } else if (type === "ended") {
-      const was = this.#access !== null;
-      this.#forget();
-      if (was) this.#tell("sessionended", { reason });
+      this.#finish(sid, reason);
     }
   }
 
   // A hidden page asks when it is used again.
-  #schedule() {
+  /** @param {number} due */
+  #schedule(due) {
     this.#env.clearTimeout(this.#timer);
-    const delay = this.#lifetime * (1 - EARLY - JITTER * Math.random());
+    const delay = Math.min(Math.max(due - this.#env.now(), SHORTEST_TIMER), LONGEST_TIMER);
     this.#timer = this.#env.setTimeout(() => {
+      if (delay === LONGEST_TIMER) return this.#schedule(due);
       if (this.#env.document?.visibilityState === "hidden") return;
-      this.#refresh(this.#access).catch(() => {}); // the next call says what is wrong
+      this.#refresh().catch(() => {}); // the next call says what is wrong
     }, delay);
     this.#timer?.unref?.();
   }
 
+  /** @param {string} type @param {object} detail */
   #tell(type, detail) {
     this.dispatchEvent(new CustomEvent(type, { detail }));
   }
 
   // --- requests and storage
 
-  async #post(path, { body, key, patient = false } = {}) {
+  /** @param {string} path @param {{ body?: object, key?: string }} [options] @returns {Promise<any>} */
+  async #post(path, { body, key } = {}) {
+    /** @type {Record<string, string>} */
     const headers = {};
     if (body !== undefined) headers["Content-Type"] = "application/json";
     if (key) headers["Idempotency-Key"] = key;
-    const until = this.#env.now() + LONGEST_WAIT;
-    for (;;) {
+    const abort = new AbortController();
+    const late = new DOMException("The server did not answer in time.", "TimeoutError");
+    const timer = this.#env.setTimeout(() => abort.abort(late), this.#timeout);
+    try {
       const response = await this.#env.fetch(new URL(path, this.#authUrl).href, {
         method: "POST",
         credentials: "include",
+        redirect: "error", // a password goes to nobody whom the page did not name
         headers,
         body: body === undefined ? undefined : JSON.stringify(body),
-        signal: AbortSignal.timeout(this.#timeout),
+        signal: abort.signal,
       });
-      if (response.ok) return response.status === 204 ? null : response.json();
-      const error = new AuthError(response, await json(response));
-      const wait = error.retryAfter * 1000;
-      const isBusy = (error.status === 429 || error.status === 503) && wait > 0;
-      if (!patient || !isBusy || this.#env.now() + wait > until) throw error;
-      await new Promise((resolve) => this.#env.setTimeout(resolve, wait));
+      const answer = response.status === 204 ? null : await json(response);
+      // A proxy may answer in the server's place, with any status.
+      if (response.status === 204 ? path === "logout/" : response.ok && isPair(answer)) return answer;
+      throw new AuthError(response, answer);
+    } finally {
+      this.#env.clearTimeout(timer);
     }
   }
 
+  /** @returns {Marker | null} */
+  #marker() {
+    return parse(this.#read("session"));
+  }
+
+  /** @param {string} name @returns {string | null} */
   #read(name) {
     try {
-      if (this.#env.storage) return this.#env.storage.getItem(`${this.#name}:${name}`);
+      return this.#env.storage?.getItem(`${this.#name}:${name}`) ?? this.#memory.get(name) ?? null;
     } catch {
-      // blocked since: as if it were not there
+      return this.#memory.get(name) ?? null; // blocked since
     }
-    return this.#memory.get(name) ?? null;
   }
 
+  /** @param {string} name @param {string | null} value @returns {boolean} whether other tabs find it */
   #write(name, value) {
+    this.#memory.delete(name);
     try {
       if (this.#env.storage) {
         if (value === null) this.#env.storage.removeItem(`${this.#name}:${name}`);
@@ -333,11 +487,23 @@ class Client extends EventTarget {
     } catch {
       // full or blocked
     }
-    if (value === null) this.#memory.delete(name);
-    else this.#memory.set(name, value);
+    if (value !== null) this.#memory.set(name, value);
     return false;
   }
 }
+
+// Whether the server has refused the session, and not a proxy or a throttle.
+/** @param {any} error @returns {error is AuthError} */
+const isRefusal = (error) => error.status === 401 && error.code === "token_not_valid";
+
+/** @param {any} error @returns {error is AuthError} */
+const isBusy = (error) => (error.status === 429 || error.status === 503) && error.retryAfter > 0;
+
+/** @param {any} answer @returns {boolean} */
+const isPair = (answer) => typeof answer?.access === "string" && typeof answer.expires_in === "number";
+
+/** @param {string} access @returns {string} */
+const sessionOf = (access) => String(decode(access)?.sid);
 
 function ownStorage() {
   try {
@@ -352,6 +518,7 @@ function randomKey() {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
+/** @param {string} token @returns {Claims | null} */
 function decode(token) {
   try {
     const text = atob(token.split(".")[1].replace(/-/g, "+").replace(/_/g, "/"));
@@ -361,6 +528,31 @@ function decode(token) {
   }
 }
 
+/** @param {string | null} text @returns {any} null where it is not JSON */
+function parse(text) {
+  try {
+    return text === null ? null : JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
+
+/** @param {Response} response */
 async function json(response) {
-  return response.json().catch(() => null);
+  return parse(await response.text());
+}
+
+/** @param {Request | Response} message whose body nobody is going to read */
+function discard(message) {
+  message.body?.cancel().catch(() => {});
+}
+
+/** @template T @param {Promise<T>} promise @param {AbortSignal} signal @returns {Promise<T>} */
+function unlessAborted(promise, signal) {
+  return new Promise((resolve, reject) => {
+    const abort = () => reject(signal.reason);
+    if (signal.aborted) abort();
+    signal.addEventListener("abort", abort, { once: true });
+    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
+  });
 }

@@ -1,0 +1,322 @@
+"""The demo page, used as a person would: by mouse, by keyboard, on a phone, while things happen to the session."""
+
+from __future__ import annotations
+
+import http.client
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+
+from tests.browser.conftest import PASSWORD, Server
+from tests.browser.test_admin import call, log_in, picture
+
+REFRESH = "/api/auth/refresh/"
+REFUSED = "the server responded with a status of 401"  # Chromium calls each an error
+SCROLLS = "() => [document.documentElement.scrollWidth, innerWidth]"
+FOCUSED = "() => [document.activeElement.id || document.activeElement.textContent, document.activeElement.tagName]"
+# Every visible text against the colour behind it, by WCAG 2's formula; disabled buttons are exempt there too.
+PALE_TEXTS = """() => {
+  const parts = (color) => color.match(/[\\d.]+/g).map(Number);
+  const light = (color) => parts(color).slice(0, 3).map((part) => part / 255)
+    .map((part) => (part <= 0.03928 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, part, index) => sum + part * [0.2126, 0.7152, 0.0722][index], 0);
+  const behind = (element) => {
+    for (; element; element = element.parentElement) {
+      const color = getComputedStyle(element).backgroundColor;
+      if ((parts(color)[3] ?? 1) === 1) return color;
+    }
+    return "rgb(255, 255, 255)";
+  };
+  return [...document.body.querySelectorAll("*")].filter((element) => {
+    const hasText = [...element.childNodes].some((node) => node.nodeType === 3 && node.data.trim());
+    if (!hasText || !element.checkVisibility() || element.closest(":disabled, .lane")) return false;
+    const both = [light(getComputedStyle(element).color), light(behind(element))].sort((one, two) => two - one);
+    return (both[0] + 0.05) / (both[1] + 0.05) < 4.5;
+  }).map((element) => element.textContent);
+}"""
+
+
+@pytest.fixture(scope="module")
+def server(new_server: Callable[..., Server]) -> Server:
+    """Access tokens live for four seconds, and there is no grace."""
+    return new_server(TEST_BROWSER_GRACE="0", TEST_ACCESS_SECONDS="4")
+
+
+@pytest.fixture(autouse=True)
+def _no_families(server: Server) -> None:
+    """Start without any."""
+    server.manage("revoke_token_families", "--all", "--no-input")
+    server.manage("purge_token_families")
+    server.faults()
+
+
+@pytest.fixture
+def complaints(context: BrowserContext) -> Iterator[list[str]]:
+    """What Chromium has to complain about, violations of the policy included; in the end there must be nothing."""
+    found: list[str] = []
+    context.on("console", lambda message: found.append(message.text) if message.type == "error" else None)
+    context.on("weberror", lambda error: found.append(str(error.error)))
+    yield found
+    assert [text for text in found if REFUSED not in text] == []
+
+
+@pytest.fixture
+def page(server: Server, context: BrowserContext, complaints: list[str]) -> Page:
+    """The page, before anybody has logged in."""
+    return open_page(server, context)
+
+
+def open_page(server: Server, context: BrowserContext) -> Page:
+    """Open the page in another tab."""
+    page = context.new_page()
+    response = page.goto(server.url)
+    assert response is not None
+    assert response.headers["content-security-policy"].startswith("default-src 'self';")
+    return page
+
+
+def enter(page: Page) -> None:
+    """Log in."""
+    page.locator("#login [name=password]").fill(PASSWORD)
+    page.locator("#login button").click()
+    expect(page.locator("#session-title")).to_have_text("Logged in as demo")
+
+
+def log(page: Page, count: int) -> list[str]:
+    """Return the newest requests, the oldest of them first."""
+    items = page.locator("#log li").all_inner_texts()[:count]
+    return [" ".join(item.split()[1:4]) for item in reversed(items)]
+
+
+def wait_for(page: Page, note: str) -> bool:
+    """Tell whether the page has written this into its log; wait a moment if not."""
+    found = note in page.locator("#log").inner_text()
+    if not found:
+        page.wait_for_timeout(50)
+    return found
+
+
+def ends(server: Server) -> list[str]:
+    """Return why each family has ended, in the order of their starts; empty for those that live."""
+    return [reason for (reason,) in server.rows("SELECT revoked_reason FROM twotoken_refreshtoken ORDER BY created_at")]
+
+
+def test_it_renews_itself(server: Server, page: Page) -> None:
+    """One logs in, waits, and sees the tokens change by themselves."""
+    expect(page.locator("#status")).to_have_text("You are not logged in.")
+    enter(page)
+    expect(page.locator("#access-name")).to_have_text("A1")
+    expect(page.locator("#refresh-name")).to_have_text("R0")
+    expect(page.locator("#access-name")).to_have_text("A3", timeout=10_000)
+    expect(page.locator("#refresh-line")).to_have_text("R0R1 given 2 times")
+    expect(page.locator("#refresh-idle")).to_contain_text("in 7 days")
+    expect(page.locator("#refresh-end")).to_contain_text("in 30 days")
+    assert log(page, 2) == [f"POST {REFRESH} 200"] * 2
+    assert 0 < page.locator("#access-left").evaluate("(element) => element.value") <= 1
+    assert page.locator("#access-lane span").count() == 3
+    assert server.rows("SELECT generation FROM twotoken_refreshtoken WHERE revoked_at IS NULL") == [(1,)]
+
+
+def test_refused_refreshed_retried(server: Server, page: Page) -> None:
+    """A call with a bad token: 401, refresh, and once more; ten at once share one refresh."""
+    enter(page)
+    page.get_by_role("button", name="Call the API").click()
+    expect(page.locator("#call-says")).to_have_text("200: A1 opened the door.")
+    page.get_by_role("button", name="Call with a bad token").click()
+    expect(page.locator("#call-says")).to_contain_text("200 in the end")
+    assert log(page, 3) == ["GET /api/me/ 401", f"POST {REFRESH} 200", "GET /api/me/ 200"]
+    expect(page.locator("#log li").nth(2)).to_contain_text("A1 with a wrong letter was refused (invalid).")
+    expect(page.locator("#log li").first).to_contain_text("The same once more, with A2.")
+    server.faults()
+    page.get_by_role("button", name="10 calls with a bad token").click()
+    expect(page.locator("#call-says")).to_contain_text("10 of 10 came through.")
+    assert (server.calls()["/api/me/"], server.calls()[REFRESH]) == (20, 1)
+
+
+def test_without_a_token(page: Page) -> None:
+    """Doors stay shut, and the page says what to do."""
+    page.get_by_role("button", name="Call the API").click()
+    expect(page.locator("#call-says")).to_have_text("401: no token, no entry. Log in first.")
+    page.locator("#login [name=password]").fill("wrong")
+    page.locator("#login button").click()
+    expect(page.locator("#status")).to_contain_text("No active account")
+
+
+def test_sessions(server: Server, page: Page) -> None:
+    """Another device is on the list and can be ended; the focus is not lost when its row goes."""
+    other = log_in(server, **{"User-Agent": "curl/8.5.0"})
+    log_in(server, **{"User-Agent": "<b>Firefox/140.0</b> on Windows"})
+    enter(page)
+    rows = page.locator("#sessions li")
+    expect(rows).to_have_count(3)
+    expect(rows.filter(has_text="this page")).to_contain_text("Chrome on Linux")
+    page.get_by_role("button", name="End this one: curl").press("Enter")
+    expect(rows).to_have_count(2)
+    assert page.evaluate(FOCUSED)[1] == "BUTTON"
+    status, answer = call(server, "/api/app/auth/refresh/", {"refresh": other["refresh"]})
+    assert (status, answer["reason"]) == (401, "revoked")
+    page.get_by_role("button", name="End all others").press("Enter")
+    expect(rows).to_have_count(1)
+    assert page.evaluate(FOCUSED) == ["sessions-title", "H2"]
+    assert ends(server) == ["logout", "logout", ""]
+
+
+def test_two_kinds_of_door(page: Page) -> None:
+    """The session's own end: the ordinary route opens for a while, the one that looks at once not."""
+    enter(page)
+    expect(page.locator("#access-name")).to_have_text("A2", timeout=10_000)
+    page.get_by_role("button", name="End this one").click()
+    expect(page.locator("#status")).to_contain_text("That session is ended.")
+    page.get_by_role("button", name="Ask two kinds of door").click()
+    expect(page.locator("#call-says")).to_have_text("The ordinary door says 200, the careful door says 401.")
+    expect(page.locator("#status")).to_contain_text("the session was ended")
+    expect(page.locator("#login-title")).to_be_visible()
+
+
+def test_log_out_everywhere(server: Server, chromium: Browser, page: Page) -> None:
+    """Another browser of the same person is logged out too, and its page says so."""
+    enter(page)
+    elsewhere = chromium.new_context()
+    other = open_page(server, elsewhere)
+    enter(other)
+    page.get_by_role("button", name="Log out everywhere").click()
+    expect(page.locator("#status")).to_contain_text("Logged out.")
+    expect(other.locator("#status")).to_contain_text("Logged out by the server")
+    assert ends(server) == ["logout", "logout"]
+    elsewhere.close()
+
+
+def test_tabs_and_reload(server: Server, context: BrowserContext, page: Page) -> None:
+    """A reload keeps the session, a second tab shares the tokens, and a logout reaches both."""
+    enter(page)
+    page.reload()
+    expect(page.locator("#session-title")).to_have_text("Logged in as demo")
+    other = open_page(server, context)
+    expect(other.locator("#session-title")).to_have_text("Logged in as demo")
+    handed = "Another tab has just refreshed, and shares its new access token."
+    assert any(wait_for(each, handed) for _ in range(100) for each in (page, other))
+    page.get_by_role("button", name="Log out", exact=True).click()
+    for each in (page, other):
+        expect(each.locator("#status")).to_contain_text("Logged out.")
+        expect(each.locator("#login-title")).to_be_visible()
+    assert ends(server) == ["logout"]
+
+
+def test_the_server_stops(server: Server, page: Page, complaints: list[str]) -> None:
+    """The page says so and logs nobody out; when the server is back it goes on."""
+    enter(page)
+    server.stop()
+    expect(page.locator("#status")).to_have_text("The server does not answer. You stay logged in.", timeout=10_000)
+    expect(page.locator("#access-says")).to_contain_text("Too old", timeout=10_000)
+    page.get_by_role("button", name="Call the API").click()
+    expect(page.locator("#session-title")).to_be_visible()
+    server.start()
+    expect(page.locator("#status")).to_contain_text("The server is back, and you are still", timeout=10_000)
+    page.get_by_role("button", name="Call the API").click()
+    expect(page.locator("#call-says")).to_contain_text("opened the door")
+    complaints[:] = [text for text in complaints if "net::ERR_" not in text]
+
+
+def test_staff_ends_the_session(server: Server, page: Page) -> None:
+    """The page finds out by itself, at its next refresh."""
+    enter(page)
+    server.manage("revoke_token_families", "--user", "demo", "--no-input")
+    expect(page.locator("#status")).to_contain_text("Logged out by the server", timeout=10_000)
+    expect(page.locator("#access-name")).to_have_text("none")
+
+
+def test_a_stolen_cookie(server: Server, context: BrowserContext, page: Page) -> None:
+    """A script replays the cookie after the page has refreshed: the page says that it is over."""
+    enter(page)
+    (stolen,) = [cookie["value"] for cookie in context.cookies(f"{server.url}/api/auth/")]
+    expect(page.locator("#refresh-name")).to_have_text("R1", timeout=10_000)
+    thief = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    thief.request("POST", REFRESH, headers={"Cookie": f"refresh_token={stolen}"})
+    assert b'"reused"' in thief.getresponse().read()
+    thief.close()
+    expect(page.locator("#status")).to_contain_text("a copy of its token came back", timeout=10_000)
+    assert ends(server) == ["reuse"]
+
+
+def test_the_theft(server: Server, page: Page) -> None:
+    """Step by step to its end, and from the start again."""
+    moral = page.locator("#moral")
+    page.get_by_label("Victim's password").fill(PASSWORD)
+    page.get_by_label("Victim's password").press("Enter")
+    expect(moral).to_contain_text("first refresh token, R0")
+    for name, lesson in (
+        ("The thief copies the token", "Both have R0 now."),
+        ("The victim refreshes, as always", "R0 became R1"),
+        ("The thief uses the copy", "it ends the whole line"),
+        ("The victim refreshes again", "The thief is out for good."),
+    ):
+        assert page.evaluate(FOCUSED)[0] == name
+        page.keyboard.press("Enter")
+        expect(moral).to_contain_text(lesson)
+    expect(page.locator("#thief .state")).to_have_text("Refused: reused.")
+    expect(page.locator("#victim .state")).to_have_text("Refused: revoked.")
+    assert ends(server) == ["reuse"]
+    page.keyboard.press("Enter")
+    expect(moral).to_contain_text("needs a name and a password")
+
+
+def test_by_keyboard_alone(page: Page) -> None:
+    """Log in, call, log out; the focus is always on something, and to be seen."""
+    expect(page.locator("#login-part")).to_be_visible()
+    seen = []
+
+    def tab_to(name: str) -> None:
+        for _ in range(30):
+            page.keyboard.press("Tab")
+            focused = page.evaluate(FOCUSED)
+            seen.append(focused)
+            outline = page.evaluate("() => getComputedStyle(document.activeElement).outlineStyle")
+            assert outline == "solid", focused
+            if page.evaluate("() => document.activeElement.name || document.activeElement.textContent") == name:
+                return
+        raise AssertionError(f"{name} was not found: {seen}")
+
+    tab_to("password")
+    page.keyboard.type(PASSWORD)
+    page.keyboard.press("Enter")
+    expect(page.locator("#session-title")).to_have_text("Logged in as demo")
+    assert page.evaluate(FOCUSED) == ["logout", "BUTTON"]
+    tab_to("Call the API")
+    page.keyboard.press("Space")
+    expect(page.locator("#call-says")).to_contain_text("opened the door")
+    assert page.evaluate(FOCUSED)[0] == "call"
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Shift+Tab")
+    assert page.evaluate(FOCUSED)[0] == "logout"
+    page.keyboard.press("Enter")
+    expect(page.locator("#status")).to_contain_text("Logged out.")
+    assert page.evaluate(FOCUSED)[1] == "INPUT"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("name", "width", "height"), [("phone", 360, 740), ("desktop", 1280, 900)])
+def test_its_looks(server: Server, chromium: Browser, scheme: Any, name: str, width: int, height: int) -> None:
+    """No horizontal scrolling, and no pale text, before and after login; with pictures for people."""
+    log_in(server, **{"User-Agent": "Firefox/140.0 Windows " + "x" * 200})
+    context = chromium.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
+    page = open_page(server, context)
+    expect(page.locator("#login-part")).to_be_visible()
+    for state in ("before", "after"):
+        if state == "after":
+            enter(page)
+            expect(page.locator("#sessions li")).to_have_count(2)
+            page.get_by_role("button", name="Call with a bad token").click()
+            page.get_by_label("Victim's password").fill(PASSWORD)
+            for step in page.locator("[data-step]").all()[:4]:
+                step.click()
+            page.get_by_text("With this page's own cookie").click()
+            expect(page.locator("#access-name")).to_have_text("A3", timeout=10_000)
+        scrolled, inner = page.evaluate(SCROLLS)
+        assert scrolled <= inner == width
+        assert page.evaluate(PALE_TEXTS) == []
+        picture(page, f"demo-{name}-{scheme}-{state}")
+    assert re.search(r"curl -X POST http://127\.0\.0\.1", page.locator("#curl").inner_text())
+    context.close()
