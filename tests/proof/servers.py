@@ -117,6 +117,7 @@ class Service(Gunicorn):
         self.access_log = folder / "access.log"
         arguments = [
             *("-w", str(PROCESSES), "-k", "gthread", "--threads", str(THREADS), "--preload", "--keep-alive", "75"),
+            *("--graceful-timeout", "1"),
             *("--access-logfile", str(self.access_log), "--access-logformat", "%(p)s %(s)s", "--log-level", "error"),
         ]
         super().__init__("tests.wsgi", *arguments, environment=environment, log=folder / "error.log")
