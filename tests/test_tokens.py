@@ -459,3 +459,11 @@ def test_an_end_that_no_clock_reaches() -> None:
     token = forge(HEADER, {**CLAIMS, "exp": 10**400})
     with pytest.raises(InvalidToken):
         tokens.decode_access(token, AccessPolicy(KEYS, leeway=0.0), NOW)
+
+
+def test_the_last_end_that_a_clock_reaches() -> None:
+    """The last second of the year 9999 is an end; the one after it can't be told of."""
+    token = forge(HEADER, {**CLAIMS, "exp": tokens.MAX_TIME})
+    assert tokens.decode_access(token, POLICY, NOW).expires_at == datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+    with pytest.raises(InvalidToken):
+        tokens.decode_access(forge(HEADER, {**CLAIMS, "exp": tokens.MAX_TIME + 1}), POLICY, NOW)
