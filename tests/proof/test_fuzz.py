@@ -17,7 +17,7 @@ from tests.proof.conftest import FULL, Tried
 from tests.proof.targets import TARGETS
 
 EXAMPLES = 20_000 if FULL else 1_000
-BOUNDS = ["-max_total_time=60"] if FULL else ["-max_total_time=15", "-runs=20000"]
+BOUNDS = ["-max_total_time=60"] if FULL else ["-max_total_time=15", "-runs=10000"]
 
 
 def spoilt(seeds: list[bytes]) -> st.SearchStrategy[bytes]:
