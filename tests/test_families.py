@@ -19,14 +19,14 @@ from django.views.debug import ExceptionReporter
 from rest_framework import serializers
 from rest_framework.test import APIClient
 
-from tests.factories import PASSWORD
+from tests.factories import PASSWORD, UserFactory
 from tests.http import Caller
 from tests.overrides import with_settings
 from tests.receivers import heard, raising
 from twotoken import conflicts, families, signals, tokens
 from twotoken.clients import Client
 from twotoken.conf import conf
-from twotoken.exceptions import ClaimsError, UserInactive
+from twotoken.exceptions import ClaimsError, ReusedToken, UserInactive
 from twotoken.models import RefreshToken
 from twotoken.serializers import LoginSerializer
 from twotoken.testing import time_travel
@@ -197,6 +197,28 @@ def test_a_person_who_changes_the_own_password_stays(script: Caller) -> None:
     assert script.refresh(there).json()["reason"] == "password_changed"
 
 
+def test_whose_auth_hash_is_brought_up_to_date(user: Any) -> None:
+    """Only that of a living family of that very user: an id that somebody else sent along keeps nothing alive."""
+    other: Any = UserFactory()
+    theirs, ended = families.start(other), families.start(user)
+    families.revoke(ended.family_id)
+    before = set(RefreshToken.objects.values_list("pk", "auth_hash"))
+    user.set_password("another password")
+    for pair in (theirs, ended):
+        families.update_auth_hash(pair.family_id, user)
+    assert set(RefreshToken.objects.values_list("pk", "auth_hash")) == before
+
+
+def test_a_rotation_without_a_key(user: Any) -> None:
+    """By the verb too: the same token twice is reuse, and who came last is on the row."""
+    claims = families.verify(families.start(user).refresh)
+    families.rotate(claims, Client(ip_address="192.0.2.7", user_agent="curl/8"))
+    family = RefreshToken.objects.get()
+    assert (family.ip_address, family.user_agent, bytes(family.retry_key)) == ("192.0.2.7", "curl/8", b"")
+    with pytest.raises(ReusedToken):
+        families.rotate(claims, Client())
+
+
 def test_a_new_secret_key_with_a_fallback(script: Caller) -> None:
     """Hashes by SECRET_KEY_FALLBACKS count as equal."""
     token = script.log_in().json()["refresh"]
@@ -276,6 +298,23 @@ def test_a_rotation_that_is_overtaken_is_judged_again(script: Caller) -> None:
 
     with connection.execute_wrapper(overtake):
         assert script.refresh(token).json()["reason"] == "reused"
+
+
+def test_a_revocation_that_overtakes_a_rotation(script: Caller) -> None:
+    """Between the look at the row and the write: the write finds a family that has ended, and changes nothing."""
+    token = script.log_in().json()["refresh"]
+
+    done: list[int] = []
+
+    def revoke(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if sql.startswith("UPDATE") and not done:
+            done.append(1)
+            families.revoke(families.verify(token).family_id)
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(revoke):
+        assert script.refresh(token).json()["reason"] == "revoked"
+    assert RefreshToken.objects.get().generation == 0
 
 
 @pytest.mark.django_db(transaction=True)

@@ -235,9 +235,10 @@ def test_reuse_is_on_the_timeline(script: Caller) -> None:
     """From where, by what, and how many generations behind; once."""
     r0 = script.log_in().json()["refresh"]
     r1 = script.refresh(r0).json()["refresh"]
-    script.refresh(r1)
+    r2 = script.refresh(r1).json()["refresh"]
+    script.refresh(r2)
     for _ in range(3):
-        script.refresh(r0, HTTP_USER_AGENT="thief", REMOTE_ADDR="192.0.2.66")
+        script.refresh(r1, HTTP_USER_AGENT="thief", REMOTE_ADDR="192.0.2.66")
     event = FamilyEvent.objects.get()
     assert (event.kind, event.generations_behind) == (EventKind.REUSE, 2)
     assert (event.ip_address, event.user_agent, event.actor) == ("192.0.2.66", "thief", "")
@@ -251,13 +252,16 @@ def test_a_change_of_device_is_on_the_timeline(script: Caller) -> None:
         token = script.refresh(token, HTTP_USER_AGENT="Mozilla/5.0 Chrome/127.0.0").json()["refresh"]
     assert len(queries) == 2
     assert not FamilyEvent.objects.exists()
-    token = script.refresh(token, HTTP_USER_AGENT="curl/8").json()["refresh"]
+    token = script.refresh(token, HTTP_USER_AGENT="curl/8", REMOTE_ADDR="192.0.2.7").json()["refresh"]
     event = FamilyEvent.objects.get()
-    assert (event.kind, event.user_agent) == (EventKind.DEVICE, "curl/8")
+    assert (event.kind, event.user_agent, event.ip_address) == (EventKind.DEVICE, "curl/8", "192.0.2.7")
     assert event.previous_user_agent == "Mozilla/5.0 Chrome/127.0.0"
     for number in range(25):
         token = script.refresh(token, HTTP_USER_AGENT=f"agent {'x' * number}").json()["refresh"]
     assert FamilyEvent.objects.count() == 18
+    other = script.log_in(HTTP_USER_AGENT="Mozilla/5.0").json()["refresh"]
+    script.refresh(other, HTTP_USER_AGENT="curl/8")
+    assert FamilyEvent.objects.count() == 19
 
 
 def test_an_event_that_can_t_be_written(script: Caller, caplog: pytest.LogCaptureFixture) -> None:

@@ -459,3 +459,24 @@ def test_an_end_that_no_clock_reaches() -> None:
     token = forge(HEADER, {**CLAIMS, "exp": 10**400})
     with pytest.raises(InvalidToken):
         tokens.decode_access(token, AccessPolicy(KEYS, leeway=0.0), NOW)
+
+
+def test_the_last_end_that_a_clock_reaches() -> None:
+    """The last second of the year 9999 is an end; the one after it can't be told of."""
+    token = forge(HEADER, {**CLAIMS, "exp": tokens.MAX_TIME})
+    assert tokens.decode_access(token, POLICY, NOW).expires_at == datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+    with pytest.raises(InvalidToken):
+        tokens.decode_access(forge(HEADER, {**CLAIMS, "exp": tokens.MAX_TIME + 1}), POLICY, NOW)
+
+
+def test_a_token_at_the_longest_and_one_beyond() -> None:
+    """8,192 characters are taken, 8,193 are not, whoever has made it."""
+    forged = [
+        forge({**HEADER, "kid": kid}, {**CLAIMS, "text": "x" * room})
+        for kid in ("", "a", "ab", "abc")
+        for room in range(5_900, 6_000)
+    ]
+    by_length = {len(token): token for token in forged}
+    assert tokens.decode_access(by_length[8192], POLICY, NOW)["sub"] == "7"
+    with pytest.raises(InvalidToken):
+        tokens.decode_access(by_length[8193], POLICY, NOW)

@@ -117,7 +117,9 @@ class Service(Gunicorn):
         self.access_log = folder / "access.log"
         arguments = [
             *("-w", str(PROCESSES), "-k", "gthread", "--threads", str(THREADS), "--preload", "--keep-alive", "75"),
-            *("--access-logfile", str(self.access_log), "--access-logformat", "%(p)s %(s)s", "--log-level", "error"),
+            *("--graceful-timeout", "1"),
+            *("--access-logfile", str(self.access_log), "--log-level", "error"),
+            *("--access-logformat", "%(p)s %({Idempotency-Key}i)s"),
         ]
         super().__init__("tests.wsgi", *arguments, environment=environment, log=folder / "error.log")
 
@@ -129,6 +131,10 @@ class Service(Gunicorn):
     def processes(self) -> int:
         """Return how many processes have answered."""
         return len({line.split()[0] for line in self.access_log.read_text().splitlines()})
+
+    def answered(self, key: str) -> int:
+        """Return how many requests with this key it has done with, whether anybody waited for the answer or not."""
+        return [line.split()[1] for line in self.access_log.read_text().splitlines()].count(key)
 
     def errors(self) -> str:
         """Return what the server has said."""

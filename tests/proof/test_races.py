@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import timedelta
 from threading import Lock
 from typing import Any
@@ -48,6 +49,7 @@ CONFIGURATIONS = [
         for vendor in ("postgresql", "mariadb")
         for isolation in (READ_COMMITTED, REPEATABLE_READ)
         for atomic in (False, True)
+        if FULL or atomic == (isolation == REPEATABLE_READ)
     ),
 ]
 
@@ -61,12 +63,11 @@ def name_of(configuration: Any) -> str:
 @pytest.fixture(scope="module")
 def databases(tmp_path_factory: pytest.TempPathFactory, django_db_blocker: Any) -> Iterator[dict[str, Database]]:
     """A database of each kind."""
-    with django_db_blocker.unblock():
-        kinds = {name: database(name, tmp_path_factory.mktemp(name)) for name in ("sqlite", "postgresql", "mariadb")}
-        entered = {name: kind.__enter__() for name, kind in kinds.items()}
-        yield entered
-        for kind in kinds.values():
-            kind.__exit__(None, None, None)
+    with django_db_blocker.unblock(), ExitStack() as stack:
+        yield {
+            name: stack.enter_context(database(name, tmp_path_factory.mktemp(name)))
+            for name in ("sqlite", "postgresql", "mariadb")
+        }
 
 
 @pytest.fixture(scope="module", params=CONFIGURATIONS, ids=name_of)
@@ -76,7 +77,7 @@ def service(
     tmp_path_factory: pytest.TempPathFactory,
     django_db_blocker: Any,
 ) -> Iterator[Service]:
-    """The service in each configuration. In the end: no 5xx, no deadlock, and each process has answered."""
+    """The service in each configuration. In the end: no 5xx, no deadlock, and the processes have shared the work."""
     vendor, isolation, atomic = request.param
     server = Service(databases[vendor], tmp_path_factory.mktemp("service"), isolation=isolation, atomic=atomic)
     with django_db_blocker.unblock(), in_reach(databases[vendor], isolation):
@@ -84,7 +85,7 @@ def service(
         yield server
         server.stop()
     assert server.errors() == ""
-    assert server.processes() == PROCESSES
+    assert server.processes() > PROCESSES // 2  # the kernel deals connections out as it likes
 
 
 @pytest.fixture(params=range(ROUNDS))

@@ -1,0 +1,192 @@
+"""What is fuzzed: each target takes bytes, and says by an assertion that something came out which must not."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from base64 import urlsafe_b64encode
+from collections.abc import Callable
+from datetime import UTC, datetime
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from django.conf import settings
+from django.http import HttpRequest, parse_cookie
+from django.test import override_settings
+
+from twotoken import tokens
+from twotoken.authentication import bearer_token
+from twotoken.cookies import presented_token, presented_tokens
+from twotoken.exceptions import (
+    ConflictingCookies,
+    CrossOrigin,
+    ExpiredToken,
+    InvalidIdempotencyKey,
+    InvalidToken,
+    MissingToken,
+)
+from twotoken.origins import check_origin
+from twotoken.views import idempotency_key
+
+SECRET = settings.TWOTOKEN["REFRESH_SECRET"].encode()
+KEYS = tokens.signing_keys((SECRET.decode(),))
+POLICY = tokens.AccessPolicy(KEYS, issuer="us", audience=("api",))
+NOW = datetime(2031, 5, 4, tzinfo=UTC)
+FAMILY = UUID(int=7)
+REFRESH = tokens.encode_refresh(KEYS, family_id=FAMILY, generation=3, secret=b"x" * 16, expires_at=NOW)
+START = int(NOW.timestamp())
+ACCESS = tokens.encode_access(
+    POLICY, subject="7", family_id=FAMILY, issued_at=START, expires_at=START + 900, extra={"role": "x"}
+)
+VISIBLE = {chr(code) for code in range(0x21, 0x7F)} - {'"'}
+TRUSTED = ["https://app.example", "https://*.example.org"]
+
+
+def request(**meta: str) -> HttpRequest:
+    """Return a POST to our own host with these entries of META."""
+    made = HttpRequest()
+    made.method = "POST"
+    made.META = {"SERVER_NAME": "testserver", "SERVER_PORT": "80", "HTTP_HOST": "testserver", **meta}
+    return made
+
+
+def b64(data: bytes) -> bytes:
+    """Encode as a JWT does."""
+    return urlsafe_b64encode(data).rstrip(b"=")
+
+
+def decoded(token: str) -> bool:
+    """Decode as both kinds, and tell whether either was taken."""
+    taken = False
+    try:
+        claims = tokens.decode_refresh(token, KEYS)
+    except InvalidToken:
+        pass
+    else:
+        taken = True
+        assert type(claims.generation) is int
+        assert claims.generation >= 0
+        assert claims.token_id.isascii()
+        assert not tokens.token_id_fits(claims, b"y" * 16)
+    try:
+        access = tokens.decode_access(token, POLICY, NOW)
+    except (InvalidToken, ExpiredToken):
+        return taken
+    assert not taken
+    assert isinstance(access["sub"], str)
+    assert access["iss"] == "us"
+    assert access.expires_at > NOW
+    assert isinstance(access.family_id, UUID)
+    return True
+
+
+def token(data: bytes) -> None:
+    """A token as a string: nothing but the two that we have signed is taken, and nothing but a refusal comes out."""
+    try:
+        text = data.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        text = data.decode("latin-1")
+    assert decoded(text) == (text in {REFRESH, ACCESS})
+
+
+def signed_token(data: bytes) -> None:
+    """What stands behind a good signature: header and payload as they are, the two parted by a line break."""
+    header, _, payload = data.partition(b"\n")
+    text = b64(header) + b"." + b64(payload)
+    decoded((text + b"." + b64(hmac.digest(SECRET, text, hashlib.sha256))).decode())
+
+
+def foreign_token(data: bytes) -> None:
+    """The same under another key: nothing is taken."""
+    header, _, payload = data.partition(b"\n")
+    text = b64(header) + b"." + b64(payload)
+    assert not decoded((text + b"." + b64(hmac.digest(b"k" * 32, text, hashlib.sha256))).decode())
+
+
+def cookie(data: bytes) -> None:
+    """A Cookie header: every value of our name is seen, and one is taken only where it is the only one."""
+    header = data.decode("latin-1")
+    values = presented_tokens(request(HTTP_COOKIE=header))
+    assert len(values) == len(set(values))
+    try:
+        value = presented_token(request(HTTP_COOKIE=header))
+    except ConflictingCookies:
+        assert len(values) > 1
+    except MissingToken:
+        assert values in ([], [""])
+    else:
+        assert [value] == values
+        assert parse_cookie(header)["refresh_token"] == value
+
+
+def key(data: bytes) -> None:
+    """An Idempotency-Key: bare or quoted, 8 to 255 visible characters, or a refusal."""
+    header = data.decode("latin-1")
+    bare = header[1:-1] if len(header) > 1 and header[0] == header[-1] == '"' else header
+    good = 8 <= len(bare) <= 255 and set(bare) <= VISIBLE
+    try:
+        # The annotation says Request, of which it reads META alone.
+        found = idempotency_key(request(HTTP_IDEMPOTENCY_KEY=header))  # type: ignore[arg-type]
+    except InvalidIdempotencyKey:
+        assert not good
+    else:
+        assert good
+        assert found == bare
+
+
+def bearer(data: bytes) -> None:
+    """An Authorization header: one word after Bearer, or none of ours, or a refusal."""
+    header = data.decode("latin-1")
+    words = header.split()
+    try:
+        found = bearer_token(request(HTTP_AUTHORIZATION=header))
+    except InvalidToken:
+        assert words[0].lower() == "bearer"
+        assert len(words) != 2
+    else:
+        assert (found is None) == (not words or words[0].lower() != "bearer")
+        assert found is None or found == words[1]
+
+
+def origin(data: bytes) -> None:
+    """Sec-Fetch-Site and Origin, parted by a line break: what passes is ours, trusted, or of no browser."""
+    site, _, sent = data.decode("latin-1").partition("\n")
+    with override_settings(CSRF_TRUSTED_ORIGINS=TRUSTED, ALLOWED_HOSTS=["testserver"]):
+        try:
+            check_origin(request(HTTP_SEC_FETCH_SITE=site, HTTP_ORIGIN=sent))
+        except CrossOrigin:
+            return
+    if site in {"same-origin", "none"} or (not site and sent in {"", "http://testserver"}):
+        return
+    parts = urlsplit(sent)
+    assert parts.scheme == "https"
+    assert parts.netloc == "app.example" or f".{parts.netloc}".lower().endswith(".example.org")
+
+
+TARGETS: dict[str, tuple[Callable[[bytes], None], list[bytes]]] = {
+    "token": (token, [REFRESH.encode(), ACCESS.encode(), b"a.b.c", b"..", "ü\ud800".encode("utf-8", "surrogatepass")]),
+    "signed_token": (
+        signed_token,
+        [
+            b'{"alg":"HS256","typ":"rt+jwt"}\n{"sid":"00000000-0000-0000-0000-000000000007","gen":3,"jti":"x"}',
+            b'{"alg":"HS256","typ":"at+jwt"}\n{"sid":"00000000-0000-0000-0000-000000000007","sub":"7","exp":9999999999,'
+            b'"iss":"us","aud":["api"]}',
+            b'{"alg":"HS256","typ":"rt+jwt","crit":["b64"],"b64":false}\n{}',
+            b'{"alg":"none","kid":"x"}\n[]',
+        ],
+    ),
+    "foreign_token": (foreign_token, [b'{"alg":"HS256","typ":"rt+jwt"}\n{"gen":3}', b'{"alg":"none"}\n{}']),
+    "cookie": (cookie, [b"refresh_token=a; x=y; refresh_token=b", b'refresh_token="a\\073b"', b"=refresh_token;;"]),
+    "key": (key, [b'"a-key-of-some-length"', b"a-key-of-some-length", b'"12345678', b"1234567"]),
+    "bearer": (bearer, [b"Bearer a.b.c", b"bearer", b"Basic eDp5", b"Bearer a b"]),
+    "origin": (
+        origin,
+        [
+            b"cross-site\nhttps://app.example",
+            b"\nhttp://testserver",
+            b"same-site\nhttps://a.example.org",
+            b"same-origin\nnull",
+            b"\nhttp://[",
+        ],
+    ),
+}

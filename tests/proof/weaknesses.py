@@ -1,0 +1,229 @@
+"""What is published of weaknesses in this field, and the tests that show each is not ours."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Weakness(NamedTuple):
+    """One kind of weakness: where it was seen, and the tests against it as ``module.function``."""
+
+    what: str
+    seen: str
+    tests: tuple[str, ...]
+
+
+WEAKNESSES = [
+    # The token as a string.
+    Weakness(
+        "alg none, in any spelling",
+        "CVE-2015-9235 and many since",
+        ("test_tokens.test_bad_headers", "test_conformance.test_forged_tokens"),
+    ),
+    Weakness(
+        "key confusion: a public key taken for an HMAC secret",
+        "DSA-3293, CVE-2017-11424, CVE-2022-29217 (PyJWT), CVE-2024-33663 (python-jose)",
+        ("test_tokens.test_bad_secrets", "test_tokens.test_bad_headers", "proof.test_hostile.test_a_foreign_key"),
+    ),
+    Weakness(
+        "the algorithm of the header believed before that of the key",
+        "CVE-2026-48523 (PyJWT)",
+        ("test_tokens.test_another_digest_under_the_same_name", "test_conformance.test_forged_tokens"),
+    ),
+    Weakness(
+        "an empty key, or none: the signature not checked",
+        "simplejwt 5.2.1, PyJWT before 2.13",
+        (
+            "test_tokens.test_another_key",
+            "test_tokens.test_bad_secrets",
+            "test_conf.test_secrets_that_are_none",
+            "proof.test_hostile.test_an_empty_signature",
+        ),
+    ),
+    Weakness("short secrets", "CVE-2025-45768 (PyJWT)", ("test_tokens.test_bad_secrets",)),
+    Weakness(
+        "an unknown crit header let through",
+        "CVE-2026-32597 (PyJWT), CVE-2025-59420 (Authlib)",
+        ("test_tokens.test_bad_headers", "test_conformance.test_forged_tokens"),
+    ),
+    Weakness("b64 false decoded before it is checked", "CVE-2026-48525 (PyJWT)", ("test_tokens.test_bad_headers",)),
+    Weakness(
+        "kid as a path, as SQL, as a reason to fetch keys",
+        "CVE-2026-48524 (PyJWT)",
+        ("test_tokens.test_bad_headers", "proof.test_hostile.test_a_key_that_the_token_names"),
+    ),
+    Weakness(
+        "a key that the token brings along or points to: jwk, jku, x5u, x5c",
+        "CVE-2018-0114 (node-jose)",
+        ("proof.test_hostile.test_a_key_that_the_token_names",),
+    ),
+    Weakness("the issuer compared by part", "CVE-2024-53861 (PyJWT)", ("test_tokens.test_another_issuer",)),
+    Weakness("an audience that is a list", "RFC 7519 section 4.1.3", ("test_tokens.test_audiences",)),
+    Weakness(
+        "one token for another's job", "RFC 8725 section 3.11", ("test_tokens.test_the_two_jobs_have_a_typ_each",)
+    ),
+    Weakness(
+        "one token, several strings",
+        "malleable signatures and padding",
+        ("test_tokens.test_one_bit_flipped", "test_conformance.test_a_flipped_spare_bit"),
+    ),
+    Weakness(
+        "duplicate names in JSON, read differently twice",
+        "RFC 8725 section 2.6",
+        ("proof.test_hostile.test_duplicate_names_in_a_token", "proof.test_hostile.test_duplicate_names_in_a_body"),
+    ),
+    Weakness(
+        "numbers: huge, NaN, Infinity, fractions, booleans, negative",
+        "CVE-2020-10735 (Python)",
+        ("test_tokens.test_bad_refresh_claims", "test_tokens.test_bad_claims", "proof.test_hostile.test_odd_numbers"),
+    ),
+    Weakness(
+        "text: not ASCII, NUL, half of a character",
+        "DRF before 3.11",
+        (
+            "test_tokens.test_hostile_strings",
+            "test_tokens.test_a_token_id_that_is_half_a_character",
+            "proof.test_hostile.test_half_a_character",
+        ),
+    ),
+    Weakness(
+        "nesting, and sizes",
+        "CVE-2026-48525 (PyJWT), CVE-2024-33664 (python-jose)",
+        (
+            "test_tokens.test_a_payload_that_is_no_json",
+            "test_conformance.test_no_token_in_the_body",
+            "test_conformance.test_a_body_beyond_the_limit",
+            "proof.test_hostile.test_an_oversized_cookie",
+        ),
+    ),
+    # The family behind it.
+    Weakness(
+        "tokens of inactive and deleted users",
+        "CVE-2024-22513 (simplejwt), CVE-2025-65430 (allauth)",
+        (
+            "test_conformance.test_a_deactivated_user",
+            "test_conformance.test_a_deleted_user",
+            "test_families.test_start",
+        ),
+    ),
+    Weakness("a changed password that ends nothing", "OWASP ASVS 3.3.3", ("test_conformance.test_a_changed_password",)),
+    Weakness(
+        "a replayed token's successor that lives on",
+        "RFC 9700 section 4.14.2",
+        ("test_conformance.test_reuse", "test_conformance.test_an_old_token"),
+    ),
+    Weakness(
+        "a grace that gets around reuse detection",
+        "django-oauth-toolkit issues 1617, 1687",
+        ("test_conformance.test_a_thief_who_poses_as_a_browser", "test_conformance.test_browser_reuse"),
+    ),
+    Weakness(
+        "two successors of one token, a logout lost in a race",
+        "measured of four packages",
+        ("proof.test_races.test_one_token_and_one_key", "proof.test_races.test_logouts_race_refreshes"),
+    ),
+    Weakness(
+        "a session limit that a race gets around",
+        "django-rest-knox issue 391",
+        ("proof.test_races.test_logins_race_the_limit",),
+    ),
+    Weakness(
+        "a refresh secret that is enough to forge",
+        "tokens that are nothing but signed",
+        ("test_conformance.test_a_token_made_with_the_secret_alone",),
+    ),
+    # The login.
+    Weakness(
+        "who exists, told by time or text",
+        "CVE-2024-39329 (Django)",
+        ("test_conformance.test_failed_logins_are_alike", "proof.test_hostile.test_an_unusable_password"),
+    ),
+    Weakness("long passwords that are hashed", "CVE-2013-1443 (Django)", ("proof.test_hostile.test_a_long_password",)),
+    Weakness(
+        "back ends passed by: second factors, lockouts",
+        "CVE-2024-21543 (djoser)",
+        ("proof.test_hostile.test_a_back_end_that_says_no",),
+    ),
+    Weakness(
+        "X-Forwarded-For believed: a throttle avoided",
+        "allauth 65.14.2",
+        (
+            "test_throttling.test_logins_count_by_address_and_name",
+            "test_clients.test_a_forwarded_address_is_believed_as_far_as_set",
+        ),
+    ),
+    Weakness(
+        "a throttle that another account's success resets",
+        "allauth",
+        ("test_throttling.test_another_account_s_success_does_not_reset",),
+    ),
+    # The browser.
+    Weakness(
+        "refresh, login and logout from another site",
+        "dj-rest-auth, CVE-2025-68481 (fastapi-users)",
+        (
+            "test_conformance.test_cross_origin",
+            "test_origins.test_the_table",
+            "proof.test_hostile.test_login_by_a_foreign_form",
+        ),
+    ),
+    Weakness(
+        "an origin that only looks like ours",
+        "null, case, dots, ports, lists, IPv6, punycode",
+        (
+            "test_origins.test_our_own_origin_is_scheme_host_and_port",
+            "test_origins.test_trusted_origins",
+            "proof.test_hostile.test_origins_that_are_not_ours",
+            "proof.test_hostile.test_origins_that_are_ours",
+        ),
+    ),
+    Weakness(
+        "the origin compared with a Host that the sender chose",
+        "DNS rebinding, X-Forwarded-Host",
+        (
+            "test_origins.test_a_host_that_is_not_allowed_is_not_ours",
+            "proof.test_hostile.test_forwarded_headers_make_no_origin_ours",
+        ),
+    ),
+    Weakness(
+        "cookie tossing",
+        "RFC 6265 section 8.6",
+        ("test_conformance.test_two_cookies", "test_cookies.test_every_value_of_our_name_is_seen"),
+    ),
+    Weakness(
+        "a stale cookie or header that blocks login and logout",
+        "dj-rest-auth issues 150, 515, 593",
+        (
+            "test_conformance.test_a_stale_authorization_header",
+            "test_conformance.test_logout_with_anything",
+            "test_conformance.test_login_with_another_cookie",
+        ),
+    ),
+    Weakness(
+        "tokens in pages of the browsable API",
+        "CVE-2024-21520 (DRF)",
+        ("test_conformance.test_an_accept_that_can_t_be_met",),
+    ),
+    # The request.
+    Weakness(
+        "a token in the query string or a form",
+        "RFC 6750 sections 2.2, 2.3",
+        ("proof.test_hostile.test_a_token_in_the_address", "test_conformance.test_a_wrong_content_type"),
+    ),
+    Weakness("headers that change the method", "X-HTTP-Method-Override", ("proof.test_hostile.test_method_overrides",)),
+    Weakness(
+        "line breaks: in answers, in logs",
+        "CWE-93, CWE-117",
+        ("proof.test_hostile.test_line_breaks",),
+    ),
+    Weakness(
+        "one header twice, headers spelt with underscores, two lengths",
+        "CWE-444, CVE-2015-0219 (Django)",
+        ("proof.test_hostile.test_headers_that_a_server_may_join", "proof.test_wire.test_requests_that_are_ambiguous"),
+    ),
+    Weakness(
+        "secrets in logs and error reports",
+        "CWE-532",
+        ("test_signals.test_nothing_secret_is_logged", "test_conformance.test_error_reports"),
+    ),
+]
