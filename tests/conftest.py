@@ -10,6 +10,7 @@ from django.core.cache import cache
 
 from tests.factories import UserFactory
 from tests.http import Caller
+from tests.staff import staff
 
 
 @pytest.fixture(autouse=True)
@@ -42,3 +43,15 @@ def browser(user: Any) -> Caller:
 def jar(user: Any) -> Caller:
     """A script with a cookie jar at the cookie mount."""
     return Caller(user, mount="/api/auth/")
+
+
+@pytest.fixture
+def viewer(db: None) -> Any:
+    """Who may look."""
+    return staff("view_refreshtoken")
+
+
+@pytest.fixture
+def revoker(db: None) -> Any:
+    """Who may look and revoke."""
+    return staff("view_refreshtoken", "revoke_refreshtoken")

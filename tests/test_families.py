@@ -8,16 +8,12 @@ from typing import Any
 
 import pytest
 from django.conf import settings
-from django.contrib.auth import get_user_model
-from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import got_request_exception
 from django.db import OperationalError, connection, transaction
 from django.test import override_settings
 from django.urls import include, path
 from django.utils import timezone
 from django.views.debug import ExceptionReporter
-from rest_framework import serializers
-from rest_framework.test import APIClient
 
 from tests.factories import PASSWORD, UserFactory
 from tests.http import Caller
@@ -26,11 +22,10 @@ from tests.receivers import heard, raising
 from twotoken import conflicts, families, signals, tokens
 from twotoken.clients import Client
 from twotoken.conf import conf
-from twotoken.exceptions import ClaimsError, ReusedToken, UserInactive
+from twotoken.exceptions import ReusedToken, UserInactive
 from twotoken.models import RefreshToken
-from twotoken.serializers import LoginSerializer
 from twotoken.testing import time_travel
-from twotoken.views import LoginView, RefreshView
+from twotoken.views import RefreshView
 
 KEY = "a-key-of-some-length"
 
@@ -38,24 +33,6 @@ KEY = "a-key-of-some-length"
 def access_of(pair: Any) -> Any:
     """Return the verified claims of a pair."""
     return tokens.decode_access(pair.access, conf.access_policy, timezone.now())
-
-
-class RememberSerializer(LoginSerializer):
-    """A login form with a box to tick."""
-
-    remember = serializers.BooleanField(default=False)
-
-
-class RememberView(LoginView):
-    """A login that may last longer."""
-
-    serializer_class = RememberSerializer
-
-    def authenticate(self, request: Any, data: Any) -> Any:
-        return super().authenticate(request, {name: value for name, value in data.items() if name != "remember"})
-
-    def get_lifetime(self, user: Any, data: Any) -> Any:
-        return timedelta(days=90) if data["remember"] else timedelta(hours=12)
 
 
 class AtomicRefreshView(RefreshView):
@@ -67,32 +44,9 @@ class AtomicRefreshView(RefreshView):
 
 
 urlpatterns = [
-    path("remember/", RememberView.as_view(delivery="body")),
     path("atomic/", AtomicRefreshView.as_view(delivery="body")),
     path("auth/", include("twotoken.urls")),
-    path("bad/", include("twotoken.urls", namespace="bad"), {"delivery": "cokie"}),
 ]
-
-
-@pytest.mark.parametrize("claims", ["reserved", "no_dict", "huge"])
-def test_claims_that_can_t_go_in(script: Caller, claims: str) -> None:
-    """An error of the project: 500, and the old refresh token still works."""
-    token = script.log_in().json()["refresh"]
-    with with_settings(ACCESS_CLAIMS=f"tests.claims.{claims}"), pytest.raises(ClaimsError):
-        script.refresh(token)
-    assert script.refresh(token).status_code == 200
-
-
-def test_claims_are_read_afresh(script: Caller) -> None:
-    """A changed role shows at the next refresh."""
-    with with_settings(ACCESS_CLAIMS="tests.claims.role"):
-        pair = script.log_in().json()
-        get_user_model().objects.update(is_staff=True)
-        pairs = [pair, script.refresh(pair["refresh"]).json()]
-    roles = [
-        script.get("/api/me/", HTTP_AUTHORIZATION=f"Bearer {pair['access']}").json()["claims"]["role"] for pair in pairs
-    ]
-    assert roles == ["user", "staff"]
 
 
 @pytest.mark.parametrize("name", ["refresh_token", "rt"])
@@ -123,18 +77,6 @@ def test_no_secret_in_an_error_report(jar: Caller, name: str) -> None:
         assert "no claims today" in text
         for secret in (token, token.split(".")[1], KEY, PASSWORD):
             assert secret not in text
-
-
-def test_a_login_with_a_lifetime_of_its_own(script: Caller) -> None:
-    """A subclass with another serializer: remember me."""
-    data = {script.user.USERNAME_FIELD: script.user.get_username(), "password": PASSWORD}
-    with override_settings(ROOT_URLCONF="tests.test_families"):
-        for remember, life in ((True, timedelta(days=90)), (False, timedelta(hours=12))):
-            response = script.post("/remember/", {**data, "remember": remember}, format="json")
-            assert response.status_code == 200
-            family = RefreshToken.objects.latest("created_at")
-            assert family.expires_at == family.created_at + life
-            assert response.json()["refresh_expires_in"] == min(life, timedelta(days=7)).total_seconds()
 
 
 def test_start(user: Any) -> None:
@@ -331,29 +273,3 @@ def test_a_revocation_survives_atomic_requests(script: Caller) -> None:
     finally:
         connection.settings_dict["ATOMIC_REQUESTS"] = False
     assert set(RefreshToken.objects.values_list("revoked_reason", flat=True)) == {"reuse"}
-
-
-def test_a_misspelt_delivery(client: APIClient) -> None:
-    """An error as soon as the view is made, or the mount is used."""
-    with pytest.raises(ImproperlyConfigured, match="cokie"):
-        RefreshView.as_view(delivery="cokie")
-    with override_settings(ROOT_URLCONF="tests.test_families"), pytest.raises(ImproperlyConfigured, match="cokie"):
-        client.post("/bad/login/")
-
-
-DEFAULTS = {
-    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.BrowsableAPIRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.FormParser"],
-    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAdminUser"],
-    "DEFAULT_VERSIONING_CLASS": "rest_framework.versioning.AcceptHeaderVersioning",
-    "ALLOWED_VERSIONS": ["9"],
-    "EXCEPTION_HANDLER": "tests.nowhere.handler",
-}
-
-
-@override_settings(REST_FRAMEWORK=DEFAULTS)
-def test_a_project_s_defaults_don_t_reach_our_views(script: Caller) -> None:
-    """Nor does an Accept that can't be met, or ``?format=``."""
-    pair = script.log_in(HTTP_ACCEPT="text/html", QUERY_STRING="format=api").json()
-    assert script.refresh("x", HTTP_ACCEPT="text/html").json()["reason"] == "invalid"
-    assert script.send("logout/all/", HTTP_AUTHORIZATION=f"Bearer {pair['access']}").status_code == 204

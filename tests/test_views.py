@@ -8,7 +8,6 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from django.conf import settings
 from django.contrib.auth import get_user_model, user_logged_in
 from django.contrib.sessions.models import Session
 from django.core.exceptions import ImproperlyConfigured
@@ -19,19 +18,11 @@ from django.shortcuts import redirect
 from django.test import override_settings
 from django.urls import include, path
 from rest_framework import serializers
-from rest_framework.authentication import BasicAuthentication
-from rest_framework.metadata import BaseMetadata
-from rest_framework.negotiation import DefaultContentNegotiation
-from rest_framework.parsers import FormParser
-from rest_framework.permissions import IsAdminUser
-from rest_framework.renderers import BrowsableAPIRenderer
 from rest_framework.test import APIClient
-from rest_framework.throttling import AnonRateThrottle
-from rest_framework.versioning import AcceptHeaderVersioning
-from rest_framework.views import APIView
 
 from tests.factories import PASSWORD, UserFactory
 from tests.http import Caller
+from tests.overrides import with_settings
 from tests.receivers import raising
 from twotoken import families
 from twotoken.clients import Client
@@ -49,11 +40,6 @@ KEY = "a-key-of-some-length"
 def urls(*patterns: Any) -> Any:
     """Have these URLs and no others."""
     return override_settings(ROOT_URLCONF=patterns)
-
-
-def with_settings(**values: Any) -> Any:
-    """Override keys of TWOTOKEN, keeping the others."""
-    return override_settings(TWOTOKEN={**settings.TWOTOKEN, **values})
 
 
 def bearer(access: str) -> Any:
@@ -188,59 +174,6 @@ def test_the_delivery_of_a_mount_a_class_and_the_setting(user: Any) -> None:
     }
 
 
-HOSTILE = {
-    "renderer_classes": [BrowsableAPIRenderer],
-    "parser_classes": [FormParser],
-    "authentication_classes": [BasicAuthentication],
-    "permission_classes": [IsAdminUser],
-    "throttle_classes": [type("Never", (AnonRateThrottle,), {"rate": "1/day", "allow_request": lambda *args: False})],
-    "content_negotiation_class": DefaultContentNegotiation,
-    "metadata_class": BaseMetadata,
-    "versioning_class": AcceptHeaderVersioning,
-}
-DEFAULTS = {
-    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.BrowsableAPIRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.FormParser"],
-    "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.BasicAuthentication"],
-    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAdminUser"],
-    "DEFAULT_THROTTLE_CLASSES": ["tests.nowhere.Throttle"],
-    "DEFAULT_VERSIONING_CLASS": "rest_framework.versioning.AcceptHeaderVersioning",
-    "DEFAULT_THROTTLE_RATES": {},
-    "DEFAULT_VERSION": "1",
-    "ALLOWED_VERSIONS": ["9"],
-    "EXCEPTION_HANDLER": "tests.nowhere.handler",
-    "NON_FIELD_ERRORS_KEY": "other",
-    "URL_FORMAT_OVERRIDE": "format",
-    "UNICODE_JSON": False,
-}
-
-
-@override_settings(REST_FRAMEWORK=DEFAULTS)
-@pytest.mark.parametrize("mount", ["/api/auth/", "/api/app/auth/"])
-def test_a_project_s_defaults_don_t_reach_our_views(user: Any, mount: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither as settings nor as what APIView made of them when it was imported; nor does Accept or ``?format=``."""
-    for name, value in HOSTILE.items():
-        monkeypatch.setattr(APIView, name, value)
-    caller = Caller(user, mount=mount, HTTP_ACCEPT="text/html; version=1", QUERY_STRING="format=api")
-    with with_settings(LOGIN_THROTTLE="100/min", REFRESH_THROTTLE="100/min"):
-        answers = [
-            login := caller.log_in(),
-            caller.refresh(login.json().get("refresh")),
-            caller.refresh("x"),
-            caller.send("login/", {}),
-            caller.send("logout/all/"),
-            caller.get(mount + "login/"),
-            caller.options(mount + "login/"),
-        ]
-        assert [answer.status_code for answer in answers] == [200, 200, 401, 400, 401, 405, 200]
-        assert {answer["Content-Type"] for answer in answers} == {"application/json"}
-        assert {answer["Cache-Control"] for answer in answers} == {"no-store"}
-        assert answers[2].json()["reason"] == "invalid"
-        assert answers[4].json()["reason"] == "missing"
-        assert caller.send("logout/all/", **bearer(login.json()["access"])).status_code == 204
-        assert caller.send("logout/").status_code == 204
-
-
 def go(request: HttpRequest) -> HttpResponse:
     """Sign in the first user of all and send the browser home, as after an OAuth callback."""
     from_elsewhere = get_user_model()._default_manager.get()
@@ -357,23 +290,6 @@ def test_the_single_token(user: Any) -> None:
     assert tool.send("logout/", **access).status_code == 204
     assert tool.get("/api/revocable/", **access).json()["reason"] == "revoked"
     assert tool.send("logout/all/", **access).json()["reason"] == "revoked"
-
-
-@pytest.mark.parametrize("mount", ["/api/auth/", "/api/app/auth/"])
-@pytest.mark.parametrize("name", ["login/", "refresh/", "logout/"])
-def test_options(db: None, client: Any, mount: str, name: str) -> None:
-    """What may be sent is no secret: 200 from wherever, and nothing is set or stored."""
-    response = client.options(mount + name, HTTP_SEC_FETCH_SITE="cross-site", HTTP_ORIGIN="https://evil.example")
-    assert response.status_code == 200
-    assert response["Allow"] == "POST, OPTIONS"
-    assert (response["Content-Type"], response["Cache-Control"]) == ("application/json", "no-store")
-    assert not response.cookies
-
-
-def test_options_of_logout_all(db: None, client: Any) -> None:
-    """For those who are signed in."""
-    response = client.options("/api/auth/logout/all/")
-    assert (response.status_code, response.json()["reason"]) == (401, "missing")
 
 
 def always_busy(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:

@@ -1,0 +1,76 @@
+"""The events of a family's timeline, as they are written."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.db import DatabaseError, connection
+from django.test.utils import CaptureQueriesContext
+
+from tests.http import Caller
+from twotoken import families
+from twotoken.models import EventKind, FamilyEvent
+
+
+def test_reuse_is_on_the_timeline(script: Caller) -> None:
+    """From where, by what, and how many generations behind; once."""
+    r0 = script.log_in().json()["refresh"]
+    r1 = script.refresh(r0).json()["refresh"]
+    r2 = script.refresh(r1).json()["refresh"]
+    script.refresh(r2)
+    for _ in range(3):
+        script.refresh(r1, HTTP_USER_AGENT="thief", REMOTE_ADDR="192.0.2.66")
+    event = FamilyEvent.objects.get()
+    assert (event.kind, event.generations_behind) == (EventKind.REUSE, 2)
+    assert (event.ip_address, event.user_agent, event.actor) == ("192.0.2.66", "thief", "")
+    assert str(event) == "refresh token reused"
+
+
+def test_a_change_of_device_is_on_the_timeline(script: Caller) -> None:
+    """Not an update of the same browser; at most 18 a family, so that reuse and revocation always fit."""
+    token = script.log_in(HTTP_USER_AGENT="Mozilla/5.0 Chrome/126.0.1").json()["refresh"]
+    with CaptureQueriesContext(connection) as queries:
+        token = script.refresh(token, HTTP_USER_AGENT="Mozilla/5.0 Chrome/127.0.0").json()["refresh"]
+    assert len(queries) == 2
+    assert not FamilyEvent.objects.exists()
+    token = script.refresh(token, HTTP_USER_AGENT="curl/8", REMOTE_ADDR="192.0.2.7").json()["refresh"]
+    event = FamilyEvent.objects.get()
+    assert (event.kind, event.user_agent, event.ip_address) == (EventKind.DEVICE, "curl/8", "192.0.2.7")
+    assert event.previous_user_agent == "Mozilla/5.0 Chrome/127.0.0"
+    for number in range(25):
+        token = script.refresh(token, HTTP_USER_AGENT=f"agent {'x' * number}").json()["refresh"]
+    assert FamilyEvent.objects.count() == 18
+    other = script.log_in(HTTP_USER_AGENT="Mozilla/5.0").json()["refresh"]
+    script.refresh(other, HTTP_USER_AGENT="curl/8")
+    assert FamilyEvent.objects.count() == 19
+
+
+def test_an_event_that_can_t_be_written(script: Caller, caplog: pytest.LogCaptureFixture) -> None:
+    """The refresh has happened: its answer is not lost for a line of a timeline."""
+
+    def no_insert(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if sql.startswith("INSERT"):
+            raise DatabaseError("disk full")
+        return execute(sql, params, many, context)
+
+    token = script.log_in(HTTP_USER_AGENT="a").json()["refresh"]
+    with connection.execute_wrapper(no_insert):
+        assert script.refresh(token, HTTP_USER_AGENT="b").status_code == 200
+    assert "could not be written" in caplog.text
+
+
+def test_who_revoked(user: Any) -> None:
+    """An actor is on the timeline, once, cut to its column; without one there is no event."""
+    pairs = [families.start(user) for _ in range(3)]
+    for _ in range(2):
+        families.revoke(pairs[0].family_id, actor="x" * 200)
+    assert FamilyEvent.objects.get().actor == "x" * 150
+    families.revoke(pairs[1].family_id)
+    assert families.revoke(uuid4(), actor="ann") is None
+    families.revoke_all(user, actor="ann")
+    assert list(FamilyEvent.objects.values_list("family", flat=True).order_by("pk")) == [
+        pairs[0].family_id,
+        pairs[2].family_id,
+    ]
