@@ -211,11 +211,17 @@ def throughput(run: Run) -> Any:
             with server(remote.existing, size.workers) as port:
                 asyncio.run(drive(port, peer, paths[0], sessions, size.load_seconds / 4))  # each worker connects
                 for operation in [*paths, *(["refresh"] if "refresh" in peer.operations else [])]:
-                    took = asyncio.run(drive(port, peer, operation, sessions, size.load_seconds))
-                    case = found.setdefault(f"{name} {operation}", {"per second": [], "p50": [], "p99": []})
-                    case["per second"].append(len(took) / size.load_seconds)
-                    case["p50"].append(percentile(took, 0.5))
-                    case["p99"].append(percentile(took, 0.99))
+                    load = asyncio.run(drive(port, peer, operation, sessions, size.load_seconds))
+                    if name == "twotoken" and load.failed:
+                        raise RuntimeError(f"{load.failed} requests failed under load: {operation}")
+                    if not load.took:
+                        raise RuntimeError(f"{name}: no request succeeded under load: {operation}")
+                    new: dict[str, list[float]] = {"per second": [], "p50": [], "p99": [], "failed": []}
+                    case = found.setdefault(f"{name} {operation}", new)
+                    case["per second"].append(len(load.took) / size.load_seconds)
+                    case["p50"].append(percentile(load.took, 0.5))
+                    case["p99"].append(percentile(load.took, 0.99))
+                    case["failed"].append(load.failed)
     return found
 
 

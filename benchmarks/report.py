@@ -173,9 +173,10 @@ def throughput_table(results: Results) -> str:
                 str(ratio(case["per second"], base["per second"])),
                 f"{spread(quotients(case['p50'], base['p50'])).middle:.2f}",
                 f"{spread(quotients(case['p99'], base['p99'])).middle:.2f}",
+                str(sum(case["failed"])),
             )
         )
-    return table(("twotoken's GET, or refresh, = 1", "requests per second", "p50", "p99"), lines)
+    return table(("twotoken's GET, or refresh, = 1", "requests per second", "p50", "p99", "failed"), lines)
 
 
 SECTIONS = {
