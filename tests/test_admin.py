@@ -24,7 +24,7 @@ from tests.http import Caller
 from tests.overrides import with_settings
 from tests.staff import CHROME, LIST, staff, text
 from twotoken import admin as ours
-from twotoken import families
+from twotoken import families, revocation
 from twotoken.admin import RefreshTokenAdmin, TokenFamiliesMixin
 from twotoken.clients import Client
 from twotoken.models import EventKind, FamilyEvent, RefreshToken, RevokedReason
@@ -288,3 +288,29 @@ def test_a_link_to_the_user(user: Any) -> None:
     family = RefreshToken.objects.get(pk=pair.family_id)
     assert "<a href=" in RefreshTokenAdmin(RefreshToken, site).user_link(family)
     assert RefreshTokenAdmin(RefreshToken, admin.AdminSite()).user_link(family) == str(user)
+
+
+def test_the_action_for_users_on_a_filtered_list(user: Any, revoker: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A family that is revoked leaves the filter, and still all of its user's are revoked."""
+    monkeypatch.setattr(revocation, "BATCH", 2)
+    RefreshToken.objects.bulk_create(RefreshToken(user=user) for _ in range(7))
+    first = RefreshToken.objects.earliest("pk")
+    data = {"action": "revoke_all_of_users", "_selected_action": str(first.pk)}
+    assert "revoke 7 token families" in text(revoker.post(f"{LIST}?state=active", data))
+    response = revoker.post(f"{LIST}?state=active", {**data, "post": "yes"}, follow=True)
+    assert "Revoked 7 token families" in text(response)
+    assert not families.select().exists()
+
+
+@pytest.mark.parametrize("address", [f"{LIST}{uuid4()}/revoke/", f"{LIST}revoke-user/no-one/"])
+def test_who_may_not_revoke_learns_nothing(user: Any, viewer: Any, address: str) -> None:
+    """403 whether it is there or not."""
+    assert viewer.get(address).status_code == 403
+
+
+@override_settings(USE_TZ=False)
+def test_times_without_a_zone(user: Any, viewer: Any) -> None:
+    """List and page show them as they are."""
+    pair = families.start(user)
+    assert viewer.get(LIST).status_code == 200
+    assert "Started" in text(viewer.get(page(pair)))

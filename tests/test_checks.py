@@ -56,6 +56,8 @@ BAD: list[tuple[str, dict[str, Any]]] = [
     ("E003", {"LOGIN_THROTTLE": "10 a minute"}),
     ("E003", {"RECORD_CLIENT": 1}),
     ("E003", {"RETENTION": 30}),
+    ("E003", {"RETENTION": timedelta.max}),
+    ("E003", {"REFRESH_LIFETIME": timedelta(days=365 * 1000)}),
     ("E004", {"ACCESS_SECRET": None}),
     ("E004", {"REFRESH_SECRET": []}),
     ("E005", {"ACCESS_SECRET": "short"}),
@@ -141,3 +143,23 @@ def test_generated_secrets_pass(capsys: pytest.CaptureFixture[str]) -> None:
     access, refresh = lines.values()
     with override_settings(TWOTOKEN={"ACCESS_SECRET": access, "REFRESH_SECRET": refresh}):
         assert ids() == set()
+
+
+@pytest.mark.parametrize(
+    ("deliveries", "found"),
+    [(["cookie", "body"], {"W008"}), (["body", "cookie"], {"W008"}), (["body", "body"], set()), (["cookie"], set())],
+)
+def test_mounts_that_share_a_namespace(deliveries: list[str], found: set[str]) -> None:
+    """All would get the cookie path of one of them, and a browser would not send the others' cookies."""
+    mounts = [path(f"{n}/", include("twotoken.urls"), {"delivery": name}) for n, name in enumerate(deliveries)]
+    with override_settings(ROOT_URLCONF=tuple(mounts)):
+        assert ids() == found
+    named = [path(f"{n}/", include(("twotoken.urls", "twotoken"), namespace=f"n{n}")) for n in range(2)]
+    with override_settings(ROOT_URLCONF=tuple(named)):
+        assert ids() == set()
+
+
+@override_settings(USE_TZ=False)
+def test_times_without_a_zone() -> None:
+    """They jump."""
+    assert ids() == {"W007"}

@@ -1411,6 +1411,7 @@ def test_statements_of_a_refresh_in_autocommit(script: Caller) -> None:
     assert statements(queries) == ["SELECT", "UPDATE"]
 
 
+@pytest.mark.django_db(transaction=True)
 def test_statements_of_a_replay(script: Caller) -> None:
     """Case 35 for a replay: one SELECT, one UPDATE that revokes, and its one event; later ones find it revoked."""
     r0 = log_in(script)

@@ -6,12 +6,12 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from tests.http import Caller
 from twotoken import families
-from twotoken.models import EventKind, FamilyEvent
+from twotoken.models import EventKind, FamilyEvent, RefreshToken
 
 
 def test_reuse_is_on_the_timeline(script: Caller) -> None:
@@ -74,3 +74,50 @@ def test_who_revoked(user: Any) -> None:
         pairs[0].family_id,
         pairs[2].family_id,
     ]
+
+
+class Failing:
+    """Fails statements that touch the table of events."""
+
+    def __init__(self, error: Exception, start: str = "") -> None:
+        self.error = error
+        self.start = start
+        self.count = 0
+
+    def __call__(self, execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if FamilyEvent._meta.db_table in sql and sql.startswith(self.start):
+            self.count += 1
+            raise self.error
+        return execute(sql, params, many, context)
+
+
+@pytest.mark.parametrize("error", [DatabaseError("gone"), InterfaceError("gone"), OperationalError(1205, "busy")])
+def test_a_rotation_survives_its_event(script: Caller, error: Exception, caplog: pytest.LogCaptureFixture) -> None:
+    """A failure behind the write must not cost the client its new token, nor be judged as a lost write."""
+    pair = script.log_in(HTTP_USER_AGENT="one").json()
+    failing = Failing(error)
+    with connection.execute_wrapper(failing):
+        answer = script.refresh(pair["refresh"], HTTP_USER_AGENT="two")
+    assert failing.count
+    assert answer.status_code == 200
+    assert script.refresh(answer.json()["refresh"], HTTP_USER_AGENT="two").status_code == 200
+    assert RefreshToken.objects.get().revoked_at is None
+    assert "could not be written" in caplog.text
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_event_that_fails_in_a_transaction_of_the_caller_s(user: Any) -> None:
+    """What the transaction did before stays."""
+    pair = families.start(user)
+    with transaction.atomic():
+        with connection.execute_wrapper(Failing(DatabaseError("gone"), "INSERT")):
+            assert families.revoke(pair.family_id, actor="ann")
+        assert RefreshToken.objects.get().revoked_at is not None
+    assert RefreshToken.objects.get().revoked_at is not None
+
+
+def test_an_actor_whose_name_is_no_text(user: Any) -> None:
+    """A user name may be a number, or of any type that a project has."""
+    families.start(user)
+    assert families.revoke_all(user, actor=17) == 1  # type: ignore[arg-type]
+    assert FamilyEvent.objects.get().actor == "17"

@@ -170,3 +170,16 @@ def test_logins_that_race_past_the_limit(script: Caller) -> None:
     oldest = min(live.values_list("created_at", flat=True))
     assert not ended.filter(created_at__gt=oldest).exists()
     connections.close_all()
+
+
+def test_a_cursor_that_is_none(script: Caller) -> None:
+    """404, as for a page that is not there."""
+    access = script.log_in().json()["access"]
+    pagination = {"DEFAULT_PAGINATION_CLASS": "tests.test_sessions.Cursors"}
+    with override_settings(REST_FRAMEWORK={**settings.REST_FRAMEWORK, **pagination}):
+        for cursor in ("cD0x", "rubbish"):
+            headers: Any = {"HTTP_AUTHORIZATION": f"Bearer {access}"}
+            response = script.get(f"{script.mount}sessions/?cursor={cursor}", **headers)
+            assert response.status_code in {200, 404}
+        response = script.get(f"{script.mount}sessions/?cursor=cD0x", **headers)
+        assert (response.status_code, response.json()["code"]) == (404, "not_found")

@@ -9,18 +9,29 @@ from typing import Any
 import pytest
 from django.contrib.auth import get_user_model
 from django.db import connection, connections, models
+from django.db.models import DateTimeField, Value
+from django.db.models.functions import Coalesce
 from django.db.models.signals import post_save, pre_save
+from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from tests.factories import UserFactory
+from tests.http import Caller
 from tests.receivers import receiving
 from twotoken import families
 from twotoken.models import RefreshToken
 from twotoken.statements import ROTATED, FamilyInsert, Lookup, RotationUpdate, has_fixed_rows
 
 User: Any = get_user_model()
-VALUES = {**ROTATED, "refreshed_at": timezone.now(), "ip_address": None, "user_agent": ""}
+VALUES = {
+    "generation": 1,
+    "refreshed_at": timezone.now(),
+    "retry_key": b"key",
+    "grace": 0.0,
+    "ip_address": None,
+    "user_agent": "",
+}
 
 
 def family(user: Any) -> RefreshToken:
@@ -178,3 +189,28 @@ def test_an_insert_where_somebody_listens(user: Any) -> None:
         pair = families.start(user)
     ours = [call for call in heard if call[0] is RefreshToken]
     assert ours == [(RefreshToken, pair.family_id, None), (RefreshToken, pair.family_id, True)]
+
+
+def test_a_select_with_parameters_of_its_own(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A column of the project's own may have some: the ORM runs it then. An order is of no use for one row."""
+    monkeypatch.setattr(User._meta, "ordering", [Coalesce("last_login", Value("2000-01-01", DateTimeField()))])
+    assert Lookup(User, "pk").get(user.pk) == user
+    field = User._meta.get_field("password")
+    monkeypatch.setattr(field, "select_format", lambda compiler, sql, params: (f"COALESCE({sql}, %s)", (*params, "")))
+    lookup = Lookup(RefreshToken, "pk", "user")
+    row = family(user)
+    for _ in range(2):
+        found = lookup.get(row.pk)
+        assert found is not None
+        assert columns(found.user) == columns(user)
+    assert lookup.get(uuid.uuid4()) is None
+
+
+@override_settings(USE_TZ=False)
+def test_times_without_a_zone(script: Caller) -> None:
+    """The whole life of a family."""
+    pair = script.log_in().json()
+    assert script.get("/api/revocable/", HTTP_AUTHORIZATION=f"Bearer {pair['access']}").status_code == 200
+    again = script.refresh(pair["refresh"]).json()
+    assert script.refresh(pair["refresh"]).json()["reason"] == "reused"
+    assert script.refresh(again["refresh"]).json()["reason"] == "revoked"

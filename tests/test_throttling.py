@@ -157,3 +157,20 @@ def test_one_name_in_many_spellings(name: str, variant: str) -> None:
 def test_names_that_differ() -> None:
     """Folding does not make one of two people."""
     assert len({fold(name) for name in ("ann", "anna", "anne", "a.nn", "ann1", "анн", "")}) == 7
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("2001:db8::1", "2001:db8::ffff:1", True),
+        ("2001:db8::1", "2001:db8:0:1::1", False),
+        ("192.0.2.1", "192.0.2.1:4711", True),
+        ("192.0.2.1", "::ffff:192.0.2.1", True),
+        ("[2001:db8::1]:80", "[2001:db8::2]", True),
+        ("192.0.2.1", "192.0.2.2", False),
+        ("unix:", "unix:", True),
+    ],
+)
+def test_what_one_client_has_to_itself(one: str, other: str, same: bool) -> None:
+    """The whole /64 of an IPv6 address, or changing it would be a way around; not the port of a proxy's making."""
+    assert (LoginThrottle(one, "ann").ident() == LoginThrottle(other, "ann").ident()) is same

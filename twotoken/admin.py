@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
 
@@ -18,11 +17,13 @@ from django.template.loader import select_template
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils.html import format_html
+from django.utils.http import urlencode
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from twotoken import families
 from twotoken.changelist import LISTED, CappedPaginator, ListQuerySet, ReasonFilter, StateFilter
+from twotoken.clients import stored_address
 from twotoken.conf import conf
 from twotoken.devices import describe
 from twotoken.models import RefreshToken, RevokedReason, State
@@ -36,6 +37,7 @@ else:
     UserModelAdmin = object
 
 SHOWN = 50  # families that a confirmation names
+USERS = 1000  # whose families are revoked at once
 SECRETS = ("secret", "retry_key", "auth_hash")
 
 
@@ -103,10 +105,9 @@ class RefreshTokenAdmin(FamilyModelAdmin):
             return queryset.filter(pk=UUID(term)), False
         except ValueError:
             pass  # no id
-        try:
-            return queryset.filter(ip_address=str(ipaddress.ip_address(term))), False
-        except ValueError:
-            return super().get_search_results(request, queryset, search_term)
+        if address := stored_address(term):
+            return queryset.filter(ip_address=address), False
+        return super().get_search_results(request, queryset, search_term)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return [name for row in self.fields for name in ([row] if isinstance(row, str) else row)]
@@ -185,32 +186,37 @@ class RefreshTokenAdmin(FamilyModelAdmin):
 
     def revoke_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Ask, then revoke one family."""
+        self._check_may_revoke(request)
         family = self._object(request, object_id)
         url = self._url("change", quote(family.pk))
         return self._confirm(request, families.select(family_id=family.pk), url, [family])
 
     def revoke_user_view(self, request: HttpRequest, user_id: str) -> HttpResponse:
         """Ask, then revoke all families of a user."""
+        self._check_may_revoke(request)
         model = get_user_model()
         try:
             user = model._default_manager.get(pk=model._meta.pk.to_python(unquote(user_id)))
         except (model.DoesNotExist, ValueError, TypeError, ValidationError) as exc:
             raise Http404 from exc
-        url = f"{self._url('changelist')}?user={user.pk}"
+        url = f"{self._url('changelist')}?{urlencode({'user': user.pk})}"
         return self._confirm(request, families.select(user_id=user.pk), url, [user])
 
     @admin.action(permissions=["revoke"], description=_("Revoke selected token families"))
     def revoke_families(self, request: HttpRequest, queryset: Any) -> HttpResponse | None:
         """Ask, then revoke the selected ones."""
-        return self._action(request, queryset.unended(), "revoke_families")
+        return self._action(request, [queryset.unended()], "revoke_families")
 
     @admin.action(permissions=["revoke"], description=_("Revoke all token families of the selected ones' users"))
     def revoke_all_of_users(self, request: HttpRequest, queryset: Any) -> HttpResponse | None:
         """Ask, then revoke every family of these users."""
-        users = queryset.order_by().values("user_id")
-        return self._action(request, families.select().filter(user_id__in=users), "revoke_all_of_users")
+        # Read once: a family that is revoked may leave the selection, and its user with it.
+        users = list(queryset.order_by().values_list("user_id", flat=True).distinct())
+        parts = [users[start : start + USERS] for start in range(0, len(users), USERS)]
+        selected = [families.select().filter(user_id__in=part) for part in parts]
+        return self._action(request, selected, "revoke_all_of_users")
 
-    def _action(self, request: HttpRequest, selected: Any, action: str) -> HttpResponse | None:
+    def _action(self, request: HttpRequest, selected: list[Any], action: str) -> HttpResponse | None:
         if request.POST.get("post"):
             self._revoke(request, selected, None)
             return None
@@ -224,20 +230,22 @@ class RefreshTokenAdmin(FamilyModelAdmin):
             raise Http404
         return family
 
-    def _confirm(self, request: HttpRequest, selected: Any, url: str, objects: list[Any]) -> HttpResponse:
+    def _check_may_revoke(self, request: HttpRequest) -> None:
         if not self.has_revoke_permission(request):
             raise PermissionDenied
+
+    def _confirm(self, request: HttpRequest, selected: Any, url: str, objects: list[Any]) -> HttpResponse:
         if request.method == "POST":
-            self._revoke(request, selected, objects)
+            self._revoke(request, [selected], objects)
             # Who may revoke need not be allowed to view.
             return HttpResponseRedirect(
                 url if self.has_view_permission(request) else reverse("admin:index", current_app=self.admin_site.name)
             )
-        return self._ask(request, selected, {"back": url, "subject": objects[0]})
+        return self._ask(request, [selected], {"back": url, "subject": objects[0]})
 
-    def _ask(self, request: HttpRequest, selected: Any, extra: dict[str, Any]) -> HttpResponse:
-        count = selected.count()
-        named = selected.select_related("user").defer(*SECRETS).order_by("-created_at")
+    def _ask(self, request: HttpRequest, selected: list[Any], extra: dict[str, Any]) -> HttpResponse:
+        count = sum(part.count() for part in selected)
+        named = [family for part in selected for family in _named(part).order_by("-created_at")[:SHOWN]]
         context = {
             **self.admin_site.each_context(request),
             "title": gettext("Revoke token families"),
@@ -246,7 +254,7 @@ class RefreshTokenAdmin(FamilyModelAdmin):
             "count": count,
             "families": [(family, describe(family.user_agent)) for family in named[:SHOWN]],
             "more": max(count - SHOWN, 0),
-            "users": selected.order_by().values("user_id").distinct().count(),
+            "users": sum(part.order_by().values("user_id").distinct().count() for part in selected),
             "access_lifetime": conf.access_lifetime,
             "changelist_url": self._url("changelist"),
             "breadcrumbs_are_a_list": django.VERSION >= (6,),
@@ -255,16 +263,16 @@ class RefreshTokenAdmin(FamilyModelAdmin):
         request.current_app = self.admin_site.name
         return TemplateResponse(request, "admin/twotoken/refreshtoken/revoke_confirmation.html", context)
 
-    def _revoke(self, request: HttpRequest, selected: Any, objects: list[Any] | None) -> None:
+    def _revoke(self, request: HttpRequest, selected: list[Any], objects: list[Any] | None) -> None:
         """Revoke, say how many, and write the log: for the given objects, or for each family."""
         staff = _staff(request)
-        named = None if objects else list(selected.select_related("user").defer(*SECRETS)[:LISTED])
-        batches = families.revoke_each(selected, RevokedReason.ADMIN, actor=staff.get_username())
-        count = families.exhaust(batches)
+        named = [] if objects else [family for part in selected for family in _named(part)[:LISTED]]
+        actor = str(staff.get_username())
+        count = sum(families.exhaust(families.revoke_each(part, RevokedReason.ADMIN, actor=actor)) for part in selected)
         text = ngettext("Revoked %(count)d token family.", "Revoked %(count)d token families.", count)
         text %= {"count": count}
         if count:
-            LogEntry.objects.log_actions(staff.pk, objects or named or [], CHANGE, text)
+            LogEntry.objects.log_actions(staff.pk, objects or named[:LISTED], CHANGE, text)
         self.message_user(request, text, messages.SUCCESS if count else messages.WARNING)
 
     def _url(self, name: str, *args: str) -> str:
@@ -296,6 +304,11 @@ def _user_names() -> list[str]:
     model = get_user_model()
     there = {field.name for field in model._meta.get_fields()}
     return [name for name in dict.fromkeys([model.USERNAME_FIELD, model.get_email_field_name()]) if name in there]
+
+
+def _named(selected: Any) -> Any:
+    """Return families with what names them."""
+    return selected.select_related("user").defer(*SECRETS)
 
 
 def _staff(request: HttpRequest) -> Any:

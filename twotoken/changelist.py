@@ -11,10 +11,10 @@ from django.contrib import admin
 from django.core.paginator import Paginator
 from django.db.models import Max, Min
 from django.http import HttpRequest
-from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from twotoken.models import RefreshTokenQuerySet, RevokedReason, State
+from twotoken.timeline import local_time
 
 LISTED = 10_000  # families that the list counts and pages through: a COUNT of millions takes seconds
 REUSED = "reused"
@@ -40,7 +40,7 @@ class ListQuerySet(RefreshTokenQuerySet):
         span = self.aggregate(first=Min(field_name), last=Max(field_name))
         if span["first"] is None:
             return []
-        first, last = timezone.localtime(span["first"]), timezone.localtime(span["last"])
+        first, last = local_time(span["first"]), local_time(span["last"])
         return [day for day in _days(first, last) if day.date() == first.date() or _starts(day, kind)]
 
 

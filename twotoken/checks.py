@@ -27,11 +27,12 @@ Apps = Sequence[AppConfig] | None
 RATE = re.compile(r"[1-9]\d*/(s|sec|second|m|min|minute|h|hour|d|day)")
 COOKIE_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 LONGEST_GRACE = timedelta(minutes=1)
+LONGEST = timedelta(days=36_525)  # a hundred years: beyond it the calendar ends
 SECRETS_HINT = "Run 'manage.py generate_token_secrets' and put its two lines into the environment."
 
 
 def _is_duration(value: object) -> bool:
-    return isinstance(value, timedelta) and value >= timedelta(seconds=1)
+    return isinstance(value, timedelta) and timedelta(seconds=1) <= value <= LONGEST
 
 
 def _is_grace(value: object) -> bool:
@@ -60,9 +61,12 @@ def _is_rate(value: object) -> bool:
 
 # What a value must be, in words and as a test. The secrets have checks of their own.
 RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
-    "ACCESS_LIFETIME": ("a timedelta of a second or more", _is_duration),
-    "REFRESH_LIFETIME": ("a timedelta of a second or more", _is_duration),
-    "FAMILY_LIFETIME": ("a timedelta of a second or more, or None", lambda value: value is None or _is_duration(value)),
+    "ACCESS_LIFETIME": ("a timedelta from a second to a hundred years", _is_duration),
+    "REFRESH_LIFETIME": ("a timedelta from a second to a hundred years", _is_duration),
+    "FAMILY_LIFETIME": (
+        "a timedelta from a second to a hundred years, or None",
+        lambda value: value is None or _is_duration(value),
+    ),
     "DELIVERY": ("'cookie', 'body' or 'none'", lambda value: value in list(Delivery)),
     "COOKIE_NAME": (
         "a cookie name of ASCII letters, digits and the signs that RFC 6265 allows",
@@ -90,7 +94,10 @@ RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "LOGIN_THROTTLE": ("a rate such as '10/min', or None", _is_rate),
     "REFRESH_THROTTLE": ("a rate such as '60/min', or None", _is_rate),
     "RECORD_CLIENT": ("True or False", lambda value: isinstance(value, bool)),
-    "RETENTION": ("a timedelta, not negative", lambda value: isinstance(value, timedelta) and value >= timedelta()),
+    "RETENTION": (
+        "a timedelta of up to a hundred years",
+        lambda value: isinstance(value, timedelta) and timedelta() <= value <= LONGEST,
+    ),
 }
 
 
@@ -168,14 +175,25 @@ def check_cookie(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
 
 
 def check_mounts(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
-    """E010: the delivery of each mount is one that exists."""
+    """E010: the delivery of each mount is one that exists. W008: a cookie mount has a namespace of its own."""
     if not getattr(settings, "ROOT_URLCONF", None):
         return
-    for options in _mount_options(get_resolver().url_patterns):
+    usual = conf.delivery if _fine("DELIVERY") else Delivery.COOKIE
+    modes: dict[str, list[Delivery]] = {}
+    for name, options in _mounts(get_resolver().url_patterns):
         try:
-            delivery(options.get("delivery", Delivery.COOKIE))
+            mode = delivery(options.get("delivery", usual))
         except ImproperlyConfigured as exc:
             yield Error(str(exc), hint="Look at the include() of twotoken.urls.", id="twotoken.E010")
+        else:
+            modes.setdefault(name, []).append(mode)
+    for name, found in modes.items():
+        if len(found) > 1 and Delivery.COOKIE in found:
+            yield Warning(
+                f"{len(found)} mounts of twotoken.urls have the namespace {name!r}.",
+                hint="All get the cookie path of one of them. Give the others a name: include(…, namespace=…).",
+                id="twotoken.W008",
+            )
 
 
 def check_claims(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
@@ -240,6 +258,16 @@ def check_graces(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
             )
 
 
+def check_time_zone(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
+    """W007: times don't jump."""
+    if not settings.USE_TZ:
+        yield Warning(
+            "USE_TZ is off.",
+            hint="Lifetimes are an hour off when the local clock is put forward or back. Set it to True.",
+            id="twotoken.W007",
+        )
+
+
 def check_deployed_cookie(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
     """W004: the cookie travels over https only. W005: it stays with its host."""
     if _fine("COOKIE_SECURE") and not conf.cookie_secure:
@@ -277,6 +305,7 @@ CHECKS = (
     check_user_id,
     check_authenticators,
     check_graces,
+    check_time_zone,
 )
 DEPLOY_CHECKS = (check_deployed_cookie, check_deployed_cache)
 
@@ -303,9 +332,11 @@ def _is_ours(authenticator: type) -> bool:
     return any(base.__module__.startswith("twotoken.") for base in authenticator.__mro__)
 
 
-def _mount_options(patterns: Sequence[URLPattern | URLResolver]) -> Iterator[dict[str, Any]]:
+def _mounts(patterns: Sequence[URLPattern | URLResolver], outer: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Give the full namespace and the options of each mount."""
     for pattern in patterns:
         if isinstance(pattern, URLResolver):
+            name = f"{outer}{pattern.namespace}:" if pattern.namespace else outer
             if pattern.app_name == "twotoken":
-                yield pattern.default_kwargs
-            yield from _mount_options(pattern.url_patterns)
+                yield name.rstrip(":"), pattern.default_kwargs
+            yield from _mounts(pattern.url_patterns, name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from dataclasses import dataclass
 
 from django.http import HttpRequest
@@ -12,6 +13,8 @@ from rest_framework.settings import api_settings
 from twotoken.conf import conf
 
 USER_AGENT_LENGTH = 512
+
+_WITH_PORT = re.compile(r"\[([^\]]+)\](?::\d+)?|(\d+(?:\.\d+){3}):\d+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,7 @@ class Client:
         if not conf.record_client:
             return cls(is_browser=is_browser)
         user_agent = meta.get("HTTP_USER_AGENT", "").replace("\x00", "")[:USER_AGENT_LENGTH]
-        return cls(_ip_address(client_address(request)), user_agent, is_browser)
+        return cls(stored_address(client_address(request)), user_agent, is_browser)
 
 
 def client_address(request: HttpRequest | Request) -> str:
@@ -49,14 +52,25 @@ def client_address(request: HttpRequest | Request) -> str:
     return address
 
 
-def _ip_address(text: str) -> str | None:
+def stored_address(text: str) -> str | None:
+    """Return an address as it is stored, None for what is none or has no place in a database."""
+    address = _parse(text)
+    # Databases have no place for the zone of a link-local address.
+    return None if address is None or getattr(address, "scope_id", None) else str(address)
+
+
+def network(text: str) -> str:
+    """Return what one client has to itself: an IPv4 address, the /64 of an IPv6 address, or else the text."""
+    match = _WITH_PORT.fullmatch(text)  # some proxies forward it with the address
+    address = _parse(match[1] or match[2] if match else text)
+    if isinstance(address, ipaddress.IPv6Address):
+        return str(ipaddress.IPv6Network((int(address), 64), strict=False))
+    return text if address is None else str(address)
+
+
+def _parse(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
         address = ipaddress.ip_address(text)
     except ValueError:
         return None
-    if isinstance(address, ipaddress.IPv6Address):
-        if address.ipv4_mapped:
-            return str(address.ipv4_mapped)
-        if address.scope_id:  # databases have no place for the zone of a link-local address
-            return None
-    return str(address)
+    return getattr(address, "ipv4_mapped", None) or address

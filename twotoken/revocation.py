@@ -11,7 +11,7 @@ import logging
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypedDict, Unpack
 from uuid import UUID
 
 from django.contrib.auth.base_user import AbstractBaseUser
@@ -64,12 +64,19 @@ def revoke_all(
     return exhaust(revoke_each(families if keep is None else families.exclude(pk=keep), reason, actor=actor))
 
 
-def select(
-    *, user_id: Any = None, family_id: UUID | None = None, before: datetime | None = None, address: str | None = None
-) -> RefreshTokenQuerySet:
+class Criteria(TypedDict, total=False):
+    """What families to revoke have in common. What is left out is not asked for; a user that is None has none."""
+
+    user_id: Any
+    family_id: UUID
+    before: datetime
+    address: str
+
+
+def select(**criteria: Unpack[Criteria]) -> RefreshTokenQuerySet:
     """Return the families to revoke: all, or those of a user, started before a time, last seen at an address."""
-    given = {"user_id": user_id, "pk": family_id, "created_at__lt": before, "ip_address": address}
-    return _rows().unended().filter(**{name: value for name, value in given.items() if value is not None})
+    lookups = {"user_id": "user_id", "family_id": "pk", "before": "created_at__lt", "address": "ip_address"}
+    return _rows().unended().filter(**{lookups[name]: value for name, value in criteria.items()})
 
 
 def revoke_each(families: RefreshTokenQuerySet, reason: str, *, actor: str = "") -> Iterator[Batch]:
@@ -154,11 +161,24 @@ def _delete(families: RefreshTokenQuerySet, after: UUID | None, last: UUID | Non
     """Delete those of the families whose keys lie between two, the last included."""
     span = {f"pk__{name}": key for name, key in (("gt", after), ("lte", last)) if key is not None}
     families = families.filter(**span)
-    relations = [relation.related_model for relation in RefreshToken._meta.related_objects]
-    if relations != [FamilyEvent] or pre_delete.has_listeners(RefreshToken) or post_delete.has_listeners(RefreshToken):
+    if not _is_ours_alone():
         # Rows of the project's own hang on ours, or somebody listens: Django's way, which loads each family.
         return families.delete()[1].get(RefreshToken._meta.label, 0)
     # The span is said twice, for MariaDB would look at every event there is.
     events = FamilyEvent.objects.using(families.db).filter(family__in=families.values("pk"))
     events.filter(**{name.replace("pk", "family_id"): key for name, key in span.items()})._raw_delete(families.db)
     return families._raw_delete(families.db)
+
+
+def _is_ours_alone() -> bool:
+    """Tell whether nothing but events hangs on families, and nobody listens to what is deleted."""
+    pointing = {
+        model: [
+            relation.related_model
+            for relation in model._meta.get_fields(include_hidden=True)  # related_name="+" is hidden
+            if relation.auto_created and not relation.concrete
+        ]
+        for model in (RefreshToken, FamilyEvent)
+    }
+    listened = any(signal.has_listeners(model) for signal in (pre_delete, post_delete) for model in pointing)
+    return pointing == {RefreshToken: [FamilyEvent], FamilyEvent: []} and not listened

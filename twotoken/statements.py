@@ -10,7 +10,6 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Final, Generic, TypeVar
 from uuid import UUID
 
@@ -21,21 +20,15 @@ from django.db.models import Model, QuerySet
 from django.db.models.manager import BaseManager
 from django.db.models.signals import post_save, pre_save
 from django.db.models.sql.subqueries import InsertQuery, UpdateQuery
+from django.utils import timezone
 
 from twotoken.models import RefreshToken
 from twotoken.rotation import guard
 
 M = TypeVar("M", bound=Model)
 
-# What a rotation writes, with values for the compiler to see. None of these columns is indexed.
-ROTATED: Final[dict[str, Any]] = {
-    "generation": 1,
-    "refreshed_at": datetime(2000, 1, 1, tzinfo=UTC),
-    "retry_key": b"key",
-    "grace": 0.0,
-    "ip_address": "::1",
-    "user_agent": "agent",
-}
+# What a rotation writes. None of these columns is indexed.
+ROTATED: Final = ("generation", "refreshed_at", "retry_key", "grace", "ip_address", "user_agent")
 
 
 def has_fixed_rows(manager: BaseManager[Any]) -> bool:
@@ -46,7 +39,7 @@ def has_fixed_rows(manager: BaseManager[Any]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Compiled:
-    """A statement as one connection has it."""
+    """A statement as one connection has it. Without ``sql`` the ORM has to run it."""
 
     connection: BaseDatabaseWrapper
     compiler: Any
@@ -93,21 +86,27 @@ class Lookup(_Statement, Generic[M]):
         """Return the row, or None. Raises ValueError or ValidationError for what is no value of the field."""
         try:
             select = self.compiled(self.model, value)
-            (condition,) = select.compiler.query.where.children
-            _, params = type(condition)(condition.lhs, value).process_rhs(select.compiler, select.connection)
+            params = _params(select.compiler, value)
         except EmptyResultSet:  # a number that the column can't hold
             return None
+        if not select.sql:
+            return next(iter(self._rows(select.connection.alias, value)[:1]), None)
         with select.connection.cursor() as cursor:
             cursor.execute(select.sql, params)
             row = cursor.fetchone()
         return None if row is None else self._load(select, list(row))
 
     def compile(self, alias: str, connection: BaseDatabaseWrapper, *values: Any) -> _Compiled:
-        rows = self.model._default_manager.using(alias).filter(**{self.field: values[0]})
-        query: Any = rows.select_related(self.related).query if self.related else rows.query
+        query: Any = self._rows(alias, values[0]).query
         compiler = query.get_compiler(connection=connection)
-        sql, _ = compiler.as_sql()
+        sql, params = compiler.as_sql()
+        if list(params) != _params(compiler, values[0]):  # a column of the project's own has parameters besides
+            sql = ""
         return _Compiled(connection, compiler, sql, compiler.get_converters([column for column, *_ in compiler.select]))
+
+    def _rows(self, alias: str, value: Any) -> QuerySet[M]:
+        rows = self.model._default_manager.using(alias).filter(**{self.field: value}).order_by()
+        return rows.select_related(self.related) if self.related else rows
 
     def _load(self, select: _Compiled, row: list[Any]) -> M:
         alias = select.connection.alias
@@ -137,7 +136,8 @@ class RotationUpdate(_Statement):
     def compile(self, alias: str, connection: BaseDatabaseWrapper, *values: Any) -> _Compiled:
         rows = RefreshToken.objects.using(alias).filter(pk=UUID(int=0)).filter(**guard(0))
         query: Any = rows.query.chain(UpdateQuery)
-        query.add_update_values(ROTATED)
+        # Any values but None, which would be compiled in.
+        query.add_update_values(dict(zip(ROTATED, (1, timezone.now(), b"key", 0.0, "::1", "agent"), strict=True)))
         compiler = query.get_compiler(connection=connection)
         return _Compiled(connection, compiler, compiler.as_sql()[0], {})
 
@@ -163,6 +163,13 @@ class FamilyInsert(_Statement):
         compiler = query.get_compiler(connection=connection)
         ((sql, _),) = compiler.as_sql()
         return _Compiled(connection, compiler, sql, {})
+
+
+def _params(compiler: Any, value: Any) -> list[Any]:
+    """Return a value as the one condition of a query has it. Raises EmptyResultSet where no row can have it."""
+    (condition,) = compiler.query.where.children
+    _, params = type(condition)(condition.lhs, value).process_rhs(compiler, compiler.connection)
+    return list(params)
 
 
 def _write(statement: _Compiled, params: list[Any]) -> bool:

@@ -11,6 +11,7 @@ from rest_framework.request import Request
 from rest_framework.throttling import SimpleRateThrottle
 from rest_framework.views import APIView
 
+from twotoken.clients import network
 from twotoken.conf import conf
 
 
@@ -40,7 +41,7 @@ class LoginThrottle(_IdentThrottle):
         return conf.login_throttle
 
     def ident(self) -> str:
-        return f"{self.address}\n{fold(self.name)}"
+        return f"{network(self.address)}\n{fold(self.name)}"
 
 
 class RefreshThrottle(_IdentThrottle):

@@ -56,9 +56,14 @@ def reason_label(family: RefreshToken) -> str:
     return str(labels.get(family.revoked_reason, family.revoked_reason))
 
 
+def local_time(moment: datetime) -> datetime:
+    """Return a time in the current time zone, which it has already where ``USE_TZ`` is off."""
+    return timezone.localtime(moment) if timezone.is_aware(moment) else moment
+
+
 def time_label(moment: datetime) -> str:
     """Return a time as the admin shows them."""
-    return str(date_format(timezone.localtime(moment), "DATETIME_FORMAT"))
+    return str(date_format(local_time(moment), "DATETIME_FORMAT"))
 
 
 def distance_label(moment: datetime) -> str:

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from django.contrib.auth import authenticate, get_user_model, user_logged_in, user_logged_out
 from django.contrib.auth.base_user import AbstractBaseUser
-from django.core.exceptions import RequestDataTooBig
+from django.core.exceptions import RequestDataTooBig, ValidationError
 from django.http import RawPostDataException, UnreadablePostError
 from django.utils import timezone
 from rest_framework import status
@@ -187,7 +187,10 @@ class SessionsView(TokenView):
         paginator = pagination_class() if pagination_class is not None else None
         if isinstance(paginator, CursorPagination):
             paginator.ordering = "-created_at"
-        page = None if paginator is None else paginator.paginate_queryset(sessions, request, view=self)
+        try:
+            page = None if paginator is None else paginator.paginate_queryset(sessions, request, view=self)
+        except (ValueError, ValidationError) as exc:  # a cursor that is none
+            raise NotFound from exc
         context = {"request": request, "view": self, "current": presenting_family(request)}
         data = self.serializer_class(sessions if page is None else page, many=True, context=context).data
         return Response(data) if paginator is None or page is None else paginator.get_paginated_response(data)

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import ipaddress
 from argparse import ArgumentParser, ArgumentTypeError
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
 from twotoken import families, progress
+from twotoken.clients import stored_address
 from twotoken.conf import conf
 from twotoken.models import RevokedReason
+from twotoken.revocation import Criteria
 
 ACTOR = "manage.py revoke_token_families"
 
@@ -28,15 +30,19 @@ def moment(text: str) -> datetime:
             value = datetime.fromisoformat(text)  # a date alone is its midnight
     except ValueError as exc:
         raise ArgumentTypeError(f"{text!r} is no time. Try 2026-01-31T12:00 or 2026-01-31.") from exc
-    return timezone.make_aware(value) if timezone.is_naive(value) else value
+    try:
+        aware = (value if timezone.is_aware(value) else timezone.make_aware(value)).astimezone(UTC)
+        return aware if settings.USE_TZ else timezone.make_naive(aware)
+    except OverflowError as exc:
+        raise ArgumentTypeError(f"{text!r} is too far away.") from exc
 
 
 def address(text: str) -> str:
     """Read an IP address."""
-    try:
-        return str(ipaddress.ip_address(text))
-    except ValueError as exc:
-        raise ArgumentTypeError(f"{text!r} is no IP address.") from exc
+    found = stored_address(text)
+    if found is None:
+        raise ArgumentTypeError(f"{text!r} is no IP address.")
+    return found
 
 
 def family(text: str) -> UUID:
@@ -70,13 +76,15 @@ class Command(BaseCommand):
         given = {name: options[name] for name in ("user", "family", "before", "address") if options[name] is not None}
         if options["all"] == bool(given):
             raise CommandError("Say which: --all, or one or more of --user, --family, --before and --address.")
-        selected = families.select(
-            user_id=None if options["user"] is None else user_id(options["user"]),
-            family_id=options["family"],
-            # What starts while this runs is a login of afterwards.
-            before=options["before"] or timezone.now(),
-            address=options["address"],
-        )
+        # What starts while this runs is a login of afterwards.
+        criteria: Criteria = {"before": options["before"] or timezone.now()}
+        if options["user"] is not None:
+            criteria["user_id"] = user_id(options["user"])
+        if options["family"] is not None:
+            criteria["family_id"] = options["family"]
+        if options["address"] is not None:
+            criteria["address"] = options["address"]
+        selected = families.select(**criteria)
         if options["dry_run"]:
             self.tell("would be revoked", selected.count())
             return
