@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -42,6 +44,18 @@ def family(user: Any) -> RefreshToken:
 def columns(row: Any) -> dict[str, Any]:
     """Return all that a row holds."""
     return {field.attname: getattr(row, field.attname) for field in row._meta.concrete_fields}
+
+
+@contextmanager
+def another_connection() -> Iterator[None]:
+    """Have a new connection take the place of the first for a while."""
+    before = connections["default"]
+    del connections["default"]
+    try:
+        yield
+    finally:
+        connections["default"].close()
+        connections["default"] = before
 
 
 def test_a_lookup_loads_what_the_orm_loads(user: Any) -> None:
@@ -108,13 +122,8 @@ def test_each_connection_has_its_own(user: Any) -> None:
     thread = threading.Thread(target=use_and_close)
     thread.start()
     thread.join()
-    before = connections["default"]
-    del connections["default"]
-    try:
+    with another_connection():
         use()
-    finally:
-        connections["default"].close()
-        connections["default"] = before
     use()
     assert found == [row, True] * 4
     row.refresh_from_db()
@@ -206,9 +215,16 @@ def test_a_select_with_parameters_of_its_own(user: Any, monkeypatch: pytest.Monk
     assert lookup.get(uuid.uuid4()) is None
 
 
+@pytest.mark.django_db(transaction=True)
 @override_settings(USE_TZ=False)
 def test_times_without_a_zone(script: Caller) -> None:
-    """The whole life of a family."""
+    """The whole life of a family. A connection and what it has compiled are of before."""
+    with another_connection():
+        live_and_die(script)
+
+
+def live_and_die(script: Caller) -> None:
+    """Log in, refresh, reuse."""
     pair = script.log_in().json()
     assert script.get("/api/revocable/", HTTP_AUTHORIZATION=f"Bearer {pair['access']}").status_code == 200
     again = script.refresh(pair["refresh"]).json()
