@@ -145,7 +145,7 @@ def test_the_button_of_a_family(user: Any, revoker: Any) -> None:
     asked = text(revoker.get(url))
     for words in (
         "revoke 1 token family",
-        "live up to 0:15:00",
+        "live up to 15 minutes",
         "RevocableAccessTokenAuthentication",
         "Chrome 126 on Windows",
     ):
@@ -279,7 +279,7 @@ def test_another_language(user: Any, revoker: Any) -> None:
     with with_settings(ACCESS_LIFETIME=timedelta(hours=1)):
         pair = families.start(user)
         assert revoker.get(page(pair)).status_code == 200
-        assert "1:00:00" in text(revoker.get(f"{LIST}{pair.family_id}/revoke/"))
+        assert "1 Stunde" in text(revoker.get(f"{LIST}{pair.family_id}/revoke/"))
 
 
 def test_a_link_to_the_user(user: Any) -> None:

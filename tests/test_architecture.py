@@ -21,7 +21,7 @@ ROWS = [
     {"statements", "events", "pairs"},
     {"revocation"},
     {"families"},
-    {"cookies", "devices", "origins", "serializers", "throttling", "checks", "testing", "progress"},
+    {"cookies", "devices", "origins", "serializers", "throttling", "checks", "testing", "progress", "templatetags"},
     {"timeline"},
     {"changelist"},
     {"admin", "management"},

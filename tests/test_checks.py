@@ -13,6 +13,8 @@ from django.core.management import call_command
 from django.test import override_settings
 from django.urls import include, path
 
+from twotoken.conf import MAKE_ONE
+
 # Django asks a MariaDB for its version when it checks the fields of models.
 pytestmark = pytest.mark.django_db(databases=["default", "replica"])
 
@@ -83,6 +85,27 @@ def test_each_mistake_has_its_id(expected: str, values: dict[str, Any]) -> None:
     """One mistake, one message."""
     with override_settings(TWOTOKEN={**GOOD, **values}):
         assert ids() == {expected}
+
+
+@pytest.mark.parametrize(
+    ("values", "message", "hint"),
+    [
+        ({"ACESS_LIFETIME": 1}, "has no key 'ACESS_LIFETIME'.", "Did you mean 'ACCESS_LIFETIME'? The keys are ACCESS_"),
+        ({"delivery": "body"}, "has no key 'delivery'.", "Did you mean 'DELIVERY'? The keys are ACCESS_"),
+        ({7: 1}, "has no key 7.", "The keys are ACCESS_"),
+        ({"ACCESS_LIFETIME": 900}, "TWOTOKEN['ACCESS_LIFETIME'] is wrong: 900.", "It must be a timedelta of"),
+        ({"COOKIE_PATH": "x" * 500}, f"is wrong: '{'x' * 99}.", "It must be a path that starts"),
+        ({"ACCESS_SECRET": None}, f"TWOTOKEN['ACCESS_SECRET'] is not set. {MAKE_ONE}", "Put its lines"),
+        ({"ACCESS_SECRET": b"x" * 32}, f"a string or a list of strings. {MAKE_ONE}", "Put its lines"),
+    ],
+)
+def test_what_a_mistake_is_told_by(values: dict[Any, Any], message: str, hint: str) -> None:
+    """The message has the value, cut short, where it is no secret; the hint says what was meant, or what to do."""
+    with override_settings(TWOTOKEN={**GOOD, **values}):
+        (found,) = (each for each in run_checks() if each.id and each.id.startswith("twotoken"))
+    assert found.msg.endswith(message)
+    assert found.hint is not None
+    assert found.hint.startswith(hint)
 
 
 FINE: list[dict[str, Any]] = [

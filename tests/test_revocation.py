@@ -26,6 +26,7 @@ from twotoken import families, progress, revocation
 from twotoken.clients import Client
 from twotoken.models import EventKind, FamilyEvent, RefreshToken, RevokedReason
 from twotoken.signals import family_revoked
+from twotoken.templatetags.twotoken_durations import in_words
 
 
 class Terminal(io.StringIO):
@@ -94,9 +95,13 @@ def test_whose_are_revoked(user: Any) -> None:
     ("options", "problem"),
     [
         ([], "Say which"),
-        (["--all", "--user", "x"], "Say which"),
+        (["--all", "--user", "x"], "goes without --user"),
         (["--user", "nobody"], "no user 'nobody'"),
         (["--family", "x"], "no id"),
+        (
+            ["--family", "00000000-0000-4000-8000-000000000000"],
+            "no token family '00000000-0000-4000-8000-000000000000'",
+        ),
         (["--before", "yesterday"], "no time"),
         (["--before", "2026-02-31"], "no time"),
         (["--address", "localhost"], "no IP address"),
@@ -118,14 +123,43 @@ def test_all_asks_first(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         run("revoke_token_families", "--all")
     assert RefreshToken.objects.active().count() == 1
     monkeypatch.setattr("builtins.input", lambda prompt: "yes")
-    assert "1 token family revoked" in run("revoke_token_families", "--all")
+    assert run("revoke_token_families", "--all").splitlines() == [
+        "This ends 1 token family: everybody has to log in again.",
+        "1 token family revoked.",
+        "Access tokens that are already out live up to 15 minutes.",
+    ]
     assert FamilyEvent.objects.get().actor == "manage.py revoke_token_families"
+
+
+def test_nobody_is_there_to_ask(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a terminal the answer is no, and the error names the way out."""
+    families.start(user)
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    with pytest.raises(CommandError, match=r"Nothing was revoked\. Without a terminal, give --no-input\."):
+        run("revoke_token_families", "--all")
+    assert RefreshToken.objects.active().count() == 1
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (1, "1 second"),
+        (10.9, "10 seconds"),
+        (900, "15 minutes"),
+        (5_400, "1 hour, 30 minutes"),
+        (86_400 + 3_600 + 61, "1 day, 1 hour, 1 minute, 1 second"),
+        (30 * 86_400, "30 days"),
+    ],
+)
+def test_a_duration_in_words(seconds: float, words: str) -> None:
+    """Each unit that counts, and no other."""
+    assert in_words(timedelta(seconds=seconds)) == words
 
 
 def test_a_login_during_the_command_stays(user: Any) -> None:
     """What starts after the command has started is a login of afterwards."""
     RefreshToken.objects.create(user=user, created_at=timezone.now() + timedelta(minutes=1))
-    assert run("revoke_token_families", "--all", "--no-input").startswith("0 token families revoked")
+    assert run("revoke_token_families", "--all", "--no-input") == "0 token families revoked.\n"
 
 
 def test_the_progress_bar(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
+from difflib import get_close_matches
 from typing import Any, cast
 
 from django.apps.config import AppConfig
@@ -28,6 +29,7 @@ RATE = re.compile(r"[1-9]\d*/(s|sec|second|m|min|minute|h|hour|d|day)")
 COOKIE_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 LONGEST_GRACE = timedelta(minutes=1)
 LONGEST = timedelta(days=36_525)  # a hundred years: beyond it the calendar ends
+LONGEST_REPR = 100  # of a wrong value
 SECRETS_HINT = "Run 'manage.py generate_token_secrets' and put its two lines into the environment."
 
 
@@ -109,10 +111,16 @@ def check_shape(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
         return
     for key in value:
         if key not in SETTING_NAMES:
-            known = ", ".join(sorted(SETTING_NAMES))
-            yield Error(f"TWOTOKEN has no key {key!r}.", hint=f"The keys are {known}.", id="twotoken.E002")
+            known = f"The keys are {', '.join(sorted(SETTING_NAMES))}."
+            close = get_close_matches(str(key).upper(), SETTING_NAMES, n=1)
+            hint = f"Did you mean {close[0]!r}? {known}" if close else known
+            yield Error(f"TWOTOKEN has no key {key!r}.", hint=hint, id="twotoken.E002")
     yield from (
-        Error(f"TWOTOKEN[{key!r}] is wrong.", hint=f"It must be {RULES[key][0]}.", id="twotoken.E003")
+        Error(
+            f"TWOTOKEN[{key!r}] is wrong: {repr(value[key])[:LONGEST_REPR]}.",
+            hint=f"It must be {RULES[key][0]}.",
+            id="twotoken.E003",
+        )
         for key in _wrong(value)
     )
 
@@ -126,7 +134,7 @@ def check_secrets(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
         try:
             found[key] = getattr(conf, key.lower())
         except ImproperlyConfigured as exc:
-            yield Error(str(exc), hint=SECRETS_HINT, id="twotoken.E004")
+            yield Error(str(exc), hint="Put its lines into the environment, not into the code.", id="twotoken.E004")
             continue
         try:
             signing_keys(found[key])

@@ -19,6 +19,8 @@ from twotoken.tokens import AccessPolicy, signing_keys
 
 T = TypeVar("T")
 
+MAKE_ONE = "'manage.py generate_token_secrets' makes one."
+
 
 class Delivery(StrEnum):
     """How the refresh token travels."""
@@ -196,11 +198,11 @@ def _duration(key: str, default: float) -> timedelta:
 
 def _secrets(key: str) -> tuple[str, ...]:
     value = _get(key, None)
+    if value is None:
+        raise ImproperlyConfigured(f"TWOTOKEN[{key!r}] is not set. {MAKE_ONE}")
     secrets = (value,) if isinstance(value, str) else value
     if not isinstance(secrets, list | tuple) or not secrets or not all(isinstance(secret, str) for secret in secrets):
-        raise ImproperlyConfigured(
-            f"TWOTOKEN[{key!r}] must be a string or a list of strings. 'manage.py generate_token_secrets' makes one."
-        )
+        raise ImproperlyConfigured(f"TWOTOKEN[{key!r}] must be a string or a list of strings. {MAKE_ONE}")
     return tuple(secrets)
 
 

@@ -54,6 +54,7 @@ __all__ = [
     "end",
     "end_own",
     "exhaust",
+    "exists",
     "purge",
     "revoke",
     "revoke_all",
@@ -153,6 +154,11 @@ def end(claims: RefreshClaims, reason: str = RevokedReason.LOGOUT) -> RefreshTok
         if family.revoked_at is None and end_family(family, reason):
             return family
     return None
+
+
+def exists(family_id: UUID) -> bool:
+    """Tell whether there is such a token family, ended or not."""
+    return _rows().filter(pk=family_id).exists()
 
 
 def active(user: AbstractBaseUser) -> RefreshTokenQuerySet:

@@ -90,7 +90,7 @@ def test_the_admin(server: Server, context: BrowserContext) -> None:
     newest = page.locator(".field-id .readonly").inner_text().strip()
     page.get_by_role("link", name="Revoke this family").click()
     expect(page.locator("#content")).to_contain_text("Are you sure you want to revoke 1 token family?")
-    expect(page.locator("#content")).to_contain_text("live up to 0:15:00")
+    expect(page.locator("#content")).to_contain_text("live up to 15 minutes")
     picture(page, "confirmation")
     page.get_by_role("button", name="Yes, I’m sure").click()  # noqa: RUF001
     expect(page.locator(".messagelist")).to_contain_text("Revoked 1 token family.")

@@ -282,6 +282,28 @@ test("a Request and a URL are taken as fetch takes them", async () => {
   assert.equal(request.bodyUsed, true);
 });
 
+test("a client that is to send no keys sends none and stores none, and its tabs still refresh one at a time", async () => {
+  const world = new World();
+  const [tab, other] = [await started(world, world.tab({ keys: false })), world.tab({ keys: false })];
+  await other.restore();
+  world.expire();
+  const before = world.count("refresh/");
+  const late = gate();
+  world.faults.push(late.promise);
+  const answers = [tab.fetch("/api/me/"), other.fetch("/api/me/")];
+  await settle();
+  assert.equal(world.count("refresh/"), before + 1);
+  late.open();
+  assert.deepEqual((await Promise.all(answers)).map(({ status }) => status), [200, 200]);
+  assert.deepEqual([world.count("refresh/"), world.keys().filter((key) => key !== null)], [before + 1, []]);
+  world.faults.push("lose");
+  world.expire();
+  await assert.rejects(tab.fetch("/api/me/"), TypeError);
+  assert.equal((await tab.fetch("/api/me/")).status, 200);
+  assert.deepEqual(new Set(world.keys()), new Set([null]));
+  assert.deepEqual([...world.store.keys()], ["twotoken:https://app.example/api/auth/:session"]);
+});
+
 test("storage that is full costs the key and not the session", async () => {
   const world = new World();
   world.isFull = true;

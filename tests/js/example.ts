@@ -2,7 +2,7 @@
 import { AuthError, createClient } from "../../twotoken/static/twotoken/client.js";
 import type { Claims, Client, ClientOptions, EndReason, Environment } from "../../twotoken/static/twotoken/client.js";
 
-const options: ClientOptions = { authUrl: "/api/auth/", apiOrigins: ["https://api.example"], timeout: 10_000 };
+const options: ClientOptions = { authUrl: "/api/auth/", apiOrigins: ["https://api.example"], timeout: 10_000, keys: false };
 const environment: Environment = { fetch, locks: navigator.locks, storage: null, now: () => performance.now() };
 
 export const client: Client = createClient(options, environment);

@@ -41,6 +41,8 @@ class Command(BaseCommand):
         self.make_user("admin", values["ADMIN_PASSWORD"], is_staff=True, is_superuser=True)
         shown = "127.0.0.1" if host == "0.0.0.0" else f"[{host}]" if ":" in host else host
         url = f"http://{shown}:{port}"
+        if options["no_serve"]:
+            self.stdout.write("\nNothing is served yet: 'manage.py demo' does that.")
         self.stdout.write(f"\nThe example: {url}/        user demo, password {values['DEMO_PASSWORD']}")
         self.stdout.write(f"The admin:   {url}/admin/  user admin, password {values['ADMIN_PASSWORD']}\n\n")
         self.stdout.flush()

@@ -18,6 +18,7 @@ from twotoken.clients import stored_address
 from twotoken.conf import conf
 from twotoken.models import RevokedReason
 from twotoken.revocation import Criteria
+from twotoken.templatetags.twotoken_durations import in_words
 
 ACTOR = "manage.py revoke_token_families"
 
@@ -74,8 +75,12 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         given = {name: options[name] for name in ("user", "family", "before", "address") if options[name] is not None}
-        if options["all"] == bool(given):
+        if options["all"] and given:
+            raise CommandError("--all goes without --user, --family, --before and --address.")
+        if not options["all"] and not given:
             raise CommandError("Say which: --all, or one or more of --user, --family, --before and --address.")
+        if options["family"] is not None and not families.exists(options["family"]):
+            raise CommandError(f"There is no token family {str(options['family'])!r}.")
         # What starts while this runs is a login of afterwards.
         criteria: Criteria = {"before": options["before"] or timezone.now()}
         if options["user"] is not None:
@@ -89,16 +94,30 @@ class Command(BaseCommand):
             self.tell("would be revoked", selected.count())
             return
         if options["all"] and options["interactive"]:
-            self.stdout.write(f"This ends {selected.count()} token families: everybody has to log in again.")
-            if input("Type 'yes' to go on: ") != "yes":
-                raise CommandError("Nothing was revoked.")
-        batches = families.revoke_each(selected, RevokedReason.ADMIN, actor=ACTOR)
-        self.tell("revoked", progress.run(batches, self.stderr))
-        self.stdout.write(f"Access tokens that are already out live up to {conf.access_lifetime}.")
+            self.ask(selected.count())
+        count = progress.run(families.revoke_each(selected, RevokedReason.ADMIN, actor=ACTOR), self.stderr)
+        self.tell("revoked", count)
+        if count:
+            self.stdout.write(f"Access tokens that are already out live up to {in_words(conf.access_lifetime)}.")
+
+    def ask(self, count: int) -> None:
+        """Let the person confirm; raise CommandError where nobody does."""
+        self.stdout.write(f"This ends {counted(count)}: everybody has to log in again.")
+        try:
+            answer = input("Type 'yes' to go on: ")
+        except EOFError as exc:
+            raise CommandError("Nothing was revoked. Without a terminal, give --no-input.") from exc
+        if answer != "yes":
+            raise CommandError("Nothing was revoked.")
 
     def tell(self, what: str, count: int) -> None:
         """Say how many."""
-        self.stdout.write(f"{count} token {'family' if count == 1 else 'families'} {what}.")
+        self.stdout.write(f"{counted(count)} {what}.")
+
+
+def counted(count: int) -> str:
+    """Return so many token families in words."""
+    return f"{count} token {'family' if count == 1 else 'families'}"
 
 
 def user_id(name: str) -> Any:

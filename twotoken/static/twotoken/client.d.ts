@@ -6,6 +6,8 @@ export interface ClientOptions {
   apiOrigins?: string[];
   /** Milliseconds to wait for an answer to login, refresh and logout. Default: 30 000. */
   timeout?: number;
+  /** Whether refreshes send an Idempotency-Key. false where pages of several origins share one cookie. Default: true. */
+  keys?: boolean;
 }
 
 /** The browser's facilities, to be watched by a page or replaced in tests. */

@@ -65,6 +65,7 @@ class Client extends EventTarget {
   /** @type {Set<string>} */
   #origins;
   #timeout;
+  #sendsKeys;
   #name;
   /** @type {BroadcastChannel | null} */
   #channel = null;
@@ -93,7 +94,7 @@ class Client extends EventTarget {
   #lifetime = 0;
 
   /** @param {ClientOptions} options @param {Environment} environment */
-  constructor({ authUrl, apiOrigins, timeout = 30_000 }, environment) {
+  constructor({ authUrl, apiOrigins, timeout = 30_000, keys = true }, environment) {
     super();
     this.#env = {
       /** @type {typeof fetch} */
@@ -114,6 +115,9 @@ class Client extends EventTarget {
     const own = this.#env.location ? [this.#env.location.origin] : [];
     this.#origins = new Set(apiOrigins ?? [...own, this.#authUrl.origin]);
     this.#timeout = timeout;
+    // All who send the cookie have to send the same key: without a lock or a shared memory for it there is none, and
+    // the server's BROWSER_GRACE carries the tabs.
+    this.#sendsKeys = keys && Boolean(this.#env.locks && this.#env.storage);
     this.#name = `twotoken:${this.#authUrl.href}`;
     if (this.#env.BroadcastChannel) {
       this.#channel = new this.#env.BroadcastChannel(this.#name);
@@ -295,17 +299,16 @@ class Client extends EventTarget {
     if (this.#isDestroyed) throw new Error("This client was destroyed.");
   }
 
-  // Without a lock or a shared memory for it there is no key: the server's BROWSER_GRACE carries the tabs then.
   /** @returns {Key | null} */
   #lastKey() {
-    return this.#env.locks && this.#env.storage ? parse(this.#read("key")) : null;
+    return this.#sendsKeys ? parse(this.#read("key")) : null;
   }
 
   // Written down before the request. One whose answer did not arrive is used again, however old: it may have
   // rotated the token. One that was answered is kept for a while after its last use, then there is a new one.
   /** @param {Key | null} last @returns {Key | null} */
   #nextKey(last) {
-    if (!this.#env.locks || !this.#env.storage) return null;
+    if (!this.#sendsKeys) return null;
     const now = this.#env.now();
     const isKept = last !== null && (!last.answered || Math.abs(now - last.used) < KEY_KEPT);
     const key = { value: isKept ? last.value : randomKey(), used: now, answered: false };
