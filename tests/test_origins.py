@@ -145,3 +145,16 @@ def test_by_body_the_origin_does_not_count(script: Caller) -> None:
     """Nothing there goes along by itself."""
     assert script.log_in(HTTP_SEC_FETCH_SITE="cross-site", HTTP_ORIGIN="https://app.example").status_code == 200
     assert script.send("logout/", HTTP_SEC_FETCH_SITE="cross-site").status_code == 204
+
+
+def test_the_log_says_which_origin(caplog: pytest.LogCaptureFixture) -> None:
+    """And where to name it; nothing that was sent can forge a line."""
+    caplog.set_level("INFO", "twotoken")
+    for origin in ("http://localhost:5173", "evil\nINFO all is well", "x" * 10_000):
+        request = factory.post("/", HTTP_ORIGIN=origin, HTTP_SEC_FETCH_SITE="same-site")
+        with pytest.raises(CrossOrigin):
+            check_origin(request)
+    lines = [record.getMessage() for record in caplog.records]
+    assert lines[0] == "Origin 'http://localhost:5173' is not in CSRF_TRUSTED_ORIGINS (Sec-Fetch-Site 'same-site')."
+    assert "\n" not in lines[1]
+    assert len(lines[2]) < 300

@@ -6,6 +6,7 @@ needed that a page would have to fetch first. Rejected: Django's CSRF cookie, wh
 
 from __future__ import annotations
 
+import logging
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -15,6 +16,8 @@ from django.utils.http import is_same_domain
 from rest_framework.request import Request
 
 from twotoken.exceptions import CrossOrigin
+
+logger = logging.getLogger("twotoken")
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})  # RFC 9110 section 9.2.1
 
@@ -31,6 +34,8 @@ def check_origin(request: HttpRequest | Request) -> None:
     if not site and (not origin or _is_ours(request, origin)):
         return
     if not _is_trusted(origin):
+        # Anybody may send anything: quoted and cut, it can't forge a line of the log.
+        logger.info("Origin %.200r is not in CSRF_TRUSTED_ORIGINS (Sec-Fetch-Site %.20r).", origin, site)
         raise CrossOrigin
 
 
