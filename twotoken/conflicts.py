@@ -1,4 +1,4 @@
-"""Writes that lose against another: which errors say so, and writing again."""
+"""Writes that lose against another: which errors say so, and writing again. And servers that take no work."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ ATTEMPTS = 20
 # deadlock (MariaDB, and a certification conflict of Galera), busy and busy snapshot (SQLite).
 CONFLICTS: Final = frozenset({"40001", "40P01", 1020, 1205, 1213, 5, 517})
 
+# A server that says that it takes no work now, and has done none: a node of Galera without its cluster.
+REFUSALS: Final = frozenset({1047})
+
 
 def settled(write: Callable[[], T]) -> T:
     """Run a single write, again where it lost against another: a revocation must not. Raises what remains."""
@@ -28,6 +31,14 @@ def settled(write: Callable[[], T]) -> T:
 
 def is_conflict(error: DatabaseError) -> bool:
     """Tell whether a statement failed only because another one was faster."""
+    return not CONFLICTS.isdisjoint(_codes(error))
+
+
+def is_refusal(error: DatabaseError) -> bool:
+    """Tell whether the server took no work at all, and may take it later."""
+    return not REFUSALS.isdisjoint(_codes(error))
+
+
+def _codes(error: DatabaseError) -> set[object]:
     cause = error.__cause__
-    codes = {getattr(cause, name, None) for name in ("sqlstate", "pgcode", "sqlite_errorcode")}
-    return not CONFLICTS.isdisjoint({*codes, *error.args[:1]})
+    return {*(getattr(cause, name, None) for name in ("sqlstate", "pgcode", "sqlite_errorcode")), *error.args[:1]}

@@ -1,4 +1,4 @@
-"""A MariaDB Galera cluster of the tests' own: nodes that can be killed, paused, cut off, slowed down and started again."""
+"""A MariaDB Galera cluster of the tests' own: nodes that fall behind, are cut off, paused, killed, started again."""
 
 from __future__ import annotations
 
@@ -94,10 +94,10 @@ class Node:
 
     @contextmanager
     def behind(self, other: Node) -> Iterator[None]:
-        """Have it apply nothing of what others write until the end, as if that were on its way. It works on meanwhile."""
+        """Have it apply nothing of what others write until the end, as if it were on its way. It works on meanwhile."""
         self.execute("SET GLOBAL default_week_format = 7")
         try:
-            other.execute(f"INSERT INTO held (node) VALUES ('node{self.number}')")
+            other.execute(f"INSERT INTO held (node) VALUES ('node{self.number}')")  # noqa: S608 - a number of ours
             sleeping = "SELECT id FROM information_schema.processlist WHERE state = 'User sleep'"
             self.wait(lambda: bool(self.execute(sleeping)))
             yield
@@ -245,6 +245,13 @@ def at(node: Node, *, waits: bool = True) -> Iterator[None]:
         yield
     finally:
         _alias.reset(token)
+
+
+def wait_for_all(nodes: list[Node]) -> None:
+    """Wait until each node knows all that the others have done."""
+    for node in nodes:
+        with at(node), connections[_alias.get()].cursor() as cursor:
+            cursor.execute("SELECT 1")
 
 
 @contextmanager
