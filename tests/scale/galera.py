@@ -73,10 +73,10 @@ class Node:
         self.port, self.group_port, self.ist_port, self.sst_port = (free_port() for _ in range(4))
         self.account = MARIADB.account if os.geteuid() == 0 else None
 
-    def url(self, *, waits: bool) -> str:
+    def url(self, *, waits: bool, name: str = NAME) -> str:
         """Return the URL of the database, as the server has it or with reads that wait for what is on its way."""
         query = f"?init_command={quote('SET SESSION wsrep_sync_wait=1')}" if waits else ""
-        return f"mysql://root@127.0.0.1:{self.port}/{NAME}{query}"
+        return f"mysql://root@127.0.0.1:{self.port}/{name}{query}"
 
     def execute(self, statement: str) -> list[Any]:
         """Run a statement over a connection of its own, and return its rows."""
@@ -84,8 +84,7 @@ class Node:
 
     def status(self, name: str) -> str:
         """Return a value of SHOW STATUS."""
-        url = self.url(waits=False).replace(f"/{NAME}", "/mysql")
-        ((_, value),) = execute(url, f"SHOW GLOBAL STATUS LIKE '{name}'")
+        ((_, value),) = execute(self.url(waits=False, name="mysql"), f"SHOW GLOBAL STATUS LIKE '{name}'")
         return str(value)
 
     def conflicts(self) -> int:
@@ -117,12 +116,10 @@ class Node:
 
     def configure(self, members: str) -> None:
         """Write its configuration."""
-        (self.folder / "data").mkdir(parents=True)
+        self._make(self.folder)
+        self._make(self.folder / "data")
         values = {**vars(self), "members": members, "provider": PROVIDER, "name": NAME}
         (self.folder / "my.cnf").write_text(CONFIGURATION.format(**values))
-        if self.account:
-            for path in (self.folder, self.folder / "data"):
-                shutil.chown(path, self.account)
 
     def install(self) -> None:
         """Make the first tables. The other nodes get theirs from the first one."""
@@ -136,8 +133,16 @@ class Node:
                 self._command("mariadbd", *arguments), cwd=self.folder, user=self.account, stdout=log, stderr=log
             )
 
-    def restart(self) -> None:
-        """Start again after a crash, at the position that its files are at, as Debian's service does."""
+    def restart(self, *, empty: bool = False) -> None:
+        """Start again after a crash, at the position that its files are at, as Debian's service does; or without any.
+
+        It gets what it has missed from another node, or all that there is.
+        """
+        if empty:
+            shutil.rmtree(self.folder / "data")
+            self._make(self.folder / "data")
+            self.start()
+            return
         said = self._run("mariadbd", "--wsrep-recover")
         (position,) = re.findall(r"WSREP: Recovered position:? *(\S+)", said)
         self.start(f"--wsrep-start-position={position}")
@@ -148,10 +153,17 @@ class Node:
         self.process.kill()
         self.process.wait(PATIENCE)
 
-    def signal(self, number: signal.Signals) -> None:
-        """Send a signal: SIGSTOP and SIGCONT make a pause."""
+    @contextmanager
+    def paused(self, others: list[Node]) -> Iterator[None]:
+        """Have it stand still until the others have gone on without it, and to the end; then wait until it is back."""
         assert self.process is not None
-        self.process.send_signal(number)
+        self.process.send_signal(signal.SIGSTOP)
+        try:
+            self.wait(lambda: all(node.sees(len(others)) for node in others))
+            yield
+        finally:
+            self.process.send_signal(signal.SIGCONT)
+        self.wait(lambda: all(node.sees(len(others) + 1) for node in others) and self.is_synced())
 
     def stop(self) -> None:
         """Stop it, if it runs."""
@@ -163,8 +175,13 @@ class Node:
     def is_synced(self) -> bool:
         """Tell whether it is a member that takes work."""
         with suppress(OperationalError):
-            return self.status("wsrep_local_state_comment") == "Synced" and self.status("wsrep_ready") == "ON"
+            execute(self.url(waits=True, name="mysql"), "SELECT 1")  # what it says of itself may be of before
+            return self.status("wsrep_local_state_comment") == "Synced"
         return False
+
+    def sees(self, size: int) -> bool:
+        """Tell whether so many nodes belong to the cluster, as far as it knows."""
+        return self.status("wsrep_cluster_size") == str(size)
 
     def wait(self, condition: Callable[[], bool]) -> None:
         """Wait until a condition holds."""
@@ -173,6 +190,11 @@ class Node:
             if self.process is None or self.process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"node{self.number}: {(self.folder / 'log').read_text()[-6000:]}")
             time.sleep(0.05)
+
+    def _make(self, folder: Path) -> None:
+        folder.mkdir()
+        if self.account:
+            shutil.chown(folder, self.account)
 
     def _command(self, program: str, *arguments: str) -> list[str]:
         path = found(program)
@@ -205,7 +227,7 @@ def cluster(size: int = 3) -> Iterator[list[Node]]:
         first.install()
         first.start("--wsrep-new-cluster")
         first.wait(first.is_synced)
-        execute(first.url(waits=False).replace(f"/{NAME}", "/mysql"), f"CREATE DATABASE {NAME}")
+        execute(first.url(waits=False, name="mysql"), f"CREATE DATABASE {NAME}")
         first.execute("CREATE TABLE held (id BIGINT AUTO_INCREMENT PRIMARY KEY, node TEXT)")
         first.execute(HOLD)
         for node in nodes[1:]:
@@ -250,8 +272,7 @@ def at(node: Node, *, waits: bool = True) -> Iterator[None]:
 def wait_for_all(nodes: list[Node]) -> None:
     """Wait until each node knows all that the others have done."""
     for node in nodes:
-        with at(node), connections[_alias.get()].cursor() as cursor:
-            cursor.execute("SELECT 1")
+        execute(node.url(waits=True), "SELECT 1")
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from rest_framework.test import APIClient
 
 from tests.factories import PASSWORD
 from tests.http import Caller
-from tests.proof.conftest import Tried
+from tests.proof.conftest import FULL, Tried
 from tests.proof.servers import new_user, row, start_family
 from tests.scale.galera import Node, at, wait_for_all
 from twotoken import families, revocation
@@ -26,7 +26,7 @@ from twotoken.models import EventKind, FamilyEvent
 
 User = get_user_model()
 KEY = "a-key-of-some-length"
-A_MOMENT = 0.7  # seconds, by which a call that waits for nothing has been answered
+A_MOMENT = 1 if FULL else 0.4  # seconds, by which a call that waits for nothing has been answered
 
 
 @pytest.fixture
