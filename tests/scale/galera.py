@@ -96,7 +96,7 @@ class Node:
         """Have it apply nothing of what others write until the end, as if it were on its way. It works on meanwhile."""
         self.execute("SET GLOBAL default_week_format = 7")
         try:
-            other.execute(f"INSERT INTO held (node) VALUES ('node{self.number}')")  # noqa: S608 - a number of ours
+            other.execute(f"INSERT INTO held (node) VALUES ('node{self.number}')")
             sleeping = "SELECT id FROM information_schema.processlist WHERE state = 'User sleep'"
             self.wait(lambda: bool(self.execute(sleeping)))
             yield

@@ -220,7 +220,7 @@ def test_the_tables(nodes: list[Node]) -> None:
     columns += " AND k.table_name = t.table_name AND k.constraint_name = 'PRIMARY') > 0"
     for node in nodes:
         kinds = node.execute(
-            f"SELECT DISTINCT {columns} FROM information_schema.tables AS t WHERE table_schema = DATABASE()"  # noqa: S608 - ours
+            f"SELECT DISTINCT {columns} FROM information_schema.tables AS t WHERE table_schema = DATABASE()"
         )
         assert kinds == [("InnoDB", 1)]
     token = start_family()
