@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.contrib.auth import get_user_model
 from django.db import connection
 from django.utils import timezone
 
-from tests.factories import PASSWORD
+from tests.factories import PASSWORD, UserFactory
 from tests.http import Caller
 from tests.overrides import with_settings
 from twotoken import families, urls
 from twotoken.models import FamilyEvent, RefreshToken
 
+PAGE = Path(__file__).parent.parent / "docs/scale-sharding.md"
 KEY = "a-key-of-some-length"
 TABLES = {"family": RefreshToken, "event": FamilyEvent, "user": get_user_model()}
 KEYS = {"family.id = %s", "event.family_id = %s"}
@@ -208,3 +213,32 @@ def test_what_counts_as_a_key() -> None:
     for other in (f"({key} OR {key})", '"twotoken_refreshtoken"."id" IN (%s)', '"twotoken_refreshtoken"."id" > %s'):
         assert not has_key(select + other)
     assert not has_key("DELETE FROM twotoken_refreshtoken")
+
+
+def partitions(sql: str, params: list[Any]) -> set[str]:
+    """Return the partitions that PostgreSQL would look into for a statement."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN (FORMAT JSON) {sql}", params)
+        plan = json.dumps(cursor.fetchall())
+    return set(re.findall(r'"Relation Name": "twotoken_refreshtoken_(\d+)"', plan))
+
+
+@pytest.mark.django_db
+def test_partitions() -> None:
+    """By the migration that is shown, on PostgreSQL: a statement that has its key looks into one of them."""
+    if connection.vendor == "postgresql":
+        namespace: dict[str, Any] = {}
+        (block,) = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+        exec(block, namespace)  # noqa: S102 - our own page
+        with connection.schema_editor() as editor:
+            namespace["partition"](apps, editor)
+        asked: dict[bool, set[int]] = {True: set(), False: set()}
+        for before, call, settings, _ in OPERATIONS.values():
+            session = Session(UserFactory())
+            before(session)
+            with with_settings(**settings):
+                for sql, params in statements(partial(call, session)):
+                    if re.search(r"\bfamily\b", plain(sql)) and not sql.startswith("INSERT"):
+                        asked[has_key(sql)].add(len(partitions(sql, params)))
+        assert asked[True] == {1}
+        assert max(asked[False]) == namespace["PARTITIONS"]
