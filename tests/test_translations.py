@@ -150,7 +150,7 @@ def test_the_admin(user: Any, revoker: Any) -> None:
     for words in (
         "Révoquer cette famille",
         "Chronologie",
-        "Commencée",
+        "Début",
         "Changement d’appareil",
         "de Chrome 126 sur Windows à curl",
         "fin sans utilisation",
@@ -175,8 +175,8 @@ def test_the_admin(user: Any, revoker: Any) -> None:
 @pytest.mark.parametrize(
     ("language", "number", "words"),
     [
-        ("de", 1, "1 Tokenfamilie widerrufen."),
-        ("de", 2, "2 Tokenfamilien widerrufen."),
+        ("de", 1, "1 Tokenfamilie wurde widerrufen."),
+        ("de", 2, "2 Tokenfamilien wurden widerrufen."),
         ("es", 1, "1 familia de tokens revocada."),
         ("es", 0, "0 familias de tokens revocadas."),
         ("es", 1_000_000, "1000000 de familias de tokens revocadas."),
