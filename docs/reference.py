@@ -94,18 +94,18 @@ def value_of(node: ast.expr, module: ModuleType) -> Any:
 
 def codes() -> str:
     """Return every code with its status, and the meaning of its class."""
-    rows = []
-    for error in errors():
-        if "code" in vars(error):
-            status = generics.STATUS_CODES.get(error.code, 500)
-            rows.append([f"`{error.code}`", f"{status}. {plain(prose(error))}"])
-    return table(["code", "status and meaning"], rows)
+    return items(
+        [
+            f"`{error.code}`, {generics.STATUS_CODES.get(error.code, 500)}: {prose(error)}"
+            for error in errors()
+            if "code" in vars(error)
+        ]
+    )
 
 
 def reasons() -> str:
     """Return every reason of a ``token_not_valid`` with the meaning of its class."""
-    rows = [[f"`{error.reason}`", plain(prose(error))] for error in errors() if "reason" in vars(error)]
-    return table(["reason", "meaning"], rows)
+    return items([f"`{error.reason}`: {prose(error)}" for error in errors() if "reason" in vars(error)])
 
 
 def exception_classes() -> str:
@@ -287,11 +287,6 @@ def prose(thing: Any) -> str:
 def markdown(text: str) -> str:
     """Return a text of the code as Markdown: code has one backtick there."""
     return re.sub(r"``(.+?)``", r"`\1`", " ".join(text.split()))
-
-
-def plain(text: str) -> str:
-    """Return a text that fits into a cell."""
-    return text.replace("|", "\\|")
 
 
 def code(text: str) -> str:

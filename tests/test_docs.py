@@ -63,6 +63,11 @@ def first_cells(text: str) -> set[str]:
     return set(re.findall(r"^\| `([^`]+)` \|", text, re.MULTILINE))
 
 
+def first_words(text: str) -> set[str]:
+    """Return the code that the entries of lists begin with."""
+    return set(re.findall(r"^- `([^`]+)`[,:]", text, re.MULTILINE))
+
+
 def code_headings(text: str) -> list[str]:
     """Return the headings that are code."""
     return re.findall(r"^#+ `([^`]+)`$", text, re.MULTILINE)
@@ -125,7 +130,8 @@ def test_error_codes() -> None:
     codes = {value.code for value in classes if hasattr(value, "code")}
     reasons = {value.reason for value in classes if hasattr(value, "reason")}
     page = text_of("errors")
-    assert first_cells(page) == codes | reasons
+    assert first_words(section(page, "Codes")) == codes
+    assert first_words(section(page, "Reasons")) == reasons
     described = {value.__name__ for value in classes if "message" in vars(value)}
     assert set(code_headings(page)) == described
 
@@ -292,5 +298,5 @@ def test_the_client() -> None:
     listeners = {"addEventListener", "removeEventListener"}
     assert cells == declared["ClientOptions"] | declared["ClientEventMap"] | declared["Client"] - listeners
     reasons = set(re.findall(r'"(\w+)"', types.partition("type EndReason")[2].partition(";")[0]))
-    assert reasons - first_cells(text_of("errors")) == {"logout", "replaced"}
+    assert reasons - first_words(section(text_of("errors"), "Reasons")) == {"logout", "replaced"}
     assert {name for name in declared["AuthError"] | {"logout", "replaced"} if f"`{name}`" not in text} == set()

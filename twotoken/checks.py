@@ -131,7 +131,7 @@ def check_shape(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
 
 
 def check_secrets(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
-    """E004: both are there. E005: each secret is of use to its algorithm. E006: no two jobs share a secret."""
+    """E004: both secrets are there. E005: each one is of use to its algorithm. E006: no two jobs share a secret."""
     if not _is_dict():
         return
     found: dict[str, tuple[str, ...]] = {}
