@@ -23,7 +23,7 @@ from twotoken.models import FamilyEvent, RefreshToken
 
 PAGE = Path(__file__).parent.parent / "docs/scale-sharding.md"
 KEY = "a-key-of-some-length"
-TABLES = {"family": RefreshToken, "event": FamilyEvent, "user": get_user_model()}
+TABLES: dict[str, Any] = {"family": RefreshToken, "event": FamilyEvent, "user": get_user_model()}
 KEYS = {"family.id = %s", "event.family_id = %s"}
 
 
@@ -160,7 +160,7 @@ OPERATIONS: dict[str, Listed] = {
     "refresh, a reuse": of(lambda session: session.script.refresh(session.token), after=rotated),
     "refresh, a reuse that ends all": of(
         lambda session: session.script.refresh(session.token),
-        after=lambda session: (session.browser.log_in(), rotated(session)),
+        after=rotated,
         also={OF_A_USER, A_BATCH},
         REVOKE_ON_REUSE="user",
     ),
