@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.conf import settings
@@ -273,3 +274,14 @@ def test_a_revocation_survives_atomic_requests(script: Caller) -> None:
     finally:
         connection.settings_dict["ATOMIC_REQUESTS"] = False
     assert set(RefreshToken.objects.values_list("revoked_reason", flat=True)) == {"reuse"}
+
+
+def test_whether_a_family_is_active(user: Any) -> None:
+    """Until it is revoked, runs out or stays unused; one that is unknown never was."""
+    pair = families.start(user, lifetime=timedelta(days=30))
+    assert families.is_active(pair.family_id)
+    assert not families.is_active(uuid4())
+    with time_travel(timedelta(days=7)):
+        assert not families.is_active(pair.family_id)
+    families.revoke(pair.family_id)
+    assert not families.is_active(pair.family_id)

@@ -55,6 +55,7 @@ __all__ = [
     "end_own",
     "exhaust",
     "exists",
+    "is_active",
     "purge",
     "revoke",
     "revoke_all",
@@ -159,6 +160,11 @@ def end(claims: RefreshClaims, reason: str = RevokedReason.LOGOUT) -> RefreshTok
 def exists(family_id: UUID) -> bool:
     """Tell whether there is such a token family, ended or not."""
     return _rows().filter(pk=family_id).exists()
+
+
+def is_active(family_id: UUID) -> bool:
+    """Tell whether a token family may still refresh, but for what its user's state says."""
+    return _rows().active().filter(pk=family_id).exists()
 
 
 def active(user: AbstractBaseUser) -> RefreshTokenQuerySet:
