@@ -38,7 +38,7 @@ from twotoken.exceptions import (
     TwoTokenError,
 )
 from twotoken.families import FROM_SETTINGS, Lifetime
-from twotoken.generics import STATUS_CODES, CredentialView, TokenView
+from twotoken.generics import CredentialView, TokenView, status_of
 from twotoken.models import RefreshToken, RevokedReason
 from twotoken.serializers import LoginSerializer, RefreshSerializer, SessionSerializer
 from twotoken.throttling import LoginThrottle, RefreshThrottle
@@ -73,7 +73,10 @@ class LoginView(CredentialView):
         return self.answer(pair)
 
     def authenticate(self, request: Request, data: Mapping[str, Any]) -> AbstractBaseUser | None:
-        """Return whose credentials these are. By Django's back ends alone, or lockouts and second factors are lost."""
+        """Return whose credentials these are. By Django's back ends alone, or lockouts and second factors are lost.
+
+        A subclass may raise a subclass of NoActiveAccount with a ``code`` and a ``message`` of its own.
+        """
         return authenticate(request._request, **data)
 
     def get_login_name(self, data: Mapping[str, Any]) -> str:
@@ -106,7 +109,7 @@ class RefreshView(CredentialView):
             self.enforce(RefreshThrottle(claims.family_id))
             pair = families.rotate(claims, self.client, key)
         except TwoTokenError as exc:
-            if exc.code not in STATUS_CODES:
+            if status_of(exc) is None:
                 raise
             return self.refuse(exc)
         return self.answer(pair, retained=pair.generation == claims.generation)
