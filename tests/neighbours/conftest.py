@@ -13,6 +13,7 @@ import pytest
 
 from tests.browser.conftest import chromium, context
 from tests.neighbours.servers import Served, Uvicorn
+from tests.proof.servers import within_reach
 
 __all__ = ["chromium", "context"]
 
@@ -50,3 +51,10 @@ def serve(database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     for server in servers:
         server.stop()
     assert [server.errors() for server in servers] == [""] * len(servers)
+
+
+@pytest.fixture
+def in_reach(database: Path, django_db_blocker: Any) -> Iterator[None]:
+    """Have the ORM of this process work on the servers' database."""
+    with django_db_blocker.unblock(), within_reach(f"sqlite:///{database}"):
+        yield
