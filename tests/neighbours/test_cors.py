@@ -71,7 +71,7 @@ def test_a_session_from_another_origin(page: Caller) -> None:
     """Login, refresh, API and logout can be read there, and so can a refusal."""
     login = page.log_in()
     refresh = page.refresh(key="a-key-of-some-length")
-    access = {"HTTP_AUTHORIZATION": f"Bearer {refresh.json()['access']}"}
+    access: dict[str, Any] = {"HTTP_AUTHORIZATION": f"Bearer {refresh.json()['access']}"}
     me = page.get("/api/me/", **access)
     logout = page.send("logout/")
     refused = page.refresh()
@@ -136,7 +136,7 @@ def last(*names: str) -> Any:
 
 def test_the_order_and_a_lockout(page: Caller) -> None:
     """Above axes' middleware a lockout can be read; below it a page learns nothing."""
-    lockout = {"AXES_ENABLED": True, "AXES_FAILURE_LIMIT": 1, "AXES_DISABLE_ACCESS_LOG": True}
+    lockout: dict[str, Any] = {"AXES_ENABLED": True, "AXES_FAILURE_LIMIT": 1, "AXES_DISABLE_ACCESS_LOG": True}
     lockout["AUTHENTICATION_BACKENDS"] = [
         "axes.backends.AxesStandaloneBackend",
         "django.contrib.auth.backends.ModelBackend",

@@ -25,7 +25,7 @@ TASK = "accounts.tasks.purge_token_families"
 
 def two_families() -> None:
     """Start two, of which one ended long ago."""
-    user = UserFactory()
+    user: Any = UserFactory()
     families.start(user)
     ended = families.start(user).family_id
     families.revoke(ended)

@@ -1,4 +1,4 @@
-"""The service behind gunicorn and uvicorn: persistent connections, contested refreshes, answers that nobody waits for."""
+"""The service behind gunicorn and uvicorn: connections that are kept, contested refreshes, answers without a reader."""
 
 from __future__ import annotations
 
@@ -55,6 +55,14 @@ def test_a_session(crowd: Crowd) -> None:
         assert (response.status, json.load(response)["id"]) == (200, str(user.pk))
     assert client.log_out(pair.token).status == 204
     assert client.refresh(pair.token).reason == "revoked"
+
+
+def test_the_address_behind_a_proxy_on_the_same_machine(server: Served, crowd: Crowd) -> None:
+    """uvicorn believes what such a proxy forwards, gunicorn does not: NUM_PROXIES is for that."""
+    user = new_user()
+    body = {"username": user.get_username(), "password": PASSWORD}
+    token = crowd.connections[0].post(f"{BODY}login/", body, X_Forwarded_For="192.0.2.9").token
+    assert row(token).ip_address == ("192.0.2.9" if isinstance(server, Uvicorn) else "127.0.0.1")
 
 
 def test_one_token_and_one_key(crowd: Crowd) -> None:
