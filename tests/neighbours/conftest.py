@@ -10,14 +10,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import Browser
 
-from tests.browser.conftest import chromium, context
+from tests.browser.conftest import context, running_chromium
 from tests.neighbours.servers import Served, Uvicorn
 from tests.proof.servers import within_reach
 
-__all__ = ["chromium", "context"]
+__all__ = ["context"]
 
 NAME, PASSWORD = "demo", "a password for the servers"
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """A browser, for one module: the others use the ORM."""
+    with running_chromium() as browser:
+        yield browser
 
 
 @pytest.fixture(scope="session")

@@ -134,9 +134,9 @@ def test_an_inactive_user(browser: Caller, device: TOTPDevice) -> None:
 def test_guessing_codes(browser: Caller, device: TOTPDevice, time_machine: Any) -> None:
     """An hour of it from many addresses is a dozen guesses; the right code has to wait too, and is told how long."""
     answers = []
-    for number in range(360):
-        answers.append(log_in(browser, code(device, 1), REMOTE_ADDR=f"192.0.2.{number % 250}"))
-        time_machine.shift(timedelta(seconds=10))
+    for number in range(120):
+        answers.append(log_in(browser, code(device, 1), REMOTE_ADDR=f"192.0.2.{number}"))
+        time_machine.shift(timedelta(seconds=30))
     guesses = [answer for answer in answers if said(answer) == (401, "otp_not_valid")]
     assert len(guesses) <= 12
     assert {said(answer) for answer in answers if answer not in guesses} == {(429, "throttled")}
