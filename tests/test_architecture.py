@@ -29,6 +29,7 @@ ROWS = [
     {"generics"},
     {"views"},
     {"urls", "apps"},
+    {"contrib"},
 ]
 ROW_OF = {module: number for number, row in enumerate(ROWS) for module in row}
 MODULES = [path for path in sorted(PACKAGE.rglob("*.py")) if "migrations" not in path.parts]
