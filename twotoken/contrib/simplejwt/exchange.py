@@ -85,7 +85,8 @@ def check_unused(old: OldRefreshToken) -> None:
     ends = old.expires_at + conf.leeway.total_seconds(), old.issued_at + core.retention.total_seconds()
     if conf.is_over or timezone.now().timestamp() >= min(ends):
         raise ExpiredToken
-    if blacklist.contains(old.jti):
+    # In this order: another request may have started the family meanwhile, and has blacklisted the token after that.
+    if blacklist.contains(old.jti) and find(old.family_id) is None:
         raise RevokedToken
 
 
