@@ -16,11 +16,14 @@ from typing import Any
 
 import pytest
 from django.conf import settings
+from django.core.checks.registry import registry
 from django.test import override_settings
 
 from tests.neighbours.simplejwt.key import SECRET_KEY
 from tests.proof.databases import MARIADB, POSTGRESQL, Database, execute, maintenance
 from tests.proof.servers import in_reach
+from twotoken.contrib.simplejwt.checks import CHECKS
+from twotoken.contrib.simplejwt.conf import NAME
 
 LIFETIME = timedelta(days=1)  # simplejwt's default of a refresh token
 
@@ -36,6 +39,12 @@ class Move:
         """Return an old refresh token that nobody has used yet."""
         token: str = self.issued["spare"].pop()
         return token
+
+
+def move_settings() -> dict[str, Any]:
+    """Return the settings of the move."""
+    values: dict[str, Any] = getattr(settings, NAME)
+    return values
 
 
 @contextmanager
@@ -88,3 +97,4 @@ def move(
         issued = issued_by_the_old_project(database, has_blacklist=has_blacklist)
         with in_reach(database), after:
             yield Move(has_blacklist, issued)
+    registry.registered_checks -= set(CHECKS)  # the app that registered them is gone

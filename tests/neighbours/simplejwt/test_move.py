@@ -15,11 +15,13 @@ from django.test import override_settings
 from django.utils import timezone
 from rest_framework.test import APIClient
 
-from tests.neighbours.simplejwt.conftest import LIFETIME, Move
+from tests.neighbours.simplejwt.conftest import LIFETIME, Move, move_settings
 from tests.neighbours.simplejwt.key import PASSWORD
 from tests.proof.servers import ALIAS
 from twotoken import families
+from twotoken.clients import Client
 from twotoken.contrib.simplejwt import blacklist, exchange
+from twotoken.contrib.simplejwt.users import find_user
 from twotoken.models import RefreshToken
 from twotoken.testing import time_travel
 
@@ -196,8 +198,8 @@ def test_in_a_transaction(move: Move) -> None:
     """A family that somebody else started first undoes nothing of the caller's transaction."""
     old = exchange.verify(move.spare())
     with transaction.atomic(using=ALIAS):
-        exchange._start(old, exchange.Client())
-        exchange._start(old, exchange.Client())
+        exchange._start(old, Client())
+        exchange._start(old, Client())
         assert RefreshToken.objects.filter(pk=old.family_id).count() == 1
 
 
@@ -256,7 +258,7 @@ def test_logout(move: Move) -> None:
 def test_logout_of_an_inactive_user(move: Move) -> None:
     """A token that is logged out stays so when its user is active again."""
     old = move.spare()
-    user = exchange.find_user(exchange.verify(old).user_id)
+    user: Any = find_user(exchange.verify(old).user_id)
     try:
         type(user)._default_manager.filter(pk=user.pk).update(is_active=False)
         log_out(old)
@@ -294,7 +296,7 @@ def test_verify(move: Move) -> None:
 def test_until(move: Move) -> None:
     """When the move is over no old token works, whatever it says itself."""
     old = move.spare()
-    with override_settings(TWOTOKEN_SIMPLEJWT={**settings.TWOTOKEN_SIMPLEJWT, "UNTIL": timezone.now()}):
+    with override_settings(TWOTOKEN_SIMPLEJWT={**move_settings(), "UNTIL": timezone.now()}):
         assert reason(refresh(old)) == "expired"
         assert reason(call("me", move.issued["gus"]["access"])) == "expired"
     assert refresh(old).status_code == 200
@@ -349,6 +351,24 @@ def test_to_the_cookie(move: Move) -> None:
     with time_travel(timedelta(seconds=21)):
         assert client.post("/api/auth/refresh/").status_code == 200
         assert reason(client.post("/api/auth/exchange/", {"refresh": old}, format="json")) == "reused"
+
+
+def test_the_exchange_by_body(move: Move) -> None:
+    """Where the delivery is the body, the way to the new tokens is one too."""
+    response = send("/api/app/exchange/", {"refresh": move.spare()})
+    assert (response.status_code, "refresh" in response.json(), bool(response.cookies)) == (200, True, False)
+
+
+@pytest.mark.parametrize("use_tz", [True, False])
+def test_not_on_record(move: Move, use_tz: bool) -> None:
+    """A token that was issued before simplejwt kept records is exchanged, and blacklisted, all the same."""
+    token = move.spare()
+    jti = exchange.verify(token).jti
+    if move.has_blacklist:
+        blacklist.OutstandingToken._default_manager.using(ALIAS).filter(jti=jti).delete()
+    with override_settings(USE_TZ=use_tz):
+        assert refresh(token).status_code == 200
+        assert blacklist.contains(jti) == move.has_blacklist
 
 
 def test_to_the_cookie_from_elsewhere(move: Move) -> None:

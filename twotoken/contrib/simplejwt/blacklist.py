@@ -43,7 +43,7 @@ class BlacklistedToken(models.Model):
     """A refresh token that simplejwt takes no more."""
 
     id = models.BigAutoField(primary_key=True)
-    token = models.OneToOneField(OutstandingToken, models.CASCADE, related_name="blacklisted")
+    token = models.OneToOneField(OutstandingToken, models.CASCADE)
     blacklisted_at = models.DateTimeField()
 
     class Meta:
@@ -74,7 +74,8 @@ def add(old: OldRefreshToken) -> None:
 
 def usable(now: datetime) -> models.QuerySet[OutstandingToken]:
     """Return the refresh tokens on record that simplejwt would still take."""
-    return OutstandingToken._default_manager.using(_alias()).filter(expires_at__gt=now, blacklisted=None)
+    refused = BlacklistedToken._default_manager.using(_alias()).values("token")
+    return OutstandingToken._default_manager.using(_alias()).filter(expires_at__gt=now).exclude(pk__in=refused)
 
 
 def _add(old: OldRefreshToken) -> None:

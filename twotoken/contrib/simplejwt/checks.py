@@ -152,7 +152,7 @@ def check_old_authenticators(app_configs: Apps, **kwargs: Any) -> Iterator[Check
 
 def check_old_views(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
     """W004: where simplejwt's views are still mounted."""
-    for place, view in _views():
+    for place, view, _ in _views():
         if _is_of(view, PACKAGE):
             yield Warning(
                 f"{place} is {_path(view)}, which issues or takes simplejwt's tokens.",
@@ -203,24 +203,28 @@ def _hint(key: object, names: frozenset[str]) -> str:
 def _authenticators() -> Iterator[tuple[str, Any]]:
     """Give the authentication classes that requests meet, and where."""
     # From the raw setting: DRF's own would fail where simplejwt was uninstalled.
-    rest_framework = getattr(settings, "REST_FRAMEWORK", None) or {}
-    for authenticator in rest_framework.get("DEFAULT_AUTHENTICATION_CLASSES", ()):
+    defaults = (getattr(settings, "REST_FRAMEWORK", None) or {}).get("DEFAULT_AUTHENTICATION_CLASSES", ())
+    for authenticator in defaults:
         yield "DEFAULT_AUTHENTICATION_CLASSES", authenticator
-    defaults = set(map(_path, rest_framework.get("DEFAULT_AUTHENTICATION_CLASSES", ())))
-    for place, view in _views():
-        if view.__module__.partition(".")[0] != "twotoken":  # ours know why
-            for authenticator in getattr(view, "authentication_classes", ()):
-                if _path(authenticator) not in defaults:
-                    yield place, authenticator
+    known = set(map(_path, defaults))
+    for place, view, options in _views():
+        if _is_of(view, "twotoken"):  # ours know why
+            continue
+        owner = next((base for base in view.__mro__ if "authentication_classes" in vars(base)), None)
+        # DRF's own view has the defaults.
+        inherited = () if owner is None or _is_of(owner, "rest_framework") else owner.authentication_classes
+        for authenticator in options.get("authentication_classes", inherited):
+            if _path(authenticator) not in known:
+                yield place, authenticator
 
 
-def _views() -> Iterator[tuple[str, Any]]:
-    """Give each class that is mounted, and where."""
+def _views() -> Iterator[tuple[str, Any, dict[str, Any]]]:
+    """Give each class that is mounted, where, and with which options."""
     if getattr(settings, "ROOT_URLCONF", None):
         yield from _mounted(get_resolver().url_patterns, "/")
 
 
-def _mounted(patterns: Sequence[URLPattern | URLResolver], outer: str) -> Iterator[tuple[str, Any]]:
+def _mounted(patterns: Sequence[URLPattern | URLResolver], outer: str) -> Iterator[tuple[str, Any, dict[str, Any]]]:
     for pattern in patterns:
         place = f"{outer}{pattern.pattern}"
         if isinstance(pattern, URLResolver):
@@ -228,7 +232,7 @@ def _mounted(patterns: Sequence[URLPattern | URLResolver], outer: str) -> Iterat
         else:
             view = getattr(pattern.callback, "cls", None) or getattr(pattern.callback, "view_class", None)
             if view is not None:
-                yield place, view
+                yield place, view, getattr(pattern.callback, "view_initkwargs", {})
 
 
 def _path(named: Any) -> str:

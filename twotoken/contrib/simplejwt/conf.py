@@ -111,10 +111,11 @@ class Settings:
     @property
     def policy(self) -> Policy:
         """What the old tokens are held to: a view of the keys above."""
-        name = "SIGNING_KEY" if self.algorithm.startswith("HS") else "VERIFYING_KEY"
+        is_secret = self.algorithm.startswith("HS")
         try:
-            key = prepared_key(self.algorithm, _get(name, ""))
+            key = prepared_key(self.algorithm, self.signing_key if is_secret else self.verifying_key)
         except ValueError as exc:
+            name = "SIGNING_KEY" if is_secret else "VERIFYING_KEY"
             raise ImproperlyConfigured(f"{NAME}[{name!r}]: {exc}") from exc
         return Policy(
             key=key,
