@@ -353,6 +353,28 @@ def test_to_the_cookie(move: Move) -> None:
         assert reason(client.post("/api/auth/exchange/", {"refresh": old}, format="json")) == "reused"
 
 
+def test_from_cookie_to_cookie(move: Move) -> None:
+    """An old token that no script can read leaves its cookie, which is cleared, and the new one comes."""
+    client = APIClient(HTTP_SEC_FETCH_SITE="same-origin")
+    old = move.spare()
+    client.cookies["old"] = old
+    response = client.post("/api/auth/exchange/cookie/", HTTP_SEC_FETCH_SITE="cross-site")
+    assert (response.status_code, bool(response.cookies)) == (403, False)
+    assert client.post("/api/auth/exchange/", {}, format="json").status_code == 400
+    assert client.post("/api/app/exchange/", {}, format="json").status_code == 400
+    response = client.post("/api/auth/exchange/cookie/")
+    assert response.status_code == 200
+    assert response.cookies["refresh_token"].value
+    assert (response.cookies["old"].value, response.cookies["old"]["path"]) == ("", "/")
+    assert client.post("/api/auth/refresh/").status_code == 200
+    client.cookies["old"] = "garbage"
+    response = client.post("/api/auth/exchange/cookie/")
+    assert reason(response) == "invalid"
+    assert set(response.cookies) == {"old"}
+    response = client.post("/api/auth/exchange/cookie/", HTTP_IDEMPOTENCY_KEY="short")
+    assert (response.status_code, bool(response.cookies)) == (400, False)
+
+
 def test_the_exchange_by_body(move: Move) -> None:
     """Where the delivery is the body, the way to the new tokens is one too."""
     response = send("/api/app/exchange/", {"refresh": move.spare()})

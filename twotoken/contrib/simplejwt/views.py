@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 from django.utils import timezone
-from rest_framework import serializers
+from rest_framework import serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -117,9 +117,18 @@ class ExchangeView(RefreshView):
 
     A refresh token of ours is not taken here. Beside a cookie mount this is a login by another proof: a page of
     another origin could plant its own session with it, so the same cross-origin protection stands before it.
+
+    ``old_cookie`` is for tokens that no script can read, as dj-rest-auth keeps them: taken where the body has none, and
+    cleared by the answer. By the body delivery cookies are not read.
     """
 
+    old_cookie: str | None = None
+    old_cookie_path = "/"
+    old_cookie_domain: str | None = None
+
     def get_token(self, request: Request) -> str:
+        if self.by_cookie and self.old_cookie in request.COOKIES and not request.data:
+            return request.COOKIES[self.old_cookie]
         serializer = RefreshSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         token: str = serializer.validated_data["refresh"]
@@ -131,7 +140,7 @@ class ExchangeView(RefreshView):
     def answer(self, pair: TokenPair, *, retained: bool = False) -> Response:
         if self.by_cookie:
             self.end_replaced(pair)
-        return super().answer(pair, retained=retained)
+        return self.clear_old_cookie(super().answer(pair, retained=retained))
 
     def end_replaced(self, pair: TokenPair) -> None:
         """End the family whose cookie this one overwrites, as a login does; not the own one, which a retry brings."""
@@ -142,5 +151,12 @@ class ExchangeView(RefreshView):
                     families.end(claims, RevokedReason.REPLACED)
 
     def refuse(self, error: TwoTokenError) -> Response:
-        # The cookie was not what was refused, so it is left alone.
-        return super(RefreshView, self).refuse(error)
+        # Our own cookie was not what was refused, so it is left alone.
+        response = super(RefreshView, self).refuse(error)
+        return self.clear_old_cookie(response) if response.status_code == status.HTTP_401_UNAUTHORIZED else response
+
+    def clear_old_cookie(self, response: Response) -> Response:
+        """Clear the cookie of an old token that is good for nothing any more."""
+        if self.by_cookie and self.old_cookie is not None:
+            response.delete_cookie(self.old_cookie, self.old_cookie_path, self.old_cookie_domain)
+        return response
