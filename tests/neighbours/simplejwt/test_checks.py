@@ -240,7 +240,7 @@ def test_status(move: Move) -> None:
         override_settings(TWOTOKEN_SIMPLEJWT={**move_settings(), "UNTIL": until + LIFETIME}),
         time_travel(LIFETIME),
     ):
-        assert status().startswith("The move is over:") == move.has_blacklist
+        assert status().startswith("No refresh token of simplejwt's list") == move.has_blacklist
     ended = datetime.now(UTC) - timedelta(seconds=1)
     with override_settings(TWOTOKEN_SIMPLEJWT={**move_settings(), "UNTIL": ended}):
         assert status() == f"The move is over: no old token is taken since {ended.isoformat()}.\n"

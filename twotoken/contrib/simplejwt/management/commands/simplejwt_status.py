@@ -28,7 +28,7 @@ class Command(BaseCommand):
             usable = blacklist.usable(timezone.now())
             last = usable.aggregate(last=Max("expires_at"))["last"]
             if last is None:
-                self.stdout.write("The move is over: no refresh token of simplejwt's list can still be exchanged.")
+                self.stdout.write("No refresh token of simplejwt's list can still be exchanged.")
             else:
                 self.stdout.write(
                     f"{usable.count()} refresh tokens of simplejwt can still be exchanged. "
