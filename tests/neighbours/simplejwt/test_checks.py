@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from typing import Any, cast
@@ -18,6 +20,7 @@ from rest_framework_simplejwt.settings import DEFAULTS, REMOVED_SETTINGS
 
 from tests.neighbours.simplejwt.conftest import LIFETIME, Move, move_settings
 from tests.neighbours.simplejwt.key import SECRET_KEY
+from tests.test_docs import ROOT, first_cells
 from tests.urls import me
 from twotoken.authentication import StatelessAccessTokenAuthentication
 from twotoken.contrib.simplejwt import checks
@@ -207,6 +210,17 @@ def test_old_views() -> None:
     assert [(identifier, message.split()[0]) for identifier, message, _ in messages] == [
         ("W004", f"/api/token/{name}") for name in ("", "refresh/", "verify/", "blacklist/")
     ]
+
+
+def test_the_guide() -> None:
+    """The guide has every check, every setting of the move, and a word for every setting of simplejwt."""
+    guide = (ROOT / "docs/from-simplejwt.md").read_text()
+    used = set(re.findall(r'id="(twotoken_simplejwt\.[EW]\d{3})"', inspect.getsource(checks)))
+    assert first_cells(guide) >= used == set(re.findall(r"twotoken_simplejwt\.[EW]\d{3}", guide))
+    told = set(re.findall(r"`([A-Z_]+)`", guide))
+    assert {*SETTING_NAMES, *DEFAULTS} - told == {name for name in DEFAULTS if name.startswith("SLIDING_")} | {
+        name for name in DEFAULTS if name.endswith("_SERIALIZER") and name != "TOKEN_OBTAIN_SERIALIZER"
+    }
 
 
 def test_the_end() -> None:
