@@ -407,8 +407,10 @@ def test_not_on_record(move: Move, use_tz: bool) -> None:
     if move.has_blacklist:
         blacklist.OutstandingToken._default_manager.using(ALIAS).filter(jti=jti).delete()
     with override_settings(USE_TZ=use_tz):
-        assert refresh(token).status_code == 200
-        assert blacklist.contains(jti) == move.has_blacklist
+        # On connections of their own: what others have compiled is for times of the other kind.
+        answers = at_once(lambda number: refresh(token, KEY))
+    assert {answer.status_code for answer in answers} == {200}
+    assert blacklist.contains(jti) == move.has_blacklist
 
 
 def test_to_the_cookie_from_elsewhere(move: Move) -> None:
