@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from django.apps import AppConfig
 from django.core.checks import register
-from django.utils.translation import gettext_lazy as _
 
 from twotoken.contrib.simplejwt import checks
 
@@ -14,7 +13,6 @@ class SimpleJWTConfig(AppConfig):
 
     name = "twotoken.contrib.simplejwt"
     label = "twotoken_simplejwt"
-    verbose_name = _("Move from simplejwt")
 
     def ready(self) -> None:
         """Register every check."""

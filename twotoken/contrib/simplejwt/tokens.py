@@ -13,7 +13,8 @@ import jwt
 from jwt.exceptions import PyJWTError
 
 from twotoken.exceptions import ExpiredToken, InvalidToken
-from twotoken.tokens import MAX_TIME, MAX_TOKEN_LENGTH, AccessToken
+from twotoken.keys import MAX_TOKEN_LENGTH
+from twotoken.tokens import MAX_TIME, AccessToken
 
 ACCESS_TYPE = "access"
 REFRESH_TYPE = "refresh"
