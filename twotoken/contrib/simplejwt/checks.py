@@ -23,7 +23,7 @@ Apps = Sequence[AppConfig] | None
 
 PACKAGE: Final = "rest_framework_simplejwt"
 CONTRIB: Final = "twotoken.contrib.simplejwt"
-SEE: Final = "See docs/from-simplejwt.md."
+SEE: Final = "See 'Coming from simplejwt' in the documentation."
 UNTIL_HINT: Final = "An aware datetime: the day of the move and simplejwt's REFRESH_TOKEN_LIFETIME after it."
 
 

@@ -8,7 +8,7 @@ _OLD_TOKENS = "TWOTOKEN_SIMPLEJWT[{0!r}] says it of the old tokens. "
 _GET_USER = "Override get_user(access) in a subclass of the authentication class"
 _SLIDING = "There is none: twotoken has no sliding tokens. Clients take login/ and refresh/, and log in once more."
 _SERIALIZER = "There is none. Claims of your own come from TWOTOKEN['ACCESS_CLAIMS']; what a login takes and answers, "
-_SERIALIZER += "from a subclass of the view: docs/from-simplejwt.md shows both."
+_SERIALIZER += "from a subclass of the view: 'Coming from simplejwt' in the documentation shows both."
 _REMOVED = "There is none: simplejwt itself has removed it."
 
 REPLACEMENTS: Final[dict[str, str]] = {
