@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import NAMESPACE_URL, uuid4, uuid5
 
 import pytest
 from django.conf import settings
 from django.core.signals import got_request_exception
-from django.db import OperationalError, connection, transaction
+from django.db import IntegrityError, OperationalError, connection, transaction
 from django.test import override_settings
 from django.urls import include, path
 from django.utils import timezone
@@ -87,6 +87,15 @@ def test_start(user: Any) -> None:
     user.is_active = False
     with pytest.raises(UserInactive):
         families.start(user)
+
+
+def test_a_proof_that_starts_one_family_only(user: Any) -> None:
+    """A family of a given id is started once."""
+    family_id = uuid5(NAMESPACE_URL, "a proof")
+    assert families.start(user, family_id=family_id).family_id == family_id
+    with pytest.raises(IntegrityError), transaction.atomic():
+        families.start(user, family_id=family_id)
+    assert RefreshToken.objects.count() == 1
 
 
 def test_the_oldest_family_ends_at_the_limit(user: Any) -> None:

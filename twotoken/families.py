@@ -86,12 +86,20 @@ Lifetime = timedelta | None | _FromSettings
 
 
 @sensitive_variables()
-def start(user: AbstractBaseUser, client: Client | None = None, *, lifetime: Lifetime = FROM_SETTINGS) -> TokenPair:
+def start(
+    user: AbstractBaseUser,
+    client: Client | None = None,
+    *,
+    lifetime: Lifetime = FROM_SETTINGS,
+    family_id: UUID | None = None,
+) -> TokenPair:
     """Start a token family for a user who has proven who it is, and return its first pair. One INSERT.
 
     ``lifetime`` is the absolute one of this login in place of FAMILY_LIFETIME (None: without end); the idle limit
     REFRESH_LIFETIME holds besides. With MAX_FAMILIES_PER_USER the user's oldest families beyond it are ended.
-    Raises UserInactive. Django's ``user_logged_in`` is for the caller to send, as not every login is its first.
+    ``family_id`` is for a proof that must start one family only: a function of it, such as a UUID of version 5.
+    Raises UserInactive, and IntegrityError where there is a family of that id. Django's
+    ``user_logged_in`` is for the caller to send, as not every login is its first.
     """
     if not user.is_active:
         raise UserInactive
@@ -99,7 +107,7 @@ def start(user: AbstractBaseUser, client: Client | None = None, *, lifetime: Lif
     lifetime = conf.family_lifetime if lifetime is FROM_SETTINGS else lifetime
     now = timezone.now()
     family = RefreshToken(
-        id=uuid4(),
+        id=family_id or uuid4(),
         user_id=user.pk,
         secret=new_secret(),
         auth_hash=user.get_session_auth_hash(),

@@ -42,7 +42,7 @@ from twotoken.generics import CredentialView, TokenView, status_of
 from twotoken.models import RefreshToken, RevokedReason
 from twotoken.serializers import LoginSerializer, RefreshSerializer, SessionSerializer
 from twotoken.throttling import LoginThrottle, RefreshThrottle
-from twotoken.tokens import AccessToken
+from twotoken.tokens import AccessToken, RefreshClaims
 
 JWKS_MAX_AGE = 300  # seconds that a service may go by the keys it has fetched
 
@@ -107,7 +107,7 @@ class RefreshView(CredentialView):
     def post(self, request: Request, **kwargs: Any) -> Response:
         try:
             key = idempotency_key(request)
-            claims = families.verify(self.get_token(request))
+            claims = self.verify(self.get_token(request))
             self.enforce(RefreshThrottle(claims.family_id))
             pair = families.rotate(claims, self.client, key)
         except TwoTokenError as exc:
@@ -124,6 +124,10 @@ class RefreshView(CredentialView):
         if not isinstance(token, str):
             RefreshSerializer(data=request.data).is_valid(raise_exception=True)  # says what is wrong
         return str(token)
+
+    def verify(self, token: str) -> RefreshClaims:
+        """Return whose token it is and which, by its signature. Raises a TokenNotValid."""
+        return families.verify(token)
 
     def refuse(self, error: TwoTokenError) -> Response:
         response = super().refuse(error)
@@ -142,11 +146,15 @@ class LogoutView(CredentialView):
         else:
             for token in presented_tokens(request) if self.by_cookie else body_tokens(request):
                 with suppress(InvalidToken):
-                    self.logged_out(families.end(families.verify(token)))
+                    self.logged_out(self.end(token))
         response = Response(status=status.HTTP_204_NO_CONTENT)
         if self.by_cookie:
             clear_refresh_cookie(response, request)
         return response
+
+    def end(self, token: str) -> RefreshToken | None:
+        """End the family of a refresh token and return it, if this call ended it. Raises InvalidToken."""
+        return families.end(families.verify(token))
 
     def end_bearer(self, request: Request) -> None:
         """End the family of a single token."""
