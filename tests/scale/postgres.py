@@ -115,7 +115,7 @@ class Postgres(Server):
         """Make its folder, start it, and make its database."""
         install = program("initdb", "postgresql")
         self.run(install, "-D", f"{self.data}", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync")
-        self.configure(**SETTINGS, **settings)
+        self.configure(**{**SETTINGS, **settings})
         self.start()
         self.execute(f"CREATE DATABASE {NAME}", "postgres")
 

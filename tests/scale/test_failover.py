@@ -216,7 +216,9 @@ def test_failover_to_a_synchronous_replica(
     with served(tmp_path_factory, first, second) as service:
         assert second.has_caught_up(first)
         first.set("synchronous_standby_names", "*")
-        wait_until(lambda: first.execute("SELECT sync_state FROM pg_stat_replication") == [("sync",)], "not synchronous")
+        wait_until(
+            lambda: first.execute("SELECT sync_state FROM pg_stat_replication") == [("sync",)], "not synchronous"
+        )
         revoked = [start_family() for _ in range(10)]
         crowd = Crowd(service.port, 1)
         assert [crowd.connections[0].log_out(token).status for token in revoked] == [204] * len(revoked)

@@ -67,9 +67,7 @@ def bouncer(server: Postgres) -> Iterator[PgBouncer]:
 
 
 @pytest.fixture(scope="module")
-def service(
-    bouncer: PgBouncer, tmp_path_factory: pytest.TempPathFactory, django_db_blocker: Any
-) -> Iterator[Service]:
+def service(bouncer: PgBouncer, tmp_path_factory: pytest.TempPathFactory, django_db_blocker: Any) -> Iterator[Service]:
     """Eight processes of four threads, whose connections are PgBouncer's."""
     service = Service(bouncer.database, tmp_path_factory.mktemp("service"), atomic=False)
     different = {"DATABASES": {"default": {"OPTIONS": {}, "DISABLE_SERVER_SIDE_CURSORS": True}}}
