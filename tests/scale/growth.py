@@ -25,6 +25,7 @@ from benchmarks.figures import ratio, spread
 from benchmarks.measures import QUICK, Run
 from benchmarks.peer import all_peers
 from benchmarks.remote import Database, Remote
+from benchmarks.report import table
 from tests.scale.postgres import Postgres, account, children_of, primary, program
 
 BASE = 1_000
@@ -145,7 +146,7 @@ def measure(size: Size) -> Figures:
             with told("operations"):
                 found["operations"] = operations(database, small, large, size)
             with told("lists"):
-                found["lists"] = lists(small, large, max(2, size.rounds // 6))
+                found["lists"] = lists(small, large, max(2, size.rounds // 20))
             with told("purge"):
                 found["purge"] = purge(database, small, large, size.ended)
             with told("costs"):
@@ -223,9 +224,9 @@ def purge(database: Database, small: Population, large: Population, ended: int) 
         population.remote.call("fill", "ended_families", ended)
         for what in ("deleting", "nothing to delete"):
             fresh = Remote(PEER, database, str(population.count), fresh=False)
-            seconds, _, peak = fresh.call("command", "purge_token_families")
+            seconds, *_ = fresh.call("command", "purge_token_families")
             fresh.close()
-            found[f"{what}, of {population.count:,}"] = {"seconds": seconds, "peak": peak}
+            found[f"{what}, of {population.count:,}"] = {"seconds": seconds}
     return found
 
 
@@ -297,43 +298,50 @@ def processor_seconds(server: Postgres) -> float:
 
 def report(found: Figures) -> str:
     """Return the figures as tables of Markdown."""
-    parts = [f"{found['size']['families']:,} families over {BASE:,}."]
-    rows = [
-        (name, case["time"], f"{case['blocks'][0]:.1f}", f"{case['blocks'][1]:.1f}")
-        for name, case in found["operations"].items()
-    ]
-    parts.append(table(("operation", "time", f"blocks of {BASE:,}", "blocks of many"), rows))
-    rows = [(name, case["time"], f"{case['seconds']:.2f}") for name, case in found["lists"].items()]
-    parts.append(table(("admin's list", "time", "seconds"), rows))
-    rows = [(name, f"{case['seconds']:.1f}", f"{case['peak'] / 2**20:.0f}") for name, case in found["purge"].items()]
-    parts.append(table((f"purge of {found['size']['ended']:,}", "seconds", "peak MiB"), rows))
-    rows = [(name, f"{size:.0f}") for name, size in found["bytes of a family"].items()]
-    parts.append(table(("", "bytes of a family"), rows))
-    rows = [
-        (name, f"{case['application'] * 1e3:.2f}", f"{case['database'] * 1e3:.2f}", f"{case['log']:.0f}")
-        for name, case in found["costs"].items()
-    ]
-    parts.append(table(("operation", "ms of processor, application", "database", "bytes of log"), rows))
-    rows = [
+    size = found["size"]
+    tables: list[tuple[tuple[str, ...], list[tuple[str, ...]]]] = [
         (
-            name,
-            f"{case['heap-only']:.1%}",
-            f"{case['autovacuums']}",
-            f"{case['table']:.3f}",
-            f"{case['indexes']:.3f}",
-            f"{case['log']:.0f}",
-        )
-        for name, case in found["rotations"].items()
+            ("operation", "time", f"blocks, of {BASE:,}", f"blocks, of {size['families']:,}"),
+            [
+                (name, case["time"], *(f"{count:.0f}" for count in case["blocks"]))
+                for name, case in items(found, "operations")
+            ],
+        ),
+        (
+            ("the admin's list", "time", "seconds"),
+            [(name, case["time"], f"{case['seconds']:.1f}") for name, case in items(found, "lists")],
+        ),
+        (
+            (f"purge of {size['ended']:,}", "seconds"),
+            [(name, f"{case['seconds']:.1f}") for name, case in items(found, "purge")],
+        ),
+        (("", "bytes of a family"), [(name, f"{count:.0f}") for name, count in items(found, "bytes of a family")]),
+        (
+            ("operation", "ms of processor, application", "ms of processor, database", "bytes of log"),
+            [
+                (name, f"{case['application'] * 1e3:.2f}", f"{case['database'] * 1e3:.2f}", f"{case['log']:.0f}")
+                for name, case in items(found, "costs")
+            ],
+        ),
+        (
+            ("rotations", "heap-only", "autovacuums", "table, of before", "indexes, of before", "bytes of log each"),
+            [
+                (
+                    name,
+                    *(f"{case['heap-only']:.1%}", f"{case['autovacuums']}"),
+                    *(f"{case['table']:.3f}", f"{case['indexes']:.3f}", f"{case['log']:.0f}"),
+                )
+                for name, case in items(found, "rotations")
+            ],
+        ),
     ]
-    heads = ("rotations", "heap-only", "autovacuums", "table, × before", "indexes, × before", "bytes of log each")
-    parts.append(table(heads, rows))
-    return "\n\n".join(parts)
+    title = f"{size['families']:,} families; times are ratios over {BASE:,} families."
+    return "\n\n".join([title, *(table(heads, rows) for heads, rows in tables)])
 
 
-def table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    """Return a table of Markdown."""
-    lines = [heads, tuple("---" for _ in heads), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+def items(found: Figures, measured: str) -> list[tuple[str, Any]]:
+    """Return what was measured, by its name."""
+    return list(found[measured].items())
 
 
 def main() -> None:

@@ -22,9 +22,9 @@ from tests.proof.conftest import FULL, Tried
 from tests.proof.servers import ALIAS, BODY, COOKIE, Answer, Connection, Crowd, Service, in_reach, new_user, row
 from tests.proof.test_races import (
     crowd,
+    test_logouts_race_refreshes,
     test_one_token_and_no_key,
     test_one_token_and_one_key,
-    test_logouts_race_refreshes,
     test_revocations_race_refreshes,
     test_tabs,
     test_the_command_races_refreshes,
