@@ -16,6 +16,7 @@ from twotoken.authentication import (
     StatelessAccessTokenAuthentication,
 )
 from twotoken.tokens import AccessToken
+from twotoken.views import JWKSView
 
 
 class MeView(APIView):
@@ -37,5 +38,6 @@ urlpatterns = [
     me("me", AccessTokenAuthentication),
     me("stateless", StatelessAccessTokenAuthentication),
     me("revocable", RevocableAccessTokenAuthentication),
+    path(".well-known/jwks.json", JWKSView.as_view()),
     path("admin/", admin.site.urls),
 ]
