@@ -157,14 +157,21 @@ class Postgres(Server):
         self.set("primary_conninfo", "")
         wait_until(lambda: self.execute("SELECT 1 FROM pg_stat_wal_receiver") == [], "the replica goes on receiving")
 
-    def has_caught_up(self, primary: Postgres) -> bool:
-        """Tell whether all that is written on the primary by now can be read here."""
-        ((written,),) = primary.execute("SELECT pg_current_wal_lsn()")
-        wait_until(lambda: self._has_replayed(written), "the replica does not catch up")
-        return True
+    def stand_still(self) -> None:
+        """Show what is there now, and nothing that the primary sends, until it has to catch up."""
+        self.execute("SELECT pg_wal_replay_pause()")
+        wait_until(lambda: self.execute("SELECT pg_get_wal_replay_pause_state()") == [("paused",)], "not paused")
 
-    def _has_replayed(self, position: str) -> bool:
-        return self.execute(f"SELECT pg_last_wal_replay_lsn() >= '{position}'::pg_lsn") == [(True,)]
+    def catch_up(self, primary: Postgres) -> None:
+        """Wait until all that is written on the primary by now can be read here. One that stood still does so again."""
+        ((written,),) = primary.execute("SELECT pg_current_wal_lsn()")
+        ((stands_still,),) = self.execute("SELECT pg_is_wal_replay_paused()")
+        replayed = f"SELECT pg_last_wal_replay_lsn() >= '{written}'::pg_lsn"
+        if stands_still:
+            self.execute("SELECT pg_wal_replay_resume()")
+        wait_until(lambda: self.execute(replayed) == [(True,)], "the replica does not catch up")
+        if stands_still:
+            self.stand_still()
 
 
 class PgBouncer(Server):

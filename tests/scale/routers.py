@@ -10,7 +10,7 @@ from tests.proof.servers import ALIAS
 
 
 class ReadsFromReplica:
-    """All reads, as the example of Django's documentation does; ``replica`` lags behind ``default``."""
+    """All reads, as the example of Django's documentation does; ``replica`` lags behind what is written to."""
 
     written = "default"
 
@@ -27,15 +27,15 @@ class ReadsFromReplica:
         return True
 
 
-class UsersFromPrimary(ReadsFromReplica):
-    """The same, but for users: logins know a new password at once."""
+class InThisProcess(ReadsFromReplica):
+    """The same where the tests' own process stands for a server process."""
+
+    written = ALIAS
+
+
+class UsersFromPrimary(InThisProcess):
+    """All reads but those of users, so that a login knows a new password at once."""
 
     def db_for_read(self, model: Any, **hints: Any) -> str:
         """Read users where they are written."""
-        return self.written if model is get_user_model() else super().db_for_read(model)
-
-
-class InThisProcess(ReadsFromReplica):
-    """All reads, where the tests' own process stands for a server process."""
-
-    written = ALIAS
+        return self.written if model is get_user_model() else super().db_for_read(model, **hints)
