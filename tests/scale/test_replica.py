@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from io import StringIO
 from typing import Any
@@ -61,6 +62,20 @@ def servers(request: pytest.FixtureRequest, django_db_blocker: Any) -> Iterator[
         yield first, second
 
 
+@contextmanager
+def replica_in_reach(server: Postgres) -> Iterator[None]:
+    """Have this process read from a replica under the alias that the servers have for it."""
+    before = connections["replica"].settings_dict
+    del connections["replica"]
+    connections.settings["replica"] = {**connections.settings[ALIAS], "PORT": server.port}
+    try:
+        yield
+    finally:
+        connections["replica"].close()
+        del connections["replica"]
+        connections.settings["replica"] = before
+
+
 @pytest.fixture(scope="module")
 def service(
     servers: tuple[Postgres, Postgres], tmp_path_factory: pytest.TempPathFactory, django_db_blocker: Any
@@ -73,12 +88,10 @@ def service(
         "DATABASE_ROUTERS": ["tests.scale.routers.ReadsFromReplica"],
     }
     server.environment |= {"DJANGO_SETTINGS_MODULE": "tests.scale.settings", VARIABLE: json.dumps(different)}
-    with django_db_blocker.unblock(), in_reach(first.database):
-        connections.settings["replica"] = {**connections.settings[ALIAS], "PORT": second.port}
+    with django_db_blocker.unblock(), in_reach(first.database), replica_in_reach(second):
         server.start()
         yield server
         server.stop()
-        connections.close_all()
     assert server.errors() == ""
 
 
