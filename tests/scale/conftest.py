@@ -7,10 +7,18 @@ from typing import Any
 
 import pytest
 
-from tests.proof.conftest import pytest_terminal_summary, tried
+from tests.proof.conftest import FULL, pytest_terminal_summary, tried
 from tests.scale.galera import Node, cluster, in_reach
 
 __all__ = ["pytest_terminal_summary", "tried"]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave what is marked ``full`` out of the short form."""
+    if not FULL:
+        left_out = [item for item in items if item.get_closest_marker("full")]
+        items[:] = [item for item in items if item not in left_out]
+        config.hook.pytest_deselected(items=left_out)
 
 
 @pytest.fixture(scope="session")

@@ -216,7 +216,7 @@ class Person:
         self.rotations += 1
 
 
-@pytest.mark.skipif(not FULL, reason="in short the synchronous one stands for it")
+@pytest.mark.full  # in short the synchronous one stands for it
 def test_failover_beside_traffic(
     tmp_path_factory: pytest.TempPathFactory, pair: tuple[Postgres, Postgres], tried: Tried
 ) -> None:

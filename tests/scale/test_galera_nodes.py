@@ -51,7 +51,7 @@ def _new_connections() -> Iterator[None]:
     connections.close_all()
 
 
-@pytest.mark.skipif(not FULL, reason="PROOF=full")
+@pytest.mark.full
 def test_kill_9_of_a_node(nodes: list[Node], services: list[Service], tried: Tried) -> None:
     """Of the second and the third, again and again, while clients with keys go to any: each rotation counts once."""
     kills: list[int] = []
@@ -72,7 +72,7 @@ def test_kill_9_of_a_node(nodes: list[Node], services: list[Service], tried: Tri
     tried("nodes killed", len(kills))
 
 
-@pytest.mark.skipif(not FULL, reason="PROOF=full")
+@pytest.mark.full
 @pytest.mark.parametrize("empty", [False, True])
 def test_a_node_that_missed_a_logout(nodes: list[Node], services: list[Service], empty: bool, tried: Tried) -> None:
     """It catches up before it takes work: by what it missed, or, where its disk was lost, by all there is."""
@@ -134,7 +134,7 @@ def test_a_node_without_the_others(nodes: list[Node], waits: bool, tried: Tried)
     tried("requests to a node without the others", len(ENDPOINTS) + 1)
 
 
-@pytest.mark.skipif(not FULL, reason="PROOF=full")
+@pytest.mark.full
 def test_a_node_that_stands_still(nodes: list[Node], tried: Tried) -> None:
     """It wakes up without a word of a logout, with requests at its door: it believes nothing before it has heard."""
     script = Caller(new_user(), mount=BODY, raise_request_exception=False)

@@ -26,7 +26,7 @@ def test_what_an_operation_looks_at(found: growth.Figures, tried: Tried) -> None
     tried("families in one table", found["size"]["families"])
 
 
-@pytest.mark.skipif(not IN_FULL, reason="a few rounds say nothing of time")
+@pytest.mark.full  # a few rounds say nothing of time
 def test_what_an_operation_takes(found: growth.Figures) -> None:
     """Refresh, request and logout cost among many families what they cost among few."""
     for operation in ("refresh", "get access", "get revocable"):
