@@ -22,6 +22,7 @@ from rest_framework.test import APIRequestFactory
 from rest_framework_simplejwt.backends import TokenBackend
 from rest_framework_simplejwt.utils import get_md5_hash_password
 
+from tests.factories import UserFactory
 from twotoken.clients import Client
 from twotoken.contrib.simplejwt import blacklist, exchange
 from twotoken.contrib.simplejwt.authentication import (
@@ -250,6 +251,16 @@ def test_whose_it_is(user: Any) -> None:
         get_user_model()._default_manager.filter(pk=user.pk).update(is_active=False)
         with pytest.raises(UserInactive):
             active_user(str(user.pk), None)
+
+
+def test_an_id_of_several_users(user: Any) -> None:
+    """A field that two users share says of neither that the token is theirs."""
+    get_user_model()._default_manager.filter(pk=user.pk).update(email="shared@example.com")
+    with moved(USER_ID_FIELD="email"):
+        assert active_user("shared@example.com", None) == user
+        UserFactory(email="shared@example.com")
+        with pytest.raises(InvalidToken):
+            active_user("shared@example.com", None)
 
 
 @pytest.mark.django_db(transaction=True)
