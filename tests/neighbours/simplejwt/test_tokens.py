@@ -263,6 +263,15 @@ def test_an_id_of_several_users(user: Any) -> None:
             active_user("shared@example.com", None)
 
 
+def test_a_jti_of_several_users(user: Any) -> None:
+    """A token with another's jti has no part in the other's family."""
+    other: Any = UserFactory()
+    with moved():
+        first = signed(token_type="refresh", user_id=str(user.pk))
+        second = signed(token_type="refresh", user_id=str(other.pk))
+        assert exchange.claims_of(first, Client()).family_id != exchange.claims_of(second, Client()).family_id
+
+
 @pytest.mark.django_db(transaction=True)
 def test_a_user_who_goes_in_this_moment(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A user who is deleted between the look and the write has no family."""

@@ -47,16 +47,19 @@ class Policy:
 def prepared_key(algorithm: str, key: str) -> Any:
     """Prepare a key for its one algorithm, so that no request parses it again.
 
-    Raises ValueError for a key that is none, and for an algorithm that PyJWT can't do here.
+    Raises ValueError for a key that is none or is private, and for an algorithm that PyJWT can't do here.
     """
     if not key:
         raise ValueError("the key is missing.")
     if algorithm == "none":
         raise ValueError("an algorithm that signs nothing.")
     try:
-        return jwt.get_algorithm_by_name(algorithm).prepare_key(key)
+        prepared = jwt.get_algorithm_by_name(algorithm).prepare_key(key)
     except (NotImplementedError, PyJWTError, TypeError) as exc:
         raise ValueError(str(exc)) from exc
+    if hasattr(prepared, "public_key"):
+        raise ValueError("a private key, which verifies nothing.")
+    return prepared
 
 
 class OldAccessToken(AccessToken):
@@ -81,8 +84,11 @@ class OldRefreshToken:
 
     @property
     def family_id(self) -> UUID:
-        """The one family that it can start: a function of the token, so that a second one meets the first's row."""
-        return uuid5(_NAMESPACE, self.jti)
+        """The one family that it can start: a function of the token, so that a second one meets the first's row.
+
+        Of the user too: a ``jti`` that is not unique after all must not lead to another's family.
+        """
+        return uuid5(_NAMESPACE, f"{self.jti} {self.user_id}")
 
 
 def decode_access(token: str, policy: Policy, now: datetime) -> OldAccessToken:
