@@ -320,6 +320,17 @@ def test_until(move: Move) -> None:
     assert refresh(old).status_code == 200
 
 
+def test_until_after_a_crash(move: Move) -> None:
+    """A family that was started and not given to anybody, as by a crash, is good as long as the old token is."""
+    old = move.spare()
+    exchange.claims_of(old, Client())
+    with override_settings(TWOTOKEN_SIMPLEJWT={**move_settings(), "UNTIL": timezone.now()}):
+        assert reason(refresh(old)) == "expired"
+    with time_travel(LIFETIME):
+        assert reason(refresh(old)) == "expired"
+    assert refresh(old).status_code == 200
+
+
 def test_a_purged_family(move: Move) -> None:
     """A token so old that its family may have been purged is not exchanged: it could be for the second time."""
     old = move.spare()
