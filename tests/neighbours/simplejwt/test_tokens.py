@@ -145,7 +145,12 @@ def test_no_refresh_token() -> None:
     with moved():
         assert exchange.verify(signed(token_type="refresh")).family_id.version == 5
         values: dict[str, Any]
-        for values in ({"jti": None}, {"jti": ""}, {"jti": 7}, {"iat": None}, {"exp": None}, {"token_type": "access"}):
+        for values in (
+            *({"jti": jti} for jti in (None, "", 7, "\ud800", "7\x00", "7" * 256)),
+            {"iat": None},
+            {"exp": None},
+            {"token_type": "access"},
+        ):
             with pytest.raises(InvalidToken):
                 exchange.verify(signed("HS256", KEY, **{"token_type": "refresh", **values}))
 

@@ -19,6 +19,7 @@ from twotoken.tokens import MAX_TIME, AccessToken
 ACCESS_TYPE = "access"
 REFRESH_TYPE = "refresh"
 HEADER_TYPE = "JWT"
+MAX_JTI_LENGTH = 255  # of simplejwt's column
 NO_FAMILY: Final = UUID(int=0)  # RFC 9562 section 5.9: an old access token belongs to no family
 
 # Of this package alone. Changed, it would let each old refresh token be exchanged once more.
@@ -104,7 +105,7 @@ def decode_refresh(token: str, policy: Policy) -> OldRefreshToken:
     """Check an old refresh token, but for its ``exp``: a copy that comes back late is reuse. Raises InvalidToken."""
     claims = _decode(token, policy, REFRESH_TYPE)
     jti = claims.get(policy.jti_claim)
-    if not isinstance(jti, str) or not jti:
+    if not isinstance(jti, str) or not 0 < len(jti) <= MAX_JTI_LENGTH or not (jti.isascii() and jti.isprintable()):
         raise InvalidToken
     return OldRefreshToken(
         _user_id(claims, policy),
