@@ -225,6 +225,11 @@ def test_the_guide() -> None:
     }
 
 
+def test_the_old_cookie() -> None:
+    """E007: an answer can't set the new cookie and clear the old one if both have one name."""
+    assert ids(TWOTOKEN={**settings.TWOTOKEN, "COOKIE_NAME": "old"}) == ["E007"]
+
+
 def test_the_end() -> None:
     """W006 says that the app can be taken out."""
     ended = {**GOOD, "UNTIL": datetime.now(UTC) - timedelta(seconds=1)}
