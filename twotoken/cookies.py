@@ -16,9 +16,9 @@ from twotoken.families import TokenPair
 _CAPTURED = re.compile(r"<(?:[^<>:]+:)?([^<>:]+)>")  # of a path() or a named group
 
 
-def presented_tokens(request: HttpRequest | Request) -> list[str]:
-    """Return the different values of our cookie's name, as sent: ``request.COOKIES`` would hide all but one."""
-    name = conf.cookie_name
+def presented_tokens(request: HttpRequest | Request, name: str | None = None) -> list[str]:
+    """Return the different values of our cookie, or of another, as sent: ``request.COOKIES`` would hide all but one."""
+    name = name or conf.cookie_name
     header: str = request.META.get("HTTP_COOKIE", "")
     if name not in header:
         return []
@@ -26,13 +26,13 @@ def presented_tokens(request: HttpRequest | Request) -> list[str]:
     return list(dict.fromkeys(values))
 
 
-def presented_token(request: HttpRequest | Request) -> str:
+def presented_token(request: HttpRequest | Request, name: str | None = None) -> str:
     """Return the one refresh token that came by cookie.
 
     Raises MissingToken, or ConflictingCookies when there are two: a sibling subdomain may have tossed one in, and a
     server can't tell which (RFC 6265 section 8.6).
     """
-    values = presented_tokens(request)
+    values = presented_tokens(request, name)
     if len(values) > 1:
         raise ConflictingCookies
     if not values or not values[0]:
@@ -40,9 +40,9 @@ def presented_token(request: HttpRequest | Request) -> str:
     return values[0]
 
 
-def hide_cookie(request: HttpRequest | Request) -> None:
+def hide_cookie(request: HttpRequest | Request, name: str | None = None) -> None:
     """Take our cookie out of ``request.COOKIES``: Django's error reports hide it there only under some names."""
-    request.COOKIES.pop(conf.cookie_name, None)
+    request.COOKIES.pop(name or conf.cookie_name, None)
 
 
 def set_refresh_cookie(response: HttpResponseBase, pair: TokenPair, request: HttpRequest | Request) -> None:

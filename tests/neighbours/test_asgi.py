@@ -22,9 +22,11 @@ from tests.overrides import with_settings
 from twotoken import families
 from twotoken.authentication import RevocableAccessTokenAuthentication, StatelessAccessTokenAuthentication
 from twotoken.contrib.asgi import REFUSED, SUBPROTOCOL, AccessTokenMiddleware
+from twotoken.exceptions import RevokedToken
 from twotoken.models import RefreshToken
 from twotoken.signals import family_revoked
 from twotoken.testing import expired_access_token
+from twotoken.tokens import AccessToken
 
 pytestmark = pytest.mark.django_db(transaction=True)
 CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
@@ -228,6 +230,20 @@ async def test_a_revoked_family(user: Any) -> None:
     )
     page = socket(AccessTokenMiddleware(chosen, StatelessAccessTokenAuthentication), SUBPROTOCOL, pair.access)
     assert (await page.connect())[0] is True
+
+
+class Narrow(StatelessAccessTokenAuthentication):
+    """A class of a project's own that takes fewer tokens: none."""
+
+    def verify(self, token: str) -> AccessToken:
+        raise RevokedToken
+
+
+@in_a_loop
+async def test_a_class_that_takes_fewer_tokens(user: Any) -> None:
+    """What it refuses is refused here as in a view."""
+    access = (await sync_to_async(families.start)(user)).access
+    await turned_away(socket(AccessTokenMiddleware(chosen, Narrow), SUBPROTOCOL, access), "revoked")
 
 
 async def ask(application: Any, *headers: tuple[bytes, bytes]) -> tuple[int, dict[bytes, bytes], bytes]:

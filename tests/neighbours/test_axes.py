@@ -204,7 +204,7 @@ def test_another_login_page(user: Any) -> None:
     for _ in range(LIMIT):
         response = client.post("/admin/login/", form)
     assert response.status_code == 429
-    assert response["Content-Type"] == "text/plain"
+    assert response["Content-Type"] == "text/plain; charset=utf-8"
     assert response.content.startswith(b"Account locked")
 
 
@@ -233,5 +233,5 @@ def test_under_asgi(user: Any) -> None:
 
 def test_without_a_view(rf: Any) -> None:
     """A request that no view has taken yet is none of ours."""
-    assert lockout_response(rf.post("/api/auth/login/"))["Content-Type"] == "text/plain"
+    assert lockout_response(rf.post("/api/auth/login/"))["Content-Type"] == "text/plain; charset=utf-8"
     assert client_address(rf.get("/", REMOTE_ADDR="192.0.2.1")) == "192.0.2.1"

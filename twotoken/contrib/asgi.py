@@ -15,11 +15,8 @@ from asgiref.sync import sync_to_async
 from django.contrib.auth.models import AnonymousUser
 from django.db import close_old_connections
 from django.http import HttpRequest
-from django.utils import timezone
 
-from twotoken import tokens
 from twotoken.authentication import AccessTokenAuthentication, bearer_token, challenge, refusal
-from twotoken.conf import conf
 from twotoken.exceptions import InvalidToken, TokenNotValid
 from twotoken.tokens import AccessToken
 
@@ -35,7 +32,8 @@ REFUSED: Final = 4401  # close code of a WebSocket, of those for private use (RF
 class AccessTokenMiddleware:
     """Puts the user into the scope, or an AnonymousUser where no token came; a token that is refused ends it there.
 
-    ``authentication_class`` says what is looked at, as in a DRF view: the claims, the user, or the family too.
+    ``authentication_class`` says what is looked at, as in a DRF view: the claims, the user, or the family too. Its
+    ``verify`` and ``get_user`` are asked; where the token comes from is said here.
     """
 
     def __init__(
@@ -54,18 +52,18 @@ class AccessTokenMiddleware:
             send = selecting(send)
         try:
             token = presented(scope, offered)
-            access = None if token is None else tokens.decode_access(token, conf.access_policy, timezone.now())
-            user = AnonymousUser() if access is None else await sync_to_async(self.get_user)(access)
+            user, access = (AnonymousUser(), None) if token is None else await sync_to_async(self.authenticate)(token)
         except TokenNotValid as exc:
             await REFUSALS[scope["type"]](exc, receive, send)
             return
         await self.app({**scope, "user": user, "auth": access}, receive, send)
 
-    def get_user(self, access: AccessToken) -> Any:
+    def authenticate(self, token: str) -> tuple[Any, AccessToken]:
         """Ask the authentication class, in a thread. No request ends here that would let go of old connections."""
         close_old_connections()
         try:
-            return self.authentication.get_user(access)
+            access = self.authentication.verify(token)
+            return self.authentication.get_user(access), access
         finally:
             close_old_connections()
 

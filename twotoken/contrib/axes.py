@@ -33,7 +33,7 @@ def lockout_response(
     message = str(get_lockout_message())
     status = settings.AXES_HTTP_RESPONSE_CODE
     if not is_ours(request):
-        return HttpResponse(message, status=status, content_type="text/plain")
+        return HttpResponse(message, status=status, content_type="text/plain; charset=utf-8")
     answer = JsonResponse({"detail": message, "code": LOCKED_OUT}, status=status)
     answer["Cache-Control"] = "no-store"
     cool_off = get_cool_off(request)

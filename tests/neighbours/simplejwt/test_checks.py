@@ -20,6 +20,7 @@ from rest_framework_simplejwt.settings import DEFAULTS, REMOVED_SETTINGS
 
 from tests.neighbours.simplejwt.conftest import LIFETIME, Move, move_settings
 from tests.neighbours.simplejwt.key import SECRET_KEY
+from tests.neighbours.simplejwt.test_tokens import pem
 from tests.test_docs import ROOT, first_cells
 from tests.urls import me
 from twotoken.authentication import StatelessAccessTokenAuthentication
@@ -132,6 +133,7 @@ def test_until_is_required() -> None:
         {"ALGORITHM": "HS257"},
         {"ALGORITHM": "RS256"},
         {"ALGORITHM": "RS256", "VERIFYING_KEY": "no key"},
+        {"ALGORITHM": "RS256", "VERIFYING_KEY": pem("RS256")[0]},
         {"SIGNING_KEY": "-----BEGIN PUBLIC KEY-----\nMFkw\n-----END PUBLIC KEY-----\n"},
     ],
 )
@@ -221,6 +223,11 @@ def test_the_guide() -> None:
     assert {*SETTING_NAMES, *DEFAULTS} - told == {name for name in DEFAULTS if name.startswith("SLIDING_")} | {
         name for name in DEFAULTS if name.endswith("_SERIALIZER") and name != "TOKEN_OBTAIN_SERIALIZER"
     }
+
+
+def test_the_old_cookie() -> None:
+    """E007: an answer can't set the new cookie and clear the old one if both have one name."""
+    assert ids(TWOTOKEN={**settings.TWOTOKEN, "COOKIE_NAME": "old"}) == ["E007"]
 
 
 def test_the_end() -> None:

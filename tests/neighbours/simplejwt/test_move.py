@@ -18,6 +18,7 @@ from rest_framework.test import APIClient
 from tests.neighbours.simplejwt.conftest import LIFETIME, Move, move_settings
 from tests.neighbours.simplejwt.key import PASSWORD
 from tests.proof.servers import ALIAS
+from tests.test_conformance import error_reports
 from twotoken import families
 from twotoken.clients import Client
 from twotoken.contrib.simplejwt import blacklist, exchange
@@ -320,6 +321,17 @@ def test_until(move: Move) -> None:
     assert refresh(old).status_code == 200
 
 
+def test_until_after_a_crash(move: Move) -> None:
+    """A family that was started and not given to anybody, as by a crash, is good as long as the old token is."""
+    old = move.spare()
+    exchange.claims_of(old, Client())
+    with override_settings(TWOTOKEN_SIMPLEJWT={**move_settings(), "UNTIL": timezone.now()}):
+        assert reason(refresh(old)) == "expired"
+    with time_travel(LIFETIME):
+        assert reason(refresh(old)) == "expired"
+    assert refresh(old).status_code == 200
+
+
 def test_a_purged_family(move: Move) -> None:
     """A token so old that its family may have been purged is not exchanged: it could be for the second time."""
     old = move.spare()
@@ -391,6 +403,26 @@ def test_from_cookie_to_cookie(move: Move) -> None:
     assert set(response.cookies) == {"old"}
     response = client.post("/api/auth/exchange/cookie/", HTTP_IDEMPOTENCY_KEY="short")
     assert (response.status_code, bool(response.cookies)) == (400, False)
+
+
+def test_two_old_cookies(move: Move) -> None:
+    """One of two may be tossed in by a sibling subdomain, to log the visitor in as somebody else: neither is taken."""
+    first, second = move.spare(), move.spare()
+    client = APIClient(HTTP_SEC_FETCH_SITE="same-origin", HTTP_COOKIE=f"old={first}; old={second}")
+    response = client.post("/api/auth/exchange/cookie/")
+    assert (reason(response), bool(response.cookies)) == ("invalid", False)
+    assert (family(first), family(second)) == (None, None)
+
+
+def test_an_error_report_of_the_old_cookie(move: Move) -> None:
+    """What an error report shows of the request holds no old token, whatever its cookie is called."""
+    client = APIClient(HTTP_SEC_FETCH_SITE="same-origin", raise_request_exception=False)
+    client.cookies["old"] = old = move.spare()
+    broken = override_settings(TWOTOKEN={**settings.TWOTOKEN, "ACCESS_CLAIMS": "tests.claims.broken"})
+    with broken, error_reports() as reports:
+        assert client.post("/api/auth/exchange/cookie/").status_code == 500
+    assert ["no claims today" in report for report in reports] == [True, True]
+    assert not any(old in report for report in reports)
 
 
 def test_the_exchange_by_body(move: Move) -> None:

@@ -22,6 +22,7 @@ from rest_framework.test import APIRequestFactory
 from rest_framework_simplejwt.backends import TokenBackend
 from rest_framework_simplejwt.utils import get_md5_hash_password
 
+from tests.factories import UserFactory
 from twotoken.clients import Client
 from twotoken.contrib.simplejwt import blacklist, exchange
 from twotoken.contrib.simplejwt.authentication import (
@@ -141,10 +142,16 @@ def test_what_is_no_token(token: str) -> None:
 
 def test_no_refresh_token() -> None:
     """A refresh token needs what its family is made of."""
+    wrong: list[Any] = [None, "", 7, "\ud800", "7\x00", "7" * 256]
     with moved():
         assert exchange.verify(signed(token_type="refresh")).family_id.version == 5
         values: dict[str, Any]
-        for values in ({"jti": None}, {"jti": ""}, {"jti": 7}, {"iat": None}, {"exp": None}, {"token_type": "access"}):
+        for values in (
+            *({"jti": jti} for jti in wrong),
+            {"iat": None},
+            {"exp": None},
+            {"token_type": "access"},
+        ):
             with pytest.raises(InvalidToken):
                 exchange.verify(signed("HS256", KEY, **{"token_type": "refresh", **values}))
 
@@ -250,6 +257,25 @@ def test_whose_it_is(user: Any) -> None:
         get_user_model()._default_manager.filter(pk=user.pk).update(is_active=False)
         with pytest.raises(UserInactive):
             active_user(str(user.pk), None)
+
+
+def test_an_id_of_several_users(user: Any) -> None:
+    """A field that two users share says of neither that the token is theirs."""
+    get_user_model()._default_manager.filter(pk=user.pk).update(email="shared@example.com")
+    with moved(USER_ID_FIELD="email"):
+        assert active_user("shared@example.com", None) == user
+        UserFactory(email="shared@example.com")
+        with pytest.raises(InvalidToken):
+            active_user("shared@example.com", None)
+
+
+def test_a_jti_of_several_users(user: Any) -> None:
+    """A token with another's jti has no part in the other's family."""
+    other: Any = UserFactory()
+    with moved():
+        first = signed(token_type="refresh", user_id=str(user.pk))
+        second = signed(token_type="refresh", user_id=str(other.pk))
+        assert exchange.claims_of(first, Client()).family_id != exchange.claims_of(second, Client()).family_id
 
 
 @pytest.mark.django_db(transaction=True)

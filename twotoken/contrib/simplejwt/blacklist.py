@@ -15,7 +15,7 @@ from django.db import connections, models, router
 from django.utils import timezone
 
 from twotoken.conflicts import settled
-from twotoken.contrib.simplejwt.tokens import OldRefreshToken
+from twotoken.contrib.simplejwt.tokens import MAX_JTI_LENGTH, OldRefreshToken
 
 REGISTRY: Final = Apps()
 
@@ -24,7 +24,7 @@ class OutstandingToken(models.Model):
     """A refresh token that simplejwt has issued. It keeps them in clear, so only what is needed is read."""
 
     id = models.BigAutoField(primary_key=True)
-    jti = models.CharField(unique=True, max_length=255)
+    jti = models.CharField(unique=True, max_length=MAX_JTI_LENGTH)
     token = models.TextField()
     created_at = models.DateTimeField(null=True)
     expires_at = models.DateTimeField()

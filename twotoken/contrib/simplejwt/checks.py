@@ -114,6 +114,17 @@ def check_retention(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
         )
 
 
+def check_old_cookie(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
+    """E007: the cookie that an ExchangeView takes has another name than the one that it gives."""
+    for place, view, options in _views():
+        if options.get("old_cookie", getattr(view, "old_cookie", None)) == core.cookie_name:
+            yield Error(
+                f"{place} takes the old token from a cookie that is named as TWOTOKEN['COOKIE_NAME'].",
+                hint="One answer can't set and clear cookies of one name. Give COOKIE_NAME another.",
+                id="twotoken_simplejwt.E007",
+            )
+
+
 def check_old_settings(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
     """W001: each setting still in SIMPLE_JWT, and what takes its place. W002: names that simplejwt never had."""
     values = getattr(settings, "SIMPLE_JWT", None)
@@ -175,6 +186,7 @@ CHECKS = (
     check_shape,
     check_key,
     check_retention,
+    check_old_cookie,
     check_old_settings,
     check_old_authenticators,
     check_old_views,

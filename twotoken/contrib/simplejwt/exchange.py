@@ -49,7 +49,8 @@ def claims_of(token: str, client: Client) -> RefreshClaims:
         family = find(old.family_id)
     if family is None:  # its user was deleted in this very moment
         raise UserInactive
-    if family.generation == 0:  # not exchanged yet. Said again by a retry, for the first may have died before it
+    if family.generation == 0:  # not exchanged yet: the first try may have died before it, or before the next line
+        check_time(old)
         blacklist.add(old)
     return _claims(family)
 
@@ -76,8 +77,8 @@ def end(token: str, client: Client) -> RefreshToken | None:
     return families.end(_claims(family))
 
 
-def check_unused(old: OldRefreshToken) -> None:
-    """Raise ExpiredToken or RevokedToken unless an old token that has no family yet may start one.
+def check_time(old: OldRefreshToken) -> None:
+    """Raise ExpiredToken for an old token that is too old to be exchanged.
 
     A family may be purged when it ended RETENTION ago, so an old token of that age may have had one. It is refused,
     or it could be exchanged again; a check asks for a RETENTION that outlasts the move.
@@ -85,6 +86,11 @@ def check_unused(old: OldRefreshToken) -> None:
     ends = old.expires_at + conf.leeway.total_seconds(), old.issued_at + core.retention.total_seconds()
     if conf.is_over or timezone.now().timestamp() >= min(ends):
         raise ExpiredToken
+
+
+def check_unused(old: OldRefreshToken) -> None:
+    """Raise ExpiredToken or RevokedToken unless an old token that has no family yet may start one."""
+    check_time(old)
     # In this order: another request may have started the family meanwhile, and has blacklisted the token after that.
     if blacklist.contains(old.jti) and find(old.family_id) is None:
         raise RevokedToken

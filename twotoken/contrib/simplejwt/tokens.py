@@ -19,6 +19,7 @@ from twotoken.tokens import MAX_TIME, AccessToken
 ACCESS_TYPE = "access"
 REFRESH_TYPE = "refresh"
 HEADER_TYPE = "JWT"
+MAX_JTI_LENGTH = 255  # of simplejwt's column
 NO_FAMILY: Final = UUID(int=0)  # RFC 9562 section 5.9: an old access token belongs to no family
 
 # Of this package alone. Changed, it would let each old refresh token be exchanged once more.
@@ -47,16 +48,19 @@ class Policy:
 def prepared_key(algorithm: str, key: str) -> Any:
     """Prepare a key for its one algorithm, so that no request parses it again.
 
-    Raises ValueError for a key that is none, and for an algorithm that PyJWT can't do here.
+    Raises ValueError for a key that is none or is private, and for an algorithm that PyJWT can't do here.
     """
     if not key:
         raise ValueError("the key is missing.")
     if algorithm == "none":
         raise ValueError("an algorithm that signs nothing.")
     try:
-        return jwt.get_algorithm_by_name(algorithm).prepare_key(key)
+        prepared = jwt.get_algorithm_by_name(algorithm).prepare_key(key)
     except (NotImplementedError, PyJWTError, TypeError) as exc:
         raise ValueError(str(exc)) from exc
+    if hasattr(prepared, "public_key"):
+        raise ValueError("a private key, which verifies nothing.")
+    return prepared
 
 
 class OldAccessToken(AccessToken):
@@ -81,8 +85,11 @@ class OldRefreshToken:
 
     @property
     def family_id(self) -> UUID:
-        """The one family that it can start: a function of the token, so that a second one meets the first's row."""
-        return uuid5(_NAMESPACE, self.jti)
+        """The one family that it can start: a function of the token, so that a second one meets the first's row.
+
+        Of the user too: a ``jti`` that is not unique after all must not lead to another's family.
+        """
+        return uuid5(_NAMESPACE, f"{self.jti} {self.user_id}")
 
 
 def decode_access(token: str, policy: Policy, now: datetime) -> OldAccessToken:
@@ -98,7 +105,7 @@ def decode_refresh(token: str, policy: Policy) -> OldRefreshToken:
     """Check an old refresh token, but for its ``exp``: a copy that comes back late is reuse. Raises InvalidToken."""
     claims = _decode(token, policy, REFRESH_TYPE)
     jti = claims.get(policy.jti_claim)
-    if not isinstance(jti, str) or not jti:
+    if not isinstance(jti, str) or not 0 < len(jti) <= MAX_JTI_LENGTH or not (jti.isascii() and jti.isprintable()):
         raise InvalidToken
     return OldRefreshToken(
         _user_id(claims, policy),

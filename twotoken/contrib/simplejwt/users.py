@@ -22,11 +22,12 @@ def find_user(user_id: str) -> AbstractBaseUser:
     model = get_user_model()
     users = model._default_manager.using(router.db_for_write(model))
     try:
-        user: AbstractBaseUser | None = users.filter(**{conf.user_id_field: user_id}).first()
-    except (ValueError, ValidationError) as exc:
+        # Of several, as of one e-mail address, each could pass for the other.
+        user: AbstractBaseUser = users.get(**{conf.user_id_field: user_id})
+    except model.DoesNotExist as exc:
+        raise UserInactive from exc
+    except (ValueError, ValidationError, model.MultipleObjectsReturned) as exc:
         raise InvalidToken from exc
-    if user is None:
-        raise UserInactive
     return user
 
 

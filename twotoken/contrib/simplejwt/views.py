@@ -17,8 +17,8 @@ from twotoken import families, tokens
 from twotoken.conf import Delivery, conf
 from twotoken.contrib.simplejwt import exchange
 from twotoken.contrib.simplejwt.authentication import verify_access
-from twotoken.cookies import presented_tokens
-from twotoken.exceptions import InvalidToken, RevokedToken, TokenNotValid, TwoTokenError
+from twotoken.cookies import hide_cookie, presented_token, presented_tokens
+from twotoken.exceptions import ConflictingCookies, InvalidToken, RevokedToken, TokenNotValid, TwoTokenError
 from twotoken.families import TokenPair
 from twotoken.generics import TokenView
 from twotoken.models import RefreshToken, RevokedReason, State
@@ -126,9 +126,15 @@ class ExchangeView(RefreshView):
     old_cookie_path = "/"
     old_cookie_domain: str | None = None
 
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        if self.old_cookie is not None:
+            hide_cookie(request, self.old_cookie)
+        super().initial(request, *args, **kwargs)
+
     def get_token(self, request: Request) -> str:
-        if self.by_cookie and self.old_cookie in request.COOKIES and not request.data:
-            return request.COOKIES[self.old_cookie]
+        name = self.old_cookie if self.by_cookie else None
+        if name is not None and not request.data and presented_tokens(request, name):
+            return presented_token(request, name)
         serializer = RefreshSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         token: str = serializer.validated_data["refresh"]
@@ -153,7 +159,8 @@ class ExchangeView(RefreshView):
     def refuse(self, error: TwoTokenError) -> Response:
         # Our own cookie was not what was refused, so it is left alone.
         response = super(RefreshView, self).refuse(error)
-        return self.clear_old_cookie(response) if response.status_code == status.HTTP_401_UNAUTHORIZED else response
+        refused = response.status_code == status.HTTP_401_UNAUTHORIZED and not isinstance(error, ConflictingCookies)
+        return self.clear_old_cookie(response) if refused else response
 
     def clear_old_cookie(self, response: Response) -> Response:
         """Clear the cookie of an old token that is good for nothing any more."""
