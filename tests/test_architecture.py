@@ -27,7 +27,8 @@ ROWS = [
     {"admin", "management"},
     {"authentication"},
     {"generics"},
-    {"views"},
+    {"views", "openapi"},
+    {"schema"},
     {"urls", "apps"},
 ]
 ROW_OF = {module: number for number, row in enumerate(ROWS) for module in row}

@@ -103,9 +103,14 @@ class TokenView(APIView):
     # All variables of all frames below are kept out of error reports: they hold tokens and passwords.
     @sensitive_variables()
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        name = kwargs.pop("delivery", self.delivery)
-        self.mode = conf.delivery if name is None else delivery(name)
+        self.mode = self.get_delivery(kwargs)
+        kwargs.pop("delivery", None)
         return super().dispatch(request, *args, **kwargs)
+
+    def get_delivery(self, options: Mapping[str, Any]) -> Delivery:
+        """Return the delivery of a mount with these options."""
+        name = options.get("delivery", self.delivery)
+        return conf.delivery if name is None else delivery(name)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         hide_cookie(request)

@@ -45,7 +45,7 @@ from twotoken.throttling import LoginThrottle, RefreshThrottle
 from twotoken.tokens import AccessToken
 
 # The IETF draft wants a quoted string; bare keys are common. Both are the same key.
-_IDEMPOTENCY_KEY = re.compile(r'"([!#-~]{8,255})"|([!#-~]{8,255})')
+IDEMPOTENCY_KEY = re.compile(r'"([!#-~]{8,255})"|([!#-~]{8,255})')
 
 
 class LoginView(CredentialView):
@@ -231,10 +231,10 @@ def idempotency_key(request: Request) -> str:
 
     Raises InvalidIdempotencyKey.
     """
-    header = request.META.get("HTTP_IDEMPOTENCY_KEY")
+    header = request.META.get("HTTPIDEMPOTENCY_KEY")
     if header is None:
         return ""
-    match = _IDEMPOTENCY_KEY.fullmatch(header)
+    match = IDEMPOTENCY_KEY.fullmatch(header)
     if match is None:
         raise InvalidIdempotencyKey
     return match[1] or match[2]
