@@ -26,9 +26,9 @@ ROWS = [
     {"changelist"},
     {"admin", "management"},
     {"authentication"},
-    {"generics"},
+    {"generics", "schema"},
     {"views", "openapi"},
-    {"schema"},
+    {"operations"},
     {"urls", "apps"},
 ]
 ROW_OF = {module: number for number, row in enumerate(ROWS) for module in row}

@@ -11,7 +11,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from drf_spectacular.openapi import AutoSchema
-from drf_spectacular.plumbing import ResolvedComponent, build_bearer_security_scheme_object, get_doc
+from drf_spectacular.plumbing import ResolvedComponent, get_doc
 from drf_spectacular.settings import spectacular_settings
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse
 from rest_framework import status
@@ -28,13 +28,13 @@ from twotoken.authentication import AccessTokenAuthentication
 from twotoken.conf import Delivery, conf
 from twotoken.exceptions import CrossOrigin, TokenNotValid, TwoTokenError
 from twotoken.generics import STATUS_CODES, CredentialView, TokenView
+from twotoken.schema import Schema
 from twotoken.serializers import LoginSerializer
 
-Schema = dict[str, Any]
 Refusal = type[TwoTokenError] | type[APIException]
 
 PREFIX = "TwoToken"  # of our components: a project has a Login and an Error of its own
-BEARER, COOKIE = "jwtAuth", "refreshCookie"
+COOKIE = "refreshCookie"
 FRAMEWORK: tuple[type[APIException], ...] = (NotFound, ParseError, Throttled, UnsupportedMediaType)
 CODES = sorted({*STATUS_CODES, *(error.default_code for error in FRAMEWORK)})
 DELIVERED = {
@@ -150,8 +150,7 @@ class TokenSchema(AutoSchema):
         """Return what the answer holds to a request that is refused, of errors that share a status."""
         schemas = [self.component("FieldErrors", FIELD_ERRORS)] if ValidationError in refusals else []
         coded = [refusal for refusal in refusals if refusal is not ValidationError]
-        if coded:
-            schemas.append(self.error(coded))
+        schemas.append(self.error(coded))
         described = " ".join(dict.fromkeys(map(describe, refusals)))
         examples = [example for refusal in coded for example in examples_of(refusal)]
         return OpenApiResponse(schemas[0] if len(schemas) == 1 else {"oneOf": schemas}, described, examples)
@@ -185,11 +184,6 @@ class TokenSchema(AutoSchema):
         component = ResolvedComponent(name, ResolvedComponent.SECURITY_SCHEMA, definition, AccessTokenAuthentication)
         self.registry.register_on_missing(component)
         return {name: []}
-
-
-def bearer_scheme() -> Schema:
-    """Return how an access token is presented."""
-    return dict(build_bearer_security_scheme_object("HTTP_AUTHORIZATION", "Bearer", "JWT"))
 
 
 def cookie_scheme() -> Schema:

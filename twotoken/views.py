@@ -231,7 +231,7 @@ def idempotency_key(request: Request) -> str:
 
     Raises InvalidIdempotencyKey.
     """
-    header = request.META.get("HTTPIDEMPOTENCY_KEY")
+    header = request.META.get("HTTP_IDEMPOTENCY_KEY")
     if header is None:
         return ""
     match = IDEMPOTENCY_KEY.fullmatch(header)
