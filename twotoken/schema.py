@@ -13,10 +13,12 @@ from typing import Any
 from drf_spectacular.drainage import set_override
 from drf_spectacular.extensions import (
     OpenApiAuthenticationExtension,
+    OpenApiSerializerExtension,
     OpenApiSerializerFieldExtension,
     OpenApiViewExtension,
 )
-from drf_spectacular.plumbing import build_bearer_security_scheme_object
+from drf_spectacular.plumbing import build_bearer_security_scheme_object, force_instance
+from rest_framework.serializers import CharField
 
 from twotoken.authentication import AccessTokenAuthentication
 
@@ -52,6 +54,22 @@ class BearerExtension(OpenApiAuthenticationExtension):
 
     def get_security_definition(self, auto_schema: Any) -> Schema:
         return bearer_scheme()
+
+
+class LoginSerializerExtension(OpenApiSerializerExtension):
+    """What is sent is never blank, which drf-spectacular leaves out where a serializer could be an answer too."""
+
+    target_class = "twotoken.serializers.LoginSerializer"
+    match_subclasses = True
+
+    def map_serializer(self, auto_schema: Any, direction: Any) -> Schema:
+        schema: Schema = super().map_serializer(auto_schema, direction)
+        for name, field in force_instance(self.target).fields.items():
+            if isinstance(field, CharField) and not field.allow_blank and not field.read_only:
+                schema["properties"][name].setdefault("minLength", 1)
+                if field.trim_whitespace:
+                    schema["properties"][name].setdefault("pattern", r"\S")
+        return schema
 
 
 class TokenFieldExtension(OpenApiSerializerFieldExtension):
