@@ -17,11 +17,11 @@ from rest_framework.exceptions import APIException, NotAuthenticated, ParseError
 from rest_framework.metadata import SimpleMetadata
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.parsers import JSONParser
-from rest_framework.permissions import AllowAny, BasePermission
+from rest_framework.permissions import AllowAny
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.throttling import SimpleRateThrottle
+from rest_framework.throttling import BaseThrottle, SimpleRateThrottle
 from rest_framework.utils import json
 from rest_framework.views import APIView, exception_handler
 
@@ -87,8 +87,8 @@ class TokenView(APIView):
     versioning_class = None
     metadata_class = SimpleMetadata
     authentication_classes: Sequence[type[BaseAuthentication]] = []
-    permission_classes: Sequence[type[BasePermission]] = [AllowAny]
-    throttle_classes: Sequence[type[SimpleRateThrottle]] = []
+    permission_classes = [AllowAny]
+    throttle_classes: Sequence[type[BaseThrottle]] = []
 
     @classmethod
     def as_view(cls, **initkwargs: Any) -> Any:

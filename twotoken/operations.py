@@ -69,7 +69,7 @@ class LoginSchema(TokenSchema):
         examples: list[OpenApiExample] = super().get_examples()
         if cast("LoginView", self.view).serializer_class is not LoginSerializer:
             return examples
-        shown = {get_user_model().USERNAME_FIELD: "ann", "password": "correct horse battery staple"}
+        shown = {cast("Any", get_user_model()).USERNAME_FIELD: "ann", "password": "correct horse battery staple"}
         return [*examples, OpenApiExample("credentials", shown, request_only=True)]
 
 
@@ -249,7 +249,8 @@ def replacement_of(view: type[APIView]) -> type[APIView]:
         # Where @extend_schema decorates a method, its schema would take the place of the view's.
         decorated = getattr(getattr(view, name.lower()), "kwargs", {}).get("schema")
         if decorated is not None:
-            isolate_view_method(replacement, name.lower()).kwargs["schema"] = layered(decorated, ours)
+            isolated: Any = isolate_view_method(replacement, name.lower())
+            isolated.kwargs["schema"] = layered(decorated, ours)
     return replacement
 
 
@@ -257,4 +258,5 @@ def layered(schema: type[Any], ours: type[TokenSchema]) -> type[TokenSchema]:
     """Return a schema that asks the project's first, ours next, and drf-spectacular's own last."""
     if not issubclass(schema, AutoSchema) or issubclass(ours, schema):
         return ours
-    return type(schema.__name__, (schema, ours), {})
+    bases: tuple[Any, ...] = (schema, ours)
+    return type(schema.__name__, bases, {})

@@ -64,7 +64,8 @@ class LoginSerializerExtension(OpenApiSerializerExtension):
 
     def map_serializer(self, auto_schema: Any, direction: Any) -> Schema:
         schema: Schema = super().map_serializer(auto_schema, direction)
-        for name, field in force_instance(self.target).fields.items():
+        serializer: Any = force_instance(self.target)
+        for name, field in serializer.fields.items():
             if isinstance(field, CharField) and not field.allow_blank and not field.read_only:
                 schema["properties"][name].setdefault("minLength", 1)
                 if field.trim_whitespace:

@@ -78,7 +78,7 @@ class LoginView(CredentialView):
 
     def get_login_name(self, data: Mapping[str, Any]) -> str:
         """Return the name that the login throttle counts by."""
-        return str(data.get(get_user_model().USERNAME_FIELD, ""))
+        return str(data.get(cast("Any", get_user_model()).USERNAME_FIELD, ""))
 
     def get_lifetime(self, user: AbstractBaseUser, data: Mapping[str, Any]) -> Lifetime:
         """Return the absolute lifetime of this login's family: remember me, or not."""

@@ -123,7 +123,8 @@ def counted(count: int) -> str:
 def user_id(name: str) -> Any:
     """Return the primary key of the user who logs in by this name; raise CommandError where there is none."""
     model = get_user_model()
+    manager: Any = model._default_manager
     try:
-        return model._default_manager.get_by_natural_key(name).pk
+        return manager.get_by_natural_key(name).pk
     except model.DoesNotExist as exc:
         raise CommandError(f"There is no user {name!r}.") from exc
