@@ -177,7 +177,7 @@ class Settings:
         return _keys("REFRESH_SECRET", self.refresh_secret)
 
 
-conf = Settings()
+conf: Settings = Settings()
 
 SETTING_NAMES = frozenset(
     name.upper()

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.conf import settings
+from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import models, router
 from django.db.models import Q
 from django.utils import timezone
@@ -112,7 +113,7 @@ class RefreshToken(models.Model):
     """
 
     id: models.UUIDField[uuid.UUID, uuid.UUID] = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    user = models.ForeignKey(
+    user: models.ForeignKey[AbstractBaseUser, AbstractBaseUser] = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.CASCADE, related_name="token_families", verbose_name=_("user")
     )
     user_id: Any  # of the project's user model
@@ -186,7 +187,7 @@ class FamilyEvent(models.Model):
     down by looking for events of each family.
     """
 
-    family = models.ForeignKey(
+    family: models.ForeignKey[RefreshToken, RefreshToken] = models.ForeignKey(
         RefreshToken, models.CASCADE, related_name="events", db_constraint=False, verbose_name=_("token family")
     )
     kind: models.CharField[str, str] = models.CharField(_("event"), max_length=16, choices=EventKind)

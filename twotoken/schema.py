@@ -25,6 +25,7 @@ from twotoken.authentication import AccessTokenAuthentication
 Schema = dict[str, Any]
 
 BEARER = "jwtAuth"
+NOT_BLANK = r"[^\s\x1c-\x1f\x85]"  # Python strips more than an ECMAScript pattern takes for space
 
 # One scheme for all our classes and their subclasses, and no warning that they share its name.
 set_override(AccessTokenAuthentication, "suppress_collision_warning", True)
@@ -69,7 +70,7 @@ class LoginSerializerExtension(OpenApiSerializerExtension):
             if isinstance(field, CharField) and not field.allow_blank and not field.read_only:
                 schema["properties"][name].setdefault("minLength", 1)
                 if field.trim_whitespace:
-                    schema["properties"][name].setdefault("pattern", r"\S")
+                    schema["properties"][name].setdefault("pattern", NOT_BLANK)
         return schema
 
 

@@ -34,11 +34,11 @@ def log_in() -> dict[str, str]:
 class LiveToken:
     """A session of its own for each call: calls end sessions."""
 
-    def get(self, case: schemathesis.Case, context: schemathesis.AuthContext) -> dict[str, str]:
+    def get(self, case: schemathesis.Case[Any], context: schemathesis.AuthContext) -> dict[str, str]:
         """Log in."""
         return log_in()
 
-    def set(self, case: schemathesis.Case, pair: dict[str, str], context: schemathesis.AuthContext) -> None:
+    def set(self, case: schemathesis.Case[Any], pair: dict[str, str], context: schemathesis.AuthContext) -> None:
         """Present the token that the operation asks for."""
         if case.path in (COOKIE_MOUNT + "refresh/", COOKIE_MOUNT + "logout/"):
             case.cookies["refresh_token"] = pair["refresh"]
@@ -47,12 +47,12 @@ class LiveToken:
 
 
 @schemathesis.hook
-def before_call(context: schemathesis.HookContext, case: schemathesis.Case, kwargs: dict[str, Any]) -> None:
+def before_call(context: schemathesis.HookContext, case: schemathesis.Case[Any], kwargs: dict[str, Any]) -> None:
     """Have every other valid call be one that succeeds: no generator guesses a password, a token or a session's id."""
     if case.meta is None or case.meta.generation.mode.is_negative or next(turns) % 2:
         return
     if case.path.endswith("/login/"):
-        case.body = credentials()
+        case.body = {**credentials()}
     elif case.path == BODY_MOUNT + "refresh/":
         case.body = {"refresh": log_in()["refresh"]}
     elif case.path.endswith("/{family_id}/"):

@@ -16,7 +16,7 @@ from tests.server import Gunicorn
 
 ROOT = Path(__file__).parent.parent.parent
 USER, PASSWORD = "ann", "a password of some length"
-EXAMPLES = 500 if FULL else 40
+EXAMPLES = 150 if FULL else 40
 MOUNTS = {"cookie": "^/api/auth/", "body": "^/api/app/auth/", "none": "^/api/tool/auth/"}
 
 

@@ -1,0 +1,55 @@
+"""Holds the types of the package to what pyright makes of it as a consumer: ``python -m tests.typing.public``.
+
+Whatever the README imports is there, and no symbol of the package has a type that is not known. That some could be
+inferred differently is let pass: they are the attributes that Django and DRF have one declare without an annotation.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+README = Path(__file__).parent.parent.parent / "README.md"
+# Their bases are generic for type checkers alone, and nobody imports them.
+OPEN = {"twotoken.authentication.ClaimsUser", "twotoken.changelist.CappedPaginator"}
+NAMED = re.compile(r"^from (twotoken[\w.]*) import (.+)$", re.MULTILINE)
+
+
+def named() -> set[str]:
+    """Return what the README imports."""
+    found = NAMED.findall(README.read_text())
+    return {f"{module}.{name.strip()}" for module, names in found for name in names.split(",")}
+
+
+def symbols() -> dict[str, Any]:
+    """Return what pyright says of each symbol of the installed package."""
+    command = [sys.executable, "-m", "pyright", "--verifytypes", "twotoken", "--ignoreexternal", "--outputjson"]
+    folder = os.path.dirname(sys.executable)
+    environment = {**os.environ, "PATH": os.pathsep.join([folder, os.environ["PATH"]])}
+    with tempfile.TemporaryDirectory() as elsewhere:
+        run = subprocess.run(command, cwd=elsewhere, env=environment, capture_output=True, text=True)
+    return {symbol["name"]: symbol for symbol in json.loads(run.stdout)["typeCompleteness"]["symbols"]}
+
+
+def main() -> None:
+    """Print what is not known, and fail."""
+    found = symbols()
+    modules = {name.rpartition(".")[0] for name in found}
+    missing = sorted(name for name in named() if name not in found and name not in modules)
+    unknown = sorted(
+        name
+        for name, symbol in found.items()
+        if not symbol["isTypeKnown"] and not symbol["isTypeAmbiguous"] and name not in OPEN
+    )
+    print(f"{len(found)} symbols; not there: {missing}; of unknown type: {unknown}")
+    sys.exit(bool(missing or unknown or not found))
+
+
+if __name__ == "__main__":
+    main()
