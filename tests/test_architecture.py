@@ -14,6 +14,7 @@ import twotoken
 PACKAGE = Path(twotoken.__file__).parent
 ROWS = [
     {"exceptions"},
+    {"keys"},
     {"tokens"},
     {"conf", "signals", "conflicts", "rotation"},
     {"clients"},

@@ -37,6 +37,8 @@ def test_a_good_configuration() -> None:
 
 BAD: list[tuple[str, dict[str, Any]]] = [
     ("E002", {"ACESS_LIFETIME": 1}),
+    ("E003", {"ACCESS_ALGORITHM": "none"}),
+    ("E003", {"ACCESS_ALGORITHM": ["HS256"]}),
     ("E003", {"ACCESS_LIFETIME": 900}),
     ("E003", {"ACCESS_LIFETIME": timedelta()}),
     ("E003", {"REFRESH_LIFETIME": None}),

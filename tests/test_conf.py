@@ -13,9 +13,11 @@ from django.test import override_settings
 from tests import claims
 from tests.overrides import with_settings
 from twotoken.conf import SETTING_NAMES, Delivery, conf, delivery
+from twotoken.keys import SecretKey
 
 SECRETS: dict[str, Any] = {key: settings.TWOTOKEN[key] for key in ("ACCESS_SECRET", "REFRESH_SECRET")}
 DEFAULTS: dict[str, Any] = {
+    "ACCESS_ALGORITHM": "HS256",
     "ACCESS_LIFETIME": timedelta(minutes=15),
     "REFRESH_LIFETIME": timedelta(days=7),
     "FAMILY_LIFETIME": timedelta(days=30),
@@ -42,6 +44,7 @@ DEFAULTS: dict[str, Any] = {
 OTHERS: list[tuple[str, Any, Any]] = [
     ("ACCESS_SECRET", "a" * 32, ("a" * 32,)),
     ("REFRESH_SECRET", ["a" * 32, "b" * 32], ("a" * 32, "b" * 32)),
+    ("ACCESS_ALGORITHM", "EdDSA", "EdDSA"),
     ("ACCESS_LIFETIME", timedelta(minutes=1), timedelta(minutes=1)),
     ("REFRESH_LIFETIME", timedelta(days=1), timedelta(days=1)),
     ("FAMILY_LIFETIME", None, None),
@@ -119,9 +122,9 @@ def test_the_policy_is_a_view_of_the_keys() -> None:
     with with_settings(ISSUER="acme", AUDIENCE=["a", "b"], LEEWAY=5):
         policy = conf.access_policy
     assert (policy.issuer, policy.audience, policy.leeway) == ("acme", ("a", "b"), 5)
-    assert policy.keys == (SECRETS["ACCESS_SECRET"].encode(),)
+    assert policy.keys.keys == (SecretKey(SECRETS["ACCESS_SECRET"].encode()),)
     assert SECRETS["ACCESS_SECRET"] not in repr(policy)
-    assert conf.refresh_keys == (SECRETS["REFRESH_SECRET"].encode(),)
+    assert conf.refresh_keys.keys == (SecretKey(SECRETS["REFRESH_SECRET"].encode()),)
 
 
 @pytest.mark.parametrize("value", ["both", "", "Cookie", None, 1, []])

@@ -9,6 +9,7 @@ from django.test import override_settings
 
 from twotoken import checks
 from twotoken.conf import conf
+from twotoken.keys import SecretKey
 
 
 def generated() -> dict[str, str]:
@@ -34,4 +35,4 @@ def test_it_runs_before_anything_is_set_up() -> None:
     access, refresh = generated().values()
     with override_settings(TWOTOKEN={"ACCESS_SECRET": access, "REFRESH_SECRET": refresh}):
         assert not list(checks.check_secrets(None))
-        assert conf.refresh_keys == (refresh.encode(),)
+        assert conf.refresh_keys.keys == (SecretKey(refresh.encode()),)

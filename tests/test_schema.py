@@ -30,6 +30,7 @@ from rest_framework.views import APIView
 from tests.factories import PASSWORD
 from tests.http import Caller
 from tests.overrides import with_settings
+from tests.test_keys import ASYMMETRIC, TEXTS
 from tests.test_sessions import bearer, paginated
 from twotoken import exceptions, generics, urls
 from twotoken.authentication import StatelessAccessTokenAuthentication
@@ -535,6 +536,18 @@ def test_a_session_s_id(described: Any) -> None:
     session = described["components"]["schemas"]["TwoTokenSession"]
     assert session["properties"]["last_used_at"]["format"] == "date-time"
     assert "refresh" not in str(sorted(session["properties"]))
+
+
+@pytest.mark.parametrize("algorithm", ["HS256", *ASYMMETRIC])
+def test_the_public_keys(described: Any, client: Any, algorithm: str) -> None:
+    """Whichever there are, for anybody."""
+    operation = described["paths"]["/.well-known/jwks.json"]["get"]
+    assert (operation["operationId"], operation["security"]) == ("well_known_jwks_json", [{}])
+    assert set(operation["responses"]) == {"200"}
+    with with_settings(ACCESS_ALGORITHM=algorithm, ACCESS_SECRET=TEXTS[algorithm]):
+        answer = client.get("/.well-known/jwks.json")
+    assert (answer.status_code, len(answer.json()["keys"])) == (200, 0 if algorithm == "HS256" else 2)
+    jsonschema.validate(answer.json(), content(described, operation["responses"]["200"]))
 
 
 BLOCKED = """

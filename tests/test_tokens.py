@@ -14,10 +14,11 @@ import pytest
 
 from twotoken import tokens
 from twotoken.exceptions import ClaimsError, ExpiredToken, InvalidToken
+from twotoken.keys import key_ring
 from twotoken.tokens import AccessPolicy, RefreshClaims
 
 SECRET = "s" * 32
-KEYS = tokens.signing_keys((SECRET,))
+KEYS = key_ring((SECRET,))
 POLICY = AccessPolicy(KEYS)
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 FAMILY = uuid4()
@@ -86,6 +87,7 @@ BAD_HEADERS: list[Any] = [
     {**HEADER, "b64": False},
     {**HEADER, "b64": False, "crit": ["b64"]},
     {**HEADER, "kid": 5},
+    {**HEADER, "kid": None},
 ]
 
 
@@ -234,34 +236,10 @@ def test_bad_refresh_claims(change: dict[str, Any]) -> None:
 
 def test_any_key_of_the_list_verifies() -> None:
     """The first signs."""
-    both = tokens.signing_keys(("n" * 32, SECRET))
+    both = key_ring(("n" * 32, SECRET))
     tokens.decode_access(access(), AccessPolicy(both), NOW)
     with pytest.raises(InvalidToken):
         tokens.decode_access(access(AccessPolicy(both)), POLICY, NOW)
-
-
-@pytest.mark.parametrize(
-    ("secrets", "problem"),
-    [
-        ((), "at least one"),
-        (("",), "shorter than 32"),
-        (("s" * 31,), "shorter than 32"),
-        ((SECRET, "brief"), "shorter than 32"),
-        (("-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA\n-----END PUBLIC KEY-----",), "asymmetric key"),
-        (("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ8h4qS2rVw+ somebody",), "asymmetric key"),
-    ],
-)
-def test_bad_secrets(secrets: tuple[str, ...], problem: str) -> None:
-    """None, too short, or a public key (CVE-2022-29217); the error doesn't hold what it is about."""
-    with pytest.raises(ValueError, match=problem) as caught:
-        tokens.signing_keys(secrets)
-    assert not any(secret in str(caught.value) for secret in secrets if secret)
-
-
-def test_the_length_of_a_secret_is_in_bytes() -> None:
-    """RFC 7518 section 3.2."""
-    assert tokens.signing_keys(("ü" * 16,)) == (("ü" * 16).encode(),)
-    assert tokens.signing_keys((SECRET, "n" * 32)) == (SECRET.encode(), b"n" * 32)
 
 
 # The token as a string, before and while it is parsed. Each goes to both decoders.
@@ -315,13 +293,11 @@ def test_one_bit_flipped(part: int) -> None:
             flipped = alphabet[alphabet.index(character) ^ (1 << bit)]
             changed = parts[part][:position] + flipped + parts[part][position + 1 :]
             token = ".".join([*parts[:part], changed, *parts[part + 1 :]])
-            if part == 2 and position == len(parts[part]) - 1 and bit < 2:
-                continue  # two bits of the last character are no part of the signature
             with pytest.raises(InvalidToken):
                 tokens.decode_access(token, POLICY, NOW)
 
 
-@pytest.mark.parametrize("key", [b"", b"s" * 31, b"n" * 32, SECRET.encode() + b"\n", KEYS[0].hex().encode()])
+@pytest.mark.parametrize("key", [b"", b"s" * 31, b"n" * 32, SECRET.encode() + b"\n", SECRET.encode().hex().encode()])
 def test_another_key(key: bytes) -> None:
     """The empty one is a key like any other that isn't ours."""
     with pytest.raises(InvalidToken):

@@ -17,6 +17,7 @@ from twotoken.authentication import (
     StatelessAccessTokenAuthentication,
 )
 from twotoken.tokens import AccessToken
+from twotoken.views import JWKSView
 
 
 class MeSerializer(serializers.Serializer[Any]):
@@ -47,5 +48,6 @@ urlpatterns = [
     me("me", AccessTokenAuthentication),
     me("stateless", StatelessAccessTokenAuthentication),
     me("revocable", RevocableAccessTokenAuthentication),
+    path(".well-known/jwks.json", JWKSView.as_view()),
     path("admin/", admin.site.urls),
 ]

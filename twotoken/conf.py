@@ -15,7 +15,8 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
-from twotoken.tokens import AccessPolicy, signing_keys
+from twotoken.keys import ALGORITHMS, HS256, KeyRing, key_ring
+from twotoken.tokens import AccessPolicy
 
 T = TypeVar("T")
 
@@ -44,8 +45,13 @@ class Settings:
 
     @property
     def access_secret(self) -> tuple[str, ...]:
-        """Secrets of access tokens: the first signs, all verify. Required."""
+        """Secrets of access tokens, or keys as PEM: the first signs, all verify. Required."""
         return _secrets("ACCESS_SECRET")
+
+    @property
+    def access_algorithm(self) -> str:
+        """What the first of them signs with: HS256 with a secret; EdDSA, ES256 or RS256 with a private key."""
+        return _get("ACCESS_ALGORITHM", HS256)
 
     @property
     def refresh_secret(self) -> tuple[str, ...]:
@@ -167,14 +173,17 @@ class Settings:
     @property
     def access_policy(self) -> AccessPolicy:
         """What access tokens are signed with and held to: a view of the keys above."""
-        return AccessPolicy(
-            _keys("ACCESS_SECRET", self.access_secret), self.issuer, self.audience, self.leeway.total_seconds()
-        )
+        return AccessPolicy(self.access_keys, self.issuer, self.audience, self.leeway.total_seconds())
 
     @property
-    def refresh_keys(self) -> tuple[bytes, ...]:
-        """What refresh tokens are signed with: a view of the keys above."""
-        return _keys("REFRESH_SECRET", self.refresh_secret)
+    def access_keys(self) -> KeyRing:
+        """What access tokens are signed with: a view of the keys above."""
+        return _keys("ACCESS_SECRET", self.access_secret, (self.access_algorithm, *ALGORITHMS))
+
+    @property
+    def refresh_keys(self) -> KeyRing:
+        """What refresh tokens are signed with: a view of the keys above. Nobody else reads them, so HS256 it is."""
+        return _keys("REFRESH_SECRET", self.refresh_secret, (HS256,))
 
 
 conf: Settings = Settings()
@@ -182,7 +191,7 @@ conf: Settings = Settings()
 SETTING_NAMES = frozenset(
     name.upper()
     for name in vars(Settings)
-    if not name.startswith("_") and name not in {"access_policy", "refresh_keys"}
+    if not name.startswith("_") and name not in {"access_policy", "access_keys", "refresh_keys"}
 )
 
 
@@ -206,8 +215,8 @@ def _secrets(key: str) -> tuple[str, ...]:
     return tuple(secrets)
 
 
-def _keys(key: str, secrets: tuple[str, ...]) -> tuple[bytes, ...]:
+def _keys(key: str, secrets: tuple[str, ...], algorithms: tuple[str, ...]) -> KeyRing:
     try:
-        return signing_keys(secrets)
+        return key_ring(secrets, algorithms)
     except ValueError as exc:
         raise ImproperlyConfigured(f"TWOTOKEN[{key!r}]: {exc}.") from exc

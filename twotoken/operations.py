@@ -29,11 +29,12 @@ from twotoken.exceptions import (
     TokenNotValid,
     UserInactive,
 )
-from twotoken.openapi import COOKIE, Operation, TokenSchema, cookie_scheme, header
+from twotoken.openapi import COOKIE, Operation, TokenSchema, cookie_scheme, header, object_of
 from twotoken.schema import BEARER, Schema, bearer_scheme
 from twotoken.serializers import LoginSerializer, RefreshSerializer, SessionSerializer
 from twotoken.views import (
     IDEMPOTENCY_KEY,
+    JWKSView,
     LoginView,
     LogoutAllView,
     LogoutView,
@@ -44,6 +45,9 @@ from twotoken.views import (
 
 extend_schema_field(OpenApiTypes.DATETIME)(SessionSerializer.get_last_used_at)
 BEARER_REFUSALS = (MissingToken, InvalidToken, ExpiredToken, RevokedToken, PasswordChanged, UserInactive)
+
+
+KEY_MEMBERS = ("kty", "kid", "alg", "use")
 
 
 class LoginSchema(TokenSchema):
@@ -228,6 +232,30 @@ class SessionSchema(ClearingSchema):
         return [header("Set-Cookie", str, text, status.HTTP_204_NO_CONTENT, required=False)]
 
 
+class JWKSSchema(TokenSchema):
+    """The public keys."""
+
+    operations = {
+        "GET": Operation(
+            _("List the public keys"),
+            _("Lists the keys that access tokens can be verified with (RFC 7517). None where a secret signs them."),
+            status.HTTP_200_OK,
+            (),
+        )
+    }
+
+    def get_request_serializer(self) -> Any:
+        return None
+
+    def get_success(self) -> Any:
+        # All of a key's members are text; which there are depends on its type.
+        key = {
+            **object_of({name: {"type": "string"} for name in KEY_MEMBERS}),
+            "additionalProperties": {"type": "string"},
+        }
+        return self.component("KeySet", object_of({"keys": {"type": "array", "items": key}}))
+
+
 SCHEMAS: dict[type[APIView], type[TokenSchema]] = {
     LoginView: LoginSchema,
     RefreshView: RefreshSchema,
@@ -235,6 +263,7 @@ SCHEMAS: dict[type[APIView], type[TokenSchema]] = {
     LogoutAllView: LogoutAllSchema,
     SessionsView: SessionsSchema,
     SessionView: SessionSchema,
+    JWKSView: JWKSSchema,
 }
 
 

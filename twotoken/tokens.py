@@ -9,70 +9,27 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-import re
 import secrets
-from base64 import urlsafe_b64encode
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from jwt import PyJWS
-from jwt.algorithms import HMACAlgorithm
-from jwt.exceptions import InvalidKeyError, InvalidSignatureError, PyJWTError
-
 from twotoken.exceptions import ClaimsError, ExpiredToken, InvalidToken
+from twotoken.keys import MAX_TOKEN_LENGTH, KeyRing, b64encode
 
-ALGORITHM = "HS256"
 ACCESS_TYPE = "at+jwt"
 REFRESH_TYPE = "rt+jwt"
-MIN_SECRET_BYTES = 32  # RFC 7518 section 3.2: a key at least as long as the hash
-MAX_TOKEN_LENGTH = 8192  # characters; a longer one is refused before anything of it is parsed
 MAX_TIME = 253_402_300_799  # seconds since the epoch: the last that ``datetime`` can hold
 RESERVED_CLAIMS = frozenset({"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "sid"})
-
-# Stricter than the JWT library, which lets padding and non-ASCII text through to its own checks.
-_COMPACT_FORM = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
-
-
-class _PreparedHMAC(HMACAlgorithm):
-    """HMAC with keys that ``signing_keys`` has prepared, so that no request parses a secret again."""
-
-    def prepare_key(self, key: str | bytes) -> bytes:
-        """Return the key as it is."""
-        return key if isinstance(key, bytes) else key.encode()
-
-
-_jws = PyJWS(algorithms=[])
-_jws.register_algorithm(ALGORITHM, _PreparedHMAC(HMACAlgorithm.SHA256))
-
-
-@lru_cache(maxsize=32)
-def signing_keys(secrets_: tuple[str, ...]) -> tuple[bytes, ...]:
-    """Prepare a list of secrets: the first signs, all verify.
-
-    Raises ValueError for an empty list, a secret under 32 bytes, or one that is an asymmetric key.
-    """
-    if not secrets_:
-        raise ValueError("at least one secret is needed")
-    keys = []
-    for secret in secrets_:
-        if len(secret.encode()) < MIN_SECRET_BYTES:
-            raise ValueError(f"a secret is shorter than {MIN_SECRET_BYTES} bytes")
-        try:
-            keys.append(HMACAlgorithm(HMACAlgorithm.SHA256).prepare_key(secret))
-        except InvalidKeyError as exc:
-            raise ValueError(str(exc)) from exc
-    return tuple(keys)
 
 
 @dataclass(frozen=True, slots=True)
 class AccessPolicy:
     """What an access token is signed with and held to. ``leeway`` is in seconds."""
 
-    keys: tuple[bytes, ...] = field(repr=False)
+    keys: KeyRing = field(repr=False)
     issuer: str | None = None
     audience: tuple[str, ...] = ()
     leeway: float = 0
@@ -124,7 +81,7 @@ def token_id(secret: bytes, generation: int) -> str:
     It binds a token to its row: the refresh secret alone can't forge one, and the database holds no usable token.
     """
     digest = hmac.digest(secret, str(generation).encode(), hashlib.sha256)
-    return urlsafe_b64encode(digest[:16]).rstrip(b"=").decode()
+    return b64encode(digest[:16])
 
 
 def token_id_fits(claims: RefreshClaims, secret: bytes) -> bool:
@@ -132,9 +89,7 @@ def token_id_fits(claims: RefreshClaims, secret: bytes) -> bool:
     return hmac.compare_digest(claims.token_id.encode(), token_id(secret, claims.generation).encode())
 
 
-def encode_refresh(
-    keys: Sequence[bytes], *, family_id: UUID, generation: int, secret: bytes, expires_at: datetime
-) -> str:
+def encode_refresh(keys: KeyRing, *, family_id: UUID, generation: int, secret: bytes, expires_at: datetime) -> str:
     """Return the refresh JWT: a pure function of the row, so that a retry gets the very same string."""
     claims = {
         "sid": str(family_id),
@@ -145,7 +100,7 @@ def encode_refresh(
     return _encode(claims, keys, REFRESH_TYPE)
 
 
-def decode_refresh(token: str, keys: Sequence[bytes]) -> RefreshClaims:
+def decode_refresh(token: str, keys: KeyRing) -> RefreshClaims:
     """Check signature, ``typ`` and shape of a refresh token, never its ``exp``: the row decides about time.
 
     Raises InvalidToken.
@@ -213,35 +168,19 @@ def decode_access(token: str, policy: AccessPolicy, now: datetime) -> AccessToke
     return AccessToken(claims)
 
 
-def _encode(claims: Mapping[str, Any], keys: Sequence[bytes], kind: str) -> str:
-    payload = json.dumps(claims, separators=(",", ":")).encode()
-    return _jws.encode(payload, keys[0], ALGORITHM, {"typ": kind})
+def _encode(claims: Mapping[str, Any], keys: KeyRing, kind: str) -> str:
+    return keys.sign(json.dumps(claims, separators=(",", ":")).encode(), kind)
 
 
-def _decode(token: str, keys: Sequence[bytes], kind: str) -> dict[str, Any]:
-    if len(token) > MAX_TOKEN_LENGTH or not _COMPACT_FORM.fullmatch(token):
-        raise InvalidToken
-    decoded = _verify(token, keys)
-    if decoded["header"].get("typ") != kind:
-        raise InvalidToken
+def _decode(token: str, keys: KeyRing, kind: str) -> dict[str, Any]:
+    payload = keys.verify(token, kind)
     try:
-        claims = json.loads(decoded["payload"])
+        claims = json.loads(payload)
     except (ValueError, RecursionError) as exc:
         raise InvalidToken from exc
     if not isinstance(claims, dict):
         raise InvalidToken
     return claims
-
-
-def _verify(token: str, keys: Sequence[bytes]) -> dict[str, Any]:
-    for key in keys:
-        try:
-            return _jws.decode_complete(token, key, [ALGORITHM])
-        except InvalidSignatureError:
-            continue
-        except PyJWTError as exc:
-            raise InvalidToken from exc
-    raise InvalidToken
 
 
 def _family_id(claims: Mapping[str, Any]) -> UUID:

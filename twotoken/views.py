@@ -44,6 +44,8 @@ from twotoken.serializers import LoginSerializer, RefreshSerializer, SessionSeri
 from twotoken.throttling import LoginThrottle, RefreshThrottle
 from twotoken.tokens import AccessToken
 
+JWKS_MAX_AGE = 300  # seconds that a service may go by the keys it has fetched
+
 # The IETF draft wants a quoted string; bare keys are common. Both are the same key.
 IDEMPOTENCY_KEY = re.compile(r'"([!#-~]{8,255})"|([!#-~]{8,255})')
 
@@ -249,3 +251,19 @@ def body_tokens(request: Request) -> list[str]:
         return []
     token = data.get("refresh") if isinstance(data, dict) else None
     return [token] if isinstance(token, str) else []
+
+
+class JWKSView(TokenView):
+    """GET the public keys of access tokens as a JWK Set (RFC 7517 section 5), for services that verify by themselves.
+
+    Not part of ``twotoken.urls``: mount it once, at ``.well-known/jwks.json``.
+    """
+
+    def get(self, request: Request, **kwargs: Any) -> Response:
+        return Response({"keys": conf.access_keys.public()})
+
+    def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:
+        response = super().finalize_response(request, response, *args, **kwargs)
+        if response.status_code == status.HTTP_200_OK:
+            response["Cache-Control"] = f"public, max-age={JWKS_MAX_AGE}"
+        return response

@@ -25,11 +25,12 @@ from twotoken.exceptions import (
     InvalidToken,
     MissingToken,
 )
+from twotoken.keys import key_ring
 from twotoken.origins import check_origin
 from twotoken.views import idempotency_key
 
 SECRET = settings.TWOTOKEN["REFRESH_SECRET"].encode()
-KEYS = tokens.signing_keys((SECRET.decode(),))
+KEYS = key_ring((SECRET.decode(),))
 POLICY = tokens.AccessPolicy(KEYS, issuer="us", audience=("api",))
 NOW = datetime(2031, 5, 4, tzinfo=UTC)
 FAMILY = UUID(int=7)

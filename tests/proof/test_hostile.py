@@ -43,10 +43,11 @@ from tests.test_conformance import (
 )
 from tests.test_tokens import forge
 from twotoken import tokens
+from twotoken.keys import key_ring
 
 HEADER = {"alg": "HS256", "typ": "rt+jwt"}
 SECRET = settings.TWOTOKEN["REFRESH_SECRET"]
-KEYS = tokens.signing_keys((SECRET,))
+KEYS = key_ring((SECRET,))
 
 
 @pytest.mark.parametrize("weakness", WEAKNESSES, ids=lambda weakness: weakness.what)
