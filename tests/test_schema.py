@@ -11,6 +11,7 @@ from typing import Any
 
 import jsonschema
 import pytest
+from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.test import override_settings
@@ -577,3 +578,11 @@ def test_without_drf_spectacular(first: str) -> None:
     """A project that can't import it, or has it lying about without installing it as an app, is left alone."""
     code = BLOCKED.replace('sys.modules["drf_spectacular"] = None', first)
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_without_the_app(client: Any, db: None) -> None:
+    """The service answers the same where drf-spectacular is taken out of the installed apps."""
+    apps = [app for app in settings.INSTALLED_APPS if app != "drf_spectacular"]
+    with override_settings(INSTALLED_APPS=apps):
+        assert client.post(COOKIE + "logout/").status_code == 204
+        assert client.get("/api/me/").status_code == 401
