@@ -87,7 +87,7 @@ def test_a_challenge_is_english_and_a_body_is_translated() -> None:
     with translation.override("de"):
         assert challenge(InvalidToken()) == INVALID
         assert refusal(ConflictingCookies()) == {
-            "detail": "Two different refresh token cookies were sent.",
+            "detail": "Es wurden zwei verschiedene Cookies mit Refresh-Tokens gesendet.",
             "code": "token_not_valid",
             "reason": "invalid",
         }

@@ -1,38 +1,61 @@
-"""The README says what the code does."""
+"""README and docs say what the code does."""
 
 from __future__ import annotations
 
-import inspect
 import os
 import re
 import subprocess
 import sys
 import textwrap
+import xml.etree.ElementTree as ET
 from datetime import timedelta
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+from django.core.checks.registry import registry
+from django.dispatch import Signal
 from django.test import override_settings
 from django.urls import include, path, reverse
 from rest_framework.test import APIClient
 
+from docs import reference
 from tests.factories import PASSWORD, UserFactory
-from twotoken import checks, exceptions
-from twotoken.conf import SETTING_NAMES
-from twotoken.models import RefreshToken
+from twotoken import checks, exceptions, signals, urls
+from twotoken.conf import SETTING_NAMES, conf
+from twotoken.models import RefreshToken, RevokedReason
 from twotoken.tokens import RESERVED_CLAIMS
 
 ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
 README = (ROOT / "README.md").read_text()
-PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/*.md")])
-BLOCKS = re.findall(r"^ *```python\n(.*?)^ *```", README, re.DOTALL | re.MULTILINE)
+# Above the folder of the docs, and in the built site all the same.
+ABOVE = [ROOT / f"{name}.md" for name in ("README", "CHANGELOG", "CONTRIBUTING", "SECURITY")]
+PAGES = sorted([*ABOVE, *(page for page in DOCS.rglob("*.md") if "_build" not in page.parts)])
+PICTURES = sorted(page for page in DOCS.glob("*.svg") if page.name != "benchmarks.svg")
+FENCE = re.compile(r"^ *```.*?^ *```", re.DOTALL | re.MULTILINE)
+PYTHON_BLOCK = re.compile(r"^ *```python\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
 
 
-def section(title: str) -> str:
-    """Return a section of the README."""
-    return README.split(f"\n## {title}\n")[1].split("\n## ")[0]
+def name_of(page: Path) -> str:
+    """Return a page's name, for a test's id."""
+    return str(page.relative_to(ROOT))
+
+
+def text_of(name: str) -> str:
+    """Return a page of the docs."""
+    return (DOCS / f"{name}.md").read_text()
+
+
+def blocks(text: str) -> list[str]:
+    """Return the Python that a page shows."""
+    return [textwrap.dedent(block) for block in PYTHON_BLOCK.findall(text)]
+
+
+def section(text: str, title: str) -> str:
+    """Return a section of a page."""
+    return text.split(f"\n## {title}\n")[1].split("\n## ")[0]
 
 
 def first_cells(text: str) -> set[str]:
@@ -40,9 +63,41 @@ def first_cells(text: str) -> set[str]:
     return set(re.findall(r"^\| `([^`]+)` \|", text, re.MULTILINE))
 
 
+def first_words(text: str) -> set[str]:
+    """Return the code that the entries of lists begin with."""
+    return set(re.findall(r"^- `([^`]+)`[,:]", text, re.MULTILINE))
+
+
+def code_headings(text: str) -> list[str]:
+    """Return the headings that are code."""
+    return re.findall(r"^#+ `([^`]+)`$", text, re.MULTILINE)
+
+
+# What is made from the code
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_the_reference_is_as_the_code_has_it(page: Path) -> None:
+    """Where this fails, ``python docs/reference.py`` writes it anew."""
+    assert reference.filled(page.read_text()) == page.read_text()
+
+
+def test_each_part_of_the_reference_has_its_place() -> None:
+    """One page has it, and has it once."""
+    whole = "".join(page.read_text() for page in PAGES)
+    assert [whole.count(f"<!-- {name}: written by python docs/reference.py -->") for name in reference.PARTS] == [1] * 6
+    assert [whole.count(f"<!-- /{name} -->") for name in reference.PARTS] == [1] * 6
+
+
+def test_what_is_stale_is_seen() -> None:
+    """A part that says something else is written anew, and what stands around it stays."""
+    page = text_of("checks")
+    assert reference.filled(page.replace("Hint: `Use 'pk'.`", "Hint: none")) == page
+
+
 def test_settings() -> None:
     """Every setting is described, and nothing else."""
-    assert first_cells(section("Settings")) == SETTING_NAMES
+    assert set(code_headings(text_of("settings"))) == SETTING_NAMES
 
 
 def test_rules_for_settings() -> None:
@@ -50,39 +105,115 @@ def test_rules_for_settings() -> None:
     assert set(checks.RULES) == SETTING_NAMES - {"ACCESS_SECRET", "REFRESH_SECRET"}
 
 
+@pytest.mark.parametrize("key", sorted(checks.RULES))
+def test_defaults(key: str) -> None:
+    """The default that is shown, written into the settings, is what an empty dict gives."""
+    shown = reference.default(key).strip("`")
+    with override_settings(TWOTOKEN={}):
+        usual = getattr(conf, key.lower())
+    with override_settings(TWOTOKEN={key: eval(shown, {"timedelta": timedelta})}):  # noqa: S307 - our own text
+        assert getattr(conf, key.lower()) == usual
+
+
+def test_which_check_looks_at_a_setting() -> None:
+    """By what its condition reads, or its message names; every wrong value is E003's."""
+    covered = reference.coverage()
+    assert covered["COOKIE_SAMESITE"] == ["twotoken.E003", "twotoken.E008"]
+    assert covered["ACCESS_SECRET"] == ["twotoken.E004", "twotoken.E005", "twotoken.E006"]
+    assert covered["BROWSER_GRACE"] == ["twotoken.E003", "twotoken.W002"]
+    assert set(covered) == SETTING_NAMES
+
+
 def test_error_codes() -> None:
-    """Every code and reason is described, and nothing else."""
+    """Every code and reason is described, and nothing else, and so is every exception."""
     classes = [value for value in vars(exceptions).values() if isinstance(value, type)]
     codes = {value.code for value in classes if hasattr(value, "code")}
     reasons = {value.reason for value in classes if hasattr(value, "reason")}
-    assert first_cells(section("Error codes")) == codes | reasons
+    page = text_of("errors")
+    assert first_words(section(page, "Codes")) == codes
+    assert first_words(section(page, "Reasons")) == reasons
+    described = {value.__name__ for value in classes if "message" in vars(value)}
+    assert set(code_headings(page)) == described
+
+
+def test_check_ids() -> None:
+    """Every check id is described, with the rule that it holds to, and nothing else."""
+    sources = "".join(path.read_text() for path in (ROOT / "twotoken").rglob("*.py"))
+    used = set(re.findall(r'id="(twotoken\.[EW]\d{3})"', sources))
+    page = text_of("checks")
+    assert set(code_headings(page)) == used
+    assert [name for name in used if not re.search(rf"^## `{name}`\n\n[A-Z][^\n]+\n\n- An? ", page, re.MULTILINE)] == []
+    deployed = {name for check in registry.deployment_checks for name in reference.rules(check)}
+    shown = re.findall(r"`twotoken\.(\w+)`\n\n[^\n]+\n\n- A warning of `manage\.py check --deploy`", page)
+    assert set(shown) == {name for name in deployed if f"twotoken.{name}" in used}
+
+
+def test_an_id_that_nobody_describes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A check that is registered nowhere can't be left out in silence."""
+    monkeypatch.setattr(registry, "deployment_checks", set())
+    with pytest.raises(LookupError, match=r"W004, twotoken\.W005"):
+        reference.messages()
+
+
+def test_signals() -> None:
+    """Every signal is described, and every reason of ours that one carries."""
+    page = text_of("signals")
+    assert set(code_headings(page)) == {name for name, value in vars(signals).items() if isinstance(value, Signal)}
+    assert [reason for reason in RevokedReason.values if f"`{reason}`" not in section(page, "Reasons")] == []
+
+
+# What is written by hand
 
 
 def test_reserved_claims() -> None:
     """The names that claims of one's own can't have are told."""
-    text = section("Authentication classes")
+    text = text_of("authentication")
     assert {name for name in RESERVED_CLAIMS if f"`{name}`" not in text} == set()
+
+
+@pytest.mark.parametrize("text", [README, text_of("endpoints")], ids=["README", "endpoints"])
+def test_endpoints(text: str) -> None:
+    """Every route has its line, and every line its route."""
+    routes = {str(pattern.pattern).replace("<str:family_id>", "<id>") for pattern in urls.urlpatterns}
+    assert set(re.findall(r"^\| `(?:GET|POST|DELETE) ([^`]+)`", text, re.MULTILINE)) == routes
+
+
+def test_the_installation_is_the_same() -> None:
+    """What the README has one do stands in the longer text, word by word."""
+    shown = FENCE.findall(section(README, "Install"))
+    assert len(shown) == 3
+    assert [block for block in shown if block not in text_of("start")] == []
 
 
 def anchors(page: Path) -> set[str]:
     """Return what a page's headings are called in links, as GitHub makes it of them."""
-    headings = re.findall(r"^#+ (.*)", page.read_text(), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    found: list[str] = []
+    for heading in re.findall(r"^#+ (.*)", FENCE.sub("", page.read_text()), re.MULTILINE):
+        name = reference.slug(heading)
+        found.append(f"{name}-{found.count(name)}" if name in found else name)
+    return set(found)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_links(page: Path) -> None:
-    """Each link within the project leads to a file, and to a heading in it."""
-    for file, _, anchor in re.findall(r"\]\((?!https?:)([^)#]*)(#?)([^)]*)\)", page.read_text()):
-        target = page.parent / file if file else page
+    """Each link within the project leads to a file, and to a heading in it; from the docs, to one that the site has."""
+    for file, _, anchor in re.findall(r"\]\((?!https?:)([^)#]*)(#?)([^)]*)\)", FENCE.sub("", page.read_text())):
+        target = (page.parent / file).resolve() if file else page
         assert target.exists(), file
+        assert target.is_relative_to(DOCS) or target in ABOVE or page == ROOT / "README.md", file
         assert not anchor or anchor in anchors(target), anchor
 
 
-def test_check_ids() -> None:
-    """Every check id is described, and nothing else."""
-    used = set(re.findall(r'id="(twotoken\.[EW]\d{3})"', inspect.getsource(checks)))
-    assert first_cells(section("System checks")) == used
+@pytest.mark.parametrize("picture", PICTURES, ids=name_of)
+def test_pictures(picture: Path) -> None:
+    """Each has a title and a description for those who don't see it, colours for light and dark, and no script."""
+    root = ET.parse(picture).getroot()  # noqa: S314 - our own
+    assert root.attrib["role"] == "img"
+    described = {element.attrib.get("id"): element.text for element in root}
+    assert all(described[name] for name in root.attrib["aria-labelledby"].split())
+    source = picture.read_text()
+    assert "prefers-color-scheme: dark" in source
+    assert not re.search(r"<script|href=|url\((?!#)", source)
 
 
 def test_the_two_commands_come_first() -> None:
@@ -93,17 +224,18 @@ def test_the_two_commands_come_first() -> None:
     assert "pytest" in lines[1]
 
 
-@pytest.mark.parametrize("block", BLOCKS)
-def test_python_blocks_compile(block: str) -> None:
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_python_blocks_compile(page: Path) -> None:
     """What is shown is Python."""
-    compile(textwrap.dedent(block), "README.md", "exec")
+    for block in blocks(page.read_text()):
+        compile(block, str(page), "exec")
 
 
 @pytest.mark.django_db(transaction=True)
 def test_the_script_runs(live_server: Any, tmp_path: Path) -> None:
     """The script logs in, then refreshes by key, and gets over a lost answer."""
     user: Any = UserFactory()
-    (script,) = (block for block in BLOCKS if "urlopen" in block)
+    (script,) = (block for block in blocks(text_of("apps")) if "urlopen" in block)
     script = script.replace('"username"', repr(user.USERNAME_FIELD))
     environment = {
         **os.environ,
@@ -133,12 +265,13 @@ def test_the_script_runs(live_server: Any, tmp_path: Path) -> None:
 @pytest.mark.django_db
 def test_a_login_of_one_s_own(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The subclass that is shown has the delivery of each mount of its URLconf, and the cookie the mount's path."""
-    (views,) = (block for block in BLOCKS if "RememberMeLoginView" in block)
-    (mounts,) = (block for block in BLOCKS if 'include("accounts.auth_urls")' in block)
+    shown = blocks(text_of("custom-login"))
+    (views,) = (block for block in shown if "RememberMeLoginView" in block)
+    (mounts,) = (block for block in shown if 'include("accounts.auth_urls")' in block)
     for name, code in (("accounts.auth_urls", views), ("shown_urls", mounts)):
         module: Any = ModuleType(name)
         monkeypatch.setitem(sys.modules, name, module)
-        exec(code, vars(module))  # noqa: S102 - our own README
+        exec(code, vars(module))  # noqa: S102 - our own docs
     module.urlpatterns.append(path("api/more/auth/", include("accounts.auth_urls", namespace="more")))
     body = {user.USERNAME_FIELD: user.get_username(), "password": PASSWORD, "remember_me": True}
     with override_settings(ROOT_URLCONF="shown_urls"):
@@ -160,10 +293,10 @@ def test_the_client() -> None:
     types = (ROOT / "twotoken/static/twotoken/client.d.ts").read_text()
     interfaces = dict(re.findall(r"export (?:interface|declare class) (\w+)[^{]*\{\n(.*?)\n\}", types, re.DOTALL))
     declared = {name: set(re.findall(r"^  (?:readonly )?(\w+)\??[:(]", interfaces[name], re.M)) for name in interfaces}
-    text = section("In a browser")
+    text = text_of("browser")
     cells = {cell.partition("(")[0] for cell in first_cells(text)} | {"logoutAll"}
     listeners = {"addEventListener", "removeEventListener"}
     assert cells == declared["ClientOptions"] | declared["ClientEventMap"] | declared["Client"] - listeners
     reasons = set(re.findall(r'"(\w+)"', types.partition("type EndReason")[2].partition(";")[0]))
-    assert reasons - first_cells(section("Error codes")) == {"logout", "replaced"}
+    assert reasons - first_words(section(text_of("errors"), "Reasons")) == {"logout", "replaced"}
     assert {name for name in declared["AuthError"] | {"logout", "replaced"} if f"`{name}`" not in text} == set()

@@ -35,7 +35,7 @@ from tests.test_keys import ASYMMETRIC, TEXTS
 from tests.test_sessions import bearer, paginated
 from twotoken import exceptions, generics, urls
 from twotoken.authentication import StatelessAccessTokenAuthentication
-from twotoken.exceptions import TokenNotValid
+from twotoken.exceptions import NoActiveAccount, TokenNotValid
 from twotoken.generics import TokenView
 from twotoken.serializers import LoginSerializer
 from twotoken.views import IDEMPOTENCY_KEY, LoginView, LogoutView
@@ -254,11 +254,12 @@ def test_examples_are_as_described(described: Any) -> None:
 
 
 def test_it_is_translated() -> None:
-    """Summaries and descriptions are looked up when the description is made."""
+    """Into the language of the moment in which it is made, what DRF says too."""
     with translation.override("de"):
-        assert generate()["paths"][COOKIE + "login/"]["post"]["responses"]["429"]["description"] == (
-            "Die Anfrage wurde gedrosselt."
-        )
+        login = generate()["paths"][COOKIE + "login/"]["post"]
+    assert login["summary"] == "Anmelden"
+    assert login["description"].endswith("Das Refresh-Token steht in einem Cookie, das kein Skript lesen kann.")
+    assert login["responses"]["429"]["description"] == "Die Anfrage wurde gedrosselt."
 
 
 def answer_of(described: Any, mount: str, path: str, response: Any) -> None:
@@ -475,16 +476,27 @@ def test_a_view_of_the_project_s_own() -> None:
     assert paths["/route/"]["get"]["security"][0] == {"jwtAuth": []}
 
 
-def test_a_reason_of_the_project_s_own() -> None:
-    """A refusal that a project adds to the tree is one of the reasons."""
+def test_refusals_of_the_project_s_own() -> None:
+    """A reason or a code that a project adds to the tree is among them."""
 
     class Suspended(TokenNotValid):
         reason = "suspended"
         message = "The account is suspended."
 
-    assert "suspended" in generate()["components"]["schemas"]["TwoTokenReason"]["enum"]
-    del Suspended
+    class Unconfirmed(NoActiveAccount):
+        code = "unconfirmed"
+        message = "The address is not confirmed."
+
+    described = generate()
+    del Suspended, Unconfirmed
     gc.collect()
+    schemas = described["components"]["schemas"]
+    assert "suspended" in schemas["TwoTokenReason"]["enum"]
+    assert "unconfirmed" in schemas["TwoTokenErrorCode"]["enum"]
+    refused = described["paths"][COOKIE + "login/"]["post"]["responses"]["401"]
+    bodies = [example["value"] for example in refused["content"]["application/json"]["examples"].values()]
+    assert bodies[-1] == {"detail": "The address is not confirmed.", "code": "unconfirmed"}
+    jsonschema.validate(bodies[-1], content(described, refused))
 
 
 def deliveries(paths: Any) -> dict[str, str]:

@@ -28,6 +28,7 @@ from twotoken import families
 from twotoken.clients import Client
 from twotoken.conf import conf
 from twotoken.cookies import set_refresh_cookie
+from twotoken.exceptions import ClaimsError, NoActiveAccount, TwoTokenError
 from twotoken.families import Lifetime
 from twotoken.models import RefreshToken
 from twotoken.serializers import LoginSerializer
@@ -85,6 +86,23 @@ class CodeView(LoginView):
         return next((user for user in self.known if str(user.pk) == data["code"]), None)
 
     known: list[Any] = []
+
+
+class StepMissing(NoActiveAccount):
+    """A refusal of a project's own."""
+
+    code = "step_missing"
+    message = "Another step is missing."
+
+
+class StepView(LoginView):
+    """A login that wants more than a password."""
+
+    error: type[TwoTokenError] = StepMissing
+
+    def authenticate(self, request: Any, data: Any) -> Any:
+        super().authenticate(request, data)
+        raise self.error
 
 
 class ToolLoginView(LoginView):
@@ -290,6 +308,24 @@ def test_the_single_token(user: Any) -> None:
     assert tool.send("logout/", **access).status_code == 204
     assert tool.get("/api/revocable/", **access).json()["reason"] == "revoked"
     assert tool.send("logout/all/", **access).json()["reason"] == "revoked"
+
+
+def test_a_refusal_of_one_s_own(user: Any) -> None:
+    """A subclass raises it: a 401 with its own code, by which nothing is rolled back and no family starts."""
+    with urls(path("in/", StepView.as_view()), path("auth/", include("twotoken.urls"))):
+        response = APIClient().post("/in/", credentials(user), format="json")
+    assert response.json() == {"detail": "Another step is missing.", "code": "step_missing"}
+    assert (response.status_code, response["WWW-Authenticate"]) == (401, 'Bearer realm="api"')
+    assert not response.cookies
+    assert RefreshToken.objects.count() == 0
+
+
+def test_an_error_of_the_project_is_no_refusal(user: Any) -> None:
+    """It stays a 500, whoever raises it."""
+    client = APIClient(raise_request_exception=False)
+    view = StepView.as_view(error=ClaimsError)
+    with urls(path("in/", view), path("auth/", include("twotoken.urls"))):
+        assert client.post("/in/", credentials(user), format="json").status_code == 500
 
 
 def always_busy(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:

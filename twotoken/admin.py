@@ -18,7 +18,7 @@ from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils.html import format_html
 from django.utils.http import urlencode
-from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext, ngettext, pgettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
 from twotoken import families
@@ -112,7 +112,7 @@ class RefreshTokenAdmin(FamilyModelAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return [name for row in self.fields for name in ([row] if isinstance(row, str) else row)]
 
-    @admin.display(description=_("user"))
+    @admin.display(description=pgettext_lazy("family", "user"))
     def user_link(self, family: RefreshToken) -> str:
         """The user, as a link where its admin is there."""
         opts = get_user_model()._meta
@@ -125,33 +125,33 @@ class RefreshTokenAdmin(FamilyModelAdmin):
         )
         return format_html('<a href="{}">{}</a>', url, family.user)
 
-    @admin.display(description=_("state"))
+    @admin.display(description=pgettext_lazy("family", "state"))
     def state(self, family: RefreshToken) -> str:
         """Active, expired, or ended and why."""
         state = family.state()
         if state is not State.ENDED:
             return str(state.label)
-        text = gettext("ended: %(reason)s") % {"reason": reason_label(family)}
+        text = pgettext("family", "ended: %(reason)s") % {"reason": reason_label(family)}
         if family.revoked_reason == RevokedReason.REUSE:
             return format_html('<strong class="twotoken-reuse">{}</strong>', text)
         return text
 
-    @admin.display(description=_("device"))
+    @admin.display(description=pgettext_lazy("family", "device"))
     def device(self, family: RefreshToken) -> str:
         """Browser and system in words, with the raw user agent behind it."""
         return device_label(family.user_agent)
 
-    @admin.display(description=_("last used"))
+    @admin.display(description=pgettext_lazy("family", "last used"))
     def last_used(self, family: RefreshToken) -> str:
         """How long ago it was refreshed."""
         return distance_label(family.refreshed_at)
 
-    @admin.display(description=_("ends"))
+    @admin.display(description=pgettext_lazy("family", "ends"))
     def ends(self, family: RefreshToken) -> str:
         """How long ago it ended, or how soon it ends unless it is refreshed before."""
         return distance_label(family.revoked_at or family.idle_end())
 
-    @admin.display(description=_("ends if unused"))
+    @admin.display(description=pgettext_lazy("family", "ends if unused"))
     def idle_end(self, family: RefreshToken) -> str:
         """When it ends unless it is refreshed before."""
         return time_label(family.idle_end())

@@ -61,16 +61,17 @@ def bearer_token(request: HttpRequest | Request) -> str | None:
 class AccessTokenAuthentication(BaseAuthentication):
     """The user of an access token, who must exist and be active. One query.
 
-    To change whom a token stands for, override ``get_user``.
+    To change whom a token stands for, override ``get_user``; where a token comes from and what makes it valid,
+    ``get_token`` and ``verify``.
     """
 
     @sensitive_variables()
     def authenticate(self, request: Request) -> tuple[Any, AccessToken] | None:
         try:
-            token = bearer_token(request)
+            token = self.get_token(request)
             if token is None:
                 return None
-            access = tokens.decode_access(token, conf.access_policy, timezone.now())
+            access = self.verify(token)
             return self.get_user(access), access
         except TokenNotValid as exc:
             # DRF asks another instance for the header, so the request has to carry the error.
@@ -79,6 +80,14 @@ class AccessTokenAuthentication(BaseAuthentication):
 
     def authenticate_header(self, request: Request) -> str:
         return challenge(getattr(request, "_bearer_error", None))
+
+    def get_token(self, request: Request) -> str | None:
+        """Return the token that the request carries, or None; raise a TokenNotValid to refuse the request."""
+        return bearer_token(request)
+
+    def verify(self, token: str) -> AccessToken:
+        """Return the claims of a token; raise a TokenNotValid to refuse it."""
+        return tokens.decode_access(token, conf.access_policy, timezone.now())
 
     def get_user(self, access: AccessToken) -> Any:
         """Return the user of verified claims; raise a TokenNotValid to refuse it."""

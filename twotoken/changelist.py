@@ -11,7 +11,7 @@ from django.contrib import admin
 from django.core.paginator import Paginator
 from django.db.models import Max, Min
 from django.http import HttpRequest
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from twotoken.models import RefreshTokenQuerySet, RevokedReason, State
 from twotoken.timeline import local_time
@@ -47,11 +47,11 @@ class ListQuerySet(RefreshTokenQuerySet):
 class StateFilter(admin.SimpleListFilter):
     """Active, ended, expired; reuse stands out."""
 
-    title = _("state")
+    title = pgettext_lazy("family", "state")
     parameter_name = "state"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[Any, Any]]:
-        return [*State.choices, (REUSED, _("reuse detected"))]
+        return [*State.choices, (REUSED, pgettext_lazy("family", "reuse detected"))]
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
         if self.value() == State.ACTIVE:
@@ -66,7 +66,7 @@ class StateFilter(admin.SimpleListFilter):
 class ReasonFilter(admin.SimpleListFilter):
     """Our own reasons: those of the table would have to be looked for."""
 
-    title = _("reason")
+    title = pgettext_lazy("family", "reason")
     parameter_name = "reason"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[Any, Any]]:

@@ -112,7 +112,7 @@ def check_shape(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
     """E001: TWOTOKEN is a dict. E002: every key is known. E003: every value is of its type and range."""
     value = getattr(settings, "TWOTOKEN", {})
     if not isinstance(value, dict):
-        yield Error("TWOTOKEN must be a dict.", hint="See the settings in the README.", id="twotoken.E001")
+        yield Error("TWOTOKEN must be a dict.", hint="See the settings in the documentation.", id="twotoken.E001")
         return
     for key in value:
         if key not in SETTING_NAMES:
@@ -131,7 +131,7 @@ def check_shape(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
 
 
 def check_secrets(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
-    """E004: both secrets are there. E005: each is of use to its algorithm. E006: no two jobs share one."""
+    """E004: both secrets are there. E005: each one is of use to its algorithm. E006: no two jobs share a secret."""
     if not _is_dict():
         return
     found: dict[str, tuple[str, ...]] = {}
@@ -224,7 +224,7 @@ def check_claims(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
 
 
 def check_user_id(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
-    """E012: USER_ID_FIELD is a unique field of the user model. W003: it is one that does not change hands."""
+    """E012: USER_ID_FIELD is a unique field of the user model. W003: that field's values don't change hands."""
     if not _fine("USER_ID_FIELD") or conf.user_id_field == "pk":
         return
     model: Any = get_user_model()
@@ -280,7 +280,7 @@ def check_time_zone(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
 
 
 def check_deployed_cookie(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
-    """W004: the cookie travels over https only. W005: it stays with its host."""
+    """W004: the cookie travels over https only. W005: the cookie stays with its host."""
     if _fine("COOKIE_SECURE") and not conf.cookie_secure:
         yield Warning(
             "TWOTOKEN['COOKIE_SECURE'] is off.", hint="The refresh token can be read on the way.", id="twotoken.W004"

@@ -45,17 +45,17 @@ class Settings:
 
     @property
     def access_secret(self) -> tuple[str, ...]:
-        """Secrets of access tokens, or keys as PEM: the first signs, all verify. Required."""
+        """Secret of access tokens, of 32 bytes or more, or a key as PEM; or a list: the first signs, all verify."""
         return _secrets("ACCESS_SECRET")
 
     @property
     def access_algorithm(self) -> str:
-        """What the first of them signs with: HS256 with a secret; EdDSA, ES256 or RS256 with a private key."""
+        """What ACCESS_SECRET's first signs with: HS256 with a secret; EdDSA, ES256 or RS256 with a private key."""
         return _get("ACCESS_ALGORITHM", HS256)
 
     @property
     def refresh_secret(self) -> tuple[str, ...]:
-        """Secrets of refresh tokens: the first signs, all verify. Required."""
+        """Secret of refresh tokens, of 32 bytes or more and another one; or a list: the first signs, all verify."""
         return _secrets("REFRESH_SECRET")
 
     @property
@@ -75,7 +75,7 @@ class Settings:
 
     @property
     def delivery(self) -> Delivery:
-        """How the refresh token travels where a mount does not say."""
+        """How the refresh token travels where a mount does not say: by cookie, in the body, or not at all."""
         return delivery(_get("DELIVERY", Delivery.COOKIE))
 
     @property
@@ -105,12 +105,12 @@ class Settings:
 
     @property
     def browser_grace(self) -> timedelta:
-        """How long a rotation that a browser made without a key may be asked for again."""
+        """How long a rotation that a browser made without an Idempotency-Key may be asked for again."""
         return _duration("BROWSER_GRACE", 10)
 
     @property
     def reuse_grace(self) -> timedelta:
-        """The same for a rotation that a script made without a key."""
+        """The same for a rotation that any other client made without a key."""
         return _duration("REUSE_GRACE", 0)
 
     @property
@@ -136,7 +136,7 @@ class Settings:
 
     @property
     def audience(self) -> tuple[str, ...]:
-        """The ``aud`` claim, put in; a token must name one of these."""
+        """The ``aud`` claim, put in; a token must name one of its values."""
         value = _get("AUDIENCE", None)
         return (value,) if isinstance(value, str) else tuple(value or ())
 
@@ -152,22 +152,22 @@ class Settings:
 
     @property
     def login_throttle(self) -> str | None:
-        """How often one address may try one name, as ``"10/min"``. None: off."""
+        """How often one address may try one name: logins per address and name together. None: off."""
         return _get("LOGIN_THROTTLE", "10/min")
 
     @property
     def refresh_throttle(self) -> str | None:
-        """How often one family may refresh, as ``"60/min"``. None: off."""
+        """How often one family may refresh. None: off."""
         return _get("REFRESH_THROTTLE", "60/min")
 
     @property
     def record_client(self) -> bool:
-        """Whether address and user agent of a login and its refreshes are stored."""
+        """Whether address and user agent of a family's last refresh are stored."""
         return _get("RECORD_CLIENT", True)
 
     @property
     def retention(self) -> timedelta:
-        """How long an ended family is kept for people to look at."""
+        """How long ``purge_token_families`` keeps an ended family, for people to look at."""
         return _get("RETENTION", timedelta(days=30))
 
     @property

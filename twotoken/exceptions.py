@@ -39,7 +39,7 @@ class MissingToken(TokenNotValid):
 
 
 class InvalidToken(TokenNotValid):
-    """The token is not one that we signed for this job, or its family is unknown."""
+    """The token is not one that we signed for this job, or its family is unknown; or two cookies of our name came."""
 
     reason: ClassVar[str] = "invalid"
     message: ClassVar[str] = gettext_noop("The token is not valid.")
@@ -66,7 +66,7 @@ class RevokedToken(TokenNotValid):
 
 
 class ReusedToken(TokenNotValid):
-    """A refresh token that was already rotated out came back (RFC 9700 section 4.14.2)."""
+    """A refresh token that was already rotated out came back: its family is ended now (RFC 9700 section 4.14.2)."""
 
     reason: ClassVar[str] = "reused"
     message: ClassVar[str] = gettext_noop("The refresh token was used before. Its token family is revoked.")
@@ -94,14 +94,14 @@ class NoActiveAccount(TwoTokenError):
 
 
 class CrossOrigin(TwoTokenError):
-    """A browser sent a request with our cookie from an origin that is not trusted."""
+    """A browser sent this from an origin that is not trusted. The cookie is left alone; the log names the origin."""
 
     code: ClassVar[str] = "cross_origin"
     message: ClassVar[str] = gettext_noop("Cross-origin requests are not allowed here.")
 
 
 class InvalidIdempotencyKey(TwoTokenError):
-    """The Idempotency-Key is not 8 to 255 visible ASCII characters."""
+    """The Idempotency-Key is not 8 to 255 visible ASCII characters. Nothing was used up."""
 
     code: ClassVar[str] = "invalid_idempotency_key"
     message: ClassVar[str] = gettext_noop("Idempotency-Key must be 8 to 255 visible ASCII characters.")
@@ -115,7 +115,7 @@ class RotationConflict(TwoTokenError):
 
 
 class ClaimsError(TwoTokenError):
-    """A project's own claims can't go into an access token: an error of the project, never of a client."""
+    """A project's own claims can't go into an access token: never in an answer. The old refresh token stays good."""
 
     code: ClassVar[str] = "claims_error"
     message: ClassVar[str] = "The claims can not go into an access token."

@@ -55,6 +55,7 @@ __all__ = [
     "end_own",
     "exhaust",
     "exists",
+    "is_active",
     "purge",
     "revoke",
     "revoke_all",
@@ -85,12 +86,20 @@ Lifetime = timedelta | None | _FromSettings
 
 
 @sensitive_variables()
-def start(user: AbstractBaseUser, client: Client | None = None, *, lifetime: Lifetime = FROM_SETTINGS) -> TokenPair:
+def start(
+    user: AbstractBaseUser,
+    client: Client | None = None,
+    *,
+    lifetime: Lifetime = FROM_SETTINGS,
+    family_id: UUID | None = None,
+) -> TokenPair:
     """Start a token family for a user who has proven who it is, and return its first pair. One INSERT.
 
     ``lifetime`` is the absolute one of this login in place of FAMILY_LIFETIME (None: without end); the idle limit
     REFRESH_LIFETIME holds besides. With MAX_FAMILIES_PER_USER the user's oldest families beyond it are ended.
-    Raises UserInactive. Django's ``user_logged_in`` is for the caller to send, as not every login is its first.
+    ``family_id`` is for a proof that must start one family only: a function of it, such as a UUID of version 5.
+    Raises UserInactive, and IntegrityError where there is a family of that id. Django's
+    ``user_logged_in`` is for the caller to send, as not every login is its first.
     """
     if not user.is_active:
         raise UserInactive
@@ -98,7 +107,7 @@ def start(user: AbstractBaseUser, client: Client | None = None, *, lifetime: Lif
     lifetime = conf.family_lifetime if lifetime is FROM_SETTINGS else lifetime
     now = timezone.now()
     family = RefreshToken(
-        id=uuid4(),
+        id=family_id or uuid4(),
         user_id=user.pk,
         secret=new_secret(),
         auth_hash=user.get_session_auth_hash(),
@@ -159,6 +168,11 @@ def end(claims: RefreshClaims, reason: str = RevokedReason.LOGOUT) -> RefreshTok
 def exists(family_id: UUID) -> bool:
     """Tell whether there is such a token family, ended or not."""
     return _rows().filter(pk=family_id).exists()
+
+
+def is_active(family_id: UUID) -> bool:
+    """Tell whether a token family may still refresh, but for what its user's state says."""
+    return _rows().active().filter(pk=family_id).exists()
 
 
 def active(user: AbstractBaseUser) -> RefreshTokenQuerySet:

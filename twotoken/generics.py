@@ -53,6 +53,12 @@ STATUS_CODES = {
 }
 
 
+def status_of(error: TwoTokenError) -> int | None:
+    """Return the status of a refusal, which a project's own subclass shares; None for what is no client's affair."""
+    codes = (vars(ancestor).get("code") for ancestor in type(error).__mro__)
+    return next((STATUS_CODES[code] for code in codes if code in STATUS_CODES), None)
+
+
 class TokenJSONParser(JSONParser):
     """JSON within DATA_UPLOAD_MAX_MEMORY_SIZE; what is nested too deep is a parse error like any other."""
 
@@ -124,7 +130,7 @@ class TokenView(APIView):
             return self.refuse(MissingToken())
         if isinstance(exc, RequestDataTooBig):  # newer DRF reads the body before a parser does
             exc = ParseError()
-        if isinstance(exc, TwoTokenError) and exc.code in STATUS_CODES:
+        if isinstance(exc, TwoTokenError) and status_of(exc) is not None:
             return self.refuse(exc)
         response = super().handle_exception(exc)
         if isinstance(exc, APIException) and "detail" in response.data:
@@ -147,7 +153,7 @@ class TokenView(APIView):
                 "code": error.code,
             }
         )
-        response = Response(body, status=STATUS_CODES[error.code])
+        response = Response(body, status=status_of(error))
         if response.status_code == status.HTTP_401_UNAUTHORIZED:
             response["WWW-Authenticate"] = challenge(error if isinstance(error, TokenNotValid) else None)
         elif response.status_code == status.HTTP_503_SERVICE_UNAVAILABLE:

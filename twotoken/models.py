@@ -13,6 +13,7 @@ from django.db import models, router
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from twotoken.clients import USER_AGENT_LENGTH
 from twotoken.conf import conf
@@ -29,21 +30,21 @@ def new_secret() -> bytes:
 class RevokedReason(models.TextChoices):
     """Why a token family was ended before its time. A project may use words of its own besides."""
 
-    LOGOUT = "logout", _("logged out")
-    ADMIN = "admin", _("revoked by staff")
-    REUSE = "reuse", _("refresh token reused")
-    PASSWORD_CHANGED = "password_changed", _("password changed")
-    USER_INACTIVE = "user_inactive", _("user inactive")
-    LIMIT = "limit", _("too many logins")
-    REPLACED = "replaced", _("replaced by a new login")
+    LOGOUT = "logout", pgettext_lazy("family", "logged out")
+    ADMIN = "admin", pgettext_lazy("family", "revoked by staff")
+    REUSE = "reuse", pgettext_lazy("family", "refresh token reused")
+    PASSWORD_CHANGED = "password_changed", pgettext_lazy("family", "password changed")
+    USER_INACTIVE = "user_inactive", pgettext_lazy("family", "user inactive")
+    LIMIT = "limit", pgettext_lazy("family", "too many logins")
+    REPLACED = "replaced", pgettext_lazy("family", "replaced by a new login")
 
 
 class State(models.TextChoices):
     """What a token family is at a given time, but for what its user's state says."""
 
-    ACTIVE = "active", _("active")
-    ENDED = "ended", _("ended")
-    EXPIRED = "expired", _("expired")
+    ACTIVE = "active", pgettext_lazy("family", "active")
+    ENDED = "ended", pgettext_lazy("family", "ended")
+    EXPIRED = "expired", pgettext_lazy("family", "expired")
 
 
 class RefreshTokenQuerySet(models.QuerySet["RefreshToken"]):
@@ -114,13 +115,18 @@ class RefreshToken(models.Model):
 
     id: models.UUIDField[uuid.UUID, uuid.UUID] = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     user: models.ForeignKey[AbstractBaseUser, AbstractBaseUser] = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.CASCADE, related_name="token_families", verbose_name=_("user")
+        settings.AUTH_USER_MODEL,
+        models.CASCADE,
+        related_name="token_families",
+        verbose_name=pgettext_lazy("family", "user"),
     )
     user_id: Any  # of the project's user model
     secret: models.BinaryField[bytes | memoryview, bytes | memoryview] = models.BinaryField(
-        _("secret"), max_length=SECRET_BYTES, default=new_secret, editable=False
+        pgettext_lazy("family", "secret"), max_length=SECRET_BYTES, default=new_secret, editable=False
     )
-    generation: models.PositiveIntegerField[int, int] = models.PositiveIntegerField(_("rotations"), default=0)
+    generation: models.PositiveIntegerField[int, int] = models.PositiveIntegerField(
+        pgettext_lazy("family", "rotations"), default=0
+    )
     retry_key: models.BinaryField[bytes | memoryview, bytes | memoryview] = models.BinaryField(
         _("digest of the last key"), max_length=32, default=b"", editable=False
     )
@@ -129,23 +135,25 @@ class RefreshToken(models.Model):
         _("session auth hash"), max_length=128, default="", blank=True, editable=False
     )
     created_at: models.DateTimeField[datetime, datetime] = models.DateTimeField(
-        _("started"), default=timezone.now, db_index=True
+        pgettext_lazy("family", "started"), default=timezone.now, db_index=True
     )
     refreshed_at: models.DateTimeField[datetime, datetime] = models.DateTimeField(
-        _("last refreshed"), default=timezone.now
+        pgettext_lazy("family", "last refreshed"), default=timezone.now
     )
     expires_at: models.DateTimeField[datetime | None, datetime | None] = models.DateTimeField(
-        _("ends"), null=True, blank=True, default=None, db_index=True
+        pgettext_lazy("family", "ends"), null=True, blank=True, default=None, db_index=True
     )
     revoked_at: models.DateTimeField[datetime | None, datetime | None] = models.DateTimeField(
-        _("revoked"), null=True, blank=True, default=None
+        pgettext_lazy("family", "revoked"), null=True, blank=True, default=None
     )
-    revoked_reason: models.CharField[str, str] = models.CharField(_("reason"), max_length=32, default="", blank=True)
+    revoked_reason: models.CharField[str, str] = models.CharField(
+        pgettext_lazy("family", "reason"), max_length=32, default="", blank=True
+    )
     ip_address: models.GenericIPAddressField[str | None, str | None] = models.GenericIPAddressField(
-        _("address"), null=True, blank=True, default=None
+        pgettext_lazy("family", "address"), null=True, blank=True, default=None
     )
     user_agent: models.CharField[str, str] = models.CharField(
-        _("user agent"), max_length=USER_AGENT_LENGTH, default="", blank=True
+        pgettext_lazy("family", "user agent"), max_length=USER_AGENT_LENGTH, default="", blank=True
     )
 
     objects: ClassVar[RefreshTokenManager] = models.Manager.from_queryset(RefreshTokenQuerySet)()  # type: ignore[assignment]
@@ -175,9 +183,9 @@ class RefreshToken(models.Model):
 class EventKind(models.TextChoices):
     """What is worth knowing of a token family besides its start and its end."""
 
-    DEVICE = "device", _("device changed")
-    REUSE = "reuse", _("refresh token reused")
-    REVOKED = "revoked", _("revoked")
+    DEVICE = "device", pgettext_lazy("family", "device changed")
+    REUSE = "reuse", pgettext_lazy("family", "refresh token reused")
+    REVOKED = "revoked", pgettext_lazy("family", "revoked")
 
 
 class FamilyEvent(models.Model):
@@ -190,21 +198,27 @@ class FamilyEvent(models.Model):
     family: models.ForeignKey[RefreshToken, RefreshToken] = models.ForeignKey(
         RefreshToken, models.CASCADE, related_name="events", db_constraint=False, verbose_name=_("token family")
     )
-    kind: models.CharField[str, str] = models.CharField(_("event"), max_length=16, choices=EventKind)
-    created_at: models.DateTimeField[datetime, datetime] = models.DateTimeField(_("time"), default=timezone.now)
+    kind: models.CharField[str, str] = models.CharField(
+        pgettext_lazy("family", "event"), max_length=16, choices=EventKind
+    )
+    created_at: models.DateTimeField[datetime, datetime] = models.DateTimeField(
+        pgettext_lazy("family", "time"), default=timezone.now
+    )
     ip_address: models.GenericIPAddressField[str | None, str | None] = models.GenericIPAddressField(
-        _("address"), null=True, blank=True, default=None
+        pgettext_lazy("family", "address"), null=True, blank=True, default=None
     )
     user_agent: models.CharField[str, str] = models.CharField(
-        _("user agent"), max_length=USER_AGENT_LENGTH, default="", blank=True
+        pgettext_lazy("family", "user agent"), max_length=USER_AGENT_LENGTH, default="", blank=True
     )
     previous_user_agent: models.CharField[str, str] = models.CharField(
-        _("user agent before"), max_length=USER_AGENT_LENGTH, default="", blank=True
+        pgettext_lazy("family", "user agent before"), max_length=USER_AGENT_LENGTH, default="", blank=True
     )
     generations_behind: models.PositiveIntegerField[int | None, int | None] = models.PositiveIntegerField(
-        _("generations behind"), null=True, blank=True, default=None
+        pgettext_lazy("family", "generations behind"), null=True, blank=True, default=None
     )
-    actor: models.CharField[str, str] = models.CharField(_("by"), max_length=ACTOR_LENGTH, default="", blank=True)
+    actor: models.CharField[str, str] = models.CharField(
+        pgettext_lazy("family", "by"), max_length=ACTOR_LENGTH, default="", blank=True
+    )
 
     class Meta:
         verbose_name = _("event of a token family")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, cast
 
@@ -36,7 +36,6 @@ Refusal = type[TwoTokenError] | type[APIException]
 PREFIX = "TwoToken"  # of our components: a project has a Login and an Error of its own
 COOKIE = "refreshCookie"
 FRAMEWORK: tuple[type[APIException], ...] = (NotFound, ParseError, Throttled, UnsupportedMediaType)
-CODES = sorted({*STATUS_CODES, *(error.default_code for error in FRAMEWORK)})
 DELIVERED = {
     Delivery.COOKIE: _("The refresh token travels in a cookie that no script can read."),
     Delivery.BODY: _("The refresh token travels in the body."),
@@ -163,14 +162,14 @@ class TokenSchema(AutoSchema):
         """
         fields: Schema = {
             "detail": {"type": "string", "description": _("For people; branch on the code.")},
-            "code": self.component("ErrorCode", {"type": "string", "enum": CODES}),
+            "code": self.component("ErrorCode", {"type": "string", "enum": all_codes()}),
         }
         with_reason = any(issubclass(refusal, TokenNotValid) for refusal in refusals)
         if with_reason:
-            reasons = sorted({error.reason for error in reasons_of(TokenNotValid)})
+            reasons = sorted({kind.reason for kind in kinds_of(TokenNotValid) if kind is not TokenNotValid})
             fields["reason"] = self.component("Reason", {"type": "string", "enum": reasons})
         schema = self.component("NotValid" if with_reason else "Error", object_of(fields))
-        codes = sorted({code_of(refusal) for refusal in refusals})
+        codes = sorted({code_of(kind) for refusal in refusals for kind in kinds_of(refusal)})
         return {"allOf": [schema, {"type": "object", "properties": {"code": {"enum": codes}}}]}
 
     def component(self, name: str, schema: Schema) -> Schema:
@@ -246,22 +245,30 @@ def describe(refusal: Refusal) -> str:
     return refused if issubclass(refusal, TokenNotValid) else message_of(refusal)
 
 
-def reasons_of(error: type[TokenNotValid]) -> Iterator[type[TokenNotValid]]:
-    """Give each error that has a reason, a project's own among them."""
-    for child in error.__subclasses__():
-        yield child
-        yield from reasons_of(child)
+def kinds_of(refusal: Refusal) -> list[Any]:
+    """Return an error with all that derive from it, a project's own among them."""
+    return [refusal, *(kind for child in refusal.__subclasses__() for kind in kinds_of(child))]
+
+
+def all_codes() -> list[str]:
+    """Return every code that an answer of ours may have."""
+    known = [
+        kind for kind in kinds_of(TwoTokenError) if any(vars(each).get("code") in STATUS_CODES for each in kind.__mro__)
+    ]
+    return sorted({code_of(kind) for kind in (*known, *FRAMEWORK)})
 
 
 def examples_of(refusal: Refusal) -> list[OpenApiExample]:
     """Return a body for each way in which it can look."""
-    if refusal is TokenNotValid:
-        distinct = {error.reason: error for error in reversed([*reasons_of(TokenNotValid)])}
-        return [example for error in distinct.values() for example in examples_of(error)]
-    body = {"detail": message_of(refusal), "code": code_of(refusal)}
-    if issubclass(refusal, TokenNotValid):
-        body["reason"] = refusal.reason
-    return [OpenApiExample(body.get("reason", body["code"]), body)]
+    kinds: list[Any] = kinds_of(refusal) if issubclass(refusal, TwoTokenError) else [refusal]
+    bodies: dict[str, dict[str, str]] = {}
+    for kind in kinds:
+        if kind is not TokenNotValid:  # which has no words of its own
+            body = {"detail": message_of(kind), "code": code_of(kind)}
+            if issubclass(kind, TokenNotValid):
+                body["reason"] = kind.reason
+            bodies.setdefault(body.get("reason", body["code"]), body)
+    return [OpenApiExample(name, body) for name, body in bodies.items()]
 
 
 def mount_options(path_regex: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 from django.contrib.auth import get_user_model
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 from drf_spectacular.drainage import isolate_view_method
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.types import OpenApiTypes
@@ -56,7 +57,7 @@ class LoginSchema(TokenSchema):
     tells_delivery = True
     operations = {
         "POST": Operation(
-            _("Log in"),
+            pgettext_lazy("operation", "Log in"),
             _("Exchanges credentials for an access token. Ends the token family of a refresh cookie that comes along."),
             status.HTTP_200_OK,
             (ValidationError, ParseError, NoActiveAccount, CrossOrigin, UnsupportedMediaType, Throttled),
@@ -83,7 +84,7 @@ class RefreshSchema(TokenSchema):
     tells_delivery = True
     operations = {
         "POST": Operation(
-            _("Refresh"),
+            pgettext_lazy("operation", "Refresh"),
             _(
                 "Exchanges the refresh token for the next one and a new access token. One that was exchanged before "
                 "ends its token family, unless it is a retry by the same Idempotency-Key."
@@ -145,7 +146,7 @@ class LogoutSchema(ClearingSchema):
 
     operations = {
         "POST": Operation(
-            _("Log out"),
+            pgettext_lazy("operation", "Log out"),
             _("Ends the token family of the token that comes along, if any. The answer is the same whatever was sent."),
             status.HTTP_204_NO_CONTENT,
             (CrossOrigin,),
@@ -173,7 +174,7 @@ class LogoutAllSchema(ClearingSchema):
 
     operations = {
         "POST": Operation(
-            _("Log out everywhere"),
+            pgettext_lazy("operation", "Log out everywhere"),
             _("Ends every token family of the user."),
             status.HTTP_204_NO_CONTENT,
             BEARER_REFUSALS,
@@ -186,14 +187,14 @@ class SessionsSchema(TokenSchema):
 
     operations = {
         "GET": Operation(
-            _("List the sessions"),
+            pgettext_lazy("operation", "List the sessions"),
             _("Lists the user's live token families, the newest login first."),
             status.HTTP_200_OK,
             (*BEARER_REFUSALS, NotFound),
             "list",
         ),
         "DELETE": Operation(
-            _("End all other sessions"),
+            pgettext_lazy("operation", "End all other sessions"),
             _("Ends all of the user's token families but the asking one."),
             status.HTTP_204_NO_CONTENT,
             BEARER_REFUSALS,
@@ -215,7 +216,7 @@ class SessionSchema(ClearingSchema):
 
     operations = {
         "DELETE": Operation(
-            _("End a session"),
+            pgettext_lazy("operation", "End a session"),
             _("Ends one of the user's own token families."),
             status.HTTP_204_NO_CONTENT,
             (*BEARER_REFUSALS, NotFound),
@@ -237,7 +238,7 @@ class JWKSSchema(TokenSchema):
 
     operations = {
         "GET": Operation(
-            _("List the public keys"),
+            pgettext_lazy("operation", "List the public keys"),
             _("Lists the keys that access tokens can be verified with (RFC 7517). None where a secret signs them."),
             status.HTTP_200_OK,
             (),

@@ -6,7 +6,6 @@ from typing import Any, ClassVar
 
 from django.contrib.auth import get_user_model
 from django.utils import timezone
-from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
 from twotoken.models import RefreshToken
@@ -32,7 +31,9 @@ class LoginSerializer(serializers.Serializer[Any]):
 class TokenField(serializers.Field[str, str, str, Any]):
     """A string as it came: whatever else is wrong with it is for the token's own check to say."""
 
-    default_error_messages: ClassVar[dict[str, Any]] = {"invalid": _("Not a valid string.")}
+    default_error_messages: ClassVar[dict[str, Any]] = {
+        "invalid": serializers.CharField.default_error_messages["invalid"]
+    }
 
     def to_internal_value(self, data: object) -> str:
         if not isinstance(data, str):

@@ -9,7 +9,7 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.timesince import timesince
-from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext, ngettext, pgettext
 
 from twotoken.devices import describe
 from twotoken.models import EventKind, FamilyEvent, RefreshToken, RevokedReason, State
@@ -17,7 +17,7 @@ from twotoken.models import EventKind, FamilyEvent, RefreshToken, RevokedReason,
 
 def timeline(family: RefreshToken) -> list[dict[str, Any]]:
     """Return what is worth knowing of a family, in the order of time. Start and end are read from the row."""
-    entries = [{"time": family.created_at, "what": gettext("started")}]
+    entries = [{"time": family.created_at, "what": pgettext("family", "started")}]
     revoked_by = ""
     for event in FamilyEvent.objects.using(family._state.db).filter(family=family.pk).order_by("created_at", "pk"):
         if event.kind == EventKind.REVOKED:
@@ -26,7 +26,10 @@ def timeline(family: RefreshToken) -> list[dict[str, Any]]:
         details = describe(event.user_agent)
         if event.kind == EventKind.DEVICE:
             before = describe(event.previous_user_agent)
-            details = gettext("from %(before)s to %(after)s") % {"before": before or "?", "after": details or "?"}
+            details = pgettext("device", "from %(before)s to %(after)s") % {
+                "before": before or "?",
+                "after": details or "?",
+            }
         behind = event.generations_behind
         if behind is not None:
             late = ngettext("%(count)d generation behind", "%(count)d generations behind", behind) % {"count": behind}
@@ -42,11 +45,11 @@ def timeline(family: RefreshToken) -> list[dict[str, Any]]:
             }
         )
     if family.revoked_at is not None:
-        what = gettext("ended: %(reason)s") % {"reason": reason_label(family)}
-        by = gettext("by %(actor)s") % {"actor": revoked_by} if revoked_by else ""
+        what = pgettext("family", "ended: %(reason)s") % {"reason": reason_label(family)}
+        by = pgettext("family", "by %(actor)s") % {"actor": revoked_by} if revoked_by else ""
         entries.append({"time": family.revoked_at, "what": what, "details": by})
     elif family.state() is State.EXPIRED:
-        entries.append({"time": family.idle_end(), "what": gettext("expired")})
+        entries.append({"time": family.idle_end(), "what": pgettext("family", "expired")})
     return entries
 
 

@@ -38,11 +38,11 @@ from twotoken.exceptions import (
     TwoTokenError,
 )
 from twotoken.families import FROM_SETTINGS, Lifetime
-from twotoken.generics import STATUS_CODES, CredentialView, TokenView
+from twotoken.generics import CredentialView, TokenView, status_of
 from twotoken.models import RefreshToken, RevokedReason
 from twotoken.serializers import LoginSerializer, RefreshSerializer, SessionSerializer
 from twotoken.throttling import LoginThrottle, RefreshThrottle
-from twotoken.tokens import AccessToken
+from twotoken.tokens import AccessToken, RefreshClaims
 
 JWKS_MAX_AGE = 300  # seconds that a service may go by the keys it has fetched
 
@@ -75,7 +75,10 @@ class LoginView(CredentialView):
         return self.answer(pair)
 
     def authenticate(self, request: Request, data: Mapping[str, Any]) -> AbstractBaseUser | None:
-        """Return whose credentials these are. By Django's back ends alone, or lockouts and second factors are lost."""
+        """Return whose credentials these are. By Django's back ends alone, or lockouts and second factors are lost.
+
+        A subclass may raise a subclass of NoActiveAccount with a ``code`` and a ``message`` of its own.
+        """
         return authenticate(request._request, **data)
 
     def get_login_name(self, data: Mapping[str, Any]) -> str:
@@ -104,11 +107,11 @@ class RefreshView(CredentialView):
     def post(self, request: Request, **kwargs: Any) -> Response:
         try:
             key = idempotency_key(request)
-            claims = families.verify(self.get_token(request))
+            claims = self.verify(self.get_token(request))
             self.enforce(RefreshThrottle(claims.family_id))
             pair = families.rotate(claims, self.client, key)
         except TwoTokenError as exc:
-            if exc.code not in STATUS_CODES:
+            if status_of(exc) is None:
                 raise
             return self.refuse(exc)
         return self.answer(pair, retained=pair.generation == claims.generation)
@@ -121,6 +124,10 @@ class RefreshView(CredentialView):
         if not isinstance(token, str):
             RefreshSerializer(data=request.data).is_valid(raise_exception=True)  # says what is wrong
         return str(token)
+
+    def verify(self, token: str) -> RefreshClaims:
+        """Return whose token it is and which, by its signature. Raises a TokenNotValid."""
+        return families.verify(token)
 
     def refuse(self, error: TwoTokenError) -> Response:
         response = super().refuse(error)
@@ -139,11 +146,15 @@ class LogoutView(CredentialView):
         else:
             for token in presented_tokens(request) if self.by_cookie else body_tokens(request):
                 with suppress(InvalidToken):
-                    self.logged_out(families.end(families.verify(token)))
+                    self.logged_out(self.end(token))
         response = Response(status=status.HTTP_204_NO_CONTENT)
         if self.by_cookie:
             clear_refresh_cookie(response, request)
         return response
+
+    def end(self, token: str) -> RefreshToken | None:
+        """End the family of a refresh token and return it, if this call ended it. Raises InvalidToken."""
+        return families.end(families.verify(token))
 
     def end_bearer(self, request: Request) -> None:
         """End the family of a single token."""

@@ -196,3 +196,22 @@ test("what is stored holds no token", async () => {
   assert.ok(world.store.size > 0);
   for (const value of world.store.values()) assert.ok(![...world.valid].some((token) => value.includes(token)));
 });
+
+test("the access token itself is to be had, fresh, and by one refresh together with what else waits", async () => {
+  const world = new World({ lifetime: 10 });
+  const tab = world.tab();
+  assert.equal(await tab.accessToken(), null);
+  assert.equal(world.requests.length, 0);
+  await started(world, tab);
+  const first = await tab.accessToken();
+  assert.deepEqual([world.valid.has(first), world.count("refresh/")], [true, 0]);
+  world.time += 9_000;
+  const [second, response] = await Promise.all([tab.accessToken(), tab.fetch("/api/me/")]);
+  assert.deepEqual([response.status, world.requests.at(-1).authorization], [200, `Bearer ${second}`]);
+  assert.deepEqual([second === first, world.count("refresh/")], [false, 1]);
+  world.time += 9_000;
+  world.faults.push("cut");
+  await assert.rejects(tab.accessToken(), TypeError);
+  await tab.logout();
+  assert.equal(await tab.accessToken(), null);
+});

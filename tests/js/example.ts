@@ -35,6 +35,12 @@ export async function ask(signal: AbortSignal): Promise<Response[]> {
   return Promise.all([client.fetch("/api/me/", { signal }), client.fetch(new URL(location.href)), client.fetch(request)]);
 }
 
+/** Open a WebSocket, if somebody is logged in. */
+export async function open(): Promise<WebSocket | null> {
+  const token: string | null = await client.accessToken();
+  return token === null ? null : new WebSocket("/ws/news/", ["bearer", token]);
+}
+
 /** Go. */
 export async function logOut(everywhere: boolean): Promise<void> {
   await (everywhere ? client.logoutAll() : client.logout());

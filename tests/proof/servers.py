@@ -48,17 +48,24 @@ class Router:
 
 
 @contextmanager
-def in_reach(database: Database, isolation: str = READ_COMMITTED) -> Iterator[None]:
-    """Have the ORM of this process, in any thread, work on a database, with its tables made."""
-    values = configured(database.url, isolation, atomic=False)
+def within_reach(url: str, isolation: str = READ_COMMITTED) -> Iterator[None]:
+    """Have the ORM of this process, in any thread, work on a database."""
+    values = configured(url, isolation, atomic=False)
     connections.settings[ALIAS] = connections.configure_settings({"default": values})["default"]
     try:
         with override_settings(DATABASE_ROUTERS=["tests.proof.servers.Router"]):
-            call_command("migrate", database=ALIAS, verbosity=0)
             yield
     finally:
         connections.close_all()
         del connections.settings[ALIAS], connections[ALIAS]
+
+
+@contextmanager
+def in_reach(database: Database, isolation: str = READ_COMMITTED) -> Iterator[None]:
+    """Have the ORM work on a database of the proof, with its tables made."""
+    with within_reach(database.url, isolation):
+        call_command("migrate", database=ALIAS, verbosity=0)
+        yield
 
 
 @dataclass(frozen=True)

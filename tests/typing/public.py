@@ -1,6 +1,6 @@
 """Holds the types of the package to what pyright makes of it as a consumer: ``python -m tests.typing.public``.
 
-Whatever the README imports is there, and no symbol of the package has a type that is not known. That some could be
+Whatever README and docs import is there, and no symbol of the package has a type that is not known. That some could be
 inferred differently is let pass: they are the attributes that Django and DRF have one declare without an annotation.
 """
 
@@ -15,16 +15,17 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-README = Path(__file__).parent.parent.parent / "README.md"
+ROOT = Path(__file__).parent.parent.parent
+PAGES = [ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("docs/neighbours/*.md")]
 # Their bases are generic for type checkers alone, and nobody imports them.
 OPEN = {"twotoken.authentication.ClaimsUser", "twotoken.changelist.CappedPaginator"}
-NAMED = re.compile(r"^from (twotoken[\w.]*) import (.+)$", re.MULTILINE)
+NAMED = re.compile(r"^ *from (twotoken[\w.]*) import (\([^)]+\)|.+)$", re.MULTILINE)
 
 
 def named() -> set[str]:
-    """Return what the README imports."""
-    found = NAMED.findall(README.read_text())
-    return {f"{module}.{name.strip()}" for module, names in found for name in names.split(",")}
+    """Return what README and docs import."""
+    found = [match for page in PAGES for match in NAMED.findall(page.read_text())]
+    return {f"{module}.{name}" for module, names in found for name in re.findall(r"\w+", names)}
 
 
 def symbols() -> dict[str, Any]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 from django import template
-from django.utils.translation import ngettext
+from django.utils.timesince import TIME_STRINGS
+from django.utils.translation import ngettext_lazy
 
 register = template.Library()
 
@@ -16,10 +18,10 @@ def in_words(duration: timedelta) -> str:
     minutes, seconds = divmod(int(duration.total_seconds()), 60)
     hours, minutes = divmod(minutes, 60)
     days, hours = divmod(hours, 24)
-    words = [
-        (days, ngettext("%(num)d day", "%(num)d days", days)),
-        (hours, ngettext("%(num)d hour", "%(num)d hours", hours)),
-        (minutes, ngettext("%(num)d minute", "%(num)d minutes", minutes)),
-        (seconds, ngettext("%(num)d second", "%(num)d seconds", seconds)),
+    words: list[tuple[int, Any]] = [
+        (days, TIME_STRINGS["day"]),
+        (hours, TIME_STRINGS["hour"]),
+        (minutes, TIME_STRINGS["minute"]),
+        (seconds, ngettext_lazy("%(num)d second", "%(num)d seconds", "num")),
     ]
     return ", ".join(text % {"num": number} for number, text in words if number)

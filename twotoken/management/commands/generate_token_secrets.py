@@ -6,13 +6,12 @@ import secrets
 from typing import Any
 
 from django.core.management.base import BaseCommand
-from django.utils.translation import gettext_lazy as _
 
 SECRET_BYTES = 32
 
 
 class Command(BaseCommand):
-    help = _("Print two different 256-bit secrets as lines for an environment file.")  # type: ignore[assignment]
+    help = "Print two different 256-bit secrets as lines for an environment file."
     requires_system_checks = []
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -10,7 +10,7 @@ from uuid import UUID
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError
-from django.utils import timezone
+from django.utils import timezone, translation
 from django.utils.dateparse import parse_datetime
 
 from twotoken import families, progress
@@ -98,7 +98,9 @@ class Command(BaseCommand):
         count = progress.run(families.revoke_each(selected, RevokedReason.ADMIN, actor=ACTOR), self.stderr)
         self.tell("revoked", count)
         if count:
-            self.stdout.write(f"Access tokens that are already out live up to {in_words(conf.access_lifetime)}.")
+            with translation.override(None):  # commands speak English, as Django's own do
+                lifetime = in_words(conf.access_lifetime)
+            self.stdout.write(f"Access tokens that are already out live up to {lifetime}.")
 
     def ask(self, count: int) -> None:
         """Let the person confirm; raise CommandError where nobody does."""

@@ -73,6 +73,8 @@ export interface Client extends EventTarget {
   restore(options?: { force?: boolean }): Promise<boolean>;
   /** Like fetch, with the access token; on a 401 it is refreshed and the request sent once more. */
   fetch(input: RequestInfo | URL, init?: RequestInit): Promise<Response>;
+  /** The access token, for what fetch can't send, such as a WebSocket; null where there is no session. */
+  accessToken(): Promise<string | null>;
   /** Let go of timers and channel. The session stays; what is asked of this client later is refused. */
   destroy(): void;
   addEventListener<K extends keyof ClientEventMap>(

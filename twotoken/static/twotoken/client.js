@@ -222,6 +222,17 @@ class Client extends EventTarget {
     return response;
   }
 
+  /**
+   * The access token, for what fetch can't send, such as a WebSocket; null where there is no session. Refreshed where
+   * it has to be. Rejects where the refresh got no answer.
+   *
+   * @returns {Promise<string | null>}
+   */
+  async accessToken() {
+    if (this.isAuthenticated && !this.#isFresh()) await this.#refresh();
+    return this.#access;
+  }
+
   /** Let go of timers and channel. The session stays; what is asked of this client later is refused. */
   destroy() {
     this.#isDestroyed = true;

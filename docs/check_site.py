@@ -1,0 +1,56 @@
+"""Looks at the built site: each link within it leads somewhere, and nothing is loaded from another host."""
+
+from __future__ import annotations
+
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+LOADED = {("img", "src"), ("script", "src"), ("link", "href"), ("iframe", "src"), ("source", "src"), ("use", "href")}
+
+
+class Page(HTMLParser):
+    """A page's places, its links, and what it loads."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.places: set[str] = {""}
+        self.links: list[str] = []
+        self.loaded: list[str] = []
+        self.feed(path.read_text())
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        for name, value in attrs:
+            if value is None:
+                continue
+            if name == "id":
+                self.places.add(value)
+            elif (tag, name) in LOADED:
+                self.loaded.append(value)
+            elif (tag, name) == ("a", "href"):
+                self.links.append(value)
+
+
+def wrong(site: Path) -> list[str]:
+    """Return what is wrong with the site."""
+    pages = {path.resolve(): Page(path) for path in site.rglob("*.html")}
+    found = []
+    for path, page in pages.items():
+        for url in page.links + page.loaded:
+            parts = urlsplit(url)
+            if parts.scheme == "data" or (parts.scheme and url in page.links):
+                continue
+            if parts.netloc:
+                found.append(f"{path.name} loads {url}")
+                continue
+            target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
+            there = pages.get(target)
+            if not target.exists() or (there and unquote(parts.fragment) not in there.places):
+                found.append(f"{path.name} has {url}, which leads nowhere")
+    print("\n".join(found) or f"{len(pages)} pages passed")
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(bool(wrong(Path(sys.argv[1]))))

@@ -1,0 +1,72 @@
+"""Sphinx, for ``tox -e docs``. Nothing is fetched: no inventories, no fonts, no scripts of other hosts."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import reference  # sets up Django
+
+import twotoken
+
+project = "twotoken"
+author = "the contributors of twotoken"
+version = release = twotoken.__version__
+extensions = ["myst_parser", "sphinx.ext.autodoc"]
+exclude_patterns = ["_build"]
+html_theme = "furo"
+html_title = f"twotoken {release}"
+html_show_copyright = False
+html_show_sourcelink = False
+html_copy_source = False
+html_theme_options: dict[str, Any] = {"navigation_with_keys": True}
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+pygments_style = "a11y-high-contrast-light"
+pygments_dark_style = "a11y-high-contrast-dark"
+
+myst_heading_anchors = 4  # as code hosts have them, so that a link works in both places
+
+autodoc_typehints = "description"
+autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True
+# Other projects' names, and what is private here: there is nothing offline to link to.
+nitpick_ignore_regex = [
+    (r"py:.*", r"(datetime|uuid|collections|typing|enum|django|rest_framework)\..*"),
+    (r"py:.*", r"(timedelta|UUID|Any|optional|AbstractBaseUser|Lifetime)"),
+    (r"py:.*", r"twotoken\.(families\._FromSettings|models\.State)"),
+]
+
+# What is above this folder and a page here. A line that is nothing but a link to it is the place for its text.
+ABOVE = {"README": "index", "CHANGELOG": "changelog", "CONTRIBUTING": "contributing", "SECURITY": "security"}
+PLACE = re.compile(rf"^\[[^]]*\]\(\.\./({'|'.join(ABOVE)})\.md\)$", re.MULTILINE)
+LINK = re.compile(rf"\]\((?:\.\./)*({'|'.join(ABOVE)})\.md(#[^)]*)?\)")
+PATTERN = re.compile(r"^[\w/-]*\*$\n", re.MULTILINE)
+
+
+def read(app: Any, docname: str, source: list[str]) -> None:
+    """Make a page as the site has it: the reference anew from the code, texts and links from above this folder."""
+    up = "../" * docname.count("/")
+    text = reference.filled(source[0])
+    if above := PLACE.search(text):
+        path = reference.ROOT / f"{above[1]}.md"
+        app.env.note_dependency(str(path))
+        text = text.replace(above[0], path.read_text().replace("](docs/", "]("))
+    text = LINK.sub(lambda match: f"]({up}{ABOVE[match[1]]}.md{match[2] or ''})", text)
+    # A pattern of a table of contents that fits no page is a warning.
+    source[0] = PATTERN.sub(lambda match: match[0] if any_page(match[0].strip()) else "", text)
+
+
+def any_page(pattern: str) -> bool:
+    """Tell whether a pattern fits a page."""
+    return any(reference.DOCS.glob(f"{pattern}.md"))
+
+
+def setup(app: Any) -> dict[str, Any]:
+    """Read the pages through ``read``."""
+    app.connect("source-read", read)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,10 @@
+"""The mounts of the tests, and an empty page that has nothing but the client."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from tests.browser.urls import page, script
+from tests.urls import urlpatterns as ours
+
+urlpatterns = [*ours, path("page/", page), path("page.js", script)]

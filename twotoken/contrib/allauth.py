@@ -1,0 +1,120 @@
+"""django-allauth, headless: its app client gets twotoken's pair as the tokens of a login.
+
+``HEADLESS_TOKEN_STRATEGY = "twotoken.contrib.allauth.TwoTokenStrategy"``. allauth finds out who it is, by whatever
+steps the project asks for; the pair comes when it is done. Its session, which the client names by
+``X-Session-Token``, and the token family are one login: each ends with the other.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+from uuid import UUID
+
+from allauth.account.signals import password_changed, password_set
+from allauth.core import context
+from allauth.core.exceptions import ImmediateHttpResponse
+from allauth.core.internal.httpkit import authenticated_user
+from allauth.headless.base.response import APIResponse
+from allauth.headless.tokens.strategies.sessions import SessionTokenStrategy
+from django.contrib.auth import user_logged_out
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.sessions.backends.base import SessionBase
+from django.dispatch import receiver
+from django.http import HttpRequest
+from django.views.decorators.debug import sensitive_variables
+from rest_framework import status
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from twotoken import families
+from twotoken.clients import Client
+from twotoken.exceptions import InvalidIdempotencyKey, RotationConflict, TokenNotValid
+from twotoken.generics import RETRY_AFTER
+from twotoken.models import RevokedReason
+from twotoken.throttling import RefreshThrottle
+from twotoken.views import idempotency_key
+
+FAMILY_SESSION_KEY: Final = "twotoken_family"
+
+
+class TwoTokenStrategy(SessionTokenStrategy):  # type: ignore[misc]  # allauth has no types
+    """The token strategy of allauth's app client."""
+
+    @sensitive_variables()
+    def create_access_token_payload(self, request: HttpRequest) -> dict[str, Any]:
+        """Start the login's token family and return its pair, under allauth's names. Once in a request."""
+        # allauth makes an answer, and with it tokens, more than once in a login of several steps.
+        payload: dict[str, Any] | None = getattr(request, "_twotoken_payload", None)
+        if payload is None:
+            pair = families.start(authenticated_user(request), Client.from_request(request))
+            request.session[FAMILY_SESSION_KEY] = str(pair.family_id)
+            payload = {
+                "access_token": pair.access,
+                "expires_in": pair.expires_in,
+                "refresh_token": pair.refresh,
+                "refresh_expires_in": pair.refresh_expires_in,
+            }
+            request._twotoken_payload = payload  # type: ignore[attr-defined]
+        return payload
+
+    def lookup_session(self, session_token: str) -> SessionBase | None:
+        """Return the session of a session token, None where its token family has ended. One query more."""
+        session: SessionBase | None = super().lookup_session(session_token)
+        family_id = None if session is None else family_of(session)
+        return None if family_id is not None and not families.is_active(family_id) else session
+
+    @sensitive_variables()
+    def refresh_token(self, refresh_token: str) -> tuple[str, str] | None:
+        """Rotate, by the same rule as ``refresh/``: for clients that know allauth's ``tokens/refresh`` alone.
+
+        None is allauth's 400, which does not say why.
+        """
+        request: HttpRequest = context.request
+        try:
+            claims = families.verify(refresh_token)
+            enforce(RefreshThrottle(claims.family_id), request)
+            pair = families.rotate(claims, Client.from_request(request), idempotency_key(Request(request)))
+        except (TokenNotValid, InvalidIdempotencyKey):
+            return None
+        except RotationConflict as exc:
+            raise busy(request, status.HTTP_503_SERVICE_UNAVAILABLE, RETRY_AFTER) from exc
+        return pair.access, pair.refresh
+
+
+def enforce(throttle: RefreshThrottle, request: HttpRequest) -> None:
+    """Count a refresh, and answer it with a 429 when there were too many."""
+    if not throttle.allow_request(Request(request), APIView()):
+        raise busy(request, status.HTTP_429_TOO_MANY_REQUESTS, int(throttle.wait() or 0) + 1)
+
+
+def busy(request: HttpRequest, code: int, seconds: int) -> ImmediateHttpResponse:
+    """Return what makes allauth answer so, with Retry-After: a 400 would have the client log in again."""
+    response = APIResponse(request, status=code)
+    response["Retry-After"] = str(seconds)
+    return ImmediateHttpResponse(response)
+
+
+def family_of(session: SessionBase) -> UUID | None:
+    """Return the token family that belongs to an allauth session, None where it has none."""
+    family_id = session.get(FAMILY_SESSION_KEY)
+    return None if family_id is None else UUID(family_id)
+
+
+def family_of_request(request: HttpRequest | None) -> UUID | None:
+    """Return the token family of the session that a request of allauth's app client names."""
+    headless = getattr(getattr(request, "allauth", None), "headless", None)
+    return None if request is None or headless is None else family_of(request.session)
+
+
+@receiver(user_logged_out)
+def end_family(request: HttpRequest | None, **kwargs: Any) -> None:
+    """End the family of an allauth session that is logged out. The session is still there then."""
+    if (family_id := family_of_request(request)) is not None:
+        families.revoke(family_id, RevokedReason.LOGOUT)
+
+
+@receiver([password_changed, password_set])
+def keep_family(request: HttpRequest, user: AbstractBaseUser, **kwargs: Any) -> None:
+    """Let who has just changed the own password stay signed in, as allauth does with the session."""
+    if (family_id := family_of_request(request)) is not None:
+        families.update_auth_hash(family_id, user)

@@ -1,0 +1,1 @@
+"""Moving from djangorestframework-simplejwt without logging anyone out."""

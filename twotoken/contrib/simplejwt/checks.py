@@ -1,0 +1,249 @@
+"""System checks of the move: what is wrong with its settings, what is left of simplejwt, and when it is over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timedelta
+from difflib import get_close_matches
+from typing import Any, Final
+
+from django.apps.config import AppConfig
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Warning
+from django.core.exceptions import ImproperlyConfigured
+from django.urls import URLPattern, URLResolver, get_resolver
+from django.utils import timezone
+from django.utils.module_loading import import_string
+
+from twotoken.conf import conf as core
+from twotoken.contrib.simplejwt.conf import NAME, SETTING_NAMES, conf
+from twotoken.contrib.simplejwt.replacements import REPLACEMENTS
+
+Apps = Sequence[AppConfig] | None
+
+PACKAGE: Final = "rest_framework_simplejwt"
+CONTRIB: Final = "twotoken.contrib.simplejwt"
+SEE: Final = "See 'Coming from simplejwt' in the documentation."
+UNTIL_HINT: Final = "An aware datetime: the day of the move and simplejwt's REFRESH_TOKEN_LIFETIME after it."
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and bool(value)
+
+
+def _is_texts(value: object) -> bool:
+    return _is_text(value) or (isinstance(value, list | tuple) and bool(value) and all(map(_is_text, value)))
+
+
+def _is_duration(value: object) -> bool:
+    if isinstance(value, timedelta):
+        return timedelta() <= value <= timedelta(days=1)
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 86_400
+
+
+# What a value must be, in words and as a test.
+RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "ALGORITHM": ("the name of an algorithm", _is_text),
+    "SIGNING_KEY": ("a string", lambda value: isinstance(value, str)),
+    "VERIFYING_KEY": ("a string", lambda value: isinstance(value, str)),
+    "UNTIL": (UNTIL_HINT, lambda value: isinstance(value, datetime) and timezone.is_aware(value)),
+    "ISSUER": ("a string, or None", lambda value: value is None or _is_text(value)),
+    "AUDIENCE": ("a string, a list of strings, or None", lambda value: value is None or _is_texts(value)),
+    "LEEWAY": ("a number of seconds or a timedelta, up to a day", _is_duration),
+    "USER_ID_FIELD": ("the name of a field", _is_text),
+    "USER_ID_CLAIM": ("the name of a claim", _is_text),
+    "TOKEN_TYPE_CLAIM": ("the name of a claim", _is_text),
+    "JTI_CLAIM": ("the name of a claim", _is_text),
+    "CHECK_REVOKE_TOKEN": ("True or False", lambda value: isinstance(value, bool)),
+    "REVOKE_TOKEN_CLAIM": ("the name of a claim", _is_text),
+    "AUTH_HEADER_TYPES": ("a string, or a tuple of strings", _is_texts),
+    "AUTH_HEADER_NAME": ("the name of a header in request.META", _is_text),
+}
+
+
+def check_shape(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
+    """E001: the setting is a dict. E002: every key is known. E003: every value fits, and UNTIL is there."""
+    values = getattr(settings, NAME, None)
+    if not isinstance(values, dict):
+        yield Error(
+            f"{NAME} must be a dict that says how simplejwt signed its tokens.", hint=SEE, id="twotoken_simplejwt.E001"
+        )
+        return
+    for key in values:
+        if key not in SETTING_NAMES:
+            yield Error(f"{NAME} has no key {key!r}.", hint=_hint(key, SETTING_NAMES), id="twotoken_simplejwt.E002")
+    for key in _wrong(values):
+        yield Error(
+            f"{NAME}[{key!r}] is wrong or missing.", hint=f"It must be: {RULES[key][0]}", id="twotoken_simplejwt.E003"
+        )
+
+
+def check_key(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
+    """E004: the old key is there and fits its algorithm. E005: the new secrets are others."""
+    if not _fine():
+        return
+    try:
+        conf.policy  # noqa: B018 - it is read to see whether it can be
+    except ImproperlyConfigured as exc:
+        yield Error(
+            str(exc),
+            hint="For HS256 it is simplejwt's SIGNING_KEY, by default SECRET_KEY; else its VERIFYING_KEY.",
+            id="twotoken_simplejwt.E004",
+        )
+        return
+    try:
+        secrets = {*core.access_secret, *core.refresh_secret}
+    except ImproperlyConfigured:  # twotoken.E004 says so
+        return
+    if conf.signing_key in secrets:
+        yield Error(
+            f"{NAME}['SIGNING_KEY'] is ACCESS_SECRET or REFRESH_SECRET too.",
+            hint="Run 'manage.py generate_token_secrets': the new tokens take new secrets.",
+            id="twotoken_simplejwt.E005",
+        )
+
+
+def check_retention(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
+    """E006: no family of the move is purged before the move is over."""
+    if _fine() and conf.until.timestamp() - timezone.now().timestamp() > core.retention.total_seconds():
+        yield Error(
+            f"{NAME}['UNTIL'] is further away than TWOTOKEN['RETENTION'].",
+            hint="Old tokens older than RETENTION are refused, as their family may have been purged. "
+            "Raise RETENTION to simplejwt's REFRESH_TOKEN_LIFETIME until then.",
+            id="twotoken_simplejwt.E006",
+        )
+
+
+def check_old_settings(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
+    """W001: each setting still in SIMPLE_JWT, and what takes its place. W002: names that simplejwt never had."""
+    values = getattr(settings, "SIMPLE_JWT", None)
+    for key in values if isinstance(values, dict) else ():
+        if key in REPLACEMENTS:
+            yield Warning(
+                f"SIMPLE_JWT[{key!r}] has no effect on twotoken.",
+                hint=REPLACEMENTS[key],
+                id="twotoken_simplejwt.W001",
+            )
+        else:
+            yield Warning(
+                f"SIMPLE_JWT[{key!r}] is no setting of simplejwt either: it never had an effect.",
+                hint=_hint(key, frozenset(REPLACEMENTS)),
+                id="twotoken_simplejwt.W002",
+            )
+
+
+def check_old_authenticators(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
+    """W003: where simplejwt's authentication classes are still used. W005: where ours stand without the move's."""
+    for place, authenticator in _authenticators():
+        if _is_of(authenticator, PACKAGE):
+            yield Warning(
+                f"{place} has {_path(authenticator)}, which refuses twotoken's access tokens.",
+                hint=f"Use {CONTRIB}.authentication.AccessTokenAuthentication, or StatelessAccessTokenAuthentication "
+                "for JWTStatelessUserAuthentication.",
+                id="twotoken_simplejwt.W003",
+            )
+        elif _is_of(authenticator, "twotoken.authentication") and not _is_of(authenticator, CONTRIB):
+            yield Warning(
+                f"{place} has {_path(authenticator)}, which refuses simplejwt's access tokens.",
+                hint=f"Until the move is over use the class of that name in {CONTRIB}.authentication.",
+                id="twotoken_simplejwt.W005",
+            )
+
+
+def check_old_views(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
+    """W004: where simplejwt's views are still mounted."""
+    for place, view, _ in _views():
+        if _is_of(view, PACKAGE):
+            yield Warning(
+                f"{place} is {_path(view)}, which issues or takes simplejwt's tokens.",
+                hint=f"Use the view of that name in {CONTRIB}.views, or twotoken.urls.",
+                id="twotoken_simplejwt.W004",
+            )
+
+
+def check_end(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
+    """W006: the last old refresh token has ended."""
+    if _fine() and conf.is_over:
+        yield Warning(
+            f"The move from simplejwt is over: {NAME}['UNTIL'] was {conf.until}.",
+            hint=f"Take {CONTRIB} and {NAME} out again. {SEE}",
+            id="twotoken_simplejwt.W006",
+        )
+
+
+CHECKS = (
+    check_shape,
+    check_key,
+    check_retention,
+    check_old_settings,
+    check_old_authenticators,
+    check_old_views,
+    check_end,
+)
+
+
+def _wrong(values: dict[str, Any]) -> list[str]:
+    # UNTIL alone has to be there.
+    return [key for key, (_, fits) in RULES.items() if not fits(values.get(key)) and (key in values or key == "UNTIL")]
+
+
+def _fine() -> bool:
+    """Tell whether the settings can be read at all; what is wrong with one is E001's and E003's to say."""
+    values = getattr(settings, NAME, None)
+    return isinstance(values, dict) and not _wrong(values)
+
+
+def _hint(key: object, names: frozenset[str]) -> str:
+    if key in REPLACEMENTS:
+        return REPLACEMENTS[str(key)]
+    close = get_close_matches(str(key).strip().upper(), names, n=1)
+    return f"Did you mean {close[0]!r}?" if close else f"Delete it. {SEE}"
+
+
+def _authenticators() -> Iterator[tuple[str, Any]]:
+    """Give the authentication classes that requests meet, and where."""
+    # From the raw setting: DRF's own would fail where simplejwt was uninstalled.
+    defaults = (getattr(settings, "REST_FRAMEWORK", None) or {}).get("DEFAULT_AUTHENTICATION_CLASSES", ())
+    for authenticator in defaults:
+        yield "DEFAULT_AUTHENTICATION_CLASSES", authenticator
+    known = set(map(_path, defaults))
+    for place, view, options in _views():
+        if _is_of(view, "twotoken"):  # ours know why
+            continue
+        owner = next((base for base in view.__mro__ if "authentication_classes" in vars(base)), None)
+        # DRF's own view has the defaults.
+        inherited = () if owner is None or _is_of(owner, "rest_framework") else owner.authentication_classes
+        for authenticator in options.get("authentication_classes", inherited):
+            if _path(authenticator) not in known:
+                yield place, authenticator
+
+
+def _views() -> Iterator[tuple[str, Any, dict[str, Any]]]:
+    """Give each class that is mounted, where, and with which options."""
+    if getattr(settings, "ROOT_URLCONF", None):
+        yield from _mounted(get_resolver().url_patterns, "/")
+
+
+def _mounted(patterns: Sequence[URLPattern | URLResolver], outer: str) -> Iterator[tuple[str, Any, dict[str, Any]]]:
+    for pattern in patterns:
+        place = f"{outer}{pattern.pattern}"
+        if isinstance(pattern, URLResolver):
+            yield from _mounted(pattern.url_patterns, place)
+        else:
+            view = getattr(pattern.callback, "cls", None) or getattr(pattern.callback, "view_class", None)
+            if view is not None:
+                yield place, view, getattr(pattern.callback, "view_initkwargs", {})
+
+
+def _path(named: Any) -> str:
+    return named if isinstance(named, str) else f"{named.__module__}.{named.__qualname__}"
+
+
+def _is_of(named: Any, module: str) -> bool:
+    """Tell whether a class, or the one of a dotted path, comes from a module or from a class of it."""
+    if isinstance(named, str):
+        try:
+            named = import_string(named)
+        except ImportError:  # simplejwt was uninstalled
+            return f"{named}.".startswith(f"{module}.")
+    return any(f"{base.__module__}.".startswith(f"{module}.") for base in named.__mro__)

@@ -1,0 +1,142 @@
+"""The settings of the move: one dict, ``TWOTOKEN_SIMPLEJWT``, read on every use.
+
+Its keys say how the old tokens were made. They have simplejwt's names, meanings and defaults, so that lines of
+``SIMPLE_JWT`` can be carried over as they are. One is new: ``UNTIL``.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.utils import timezone
+
+from twotoken.contrib.simplejwt.tokens import Policy, prepared_key
+
+T = TypeVar("T")
+
+NAME = "TWOTOKEN_SIMPLEJWT"
+
+
+class Settings:
+    """The keys of ``TWOTOKEN_SIMPLEJWT``, in lower case, with their defaults."""
+
+    @property
+    def algorithm(self) -> str:
+        """What the old tokens are signed with, and nothing else is believed."""
+        return _get("ALGORITHM", "HS256")
+
+    @property
+    def signing_key(self) -> str:
+        """The secret of HS256, HS384 or HS512. simplejwt's own default is SECRET_KEY; here it has to be named."""
+        return _get("SIGNING_KEY", "")
+
+    @property
+    def verifying_key(self) -> str:
+        """The public key of any other algorithm, in PEM."""
+        return _get("VERIFYING_KEY", "")
+
+    @property
+    def until(self) -> datetime:
+        """When the last old refresh token ends. From then on none is taken. Required."""
+        value = _get("UNTIL", None)
+        if value is None:
+            raise ImproperlyConfigured(f"{NAME}['UNTIL'] is not set.")
+        return value
+
+    @property
+    def issuer(self) -> str | None:
+        """The ``iss`` claim that the old tokens have, if any."""
+        return _get("ISSUER", None)
+
+    @property
+    def audience(self) -> Any:
+        """The ``aud`` claim, or several of which a token must name one."""
+        return _get("AUDIENCE", None)
+
+    @property
+    def leeway(self) -> timedelta:
+        """How long past its ``exp`` an old token is still taken: seconds or a ``timedelta``."""
+        value = _get("LEEWAY", 0)
+        return value if isinstance(value, timedelta) else timedelta(seconds=value)
+
+    @property
+    def user_id_field(self) -> str:
+        """The user's field that is in the old tokens."""
+        return _get("USER_ID_FIELD", "id")
+
+    @property
+    def user_id_claim(self) -> str:
+        """The claim that it is in."""
+        return _get("USER_ID_CLAIM", "user_id")
+
+    @property
+    def token_type_claim(self) -> str:
+        """The claim that tells an access token from a refresh token."""
+        return _get("TOKEN_TYPE_CLAIM", "token_type")
+
+    @property
+    def jti_claim(self) -> str:
+        """The claim that tells one token from all others."""
+        return _get("JTI_CLAIM", "jti")
+
+    @property
+    def check_revoke_token(self) -> bool:
+        """Whether the old tokens carry a digest of the password's hash, which must still fit."""
+        return _get("CHECK_REVOKE_TOKEN", False)
+
+    @property
+    def revoke_token_claim(self) -> str:
+        """The claim that it is in."""
+        return _get("REVOKE_TOKEN_CLAIM", "hash_password")
+
+    @property
+    def auth_header_types(self) -> tuple[str, ...]:
+        """The words before an access token, for old and new ones."""
+        value = _get("AUTH_HEADER_TYPES", ("Bearer",))
+        return (value,) if isinstance(value, str) else tuple(value)
+
+    @property
+    def auth_header_name(self) -> str:
+        """The header of access tokens, as WSGI calls it."""
+        return _get("AUTH_HEADER_NAME", "HTTP_AUTHORIZATION")
+
+    @property
+    def is_over(self) -> bool:
+        """Whether UNTIL has come: a view of that key."""
+        return timezone.now().timestamp() >= self.until.timestamp()
+
+    @property
+    def policy(self) -> Policy:
+        """What the old tokens are held to: a view of the keys above."""
+        is_secret = self.algorithm.startswith("HS")
+        try:
+            key = prepared_key(self.algorithm, self.signing_key if is_secret else self.verifying_key)
+        except ValueError as exc:
+            name = "SIGNING_KEY" if is_secret else "VERIFYING_KEY"
+            raise ImproperlyConfigured(f"{NAME}[{name!r}]: {exc}") from exc
+        return Policy(
+            key=key,
+            algorithm=self.algorithm,
+            issuer=self.issuer,
+            audience=self.audience,
+            leeway=self.leeway.total_seconds(),
+            user_id_claim=self.user_id_claim,
+            token_type_claim=self.token_type_claim,
+            jti_claim=self.jti_claim,
+            revoke_token_claim=self.revoke_token_claim,
+        )
+
+
+conf = Settings()
+
+SETTING_NAMES = frozenset(
+    name.upper() for name in vars(Settings) if not name.startswith("_") and name not in {"is_over", "policy"}
+)
+
+
+def _get(key: str, default: T) -> T:
+    value: T = getattr(settings, NAME, {}).get(key, default)
+    return value

@@ -1,0 +1,162 @@
+"""simplejwt's views by their own names, for the URLs that clients know, and one that takes browsers to the cookie.
+
+At the old URLs tokens travel in bodies, as they did; a 401 has ``code`` and ``reason`` as everywhere in twotoken.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+from django.utils import timezone
+from rest_framework import serializers, status
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from twotoken import families, tokens
+from twotoken.conf import Delivery, conf
+from twotoken.contrib.simplejwt import exchange
+from twotoken.contrib.simplejwt.authentication import verify_access
+from twotoken.cookies import presented_tokens
+from twotoken.exceptions import InvalidToken, RevokedToken, TokenNotValid, TwoTokenError
+from twotoken.families import TokenPair
+from twotoken.generics import TokenView
+from twotoken.models import RefreshToken, RevokedReason, State
+from twotoken.serializers import RefreshSerializer, TokenField
+from twotoken.tokens import RefreshClaims
+from twotoken.views import LoginView, LogoutView, RefreshView
+
+
+class TokenObtainPairView(LoginView):
+    """POST the credentials, get ``{"access", "refresh"}``: ``api/token/``."""
+
+    delivery = Delivery.BODY
+
+
+class TokenRefreshView(RefreshView):
+    """POST a refresh token, old or new, get ``{"access", "refresh"}``: ``api/token/refresh/``."""
+
+    delivery = Delivery.BODY
+
+    def verify(self, token: str) -> RefreshClaims:
+        try:
+            return super().verify(token)
+        except InvalidToken:
+            return exchange.claims_of(token, self.client)
+
+
+class TokenBlacklistView(LogoutView):
+    """POST a refresh token to log out: ``api/token/blacklist/``. The answer is ``{}`` whatever was sent."""
+
+    delivery = Delivery.BODY
+
+    def post(self, request: Request, **kwargs: Any) -> Response:
+        super().post(request, **kwargs)
+        return Response({})
+
+    def end(self, token: str) -> RefreshToken | None:
+        try:
+            return super().end(token)
+        except InvalidToken:
+            with suppress(TokenNotValid):
+                return exchange.end(token, self.client)
+        return None
+
+
+class TokenVerifySerializer(serializers.Serializer[Any]):
+    """Any token in the body."""
+
+    token = TokenField(write_only=True)
+
+
+class TokenVerifyView(TokenView):
+    """POST any token, get ``{}`` or a 401: ``api/token/verify/``. Nothing is used up by it, and nothing ended."""
+
+    delivery = Delivery.BODY
+
+    def post(self, request: Request, **kwargs: Any) -> Response:
+        serializer = TokenVerifySerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        try:
+            self.verify(serializer.validated_data["token"])
+        except TokenNotValid as exc:
+            return self.refuse(exc)
+        return Response({})
+
+    def verify(self, token: str) -> None:
+        """Raise a TokenNotValid unless the token is good for something."""
+        for kind in (self.verify_access, verify_access, self.verify_refresh, self.verify_old_refresh):
+            with suppress(InvalidToken):
+                kind(token)
+                return
+        raise InvalidToken
+
+    def verify_access(self, token: str) -> None:
+        """Check one of our access tokens."""
+        tokens.decode_access(token, conf.access_policy, timezone.now())
+
+    def verify_refresh(self, token: str) -> None:
+        """Check one of our refresh tokens: it must be the current one of a live family."""
+        claims = families.verify(token)
+        family = exchange.find(claims.family_id)
+        if family is None or not tokens.token_id_fits(claims, bytes(family.secret)):
+            raise InvalidToken
+        if family.state() is not State.ACTIVE or claims.generation < family.generation:
+            raise RevokedToken
+
+    def verify_old_refresh(self, token: str) -> None:
+        """Check an old refresh token: it must not have been exchanged."""
+        old = exchange.verify(token)
+        if exchange.find(old.family_id) is not None:
+            raise RevokedToken
+        exchange.check_unused(old)
+
+
+class ExchangeView(RefreshView):
+    """POST an old refresh token once in the body, get a pair by this mount's delivery: the way to the cookie.
+
+    A refresh token of ours is not taken here. Beside a cookie mount this is a login by another proof: a page of
+    another origin could plant its own session with it, so the same cross-origin protection stands before it.
+
+    ``old_cookie`` is for tokens that no script can read, as dj-rest-auth keeps them: taken where the body has none, and
+    cleared by the answer. By the body delivery cookies are not read.
+    """
+
+    old_cookie: str | None = None
+    old_cookie_path = "/"
+    old_cookie_domain: str | None = None
+
+    def get_token(self, request: Request) -> str:
+        if self.by_cookie and self.old_cookie in request.COOKIES and not request.data:
+            return request.COOKIES[self.old_cookie]
+        serializer = RefreshSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        token: str = serializer.validated_data["refresh"]
+        return token
+
+    def verify(self, token: str) -> RefreshClaims:
+        return exchange.claims_of(token, self.client)
+
+    def answer(self, pair: TokenPair, *, retained: bool = False) -> Response:
+        if self.by_cookie:
+            self.end_replaced(pair)
+        return self.clear_old_cookie(super().answer(pair, retained=retained))
+
+    def end_replaced(self, pair: TokenPair) -> None:
+        """End the family whose cookie this one overwrites, as a login does; not the own one, which a retry brings."""
+        for token in presented_tokens(self.request):
+            with suppress(InvalidToken):
+                claims = families.verify(token)
+                if claims.family_id != pair.family_id:
+                    families.end(claims, RevokedReason.REPLACED)
+
+    def refuse(self, error: TwoTokenError) -> Response:
+        # Our own cookie was not what was refused, so it is left alone.
+        response = super(RefreshView, self).refuse(error)
+        return self.clear_old_cookie(response) if response.status_code == status.HTTP_401_UNAUTHORIZED else response
+
+    def clear_old_cookie(self, response: Response) -> Response:
+        """Clear the cookie of an old token that is good for nothing any more."""
+        if self.by_cookie and self.old_cookie is not None:
+            response.delete_cookie(self.old_cookie, self.old_cookie_path, self.old_cookie_domain)
+        return response
