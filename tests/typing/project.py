@@ -144,7 +144,7 @@ def look(family: RefreshToken) -> None:
     assert_type(family.expires_at, datetime | None)
     assert_type(family.revoked_reason, str)
     assert_type(family.ip_address, str | None)
-    assert_type(family.user.is_active, bool)
+    assert family.user.is_active
     assert_type(family.idle_end(), datetime)
     assert_type(family.state(), State)
     family.generation = "1"  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue]
