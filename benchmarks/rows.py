@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
+from importlib import import_module
 from typing import Any
 
 from django.apps import apps
@@ -27,6 +29,8 @@ RANDOM = {
     "sqlite": "lower(hex(randomblob(16)))",
 }
 ROW_SECRET = b"sixteen bytes..."
+DAY = 86_400  # seconds
+FIRST_PERSON = 1000  # after the users that every worker has
 TOKEN_LENGTH = 250  # characters of a refresh token of simplejwt
 
 
@@ -119,9 +123,9 @@ def ended_families(count: int) -> None:
     _families(count, created_at=then, refreshed_at=then, expires_at=then + timedelta(days=30))
 
 
-def _families(count: int, **times: datetime) -> None:
+def _families(count: int, **different: object) -> None:
     user = apps.get_model("auth", "User").objects.get(username="user0")
-    values = {
+    values: dict[str, object] = {
         "id": [RANDOM[connection.vendor].format(uuid="::uuid")],
         "user_id": user.pk,
         "secret": ROW_SECRET,
@@ -132,9 +136,75 @@ def _families(count: int, **times: datetime) -> None:
         "revoked_reason": "",
         "ip_address": "127.0.0.1",
         "user_agent": "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0",
-        **times,
+        **different,
     }
     insert(apps.get_model("twotoken", "RefreshToken"), count, values)
+
+
+def people(first: int, count: int) -> None:
+    """Insert live families, numbered from ``first`` on, and a user for each two of them. PostgreSQL alone.
+
+    A family's key follows from its number, and lies anywhere among the others as a random one does.
+    """
+    user = apps.get_model("auth", "User").objects.get(username="user0")
+    values: dict[str, object] = {
+        "id": [f"{FIRST_PERSON} + {first} / 2 + n"],
+        "password": user.password,
+        "is_superuser": False,
+        "username": [f"'person' || {first} / 2 + n"],
+        "first_name": "",
+        "last_name": "",
+        "email": [f"'person' || {first} / 2 + n || '@example.com'"],
+        "is_staff": False,
+        "is_active": True,
+        "date_joined": timezone.now(),
+    }
+    insert(apps.get_model("auth", "User"), count // 2, values)
+    _families(
+        count,
+        id=[f"md5('family' || {first} + n)::uuid"],
+        user_id=[f"{FIRST_PERSON} + {first} / 2 + (n + 1) / 2"],
+        ip_address="198.51.100.7",
+        created_at=["now() - random() * interval '29 days'"],
+        refreshed_at=["now() - random() * interval '1 hour'"],
+        expires_at=["now() + random() * interval '29 days'"],
+    )
+
+
+def drop_indexes() -> list[str]:
+    """Drop keys and indexes of the table of families, for a load, and return the statements that make them again."""
+    table = apps.get_model("twotoken", "RefreshToken")._meta.db_table
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint"
+            " WHERE conrelid = %s::regclass AND contype IN ('p', 'f') ORDER BY contype",
+            [table],
+        )
+        constraints = dict(cursor.fetchall())
+        cursor.execute("SELECT indexname, indexdef FROM pg_indexes WHERE tablename = %s", [table])
+        indexes = {name: statement for name, statement in cursor.fetchall() if name not in constraints}
+        for name in constraints:
+            cursor.execute(f"ALTER TABLE {table} DROP CONSTRAINT {connection.ops.quote_name(name)}")
+        for name in indexes:
+            cursor.execute(f"DROP INDEX {connection.ops.quote_name(name)}")
+    keys = [
+        f"ALTER TABLE {table} ADD CONSTRAINT {connection.ops.quote_name(name)} {definition}"
+        for name, definition in constraints.items()
+    ]
+    return [*indexes.values(), *keys]
+
+
+def run(statement: str) -> None:
+    """Run a statement."""
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+
+
+def rotation() -> str:
+    """Return the statement of a rotation, with ``%s`` for each value."""
+    table = apps.get_model("twotoken", "RefreshToken")
+    statement = import_module("twotoken.families").ROTATION  # other peers' workers have no such app
+    return str(statement.compiled(table).sql)
 
 
 def expired_tokens(count: int) -> None:
@@ -153,17 +223,25 @@ def expired_tokens(count: int) -> None:
 
 
 def sample(count: int) -> list[Tokens]:
-    """Return the refresh tokens of families from all over the table."""
+    """Return tokens of families from all over the table."""
     families: Any = apps.get_model("twotoken", "RefreshToken")
-    found = families.objects.filter(generation=0, secret=ROW_SECRET).order_by("?").values_list("pk", "expires_at")
+    found = families.objects.filter(generation=0, secret=ROW_SECRET).order_by("?")
+    now = int(time.time())
     return [
         Tokens(
-            access="",
+            access=tokens.encode_access(
+                conf.access_policy,
+                subject=str(user_id),
+                family_id=key,
+                issued_at=now,
+                expires_at=now + DAY,
+                extra={},
+            ),
             refresh=tokens.encode_refresh(
                 conf.refresh_keys, family_id=key, generation=0, secret=ROW_SECRET, expires_at=expires_at
             ),
         )
-        for key, expires_at in found[:count]
+        for key, user_id, expires_at in found.values_list("pk", "user_id", "expires_at")[:count]
     ]
 
 

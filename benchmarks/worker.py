@@ -220,11 +220,23 @@ class Worker:
             "updates": [now - then for now, then in zip(updates_after, updates, strict=True)],
         }
 
-    def fill(self, kind: str, count: int) -> float:
+    def fill(self, kind: str, *numbers: int) -> float:
         """Insert live families, or ended families, or expired tokens; return the seconds it took."""
         began = time.perf_counter()
-        getattr(rows, kind)(count)
+        getattr(rows, kind)(*numbers)
         return time.perf_counter() - began
+
+    def drop_indexes(self) -> list[str]:
+        """Drop those of the table of families; return the statements that make them again."""
+        return rows.drop_indexes()
+
+    def run(self, statement: str) -> None:
+        """Run a statement."""
+        rows.run(statement)
+
+    def rotation(self) -> str:
+        """Return the statement of a rotation, with ``%s`` for each value."""
+        return rows.rotation()
 
     def sample(self, count: int) -> None:
         """Make the pool of tokens of families that lie all over the table."""
@@ -251,7 +263,7 @@ class Worker:
             began = time.perf_counter()
             response = admin.changelist_view(request).render()
             took = time.perf_counter() - began
-        if response.status_code != 200 or b"result_list" not in response.content:
+        if response.status_code != 200 or b'id="changelist"' not in response.content:
             raise WrongAnswerError(f"admin list: {response.status_code}")
         return took, len(captured)
 

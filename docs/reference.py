@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import django
 from django.conf import settings as django_settings
-from django.core.checks.registry import registry
+from django.core.checks.registry import Tags, registry
 from django.dispatch import Signal
 
 DOCS = Path(__file__).parent
@@ -151,6 +151,8 @@ def system_checks() -> str:
 
 def _check(name: str, found: list[Message]) -> str:
     deploy = " --deploy" if any(message.check in registry.deployment_checks for message in found) else ""
+    if Tags.database in found[0].check.tags:  # type: ignore[attr-defined]  # set by register
+        deploy = " --database default`, and of `manage.py migrate"
     rule = rules(found[0].check).get(name.partition(".")[2], "")
     facts = [f"{'A' if found[0].level == 'Warning' else 'An'} {found[0].level.lower()} of `manage.py check{deploy}`"]
     facts += unique(f"Says: {code(message.text)}" for message in found if message.text.strip(ELLIPSIS))

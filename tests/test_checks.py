@@ -13,6 +13,7 @@ from django.core.management import call_command
 from django.test import override_settings
 from django.urls import include, path
 
+from twotoken import checks
 from twotoken.conf import MAKE_ONE
 
 # Django asks a MariaDB for its version when it checks the fields of models.
@@ -188,3 +189,9 @@ def test_mounts_that_share_a_namespace(deliveries: list[str], found: set[str]) -
 def test_times_without_a_zone() -> None:
     """They jump."""
     assert ids() == {"W007"}
+
+
+def test_a_server_of_its_own() -> None:
+    """What is asked of a cluster's node is asked of no other, and of the database alone that families are in."""
+    assert not [found for found in run_checks(databases=["default", "replica"]) if "twotoken" in (found.id or "")]
+    assert not list(checks.check_cluster(None, databases=["replica"]))

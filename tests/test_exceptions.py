@@ -24,6 +24,7 @@ from twotoken.exceptions import (
     RotationConflict,
     TokenNotValid,
     TwoTokenError,
+    Unavailable,
     UserInactive,
 )
 
@@ -42,6 +43,7 @@ CODES: dict[type[TwoTokenError], str] = {
     CrossOrigin: "cross_origin",
     InvalidIdempotencyKey: "invalid_idempotency_key",
     RotationConflict: "rotation_conflict",
+    Unavailable: "unavailable",
 }
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+import time
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 from uuid import NAMESPACE_URL, uuid4, uuid5
 
@@ -192,7 +194,7 @@ def test_the_own_families_end_of_an_access_token(user: Any) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_a_revocation_is_tried_again(user: Any) -> None:
-    """Until it stands, where it lost against another write; and not where the database is gone."""
+    """Until it stands, with pauses, where it lost against another write; and not where the database is gone."""
     pair = families.start(user)
     lost = iter([OperationalError(1213, "Deadlock")] * 5)
 
@@ -210,15 +212,17 @@ def test_a_revocation_is_tried_again(user: Any) -> None:
 
     with pytest.raises(OperationalError, match="gone away"):
         conflicts.settled(gone)
-    tried: list[int] = []
+    tried: list[float] = []
 
     def always_lose() -> None:
-        tried.append(1)
+        tried.append(time.monotonic())
         raise OperationalError(1213, "Deadlock")
 
     with pytest.raises(OperationalError, match="Deadlock"):
         conflicts.settled(always_lose)
     assert len(tried) == conflicts.ATTEMPTS
+    pauses = [after - before for before, after in pairwise(tried)]
+    assert min(pauses[-10:]) >= conflicts.LONGEST_PAUSE / 2 > pauses[0]
 
 
 @pytest.mark.django_db(transaction=True)

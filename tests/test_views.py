@@ -353,6 +353,43 @@ def test_others_who_are_always_faster(user: Any, mount: str, key: str | None) ->
     assert caller.refresh(token, key).status_code == 200
 
 
+REFUSALS = [
+    (OperationalError(1047, "WSREP has not yet prepared node for application use"), "unavailable"),
+    (OperationalError(1205, "Lock wait timeout exceeded; try restarting transaction"), "rotation_conflict"),
+]
+ENDPOINTS = ["login/", "refresh/", "logout/", "logout/all/", "GET sessions/", "DELETE sessions/", "DELETE sessions/{}/"]
+
+
+@pytest.mark.parametrize("mount", ["/api/auth/", "/api/app/auth/"])
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
+@pytest.mark.parametrize(("error", "code"), REFUSALS)
+def test_a_database_that_takes_no_work(
+    user: Any, mount: str, endpoint: str, error: OperationalError, code: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its first word in a request, at any endpoint: 503 with Retry-After, told in the log; the session goes on."""
+    caller = Caller(user, mount=mount)
+    pair = caller.log_in().json()
+    token = pair.get("refresh") or caller.cookie
+    method, _, path = endpoint.rpartition(" ")
+    body = {**credentials(user), "refresh": token}
+
+    def refuse(*args: Any) -> Any:
+        raise error
+
+    with connection.execute_wrapper(refuse):
+        response = caller.generic(
+            method or "POST",
+            mount + path.format(RefreshToken.objects.model().pk),
+            json.dumps(body),
+            "application/json",
+            HTTP_AUTHORIZATION=f"Bearer {pair['access']}",
+        )
+    assert (response.status_code, response["Retry-After"], response.json()["code"]) == (503, "1", code)
+    assert not response.cookies
+    assert str(error) in caplog.text or (endpoint, code) == ("refresh/", "rotation_conflict")  # one of four tries
+    assert caller.refresh(token).status_code == 200
+
+
 def overtake(user: Any) -> dict[str, Any]:
     """Rotate the user's families while their claims are made: a callable for ACCESS_CLAIMS."""
     RefreshToken.objects.update(generation=F("generation") + 1)

@@ -12,6 +12,7 @@ from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.admin.utils import quote, unquote
 from django.contrib.auth import get_permission_codename, get_user_model
 from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import router
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.loader import select_template
 from django.template.response import TemplateResponse
@@ -196,7 +197,8 @@ class RefreshTokenAdmin(FamilyModelAdmin):
         self._check_may_revoke(request)
         model = get_user_model()
         try:
-            user = model._default_manager.get(pk=model._meta.pk.to_python(unquote(user_id)))
+            manager = model._default_manager.using(router.db_for_write(model))  # as the families that it names
+            user = manager.get(pk=model._meta.pk.to_python(unquote(user_id)))
         except (model.DoesNotExist, ValueError, TypeError, ValidationError) as exc:
             raise Http404 from exc
         url = f"{self._url('changelist')}?{urlencode({'user': user.pk})}"

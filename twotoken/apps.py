@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 
 from django.apps import AppConfig, apps
-from django.core.checks import register
+from django.core.checks import Tags, register
 from django.utils.translation import gettext_lazy as _
 
 from twotoken import checks
@@ -19,10 +19,12 @@ class TwoTokenConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Register every check, those for ``--deploy`` apart; have the description register itself."""
+        """Register every check, those for ``--deploy`` and for ``--database`` apart; have the description register itself."""
         for check in checks.CHECKS:
             register(check)
         for check in checks.DEPLOY_CHECKS:
             register(check, deploy=True)
+        for check in checks.DATABASE_CHECKS:
+            register(check, Tags.database)
         if apps.is_installed("drf_spectacular"):
             import_module("twotoken.schema")

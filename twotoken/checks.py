@@ -8,11 +8,13 @@ from datetime import timedelta
 from difflib import get_close_matches
 from typing import Any, cast
 
+from django.apps import apps
 from django.apps.config import AppConfig
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.checks import CheckMessage, Error, Warning
 from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured
+from django.db import connections, router
 from django.http import HttpRequest
 from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils.module_loading import import_string
@@ -306,6 +308,25 @@ def check_deployed_cache(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMess
         )
 
 
+def check_cluster(app_configs: Apps, databases: Sequence[str] | None = None, **kwargs: Any) -> Iterator[CheckMessage]:
+    """W009: Each node of a Galera cluster waits for what the others have written."""
+    alias = router.db_for_write(apps.get_model("twotoken", "RefreshToken"))
+    if alias not in (databases or ()):
+        return
+    connection = connections[alias]
+    if connection.vendor == "mysql":
+        with connection.cursor() as cursor:
+            cursor.execute("SHOW VARIABLES WHERE variable_name IN ('wsrep_on', 'wsrep_sync_wait')")
+            values = dict(cursor.fetchall())
+        if values.get("wsrep_on") == "ON" and not int(values["wsrep_sync_wait"]) & 1:
+            yield Warning(
+                f"The sessions of the database {alias!r}, a node of Galera, do not wait for what other nodes have "
+                "written: a new login may be unknown, and an ended one go on.",
+                hint="Set OPTIONS['init_command'] to 'SET SESSION wsrep_sync_wait = 1'.",
+                id="twotoken.W009",
+            )
+
+
 CHECKS = (
     check_shape,
     check_secrets,
@@ -319,6 +340,7 @@ CHECKS = (
     check_time_zone,
 )
 DEPLOY_CHECKS = (check_deployed_cookie, check_deployed_cache)
+DATABASE_CHECKS = (check_cluster,)
 
 
 def _values() -> dict[str, Any]:

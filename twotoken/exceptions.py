@@ -114,6 +114,13 @@ class RotationConflict(TwoTokenError):
     message: ClassVar[str] = gettext_noop("The token family is busy. Try again.")
 
 
+class Unavailable(TwoTokenError):
+    """The database takes no work for now; the same request may be sent again."""
+
+    code = "unavailable"
+    message = gettext_noop("The service is not available right now. Try again.")
+
+
 class ClaimsError(TwoTokenError):
     """A project's own claims can't go into an access token: never in an answer. The old refresh token stays good."""
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from django.core.exceptions import RequestDataTooBig
-from django.db import connections, transaction
+from django.db import OperationalError, connections, transaction
 from django.http import HttpRequest, HttpResponseBase
 from django.utils.translation import gettext
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
@@ -28,6 +28,7 @@ from rest_framework.views import APIView, exception_handler
 from twotoken.authentication import challenge, refusal
 from twotoken.clients import Client
 from twotoken.conf import Delivery, conf, delivery
+from twotoken.conflicts import is_conflict, is_refusal
 from twotoken.cookies import hide_cookie, set_refresh_cookie
 from twotoken.exceptions import (
     CrossOrigin,
@@ -37,6 +38,7 @@ from twotoken.exceptions import (
     RotationConflict,
     TokenNotValid,
     TwoTokenError,
+    Unavailable,
 )
 from twotoken.families import TokenPair
 from twotoken.origins import check_origin
@@ -50,6 +52,7 @@ STATUS_CODES = {
     InvalidIdempotencyKey.code: status.HTTP_400_BAD_REQUEST,
     CrossOrigin.code: status.HTTP_403_FORBIDDEN,
     RotationConflict.code: status.HTTP_503_SERVICE_UNAVAILABLE,
+    Unavailable.code: status.HTTP_503_SERVICE_UNAVAILABLE,
 }
 
 
@@ -130,12 +133,21 @@ class TokenView(APIView):
             return self.refuse(MissingToken())
         if isinstance(exc, RequestDataTooBig):  # newer DRF reads the body before a parser does
             exc = ParseError()
+        if isinstance(exc, OperationalError):
+            exc = self.translate(exc)
         if isinstance(exc, TwoTokenError) and status_of(exc) is not None:
             return self.refuse(exc)
         response = super().handle_exception(exc)
         if isinstance(exc, APIException) and "detail" in response.data:
             response.data.setdefault("code", exc.get_codes())
         return response
+
+    def translate(self, error: OperationalError) -> Exception:
+        """Return what a client is told where the database had no time for it: to ask again."""
+        if not is_conflict(error) and not is_refusal(error):
+            return error
+        logger.warning("The database refused a request of %s: %s", type(self).__name__, error)
+        return RotationConflict() if is_conflict(error) else Unavailable()
 
     def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:
         response = super().finalize_response(request, response, *args, **kwargs)

@@ -80,8 +80,11 @@ def select(**criteria: Unpack[Criteria]) -> RefreshTokenQuerySet:
 
 
 def revoke_each(families: RefreshTokenQuerySet, reason: str, *, actor: str = "") -> Iterator[Batch]:
-    """Revoke those of the families that have not ended, a batch at each step. Two statements a batch."""
-    for batch, done in _walk(families.unended()):
+    """Revoke those of the families that have not ended, a batch at each step. Two statements a batch.
+
+    They are read where is written, wherever else the queryset would: a replica may not know the newest yet.
+    """
+    for batch, done in _walk(families.primary().unended()):
         now = timezone.now()
         count = settled(partial(_rows().filter(pk__in=batch).revoke, reason, now))
         if count < len(batch):  # another request ended some of them meanwhile, and tells of those

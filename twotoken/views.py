@@ -64,7 +64,7 @@ class LoginView(CredentialView):
         data = serializer.validated_data
         self.enforce(LoginThrottle(client_address(request), self.get_login_name(data)))
         user = self.authenticate(request, data)
-        if user is None or not user.is_active:
+        if user is None or not families.may_log_in(user):
             return self.refuse(NoActiveAccount())
         # Django's receiver writes last_login, and may lose to another login. Sent again, as the client would do.
         settled(lambda: user_logged_in.send(sender=type(user), request=request._request, user=user))

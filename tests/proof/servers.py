@@ -110,9 +110,17 @@ class Connection:
 
 
 class Service(Gunicorn):
-    """The tests' project in eight processes of four threads each, on a database of the proof."""
+    """The tests' project in eight processes, or fewer, of four threads each, on a database of the proof."""
 
-    def __init__(self, database: Database, folder: Path, *, isolation: str = READ_COMMITTED, atomic: bool) -> None:
+    def __init__(
+        self,
+        database: Database,
+        folder: Path,
+        *,
+        isolation: str = READ_COMMITTED,
+        atomic: bool,
+        processes: int = PROCESSES,
+    ) -> None:
         self.database = database
         environment = {
             "DJANGO_SETTINGS_MODULE": "tests.proof.settings",
@@ -123,7 +131,7 @@ class Service(Gunicorn):
         }
         self.access_log = folder / "access.log"
         arguments = [
-            *("-w", str(PROCESSES), "-k", "gthread", "--threads", str(THREADS), "--preload", "--keep-alive", "75"),
+            *("-w", str(processes), "-k", "gthread", "--threads", str(THREADS), "--preload", "--keep-alive", "75"),
             *("--graceful-timeout", "1"),
             *("--access-logfile", str(self.access_log), "--log-level", "error"),
             *("--access-logformat", "%(p)s %({Idempotency-Key}i)s"),

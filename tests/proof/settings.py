@@ -24,7 +24,7 @@ def configured(url: str, isolation: str, *, atomic: bool) -> dict[str, Any]:
         "postgresql": {"options": f"-c default_transaction_isolation={level}"},
         "mysql": {"isolation_level": isolation},
     }
-    return {**values, "ATOMIC_REQUESTS": atomic, "OPTIONS": options[engine]}
+    return {**values, "ATOMIC_REQUESTS": atomic, "OPTIONS": {**values.get("OPTIONS", {}), **options[engine]}}
 
 
 DATABASES = {

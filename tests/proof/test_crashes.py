@@ -104,12 +104,13 @@ def run(
     disturb: Callable[[list[Client], threading.Event], None],
     settle: Callable[[str], None] = lambda key: None,
     enough: Callable[[], bool] = lambda: True,
+    refreshes: int = REFRESHES,
 ) -> None:
     """Have the clients refresh while something is disturbed, and hold every session to what its client knows."""
     clients = [Client(start_family(), settle) for _ in range(CLIENTS)]
     first = [client.token for client in clients]
     done = threading.Event()
-    turns = iter(range(REFRESHES))
+    turns = iter(range(refreshes))
     lock = threading.Lock()
 
     def work(client: Client) -> None:
@@ -130,7 +131,7 @@ def run(
     connections.close_all()
     assert [client.refused for client in clients] == [[]] * CLIENTS
     assert enough()
-    assert known(clients) >= REFRESHES
+    assert known(clients) >= refreshes
     for r0, client in zip(first, clients, strict=True):
         family = row(r0)
         assert (family.generation, family.revoked_at) == (client.rotations, None)

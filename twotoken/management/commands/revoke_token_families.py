@@ -10,6 +10,7 @@ from uuid import UUID
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError
+from django.db import router
 from django.utils import timezone, translation
 from django.utils.dateparse import parse_datetime
 
@@ -125,7 +126,8 @@ def counted(count: int) -> str:
 def user_id(name: str) -> Any:
     """Return the primary key of the user who logs in by this name; raise CommandError where there is none."""
     model = get_user_model()
-    manager: Any = model._default_manager
+    # A replica that lags may know another user by this name, or none.
+    manager: Any = model._default_manager.db_manager(router.db_for_write(model))
     try:
         return manager.get_by_natural_key(name).pk
     except model.DoesNotExist as exc:

@@ -1,0 +1,370 @@
+"""What ten million token families cost over a thousand, and what a million rotations leave.
+
+``python -m tests.scale.growth`` measures on a PostgreSQL server of its own, by the workers of the benchmarks. Read
+ratios, not times.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import time
+from argparse import ArgumentParser
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import django
+import psycopg
+
+from benchmarks.figures import ratio, spread
+from benchmarks.measures import QUICK, Run
+from benchmarks.peer import all_peers
+from benchmarks.remote import Database, Remote
+from benchmarks.report import table
+from tests.scale.postgres import Postgres, account, children_of, primary, program
+
+BASE = 1_000
+CHUNK = 1_000_000  # families that one statement inserts
+TABLE = "twotoken_refreshtoken"
+OPERATIONS = ("login", "refresh", "get access", "get revocable", "logout")
+LISTS = {
+    "first page": "",
+    "active": "state=active",
+    "reuse detected": "state=reused",
+    "by name": "q=person7",
+    "by address": "q=127.0.0.1",
+}
+CLIENTS = 8  # of pgbench
+Figures = dict[str, Any]
+PEER = all_peers()["twotoken"]
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is measured."""
+
+    families: int
+    rounds: int
+    batch: int
+    ended: int
+    rotations: int
+    rotated: int
+    """How many families share so many rotations."""
+
+
+FULL = Size(families=10_000_000, rounds=60, batch=10, ended=100_000, rotations=1_000_000, rotated=100_000)
+SHORT = Size(families=50_000, rounds=3, batch=4, ended=2_000, rotations=40_000, rotated=4_000)
+
+
+@dataclass(frozen=True)
+class Population:
+    """A database with so many families, and the worker that works on it."""
+
+    server: Postgres
+    remote: Remote
+    count: int
+
+    @property
+    def name(self) -> str:
+        """The name of the database."""
+        return f"growth_{self.count}"
+
+    def ask(self, expression: str) -> Any:
+        """Return the value of an expression of SQL."""
+        ((value,),) = self.server.execute(f"SELECT {expression}", self.name)
+        return value
+
+    def load(self) -> None:
+        """Insert the families and their users: without indexes first, which are made in the end."""
+        self.remote.ready()
+        statements = self.remote.call("drop_indexes")
+        for first in range(0, self.count, CHUNK):
+            self.remote.call("fill", "people", first, min(CHUNK, self.count - first))
+        for statement in [*statements, f"VACUUM ANALYZE {TABLE}", "VACUUM ANALYZE auth_user"]:
+            self.remote.call("run", statement)
+
+    def sizes(self) -> Figures:
+        """Return the bytes of the table and of each of its indexes."""
+        indexes = (
+            f"SELECT indexrelname, pg_relation_size(indexrelid) FROM pg_stat_user_indexes WHERE relname = '{TABLE}'"
+        )
+        return {"table": self.ask(f"pg_table_size('{TABLE}')"), **dict(self.server.execute(indexes, self.name))}
+
+    def updates(self) -> Figures:
+        """Return how many rows were updated, how many heap-only, and how often autovacuum came."""
+        columns = ("n_tup_upd", "n_tup_hot_upd", "autovacuum_count")
+        ((*values,),) = self.server.execute(
+            f"SELECT {', '.join(columns)} FROM pg_stat_user_tables WHERE relname = '{TABLE}'", self.name
+        )
+        return dict(zip(columns, values, strict=True))
+
+    def blocks(self, operation: str, count: int) -> float:
+        """Return how many blocks of the database an operation looks at, tables, indexes and catalogues.
+
+        The fewest of several counts: autovacuum, which may come at any time, looks at some of its own.
+        """
+        found = []
+        for _ in range(5):
+            first = self._blocks()
+            before = self._blocks()  # to ask costs as many as lie between the two
+            self.remote.call("batch", operation, count)
+            found.append((self._blocks() - before - (before - first)) / count)
+        return min(found)
+
+    def _blocks(self) -> int:
+        self.remote.call("updates")  # has the worker's connection tell its counts
+        column = "blks_hit + blks_read FROM pg_stat_database WHERE datname = current_database()"
+        return int(self.ask(column))
+
+    def cost(self, operation: str, count: int) -> Figures:
+        """Return the processor seconds and the log's bytes of an operation: the application's, and the server's."""
+        self.remote.call("batch", operation, count)
+        before, position = processor_seconds(self.server), self.ask("pg_current_wal_lsn()")
+        _, application = self.remote.call("batch", operation, count)
+        database = (processor_seconds(self.server) - before) / count
+        log = float(self.ask(f"pg_current_wal_lsn() - '{position}'::pg_lsn")) / count
+        return {"application": application, "database": database, "log": log}
+
+
+def measure(size: Size) -> Figures:
+    """Measure all of it, and say how far it is."""
+    fast = {"fsync": "off", "full_page_writes": "off", "max_wal_size": "8GB", "maintenance_work_mem": "512MB"}
+    with primary(shared_buffers="1GB", **fast) as server:
+        database = Database("postgresql", server.url, "growth")
+        small, large = (
+            Population(server, Remote(PEER, database, str(count)), count) for count in (BASE, size.families)
+        )
+        try:
+            for population in (small, large):
+                with told(f"{population.count:,} families"):
+                    population.load()
+                    population.remote.call("sample", size.rounds * size.batch * len(OPERATIONS) + 1000)
+            # The load is over: from here on the server is as safe as any.
+            for name, value in (("fsync", "on"), ("full_page_writes", "on"), ("max_wal_size", "1GB")):
+                server.set(name, value)
+            server.execute("CHECKPOINT")
+            found: Figures = {"size": vars(size), "bytes of a family": bytes_of_a_family(large)}
+            with told("operations"):
+                found["operations"] = operations(database, small, large, size)
+            with told("lists"):
+                found["lists"] = lists(small, large, max(2, size.rounds // 20))
+            with told("purge"):
+                found["purge"] = purge(database, small, large, size.ended)
+            with told("costs"):
+                count = size.rounds * size.batch
+                found["costs"] = {operation: large.cost(operation, count) for operation in OPERATIONS}
+            statement = large.remote.call("rotation")
+            some = Population(server, Remote(PEER, database, str(size.rotated)), size.rotated)
+            some.load()
+            some.remote.pipe.close()
+            with told("rotations"):
+                found["rotations"] = {
+                    f"{size.rotations:,} of {some.count:,} families": rotate(some, statement, size.rotations),
+                    f"{size.rotations:,} of {large.count:,} families": rotate(large, statement, size.rotations),
+                    f"{size.rotations // 5:,} of {some.count:,} families, beside a transaction that stays open": rotate(
+                        some, statement, size.rotations // 5, beside_an_old_snapshot=True
+                    ),
+                }
+        finally:
+            for population in (small, large):
+                population.remote.process.kill()  # its database goes with the server
+    return found
+
+
+@contextmanager
+def told(what: str) -> Iterator[None]:
+    """Say how long something took."""
+    began = time.monotonic()
+    yield
+    print(f"{what}: {time.monotonic() - began:.0f} s", flush=True)
+
+
+def bytes_of_a_family(population: Population) -> Figures:
+    """Return what a family takes in the table and in each index."""
+    return {name: size / population.count for name, size in population.sizes().items()}
+
+
+def operations(database: Database, small: Population, large: Population, size: Size) -> Figures:
+    """Return each operation's time and blocks, of many families over those of few."""
+    run = Run(database, {}, replace(QUICK, rounds=size.rounds, batch=size.batch, seconds=900, warm=True))
+    cases = [
+        (f"{operation} {population.count}", population.remote, operation)
+        for operation in OPERATIONS
+        for population in (small, large)
+    ]
+    found = run.interleave(cases)
+    return {
+        operation: {
+            "time": str(
+                ratio(found[f"{operation} {large.count}"]["wall"], found[f"{operation} {small.count}"]["wall"])
+            ),
+            "blocks": [population.blocks(operation, 25) for population in (small, large)],
+        }
+        for operation in OPERATIONS
+    }
+
+
+def lists(small: Population, large: Population, rounds: int) -> Figures:
+    """Return the time of the admin's list, of many families over that of few, and in refreshes."""
+    times: dict[str, dict[int, list[float]]] = {name: {small.count: [], large.count: []} for name in LISTS}
+    for _ in range(rounds):
+        for name, query in LISTS.items():
+            for population in (small, large):
+                seconds, _ = population.remote.call("admin_list", query)
+                times[name][population.count].append(seconds)
+    return {
+        name: {"time": str(ratio(found[large.count], found[small.count])), "seconds": spread(found[large.count]).middle}
+        for name, found in times.items()
+    }
+
+
+def purge(database: Database, small: Population, large: Population, ended: int) -> Figures:
+    """Return how long the purge takes where it deletes, and where there is nothing to delete."""
+    found: Figures = {}
+    for population in (small, large):
+        population.remote.call("fill", "ended_families", ended)
+        for what in ("deleting", "nothing to delete"):
+            fresh = Remote(PEER, database, str(population.count), fresh=False)
+            seconds, *_ = fresh.call("command", "purge_token_families")
+            fresh.close()
+            found[f"{what}, of {population.count:,}"] = {"seconds": seconds}
+    return found
+
+
+def rotate(population: Population, statement: str, rotations: int, *, beside_an_old_snapshot: bool = False) -> Figures:
+    """Run rotations as statements of the same shape as ours, by pgbench, each committed; return what they left."""
+    values = iter(
+        (
+            ":generation + 1",
+            "now()",
+            "sha256(:generation::text::bytea)",
+            "0",
+            "'198.51.100.8'",
+            "'Mozilla/5.0 (X11; Linux x86_64; rv:146.0) Gecko/20100101 Firefox/146.0'",
+            "md5('family' || :family)::uuid",
+            ":generation",
+        )
+    )
+    script = population.server.folder / "rotation.sql"
+    script.write_text(
+        # Each client has families of its own, or one that is behind the others would change nothing.
+        f"\\set family {CLIENTS} * random(0, {population.count // CLIENTS - 1}) + :client_id + 1\n"
+        "\\set generation :generation + 1\n" + re.sub("%s", lambda _: next(values), statement) + ";\n"
+    )
+    url = population.server.url.rpartition("/")[0] + f"/{population.name}"
+    before, sizes, position = population.updates(), population.sizes(), population.ask("pg_current_wal_lsn()")
+    snapshot: Any = psycopg.connect(url) if beside_an_old_snapshot else nullcontext()
+    with snapshot:
+        if beside_an_old_snapshot:
+            snapshot.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+            snapshot.execute(f"SELECT count(*) FROM {TABLE}")
+        # After those that the worker made, and after one another's.
+        command = [program("pgbench", "postgresql"), "-n", "-c", f"{CLIENTS}", "-t", f"{rotations // CLIENTS}"]
+        command += ["-D", f"generation={before['n_tup_upd'] + 1000}", "-f", f"{script}", url]
+        subprocess.run(
+            command,
+            check=True,
+            capture_output=True,
+            user=account(),
+            cwd=population.server.folder,
+            env={**os.environ, "PGOPTIONS": "-c synchronous_commit=off"},
+        )
+    after, grown = population.updates(), population.sizes()
+    updated, hot, vacuums = (after[name] - before[name] for name in before)
+    written = float(population.ask(f"pg_current_wal_lsn() - '{position}'::pg_lsn"))
+    return {
+        "updated": updated,
+        "heap-only": hot / max(updated, 1),
+        "autovacuums": vacuums,
+        "table": grown["table"] / sizes["table"],
+        "indexes": index_bytes(grown) / index_bytes(sizes),
+        "log": written / rotations,
+    }
+
+
+def index_bytes(sizes: Figures) -> float:
+    """Return the bytes of all indexes."""
+    return float(sum(size for name, size in sizes.items() if name != "table"))
+
+
+def processor_seconds(server: Postgres) -> float:
+    """Return the processor time of all processes of a server, those that have ended included."""
+    ticks = os.sysconf("SC_CLK_TCK")
+    total = 0
+    for pid in [server.process.pid, *children_of(server.process.pid)]:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        total += sum(int(value) for value in (fields[11:15] if pid == server.process.pid else fields[11:13]))
+    return total / ticks
+
+
+def report(found: Figures) -> str:
+    """Return the figures as tables of Markdown."""
+    size = found["size"]
+    tables: list[tuple[tuple[str, ...], list[tuple[str, ...]]]] = [
+        (
+            ("operation", "time", f"blocks, of {BASE:,}", f"blocks, of {size['families']:,}"),
+            [
+                (name, case["time"], *(f"{count:.0f}" for count in case["blocks"]))
+                for name, case in items(found, "operations")
+            ],
+        ),
+        (
+            ("the admin's list", "time", "seconds"),
+            [(name, case["time"], f"{case['seconds']:.1f}") for name, case in items(found, "lists")],
+        ),
+        (
+            (f"purge of {size['ended']:,}", "seconds"),
+            [(name, f"{case['seconds']:.1f}") for name, case in items(found, "purge")],
+        ),
+        (("", "bytes of a family"), [(name, f"{count:.0f}") for name, count in items(found, "bytes of a family")]),
+        (
+            ("operation", "ms of processor, application", "ms of processor, database", "bytes of log"),
+            [
+                (name, f"{case['application'] * 1e3:.2f}", f"{case['database'] * 1e3:.2f}", f"{case['log']:.0f}")
+                for name, case in items(found, "costs")
+            ],
+        ),
+        (
+            ("rotations", "heap-only", "autovacuums", "table, of before", "indexes, of before", "bytes of log each"),
+            [
+                (
+                    name,
+                    *(f"{case['heap-only']:.1%}", f"{case['autovacuums']}"),
+                    *(f"{case['table']:.3f}", f"{case['indexes']:.3f}", f"{case['log']:.0f}"),
+                )
+                for name, case in items(found, "rotations")
+            ],
+        ),
+    ]
+    title = f"{size['families']:,} families; times are ratios over {BASE:,} families."
+    return "\n\n".join([title, *(table(heads, rows) for heads, rows in tables)])
+
+
+def items(found: Figures, measured: str) -> list[tuple[str, Any]]:
+    """Return what was measured, by its name."""
+    return list(found[measured].items())
+
+
+def main() -> None:
+    """Measure, print, and keep what was measured as JSON."""
+    parser = ArgumentParser(prog="python -m tests.scale.growth", description=__doc__)
+    for name, value in vars(FULL).items():
+        parser.add_argument(f"--{name}", type=int, default=value)
+    parser.add_argument("--json", type=Path, help="keep the figures in this file")
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
+    django.setup()
+    asked = vars(parser.parse_args())
+    file = asked.pop("json")
+    found = measure(Size(**asked))
+    if file is not None:
+        file.write_text(json.dumps(found, indent=1))
+    print(report(found))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,256 @@
+"""PostgreSQL servers of our own, to be killed and promoted: a primary, its streaming replica, PgBouncer before it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from django.db import OperationalError
+
+from tests.proof.databases import Database, execute, found
+from tests.server import free_port
+
+PATIENCE = 60  # seconds for anything that a server is waited for
+ACCOUNT = "postgres"  # of Debian's packages: neither program runs as root
+NAME = "scale"
+SETTINGS = {
+    "listen_addresses": "127.0.0.1",
+    "max_connections": "200",
+    "shared_buffers": "128MB",
+    "wal_receiver_status_interval": "1s",
+    "wal_retrieve_retry_interval": "100ms",
+}
+
+
+def wait_until(happened: Callable[[], bool], what: str) -> None:
+    """Wait for something that takes moments."""
+    deadline = time.monotonic() + PATIENCE
+    while not happened():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.05)
+
+
+def program(name: str, package: str) -> str:
+    """Return the path of a program, or say what to install."""
+    path = found(name)
+    if path is None:
+        raise RuntimeError(f"{name} is not installed. Install Debian's {package}.")
+    return path
+
+
+def account() -> str | None:
+    """Return whose processes the servers are: root's they can't be."""
+    return ACCOUNT if os.geteuid() == 0 else None
+
+
+class Server:
+    """A program in a folder and at a port of its own."""
+
+    command: list[str]
+    process: subprocess.Popen[bytes]
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.port = folder, free_port()
+        self.log = folder / "log"
+
+    @property
+    def url(self) -> str:
+        """Where its database is."""
+        return f"postgres://postgres@127.0.0.1:{self.port}/{NAME}"
+
+    @property
+    def database(self) -> Database:
+        """The same, as the proof has it."""
+        return Database(self.url)
+
+    def execute(self, statement: str, name: str = NAME) -> list[Any]:
+        """Run a statement over a connection of its own, and return its rows."""
+        return execute(f"{self.url.rpartition('/')[0]}/{name}", statement)
+
+    def run(self, *command: str) -> None:
+        """Run a program of its kind to its end."""
+        done = subprocess.run(command, cwd=self.folder, user=account(), capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{command[0]} failed: {done.stdout} {done.stderr}"
+
+    def start(self) -> None:
+        """Start, and wait until it takes statements."""
+        with self.log.open("a") as log:
+            self.process = subprocess.Popen(self.command, cwd=self.folder, user=account(), stdout=log, stderr=log)
+        wait_until(self.answers, f"{self.command[0]} does not answer: see {self.log}")
+
+    def answers(self) -> bool:
+        """Tell whether it takes statements."""
+        assert self.process.poll() is None, self.log.read_text()
+        try:
+            self.execute("SELECT 1", "postgres")
+        except OperationalError:
+            return False
+        return True
+
+    def stop(self) -> None:
+        """Stop, waiting for no client."""
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait(PATIENCE)
+
+
+class Postgres(Server):
+    """A PostgreSQL server."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.data = folder / "data"
+        self.command = [program("postgres", "postgresql"), "-D", f"{self.data}", "-p", f"{self.port}"]
+        self.command += ["-k", f"{folder}"]
+
+    def create(self, **settings: str) -> None:
+        """Make its folder, start it, and make its database."""
+        install = program("initdb", "postgresql")
+        self.run(install, "-D", f"{self.data}", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync")
+        self.configure(**{**SETTINGS, **settings})
+        self.start()
+        self.execute(f"CREATE DATABASE {NAME}", "postgres")
+
+    def follow(self, primary: Postgres, **settings: str) -> None:
+        """Become a streaming replica of another server."""
+        backup = program("pg_basebackup", "postgresql")
+        source = ["-h", "127.0.0.1", "-p", f"{primary.port}", "-U", "postgres"]
+        self.run(backup, *source, "-D", f"{self.data}", "-R", "-X", "stream", "-c", "fast", "--no-sync")
+        self.configure(**settings)
+        self.start()
+
+    def configure(self, **settings: str) -> None:
+        """Write settings, which count from the next start."""
+        with (self.data / "postgresql.conf").open("a") as file:
+            file.writelines(f"{name} = '{value}'\n" for name, value in settings.items())
+
+    def set(self, name: str, value: str) -> None:
+        """Change a setting that needs no start."""
+        self.execute(f"ALTER SYSTEM SET {name} = '{value}'")
+        self.execute("SELECT pg_reload_conf()")
+        wait_until(lambda: self.execute(f"SHOW {name}") == [(value,)], f"{name} is not {value!r}")
+
+    def kill(self) -> None:
+        """``kill -9`` to every process of it. What they had in memory is gone; what the system has is not."""
+        children = [self.process.pid, *children_of(self.process.pid)]
+        for pid in children:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.process.wait(PATIENCE)
+        wait_until(lambda: not any(map(lives, children)), "a server process does not die")
+
+    def promote(self) -> None:
+        """Become a primary."""
+        self.execute("SELECT pg_promote()")
+        wait_until(lambda: self.execute("SELECT pg_is_in_recovery()") == [(False,)], "not promoted")
+
+    def miss_what_comes(self) -> None:
+        """Receive nothing more from the primary, as across a broken line."""
+        self.set("primary_conninfo", "")
+        wait_until(lambda: self.execute("SELECT 1 FROM pg_stat_wal_receiver") == [], "the replica goes on receiving")
+
+    def stand_still(self) -> None:
+        """Show what is there now, and nothing that the primary sends, until it has to catch up."""
+        self.execute("SELECT pg_wal_replay_pause()")
+        wait_until(lambda: self.execute("SELECT pg_get_wal_replay_pause_state()") == [("paused",)], "not paused")
+
+    def catch_up(self, primary: Postgres) -> None:
+        """Wait until all that is written on the primary by now can be read here. One that stood still does so again."""
+        ((written,),) = primary.execute("SELECT pg_current_wal_lsn()")
+        ((stands_still,),) = self.execute("SELECT pg_is_wal_replay_paused()")
+        replayed = f"SELECT pg_last_wal_replay_lsn() >= '{written}'::pg_lsn"
+        if stands_still:
+            self.execute("SELECT pg_wal_replay_resume()")
+        wait_until(lambda: self.execute(replayed) == [(True,)], "the replica does not catch up")
+        if stands_still:
+            self.stand_still()
+
+
+class PgBouncer(Server):
+    """PgBouncer in transaction pooling: a connection of the server belongs to a client for one transaction."""
+
+    def __init__(self, folder: Path, server: Postgres, *, pool: int) -> None:
+        super().__init__(folder)
+        configuration = folder / "pgbouncer.ini"
+        configuration.write_text(
+            f"[databases]\n* = host=127.0.0.1 port={server.port} user=postgres\n"
+            f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {self.port}\nunix_socket_dir =\nauth_type = any\n"
+            f"pool_mode = transaction\ndefault_pool_size = {pool}\nmax_client_conn = 500\nlog_connections = 0\n"
+            # The isolation level that the proof's settings ask for by it is the server's own default.
+            "ignore_startup_parameters = options\n"
+        )
+        self.command = [program("pgbouncer", "pgbouncer"), f"{configuration}"]
+
+
+@contextmanager
+def folder() -> Iterator[Path]:
+    """Give a folder that the servers' account may write to, and delete it."""
+    made = Path(tempfile.mkdtemp(prefix="twotoken-scale-"))
+    if (name := account()) is not None:
+        shutil.chown(made, name)
+    try:
+        yield made
+    finally:
+        shutil.rmtree(made)
+
+
+@contextmanager
+def running(server: Server) -> Iterator[None]:
+    """Stop a server in the end, if it runs."""
+    try:
+        yield
+    finally:
+        if hasattr(server, "process") and server.process.poll() is None:
+            server.stop()
+
+
+@contextmanager
+def primary(**settings: str) -> Iterator[Postgres]:
+    """Give a server with an empty database."""
+    with folder() as made:
+        server = Postgres(made)
+        with running(server):
+            server.create(**settings)
+            yield server
+
+
+@contextmanager
+def replica_of(server: Postgres, **settings: str) -> Iterator[Postgres]:
+    """Give a streaming replica."""
+    with folder() as made:
+        replica = Postgres(made)
+        with running(replica):
+            replica.follow(server, **settings)
+            yield replica
+
+
+@contextmanager
+def pgbouncer(server: Postgres, *, pool: int) -> Iterator[PgBouncer]:
+    """Give a PgBouncer before a server."""
+    with folder() as made:
+        bouncer = PgBouncer(made, server, pool=pool)
+        with running(bouncer):
+            bouncer.start()
+            yield bouncer
+
+
+def children_of(pid: int) -> list[int]:
+    """Return the processes that a process has started."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def lives(pid: int) -> bool:
+    """Tell whether a process is there and no zombie."""
+    try:
+        state = re.findall(r"^State:\s+(\w)", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state not in (["Z"], ["X"])

@@ -1,0 +1,53 @@
+"""Many families, and many rotations of them: cost and size stay what they are. In full, ten million."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.proof.conftest import FULL as IN_FULL
+from tests.proof.conftest import Tried
+from tests.scale import growth
+
+
+@pytest.fixture(scope="module")
+def found(django_db_blocker: Any) -> growth.Figures:
+    """What was measured."""
+    with django_db_blocker.unblock():
+        return growth.measure(growth.FULL if IN_FULL else growth.SHORT)
+
+
+def test_what_an_operation_looks_at(found: growth.Figures, tried: Tried) -> None:
+    """Blocks of the database, not time: indexes are deeper among many families, and nothing more than that."""
+    for operation, case in found["operations"].items():
+        few, many = case["blocks"]
+        assert many <= 2 * few + 10, operation
+    tried("families in one table", found["size"]["families"])
+
+
+@pytest.mark.skipif(not IN_FULL, reason="a few rounds say nothing of time")
+def test_what_an_operation_takes(found: growth.Figures) -> None:
+    """Refresh, request and logout cost among many families what they cost among few."""
+    for operation in ("refresh", "get access", "get revocable"):
+        assert float(found["operations"][operation]["time"].split()[0]) < 1.5
+
+
+def test_rotations_leave_nothing(found: growth.Figures, tried: Tried) -> None:
+    """Nearly every update is heap-only; table and indexes are as large as before."""
+    beside, *cases = sorted(found["rotations"].items(), key=lambda case: "beside" not in case[0])
+    for name, case in cases:
+        assert case["heap-only"] > 0.95, name
+        assert case["table"] < 1.05, name
+        assert case["indexes"] < 1.05, name
+        tried("rotations as plain statements", case["updated"])
+    # Beside a transaction that stays open nothing can be taken away, or the figures above would say nothing.
+    assert beside[1]["table"] > 1.05
+
+
+def test_report(found: growth.Figures, capsys: pytest.CaptureFixture[str]) -> None:
+    """The figures are told, for people to read."""
+    text = growth.report(found)
+    assert "refresh" in text
+    with capsys.disabled():
+        print(f"\n\n{text}\n")

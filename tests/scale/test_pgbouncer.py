@@ -1,0 +1,122 @@
+"""PgBouncer in transaction pooling, four connections for all: the races, the main suite, the commands."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from tests.proof.conftest import FULL, Tried
+from tests.proof.servers import Crowd, Service, in_reach, new_user, start_family
+from tests.proof.test_races import (
+    KEY,
+    crowd,
+    test_a_purge_of_what_is_refreshed,
+    test_logins_race_the_limit,
+    test_logouts_race_refreshes,
+    test_one_token_and_no_key,
+    test_one_token_and_one_key,
+    test_revocations_race_refreshes,
+    test_tabs,
+    test_the_command_races_refreshes,
+    test_two_purges_beside_traffic,
+    turn,
+)
+from tests.scale.postgres import PgBouncer, Postgres, pgbouncer, primary
+from tests.scale.settings import VARIABLE
+from twotoken.models import RefreshToken
+
+__all__ = [
+    "crowd",
+    "test_a_purge_of_what_is_refreshed",
+    "test_logins_race_the_limit",
+    "test_logouts_race_refreshes",
+    "test_one_token_and_no_key",
+    "test_one_token_and_one_key",
+    "test_revocations_race_refreshes",
+    "test_tabs",
+    "test_the_command_races_refreshes",
+    "test_two_purges_beside_traffic",
+    "turn",
+]
+
+POOL = 4  # connections to the server, for sixty-four clients in thirty-two threads
+SUITE = [] if FULL else ["tests/test_conformance.py"]
+
+
+@pytest.fixture(scope="module")
+def server(django_db_blocker: Any) -> Iterator[Postgres]:
+    """A server of our own."""
+    with django_db_blocker.unblock(), primary() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def bouncer(server: Postgres) -> Iterator[PgBouncer]:
+    """The way to it."""
+    with pgbouncer(server, pool=POOL) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def service(bouncer: PgBouncer, tmp_path_factory: pytest.TempPathFactory, django_db_blocker: Any) -> Iterator[Service]:
+    """Eight processes of four threads, whose connections are PgBouncer's."""
+    service = Service(bouncer.database, tmp_path_factory.mktemp("service"), atomic=False)
+    different = {"DATABASES": {"default": {"OPTIONS": {}, "DISABLE_SERVER_SIDE_CURSORS": True}}}
+    service.environment |= {"DJANGO_SETTINGS_MODULE": "tests.scale.settings", VARIABLE: json.dumps(different)}
+    with django_db_blocker.unblock(), in_reach(bouncer.database):
+        service.start()
+        yield service
+        service.stop()
+    assert service.errors() == ""
+
+
+def test_connections_are_shared(service: Service, server: Postgres, crowd: Crowd, tried: Tried) -> None:
+    """All clients at once never have more than the pool of them, and each connection serves many processes."""
+    tokens = [start_family() for _ in crowd.connections]
+
+    def work(client: Any, number: int) -> int:
+        for step in range(5):
+            tokens[number] = client.refresh(tokens[number], f"{KEY}-{step}").token
+        ((count,),) = server.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = 'scale' AND pid <> pg_backend_pid()"
+            " AND query LIKE '%twotoken_refreshtoken%' AND query NOT LIKE '%pg_stat_activity%'"
+        )
+        return int(count)
+
+    counts = crowd.at_once(work)
+    assert 0 < max(counts) <= POOL
+    tried("refreshes over a pool of four connections", 5 * len(tokens))
+
+
+def test_the_purge_command(service: Service, crowd: Crowd) -> None:
+    """``manage.py purge_token_families`` over the pool, beside clients that refresh."""
+    user, long_ago = new_user(), timezone.now() - timedelta(days=90)
+    RefreshToken.objects.bulk_create(RefreshToken(user=user, revoked_at=long_ago) for _ in range(12_000))
+    tokens = [start_family() for _ in range(16)]
+    command = [sys.executable, "-m", "django", "purge_token_families"]
+    with subprocess.Popen(command, env=service.environment, stdout=subprocess.PIPE, text=True) as process:
+        answers = crowd.at_once(lambda client, number: client.refresh(tokens[number], KEY), len(tokens))
+        said, _ = process.communicate(timeout=120)
+    assert (process.returncode, said) == (0, "12000 token families deleted.\n")
+    assert {answer.status for answer in answers} == {200}
+
+
+def test_the_main_suite(bouncer: PgBouncer, tried: Tried) -> None:
+    """It passes, or in short its conformance does; its database is made through PgBouncer too."""
+    command = [sys.executable, "-m", "pytest", "-q", "--ds=tests.scale.pooled", "-p", "no:cacheprovider"]
+    # PgBouncer's own connections would stand in the way of a DROP DATABASE; the server is deleted as a whole.
+    command += ["--reuse-db", "--create-db", *SUITE]
+    environment = {**os.environ, "DATABASE_URL": bouncer.url}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-5000:]
+    (passed,) = re.findall(r"(\d+) passed", done.stdout)
+    tried("tests of the main suite that passed over PgBouncer", int(passed))
