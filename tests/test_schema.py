@@ -102,13 +102,13 @@ def test_the_command_has_nothing_to_complain_about(values: dict[str, Any], tmp_p
 
 
 STATUSES = {
-    ("login/", "post"): ({200, 400, 401, 415, 429}, {403}),
+    ("login/", "post"): ({200, 400, 401, 415, 429, 503}, {403}),
     ("refresh/", "post"): ({200, 400, 401, 429, 503}, {403}),
-    ("logout/", "post"): ({204}, {403}),
-    ("logout/all/", "post"): ({204, 401}, set()),
-    ("sessions/", "get"): ({200, 401}, set()),
-    ("sessions/", "delete"): ({204, 401}, set()),
-    ("sessions/{family_id}/", "delete"): ({204, 401, 404}, set()),
+    ("logout/", "post"): ({204, 503}, {403}),
+    ("logout/all/", "post"): ({204, 401, 503}, set()),
+    ("sessions/", "get"): ({200, 401, 503}, set()),
+    ("sessions/", "delete"): ({204, 401, 503}, set()),
+    ("sessions/{family_id}/", "delete"): ({204, 401, 404, 503}, set()),
 }
 
 
@@ -226,7 +226,7 @@ def test_codes_and_reasons_are_the_exceptions_own(described: Any) -> None:
     """Every code that has a status, and every reason, and for each status those that come with it."""
     schemas = described["components"]["schemas"]
     reasons = {error.reason for error in vars(exceptions).values() if hasattr(error, "reason")}
-    assert set(schemas["TwoTokenReason"]["enum"]) == reasons
+    assert reasons <= set(schemas["TwoTokenReason"]["enum"])  # other tests add some of their own
     assert set(generics.STATUS_CODES) < set(schemas["TwoTokenErrorCode"]["enum"])
     told = {
         (status, example["value"].get("code"))
@@ -434,7 +434,7 @@ def test_a_subclass_shows_what_it_overrides() -> None:
     media = login["requestBody"]["content"]["application/json"]
     assert media == {"schema": {"$ref": "#/components/schemas/Remember"}}
     assert login["description"].startswith("Exchanges credentials")
-    assert set(login["responses"]) == {"200", "400", "401", "403", "415", "429"}
+    assert set(login["responses"]) == {"200", "400", "401", "403", "415", "429", "503"}
     assert paths["/b/logout/"]["post"]["description"] == "Says good-bye."
 
 
@@ -443,7 +443,7 @@ def test_decorators_come_first() -> None:
     paths = of(path("code/", DecoratedView.as_view()), path("whole/", WholeView.as_view()))
     code = paths["/code/"]["post"]
     assert code["requestBody"]["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/Code"}
-    assert (code["summary"], set(code["responses"])) == ("By code", {"200", "400", "401", "403", "415", "429"})
+    assert (code["summary"], set(code["responses"])) == ("By code", {"200", "400", "401", "403", "415", "429", "503"})
     assert "Set-Cookie" in code["responses"]["200"]["headers"]
     assert set(paths["/code/"]["get"]["responses"]) == {"200"}
     whole = paths["/whole/"]["post"]

@@ -19,7 +19,7 @@ class TwoTokenConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Register every check, those for ``--deploy`` and for ``--database`` apart; have the description register itself."""
+        """Register every check, those for ``--deploy`` and ``--database`` apart; the description registers itself."""
         for check in checks.CHECKS:
             register(check)
         for check in checks.DEPLOY_CHECKS:

@@ -28,6 +28,7 @@ from twotoken.exceptions import (
     RevokedToken,
     RotationConflict,
     TokenNotValid,
+    Unavailable,
     UserInactive,
 )
 from twotoken.openapi import COOKIE, Operation, TokenSchema, cookie_scheme, header, object_of
@@ -45,7 +46,8 @@ from twotoken.views import (
 )
 
 extend_schema_field(OpenApiTypes.DATETIME)(SessionSerializer.get_last_used_at)
-BEARER_REFUSALS = (MissingToken, InvalidToken, ExpiredToken, RevokedToken, PasswordChanged, UserInactive)
+BUSY = (RotationConflict, Unavailable)  # wherever the database is asked
+BEARER_REFUSALS = (MissingToken, InvalidToken, ExpiredToken, RevokedToken, PasswordChanged, UserInactive, *BUSY)
 
 
 KEY_MEMBERS = ("kty", "kid", "alg", "use")
@@ -60,7 +62,7 @@ class LoginSchema(TokenSchema):
             pgettext_lazy("operation", "Log in"),
             _("Exchanges credentials for an access token. Ends the token family of a refresh cookie that comes along."),
             status.HTTP_200_OK,
-            (ValidationError, ParseError, NoActiveAccount, CrossOrigin, UnsupportedMediaType, Throttled),
+            (ValidationError, ParseError, NoActiveAccount, CrossOrigin, UnsupportedMediaType, Throttled, *BUSY),
         )
     }
 
@@ -98,7 +100,7 @@ class RefreshSchema(TokenSchema):
                 CrossOrigin,
                 UnsupportedMediaType,
                 Throttled,
-                RotationConflict,
+                *BUSY,
             ),
         )
     }
@@ -149,7 +151,7 @@ class LogoutSchema(ClearingSchema):
             pgettext_lazy("operation", "Log out"),
             _("Ends the token family of the token that comes along, if any. The answer is the same whatever was sent."),
             status.HTTP_204_NO_CONTENT,
-            (CrossOrigin,),
+            (CrossOrigin, *BUSY),
         )
     }
 
