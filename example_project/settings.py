@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import dj_database_url
 
@@ -45,6 +46,8 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
     "twotoken",
     "example_project",
 ]
@@ -84,15 +87,38 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["twotoken.authentication.AccessTokenAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
 }
 
-TWOTOKEN = {
+TWOTOKEN: dict[str, Any] = {
     **token_secrets(env),
     # So short that one can watch it expire. Leave it out for 15 minutes.
     "ACCESS_LIFETIME": timedelta(seconds=int(env.get("DEMO_ACCESS_SECONDS", "10"))),
     "ACCESS_CLAIMS": "example_project.claims.access_claims",
     # The demo speaks plain http.
     "COOKIE_SECURE": not DEBUG,
+}
+
+SPECTACULAR_SETTINGS = {
+    "TITLE": "The example of twotoken",
+    "DESCRIPTION": (
+        "Browsers log in at `/api/auth/`, apps at `/api/app/auth/`. Whoever logs in or refreshes on this page is "
+        "authorized by it; a token from elsewhere goes into *Authorize*. Access tokens live for "
+        f"{int(TWOTOKEN['ACCESS_LIFETIME'].total_seconds())} seconds here; `DEMO_ACCESS_SECONDS=900` in the "
+        "environment of `manage.py demo` makes it 15 minutes."
+    ),
+    "VERSION": "1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    # Swagger UI from the project's own static files, and from nobody else's server.
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "SWAGGER_UI_SETTINGS": """{
+        deepLinking: true,
+        responseInterceptor: (response) => {
+            if (response.body?.access) ui.preauthorizeApiKey("jwtAuth", response.body.access);
+            return response;
+        },
+    }""",
 }
 
 LOGGING = {

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from django.contrib import admin
 from django.urls import include, path
+from drf_spectacular.views import SpectacularAPIView
 
-from example_project.views import FamilyView, IndexView, MeView
+from example_project.views import DocsView, FamilyView, IndexView, MeView
 from twotoken.authentication import RevocableAccessTokenAuthentication
 
 urlpatterns = [
@@ -15,5 +16,7 @@ urlpatterns = [
     path("api/me/", MeView.as_view()),
     path("api/me/revocable/", MeView.as_view(authentication_classes=[RevocableAccessTokenAuthentication])),
     path("api/family/", FamilyView.as_view()),
+    path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("api/docs/", DocsView.as_view(), name="docs"),
     path("admin/", admin.site.urls),
 ]

@@ -1,4 +1,4 @@
-"""The page, and two API routes."""
+"""The page, two API routes, and what they are in Swagger UI."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from typing import Any, cast
 
 from django.http import HttpResponse
 from django.views.generic import TemplateView
+from drf_spectacular.utils import extend_schema
+from drf_spectacular.views import SpectacularSwaggerSplitView
+from rest_framework import serializers
 from rest_framework.generics import get_object_or_404
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -17,6 +20,7 @@ from twotoken.models import RefreshToken
 from twotoken.tokens import AccessToken
 
 POLICY = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
+DOCS_POLICY = f"{POLICY}; style-src 'self' 'unsafe-inline'; img-src 'self' data:"  # what Swagger UI can't do without
 
 
 class IndexView(TemplateView):
@@ -31,9 +35,38 @@ class IndexView(TemplateView):
         return super().render_to_response(context, headers={"Content-Security-Policy": POLICY}, **response_kwargs)
 
 
+class DocsView(SpectacularSwaggerSplitView):
+    """Swagger UI, without a script in the page."""
+
+    def finalize_response(self, *args: Any, **kwargs: Any) -> Response:
+        response = super().finalize_response(*args, **kwargs)
+        response["Content-Security-Policy"] = DOCS_POLICY
+        return response
+
+
+class MeSerializer(serializers.Serializer[Any]):
+    """Who is asking."""
+
+    id = serializers.IntegerField()
+    username = serializers.CharField()
+    staff = serializers.BooleanField()
+    expires_at = serializers.DateTimeField()
+
+
+class FamilySerializer(serializers.Serializer[Any]):
+    """A token family."""
+
+    id = serializers.UUIDField()
+    username = serializers.CharField()
+    generation = serializers.IntegerField()
+    idle_end = serializers.DateTimeField()
+    expires_at = serializers.DateTimeField(allow_null=True)
+
+
 class MeView(APIView):
     """Says who is asking, and what the access token says."""
 
+    @extend_schema(responses=MeSerializer)
     def get(self, request: Request) -> Response:
         access = cast("AccessToken", request.auth)
         return Response(
@@ -51,6 +84,7 @@ class FamilyView(APIView):
 
     authentication_classes = [RevocableAccessTokenAuthentication]
 
+    @extend_schema(responses=FamilySerializer)
     def get(self, request: Request) -> Response:
         family = get_object_or_404(RefreshToken, pk=cast("AccessToken", request.auth).family_id)
         return Response(

@@ -21,6 +21,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.sessions",
     "rest_framework",
+    "drf_spectacular",
     "twotoken",
     "tests.accounts",
 ]
@@ -53,7 +54,9 @@ AUTH_USER_MODEL = {
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["twotoken.authentication.AccessTokenAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
 }
+SPECTACULAR_SETTINGS = {"SCHEMA_PATH_PREFIX": "/api"}  # or the keys beside it would leave no common one
 TWOTOKEN: dict[str, Any] = {
     "ACCESS_SECRET": "access secret for the tests, of thirty-two bytes or more",
     "REFRESH_SECRET": "refresh secret for the tests, of thirty-two bytes or more",

@@ -27,8 +27,9 @@ ROWS = [
     {"changelist"},
     {"admin", "management"},
     {"authentication"},
-    {"generics"},
-    {"views"},
+    {"generics", "schema"},
+    {"views", "openapi"},
+    {"operations"},
     {"urls", "apps"},
     {"contrib"},
 ]

@@ -52,6 +52,14 @@ def test_too_many_refreshes(jar: Caller) -> None:
     assert jar.refresh().status_code == 200
 
 
+def test_a_rate_that_was_lowered(jar: Caller) -> None:
+    """It still says when to come back where more is counted than it allows."""
+    with with_settings(LOGIN_THROTTLE="5/min"):
+        assert [attempt(jar, "ann").status_code for _ in range(4)] == [401] * 4
+    with with_settings(LOGIN_THROTTLE="1/min"):
+        assert_throttled(attempt(jar, "ann"))
+
+
 def test_logins_count_by_address_and_name(script: Caller) -> None:
     """Another name from here and this name from elsewhere are not held up; another spelling is."""
     with with_settings(LOGIN_THROTTLE="1/min"):

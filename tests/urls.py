@@ -6,6 +6,7 @@ from typing import Any, cast
 
 from django.contrib import admin
 from django.urls import include, path
+from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -19,8 +20,17 @@ from twotoken.tokens import AccessToken
 from twotoken.views import JWKSView
 
 
+class MeSerializer(serializers.Serializer[Any]):
+    """Who is asking."""
+
+    id = serializers.CharField()
+    claims = serializers.DictField()
+
+
 class MeView(APIView):
     """Says who is asking."""
+
+    serializer_class = MeSerializer
 
     def get(self, request: Request) -> Response:
         return Response({"id": str(request.user.pk), "claims": dict(cast("AccessToken", request.auth))})

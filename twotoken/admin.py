@@ -94,7 +94,7 @@ class RefreshTokenAdmin(FamilyModelAdmin):
 
     def get_queryset(self, request: HttpRequest) -> Any:
         rows = ListQuerySet(RefreshToken, using=RefreshToken.objects.primary().db)
-        return rows.select_related("user").defer(*SECRETS).order_by(*self.ordering)
+        return rows.select_related("user").defer(*SECRETS).order_by(*(self.ordering or ()))
 
     def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:
         return tuple(f"user__{name}" for name in _user_names())
@@ -303,7 +303,7 @@ class TokenFamiliesMixin(UserModelAdmin):
 
 def _user_names() -> list[str]:
     """Return the user's fields that people know it by."""
-    model = get_user_model()
+    model: Any = get_user_model()
     there = {field.name for field in model._meta.get_fields()}
     return [name for name in dict.fromkeys([model.USERNAME_FIELD, model.get_email_field_name()]) if name in there]
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from django.apps import AppConfig
+from importlib import import_module
+
+from django.apps import AppConfig, apps
 from django.core.checks import Tags, register
 from django.utils.translation import gettext_lazy as _
 
@@ -10,17 +12,19 @@ from twotoken import checks
 
 
 class TwoTokenConfig(AppConfig):
-    """Registers the system checks."""
+    """Registers the system checks, and the OpenAPI description where there is drf-spectacular."""
 
     name = "twotoken"
     verbose_name = _("Token authentication")
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Register every check, those for ``--deploy`` and for ``--database`` apart."""
+        """Register every check, those for ``--deploy`` and ``--database`` apart; the description registers itself."""
         for check in checks.CHECKS:
             register(check)
         for check in checks.DEPLOY_CHECKS:
             register(check, deploy=True)
         for check in checks.DATABASE_CHECKS:
             register(check, Tags.database)
+        if apps.is_installed("drf_spectacular"):
+            import_module("twotoken.schema")

@@ -229,7 +229,7 @@ def check_user_id(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
     """E012: USER_ID_FIELD is a unique field of the user model. W003: that field's values don't change hands."""
     if not _fine("USER_ID_FIELD") or conf.user_id_field == "pk":
         return
-    model = get_user_model()
+    model: Any = get_user_model()
     try:
         unique = getattr(model._meta.get_field(conf.user_id_field), "unique", False)
     except FieldDoesNotExist:

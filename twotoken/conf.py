@@ -186,7 +186,7 @@ class Settings:
         return _keys("REFRESH_SECRET", self.refresh_secret, (HS256,))
 
 
-conf = Settings()
+conf: Settings = Settings()
 
 SETTING_NAMES = frozenset(
     name.upper()

@@ -27,91 +27,91 @@ class TwoTokenError(Exception):
 class TokenNotValid(TwoTokenError):
     """A token was refused; ``reason`` tells why, in one word that clients may branch on."""
 
-    code = "token_not_valid"
+    code: ClassVar[str] = "token_not_valid"
     reason: ClassVar[str]
 
 
 class MissingToken(TokenNotValid):
     """The request carries no token."""
 
-    reason = "missing"
-    message = gettext_noop("No token was given.")
+    reason: ClassVar[str] = "missing"
+    message: ClassVar[str] = gettext_noop("No token was given.")
 
 
 class InvalidToken(TokenNotValid):
     """The token is not one that we signed for this job, or its family is unknown; or two cookies of our name came."""
 
-    reason = "invalid"
-    message = gettext_noop("The token is not valid.")
+    reason: ClassVar[str] = "invalid"
+    message: ClassVar[str] = gettext_noop("The token is not valid.")
 
 
 class ConflictingCookies(InvalidToken):
     """Two cookies of our name carry different values: someone may be tossing cookies (RFC 6265 section 8.6)."""
 
-    message = gettext_noop("Two different refresh token cookies were sent.")
+    message: ClassVar[str] = gettext_noop("Two different refresh token cookies were sent.")
 
 
 class ExpiredToken(TokenNotValid):
     """The access token is past its ``exp``, or the token family is past its idle or absolute end."""
 
-    reason = "expired"
-    message = gettext_noop("The token has expired.")
+    reason: ClassVar[str] = "expired"
+    message: ClassVar[str] = gettext_noop("The token has expired.")
 
 
 class RevokedToken(TokenNotValid):
     """The token family was revoked."""
 
-    reason = "revoked"
-    message = gettext_noop("The token was revoked.")
+    reason: ClassVar[str] = "revoked"
+    message: ClassVar[str] = gettext_noop("The token was revoked.")
 
 
 class ReusedToken(TokenNotValid):
     """A refresh token that was already rotated out came back: its family is ended now (RFC 9700 section 4.14.2)."""
 
-    reason = "reused"
-    message = gettext_noop("The refresh token was used before. Its token family is revoked.")
+    reason: ClassVar[str] = "reused"
+    message: ClassVar[str] = gettext_noop("The refresh token was used before. Its token family is revoked.")
 
 
 class PasswordChanged(TokenNotValid):
     """The user's password is not the one of the login."""
 
-    reason = "password_changed"
-    message = gettext_noop("The user's password was changed.")
+    reason: ClassVar[str] = "password_changed"
+    message: ClassVar[str] = gettext_noop("The user's password was changed.")
 
 
 class UserInactive(TokenNotValid):
     """The user is inactive or gone."""
 
-    reason = "user_inactive"
-    message = gettext_noop("The user is inactive or was deleted.")
+    reason: ClassVar[str] = "user_inactive"
+    message: ClassVar[str] = gettext_noop("The user is inactive or was deleted.")
 
 
 class NoActiveAccount(TwoTokenError):
     """The credentials are wrong, or the account is unknown or inactive: a caller can't tell which."""
 
-    code = "no_active_account"
-    message = gettext_noop("No active account found with the given credentials.")
+    code: ClassVar[str] = "no_active_account"
+    message: ClassVar[str] = gettext_noop("No active account found with the given credentials.")
 
 
 class CrossOrigin(TwoTokenError):
     """A browser sent this from an origin that is not trusted. The cookie is left alone; the log names the origin."""
 
-    code = "cross_origin"
-    message = gettext_noop("Cross-origin requests are not allowed here.")
+    code: ClassVar[str] = "cross_origin"
+    message: ClassVar[str] = gettext_noop("Cross-origin requests are not allowed here.")
 
 
 class InvalidIdempotencyKey(TwoTokenError):
     """The Idempotency-Key is not 8 to 255 visible ASCII characters. Nothing was used up."""
 
-    code = "invalid_idempotency_key"
-    message = gettext_noop("Idempotency-Key must be 8 to 255 visible ASCII characters.")
+    code: ClassVar[str] = "invalid_idempotency_key"
+    message: ClassVar[str] = gettext_noop("Idempotency-Key must be 8 to 255 visible ASCII characters.")
 
 
 class RotationConflict(TwoTokenError):
     """Other requests kept changing the token family; the same request may be sent again."""
 
-    code = "rotation_conflict"
-    message = gettext_noop("The token family is busy. Try again.")
+    code: ClassVar[str] = "rotation_conflict"
+    message: ClassVar[str] = gettext_noop("The token family is busy. Try again.")
 
 
 class Unavailable(TwoTokenError):
@@ -124,5 +124,5 @@ class Unavailable(TwoTokenError):
 class ClaimsError(TwoTokenError):
     """A project's own claims can't go into an access token: never in an answer. The old refresh token stays good."""
 
-    code = "claims_error"
-    message = "The claims can not go into an access token."
+    code: ClassVar[str] = "claims_error"
+    message: ClassVar[str] = "The claims can not go into an access token."

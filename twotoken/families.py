@@ -14,7 +14,7 @@ import logging
 from contextlib import suppress
 from datetime import datetime, timedelta
 from enum import Enum, auto
-from typing import Final
+from typing import Final, cast
 from uuid import UUID, uuid4
 
 from django.contrib.auth.base_user import AbstractBaseUser
@@ -42,7 +42,7 @@ from twotoken.exceptions import (
 from twotoken.models import EventKind, RefreshToken, RefreshTokenQuerySet, RevokedReason, new_secret
 from twotoken.pairs import TokenPair, mint_access, pair_of
 from twotoken.revocation import Batch, end_family, exhaust, purge, revoke, revoke_all, revoke_each, select, send
-from twotoken.rotation import Verdict, judge, rotation
+from twotoken.rotation import Row, Verdict, judge, rotation
 from twotoken.statements import FamilyInsert, Lookup, RotationUpdate
 from twotoken.tokens import AccessToken, RefreshClaims
 
@@ -321,7 +321,7 @@ def _end_refused(family: RefreshToken, claims: RefreshClaims, client: Client, ve
 
 def _judge(family: RefreshToken, generation: int, retry_key: bytes, now: datetime) -> Verdict:
     return judge(
-        family,
+        cast("Row", family),  # pyright takes a model's fields for what they are on the class
         generation=generation,
         retry_key=retry_key,
         now=now,

@@ -17,11 +17,11 @@ from rest_framework.exceptions import APIException, NotAuthenticated, ParseError
 from rest_framework.metadata import SimpleMetadata
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.parsers import JSONParser
-from rest_framework.permissions import AllowAny, BasePermission
+from rest_framework.permissions import AllowAny
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.throttling import SimpleRateThrottle
+from rest_framework.throttling import BaseThrottle, SimpleRateThrottle
 from rest_framework.utils import json
 from rest_framework.views import APIView, exception_handler
 
@@ -96,8 +96,8 @@ class TokenView(APIView):
     versioning_class = None
     metadata_class = SimpleMetadata
     authentication_classes: Sequence[type[BaseAuthentication]] = []
-    permission_classes: Sequence[type[BasePermission]] = [AllowAny]
-    throttle_classes: Sequence[type[SimpleRateThrottle]] = []
+    permission_classes = [AllowAny]
+    throttle_classes: Sequence[type[BaseThrottle]] = []
 
     @classmethod
     def as_view(cls, **initkwargs: Any) -> Any:
@@ -112,9 +112,14 @@ class TokenView(APIView):
     # All variables of all frames below are kept out of error reports: they hold tokens and passwords.
     @sensitive_variables()
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        name = kwargs.pop("delivery", self.delivery)
-        self.mode = conf.delivery if name is None else delivery(name)
+        self.mode = self.get_delivery(kwargs)
+        kwargs.pop("delivery", None)
         return super().dispatch(request, *args, **kwargs)
+
+    def get_delivery(self, options: Mapping[str, Any]) -> Delivery:
+        """Return the delivery of a mount with these options."""
+        name = options.get("delivery", self.delivery)
+        return conf.delivery if name is None else delivery(name)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         hide_cookie(request)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import uuid
 from datetime import datetime
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.conf import settings
 from django.db import models, router
@@ -18,6 +18,7 @@ from twotoken.clients import USER_AGENT_LENGTH
 from twotoken.conf import conf
 
 SECRET_BYTES = 16
+MYPY = False  # which mypy takes for true. Its plugin knows the project's user model, others would know nothing
 ACTOR_LENGTH = 150  # characters of a name, for people to read
 
 
@@ -92,39 +93,72 @@ class RefreshTokenQuerySet(models.QuerySet["RefreshToken"]):
         return self.filter(revoked_at=None).update(revoked_at=now or timezone.now(), revoked_reason=reason)
 
 
+if TYPE_CHECKING:
+
+    class RefreshTokenManager(models.Manager["RefreshToken"]):
+        """What ``from_queryset`` makes, for type checkers that can't know."""
+
+        def primary(self) -> RefreshTokenQuerySet: ...
+        def active(self, now: datetime | None = None) -> RefreshTokenQuerySet: ...
+        def expired(self, now: datetime | None = None) -> RefreshTokenQuerySet: ...
+        def ended(self, now: datetime | None = None) -> RefreshTokenQuerySet: ...
+        def ended_before(self, moment: datetime) -> RefreshTokenQuerySet: ...
+        def unended(self, now: datetime | None = None) -> RefreshTokenQuerySet: ...
+        def revoke(self, reason: str, now: datetime | None = None) -> int: ...
+
+
 class RefreshToken(models.Model):
     """One token family: a login on one device, and its one refresh token that is valid now.
 
     Rotation changes the row in place and touches no indexed column, so that PostgreSQL can update it heap-only.
     """
 
-    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    id: models.UUIDField[uuid.UUID, uuid.UUID] = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    if TYPE_CHECKING and not MYPY:
+        user: models.ForeignKey[Any, Any]
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         models.CASCADE,
         related_name="token_families",
         verbose_name=pgettext_lazy("family", "user"),
     )
-    secret = models.BinaryField(
+    user_id: Any  # of the project's user model
+    secret: models.BinaryField[bytes | memoryview, bytes | memoryview] = models.BinaryField(
         pgettext_lazy("family", "secret"), max_length=SECRET_BYTES, default=new_secret, editable=False
     )
-    generation = models.PositiveIntegerField(pgettext_lazy("family", "rotations"), default=0)
-    retry_key = models.BinaryField(_("digest of the last key"), max_length=32, default=b"", editable=False)
-    grace = models.FloatField(_("grace in seconds"), default=0)
-    auth_hash = models.CharField(_("session auth hash"), max_length=128, default="", blank=True, editable=False)
-    created_at = models.DateTimeField(pgettext_lazy("family", "started"), default=timezone.now, db_index=True)
-    refreshed_at = models.DateTimeField(pgettext_lazy("family", "last refreshed"), default=timezone.now)
-    expires_at = models.DateTimeField(
+    generation: models.PositiveIntegerField[int, int] = models.PositiveIntegerField(
+        pgettext_lazy("family", "rotations"), default=0
+    )
+    retry_key: models.BinaryField[bytes | memoryview, bytes | memoryview] = models.BinaryField(
+        _("digest of the last key"), max_length=32, default=b"", editable=False
+    )
+    grace: models.FloatField[float, float] = models.FloatField(_("grace in seconds"), default=0)
+    auth_hash: models.CharField[str, str] = models.CharField(
+        _("session auth hash"), max_length=128, default="", blank=True, editable=False
+    )
+    created_at: models.DateTimeField[datetime, datetime] = models.DateTimeField(
+        pgettext_lazy("family", "started"), default=timezone.now, db_index=True
+    )
+    refreshed_at: models.DateTimeField[datetime, datetime] = models.DateTimeField(
+        pgettext_lazy("family", "last refreshed"), default=timezone.now
+    )
+    expires_at: models.DateTimeField[datetime | None, datetime | None] = models.DateTimeField(
         pgettext_lazy("family", "ends"), null=True, blank=True, default=None, db_index=True
     )
-    revoked_at = models.DateTimeField(pgettext_lazy("family", "revoked"), null=True, blank=True, default=None)
-    revoked_reason = models.CharField(pgettext_lazy("family", "reason"), max_length=32, default="", blank=True)
-    ip_address = models.GenericIPAddressField(pgettext_lazy("family", "address"), null=True, blank=True, default=None)
-    user_agent = models.CharField(
+    revoked_at: models.DateTimeField[datetime | None, datetime | None] = models.DateTimeField(
+        pgettext_lazy("family", "revoked"), null=True, blank=True, default=None
+    )
+    revoked_reason: models.CharField[str, str] = models.CharField(
+        pgettext_lazy("family", "reason"), max_length=32, default="", blank=True
+    )
+    ip_address: models.GenericIPAddressField[str | None, str | None] = models.GenericIPAddressField(
+        pgettext_lazy("family", "address"), null=True, blank=True, default=None
+    )
+    user_agent: models.CharField[str, str] = models.CharField(
         pgettext_lazy("family", "user agent"), max_length=USER_AGENT_LENGTH, default="", blank=True
     )
 
-    objects: ClassVar[models.Manager[RefreshToken]] = models.Manager.from_queryset(RefreshTokenQuerySet)()
+    objects: ClassVar[RefreshTokenManager] = models.Manager.from_queryset(RefreshTokenQuerySet)()  # type: ignore[assignment]
 
     class Meta:
         verbose_name = _("token family")
@@ -163,22 +197,30 @@ class FamilyEvent(models.Model):
     down by looking for events of each family.
     """
 
-    family = models.ForeignKey(
+    family: models.ForeignKey[RefreshToken, RefreshToken] = models.ForeignKey(
         RefreshToken, models.CASCADE, related_name="events", db_constraint=False, verbose_name=_("token family")
     )
-    kind = models.CharField(pgettext_lazy("family", "event"), max_length=16, choices=EventKind)
-    created_at = models.DateTimeField(pgettext_lazy("family", "time"), default=timezone.now)
-    ip_address = models.GenericIPAddressField(pgettext_lazy("family", "address"), null=True, blank=True, default=None)
-    user_agent = models.CharField(
+    kind: models.CharField[str, str] = models.CharField(
+        pgettext_lazy("family", "event"), max_length=16, choices=EventKind
+    )
+    created_at: models.DateTimeField[datetime, datetime] = models.DateTimeField(
+        pgettext_lazy("family", "time"), default=timezone.now
+    )
+    ip_address: models.GenericIPAddressField[str | None, str | None] = models.GenericIPAddressField(
+        pgettext_lazy("family", "address"), null=True, blank=True, default=None
+    )
+    user_agent: models.CharField[str, str] = models.CharField(
         pgettext_lazy("family", "user agent"), max_length=USER_AGENT_LENGTH, default="", blank=True
     )
-    previous_user_agent = models.CharField(
+    previous_user_agent: models.CharField[str, str] = models.CharField(
         pgettext_lazy("family", "user agent before"), max_length=USER_AGENT_LENGTH, default="", blank=True
     )
-    generations_behind = models.PositiveIntegerField(
+    generations_behind: models.PositiveIntegerField[int | None, int | None] = models.PositiveIntegerField(
         pgettext_lazy("family", "generations behind"), null=True, blank=True, default=None
     )
-    actor = models.CharField(pgettext_lazy("family", "by"), max_length=ACTOR_LENGTH, default="", blank=True)
+    actor: models.CharField[str, str] = models.CharField(
+        pgettext_lazy("family", "by"), max_length=ACTOR_LENGTH, default="", blank=True
+    )
 
     class Meta:
         verbose_name = _("event of a token family")

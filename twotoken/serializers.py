@@ -22,7 +22,7 @@ class LoginSerializer(serializers.Serializer[Any]):
     )
 
     def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
-        user_model = get_user_model()
+        user_model: Any = get_user_model()
         name = user_model._meta.get_field(user_model.USERNAME_FIELD)
         longest = max(getattr(name, "max_length", None) or 0, MIN_NAME_LENGTH)
         return {user_model.USERNAME_FIELD: serializers.CharField(max_length=longest), **super().get_fields()}
@@ -53,7 +53,7 @@ class SessionSerializer(serializers.ModelSerializer[RefreshToken]):
     last_used_at = serializers.SerializerMethodField()
     current = serializers.SerializerMethodField()
 
-    class Meta:
+    class Meta:  # pyright: ignore[reportIncompatibleVariableOverride]  # as DRF wants it
         model = RefreshToken
         fields = ("id", "created_at", "last_used_at", "expires_at", "ip_address", "user_agent", "current")
         read_only_fields = fields

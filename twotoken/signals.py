@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from django.dispatch import Signal
 
-family_started = Signal()
-token_rotated = Signal()
-family_revoked = Signal()
-reuse_detected = Signal()
+family_started: Signal = Signal()
+token_rotated: Signal = Signal()
+family_revoked: Signal = Signal()
+reuse_detected: Signal = Signal()

@@ -26,6 +26,10 @@ class _IdentThrottle(SimpleRateThrottle, ABC):
         digest = hashlib.sha256(self.ident().encode(errors="surrogatepass")).hexdigest()
         return self.cache_format % {"scope": self.scope, "ident": digest}
 
+    def wait(self) -> float:
+        """Return the seconds to wait. DRF says None where a rate was lowered below what is counted already."""
+        return super().wait() or self.duration  # type: ignore[attr-defined]  # its stubs don't know it
+
 
 class LoginThrottle(_IdentThrottle):
     """Per address and name together: never per address alone, behind which a whole office may sit."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from django.urls import path
+from django.urls import URLPattern, path
 
 from twotoken.views import LoginView, LogoutAllView, LogoutView, RefreshView, SessionsView, SessionView
 
 app_name = "twotoken"
 
-urlpatterns = [
+urlpatterns: list[URLPattern] = [
     path("login/", LoginView.as_view(), name="login"),
     path("refresh/", RefreshView.as_view(), name="refresh"),
     path("logout/", LogoutView.as_view(), name="logout"),

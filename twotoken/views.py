@@ -47,7 +47,7 @@ from twotoken.tokens import AccessToken, RefreshClaims
 JWKS_MAX_AGE = 300  # seconds that a service may go by the keys it has fetched
 
 # The IETF draft wants a quoted string; bare keys are common. Both are the same key.
-_IDEMPOTENCY_KEY = re.compile(r'"([!#-~]{8,255})"|([!#-~]{8,255})')
+IDEMPOTENCY_KEY = re.compile(r'"([!#-~]{8,255})"|([!#-~]{8,255})')
 
 
 class LoginView(CredentialView):
@@ -83,7 +83,7 @@ class LoginView(CredentialView):
 
     def get_login_name(self, data: Mapping[str, Any]) -> str:
         """Return the name that the login throttle counts by."""
-        return str(data.get(get_user_model().USERNAME_FIELD, ""))
+        return str(data.get(cast("Any", get_user_model()).USERNAME_FIELD, ""))
 
     def get_lifetime(self, user: AbstractBaseUser, data: Mapping[str, Any]) -> Lifetime:
         """Return the absolute lifetime of this login's family: remember me, or not."""
@@ -247,7 +247,7 @@ def idempotency_key(request: Request) -> str:
     header = request.META.get("HTTP_IDEMPOTENCY_KEY")
     if header is None:
         return ""
-    match = _IDEMPOTENCY_KEY.fullmatch(header)
+    match = IDEMPOTENCY_KEY.fullmatch(header)
     if match is None:
         raise InvalidIdempotencyKey
     return match[1] or match[2]

@@ -7,7 +7,7 @@ steps the project asks for; the pair comes when it is done. Its session, which t
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, cast
 from uuid import UUID
 
 from allauth.account.signals import password_changed, password_set
@@ -69,7 +69,7 @@ class TwoTokenStrategy(SessionTokenStrategy):  # type: ignore[misc]  # allauth h
 
         None is allauth's 400, which does not say why.
         """
-        request: HttpRequest = context.request
+        request = cast("HttpRequest", context.request)
         try:
             claims = families.verify(refresh_token)
             enforce(RefreshThrottle(claims.family_id), request)

@@ -12,7 +12,7 @@ SECRET_BYTES = 32
 
 class Command(BaseCommand):
     help = "Print two different 256-bit secrets as lines for an environment file."
-    requires_system_checks: list[str] = []
+    requires_system_checks = []
 
     def handle(self, *args: Any, **options: Any) -> None:
         for name in ("JWT_ACCESS_SECRET", "JWT_REFRESH_SECRET"):

@@ -127,7 +127,7 @@ def user_id(name: str) -> Any:
     """Return the primary key of the user who logs in by this name; raise CommandError where there is none."""
     model = get_user_model()
     # A replica that lags may know another user by this name, or none.
-    manager = model._default_manager.db_manager(router.db_for_write(model))
+    manager: Any = model._default_manager.db_manager(router.db_for_write(model))
     try:
         return manager.get_by_natural_key(name).pk
     except model.DoesNotExist as exc:

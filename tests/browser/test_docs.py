@@ -1,0 +1,85 @@
+"""The example's Swagger UI, used as a person would, under its Content-Security-Policy."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import BrowserContext, Locator, Page, expect
+
+from tests.browser.conftest import PASSWORD, Server
+from tests.browser.test_admin import log_in, picture
+
+REFUSED = "the server responded with a status of 401"  # Chromium calls each an error
+
+
+@pytest.fixture(scope="module")
+def server(new_server: Callable[..., Server]) -> Server:
+    """A server of this module's own."""
+    return new_server()
+
+
+@pytest.fixture
+def page(server: Server, context: BrowserContext) -> Iterator[Page]:
+    """Swagger UI, by the link of the demo page; nothing violates the policy, and nothing comes from elsewhere."""
+    complaints: list[str] = []
+    origins = set()
+    context.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    context.on("weberror", lambda error: complaints.append(str(error.error)))
+    context.on("request", lambda request: origins.add(request.url.startswith((server.url, "data:", "blob:"))))
+    page = context.new_page()
+    page.goto(server.url)
+    page.get_by_role("link", name="API", exact=True).click()
+    expect(page.locator(".opblock").first).to_be_visible()
+    yield page
+    assert [text for text in complaints if REFUSED not in text] == []
+    assert origins == {True}
+
+
+def open_operation(page: Page, operation: str) -> Locator:
+    """Open an operation, and have it take input."""
+    block = page.locator(f"[id$='-{operation}']")
+    block.locator(".opblock-summary-control").first.click()
+    block.get_by_role("button", name="Try it out").click()
+    return block
+
+
+def execute(block: Locator, status: int) -> Any:
+    """Execute, see the status, and return the body that is shown."""
+    block.get_by_role("button", name="Execute").click()
+    answer = block.locator(".live-responses-table .response")
+    expect(answer.locator(".response-col_status")).to_contain_text(str(status))
+    body = answer.locator(".highlight-code code")
+    return json.loads(body.inner_text()) if body.count() else None
+
+
+def authorize(page: Page, token: str) -> None:
+    """Paste an access token."""
+    page.locator(".auth-wrapper .authorize").click()
+    page.get_by_label("auth-bearer-value").fill(token)
+    page.get_by_label("auth-bearer-value").press("Enter")
+    page.locator(".modal-ux").get_by_role("button", name="Close").first.click()
+
+
+def test_a_pasted_token(server: Server, page: Page) -> None:
+    """Without it a 401, with it the API's route and the sessions open, by the token's own user."""
+    me = open_operation(page, "me_retrieve")
+    execute(me, 401)
+    authorize(page, log_in(server)["access"])
+    assert execute(me, 200)["username"] == "demo"
+    sessions = execute(open_operation(page, "app_auth_sessions_list"), 200)
+    assert [session["current"] for session in sessions].count(True) == 1
+    picture(page, "swagger")
+
+
+def test_logging_in_here(page: Page) -> None:
+    """Who logs in on the page is authorized by it, refreshes by its cookie, and ends the session."""
+    login = open_operation(page, "auth_login")
+    login.locator("textarea").fill(json.dumps({"username": "demo", "password": PASSWORD}))
+    assert set(execute(login, 200)) == {"access", "expires_in"}
+    execute(open_operation(page, "me_retrieve"), 200)
+    execute(open_operation(page, "auth_refresh"), 200)
+    execute(open_operation(page, "auth_logout"), 204)
+    execute(open_operation(page, "me_revocable_retrieve"), 401)

@@ -1,0 +1,187 @@
+"""A project's use of what is public, for type checkers alone: it must pass, and have the types that it says.
+
+A line that is wrong on purpose is ignored by its own error: a checker that no longer finds it complains of the comment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any, assert_type
+from uuid import UUID
+
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.models import User
+from django.dispatch import Signal, receiver
+from django.http import HttpRequest, HttpResponse
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from twotoken import families, signals
+from twotoken.authentication import (
+    AccessTokenAuthentication,
+    RevocableAccessTokenAuthentication,
+    StatelessAccessTokenAuthentication,
+)
+from twotoken.clients import Client
+from twotoken.conf import Delivery, conf
+from twotoken.cookies import clear_refresh_cookie, set_refresh_cookie
+from twotoken.exceptions import InvalidToken, TokenNotValid, TwoTokenError, UserInactive
+from twotoken.families import FROM_SETTINGS, Lifetime, TokenPair
+from twotoken.models import RefreshToken, RefreshTokenQuerySet, State
+from twotoken.serializers import LoginSerializer
+from twotoken.signals import reuse_detected
+from twotoken.testing import TokenClient, expired_access_token, revoked_refresh_token, time_travel
+from twotoken.tokens import AccessToken, RefreshClaims
+from twotoken.views import LoginView
+
+
+def access_claims(user: User) -> dict[str, Any]:
+    """Claims of one's own."""
+    return {"staff": user.is_staff}
+
+
+class Suspended(TokenNotValid):
+    """A refusal of one's own."""
+
+    reason = "suspended"
+    message = "The account is suspended."
+
+
+class SuspendingAuthentication(AccessTokenAuthentication):
+    """An authentication class of one's own."""
+
+    def get_user(self, access: AccessToken) -> Any:
+        if access.get("suspended"):
+            raise Suspended
+        return super().get_user(access)
+
+
+class MeView(APIView):
+    """A route."""
+
+    authentication_classes = [
+        SuspendingAuthentication,
+        RevocableAccessTokenAuthentication,
+        StatelessAccessTokenAuthentication,
+    ]
+
+    def get(self, request: Request) -> Response:
+        access = request.auth
+        assert isinstance(access, AccessToken)
+        assert_type(access.family_id, UUID)
+        assert_type(access.expires_at, datetime)
+        return Response({"sub": access["sub"]})
+
+
+class RememberMeSerializer(LoginSerializer):
+    """A login form with a box to tick."""
+
+    remember_me = serializers.BooleanField(default=False)
+
+
+class RememberMeLoginView(LoginView):
+    """A login of one's own."""
+
+    serializer_class = RememberMeSerializer
+
+    def authenticate(self, request: Request, data: Mapping[str, Any]) -> AbstractBaseUser | None:
+        return super().authenticate(request, {name: data[name] for name in data if name != "remember_me"})
+
+    def get_login_name(self, data: Mapping[str, Any]) -> str:
+        return assert_type(super().get_login_name(data), str)
+
+    def get_lifetime(self, user: AbstractBaseUser, data: Mapping[str, Any]) -> Lifetime:
+        return timedelta(days=90) if data["remember_me"] else FROM_SETTINGS
+
+
+def finish_login(request: HttpRequest, user: User) -> HttpResponse:
+    """A login that is not by password."""
+    client = Client.from_request(request, by_cookie=True)
+    assert_type(client.ip_address, str | None)
+    pair = families.start(user, client, lifetime=timedelta(days=90))
+    assert_type(pair, TokenPair)
+    families.start(user, lifetime=None)
+    families.start(user, lifetime=90)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    families.start("ann")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    response = HttpResponse()
+    set_refresh_cookie(response, pair, request)
+    clear_refresh_cookie(response, request)
+    return response
+
+
+def rotate(token: str) -> str:
+    """The verbs, and what they give."""
+    claims = assert_type(families.verify(token), RefreshClaims)
+    pair = families.rotate(claims, Client(), "a-key-of-some-length")
+    families.rotate(token, Client())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    assert_type(pair.access, str)
+    assert_type(pair.expires_in, int)
+    assert_type(pair.refresh, str)
+    assert_type(pair.refresh_expires_in, int)
+    assert_type(pair.family_id, UUID)
+    pair.refresh = ""  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
+    return pair.refresh
+
+
+def revoke(user: User, family_id: UUID) -> None:
+    """Ending families."""
+    assert_type(families.revoke(family_id, "logout"), RefreshToken | None)
+    assert_type(families.revoke_all(user, keep=family_id), int)
+    families.revoke_all(user, "logout", family_id)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    assert_type(families.end(families.verify("")), RefreshToken | None)
+    assert_type(families.active(user), RefreshTokenQuerySet)
+    assert_type(RefreshToken.objects.revoke("restored"), int)
+    assert_type(RefreshToken.objects.active().revoke("restored"), int)
+    families.update_auth_hash(family_id, user)
+
+
+def look(family: RefreshToken) -> None:
+    """A row's fields."""
+    assert_type(family.generation, int)
+    assert_type(family.expires_at, datetime | None)
+    assert_type(family.revoked_reason, str)
+    assert_type(family.ip_address, str | None)
+    assert family.user.is_active
+    assert_type(family.idle_end(), datetime)
+    assert_type(family.state(), State)
+    family.generation = "1"  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue]
+
+
+@receiver(reuse_detected)
+def warn_user(sender: type[RefreshToken], user_id: Any, **kwargs: Any) -> None:
+    """A receiver."""
+
+
+def listen() -> None:
+    """Every signal."""
+    for signal in (signals.family_started, signals.token_rotated, signals.family_revoked, reuse_detected):
+        assert_type(signal, Signal)
+
+
+def test_my_route(user: User) -> None:
+    """A test of the project's own."""
+    client = TokenClient(user, lifetime=None)
+    assert_type(client.pair, TokenPair)
+    with time_travel(timedelta(minutes=16)):
+        assert_type(client.refresh(), TokenPair)
+    client.revoke()
+    assert_type(expired_access_token(user), str)
+    assert_type(revoked_refresh_token(user), str)
+
+
+def errors(error: TwoTokenError) -> str:
+    """What every error has."""
+    if isinstance(error, InvalidToken | UserInactive):
+        return assert_type(error.reason, str)
+    assert_type(error.message, str)
+    return assert_type(error.code, str)
+
+
+def settings() -> None:
+    """A setting has its type."""
+    assert_type(conf.access_lifetime, timedelta)
+    assert_type(conf.family_lifetime, timedelta | None)
+    assert_type(conf.delivery, Delivery)
