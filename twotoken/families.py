@@ -27,7 +27,7 @@ from django.views.decorators.debug import sensitive_variables
 from twotoken import signals, tokens
 from twotoken.clients import Client
 from twotoken.conf import conf
-from twotoken.conflicts import is_conflict, settled
+from twotoken.conflicts import may_try_again, settled
 from twotoken.events import record, record_device
 from twotoken.exceptions import (
     ExpiredToken,
@@ -164,7 +164,7 @@ def rotate(claims: RefreshClaims, client: Client, idempotency_key: str = "") -> 
         try:
             pair = _try_to_rotate(claims, client, retry_key)
         except OperationalError as exc:
-            if not is_conflict(exc):
+            if not may_try_again(exc):
                 raise
         else:
             if pair is not None:
