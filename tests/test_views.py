@@ -23,7 +23,7 @@ from rest_framework.test import APIClient
 from tests.factories import PASSWORD, UserFactory
 from tests.http import Caller
 from tests.overrides import with_settings
-from tests.receivers import raising
+from tests.receivers import raising, receiving
 from twotoken import families
 from twotoken.clients import Client
 from twotoken.conf import conf
@@ -388,6 +388,17 @@ def test_a_database_that_takes_no_work(
     assert not response.cookies
     assert str(error) in caplog.text or (endpoint, code) == ("refresh/", "rotation_conflict")  # one of four tries
     assert caller.refresh(token).status_code == 200
+
+
+def test_the_log_says_where_a_database_had_no_time(jar: Caller, caplog: pytest.LogCaptureFixture) -> None:
+    """It may have been in a receiver of the project's own, which an answer of 503 would hide."""
+
+    def count_logins(**kwargs: Any) -> None:
+        raise OperationalError(1047, "WSREP has not yet prepared node for application use")
+
+    with receiving(count_logins, user_logged_in):
+        assert jar.log_in().json()["code"] == "unavailable"
+    assert "in count_logins" in caplog.text
 
 
 def overtake(user: Any) -> dict[str, Any]:
