@@ -28,7 +28,7 @@ from twotoken import families
 from twotoken.clients import Client
 from twotoken.conf import conf
 from twotoken.cookies import set_refresh_cookie
-from twotoken.exceptions import ClaimsError, NoActiveAccount, TwoTokenError
+from twotoken.exceptions import ClaimsError, ExpiredToken, NoActiveAccount, TwoTokenError
 from twotoken.families import Lifetime
 from twotoken.models import RefreshToken
 from twotoken.serializers import LoginSerializer
@@ -103,6 +103,13 @@ class StepView(LoginView):
     def authenticate(self, request: Any, data: Any) -> Any:
         super().authenticate(request, data)
         raise self.error
+
+
+class StrictLogoutView(LogoutView):
+    """A logout that refuses a token for a reason of its own."""
+
+    def end(self, token: str) -> RefreshToken | None:
+        raise ExpiredToken
 
 
 class ToolLoginView(LoginView):
@@ -318,6 +325,15 @@ def test_a_refusal_of_one_s_own(user: Any) -> None:
     assert (response.status_code, response["WWW-Authenticate"]) == (401, 'Bearer realm="api"')
     assert not response.cookies
     assert RefreshToken.objects.count() == 0
+
+
+@pytest.mark.parametrize("delivery", ["cookie", "body"])
+def test_a_logout_of_one_s_own(user: Any, delivery: str) -> None:
+    """Whatever its tokens are refused for, it is a 204."""
+    with urls(path("out/", StrictLogoutView.as_view(delivery=delivery)), path("auth/", include("twotoken.urls"))):
+        client = APIClient()
+        client.cookies["refresh_token"] = "token"
+        assert client.post("/out/", {"refresh": "token"}, format="json").status_code == 204
 
 
 def test_an_error_of_the_project_is_no_refusal(user: Any) -> None:
