@@ -7,10 +7,18 @@ from typing import Any
 
 import pytest
 from django.core.cache import cache
+from django.db import connections
 
 from tests.factories import UserFactory
 from tests.http import Caller
 from tests.staff import staff
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None) -> Iterator[None]:
+    """The test databases, left by every alias: PostgreSQL drops none that somebody is connected to."""
+    yield
+    connections.close_all()
 
 
 @pytest.fixture(autouse=True)

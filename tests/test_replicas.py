@@ -8,6 +8,7 @@ from io import StringIO
 from typing import Any, ClassVar
 
 import pytest
+from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.hashers import make_password
@@ -80,6 +81,18 @@ def test_a_login_by_what_a_replica_believes(script: Caller, user: Any, change: s
         else:
             with pytest.raises(UserInactive):
                 families.start(Backend.replicated)
+    assert not RefreshToken.objects.exists()
+
+
+@pytest.mark.usefixtures("backend")
+def test_a_login_that_saves_the_user(script: Caller, user: Any) -> None:
+    """A better hash of the password is written, and the user counts as read there; that makes nobody active."""
+    User._default_manager.filter(pk=user.pk).update(is_active=False)
+    hashers = ["django.contrib.auth.hashers.PBKDF2PasswordHasher", *settings.PASSWORD_HASHERS]
+    with override_settings(DATABASE_ROUTERS=STALE, PASSWORD_HASHERS=hashers):
+        assert script.log_in().json()["code"] == "no_active_account"
+    user.refresh_from_db()
+    assert user.password.startswith("pbkdf2")
     assert not RefreshToken.objects.exists()
 
 

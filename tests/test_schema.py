@@ -477,9 +477,12 @@ def test_a_view_of_the_project_s_own() -> None:
 
 
 def test_refusals_of_the_project_s_own() -> None:
-    """A reason or a code that a project adds to the tree is among them."""
+    """A reason or a code that a project adds to the tree is among them, and a class without one is no obstacle."""
 
-    class Suspended(TokenNotValid):
+    class Barred(TokenNotValid):
+        """What others derive from, without words of its own."""
+
+    class Suspended(Barred):
         reason = "suspended"
         message = "The account is suspended."
 
@@ -488,7 +491,7 @@ def test_refusals_of_the_project_s_own() -> None:
         message = "The address is not confirmed."
 
     described = generate()
-    del Suspended, Unconfirmed
+    del Barred, Suspended, Unconfirmed
     gc.collect()
     schemas = described["components"]["schemas"]
     assert "suspended" in schemas["TwoTokenReason"]["enum"]

@@ -23,12 +23,12 @@ from rest_framework.test import APIClient
 from tests.factories import PASSWORD, UserFactory
 from tests.http import Caller
 from tests.overrides import with_settings
-from tests.receivers import raising
+from tests.receivers import raising, receiving
 from twotoken import families
 from twotoken.clients import Client
 from twotoken.conf import conf
 from twotoken.cookies import set_refresh_cookie
-from twotoken.exceptions import ClaimsError, NoActiveAccount, TwoTokenError
+from twotoken.exceptions import ClaimsError, ExpiredToken, NoActiveAccount, TwoTokenError
 from twotoken.families import Lifetime
 from twotoken.models import RefreshToken
 from twotoken.serializers import LoginSerializer
@@ -103,6 +103,13 @@ class StepView(LoginView):
     def authenticate(self, request: Any, data: Any) -> Any:
         super().authenticate(request, data)
         raise self.error
+
+
+class StrictLogoutView(LogoutView):
+    """A logout that refuses a token for a reason of its own."""
+
+    def end(self, token: str) -> RefreshToken | None:
+        raise ExpiredToken
 
 
 class ToolLoginView(LoginView):
@@ -320,6 +327,15 @@ def test_a_refusal_of_one_s_own(user: Any) -> None:
     assert RefreshToken.objects.count() == 0
 
 
+@pytest.mark.parametrize("delivery", ["cookie", "body"])
+def test_a_logout_of_one_s_own(user: Any, delivery: str) -> None:
+    """Whatever its tokens are refused for, it is a 204."""
+    with urls(path("out/", StrictLogoutView.as_view(delivery=delivery)), path("auth/", include("twotoken.urls"))):
+        client = APIClient()
+        client.cookies["refresh_token"] = "token"
+        assert client.post("/out/", {"refresh": "token"}, format="json").status_code == 204
+
+
 def test_an_error_of_the_project_is_no_refusal(user: Any) -> None:
     """It stays a 500, whoever raises it."""
     client = APIClient(raise_request_exception=False)
@@ -388,6 +404,17 @@ def test_a_database_that_takes_no_work(
     assert not response.cookies
     assert str(error) in caplog.text or (endpoint, code) == ("refresh/", "rotation_conflict")  # one of four tries
     assert caller.refresh(token).status_code == 200
+
+
+def test_the_log_says_where_a_database_had_no_time(jar: Caller, caplog: pytest.LogCaptureFixture) -> None:
+    """It may have been in a receiver of the project's own, which an answer of 503 would hide."""
+
+    def count_logins(**kwargs: Any) -> None:
+        raise OperationalError(1047, "WSREP has not yet prepared node for application use")
+
+    with receiving(count_logins, user_logged_in):
+        assert jar.log_in().json()["code"] == "unavailable"
+    assert "in count_logins" in caplog.text
 
 
 def overtake(user: Any) -> dict[str, Any]:

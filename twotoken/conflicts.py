@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Final, TypeVar
 
-from django.db import DatabaseError, OperationalError
+from django.db import DatabaseError, OperationalError, connections
 
 T = TypeVar("T")
 
@@ -29,7 +29,7 @@ def settled(write: Callable[[], T]) -> T:
         try:
             return write()
         except OperationalError as exc:
-            if not is_conflict(exc):
+            if not may_try_again(exc):
                 raise
         pause = min(PAUSE * 2**attempt, LONGEST_PAUSE)
         time.sleep(random.uniform(pause / 2, pause))  # noqa: S311 - no secret
@@ -39,6 +39,11 @@ def settled(write: Callable[[], T]) -> T:
 def is_conflict(error: DatabaseError) -> bool:
     """Tell whether a statement failed only because another one was faster."""
     return not CONFLICTS.isdisjoint(_codes(error))
+
+
+def may_try_again(error: DatabaseError) -> bool:
+    """Tell whether what lost can be tried again. A caller's transaction that has lost can only be started again."""
+    return is_conflict(error) and not any(known.needs_rollback for known in connections.all(initialized_only=True))
 
 
 def is_refusal(error: DatabaseError) -> bool:

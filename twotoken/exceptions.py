@@ -117,8 +117,8 @@ class RotationConflict(TwoTokenError):
 class Unavailable(TwoTokenError):
     """The database takes no work for now; the same request may be sent again."""
 
-    code = "unavailable"
-    message = gettext_noop("The service is not available right now. Try again.")
+    code: ClassVar[str] = "unavailable"
+    message: ClassVar[str] = gettext_noop("The service is not available right now. Try again.")
 
 
 class ClaimsError(TwoTokenError):

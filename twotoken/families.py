@@ -27,7 +27,7 @@ from django.views.decorators.debug import sensitive_variables
 from twotoken import signals, tokens
 from twotoken.clients import Client
 from twotoken.conf import conf
-from twotoken.conflicts import is_conflict, settled
+from twotoken.conflicts import may_try_again, settled
 from twotoken.events import record, record_device
 from twotoken.exceptions import (
     ExpiredToken,
@@ -90,11 +90,13 @@ Lifetime = timedelta | None | _FromSettings
 def may_log_in(user: AbstractBaseUser) -> bool:
     """Tell whether a user who has proven who it is may log in: one who is there, is active, and has the same password.
 
-    A user from a replica is read again where is written, and brought up to date: a replica that lags would let in who
-    was deactivated a moment ago, or came with the password of a moment ago. Otherwise this costs no query.
+    Where users are read from a replica, this one is read again where is written, and brought up to date: a replica that
+    lags would let in who was deactivated a moment ago, or came with the password of a moment ago. Otherwise this costs
+    no query.
     """
     alias = router.db_for_write(user.__class__, instance=user)
-    if user._state.db not in {None, alias}:
+    # A save, as that of a better hash, makes it look as if the user had been read where is written.
+    if not {user._state.db, router.db_for_read(user.__class__)} <= {None, alias}:
         proven = user.get_session_auth_hash()
         try:
             user.refresh_from_db(using=alias)
@@ -164,7 +166,7 @@ def rotate(claims: RefreshClaims, client: Client, idempotency_key: str = "") -> 
         try:
             pair = _try_to_rotate(claims, client, retry_key)
         except OperationalError as exc:
-            if not is_conflict(exc):
+            if not may_try_again(exc):
                 raise
         else:
             if pair is not None:

@@ -146,7 +146,7 @@ class TokenView(APIView):
         """Return what a client is told where the database had no time for it: to ask again."""
         if not is_conflict(error) and not is_refusal(error):
             return error
-        logger.warning("The database refused a request of %s: %s", type(self).__name__, error)
+        logger.warning("The database refused a request of %s: %s", type(self).__name__, error, exc_info=error)
         return RotationConflict() if is_conflict(error) else Unavailable()
 
     def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:

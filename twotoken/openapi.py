@@ -166,7 +166,7 @@ class TokenSchema(AutoSchema):
         }
         with_reason = any(issubclass(refusal, TokenNotValid) for refusal in refusals)
         if with_reason:
-            reasons = sorted({kind.reason for kind in kinds_of(TokenNotValid) if kind is not TokenNotValid})
+            reasons = sorted({kind.reason for kind in kinds_of(TokenNotValid) if not is_abstract(kind)})
             fields["reason"] = self.component("Reason", {"type": "string", "enum": reasons})
         schema = self.component("NotValid" if with_reason else "Error", object_of(fields))
         codes = sorted({code_of(kind) for refusal in refusals for kind in kinds_of(refusal)})
@@ -250,6 +250,11 @@ def kinds_of(refusal: Refusal) -> list[Any]:
     return [refusal, *(kind for child in refusal.__subclasses__() for kind in kinds_of(child))]
 
 
+def is_abstract(kind: Any) -> bool:
+    """Tell whether an error has no words of its own, as TokenNotValid: others derive from it, no answer shows it."""
+    return issubclass(kind, TokenNotValid) and not (hasattr(kind, "reason") and hasattr(kind, "message"))
+
+
 def all_codes() -> list[str]:
     """Return every code that an answer of ours may have."""
     known = [
@@ -263,7 +268,7 @@ def examples_of(refusal: Refusal) -> list[OpenApiExample]:
     kinds: list[Any] = kinds_of(refusal) if issubclass(refusal, TwoTokenError) else [refusal]
     bodies: dict[str, dict[str, str]] = {}
     for kind in kinds:
-        if kind is not TokenNotValid:  # which has no words of its own
+        if not is_abstract(kind):
             body = {"detail": message_of(kind), "code": code_of(kind)}
             if issubclass(kind, TokenNotValid):
                 body["reason"] = kind.reason

@@ -145,7 +145,7 @@ class LogoutView(CredentialView):
             self.end_bearer(request)
         else:
             for token in presented_tokens(request) if self.by_cookie else body_tokens(request):
-                with suppress(InvalidToken):
+                with suppress(TokenNotValid):
                     self.logged_out(self.end(token))
         response = Response(status=status.HTTP_204_NO_CONTENT)
         if self.by_cookie:
@@ -153,7 +153,7 @@ class LogoutView(CredentialView):
         return response
 
     def end(self, token: str) -> RefreshToken | None:
-        """End the family of a refresh token and return it, if this call ended it. Raises InvalidToken."""
+        """End the family of a refresh token and return it, if this call ended it. Raises a TokenNotValid."""
         return families.end(families.verify(token))
 
     def end_bearer(self, request: Request) -> None:

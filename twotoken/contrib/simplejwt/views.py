@@ -58,9 +58,7 @@ class TokenBlacklistView(LogoutView):
         try:
             return super().end(token)
         except InvalidToken:
-            with suppress(TokenNotValid):
-                return exchange.end(token, self.client)
-        return None
+            return exchange.end(token, self.client)
 
 
 class TokenVerifySerializer(serializers.Serializer[Any]):
