@@ -177,6 +177,13 @@ def test_the_progress_bar(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not file.getvalue()
 
 
+def test_a_purge_without_a_word(user: Any) -> None:
+    """With verbosity 0 it does its work and says nothing, so that cron has nothing to mail."""
+    many(user, 2, revoked_at=timezone.now() - timedelta(days=60))
+    assert not run("purge_token_families", verbosity=0)
+    assert not RefreshToken.objects.exists()
+
+
 def test_what_is_purged(user: Any) -> None:
     """What ended or expired longer than RETENTION ago, with its events, and nothing else."""
     now = timezone.now()

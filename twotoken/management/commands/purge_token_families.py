@@ -16,4 +16,5 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         count = progress.run(families.purge(), self.stderr)
-        self.stdout.write(f"{count} token {'family' if count == 1 else 'families'} deleted.")
+        if options["verbosity"]:
+            self.stdout.write(f"{count} token {'family' if count == 1 else 'families'} deleted.")
