@@ -167,7 +167,7 @@ def people(first: int, count: int) -> None:
         ip_address="198.51.100.7",
         created_at=["now() - random() * interval '29 days'"],
         refreshed_at=["now() - random() * interval '1 hour'"],
-        expires_at=["now() + random() * interval '29 days'"],
+        expires_at=["now() + interval '1 day' + random() * interval '28 days'"],
     )
 
 
