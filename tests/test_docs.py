@@ -300,3 +300,13 @@ def test_the_client() -> None:
     reasons = set(re.findall(r'"(\w+)"', types.partition("type EndReason")[2].partition(";")[0]))
     assert reasons - first_words(section(text_of("errors"), "Reasons")) == {"logout", "replaced"}
     assert {name for name in declared["AuthError"] | {"logout", "replaced"} if f"`{name}`" not in text} == set()
+
+
+def test_each_environment_is_described() -> None:
+    """tox runs the plain tests for a name that has no section of its own, and says nothing."""
+    tox = (ROOT / "tox.ini").read_text()
+    names = re.findall(r"^    (\w[\w-]*)", tox.split("env_list =")[1].split("isolated_build")[0], re.MULTILINE)
+    assert len(names) > 10
+    for name in names:
+        stem = name.removesuffix("-quick").rstrip("-")
+        assert name.startswith("py3") or re.search(rf"^\[testenv:{stem}", tox, re.MULTILINE), name
