@@ -23,7 +23,7 @@ WEAKNESSES = [
     Weakness(
         "key confusion: a public key taken for an HMAC secret",
         "DSA-3293, CVE-2017-11424, CVE-2022-29217 (PyJWT), CVE-2024-33663 (python-jose)",
-        ("test_tokens.test_bad_secrets", "test_tokens.test_bad_headers", "proof.test_hostile.test_a_foreign_key"),
+        ("test_keys.test_bad_secrets", "test_tokens.test_bad_headers", "proof.test_hostile.test_a_foreign_key"),
     ),
     Weakness(
         "the algorithm of the header believed before that of the key",
@@ -35,12 +35,12 @@ WEAKNESSES = [
         "simplejwt 5.2.1, PyJWT before 2.13",
         (
             "test_tokens.test_another_key",
-            "test_tokens.test_bad_secrets",
+            "test_keys.test_bad_secrets",
             "test_conf.test_secrets_that_are_none",
             "proof.test_hostile.test_an_empty_signature",
         ),
     ),
-    Weakness("short secrets", "CVE-2025-45768 (PyJWT)", ("test_tokens.test_bad_secrets",)),
+    Weakness("short secrets", "CVE-2025-45768 (PyJWT)", ("test_keys.test_bad_secrets",)),
     Weakness(
         "an unknown crit header let through",
         "CVE-2026-32597 (PyJWT), CVE-2025-59420 (Authlib)",
