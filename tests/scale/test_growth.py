@@ -34,15 +34,16 @@ def test_what_an_operation_takes(found: growth.Figures) -> None:
 
 
 def test_rotations_leave_nothing(found: growth.Figures, tried: Tried) -> None:
-    """Nearly every update is heap-only; table and indexes are as large as before."""
+    """Nearly every update is heap-only; the table has room for it, and the indexes stay as they are."""
     beside, *cases = sorted(found["rotations"].items(), key=lambda case: "beside" not in case[0])
     for name, case in cases:
         assert case["heap-only"] > 0.95, name
-        assert case["table"] < 1.05, name
+        # Ten versions of each row would be eleven times the table; how soon a page is tidied is chance.
+        assert case["table"] < 1.5, name
         assert case["indexes"] < 1.05, name
         tried("rotations as plain statements", case["updated"])
     # Beside a transaction that stays open nothing can be taken away, or the figures above would say nothing.
-    assert beside[1]["table"] > 1.05
+    assert beside[1]["table"] > 1.5
 
 
 def test_report(found: growth.Figures, capsys: pytest.CaptureFixture[str]) -> None:
