@@ -40,7 +40,7 @@ def test_rotations_leave_nothing(found: growth.Figures, tried: Tried) -> None:
         assert case["heap-only"] > 0.95, name
         # Ten versions of each row would be eleven times the table; how soon a page is tidied is chance.
         assert case["table"] < 1.5, name
-        assert case["indexes"] < 1.05, name
+        assert case["indexes"] < 1.2, name
         tried("rotations as plain statements", case["updated"])
     # Beside a transaction that stays open nothing can be taken away, or the figures above would say nothing.
     assert beside[1]["table"] > 1.5
