@@ -38,9 +38,11 @@ def test_rotations_leave_nothing(found: growth.Figures, tried: Tried) -> None:
     beside, *cases = sorted(found["rotations"].items(), key=lambda case: "beside" not in case[0])
     for name, case in cases:
         assert case["heap-only"] > 0.95, name
-        # Ten versions of each row would be eleven times the table; how soon a page is tidied is chance.
-        assert case["table"] < 1.5, name
-        assert case["indexes"] < 1.2, name
+        # A table of the short form's few pages has been seen to grow by 15 % before PostgreSQL tidied it: chance, and
+        # far from the eleven versions of each row that would stay if it didn't. No larger one may.
+        is_small = not IN_FULL and f" of {found['size']['rotated']:,} " in name
+        assert case["table"] < (1.5 if is_small else 1.05), name
+        assert case["indexes"] < 1.05, name
         tried("rotations as plain statements", case["updated"])
     # Beside a transaction that stays open nothing can be taken away, or the figures above would say nothing.
     assert beside[1]["table"] > 1.5
