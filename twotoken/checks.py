@@ -23,7 +23,8 @@ from rest_framework.request import Request
 from rest_framework.settings import api_settings
 
 from twotoken.conf import SETTING_NAMES, Delivery, conf, delivery
-from twotoken.keys import ALGORITHMS, MIN_SECRET_BYTES
+from twotoken.keys import ALGORITHMS
+from twotoken.weak_secrets import MIN_SECRET_BYTES
 
 Apps = Sequence[AppConfig] | None
 
