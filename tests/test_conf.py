@@ -16,6 +16,7 @@ from twotoken.conf import SETTING_NAMES, Delivery, conf, delivery
 from twotoken.keys import SecretKey
 
 SECRETS: dict[str, Any] = {key: settings.TWOTOKEN[key] for key in ("ACCESS_SECRET", "REFRESH_SECRET")}
+TEXT, OTHER_TEXT = "a secret that is set in the tests", "another secret that is set in the tests"
 DEFAULTS: dict[str, Any] = {
     "ACCESS_ALGORITHM": "HS256",
     "ACCESS_LIFETIME": timedelta(minutes=15),
@@ -42,8 +43,8 @@ DEFAULTS: dict[str, Any] = {
     "RETENTION": timedelta(days=30),
 }
 OTHERS: list[tuple[str, Any, Any]] = [
-    ("ACCESS_SECRET", "a" * 32, ("a" * 32,)),
-    ("REFRESH_SECRET", ["a" * 32, "b" * 32], ("a" * 32, "b" * 32)),
+    ("ACCESS_SECRET", TEXT, (TEXT,)),
+    ("REFRESH_SECRET", [TEXT, OTHER_TEXT], (TEXT, OTHER_TEXT)),
     ("ACCESS_ALGORITHM", "EdDSA", "EdDSA"),
     ("ACCESS_LIFETIME", timedelta(minutes=1), timedelta(minutes=1)),
     ("REFRESH_LIFETIME", timedelta(days=1), timedelta(days=1)),
@@ -92,13 +93,13 @@ def test_a_setting_is_read_on_use(name: str, given: Any, value: Any) -> None:
     assert getattr(conf, name.lower()) == before
 
 
-@pytest.mark.parametrize("value", [None, "", [], (), [None], ["a" * 32, 5], b"a" * 32, 5])
+@pytest.mark.parametrize("value", [None, "", [], (), [None], [TEXT, 5], TEXT.encode(), 5])
 def test_secrets_that_are_none(value: Any) -> None:
     """The message names the key and the command that helps; no message holds a secret."""
     with with_settings(REFRESH_SECRET=value), pytest.raises(ImproperlyConfigured) as caught:
         _ = conf.refresh_keys
     assert "REFRESH_SECRET" in str(caught.value)
-    assert "aaaa" not in str(caught.value)
+    assert TEXT not in str(caught.value)
 
 
 def test_no_dict_at_all() -> None:
