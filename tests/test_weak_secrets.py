@@ -107,7 +107,7 @@ def test_bytes_that_only_begin_like_a_key() -> None:
     """An element that is longer or shorter than it says, or of a kind that no key has, is no key."""
     spki = DER["public Ed25519"]
     for data in (spki[:-1], spki + b"\x00", b"\x31" + spki[1:], b"\x30\x2a\x0c" + spki[3:], b"\x30\x2a" + b"\x04\x28"):
-        assert weakness(secrets.token_bytes(0).hex() + data.ljust(40, b"\x91").hex()) is None
+        assert weakness(data.ljust(40, b"\x91").hex()) is None
     assert weakness((b"\x30\x2a\x02\x28" + secrets.token_bytes(40)).hex()) is None  # one child
     assert weakness((b"\x30\x88" + secrets.token_bytes(40)).hex()) is None
     assert weakness((b"\x30\x80" + secrets.token_bytes(40)).hex()) is None

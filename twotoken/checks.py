@@ -249,7 +249,10 @@ def check_issuer(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
 
 
 def check_tenants(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
-    """W010: With django-tenants, tokens name their tenant. W011: If each tenant has its users, it has its families."""
+    """W010: With django-tenants, tokens name their tenant.
+
+    W011: Tenants that have their own users have their own token families.
+    """
     if not apps.is_installed("django_tenants"):
         return
     with suppress(ImproperlyConfigured):
