@@ -293,11 +293,14 @@ OURS, OUR_CONFIG = "twotoken", "twotoken.apps.TwoTokenConfig"
 @pytest.mark.usefixtures("django_tenants")
 def test_tokens_that_name_no_tenant() -> None:
     """One of the two names it."""
-    for values in ({}, {"ISSUER": "https://example.com", "AUDIENCE": ["api"]}):
+    plain: list[dict[str, Any]] = [{}, {"ISSUER": "https://example.com", "AUDIENCE": ["api"]}]
+    asked: list[dict[str, Any]] = [{"ISSUER": "tests.issuers.issuer"}, {"AUDIENCE": issuers.audience}]
+    wrong: list[tuple[str, dict[str, Any]]] = [("E013", {"ISSUER": "tests.issuers.isuer"}), ("E003", {"ISSUER": 7})]
+    for values in plain:
         assert tenant_ids(TENANT_APPS=[USER_APP, OURS], TWOTOKEN={**GOOD, **values}) == {"W010"}
-    for values in ({"ISSUER": "tests.issuers.issuer"}, {"AUDIENCE": issuers.audience}):
+    for values in asked:
         assert tenant_ids(TENANT_APPS=[USER_APP, OURS], TWOTOKEN={**GOOD, **values}) == set()
-    for problem, values in (("E013", {"ISSUER": "tests.issuers.isuer"}), ("E003", {"ISSUER": 7})):
+    for problem, values in wrong:
         assert tenant_ids(TENANT_APPS=[USER_APP, OURS], TWOTOKEN={**GOOD, **values}) - {"W010"} == {problem}
 
 

@@ -249,7 +249,7 @@ def test_a_claim_that_holds_itself() -> None:
 
 def test_claims_that_json_can_hold() -> None:
     """They come back as they were; a tuple as a list."""
-    given = {"a": None, "b": [True, 1, 1.5, "ü", Colour.RED], "c": {"d": {"": []}}, "e": (1, 2)}
+    given: dict[str, Any] = {"a": None, "b": [True, 1, 1.5, "ü", Colour.RED], "c": {"d": {"": []}}, "e": (1, 2)}
     claims = tokens.decode_access(access(**given), POLICY, NOW)
     assert {name: claims[name] for name in given} == {**given, "e": [1, 2]}
 

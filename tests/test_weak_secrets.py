@@ -225,6 +225,7 @@ def test_texts_without_variety(text: str, problem: str) -> None:
         '{"a": "JSON text that names no key type"}',
         base64.b64encode(b"a passphrase that somebody has encoded").decode(),
         "äöüßéèêëàâçñøåæœ",
+        "a passphrase\non two lines, for whoever likes that",
         "x\x00" + secrets.token_hex(32),
     ],
 )

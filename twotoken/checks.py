@@ -446,10 +446,11 @@ def _callable_of(key: str) -> Callable[[], object] | None:
 
 def _tenant_apps() -> list[Sequence[str]]:
     """Return the apps of each type of tenant that django-tenants has."""
-    if not getattr(settings, "HAS_MULTI_TYPE_TENANTS", False):
-        return [settings.TENANT_APPS]
-    public = getattr(settings, "PUBLIC_SCHEMA_NAME", "public")
-    return [kind["APPS"] for name, kind in settings.TENANT_TYPES.items() if name != public]
+    project: Any = settings
+    if not getattr(project, "HAS_MULTI_TYPE_TENANTS", False):
+        return [project.TENANT_APPS]
+    public = getattr(project, "PUBLIC_SCHEMA_NAME", "public")
+    return [kind["APPS"] for name, kind in project.TENANT_TYPES.items() if name != public]
 
 
 def _has_app(listed: Sequence[str], label: str) -> bool:

@@ -14,6 +14,10 @@ from tests.factories import UserFactory
 from tests.http import Caller
 
 
+project: Any = settings
+ARE_SHARED = "twotoken" in project.SHARED_APPS
+
+
 @pytest.fixture(scope="session")
 def tenants(django_db_setup: None, django_db_blocker: Any) -> None:
     """Make the schemas, once: they can't be made in a test's transaction."""
@@ -41,7 +45,7 @@ def caller(tenant: str, **values: Any) -> Caller:
 @pytest.fixture
 def ann() -> Caller:
     """A user of tenant A. Where families are shared, they need a user with this key in the shared schema."""
-    if "twotoken" in settings.SHARED_APPS:
+    if ARE_SHARED:
         UserFactory(pk=1)
     return caller("a", username="ann")
 

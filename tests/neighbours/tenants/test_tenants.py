@@ -16,12 +16,12 @@ from django.utils import timezone
 from django_tenants.utils import schema_context
 
 from tests.http import Caller
+from tests.neighbours.tenants.conftest import ARE_SHARED
 from tests.overrides import with_settings
 from twotoken import families
 from twotoken.models import RefreshToken
 
 ROUTES = ["/api/me/", "/api/stateless/", "/api/revocable/"]
-ARE_SHARED = "twotoken" in settings.SHARED_APPS
 
 
 def ask(caller: Caller, route: str, access: str) -> Any:
