@@ -13,7 +13,6 @@ from django_tenants.utils import get_tenant_domain_model, get_tenant_model, sche
 from tests.factories import UserFactory
 from tests.http import Caller
 
-
 project: Any = settings
 ARE_SHARED = "twotoken" in project.SHARED_APPS
 

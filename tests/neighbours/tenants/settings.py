@@ -5,19 +5,18 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Any
 
 import dj_database_url
 
 from tests.neighbours.pages import module_of, settings_of
 from tests.settings import *  # noqa: F403
-from tests.settings import INSTALLED_APPS, MIDDLEWARE, TWOTOKEN
+from tests.settings import DATABASES, INSTALLED_APPS, MIDDLEWARE, TWOTOKEN
 
 sys.path.insert(0, str(Path(__file__).parent))  # where the package ``customers`` is
 module_of("tenants", "def issuer", "customers.tenants")
 
 ALLOWED_HOSTS = [".localhost"]
-DATABASES: dict[str, Any] = {
+DATABASES = {
     "default": dj_database_url.parse(os.environ.get("POSTGRESQL_URL", "postgres://postgres@127.0.0.1:5432/test"))
 }
 DATABASES["default"]["ENGINE"] = "django_tenants.postgresql_backend"
