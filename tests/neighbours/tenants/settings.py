@@ -10,7 +10,7 @@ import dj_database_url
 
 from tests.neighbours.pages import module_of, settings_of
 from tests.settings import *  # noqa: F403
-from tests.settings import DATABASES, INSTALLED_APPS, MIDDLEWARE, TWOTOKEN
+from tests.settings import INSTALLED_APPS, MIDDLEWARE, TWOTOKEN
 
 sys.path.insert(0, str(Path(__file__).parent))  # where the package ``customers`` is
 module_of("tenants", "def issuer", "customers.tenants")
