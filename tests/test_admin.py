@@ -23,9 +23,9 @@ from tests.factories import UserFactory
 from tests.http import Caller
 from tests.overrides import with_settings
 from tests.staff import CHROME, LIST, staff, text
-from twotoken import admin as ours
 from twotoken import families, revocation
 from twotoken.admin import RefreshTokenAdmin, TokenFamiliesMixin
+from twotoken.admin import pages as ours
 from twotoken.clients import Client
 from twotoken.models import EventKind, FamilyEvent, RefreshToken, RevokedReason
 

@@ -13,9 +13,9 @@ from django.utils import timezone
 
 from tests.factories import UserFactory
 from tests.staff import CHROME, LIST, text
-from twotoken import admin as ours
 from twotoken import families
-from twotoken.changelist import LISTED, CappedPaginator, ListQuerySet
+from twotoken.admin import pages as ours
+from twotoken.admin.changelist import LISTED, CappedPaginator, ListQuerySet
 from twotoken.clients import Client
 from twotoken.models import RefreshToken
 

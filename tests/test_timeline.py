@@ -9,8 +9,8 @@ import time_machine
 from django.utils import timezone
 
 from twotoken import families
+from twotoken.admin.timeline import device_label, distance_label, reason_label, timeline
 from twotoken.models import RefreshToken
-from twotoken.timeline import device_label, distance_label, reason_label, timeline
 
 
 def test_the_timeline_of_an_end(user: Any) -> None:

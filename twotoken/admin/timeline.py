@@ -11,7 +11,7 @@ from django.utils.html import format_html
 from django.utils.timesince import timesince
 from django.utils.translation import gettext, ngettext, pgettext
 
-from twotoken.devices import describe
+from twotoken.admin.devices import describe
 from twotoken.models import EventKind, FamilyEvent, RefreshToken, RevokedReason, State
 
 

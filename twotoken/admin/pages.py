@@ -23,12 +23,12 @@ from django.utils.translation import gettext, ngettext, pgettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
 from twotoken import families
-from twotoken.changelist import LISTED, CappedPaginator, ListQuerySet, ReasonFilter, StateFilter
+from twotoken.admin.changelist import LISTED, CappedPaginator, ListQuerySet, ReasonFilter, StateFilter
+from twotoken.admin.devices import describe
+from twotoken.admin.timeline import device_label, distance_label, reason_label, time_label, timeline
 from twotoken.clients import stored_address
 from twotoken.conf import conf
-from twotoken.devices import describe
 from twotoken.models import RefreshToken, RevokedReason, State
-from twotoken.timeline import device_label, distance_label, reason_label, time_label, timeline
 
 if TYPE_CHECKING:
     FamilyModelAdmin = admin.ModelAdmin[RefreshToken]

@@ -13,8 +13,8 @@ from django.db.models import Max, Min
 from django.http import HttpRequest
 from django.utils.translation import pgettext_lazy
 
+from twotoken.admin.timeline import local_time
 from twotoken.models import RefreshTokenQuerySet, RevokedReason, State
-from twotoken.timeline import local_time
 
 LISTED = 10_000  # families that the list counts and pages through: a COUNT of millions takes seconds
 REUSED = "reused"
