@@ -211,7 +211,7 @@ def test_a_revocation_is_tried_again(user: Any) -> None:
         raise OperationalError(2006, "Server has gone away")
 
     with pytest.raises(OperationalError, match="gone away"):
-        conflicts.settled(gone)
+        conflicts.retry_on_conflict(gone)
     tried: list[float] = []
 
     def always_lose() -> None:
@@ -219,7 +219,7 @@ def test_a_revocation_is_tried_again(user: Any) -> None:
         raise OperationalError(1213, "Deadlock")
 
     with pytest.raises(OperationalError, match="Deadlock"):
-        conflicts.settled(always_lose)
+        conflicts.retry_on_conflict(always_lose)
     assert len(tried) == conflicts.ATTEMPTS
     pauses = [after - before for before, after in pairwise(tried)]
     assert min(pauses[-10:]) >= conflicts.LONGEST_PAUSE / 2 > min(pauses[:5])

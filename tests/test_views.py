@@ -108,7 +108,7 @@ class StepView(LoginView):
 class StrictLogoutView(LogoutView):
     """A logout that refuses a token for a reason of its own."""
 
-    def end(self, token: str) -> RefreshToken | None:
+    def revoke(self, token: str) -> RefreshToken | None:
         raise ExpiredToken
 
 

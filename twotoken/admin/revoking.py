@@ -34,7 +34,7 @@ else:
 
 SIZE = 1000  # families that are read at once
 SHOWN = 50  # families that a confirmation lists
-SECRETS = ("secret", "retry_key", "auth_hash")
+SECRETS = ("secret", "retry_key", "auth_hash", "device_key")
 
 
 class Batch(NamedTuple):
@@ -191,7 +191,7 @@ class RevokingAdmin(FamilyModelAdmin):
         for batch in self._batches(request, selected):
             refused += len(batch.refused)
             allowed = families.select().filter(pk__in=[family.pk for family in batch.allowed])
-            count += families.exhaust(families.revoke_each(allowed, RevokedReason.ADMIN, actor=_actor(request)))
+            count += families.revoke_each(allowed, RevokedReason.ADMIN, actor=_actor(request))
             logged += batch.allowed[: LISTED - len(logged)]
         if refused and not count:
             raise PermissionDenied
