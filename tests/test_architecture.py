@@ -24,7 +24,7 @@ ROWS = [
     ["statements", "responses", "bearer"],
     ["users"],
     ["families"],
-    ["cookies", "origins", "serializers", "throttling", "checks", "testing", "templatetags"],
+    ["cookies", "origins", "serializers", "throttling", "checks", "testing", "templatetags", "receivers"],
     ["admin", "management", "authentication"],
     ["base_views"],
     ["views"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import nullcontext
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
@@ -13,7 +14,7 @@ from django.contrib.admin.utils import get_fields_from_path
 from django.contrib.admin.views.main import ERROR_FLAG, ChangeList
 from django.core.exceptions import FieldDoesNotExist, ValidationError
 from django.core.paginator import Paginator
-from django.db import DataError
+from django.db import DataError, connections, transaction
 from django.db.models import Max, Min
 from django.db.models.constants import LOOKUP_SEP
 from django.http import HttpRequest
@@ -43,8 +44,12 @@ class FamilyList(ChangeList):
     """Django's list, which answers every odd value in the address by ``?e=1``, as Django does for most of them."""
 
     def __init__(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
+        alias = RefreshToken.objects.primary().db
+        # A value that the database itself refuses must not spoil the transaction of ATOMIC_REQUESTS.
+        savepoint = transaction.atomic(using=alias) if connections[alias].in_atomic_block else nullcontext()
         try:
-            super().__init__(request, *args, **kwargs)
+            with savepoint:
+                super().__init__(request, *args, **kwargs)
         except (ValueError, OverflowError, ValidationError, DataError) as exc:
             if not set(request.GET) - {ERROR_FLAG}:  # no value of the address is to blame
                 raise
