@@ -40,7 +40,7 @@ def test_a_deactivated_user_s_families_are_revoked(script: Caller) -> None:
     with heard(family_revoked) as calls:
         script.user.is_active = False
         script.user.save()
-    assert [call["reason"] for call in calls] == [RevokedReason.USER_INACTIVE] * 2
+    assert [call["reason"] for _, call in calls] == [RevokedReason.USER_INACTIVE] * 2
     assert reasons() == [RevokedReason.USER_INACTIVE, RevokedReason.USER_INACTIVE, ""]
     script.user.is_active = True
     script.user.save()

@@ -99,7 +99,7 @@ class RememberMeLoginView(LoginView):
 
 def finish_login(request: HttpRequest, user: User) -> HttpResponse:
     """A login that is not by password."""
-    client = Client.from_request(request, by_cookie=True)
+    client = Client.from_request(request)
     assert_type(client.ip_address, str | None)
     pair = families.start(user, client, lifetime=timedelta(days=90))
     assert_type(pair, TokenPair)
