@@ -93,7 +93,7 @@ def test_a_family_s_page(viewer: Any, script: Caller) -> None:
     what += ["2 generations behind, stealer", "192.0.2.99", "Revoked: refresh token reused"]
     places = [shown.index(words) for words in what]
     assert places == sorted(places)
-    assert "Revoke this token family" not in shown
+    assert "Revoke this family" not in shown
     assert "Save" not in shown
 
 

@@ -162,7 +162,16 @@ def test_many_are_not_all_named(user: Any, revoker: Any, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize(
-    "address", ["{id}/revoke/", "x/revoke/", "revoke-user/x/", "revoke-user/999999/", "revoke-user/{id}/"]
+    "address",
+    [
+        "{id}/revoke/",
+        "x/revoke/",
+        "revoke-user/x/",
+        "revoke-user/999999/",
+        f"revoke-user/{'9' * 30}/",
+        "revoke-user/%00/",
+        "revoke-user/{id}/",
+    ],
 )
 def test_who_is_not_there(revoker: Any, address: str) -> None:
     """404, whatever the key looks like."""

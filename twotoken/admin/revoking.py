@@ -96,9 +96,9 @@ class RevokingAdmin(FamilyModelAdmin):
         if family is None:
             raise Http404
         rows, user = [self.revocable(request, key)], family.user
-        may_view = self.has_view_permission(request, family)
-        back = f"{self._url('changelist')}?{urlencode({'user': key})}" if may_view else self._home()
-        named = may_view or self._may_view_user(request, user)
+        named = self.has_view_permission(request, family) or self._may_view_user(request, user)
+        listed = f"{self._url('changelist')}?{urlencode({'user': key})}"
+        back = listed if self.has_view_permission(request) else self._home()
         if request.method == "POST":
             self._revoke(request, rows, [user] if named else None)
             return HttpResponseRedirect(back)
