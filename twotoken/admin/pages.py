@@ -52,7 +52,7 @@ class RefreshTokenAdmin(RevokingAdmin):
         ("created_at", "refreshed_at", "generation"),
         ("idle_end", "expires_at"),
     )
-    list_display = (
+    list_display: ClassVar[Any] = (
         "user",
         "state",
         "device",
@@ -62,7 +62,7 @@ class RefreshTokenAdmin(RevokingAdmin):
         "revoked_or_expires",
         "generation",
     )
-    list_filter = (StateFilter, ReasonFilter, "created_at")
+    list_filter: ClassVar[Any] = (StateFilter, ReasonFilter, "created_at")
     list_select_related = ("user",)
     ordering = ("-created_at",)
     paginator = CappedPaginator

@@ -68,7 +68,8 @@ class RevokingAdmin(FamilyModelAdmin):
 
     def revocable(self, request: HttpRequest, user_id: Any) -> Any:
         """Return the user's families that can still be revoked, as far as this person may find them."""
-        return self.get_queryset(request).primary().revocable().filter(user_id=user_id)
+        found: Any = self.get_queryset(request)
+        return found.primary().revocable().filter(user_id=user_id)
 
     def revoke_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Ask, then revoke one family."""
@@ -90,7 +91,8 @@ class RevokingAdmin(FamilyModelAdmin):
         self._check_may_revoke(request)
         try:
             key = get_user_model()._meta.pk.clean(unquote(user_id), None)
-            family = self.get_queryset(request).primary().select_related("user").filter(user_id=key).first()
+            found: Any = self.get_queryset(request)
+            family = found.primary().select_related("user").filter(user_id=key).first()
         except (ValueError, TypeError, ValidationError, OverflowError) as exc:
             raise Http404 from exc
         if family is None:
@@ -176,7 +178,7 @@ class RevokingAdmin(FamilyModelAdmin):
             "breadcrumbs_are_a_list": django.VERSION >= (6,),
             **extra,
         }
-        request.current_app = self.admin_site.name  # type: ignore[attr-defined]
+        request.current_app = self.admin_site.name
         return TemplateResponse(request, "admin/twotoken/refreshtoken/revoke_confirmation.html", context)
 
     def _newest(self, request: HttpRequest, found: list[RefreshToken]) -> list[RefreshToken]:
