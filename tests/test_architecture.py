@@ -25,9 +25,7 @@ ROWS = [
     ["statements", "responses", "bearer"],
     ["users"],
     ["families"],
-    ["cookies", "origins", "serializers", "throttling", "checks", "testing", "templatetags", "devices"],
-    ["timeline"],
-    ["changelist"],
+    ["cookies", "origins", "serializers", "throttling", "checks", "testing", "templatetags", "receivers"],
     ["admin", "management", "authentication"],
     ["base_views", "schema"],
     ["views", "openapi"],
@@ -36,6 +34,7 @@ ROWS = [
     ["contrib"],
 ]
 PACKAGES = {
+    "admin": [["devices"], ["timeline"], ["changelist"], ["revoking"], ["pages"], ["__init__"]],
     "families": [
         ["rule", "pairs", "events"],
         ["queries"],

@@ -934,6 +934,16 @@ def test_a_deactivated_user(caller: Caller) -> None:
     assert_refused(caller.refresh(r0), "revoked")
 
 
+def test_a_user_saved_as_inactive(caller: Caller) -> None:
+    """Case 38: saving the user revokes the families at once, so saving it active again revives none."""
+    r0 = token_of(caller.log_in())
+    for is_active in (False, True):
+        caller.user.is_active = is_active
+        caller.user.save()
+        assert state(r0) == (0, "user_inactive")
+    assert_refused(caller.refresh(r0), "revoked")
+
+
 def test_a_deleted_user(caller: Caller) -> None:
     """Case 21: the families of a deleted user are gone with it, and no request fails with a 5xx."""
     login = caller.log_in()

@@ -253,4 +253,56 @@ WEAKNESSES = [
         "CWE-532",
         ("test_signals.test_nothing_secret_is_logged", "test_conformance.test_error_reports"),
     ),
+    # Staff, and users who are deactivated.
+    Weakness(
+        "a permission asked without the object, so that an override hides the button alone",
+        "CWE-863",
+        (
+            "test_revoking.test_a_protected_user",
+            "test_revoking.test_no_button_for_a_protected_user",
+            "test_revoking.test_protected_users_are_left_out_of_a_selection",
+        ),
+    ),
+    Weakness(
+        "an address that goes past the list's own queryset",
+        "CWE-639",
+        ("test_revoking.test_hidden_families_are_not_found",),
+    ),
+    Weakness(
+        "a page that acts, and tells what only another permission may read",
+        "CWE-200, CVE-2018-16984 (Django)",
+        (
+            "test_revoking.test_who_may_not_view_reads_nothing",
+            "test_revoking.test_a_confirmation_lists_what_may_be_viewed",
+        ),
+    ),
+    Weakness(
+        "a column read letter by letter through a lookup in the address",
+        "CVE-2010-4534 (Django)",
+        ("test_changelist.test_lookups_that_no_page_links_to", "test_changelist.test_a_project_s_own_filters"),
+    ),
+    Weakness(
+        "numbers and dates that only the database refuses",
+        "CWE-20",
+        (
+            "test_changelist.test_odd_values",
+            "test_changelist.test_odd_terms",
+            "test_sessions.test_a_page_of_an_odd_number",
+            "test_sessions.test_a_cursor_of_an_odd_position",
+        ),
+    ),
+    Weakness(
+        "deactivated and activated again: the session goes on",
+        "CWE-613",
+        (
+            "test_conformance.test_a_user_saved_as_inactive",
+            "test_receivers.test_a_deactivated_user_s_families_are_revoked",
+            "test_receivers.test_a_proxy_of_the_user_model",
+        ),
+    ),
+    Weakness(
+        "one session that tells the exact times of another",
+        "CWE-208",
+        ("test_sessions.test_other_sessions_in_steps_of_ten_minutes",),
+    ),
 ]
