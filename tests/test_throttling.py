@@ -97,12 +97,6 @@ class Full(LocMemCache):
         return False
 
 
-class FullPlaces(Full):
-    """Takes nothing, and would count by places."""
-
-    incr = BaseCache.incr
-
-
 @contextmanager
 def counting_in(name: str) -> Iterator[None]:
     """Count in another cache."""
@@ -270,7 +264,7 @@ def test_a_read_that_is_behind(name: str) -> None:
         assert tries("ann", 8) == 3
 
 
-@pytest.mark.parametrize("name", ["Down", "Quiet", "Full", "FullPlaces"])
+@pytest.mark.parametrize("name", ["Down", "Quiet", "Full"])
 def test_a_cache_that_fails(script: Caller, name: str, caplog: pytest.LogCaptureFixture) -> None:
     """Lets people in, and the log says so as an error."""
     with counting_in(name), with_settings(LOGIN_THROTTLE="1/min", REFRESH_THROTTLE="1/min"):

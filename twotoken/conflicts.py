@@ -6,7 +6,7 @@ import inspect
 import random
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final, TypeVar
 
 from django.db import DatabaseError, OperationalError, connections
@@ -34,16 +34,26 @@ _CONNECT: Final = inspect.unwrap(BaseDatabaseWrapper.connect).__code__
 
 def retry_on_conflict(write: Callable[[], T]) -> T:
     """Run a single write, again after each conflict, for seconds at most. Raises what the last try raised."""
-    deadline = time.monotonic() + PATIENCE
-    for attempt in range(ATTEMPTS - 1):
+    for _ in tries():
         try:
             return write()
         except OperationalError as exc:
-            if not may_try_again(exc) or time.monotonic() > deadline:
+            if not may_try_again(exc):
                 raise
+            conflict = exc
+    raise conflict
+
+
+def tries() -> Iterator[int]:
+    """Give the number of each try, after a pause: twenty within PATIENCE."""
+    deadline = time.monotonic() + PATIENCE
+    yield 0
+    for attempt in range(ATTEMPTS - 1):
+        if time.monotonic() > deadline:
+            return
         pause = min(PAUSE * 2**attempt, LONGEST_PAUSE)
         time.sleep(random.uniform(pause / 2, pause))  # noqa: S311 - no secret
-    return write()
+        yield attempt + 1
 
 
 def is_conflict(error: DatabaseError) -> bool:

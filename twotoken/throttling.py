@@ -9,8 +9,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
-import random
-import time
 import unicodedata
 from abc import ABC, abstractmethod
 from contextlib import suppress
@@ -28,10 +26,8 @@ from rest_framework.views import APIView
 
 from twotoken.clients import network
 from twotoken.conf import conf
+from twotoken.conflicts import ATTEMPTS, tries
 
-# How often a write to the cache is tried again, and the longest pause before that, in seconds. A cache in a database
-# refuses a write that meets another one.
-TRIES, LONGEST_PAUSE = 20, 0.02
 # How many weights of a name MySQL compares. Longer names that begin alike are counted together.
 WEIGHTS = 512
 
@@ -164,7 +160,7 @@ class _Increments(_Counter):
         return False
 
     def _increment(self, window: str) -> int:
-        for _ in range(TRIES):
+        for _ in range(ATTEMPTS):
             with suppress(ValueError):  # no number yet, or no more
                 count = self.cache.incr(window)
                 if not count:  # a client that was told to ignore errors
@@ -188,13 +184,12 @@ class _Places(_Counter):
         return any(self._take(f"{window}:{number}") for number in range(taken, room))
 
     def _take(self, place: str) -> bool:
-        for _ in range(TRIES):
+        for _ in tries():
             if self.cache.add(place, 1, self.timeout):
                 return True
             # False is also the answer of a database that writes nothing, or that was busy with another write.
             if self.cache.get(place) is not None:
                 return False
-            time.sleep(random.uniform(0, LONGEST_PAUSE))  # noqa: S311 - no secret
         raise CacheRefuses
 
 
