@@ -20,7 +20,7 @@ from django.test import override_settings
 from tests.proof.caches import cache
 from tests.proof.conftest import FULL, Tried
 from tests.proof.databases import database
-from tests.proof.servers import ALIAS, BODY, CONNECTIONS, Crowd, Service, in_reach, new_user, start_family
+from tests.proof.servers import ALIAS, BODY, CONNECTIONS, Connection, Crowd, Service, in_reach, new_user, start_family
 from twotoken.throttling import normalize_username
 
 ROUNDS = 5 if FULL else 1
@@ -85,11 +85,17 @@ def test_many_tries_at_once(service: Service, tried: Tried) -> None:
         for _ in range(ROUNDS):
             user, token = new_user(), start_family()
             credentials = {"username": user.get_username(), "password": "wrong"}
+
+            def guess(connection: Connection, _: int, data: Any = credentials) -> int:
+                return connection.post(f"{BODY}login/", data).status
+
+            def refresh(connection: Connection, _: int, token: str = token) -> int:
+                return connection.refresh(token, KEY).status
+
             wait_for_the_middle_of_a_minute()
-            guesses = crowd.at_once(lambda c, _, data=credentials: c.post(f"{BODY}login/", data))
-            refreshes = crowd.at_once(lambda c, _, token=token: c.refresh(token, KEY))
-            assert Counter(answer.status for answer in guesses) == {401: LOGINS, 429: CONNECTIONS - LOGINS}
-            assert Counter(answer.status for answer in refreshes) == {200: REFRESHES, 429: CONNECTIONS - REFRESHES}
+            guesses, refreshes = crowd.at_once(guess), crowd.at_once(refresh)
+            assert Counter(guesses) == {401: LOGINS, 429: CONNECTIONS - LOGINS}
+            assert Counter(refreshes) == {200: REFRESHES, 429: CONNECTIONS - REFRESHES}
             tried("tries at once of one name or family", 2 * CONNECTIONS)
     finally:
         crowd.close()
