@@ -12,10 +12,11 @@ from django.contrib.auth import authenticate, get_user_model, user_logged_in, us
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.exceptions import RequestDataTooBig
 from django.core.exceptions import ValidationError as DjangoValidationError
+from django.db import DataError
 from django.utils import timezone
 from rest_framework import status
 from rest_framework.exceptions import APIException, NotFound, ValidationError
-from rest_framework.pagination import CursorPagination
+from rest_framework.pagination import CursorPagination, LimitOffsetPagination
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -47,6 +48,7 @@ from twotoken.throttling import LoginThrottle, RefreshThrottle
 from twotoken.tokens import AccessToken, RefreshClaims
 from twotoken.users import may_log_in
 
+MAX_PAGE_SIZE = 1000  # sessions
 JWKS_MAX_AGE = 300  # seconds that a service may go by the keys it has fetched
 
 # The IETF draft wants a quoted string; bare keys are common. Both are the same key.
@@ -240,11 +242,20 @@ class SessionsView(TokenView):
         # Read here and not by a class attribute, so that override_settings works.
         pagination_class: Any = api_settings.DEFAULT_PAGINATION_CLASS
         paginator = pagination_class() if pagination_class is not None else None
+        # A request may name a page so large that no database takes the number.
+        if isinstance(paginator, LimitOffsetPagination):
+            paginator.max_limit = min(paginator.max_limit or MAX_PAGE_SIZE, MAX_PAGE_SIZE)
         if isinstance(paginator, CursorPagination):
             paginator.ordering = "-created_at"
+            paginator.max_page_size = min(paginator.max_page_size or MAX_PAGE_SIZE, MAX_PAGE_SIZE)
         try:
             page = None if paginator is None else paginator.paginate_queryset(sessions, request, view=self)
-        except (ValueError, DjangoValidationError) as exc:  # a cursor that is none
+        except (
+            ValueError,
+            OverflowError,
+            DjangoValidationError,
+            DataError,
+        ) as exc:  # such as a cursor that we never made
             raise NotFound from exc
         context = {"request": request, "view": self, "current": current_family_id(request)}
         data = self.serializer_class(sessions if page is None else page, many=True, context=context).data
