@@ -21,8 +21,10 @@ INSTALLED_APPS += [
     "django_otp",
     "django_otp.plugins.otp_static",
     "django_otp.plugins.otp_totp",
+    "djoser",
 ]
 AXES_ENABLED = False
 MAILERS = {"default": {"BACKEND": "django.core.mail.backends.locmem.EmailBackend"}}
 REST_AUTH = {"TOKEN_MODEL": None}
 SOCIALACCOUNT_PROVIDERS = {"github": {"APPS": [{"client_id": "our-app", "secret": "our-secret", "key": ""}]}}
+DJOSER = {"TOKEN_MODEL": None}
