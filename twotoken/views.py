@@ -255,7 +255,7 @@ class SessionsView(TokenView):
             OverflowError,
             DjangoValidationError,
             DataError,
-        ) as exc:  # such as a cursor that we never made
+        ) as exc:  # such as a wrong cursor
             raise NotFound from exc
         context = {"request": request, "view": self, "current": current_family_id(request)}
         data = self.serializer_class(sessions if page is None else page, many=True, context=context).data

@@ -1,0 +1,30 @@
+"""The tests' project with every package that we integrate with. What a page of the docs sets comes from the page."""
+
+from __future__ import annotations
+
+from tests.integrations.pages import settings_of
+from tests.settings import *  # noqa: F403
+from tests.settings import DATABASES, INSTALLED_APPS, MIDDLEWARE
+
+ALLOWED_HOSTS = ["testserver", ".localhost", "127.0.0.1"]
+DATABASES = {"default": DATABASES["default"]}
+
+vars().update(settings_of("allauth", "HEADLESS_TOKEN_STRATEGY", INSTALLED_APPS=INSTALLED_APPS, MIDDLEWARE=MIDDLEWARE))
+INSTALLED_APPS += [
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.github",
+    "axes",
+    "corsheaders",
+    "dj_rest_auth",
+    "dj_rest_auth.registration",
+    "django.contrib.staticfiles",
+    "django_otp",
+    "django_otp.plugins.otp_static",
+    "django_otp.plugins.otp_totp",
+    "djoser",
+]
+AXES_ENABLED = False
+MAILERS = {"default": {"BACKEND": "django.core.mail.backends.locmem.EmailBackend"}}
+REST_AUTH = {"TOKEN_MODEL": None}
+SOCIALACCOUNT_PROVIDERS = {"github": {"APPS": [{"client_id": "our-app", "secret": "our-secret", "key": ""}]}}
+DJOSER = {"TOKEN_MODEL": None}
