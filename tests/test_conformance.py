@@ -1782,6 +1782,16 @@ def test_a_wrong_content_type(script: Caller, endpoint: str, content_type: str) 
     assert state(r0) == (0, "")
 
 
+@pytest.mark.parametrize("content_type", [URLENCODED, MULTIPART], ids=["urlencoded", "multipart"])
+def test_an_access_token_in_a_form(script: Caller, content_type: str) -> None:
+    """It counts in the Authorization header alone (RFC 6750 section 2.2 is not for us)."""
+    login = script.log_in().json()
+    sent = {"access_token": login["access"], "access": login["access"]}
+    assert_refused(post_form(script, "logout/all/", sent, content_type), "missing")
+    assert post_form(script, "logout/", sent, content_type).status_code == 400
+    assert state(login["refresh"]) == (0, "")
+
+
 def test_a_wrong_content_type_at_a_cookie_mount(jar: Caller) -> None:
     """A refresh by cookie reads no body, whatever its type."""
     log_in(jar)

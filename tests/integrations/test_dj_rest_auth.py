@@ -120,7 +120,7 @@ def test_a_registration() -> None:
         response = client.post(f"{AUTH}registration/", data, format="json")
         assert (response.status_code, set(response.json())) == (201, {"detail"})
         assert refused(log_in(username="cid")) == "E-mail is not verified."
-        (key,) = re.findall(r"verify/(\S+)", mail.outbox[0].body)
+        (key,) = re.findall(r"verify/(\S+)", str(mail.outbox[0].body))
         assert client.post(f"{AUTH}registration/verify-email/", {"key": unquote(key)}, format="json").status_code == 200
         access = log_in(username="cid").json()["access"]
     user = client.get(f"{AUTH}user/", HTTP_AUTHORIZATION=f"Bearer {access}")

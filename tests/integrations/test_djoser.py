@@ -70,7 +70,7 @@ def test_an_account_that_is_not_activated() -> None:
         response = log_in("ann")
         assert (response.status_code, response.json()["code"]) == (401, "no_active_account")
     assert RefreshToken.objects.count() == 0
-    ((uid, token),) = set(re.findall(r"activate/([^/\s]+)/([^/\s\"<]+)", mail.outbox[0].body))
+    ((uid, token),) = set(re.findall(r"activate/([^/\s]+)/([^/\s\"<]+)", str(mail.outbox[0].body)))
     assert client.post("/auth/users/activation/", {"uid": uid, "token": token}, format="json").status_code == 204
     assert log_in("ann").status_code == 200
 

@@ -233,9 +233,9 @@ WEAKNESSES = [
     ),
     # The request.
     Weakness(
-        "a token in the query string or a form",
+        "an access token in the query string or a form",
         "RFC 6750 sections 2.2, 2.3",
-        ("proof.test_hostile.test_a_token_in_the_address", "test_conformance.test_a_wrong_content_type"),
+        ("proof.test_hostile.test_a_token_in_the_address", "test_conformance.test_an_access_token_in_a_form"),
     ),
     Weakness("headers that change the method", "X-HTTP-Method-Override", ("proof.test_hostile.test_method_overrides",)),
     Weakness(
@@ -252,6 +252,21 @@ WEAKNESSES = [
         "secrets in logs and error reports",
         "CWE-532",
         ("test_signals.test_nothing_secret_is_logged", "test_conformance.test_error_reports"),
+    ),
+    Weakness(
+        "a logout that ends nothing and says that it did",
+        "CWE-613",
+        (
+            "test_conformance.test_logout_with_a_body_that_holds_no_token",
+            "test_conformance.test_logout_by_the_access_token",
+            "test_conformance.test_logout_without_a_single_token",
+            "test_conformance.test_forms_at_a_body_mount",
+        ),
+    ),
+    Weakness(
+        "forms: encodings that decode no text, fields and files without end, parts that are none",
+        "CVE-2023-24580, CVE-2023-23969 (Django)",
+        ("test_conformance.test_hostile_forms", "test_conformance.test_forms_at_a_cookie_mount"),
     ),
     # Staff, and users who are deactivated.
     Weakness(
