@@ -37,7 +37,7 @@ if not django_settings.configured:  # in the tests it is
     django_settings.configure(INSTALLED_APPS=INSTALLED_APPS, USE_TZ=True)
     django.setup()
 
-from twotoken import checks, conf, exceptions, generics, signals  # noqa: E402 - they need Django to be set up
+from twotoken import checks, conf, exceptions, responses, signals  # noqa: E402 - they need Django to be set up
 
 ELLIPSIS = "…"
 ID = re.compile(r"twotoken\.[EW]\d{3}")
@@ -96,7 +96,7 @@ def codes() -> str:
     """Return every code with its status, and the meaning of its class."""
     return items(
         [
-            f"`{error.code}`, {generics.STATUS_CODES.get(error.code, 500)}: {prose(error)}"
+            f"`{error.code}`, {responses.STATUS_CODES.get(error.code, 500)}: {prose(error)}"
             for error in errors()
             if "code" in vars(error)
         ]
@@ -117,7 +117,7 @@ def _exception(error: Any) -> str:
     facts = [f"A subclass of `{error.__mro__[1].__name__}`", f"`code`: `{error.code}`"]
     if hasattr(error, "reason"):
         facts.append(f"`reason`: `{error.reason}`")
-    status = generics.STATUS_CODES.get(error.code)
+    status = responses.STATUS_CODES.get(error.code)
     facts.append(f"Status: {status}" if status else "Status: none, it is never in an answer")
     facts.append(f"`detail`: {error.message}" if status else f"Message: {error.message}")
     return f"### `{error.__name__}`\n\n{prose(error)}\n\n{items(facts)}"

@@ -22,19 +22,17 @@ from tests.overrides import with_settings
 from twotoken import families, tokens
 from twotoken.authentication import (
     AccessTokenAuthentication,
-    ClaimsUser,
     RevocableAccessTokenAuthentication,
     StatelessAccessTokenAuthentication,
-    bearer_token,
-    challenge,
-    load_user,
-    refusal,
 )
+from twotoken.bearer import bearer_token
 from twotoken.conf import conf
 from twotoken.exceptions import ConflictingCookies, ExpiredToken, InvalidToken, MissingToken, UserInactive
 from twotoken.models import RefreshToken, RevokedReason
+from twotoken.responses import body_of, challenge
 from twotoken.testing import time_travel
 from twotoken.tokens import AccessToken
+from twotoken.users import ClaimsUser, load_user
 
 factory = APIRequestFactory()
 User = get_user_model()
@@ -86,7 +84,7 @@ def test_a_challenge_is_english_and_a_body_is_translated() -> None:
     """A header is ASCII; a person reads the body."""
     with translation.override("de"):
         assert challenge(InvalidToken()) == INVALID
-        assert refusal(ConflictingCookies()) == {
+        assert body_of(ConflictingCookies()) == {
             "detail": "Es wurden zwei verschiedene Cookies mit Refresh-Tokens gesendet.",
             "code": "token_not_valid",
             "reason": "invalid",

@@ -9,7 +9,7 @@ from django.test import RequestFactory, override_settings
 
 from tests.http import Caller
 from tests.overrides import with_settings
-from twotoken.clients import USER_AGENT_LENGTH, Client, client_address
+from twotoken.clients import USER_AGENT_LENGTH, Client, client_address, sent_by_browser
 from twotoken.models import RefreshToken
 
 factory = RequestFactory()
@@ -90,18 +90,16 @@ BROWSERS: list[tuple[dict[str, Any], bool]] = [
 
 
 @pytest.mark.parametrize(("headers", "is_browser"), BROWSERS)
-def test_who_counts_as_a_browser(headers: dict[str, Any], is_browser: bool) -> None:
-    """It says where it comes from, and its token came by cookie; by body it never is one."""
-    request = factory.post("/", **headers)
-    assert Client.from_request(request, by_cookie=True).is_browser is is_browser
-    assert Client.from_request(request).is_browser is False
+def test_what_a_browser_sends(headers: dict[str, Any], is_browser: bool) -> None:
+    """It says where the request comes from."""
+    assert sent_by_browser(factory.post("/", **headers)) is is_browser
 
 
 def test_nothing_is_taken_where_so_set() -> None:
-    """Whether it is a browser counts all the same: the grace depends on it."""
+    """Neither the address nor the user agent."""
     request = factory.get("/", HTTP_USER_AGENT="Mozilla/5.0", HTTP_ORIGIN="http://testserver")
     with with_settings(RECORD_CLIENT=False):
-        assert Client.from_request(request, by_cookie=True) == Client(None, "", True)
+        assert Client.from_request(request) == Client(None, "")
 
 
 @pytest.mark.parametrize(("record", "stored"), [(True, ("192.0.2.7", "tool/1")), (False, (None, ""))])

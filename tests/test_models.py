@@ -29,7 +29,7 @@ def test_every_field_but_the_user_has_a_default(user: Any) -> None:
     before = timezone.now()
     row = make(user)
     row.refresh_from_db()
-    assert (row.generation, bytes(row.retry_key), row.grace, row.auth_hash) == (0, b"", 0, "")
+    assert (row.generation, bytes(row.retry_key), row.is_browser, row.auth_hash) == (0, b"", False, "")
     assert (row.expires_at, row.revoked_at, row.revoked_reason) == (None, None, "")
     assert (row.ip_address, row.user_agent) == (None, "")
     assert len(bytes(row.secret)) == 16
@@ -76,21 +76,36 @@ STATES: list[tuple[dict[str, Any], bool]] = [
 
 
 @pytest.mark.parametrize(("values", "is_active"), STATES)
-def test_a_family_is_active_or_ended(user: Any, values: dict[str, Any], is_active: bool) -> None:
-    """One or the other, at the very edge too."""
+def test_a_family_is_active_or_not(user: Any, values: dict[str, Any], is_active: bool) -> None:
+    """At the very edge too."""
     row = make(user, **values)
     assert list(families().active(NOW)) == ([row] if is_active else [])
-    assert list(families().ended(NOW)) == ([] if is_active else [row])
+
+
+@pytest.mark.parametrize(
+    ("values", "is_inactive"),
+    [
+        ({}, False),
+        ({"refreshed_at": NOW - WEEK}, False),
+        ({"refreshed_at": NOW - WEEK - TICK}, True),
+        ({"expires_at": NOW}, False),
+        ({"expires_at": NOW - TICK}, True),
+        ({"revoked_at": NOW}, False),
+        ({"revoked_at": NOW - TICK}, True),
+    ],
+)
+def test_what_was_inactive_before(user: Any, values: dict[str, Any], is_inactive: bool) -> None:
+    """Revoked or expired before that time, by whichever limit; not at that time."""
+    row = make(user, **{"refreshed_at": NOW, **values})
+    assert list(families().inactive_before(NOW)) == ([row] if is_inactive else [])
 
 
 def test_states_are_of_now_and_of_the_setting(user: Any) -> None:
     """Where no time is given; the idle limit is read on use."""
     row = make(user, refreshed_at=timezone.now() - timedelta(hours=2))
     assert list(families().active()) == [row]
-    assert not families().ended()
     with with_settings(REFRESH_LIFETIME=timedelta(hours=1)):
         assert not families().active()
-        assert list(families().ended()) == [row]
 
 
 def test_revoking_ends_what_is_not_revoked_yet(user: Any, django_assert_num_queries: Any) -> None:
@@ -145,7 +160,7 @@ def test_reasons_are_stable_words_that_fit_the_column() -> None:
 
 def test_rotation_touches_no_indexed_column() -> None:
     """Or PostgreSQL could not update a row heap-only."""
-    written = {"generation", "refreshed_at", "retry_key", "grace", "ip_address", "user_agent"}
+    written = {"generation", "refreshed_at", "retry_key", "auth_hash", "ip_address", "user_agent"}
     indexed = {
         field.name
         for field in RefreshToken._meta.get_fields()
@@ -153,7 +168,7 @@ def test_rotation_touches_no_indexed_column() -> None:
     }
     assert indexed == {"id", "user", "created_at", "expires_at"}
     assert not indexed & written
-    assert not RefreshToken._meta.indexes
+    assert {name for index in RefreshToken._meta.indexes for name in index.fields} == {"revoked_at"}
     assert not RefreshToken._meta.constraints
 
 

@@ -22,8 +22,10 @@ from tests.http import Caller
 from tests.overrides import with_settings
 from tests.receivers import heard, receiving
 from tests.test_databases import in_parallel
-from twotoken import families, progress, revocation
+from twotoken import families
 from twotoken.clients import Client
+from twotoken.families import revocation
+from twotoken.management import progress
 from twotoken.models import EventKind, FamilyEvent, RefreshToken, RevokedReason
 from twotoken.signals import family_revoked
 from twotoken.templatetags.twotoken_durations import in_words
@@ -53,7 +55,8 @@ def test_revoking_in_batches(user: Any, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(revocation, "BATCH", 10)
     many(user, 25)
     with CaptureQueriesContext(connection) as queries, heard(family_revoked) as calls:
-        batches = list(families.revoke_each(families.select(), "test", actor="ann"))
+        batches: list[families.Batch] = []
+        families.revoke_each(families.select(), "test", actor="ann", on_batch=batches.append)
     assert [batch.changed for batch in batches] == [10, 10, 5]
     assert [0 <= batch.done <= 1 for batch in batches] == [True] * 3
     assert [batch.done for batch in batches] == sorted(batch.done for batch in batches)
@@ -61,7 +64,7 @@ def test_revoking_in_batches(user: Any, monkeypatch: pytest.MonkeyPatch) -> None
     assert len([query for query in queries if "SAVEPOINT" not in query["sql"]]) == 9  # the test is a transaction
     assert len({kwargs["family_id"] for _, kwargs in calls}) == 25
     assert FamilyEvent.objects.filter(kind=EventKind.REVOKED, actor="ann").count() == 25
-    assert not list(families.revoke_each(families.select(), "test"))
+    assert families.revoke_each(families.select(), "test") == 0
 
 
 def test_whose_are_revoked(user: Any) -> None:
@@ -205,11 +208,11 @@ def test_what_is_purged(user: Any) -> None:
     ]
     for family in [*dead, *RefreshToken.objects.filter(pk__in=kept.values())]:
         FamilyEvent.objects.create(family=family, kind=EventKind.DEVICE)
-    assert families.exhaust(families.purge()) == 3
+    assert families.purge() == 3
     assert set(RefreshToken.objects.values_list("pk", flat=True)) == set(kept.values())
     assert set(FamilyEvent.objects.values_list("family", flat=True)) == set(kept.values())
     with with_settings(RETENTION=timedelta()):
-        assert families.exhaust(families.purge()) == 3
+        assert families.purge() == 3
     assert RefreshToken.objects.get().pk == kept["live"]
 
 
@@ -221,7 +224,7 @@ def test_a_purge_reads_one_key_a_batch(user: Any, monkeypatch: pytest.MonkeyPatc
     for family in RefreshToken.objects.all():
         FamilyEvent.objects.create(family=family, kind=EventKind.DEVICE)
     with CaptureQueriesContext(connection) as queries:
-        assert families.exhaust(families.purge()) == 25
+        assert families.purge() == 25
     text = [query["sql"] for query in queries.captured_queries]
     assert len([sql for sql in text if sql.startswith("SELECT")]) == 3
     assert len([sql for sql in text if sql.startswith("DELETE")]) == 6
@@ -243,7 +246,7 @@ def test_a_purge_where_somebody_listens(user: Any) -> None:
             heard_of.append(instance.pk)
 
     with receiving(receiver, post_delete):
-        assert families.exhaust(families.purge()) == 3
+        assert families.purge() == 3
     assert len(heard_of) == 3
     assert not FamilyEvent.objects.exists()
 
@@ -256,7 +259,7 @@ def test_purges_beside_each_other_and_live_traffic(script: Caller, monkeypatch: 
 
     def work(number: int) -> int:
         if number < 3:
-            return families.exhaust(families.purge())
+            return families.purge()
         caller = Caller(script.user, mount="/api/app/auth/")
         token = caller.log_in().json()["refresh"]
         for _ in range(10):
@@ -282,7 +285,7 @@ def test_a_user_who_has_no_key_has_no_families(user: Any) -> None:
     gone.delete()
     assert families.revoke_all(gone) == 0
     assert families.revoke_all(None) == 0
-    assert families.exhaust(families.revoke_each(families.select(user_id=None), "test")) == 0
+    assert families.revoke_each(families.select(user_id=None), "test") == 0
     assert RefreshToken.objects.filter(revoked_at=None).count() == 1
 
 
@@ -299,7 +302,7 @@ def test_a_purge_with_rows_of_the_project_s_own(user: Any, model: Any) -> None:
             app_label = "accounts"
 
     try:
-        assert not revocation._is_ours_alone()
+        assert not revocation._may_delete_raw()
         with connection.schema_editor() as editor:
             editor.create_model(Note)
         try:
@@ -307,7 +310,7 @@ def test_a_purge_with_rows_of_the_project_s_own(user: Any, model: Any) -> None:
             for family in RefreshToken.objects.all():
                 event = FamilyEvent.objects.create(family=family, kind=EventKind.DEVICE)
                 Note.objects.create(about=family if model is RefreshToken else event)
-            assert families.exhaust(families.purge()) == 2
+            assert families.purge() == 2
             assert not Note.objects.exists()
         finally:
             with connection.schema_editor() as editor:
@@ -315,7 +318,7 @@ def test_a_purge_with_rows_of_the_project_s_own(user: Any, model: Any) -> None:
     finally:
         del apps.all_models["accounts"]["note"]
         apps.clear_cache()
-    assert revocation._is_ours_alone()
+    assert revocation._may_delete_raw()
 
 
 def test_an_address_as_it_is_stored(user: Any) -> None:

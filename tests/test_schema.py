@@ -33,10 +33,10 @@ from tests.http import Caller
 from tests.overrides import with_settings
 from tests.test_keys import ASYMMETRIC, TEXTS
 from tests.test_sessions import bearer, paginated
-from twotoken import exceptions, generics, urls
+from twotoken import exceptions, responses, urls
 from twotoken.authentication import StatelessAccessTokenAuthentication
+from twotoken.base_views import TokenView
 from twotoken.exceptions import NoActiveAccount, TokenNotValid
-from twotoken.generics import TokenView
 from twotoken.serializers import LoginSerializer
 from twotoken.views import IDEMPOTENCY_KEY, LoginView, LogoutView
 
@@ -227,14 +227,14 @@ def test_codes_and_reasons_are_the_exceptions_own(described: Any) -> None:
     schemas = described["components"]["schemas"]
     reasons = {error.reason for error in vars(exceptions).values() if hasattr(error, "reason")}
     assert reasons <= set(schemas["TwoTokenReason"]["enum"])  # other tests add some of their own
-    assert set(generics.STATUS_CODES) < set(schemas["TwoTokenErrorCode"]["enum"])
+    assert set(responses.STATUS_CODES) < set(schemas["TwoTokenErrorCode"]["enum"])
     told = {
         (status, example["value"].get("code"))
         for _, _, operation in operations(described)
         for status, answer in operation["responses"].items()
         for example in answer.get("content", {}).get("application/json", {}).get("examples", {}).values()
     }
-    assert {(str(status), code) for code, status in generics.STATUS_CODES.items()} < told
+    assert {(str(status), code) for code, status in responses.STATUS_CODES.items()} < told
 
 
 def test_examples_are_as_described(described: Any) -> None:

@@ -188,7 +188,7 @@ OPERATIONS: dict[str, Listed] = {
     "families.exists": of(lambda session: families.exists(session.pk)),
     "families.update_auth_hash": of(lambda session: families.update_auth_hash(session.pk, session.user)),
     "families.purge": of(
-        lambda session: families.exhaust(families.purge()),
+        lambda session: families.purge(),
         also={f"{verb} by expires_at, refreshed_at, revoked_at" for verb in ("SELECT family", "DELETE family")}
         | {"DELETE event by expires_at, refreshed_at, revoked_at"},
     ),

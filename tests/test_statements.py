@@ -23,17 +23,10 @@ from tests.http import Caller
 from tests.receivers import receiving
 from twotoken import families
 from twotoken.models import RefreshToken
-from twotoken.statements import ROTATED, FamilyInsert, Lookup, RotationUpdate, has_fixed_rows
+from twotoken.statements import CompiledSelect, Rotation, has_fixed_rows, write_rotation
 
 User: Any = get_user_model()
-VALUES = {
-    "generation": 1,
-    "refreshed_at": timezone.now(),
-    "retry_key": b"key",
-    "grace": 0.0,
-    "ip_address": None,
-    "user_agent": "",
-}
+VALUES = Rotation(1, timezone.now(), b"key", "hash", None, "")
 
 
 def family(user: Any) -> RefreshToken:
@@ -60,7 +53,7 @@ def another_connection() -> Iterator[None]:
 
 def test_a_lookup_loads_what_the_orm_loads(user: Any) -> None:
     """Row and related row, with every value of the type that the field has; one after another, by one statement."""
-    lookup = Lookup(RefreshToken, "pk", "user")
+    lookup = CompiledSelect(RefreshToken, "pk", "user")
     for expected in (family(user), family(UserFactory()), family(user)):
         found = lookup.get(expected.pk)
         assert found is not None
@@ -75,11 +68,11 @@ def test_a_lookup_loads_what_the_orm_loads(user: Any) -> None:
 @pytest.mark.usefixtures("db")
 def test_a_lookup_of_nothing() -> None:
     """None where there is no such row; what is no value of the field is an error."""
-    lookup = Lookup(User, "pk")
+    lookup = CompiledSelect(User, "pk")
     keys: dict[str, list[Any]] = {"AutoField": [0, "0", 10**30], "UUIDField": [uuid.uuid4()], "CharField": ["nobody"]}
     for key in keys[User._meta.pk.get_internal_type()]:
         assert lookup.get(key) is None
-    families_by_id = Lookup(RefreshToken, "pk")
+    families_by_id = CompiledSelect(RefreshToken, "pk")
     assert families_by_id.get(uuid.uuid4()) is None
     with pytest.raises(Exception, match="not a valid UUID"):
         families_by_id.get("no uuid")
@@ -88,7 +81,7 @@ def test_a_lookup_of_nothing() -> None:
 
 def test_a_lookup_within_a_lookup(user: Any) -> None:
     """Whoever wraps a statement may use the same one."""
-    lookup = Lookup(RefreshToken, "pk", "user")
+    lookup = CompiledSelect(RefreshToken, "pk", "user")
     outer, inner = family(user), family(UserFactory())
     seen: list[Any] = []
 
@@ -106,13 +99,13 @@ def test_a_lookup_within_a_lookup(user: Any) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_each_connection_has_its_own(user: Any) -> None:
     """Another thread, and a connection that took the place of the first."""
-    lookup, rotation = Lookup(RefreshToken, "pk", "user"), RotationUpdate()
+    lookup = CompiledSelect(RefreshToken, "pk", "user")
     row = family(user)
     found: list[Any] = []
 
     def use() -> None:
         found.append(lookup.get(row.pk))
-        found.append(rotation.write(row.pk, len(found) // 2, {**VALUES, "generation": len(found) // 2 + 1}))
+        found.append(write_rotation(row.pk, len(found) // 2, VALUES._replace(generation=len(found) // 2 + 1)))
 
     def use_and_close() -> None:
         use()
@@ -130,32 +123,34 @@ def test_each_connection_has_its_own(user: Any) -> None:
     assert row.generation == 4
 
 
-def test_a_rotation_writes_all_or_nothing(user: Any) -> None:
-    """Its guards: the generation that was presented, and no end before. What may be null may be null."""
-    rotation = RotationUpdate()
+def test_a_rotation_writes_what_the_orm_would(user: Any) -> None:
+    """Every value, converted as the ORM converts it, in one statement. What may be null may be null."""
+    for values in (VALUES, Rotation(2, timezone.now(), b"", "", "2001:db8::1", "agent")):
+        ours, theirs = family(user), family(user)
+        with CaptureQueriesContext(connection) as queries:
+            assert write_rotation(ours.pk, values.generation, values)
+        (statement,) = [query["sql"] for query in queries]
+        assert statement.startswith("UPDATE")
+        assert RefreshToken.objects.filter(pk=theirs.pk).update(**values._asdict()) == 1
+        ours.refresh_from_db()
+        theirs.refresh_from_db()
+        own = {name: getattr(theirs, name) for name in ("id", "secret", "created_at", "expires_at")}
+        assert {**columns(ours), **own} == columns(theirs)
+
+
+@pytest.mark.parametrize("is_revoked", [True, False])
+@pytest.mark.parametrize("presented", [0, 1, 2, 7])
+def test_the_guard_of_a_rotation(user: Any, presented: int, is_revoked: bool) -> None:
+    """The row must not be newer than the token presented, and must not be revoked: as the ORM finds it."""
     row = family(user)
-    before = columns(row)
-    with CaptureQueriesContext(connection) as queries:
-        assert rotation.write(row.pk, 0, VALUES)
-    (statement,) = [query["sql"] for query in queries]
-    assert statement.startswith("UPDATE")
+    RefreshToken.objects.filter(pk=row.pk).update(generation=1, revoked_at=timezone.now() if is_revoked else None)
+    guarded = RefreshToken.objects.filter(pk=row.pk, generation__lte=presented, revoked_at=None)
+    expected = guarded.exists()
+    assert expected is (presented >= 1 and not is_revoked)
+    assert write_rotation(row.pk, presented, VALUES._replace(generation=presented + 1)) is expected
     row.refresh_from_db()
-    assert columns(row) == {**before, **VALUES}
-    for presented, expected in ((0, False), (1, True), (7, True)):
-        assert rotation.write(row.pk, presented, {**VALUES, "generation": presented + 1}) is expected
-    RefreshToken.objects.filter(pk=row.pk).update(revoked_at=timezone.now())
-    assert not rotation.write(row.pk, 9, VALUES)
-    assert not rotation.write(uuid.uuid4(), 9, VALUES)
-    row.refresh_from_db()
-    assert row.generation == 8
-
-
-def test_no_rotated_column_is_indexed() -> None:
-    """Or PostgreSQL could not update a row heap-only."""
-    for name in ROTATED:
-        field: Any = RefreshToken._meta.get_field(name)
-        assert (field.db_index, field.unique) == (False, False)
-    assert not RefreshToken._meta.indexes
+    assert row.generation == (presented + 1 if expected else 1)
+    assert not write_rotation(uuid.uuid4(), presented, VALUES)
 
 
 def test_whose_rows_are_fixed() -> None:
@@ -174,20 +169,7 @@ def test_whose_rows_are_fixed() -> None:
     assert not has_fixed_rows(models.Manager.from_queryset(OwnQuerySet)())
 
 
-def test_an_insert_writes_every_column(user: Any) -> None:
-    """As Django's save does, in one statement; what may be null may be null."""
-    insert = FamilyInsert()
-    for values in ({}, {"expires_at": timezone.now(), "ip_address": "2001:db8::1", "user_agent": "agent"}):
-        made = RefreshToken(user=user, **values)
-        expected = columns(made)
-        with CaptureQueriesContext(connection) as queries:
-            insert.write(made)
-        assert len(queries) == 1
-        assert (made._state.adding, made._state.db) == (False, "default")
-        assert columns(RefreshToken.objects.get(pk=made.pk)) == expected
-
-
-def test_an_insert_where_somebody_listens(user: Any) -> None:
+def test_receivers_hear_of_a_login(user: Any) -> None:
     """A project's receivers of pre_save and post_save hear of each login, as of any other row."""
     heard: list[Any] = []
 
@@ -203,10 +185,10 @@ def test_an_insert_where_somebody_listens(user: Any) -> None:
 def test_a_select_with_parameters_of_its_own(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A column of the project's own may have some: the ORM runs it then. An order is of no use for one row."""
     monkeypatch.setattr(User._meta, "ordering", [Coalesce("last_login", Value("2000-01-01", DateTimeField()))])
-    assert Lookup(User, "pk").get(user.pk) == user
+    assert CompiledSelect(User, "pk").get(user.pk) == user
     field = User._meta.get_field("password")
     monkeypatch.setattr(field, "select_format", lambda compiler, sql, params: (f"COALESCE({sql}, %s)", (*params, "")))
-    lookup = Lookup(RefreshToken, "pk", "user")
+    lookup = CompiledSelect(RefreshToken, "pk", "user")
     row = family(user)
     for _ in range(2):
         found = lookup.get(row.pk)

@@ -130,7 +130,7 @@ class RefreshTokenAdmin(FamilyModelAdmin):
     def state(self, family: RefreshToken) -> str:
         """Active, expired, or ended and why."""
         state = family.state()
-        if state is not State.ENDED:
+        if state is not State.REVOKED:
             return str(state.label)
         text = pgettext("family", "ended: %(reason)s") % {"reason": reason_label(family)}
         if family.revoked_reason == RevokedReason.REUSE:
@@ -179,8 +179,8 @@ class RefreshTokenAdmin(FamilyModelAdmin):
                 "subtitle": str(family.user),  # the buttons would run into Django's, the id
                 "timeline": timeline(family),
                 "may_revoke": self.has_revoke_permission(request, family),
-                "is_unended": live.filter(pk=family.pk).exists(),
-                "unended_of_user": live.count(),
+                "is_revocable": live.filter(pk=family.pk).exists(),
+                "revocable_of_user": live.count(),
                 "quoted_user_id": quote(family.user_id),
             }
         return super().change_view(request, object_id, form_url, context)
@@ -207,7 +207,7 @@ class RefreshTokenAdmin(FamilyModelAdmin):
     @admin.action(permissions=["revoke"], description=_("Revoke selected token families"))
     def revoke_families(self, request: HttpRequest, queryset: Any) -> HttpResponse | None:
         """Ask, then revoke the selected ones."""
-        return self._action(request, [queryset.unended()], "revoke_families")
+        return self._action(request, [queryset.revocable()], "revoke_families")
 
     @admin.action(permissions=["revoke"], description=_("Revoke all token families of the selected ones' users"))
     def revoke_all_of_users(self, request: HttpRequest, queryset: Any) -> HttpResponse | None:
@@ -270,7 +270,7 @@ class RefreshTokenAdmin(FamilyModelAdmin):
         staff = _staff(request)
         named = [] if objects else [family for part in selected for family in _named(part)[:LISTED]]
         actor = str(staff.get_username())
-        count = sum(families.exhaust(families.revoke_each(part, RevokedReason.ADMIN, actor=actor)) for part in selected)
+        count = sum(families.revoke_each(part, RevokedReason.ADMIN, actor=actor) for part in selected)
         text = ngettext("Revoked %(count)d token family.", "Revoked %(count)d token families.", count)
         text %= {"count": count}
         if count:
@@ -296,7 +296,7 @@ class TokenFamiliesMixin(UserModelAdmin):
             context["user_change_form"] = select_template(names)
             context["may_view_families"] = ours.has_view_permission(request)
             context["may_revoke_families"] = ours.has_revoke_permission(request)
-            context["unended_families"] = families.select(user_id=user.pk).count()
+            context["revocable_families"] = families.select(user_id=user.pk).count()
             context["quoted_user_id"] = quote(user.pk)
         return super().render_change_form(request, context, *args, **kwargs)
 

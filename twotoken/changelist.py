@@ -58,7 +58,7 @@ class StateFilter(admin.SimpleListFilter):
             return queryset.active()
         if self.value() == State.EXPIRED:
             return queryset.expired()
-        if self.value() == State.ENDED:
+        if self.value() == State.REVOKED:
             return queryset.filter(revoked_at__isnull=False)
         return queryset.filter(revoked_reason=RevokedReason.REUSE) if self.value() == REUSED else queryset
 

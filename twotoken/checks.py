@@ -221,7 +221,9 @@ def check_claims(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
     else:
         if not callable(found):
             yield Error(
-                "TWOTOKEN['ACCESS_CLAIMS'] is not callable.", hint="It is called as user -> dict.", id="twotoken.E011"
+                "TWOTOKEN['ACCESS_CLAIMS'] is not callable.",
+                hint="It is called with the user and the token family.",
+                id="twotoken.E011",
             )
 
 

@@ -1,4 +1,4 @@
-"""What a request tells of its sender: address, user agent, browser or script."""
+"""What a request says about its sender: address, user agent, browser or script."""
 
 from __future__ import annotations
 
@@ -23,20 +23,19 @@ class Client:
 
     ip_address: str | None = None
     user_agent: str = ""
-    is_browser: bool = False
 
     @classmethod
-    def from_request(cls, request: HttpRequest | Request, *, by_cookie: bool = False) -> Client:
-        """Read the sender. It counts as a browser when our cookie carries the token and it says where it comes from.
-
-        With ``RECORD_CLIENT`` off, neither address nor user agent is taken.
-        """
-        meta = request.META
-        is_browser = by_cookie and bool(meta.get("HTTP_SEC_FETCH_SITE") or meta.get("HTTP_ORIGIN"))
+    def from_request(cls, request: HttpRequest | Request) -> Client:
+        """Read the sender. With ``RECORD_CLIENT`` off, neither address nor user agent is taken."""
         if not conf.record_client:
-            return cls(is_browser=is_browser)
-        user_agent = meta.get("HTTP_USER_AGENT", "").replace("\x00", "")[:USER_AGENT_LENGTH]
-        return cls(stored_address(client_address(request)), user_agent, is_browser)
+            return cls()
+        user_agent = request.META.get("HTTP_USER_AGENT", "").replace("\x00", "")[:USER_AGENT_LENGTH]
+        return cls(stored_address(client_address(request)), user_agent)
+
+
+def sent_by_browser(request: HttpRequest | Request) -> bool:
+    """Tell whether a request says that it comes from a browser. Anyone may say so: ask this at a login only."""
+    return bool(request.META.get("HTTP_SEC_FETCH_SITE") or request.META.get("HTTP_ORIGIN"))
 
 
 def client_address(request: HttpRequest | Request) -> str:
@@ -53,9 +52,9 @@ def client_address(request: HttpRequest | Request) -> str:
 
 
 def stored_address(text: str) -> str | None:
-    """Return an address as it is stored, None for what is none or has no place in a database."""
+    """Return an address as it is stored. None if the address is invalid or has a zone."""
     address = _parse(text)
-    # Databases have no place for the zone of a link-local address.
+    # Database types for addresses can't hold the zone of a link-local address.
     return None if address is None or getattr(address, "scope_id", None) else str(address)
 
 

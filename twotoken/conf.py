@@ -105,12 +105,12 @@ class Settings:
 
     @property
     def browser_grace(self) -> timedelta:
-        """How long a rotation that a browser made without an Idempotency-Key may be asked for again."""
+        """How long after a rotation without an Idempotency-Key a browser's family may present the old token again."""
         return _duration("BROWSER_GRACE", 10)
 
     @property
     def reuse_grace(self) -> timedelta:
-        """The same for a rotation that any other client made without a key."""
+        """The same for the families of all other clients."""
         return _duration("REUSE_GRACE", 0)
 
     @property
@@ -124,8 +124,8 @@ class Settings:
         return _get("MAX_FAMILIES_PER_USER", None)
 
     @property
-    def access_claims(self) -> Callable[[Any], Mapping[str, Any]] | None:
-        """The project's callable ``user -> dict`` for claims of its own, given as a dotted path."""
+    def access_claims(self) -> Callable[[Any, Any], Mapping[str, Any]] | None:
+        """Dotted path to a callable ``(user, family) -> dict``: the project's own claims for each access token."""
         path = _get("ACCESS_CLAIMS", None)
         return None if path is None else import_string(path)
 

@@ -23,7 +23,7 @@ CONFLICTS: Final = frozenset({"40001", "40P01", 1020, 1205, 1213, 5, 517})
 REFUSALS: Final = frozenset({1047})
 
 
-def settled(write: Callable[[], T]) -> T:
+def retry_on_conflict(write: Callable[[], T]) -> T:
     """Run a single write, again where it lost against another: a revocation must not. Raises what remains."""
     for attempt in range(ATTEMPTS - 1):
         try:

@@ -28,7 +28,7 @@ def new_secret() -> bytes:
 
 
 class RevokedReason(models.TextChoices):
-    """Why a token family was ended before its time. A project may use words of its own besides."""
+    """Why a token family was revoked. A project may add its own reasons."""
 
     LOGOUT = "logout", pgettext_lazy("family", "logged out")
     ADMIN = "admin", pgettext_lazy("family", "revoked by staff")
@@ -40,10 +40,10 @@ class RevokedReason(models.TextChoices):
 
 
 class State(models.TextChoices):
-    """What a token family is at a given time, but for what its user's state says."""
+    """The state of a token family at a given time. Its user may be inactive all the same."""
 
     ACTIVE = "active", pgettext_lazy("family", "active")
-    ENDED = "ended", pgettext_lazy("family", "ended")
+    REVOKED = "revoked", pgettext_lazy("family", "revoked")
     EXPIRED = "expired", pgettext_lazy("family", "expired")
 
 
@@ -51,11 +51,11 @@ class RefreshTokenQuerySet(models.QuerySet["RefreshToken"]):
     """Token families by their state."""
 
     def primary(self) -> RefreshTokenQuerySet:
-        """Read where is written: a replica that lags must never be believed."""
+        """Use the write database: a replica may lag."""
         return self.using(router.db_for_write(self.model))
 
     def active(self, now: datetime | None = None) -> RefreshTokenQuerySet:
-        """Families that may still refresh, but for what their user's state says."""
+        """Families that are neither revoked nor expired. Their users may be inactive."""
         now = now or timezone.now()
         return self.filter(
             Q(expires_at=None) | Q(expires_at__gt=now),
@@ -64,32 +64,25 @@ class RefreshTokenQuerySet(models.QuerySet["RefreshToken"]):
         )
 
     def expired(self, now: datetime | None = None) -> RefreshTokenQuerySet:
-        """Families that nobody ended, past their absolute or idle end."""
+        """Families past their absolute or idle end that nobody revoked."""
         now = now or timezone.now()
         return self.filter(
             Q(expires_at__lte=now) | Q(refreshed_at__lte=now - conf.refresh_lifetime),
             revoked_at=None,
         )
 
-    def ended(self, now: datetime | None = None) -> RefreshTokenQuerySet:
-        """Families that were revoked, or are past their absolute or idle end."""
-        now = now or timezone.now()
-        return self.filter(
-            Q(revoked_at__isnull=False) | Q(expires_at__lte=now) | Q(refreshed_at__lte=now - conf.refresh_lifetime)
-        )
-
-    def ended_before(self, moment: datetime) -> RefreshTokenQuerySet:
-        """Families that were over at that time already, by whatever end."""
+    def inactive_before(self, moment: datetime) -> RefreshTokenQuerySet:
+        """Families that were revoked or had expired before a time."""
         return self.filter(
             Q(revoked_at__lt=moment) | Q(expires_at__lt=moment) | Q(refreshed_at__lt=moment - conf.refresh_lifetime)
         )
 
-    def unended(self, now: datetime | None = None) -> RefreshTokenQuerySet:
-        """Families to revoke. Idle ones too: a later, longer REFRESH_LIFETIME would bring them back."""
+    def revocable(self, now: datetime | None = None) -> RefreshTokenQuerySet:
+        """Families to revoke. Idle ones too: a longer REFRESH_LIFETIME, set later, would make them active again."""
         return self.filter(Q(expires_at=None) | Q(expires_at__gt=now or timezone.now()), revoked_at=None)
 
     def revoke(self, reason: str, now: datetime | None = None) -> int:
-        """End those that are not revoked yet, in one UPDATE, and return how many. Sends no signal."""
+        """Revoke those that are not revoked yet, in one UPDATE, and return how many. Sends no signal."""
         return self.filter(revoked_at=None).update(revoked_at=now or timezone.now(), revoked_reason=reason)
 
 
@@ -101,10 +94,19 @@ if TYPE_CHECKING:
         def primary(self) -> RefreshTokenQuerySet: ...
         def active(self, now: datetime | None = None) -> RefreshTokenQuerySet: ...
         def expired(self, now: datetime | None = None) -> RefreshTokenQuerySet: ...
-        def ended(self, now: datetime | None = None) -> RefreshTokenQuerySet: ...
-        def ended_before(self, moment: datetime) -> RefreshTokenQuerySet: ...
-        def unended(self, now: datetime | None = None) -> RefreshTokenQuerySet: ...
+        def inactive_before(self, moment: datetime) -> RefreshTokenQuerySet: ...
+        def revocable(self, now: datetime | None = None) -> RefreshTokenQuerySet: ...
         def revoke(self, reason: str, now: datetime | None = None) -> int: ...
+
+
+class PartialIndex(models.Index):
+    """Index of the rows where a column is set. MariaDB has no such index: there it has all rows."""
+
+    def create_sql(self, model: type[models.Model], schema_editor: Any, using: str = "", **kwargs: Any) -> Any:
+        is_set = Q(**{f"{self.fields[0]}__isnull": False})
+        condition = is_set if schema_editor.connection.features.supports_partial_indexes else None
+        index = models.Index(fields=self.fields, name=self.name, condition=condition)
+        return index.create_sql(model, schema_editor, using, **kwargs)
 
 
 class RefreshToken(models.Model):
@@ -132,7 +134,15 @@ class RefreshToken(models.Model):
     retry_key: models.BinaryField[bytes | memoryview, bytes | memoryview] = models.BinaryField(
         _("digest of the last key"), max_length=32, default=b"", editable=False
     )
-    grace: models.FloatField[float, float] = models.FloatField(_("grace in seconds"), default=0)
+    is_browser: models.BooleanField[bool, bool] = models.BooleanField(
+        pgettext_lazy("family", "started by a browser"), default=False
+    )
+    device_key: models.TextField[str, str] = models.TextField(
+        pgettext_lazy("family", "key of the device"), default="", blank=True, editable=False
+    )
+    context: models.JSONField[dict[str, Any], dict[str, Any]] = models.JSONField(
+        pgettext_lazy("family", "context of the login"), default=dict, blank=True, editable=False
+    )
     auth_hash: models.CharField[str, str] = models.CharField(
         _("session auth hash"), max_length=128, default="", blank=True, editable=False
     )
@@ -166,35 +176,37 @@ class RefreshToken(models.Model):
         # Nobody adds, edits or deletes one by hand.
         default_permissions = ("view",)
         permissions = (("revoke_refreshtoken", "Can revoke token families"),)
+        indexes = (PartialIndex(fields=["revoked_at"], name="twotoken_revoked"),)
 
     def __str__(self) -> str:
         return str(self.pk)
 
-    def idle_end(self) -> datetime:
-        """When the family ends unless it is refreshed before."""
-        end = self.refreshed_at + conf.refresh_lifetime
+    def idle_end(self, refreshed_at: datetime | None = None) -> datetime:
+        """Return when the family expires unless it is refreshed before: after its last refresh, or after another."""
+        end = (refreshed_at or self.refreshed_at) + conf.refresh_lifetime
         return end if self.expires_at is None else min(end, self.expires_at)
 
     def state(self, now: datetime | None = None) -> State:
-        """What the family is now, or at another time."""
+        """Return the state of the family now, or at another time."""
         if self.revoked_at is not None:
-            return State.ENDED
+            return State.REVOKED
         return State.EXPIRED if self.idle_end() <= (now or timezone.now()) else State.ACTIVE
 
 
 class EventKind(models.TextChoices):
-    """What is worth knowing of a token family besides its start and its end."""
+    """What a token family's timeline tells, apart from its start and its end."""
 
     DEVICE = "device", pgettext_lazy("family", "device changed")
+    RETRIED = "retried", pgettext_lazy("family", "retried from another device or address")
     REUSE = "reuse", pgettext_lazy("family", "refresh token reused")
     REVOKED = "revoked", pgettext_lazy("family", "revoked")
 
 
 class FamilyEvent(models.Model):
-    """One event of a token family's timeline: a change of device, a reuse, or who revoked it.
+    """One event of a token family's timeline.
 
-    There is no constraint in the database: a rotation then locks nothing besides its row, and a purge is not slowed
-    down by looking for events of each family.
+    The database has no foreign key constraint: so a rotation locks only its own row, and a purge need not look for the
+    events of each family.
     """
 
     family: models.ForeignKey[RefreshToken, RefreshToken] = models.ForeignKey(

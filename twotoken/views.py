@@ -24,10 +24,12 @@ from rest_framework.settings import api_settings
 from rest_framework.utils import json
 
 from twotoken import families, tokens
-from twotoken.authentication import RevocableAccessTokenAuthentication, bearer_token
-from twotoken.clients import client_address
+from twotoken.authentication import RevocableAccessTokenAuthentication
+from twotoken.base_views import CredentialView, TokenView
+from twotoken.bearer import bearer_token
+from twotoken.clients import client_address, sent_by_browser
 from twotoken.conf import Delivery, conf
-from twotoken.conflicts import settled
+from twotoken.conflicts import retry_on_conflict
 from twotoken.cookies import clear_refresh_cookie, presented_token, presented_tokens
 from twotoken.exceptions import (
     ConflictingCookies,
@@ -38,11 +40,12 @@ from twotoken.exceptions import (
     TwoTokenError,
 )
 from twotoken.families import FROM_SETTINGS, Lifetime
-from twotoken.generics import CredentialView, TokenView, status_of
 from twotoken.models import RefreshToken, RevokedReason
+from twotoken.responses import status_of
 from twotoken.serializers import LoginSerializer, RefreshSerializer, SessionSerializer
 from twotoken.throttling import LoginThrottle, RefreshThrottle
 from twotoken.tokens import AccessToken, RefreshClaims
+from twotoken.users import may_log_in
 
 JWKS_MAX_AGE = 300  # seconds that a service may go by the keys it has fetched
 
@@ -62,16 +65,21 @@ class LoginView(CredentialView):
         serializer = self.serializer_class(data=request.data, context={"request": request, "view": self})
         serializer.is_valid(raise_exception=True)
         data = serializer.validated_data
-        self.enforce(LoginThrottle(client_address(request), self.get_login_name(data)))
+        self.check_throttle(LoginThrottle(client_address(request), self.get_login_name(data)))
         user = self.authenticate(request, data)
-        if user is None or not families.may_log_in(user):
+        if user is None or not may_log_in(user):
             return self.refuse(NoActiveAccount())
         # Django's receiver writes last_login, and may lose to another login. Sent again, as the client would do.
-        settled(lambda: user_logged_in.send(sender=type(user), request=request._request, user=user))
-        lifetime = conf.access_lifetime if self.mode is Delivery.NONE else self.get_lifetime(user, data)
-        pair = families.start(user, self.client, lifetime=lifetime)
+        retry_on_conflict(lambda: user_logged_in.send(sender=type(user), request=request._request, user=user))
+        pair = families.start(
+            user,
+            self.client,
+            lifetime=conf.access_lifetime if self.delivery is Delivery.NONE else self.get_lifetime(user, data),
+            is_browser=self.by_cookie and sent_by_browser(request),
+            context=self.get_context(user, data),
+        )
         if self.by_cookie:
-            self.end_replaced(request)
+            self.revoke_replaced(request)
         return self.answer(pair)
 
     def authenticate(self, request: Request, data: Mapping[str, Any]) -> AbstractBaseUser | None:
@@ -89,11 +97,15 @@ class LoginView(CredentialView):
         """Return the absolute lifetime of this login's family: remember me, or not."""
         return FROM_SETTINGS
 
-    def end_replaced(self, request: Request) -> None:
-        """End the family whose cookie the new one overwrites: nobody could end it later."""
+    def get_context(self, user: AbstractBaseUser, data: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return what ACCESS_CLAIMS finds in ``family.context`` at each refresh: a tenant, how the user logged in."""
+        return {}
+
+    def revoke_replaced(self, request: Request) -> None:
+        """Revoke the family whose cookie the new one overwrites: nobody could revoke it later."""
         for token in presented_tokens(request):
             with suppress(InvalidToken):
-                families.end(families.verify(token), RevokedReason.REPLACED)
+                families.revoke_presented(families.verify(token), RevokedReason.REPLACED)
 
 
 class RefreshView(CredentialView):
@@ -101,20 +113,20 @@ class RefreshView(CredentialView):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
-        if self.mode is Delivery.NONE:
+        if self.delivery is Delivery.NONE:
             raise NotFound
 
     def post(self, request: Request, **kwargs: Any) -> Response:
         try:
             key = idempotency_key(request)
             claims = self.verify(self.get_token(request))
-            self.enforce(RefreshThrottle(claims.family_id))
+            self.check_throttle(RefreshThrottle(claims.family_id))
             pair = families.rotate(claims, self.client, key)
         except TwoTokenError as exc:
-            if status_of(exc) is None:
+            if status_of(type(exc)) is None:
                 raise
             return self.refuse(exc)
-        return self.answer(pair, retained=pair.generation == claims.generation)
+        return self.answer(pair, already_held=pair.generation == claims.generation)
 
     def get_token(self, request: Request) -> str:
         """Return the refresh token, from where this mount has it and from nowhere else."""
@@ -141,31 +153,31 @@ class LogoutView(CredentialView):
     """POST to end the family of the token that comes along, if any. The answer is 204 whatever was sent."""
 
     def post(self, request: Request, **kwargs: Any) -> Response:
-        if self.mode is Delivery.NONE:
-            self.end_bearer(request)
+        if self.delivery is Delivery.NONE:
+            self.revoke_bearer(request)
         else:
             for token in presented_tokens(request) if self.by_cookie else body_tokens(request):
                 with suppress(TokenNotValid):
-                    self.logged_out(self.end(token))
+                    self.send_logged_out(self.revoke(token))
         response = Response(status=status.HTTP_204_NO_CONTENT)
         if self.by_cookie:
             clear_refresh_cookie(response, request)
         return response
 
-    def end(self, token: str) -> RefreshToken | None:
-        """End the family of a refresh token and return it, if this call ended it. Raises a TokenNotValid."""
-        return families.end(families.verify(token))
+    def revoke(self, token: str) -> RefreshToken | None:
+        """Revoke the family of a refresh token and return it, if this call revoked it. Raises a TokenNotValid."""
+        return families.revoke_presented(families.verify(token))
 
-    def end_bearer(self, request: Request) -> None:
-        """End the family of a single token."""
+    def revoke_bearer(self, request: Request) -> None:
+        """Revoke the family of a single token."""
         with suppress(TokenNotValid):
             token = bearer_token(request)
             if token is not None:
                 access = tokens.decode_access(token, conf.access_policy, timezone.now())
-                self.logged_out(families.revoke(access.family_id, RevokedReason.LOGOUT))
+                self.send_logged_out(families.revoke(access.family_id, RevokedReason.LOGOUT))
 
-    def logged_out(self, family: RefreshToken | None) -> None:
-        """Send Django's signal where a family was ended."""
+    def send_logged_out(self, family: RefreshToken | None) -> None:
+        """Send Django's signal if a family was revoked."""
         if family is not None:
             user = family.user
             user_logged_out.send_robust(sender=type(user), request=self.request._request, user=user)
@@ -204,12 +216,12 @@ class SessionsView(TokenView):
             page = None if paginator is None else paginator.paginate_queryset(sessions, request, view=self)
         except (ValueError, ValidationError) as exc:  # a cursor that is none
             raise NotFound from exc
-        context = {"request": request, "view": self, "current": presenting_family(request)}
+        context = {"request": request, "view": self, "current": current_family_id(request)}
         data = self.serializer_class(sessions if page is None else page, many=True, context=context).data
         return Response(data) if paginator is None or page is None else paginator.get_paginated_response(data)
 
     def delete(self, request: Request, **kwargs: Any) -> Response:
-        families.revoke_all(request.user, RevokedReason.LOGOUT, keep=presenting_family(request))
+        families.revoke_all(request.user, RevokedReason.LOGOUT, keep=current_family_id(request))
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
@@ -224,17 +236,17 @@ class SessionView(TokenView):
             key = UUID(family_id)
         except ValueError as exc:
             raise NotFound from exc
-        if not families.end_own(cast("AbstractBaseUser", request.user), key):
+        if not families.revoke_own(cast("AbstractBaseUser", request.user), key):
             raise NotFound
         response = Response(status=status.HTTP_204_NO_CONTENT)
-        if key == presenting_family(request):
+        if key == current_family_id(request):
             user_logged_out.send_robust(sender=type(request.user), request=request._request, user=request.user)
             if self.by_cookie:
                 clear_refresh_cookie(response, request)
         return response
 
 
-def presenting_family(request: Request) -> UUID:
+def current_family_id(request: Request) -> UUID:
     """Return the token family of the access token that the request carries."""
     return cast("AccessToken", request.auth).family_id
 

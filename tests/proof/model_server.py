@@ -23,7 +23,7 @@ from tests.proof.model import (
     Scenario,
 )
 from twotoken import rotation
-from twotoken.rotation import Rotation, Verdict
+from twotoken.families.rule import Rotation, Verdict
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -105,7 +105,7 @@ class Server:
             if not is_thief and not request.awaited and went_on:
                 family = family._replace(excuse=family.excuse | Excuse.LATE)
             return request._replace(at=At.REVOKE, seen=()), family
-        if verdict is not Verdict.REPEAT:
+        if verdict is not Verdict.RETRY:
             if not seen.ended and seen.since < IDLE:
                 raise BrokenError(Promise.STAYS)
             return self.answered(request, REFUSED), family

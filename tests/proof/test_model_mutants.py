@@ -13,7 +13,7 @@ from tests.proof.conftest import Tried
 from tests.proof.model import GRACE, IDLE, BrokenError, Excuse, Family, Promise, Scenario
 from tests.proof.model_explorer import Model
 from tests.proof.model_server import Row, Rule
-from twotoken.rotation import KEY_LIFETIME, Rotation, Verdict, guard, judge, rotation
+from twotoken.families.rule import KEY_LIFETIME, Rotation, Verdict, guard, judge, rotation
 
 CLOCK = (6, 15, 61, IDLE)
 KEYED = Excuse.LATE | Excuse.TWICE
@@ -45,7 +45,7 @@ def age(row: Row, request: dict[str, Any]) -> timedelta:
 def grace_for_two_behind(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
     """Take the token before the last one too."""
     within = not request["retry_key"] and age(row, request) < timedelta(seconds=row.grace)
-    return Verdict.REPEAT if behind(row, request) == 2 and within else verdict
+    return Verdict.RETRY if behind(row, request) == 2 and within else verdict
 
 
 def any_key(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
@@ -56,37 +56,37 @@ def any_key(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
 def no_key_for_a_keyed(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
     """Take no key for the key of the last rotation, within its minute."""
     is_within = row.retry_key and not request["retry_key"] and age(row, request) < KEY_LIFETIME
-    return Verdict.REPEAT if is_within and behind(row, request) in (0, 1) else verdict
+    return Verdict.RETRY if is_within and behind(row, request) in (0, 1) else verdict
 
 
 def key_for_ever(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
     """Answer the current token with itself as long as it comes with its key."""
     is_its_key = request["retry_key"] and request["retry_key"] == row.retry_key
-    return Verdict.REPEAT if verdict is Verdict.ROTATE and is_its_key else verdict
+    return Verdict.RETRY if verdict is Verdict.ROTATE and is_its_key else verdict
 
 
 def key_for_a_minute(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
     """Take a retry for a minute only: who missed the answer comes hours later."""
     is_late = request["retry_key"] and age(row, request) >= KEY_LIFETIME
-    return Verdict.REUSED if verdict is Verdict.REPEAT and is_late else verdict
+    return Verdict.REUSED if verdict is Verdict.RETRY and is_late else verdict
 
 
 def single_grace(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
     """Answer the current token with itself for the grace, not twice as long."""
     is_over = not request["retry_key"] and age(row, request) >= timedelta(seconds=row.grace)
-    return Verdict.ROTATE if verdict is Verdict.REPEAT and behind(row, request) == 0 and is_over else verdict
+    return Verdict.ROTATE if verdict is Verdict.RETRY and behind(row, request) == 0 and is_over else verdict
 
 
 def triple_grace(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
     """Answer the current token with itself for longer than twice the grace."""
     is_within = row.grace and not request["retry_key"] and age(row, request) < timedelta(seconds=3 * row.grace)
-    return Verdict.REPEAT if verdict is Verdict.ROTATE and is_within else verdict
+    return Verdict.RETRY if verdict is Verdict.ROTATE and is_within else verdict
 
 
 def double_grace_for_both(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
     """Take the token one behind for as long as the current one."""
     is_within = not request["retry_key"] and age(row, request) < timedelta(seconds=2 * row.grace)
-    return Verdict.REPEAT if verdict is Verdict.REUSED and behind(row, request) == 1 and is_within else verdict
+    return Verdict.RETRY if verdict is Verdict.REUSED and behind(row, request) == 1 and is_within else verdict
 
 
 def reuse_is_a_rotation(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:

@@ -18,10 +18,11 @@ from tests.http import Caller
 from tests.proof.conftest import FULL, Tried
 from tests.proof.servers import new_user, row, start_family
 from tests.scale.galera import Node, at, wait_for_all
-from twotoken import families, revocation
+from twotoken import families
 from twotoken.clients import Client
-from twotoken.events import record
 from twotoken.exceptions import RevokedToken
+from twotoken.families import revocation
+from twotoken.families.events import record
 from twotoken.models import EventKind, FamilyEvent
 
 User = get_user_model()

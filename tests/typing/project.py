@@ -99,7 +99,7 @@ class RememberMeLoginView(LoginView):
 
 def finish_login(request: HttpRequest, user: User) -> HttpResponse:
     """A login that is not by password."""
-    client = Client.from_request(request, by_cookie=True)
+    client = Client.from_request(request)
     assert_type(client.ip_address, str | None)
     pair = families.start(user, client, lifetime=timedelta(days=90))
     assert_type(pair, TokenPair)
@@ -131,7 +131,7 @@ def revoke(user: User, family_id: UUID) -> None:
     assert_type(families.revoke(family_id, "logout"), RefreshToken | None)
     assert_type(families.revoke_all(user, keep=family_id), int)
     families.revoke_all(user, "logout", family_id)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
-    assert_type(families.end(families.verify("")), RefreshToken | None)
+    assert_type(families.revoke_presented(families.verify("")), RefreshToken | None)
     assert_type(families.active(user), RefreshTokenQuerySet)
     assert_type(RefreshToken.objects.revoke("restored"), int)
     assert_type(RefreshToken.objects.active().revoke("restored"), int)

@@ -29,8 +29,8 @@ from rest_framework.views import APIView
 from twotoken import families
 from twotoken.clients import Client
 from twotoken.exceptions import InvalidIdempotencyKey, RotationConflict, TokenNotValid
-from twotoken.generics import RETRY_AFTER
 from twotoken.models import RevokedReason
+from twotoken.responses import RETRY_AFTER
 from twotoken.throttling import RefreshThrottle
 from twotoken.views import idempotency_key
 
@@ -72,7 +72,7 @@ class TwoTokenStrategy(SessionTokenStrategy):  # type: ignore[misc]  # allauth h
         request = cast("HttpRequest", context.request)
         try:
             claims = families.verify(refresh_token)
-            enforce(RefreshThrottle(claims.family_id), request)
+            check_throttle(RefreshThrottle(claims.family_id), request)
             pair = families.rotate(claims, Client.from_request(request), idempotency_key(Request(request)))
         except (TokenNotValid, InvalidIdempotencyKey):
             return None
@@ -81,7 +81,7 @@ class TwoTokenStrategy(SessionTokenStrategy):  # type: ignore[misc]  # allauth h
         return pair.access, pair.refresh
 
 
-def enforce(throttle: RefreshThrottle, request: HttpRequest) -> None:
+def check_throttle(throttle: RefreshThrottle, request: HttpRequest) -> None:
     """Count a refresh, and answer it with a 429 when there were too many."""
     if not throttle.allow_request(Request(request), APIView()):
         raise busy(request, status.HTTP_429_TOO_MANY_REQUESTS, int(throttle.wait() or 0) + 1)

@@ -16,8 +16,10 @@ from django.contrib.auth.models import AnonymousUser
 from django.db import close_old_connections
 from django.http import HttpRequest
 
-from twotoken.authentication import AccessTokenAuthentication, bearer_token, challenge, refusal
+from twotoken.authentication import AccessTokenAuthentication
+from twotoken.bearer import bearer_token
 from twotoken.exceptions import InvalidToken, TokenNotValid
+from twotoken.responses import body_of, challenge
 from twotoken.tokens import AccessToken
 
 Scope = MutableMapping[str, Any]
@@ -107,7 +109,7 @@ async def refuse_http(error: TokenNotValid, receive: Receive, send: Send) -> Non
         (b"www-authenticate", challenge(error).encode()),
     ]
     await send({"type": "http.response.start", "status": 401, "headers": headers})
-    await send({"type": "http.response.body", "body": json.dumps(refusal(error)).encode()})
+    await send({"type": "http.response.body", "body": json.dumps(body_of(error)).encode()})
 
 
 async def refuse_websocket(error: TokenNotValid, receive: Receive, send: Send) -> None:

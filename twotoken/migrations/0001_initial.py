@@ -12,7 +12,7 @@ import twotoken.models
 
 
 def leave_room_for_updates(apps: Any, schema_editor: Any) -> None:
-    """Let PostgreSQL update rows in their own page (heap-only), which rotation does all the time."""
+    """Let PostgreSQL update rows in their own page (heap-only): rotation updates rows all the time."""
     if schema_editor.connection.vendor == "postgresql":
         table = schema_editor.quote_name(apps.get_model("twotoken", "RefreshToken")._meta.db_table)
         schema_editor.execute(f"ALTER TABLE {table} SET (fillfactor = 80)")
@@ -21,7 +21,9 @@ def leave_room_for_updates(apps: Any, schema_editor: Any) -> None:
 class Migration(migrations.Migration):
     initial = True
 
-    dependencies = [migrations.swappable_dependency(settings.AUTH_USER_MODEL)]
+    dependencies = [
+        migrations.swappable_dependency(settings.AUTH_USER_MODEL),
+    ]
 
     operations = [
         migrations.CreateModel(
@@ -34,7 +36,15 @@ class Migration(migrations.Migration):
                 ),
                 ("generation", models.PositiveIntegerField(default=0, verbose_name="rotations")),
                 ("retry_key", models.BinaryField(default=b"", max_length=32, verbose_name="digest of the last key")),
-                ("grace", models.FloatField(default=0, verbose_name="grace in seconds")),
+                ("is_browser", models.BooleanField(default=False, verbose_name="started by a browser")),
+                (
+                    "device_key",
+                    models.TextField(blank=True, default="", editable=False, verbose_name="key of the device"),
+                ),
+                (
+                    "context",
+                    models.JSONField(blank=True, default=dict, editable=False, verbose_name="context of the login"),
+                ),
                 (
                     "auth_hash",
                     models.CharField(
@@ -70,7 +80,65 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
-            options={"verbose_name": "token family", "verbose_name_plural": "token families"},
+            options={
+                "verbose_name": "token family",
+                "verbose_name_plural": "token families",
+                "permissions": (("revoke_refreshtoken", "Can revoke token families"),),
+                "default_permissions": ("view",),
+            },
+        ),
+        migrations.CreateModel(
+            name="FamilyEvent",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("device", "device changed"),
+                            ("retried", "retried from another device or address"),
+                            ("reuse", "refresh token reused"),
+                            ("revoked", "revoked"),
+                        ],
+                        max_length=16,
+                        verbose_name="event",
+                    ),
+                ),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now, verbose_name="time")),
+                (
+                    "ip_address",
+                    models.GenericIPAddressField(blank=True, default=None, null=True, verbose_name="address"),
+                ),
+                ("user_agent", models.CharField(blank=True, default="", max_length=512, verbose_name="user agent")),
+                (
+                    "previous_user_agent",
+                    models.CharField(blank=True, default="", max_length=512, verbose_name="user agent before"),
+                ),
+                (
+                    "generations_behind",
+                    models.PositiveIntegerField(blank=True, default=None, null=True, verbose_name="generations behind"),
+                ),
+                ("actor", models.CharField(blank=True, default="", max_length=150, verbose_name="by")),
+                (
+                    "family",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="events",
+                        to="twotoken.refreshtoken",
+                        verbose_name="token family",
+                    ),
+                ),
+            ],
+            options={
+                "verbose_name": "event of a token family",
+                "verbose_name_plural": "events of token families",
+                "default_permissions": (),
+            },
+        ),
+        migrations.AddIndex(
+            model_name="refreshtoken",
+            index=twotoken.models.PartialIndex(fields=["revoked_at"], name="twotoken_revoked"),
         ),
         migrations.RunPython(leave_room_for_updates, migrations.RunPython.noop),
     ]

@@ -19,6 +19,7 @@ from twotoken.contrib.simplejwt.tokens import OldAccessToken, decode_access
 from twotoken.contrib.simplejwt.users import active_user
 from twotoken.exceptions import ExpiredToken, InvalidToken
 from twotoken.tokens import AccessToken
+from twotoken.users import ClaimsUser
 
 
 def verify_access(token: str) -> OldAccessToken:
@@ -71,5 +72,5 @@ class StatelessAccessTokenAuthentication(AccessTokenAuthentication, authenticati
         key = get_user_model()._meta.pk
         names = {"pk", key.name, key.attname}
         if conf.user_id_field == core.user_id_field or {conf.user_id_field, core.user_id_field} <= names:
-            return authentication.ClaimsUser(access)
+            return ClaimsUser(access)
         return super().get_old_user(access)

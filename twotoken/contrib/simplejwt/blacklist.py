@@ -14,7 +14,7 @@ from django.conf import settings
 from django.db import connections, models, router
 from django.utils import timezone
 
-from twotoken.conflicts import settled
+from twotoken.conflicts import retry_on_conflict
 from twotoken.contrib.simplejwt.tokens import MAX_JTI_LENGTH, OldRefreshToken
 
 REGISTRY: Final = Apps()
@@ -69,7 +69,7 @@ def contains(jti: str) -> bool:
 def add(old: OldRefreshToken) -> None:
     """Have simplejwt refuse this token, should the project go back to it. To add it again changes nothing."""
     if exists():
-        settled(lambda: _add(old))
+        retry_on_conflict(lambda: _add(old))
 
 
 def usable(now: datetime) -> models.QuerySet[OutstandingToken]:

@@ -20,7 +20,7 @@ from django.views.decorators.debug import sensitive_variables
 from twotoken import families
 from twotoken.clients import Client
 from twotoken.conf import conf as core
-from twotoken.conflicts import settled
+from twotoken.conflicts import retry_on_conflict
 from twotoken.contrib.simplejwt import blacklist
 from twotoken.contrib.simplejwt.conf import conf
 from twotoken.contrib.simplejwt.tokens import OldRefreshToken, decode_refresh
@@ -56,7 +56,7 @@ def claims_of(token: str, client: Client) -> RefreshClaims:
 
 
 @sensitive_variables()
-def end(token: str, client: Client) -> RefreshToken | None:
+def revoke(token: str, client: Client) -> RefreshToken | None:
     """End what an old refresh token is good for, as a logout does: its family, or that there could ever be one.
 
     Returns the family, with its user, if this call ended it. Raises a TokenNotValid where there is nothing to end.
@@ -71,10 +71,10 @@ def end(token: str, client: Client) -> RefreshToken | None:
         ended = {"user": user, "revoked_at": timezone.now(), "revoked_reason": RevokedReason.LOGOUT}
         details = {**ended, "ip_address": client.ip_address, "user_agent": client.user_agent}
         rows = RefreshToken.objects.primary()
-        family, made = settled(partial(rows.get_or_create, pk=old.family_id, defaults=details))
+        family, made = retry_on_conflict(partial(rows.get_or_create, pk=old.family_id, defaults=details))
         if made:
             return family
-    return families.end(_claims(family))
+    return families.revoke_presented(_claims(family))
 
 
 def check_time(old: OldRefreshToken) -> None:
@@ -98,7 +98,7 @@ def check_unused(old: OldRefreshToken) -> None:
 
 def find(family_id: UUID) -> RefreshToken | None:
     """Return the family of an old refresh token, with its user."""
-    return families.FAMILY.get(family_id)
+    return families.get(family_id)
 
 
 def _claims(family: RefreshToken) -> RefreshClaims:

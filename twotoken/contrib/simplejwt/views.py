@@ -14,13 +14,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from twotoken import families, tokens
+from twotoken.base_views import TokenView
 from twotoken.conf import Delivery, conf
 from twotoken.contrib.simplejwt import exchange
 from twotoken.contrib.simplejwt.authentication import verify_access
 from twotoken.cookies import hide_cookie, presented_token, presented_tokens
 from twotoken.exceptions import ConflictingCookies, InvalidToken, RevokedToken, TokenNotValid, TwoTokenError
 from twotoken.families import TokenPair
-from twotoken.generics import TokenView
 from twotoken.models import RefreshToken, RevokedReason, State
 from twotoken.serializers import RefreshSerializer, TokenField
 from twotoken.tokens import RefreshClaims
@@ -54,11 +54,11 @@ class TokenBlacklistView(LogoutView):
         super().post(request, **kwargs)
         return Response({})
 
-    def end(self, token: str) -> RefreshToken | None:
+    def revoke(self, token: str) -> RefreshToken | None:
         try:
-            return super().end(token)
+            return super().revoke(token)
         except InvalidToken:
-            return exchange.end(token, self.client)
+            return exchange.revoke(token, self.client)
 
 
 class TokenVerifySerializer(serializers.Serializer[Any]):
@@ -141,18 +141,18 @@ class ExchangeView(RefreshView):
     def verify(self, token: str) -> RefreshClaims:
         return exchange.claims_of(token, self.client)
 
-    def answer(self, pair: TokenPair, *, retained: bool = False) -> Response:
+    def answer(self, pair: TokenPair, *, already_held: bool = False) -> Response:
         if self.by_cookie:
-            self.end_replaced(pair)
-        return self.clear_old_cookie(super().answer(pair, retained=retained))
+            self.revoke_replaced(pair)
+        return self.clear_old_cookie(super().answer(pair, already_held=already_held))
 
-    def end_replaced(self, pair: TokenPair) -> None:
+    def revoke_replaced(self, pair: TokenPair) -> None:
         """End the family whose cookie this one overwrites, as a login does; not the own one, which a retry brings."""
         for token in presented_tokens(self.request):
             with suppress(InvalidToken):
                 claims = families.verify(token)
                 if claims.family_id != pair.family_id:
-                    families.end(claims, RevokedReason.REPLACED)
+                    families.revoke_presented(claims, RevokedReason.REPLACED)
 
     def refuse(self, error: TwoTokenError) -> Response:
         # Our own cookie was not what was refused, so it is left alone.

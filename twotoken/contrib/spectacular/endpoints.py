@@ -106,7 +106,7 @@ class RefreshSchema(TokenSchema):
     }
 
     def is_excluded(self) -> bool:
-        return super().is_excluded() or self.mode is Delivery.NONE
+        return super().is_excluded() or self.delivery is Delivery.NONE
 
     def get_request_serializer(self) -> Any:
         return None if self.by_cookie else RefreshSerializer
@@ -156,7 +156,7 @@ class LogoutSchema(ClearingSchema):
     }
 
     def get_request_serializer(self) -> Any:
-        return RefreshSerializer if self.mode is Delivery.BODY else None
+        return RefreshSerializer if self.delivery is Delivery.BODY else None
 
     def _get_request_body(self, direction: Any = "request") -> Any:
         body = super()._get_request_body(direction)
@@ -167,7 +167,7 @@ class LogoutSchema(ClearingSchema):
             Delivery.COOKIE: (COOKIE, cookie_scheme()),
             Delivery.NONE: (BEARER, bearer_scheme()),
         }
-        known = [self.require(*schemes[self.mode])] if self.mode in schemes else []
+        known = [self.require(*schemes[self.delivery])] if self.delivery in schemes else []
         return [*known, *super().get_auth()]
 
 

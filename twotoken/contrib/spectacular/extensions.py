@@ -39,7 +39,7 @@ def bearer_scheme() -> Schema:
 class EndpointExtension(OpenApiViewExtension):
     """What the endpoints do, by their mount."""
 
-    target_class = "twotoken.generics.TokenView"
+    target_class = "twotoken.base_views.TokenView"
     match_subclasses = True
 
     def view_replacement(self) -> Any:

@@ -25,9 +25,10 @@ from rest_framework.exceptions import (
 )
 
 from twotoken.authentication import AccessTokenAuthentication
+from twotoken.base_views import CredentialView, TokenView
 from twotoken.conf import Delivery, conf
 from twotoken.exceptions import CrossOrigin, TokenNotValid, TwoTokenError
-from twotoken.generics import STATUS_CODES, CredentialView, TokenView
+from twotoken.responses import STATUS_CODES
 from twotoken.schema import Schema
 from twotoken.serializers import LoginSerializer
 
@@ -65,7 +66,7 @@ class TokenSchema(AutoSchema):
     mode: Delivery
 
     def get_operation(self, path: str, path_regex: str, path_prefix: str, method: str, registry: Any) -> Schema | None:
-        self.mode = cast("TokenView", self.view).get_delivery(mount_options(path_regex))
+        self.delivery = cast("TokenView", self.view).get_delivery(mount_options(path_regex))
         return super().get_operation(path, path_regex, path_prefix, method, registry)
 
     @property
@@ -76,7 +77,7 @@ class TokenSchema(AutoSchema):
     @property
     def by_cookie(self) -> bool:
         """Whether the mount delivers by cookie."""
-        return self.mode is Delivery.COOKIE
+        return self.delivery is Delivery.COOKIE
 
     def get_operation_id(self) -> str:
         """Return one that tells mounts apart, by the variables of their paths too."""
@@ -94,7 +95,7 @@ class TokenSchema(AutoSchema):
         ours = next(view for view in type(self.view).__mro__ if view.__module__.startswith("twotoken."))
         if self.operation is None or said not in {"", get_doc(ours)}:
             return said
-        delivered = [str(DELIVERED[self.mode])] if self.tells_delivery else []
+        delivered = [str(DELIVERED[self.delivery])] if self.tells_delivery else []
         return " ".join([str(self.operation.description), *delivered])
 
     def get_response_serializers(self) -> Any:
@@ -139,10 +140,10 @@ class TokenSchema(AutoSchema):
         """Return what login and refresh answer with."""
         fields = {"access": TOKEN, "expires_in": SECONDS}
         shown: Schema = {"access": SHOWN_TOKEN, "expires_in": int(conf.access_lifetime.total_seconds())}
-        if self.mode is Delivery.BODY:
+        if self.delivery is Delivery.BODY:
             fields |= {"refresh": TOKEN, "refresh_expires_in": SECONDS}
             shown |= {"refresh": SHOWN_TOKEN, "refresh_expires_in": int(conf.refresh_lifetime.total_seconds())}
-        schema = self.component("Pair" if self.mode is Delivery.BODY else "Access", object_of(fields))
+        schema = self.component("Pair" if self.delivery is Delivery.BODY else "Access", object_of(fields))
         return OpenApiResponse(schema, _("The tokens."), [OpenApiExample("tokens", shown)])
 
     def refusal_of(self, refusals: Sequence[Refusal]) -> OpenApiResponse:

@@ -6,7 +6,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from twotoken import families, progress
+from twotoken import families
+from twotoken.management.progress import with_progress
 
 
 class Command(BaseCommand):
@@ -15,6 +16,6 @@ class Command(BaseCommand):
     help = "Delete the token families that ended or expired longer than RETENTION ago. Safe beside live traffic."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        count = progress.run(families.purge(), self.stderr)
+        count = with_progress(families.purge, self.stderr)
         if options["verbosity"]:
             self.stdout.write(f"{count} token {'family' if count == 1 else 'families'} deleted.")

@@ -14,11 +14,12 @@ from django.db import router
 from django.utils import timezone, translation
 from django.utils.dateparse import parse_datetime
 
-from twotoken import families, progress
+from twotoken import families
 from twotoken.clients import stored_address
 from twotoken.conf import conf
+from twotoken.families import Criteria
+from twotoken.management.progress import with_progress
 from twotoken.models import RevokedReason
-from twotoken.revocation import Criteria
 from twotoken.templatetags.twotoken_durations import in_words
 
 ACTOR = "manage.py revoke_token_families"
@@ -96,7 +97,9 @@ class Command(BaseCommand):
             return
         if options["all"] and options["interactive"]:
             self.ask(selected.count())
-        count = progress.run(families.revoke_each(selected, RevokedReason.ADMIN, actor=ACTOR), self.stderr)
+        count = with_progress(
+            lambda show: families.revoke_each(selected, RevokedReason.ADMIN, actor=ACTOR, on_batch=show), self.stderr
+        )
         self.tell("revoked", count)
         if count:
             with translation.override(None):  # commands speak English, as Django's own do

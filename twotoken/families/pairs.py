@@ -1,4 +1,4 @@
-"""What a login or a refresh gives: an access token that is new, and the family's current refresh token."""
+"""Making a token pair: a new access token, and the family's current refresh token."""
 
 from __future__ import annotations
 
@@ -27,13 +27,16 @@ class TokenPair:
 
 
 def mint_access(family: RefreshToken, user: AbstractBaseUser, now: datetime) -> tuple[str, int]:
-    """Return a new access token and its life in seconds, never past the family's absolute end."""
+    """Return a new access token and its life in seconds, never past the family's absolute end.
+
+    Raises ClaimsError if the project's claims can't go into a token.
+    """
     issued_at = int(now.timestamp())
     expires_at = issued_at + int(conf.access_lifetime.total_seconds())
     if family.expires_at is not None:
         expires_at = min(expires_at, int(family.expires_at.timestamp()))
     claims = conf.access_claims
-    extra = {} if claims is None else claims(user)
+    extra = {} if claims is None else claims(user, family)
     if not isinstance(extra, dict):
         raise ClaimsError("ACCESS_CLAIMS must return a dict.")
     token = tokens.encode_access(
@@ -47,15 +50,17 @@ def mint_access(family: RefreshToken, user: AbstractBaseUser, now: datetime) -> 
     return token, expires_at - issued_at
 
 
-def pair_of(family: RefreshToken, access: str, expires_in: int, now: datetime) -> TokenPair:
-    """Return an access token and its life in seconds with the family's current refresh token."""
-    end = family.idle_end()
+def make_pair(
+    family: RefreshToken, access: tuple[str, int], now: datetime, *, generation: int, refreshed_at: datetime
+) -> TokenPair:
+    """Return an access token, given with its life in seconds, with the refresh token of a generation."""
+    end = family.idle_end(refreshed_at)
     refresh = tokens.encode_refresh(
         conf.refresh_keys,
         family_id=family.pk,
-        generation=family.generation,
+        generation=generation,
         secret=bytes(family.secret),
         expires_at=end,
     )
     remaining = int(end.timestamp()) - int(now.timestamp())
-    return TokenPair(access, expires_in, refresh, remaining, family.pk, family.generation)
+    return TokenPair(*access, refresh, remaining, family.pk, generation)

@@ -1,4 +1,4 @@
-"""Writing the timeline's events: what is worth knowing of a token family besides its start and its end."""
+"""Events of a family's timeline, and our signals."""
 
 from __future__ import annotations
 
@@ -11,18 +11,26 @@ from uuid import UUID
 
 from django.db import Error, connections, router, transaction
 from django.db.models import QuerySet
+from django.dispatch import Signal
 
 from twotoken.clients import Client
-from twotoken.conflicts import settled
+from twotoken.conflicts import retry_on_conflict
 from twotoken.models import ACTOR_LENGTH, EventKind, FamilyEvent, RefreshToken
 
 T = TypeVar("T")
 
-MAX_DEVICE_EVENTS = 18  # a family has one reuse and one revocation at most: 20 events in all
+# A family has one reuse and one revocation at most. With these it has 30 events in all, whatever a client sends.
+MAX_DEVICE_EVENTS = 18
+MAX_RETRY_EVENTS = 10
 
 _VERSION = re.compile(r"[\d._]+")
 
 logger = logging.getLogger("twotoken")
+
+
+def send(signal: Signal, family_id: UUID, user_id: Any, **details: Any) -> None:
+    """Send one of our signals. Django logs a receiver that raises; it stops nothing."""
+    signal.send_robust(sender=RefreshToken, family_id=family_id, user_id=user_id, **details)
 
 
 def record(kind: EventKind, family_ids: Iterable[UUID], *, actor: object = "", **details: Any) -> None:
@@ -30,25 +38,37 @@ def record(kind: EventKind, family_ids: Iterable[UUID], *, actor: object = "", *
     who = str(actor)[:ACTOR_LENGTH]
     events = [FamilyEvent(family_id=pk, kind=kind, actor=who, **details) for pk in family_ids]
     with _failures_logged():
-        settled(lambda: _apart(lambda: _insert(events)))
+        retry_on_conflict(lambda: _in_savepoint(lambda: _insert(events)))
 
 
 def record_device(family: RefreshToken, client: Client) -> None:
-    """Write down that another device has refreshed, as far as the row from before tells. An update is no other one."""
+    """Record that another device has refreshed, by the user agent of the row. A browser's update is the same device."""
     before, after = family.user_agent, client.user_agent
     if before == after or _without_versions(before) == _without_versions(after):
         return
-    known = MAX_DEVICE_EVENTS
+    _record_at_most(
+        MAX_DEVICE_EVENTS,
+        EventKind.DEVICE,
+        family,
+        ip_address=client.ip_address,
+        user_agent=after,
+        previous_user_agent=before,
+    )
+
+
+def record_retry(family: RefreshToken, client: Client) -> None:
+    """Record a retry that came from another device or address than the rotation."""
+    _record_at_most(
+        MAX_RETRY_EVENTS, EventKind.RETRIED, family, ip_address=client.ip_address, user_agent=client.user_agent
+    )
+
+
+def _record_at_most(limit: int, kind: EventKind, family: RefreshToken, **details: Any) -> None:
+    known = limit
     with _failures_logged():
-        known = settled(lambda: _apart(_rows().filter(family=family.pk, kind=EventKind.DEVICE).count))
-    if known < MAX_DEVICE_EVENTS:
-        record(
-            EventKind.DEVICE,
-            [family.pk],
-            ip_address=client.ip_address,
-            user_agent=after,
-            previous_user_agent=before,
-        )
+        known = retry_on_conflict(lambda: _in_savepoint(_rows().filter(family=family.pk, kind=kind).count))
+    if known < limit:
+        record(kind, [family.pk], **details)
 
 
 @contextmanager
@@ -59,8 +79,8 @@ def _failures_logged() -> Iterator[None]:
         logger.exception("An event of a token family could not be written.")
 
 
-def _apart(call: Callable[[], T]) -> T:
-    """Keep a failure from undoing what a caller's transaction did before. Outside of one this costs nothing."""
+def _in_savepoint(call: Callable[[], T]) -> T:
+    """Keep a failure from undoing what a caller's transaction did before. Without a transaction this costs nothing."""
     alias = _rows().db
     with transaction.atomic(using=alias) if connections[alias].in_atomic_block else nullcontext():
         return call()

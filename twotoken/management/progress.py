@@ -1,8 +1,8 @@
-"""What the commands for many families share: a progress bar on a terminal, and the count in the end."""
+"""A progress bar for the commands that change many families."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable
 from typing import Any
 
 from twotoken.families import Batch
@@ -10,17 +10,21 @@ from twotoken.families import Batch
 WIDTH = 40
 
 
-def run(batches: Iterable[Batch], stream: Any) -> int:
-    """Run the batches and return how many families they changed. On a terminal, show how far it is."""
+def with_progress(verb: Callable[[Callable[[Batch], object]], int], stream: Any) -> int:
+    """Run a verb that reports its batches, and return how many families it changed. A terminal shows a bar."""
     total = 0
     shown = False
-    for batch in batches:
+
+    def show(batch: Batch) -> None:
+        nonlocal total, shown
         total += batch.changed
         if stream.isatty() and (shown or batch.done < 1):
             filled = round(WIDTH * batch.done)
             stream.write(f"\r[{'#' * filled}{'.' * (WIDTH - filled)}] {batch.done:4.0%} {total}", ending="")
             stream.flush()
             shown = True
+
+    changed = verb(show)
     if shown:
         stream.write("")
-    return total
+    return changed

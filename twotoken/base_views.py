@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 from django.core.exceptions import RequestDataTooBig
 from django.db import OperationalError, connections, transaction
 from django.http import HttpRequest, HttpResponseBase
-from django.utils.translation import gettext
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
-from rest_framework import status
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import APIException, NotAuthenticated, ParseError
 from rest_framework.metadata import SimpleMetadata
@@ -25,41 +23,16 @@ from rest_framework.throttling import BaseThrottle, SimpleRateThrottle
 from rest_framework.utils import json
 from rest_framework.views import APIView, exception_handler
 
-from twotoken.authentication import challenge, refusal
 from twotoken.clients import Client
 from twotoken.conf import Delivery, conf, delivery
 from twotoken.conflicts import is_conflict, is_refusal
 from twotoken.cookies import hide_cookie, set_refresh_cookie
-from twotoken.exceptions import (
-    CrossOrigin,
-    InvalidIdempotencyKey,
-    MissingToken,
-    NoActiveAccount,
-    RotationConflict,
-    TokenNotValid,
-    TwoTokenError,
-    Unavailable,
-)
+from twotoken.exceptions import MissingToken, RotationConflict, TwoTokenError, Unavailable
 from twotoken.families import TokenPair
 from twotoken.origins import check_origin
+from twotoken.responses import body_of, headers_of, status_of
 
 logger = logging.getLogger("twotoken")
-
-RETRY_AFTER = 1  # seconds, on a 503
-STATUS_CODES = {
-    TokenNotValid.code: status.HTTP_401_UNAUTHORIZED,
-    NoActiveAccount.code: status.HTTP_401_UNAUTHORIZED,
-    InvalidIdempotencyKey.code: status.HTTP_400_BAD_REQUEST,
-    CrossOrigin.code: status.HTTP_403_FORBIDDEN,
-    RotationConflict.code: status.HTTP_503_SERVICE_UNAVAILABLE,
-    Unavailable.code: status.HTTP_503_SERVICE_UNAVAILABLE,
-}
-
-
-def status_of(error: TwoTokenError) -> int | None:
-    """Return the status of a refusal, which a project's own subclass shares; None for what is no client's affair."""
-    codes = (vars(ancestor).get("code") for ancestor in type(error).__mro__)
-    return next((STATUS_CODES[code] for code in codes if code in STATUS_CODES), None)
 
 
 class TokenJSONParser(JSONParser):
@@ -84,12 +57,12 @@ class AlwaysJSON(DefaultContentNegotiation):
 
 
 class TokenView(APIView):
-    """What the endpoints share. A project's DRF defaults don't reach them.
+    """The base of all endpoints. A project's DRF defaults don't apply to them.
 
-    ``delivery`` comes from the mount, or else from the class, or else from the setting.
+    ``delivery`` is the mount's, or else the class's, or else the setting's.
     """
 
-    delivery: ClassVar[str | None] = None
+    delivery: str | None = None
     parser_classes = [TokenJSONParser]
     renderer_classes = [JSONRenderer]
     content_negotiation_class = AlwaysJSON
@@ -112,7 +85,7 @@ class TokenView(APIView):
     # All variables of all frames below are kept out of error reports: they hold tokens and passwords.
     @sensitive_variables()
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        self.mode = self.get_delivery(kwargs)
+        self.delivery = self.get_delivery(kwargs)
         kwargs.pop("delivery", None)
         return super().dispatch(request, *args, **kwargs)
 
@@ -135,7 +108,7 @@ class TokenView(APIView):
             exc = ParseError()
         if isinstance(exc, OperationalError):
             exc = self.translate(exc)
-        if isinstance(exc, TwoTokenError) and status_of(exc) is not None:
+        if isinstance(exc, TwoTokenError) and status_of(type(exc)) is not None:
             return self.refuse(exc)
         response = super().handle_exception(exc)
         if isinstance(exc, APIException) and "detail" in response.data:
@@ -157,22 +130,9 @@ class TokenView(APIView):
     def refuse(self, error: TwoTokenError) -> Response:
         """Return the answer to a refused request. It is returned and not raised, so that no ``atomic`` rolls back."""
         logger.info("%s refused a request: %s.", type(self).__name__, getattr(error, "reason", error.code))
-        body = (
-            refusal(error)
-            if isinstance(error, TokenNotValid)
-            else {
-                "detail": gettext(error.message),
-                "code": error.code,
-            }
-        )
-        response = Response(body, status=status_of(error))
-        if response.status_code == status.HTTP_401_UNAUTHORIZED:
-            response["WWW-Authenticate"] = challenge(error if isinstance(error, TokenNotValid) else None)
-        elif response.status_code == status.HTTP_503_SERVICE_UNAVAILABLE:
-            response["Retry-After"] = str(RETRY_AFTER)
-        return response
+        return Response(body_of(error), status=status_of(type(error)), headers=headers_of(error))
 
-    def enforce(self, throttle: SimpleRateThrottle) -> None:
+    def check_throttle(self, throttle: SimpleRateThrottle) -> None:
         """Count a request; raise DRF's Throttled, a 429 with Retry-After, when there were too many."""
         if not throttle.allow_request(self.request, self):
             self.throttled(self.request, throttle.wait() or 0)
@@ -180,12 +140,12 @@ class TokenView(APIView):
     @property
     def by_cookie(self) -> bool:
         """Whether this mount delivers by cookie."""
-        return self.mode is Delivery.COOKIE
+        return self.delivery is Delivery.COOKIE
 
     @property
     def client(self) -> Client:
         """The sender of the request."""
-        return Client.from_request(self.request, by_cookie=self.by_cookie)
+        return Client.from_request(self.request)
 
 
 class CredentialView(TokenView):
@@ -196,16 +156,16 @@ class CredentialView(TokenView):
             check_origin(request)
         super().initial(request, *args, **kwargs)
 
-    def answer(self, pair: TokenPair, *, retained: bool = False) -> Response:
+    def answer(self, pair: TokenPair, *, already_held: bool = False) -> Response:
         """Return a pair by this mount's delivery.
 
-        ``retained``: the client holds this refresh token already. No cookie then, or an answer that comes late could
-        put an older token back.
+        ``already_held`` says that the client has this refresh token. Then no cookie is set, or an answer that comes
+        late could put an older token back.
         """
         body: dict[str, Any] = {"access": pair.access, "expires_in": pair.expires_in}
-        if self.mode is Delivery.BODY:
+        if self.delivery is Delivery.BODY:
             body |= {"refresh": pair.refresh, "refresh_expires_in": pair.refresh_expires_in}
         response = Response(body)
-        if self.by_cookie and not retained:
+        if self.by_cookie and not already_held:
             set_refresh_cookie(response, pair, self.request)
         return response

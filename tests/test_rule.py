@@ -1,0 +1,126 @@
+"""The rotation rule as a table: each kind of family, each token, each key, each age."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from twotoken.families.rule import Verdict, judge
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+IDLE = timedelta(days=7)
+KEY, OTHER, NONE = b"the key of the last rotation", b"another key", b""
+RETRY, ROTATE, REUSED, EXPIRED = Verdict.RETRY, Verdict.ROTATE, Verdict.REUSED, Verdict.EXPIRED
+
+
+@dataclass(frozen=True)
+class Row:
+    """A family of generation 5 that was rotated without a key, unless it says otherwise."""
+
+    generation: int = 5
+    retry_key: bytes = NONE
+    is_browser: bool = False
+    refreshed_at: datetime = NOW
+    expires_at: datetime | None = None
+    revoked_at: datetime | None = None
+
+
+def verdict(row: Row, behind: int, key: bytes = NONE, **changed: Any) -> Verdict:
+    """Judge a token so many generations behind its row."""
+    given = {
+        "generation": row.generation - behind,
+        "retry_key": key,
+        "now": NOW,
+        "idle_limit": IDLE,
+        "browser_grace": timedelta(seconds=10),
+        "reuse_grace": timedelta(seconds=2),
+        "user_is_active": True,
+        "password_unchanged": True,
+    }
+    return judge(row, **{**given, **changed})
+
+
+# kind of family, key of the request, verdicts for the token one behind and for the current one by age in seconds
+BROWSER, SCRIPT = Row(is_browser=True), Row()
+KEYED, KEYED_BROWSER = Row(retry_key=KEY), Row(retry_key=KEY, is_browser=True)
+TABLE: list[tuple[Row, bytes, int, float, Verdict]] = [
+    # A browser's family, rotated without a key: ten seconds for the token before, twenty for the current one.
+    (BROWSER, NONE, 1, 0, RETRY),
+    (BROWSER, NONE, 1, 9.9, RETRY),
+    (BROWSER, NONE, 1, -9.9, RETRY),
+    (BROWSER, NONE, 1, 10, REUSED),
+    (BROWSER, NONE, 1, -10, REUSED),
+    (BROWSER, NONE, 0, 19.9, RETRY),
+    (BROWSER, NONE, 0, -19.9, RETRY),
+    (BROWSER, NONE, 0, 20, ROTATE),
+    (BROWSER, NONE, 0, -20, ROTATE),
+    (BROWSER, OTHER, 1, 0, REUSED),
+    (BROWSER, OTHER, 0, 0, ROTATE),
+    # A script's family has its own grace, which is 0 unless the project sets it.
+    (SCRIPT, NONE, 1, 1.9, RETRY),
+    (SCRIPT, NONE, 1, 2, REUSED),
+    (SCRIPT, NONE, 0, 3.9, RETRY),
+    (SCRIPT, NONE, 0, 4, ROTATE),
+    (SCRIPT, OTHER, 1, 0, REUSED),
+    # Rotated under a key: that key retries, at any time with the token before and for a minute with the current one.
+    *((row, KEY, 1, age, RETRY) for row in (KEYED, KEYED_BROWSER) for age in (0, 59, 60, 6 * 86_400, -60)),
+    *((row, KEY, 0, age, RETRY) for row in (KEYED, KEYED_BROWSER) for age in (0, 59.9, -59.9)),
+    *((row, KEY, 0, age, ROTATE) for row in (KEYED, KEYED_BROWSER) for age in (60, -60)),
+    # No key and another key get no grace then.
+    *((row, key, 1, 0, REUSED) for row in (KEYED, KEYED_BROWSER) for key in (NONE, OTHER)),
+    *((row, key, 0, 0, ROTATE) for row in (KEYED, KEYED_BROWSER) for key in (NONE, OTHER)),
+    # Two generations behind is reuse, whatever comes with it.
+    *((row, key, 2, 0, REUSED) for row in (BROWSER, SCRIPT, KEYED, KEYED_BROWSER) for key in (NONE, KEY, OTHER)),
+    # After a login there is no rotation to retry.
+    *((row, key, 0, 0, ROTATE) for row in (Row(generation=0), Row(0, is_browser=True)) for key in (NONE, KEY)),
+    # Ahead of a database that was restored from a backup.
+    *((row, key, -3, 0, ROTATE) for row in (BROWSER, SCRIPT, KEYED) for key in (NONE, KEY)),
+]
+
+
+@pytest.mark.parametrize(("row", "key", "behind", "age", "expected"), TABLE)
+def test_the_table(row: Row, key: bytes, behind: int, age: float, expected: Verdict) -> None:
+    """What a refresh token comes to, by its family, its generation, the request's key and the age of the rotation."""
+    assert verdict(row, behind, key, now=NOW + timedelta(seconds=age)) is expected
+
+
+@pytest.mark.parametrize("behind", [0, 1, 2])
+@pytest.mark.parametrize("key", [NONE, KEY])
+def test_a_grace_of_nothing(behind: int, key: bytes) -> None:
+    """A script without a grace: the current token rotates, each older one is reuse, at the very same moment too."""
+    expected = ROTATE if behind == 0 else REUSED
+    assert verdict(Row(), behind, key, reuse_grace=timedelta()) is expected
+
+
+SECOND, TICK = timedelta(seconds=1), timedelta(microseconds=1)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({"refreshed_at": NOW - IDLE + SECOND}, ROTATE),
+        ({"refreshed_at": NOW - IDLE + TICK}, ROTATE),
+        ({"refreshed_at": NOW - IDLE}, EXPIRED),
+        ({"expires_at": NOW + SECOND}, ROTATE),
+        ({"expires_at": NOW + SECOND - TICK}, EXPIRED),
+        ({"expires_at": NOW}, EXPIRED),
+        ({"expires_at": NOW + IDLE, "refreshed_at": NOW - IDLE}, EXPIRED),
+    ],
+)
+def test_both_limits(values: dict[str, Any], expected: Verdict) -> None:
+    """Idle and absolute. In its last second a family is expired: a token's life is counted in whole seconds."""
+    assert verdict(Row(is_browser=False, **values), 0, OTHER) is expected
+
+
+@pytest.mark.parametrize("behind", [0, 1, 2, -1])
+def test_what_comes_first(behind: int) -> None:
+    """Revoked, expired, inactive, password changed: in this order, for every generation, before any retry or reuse."""
+    changed: dict[str, Any] = {"user_is_active": False, "password_unchanged": False, "key": KEY}
+    over: dict[str, Any] = {"retry_key": KEY, "expires_at": NOW}
+    assert verdict(Row(revoked_at=NOW, **over), behind, **changed) is Verdict.REVOKED
+    assert verdict(Row(**over), behind, **changed) is EXPIRED
+    assert verdict(Row(retry_key=KEY), behind, **changed) is Verdict.USER_INACTIVE
+    assert verdict(Row(retry_key=KEY), behind, **{**changed, "user_is_active": True}) is Verdict.PASSWORD_CHANGED

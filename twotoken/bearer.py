@@ -1,0 +1,23 @@
+"""What an Authorization header carries."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest
+from django.views.decorators.debug import sensitive_variables
+from rest_framework.request import Request
+
+from twotoken.exceptions import InvalidToken
+
+
+@sensitive_variables()
+def bearer_token(request: HttpRequest | Request) -> str | None:
+    """Return the token of a Bearer Authorization header (RFC 6750 section 2.1), or None without such a header.
+
+    Raises InvalidToken for a Bearer header that is not one word.
+    """
+    words: list[str] = request.META.get("HTTP_AUTHORIZATION", "").split()
+    if not words or words[0].lower() != "bearer":
+        return None
+    if len(words) != 2:
+        raise InvalidToken
+    return words[1]

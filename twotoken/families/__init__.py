@@ -1,0 +1,44 @@
+"""The verbs on token families: start, rotate, revoke, purge. Import them from here; HTTP is not known in this package.
+
+``rule`` decides, ``logins``, ``rotation`` and ``revocation`` act on its word, ``queries`` read.
+"""
+
+from __future__ import annotations
+
+from twotoken.families.logins import FROM_SETTINGS, Lifetime, start, update_auth_hash
+from twotoken.families.pairs import TokenPair
+from twotoken.families.queries import Criteria, active, exists, get, is_active, select, user_of
+from twotoken.families.revocation import (
+    Batch,
+    purge,
+    revoke,
+    revoke_all,
+    revoke_each,
+    revoke_own,
+    revoke_presented,
+)
+from twotoken.families.rotation import rotate, verify
+
+__all__ = [
+    "FROM_SETTINGS",
+    "Batch",
+    "Criteria",
+    "Lifetime",
+    "TokenPair",
+    "active",
+    "exists",
+    "get",
+    "is_active",
+    "purge",
+    "revoke",
+    "revoke_all",
+    "revoke_each",
+    "revoke_own",
+    "revoke_presented",
+    "rotate",
+    "select",
+    "start",
+    "update_auth_hash",
+    "user_of",
+    "verify",
+]

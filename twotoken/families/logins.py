@@ -1,0 +1,100 @@
+"""Starting a token family, and keeping one when its user changes the password."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from datetime import timedelta
+from enum import Enum, auto
+from typing import Any, Final
+from uuid import UUID, uuid4
+
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.utils import timezone
+from django.views.decorators.debug import sensitive_variables
+
+from twotoken import signals
+from twotoken.clients import Client
+from twotoken.conf import conf
+from twotoken.conflicts import retry_on_conflict
+from twotoken.exceptions import UserInactive
+from twotoken.families.events import send
+from twotoken.families.pairs import TokenPair, make_pair, mint_access
+from twotoken.families.queries import active, rows
+from twotoken.families.revocation import revoke_each
+from twotoken.models import RefreshToken, RevokedReason, new_secret
+from twotoken.users import may_log_in
+
+logger = logging.getLogger("twotoken")
+
+
+class _FromSettings(Enum):
+    FROM_SETTINGS = auto()
+
+
+FROM_SETTINGS: Final = _FromSettings.FROM_SETTINGS
+Lifetime = timedelta | None | _FromSettings
+
+
+@sensitive_variables()
+def start(
+    user: AbstractBaseUser,
+    client: Client | None = None,
+    *,
+    lifetime: Lifetime = FROM_SETTINGS,
+    is_browser: bool = False,
+    context: Mapping[str, Any] | None = None,
+    family_id: UUID | None = None,
+) -> TokenPair:
+    """Start a token family for a user who has proven who it is, and return its first pair. One INSERT.
+
+    ``lifetime`` is the absolute lifetime of this login, in place of FAMILY_LIFETIME; None means no end. The idle limit
+    REFRESH_LIFETIME applies too. ``is_browser`` gives the family the BROWSER_GRACE: say True where a browser keeps the
+    refresh token in a cookie, whose tabs may refresh at the same time. ``context`` is what the project wants to know
+    of this login later: a JSON object that ACCESS_CLAIMS finds in ``family.context``. ``family_id`` is for a proof of
+    identity that must start one family only: derive it from the proof, as a UUID of version 5.
+
+    With MAX_FAMILIES_PER_USER the user's oldest families beyond that number are revoked. Raises UserInactive, and
+    IntegrityError if a family with this id exists. It does not send Django's ``user_logged_in``: the caller does.
+    """
+    if not may_log_in(user):
+        raise UserInactive
+    client = client or Client()
+    lifetime = conf.family_lifetime if lifetime is FROM_SETTINGS else lifetime
+    now = timezone.now()
+    family = RefreshToken(
+        id=family_id or uuid4(),
+        user_id=user.pk,
+        secret=new_secret(),
+        is_browser=is_browser,
+        context=dict(context or {}),
+        auth_hash=user.get_session_auth_hash(),
+        created_at=now,
+        refreshed_at=now,
+        expires_at=None if lifetime is None else now + lifetime,
+        ip_address=client.ip_address,
+        user_agent=client.user_agent,
+    )
+    pair = make_pair(family, mint_access(family, user, now), now, generation=0, refreshed_at=now)
+    retry_on_conflict(lambda: family.save(force_insert=True, using=rows().db))
+    logger.info("Token family %s of user %s started from %s.", family.pk, user.pk, client.ip_address)
+    send(signals.family_started, family.pk, family.user_id, ip_address=client.ip_address, user_agent=client.user_agent)
+    if conf.max_families_per_user is not None:
+        _revoke_oldest(user, conf.max_families_per_user)
+    return pair
+
+
+def update_auth_hash(family_id: UUID, user: AbstractBaseUser) -> None:
+    """Keep a family whose own user has just changed the password: ``update_session_auth_hash`` for token families.
+
+    Call it in the transaction that saves the password. A refresh between the two would revoke the family.
+    """
+    families = rows().filter(pk=family_id, user_id=user.pk, revoked_at=None)
+    retry_on_conflict(lambda: families.update(auth_hash=user.get_session_auth_hash()))
+
+
+def _revoke_oldest(user: AbstractBaseUser, limit: int) -> None:
+    # Read after the INSERT: of two logins that race, each sees both families or revokes none that the other keeps.
+    beyond = list(active(user).values_list("pk", flat=True)[limit:])
+    if beyond:
+        revoke_each(rows().filter(pk__in=beyond), RevokedReason.LIMIT)

@@ -1,0 +1,120 @@
+"""Reading token families. Every read uses the write database, for a replica may lag."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Final, TypedDict, Unpack, cast
+from uuid import UUID
+
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.utils import timezone
+from django.utils.crypto import constant_time_compare
+
+from twotoken import tokens
+from twotoken.conf import conf
+from twotoken.exceptions import (
+    ExpiredToken,
+    InvalidToken,
+    PasswordChanged,
+    ReusedToken,
+    RevokedToken,
+    TokenNotValid,
+    UserInactive,
+)
+from twotoken.families.rule import Row, Verdict, judge
+from twotoken.models import RefreshToken, RefreshTokenQuerySet
+from twotoken.statements import CompiledSelect
+from twotoken.tokens import AccessToken, RefreshClaims
+
+FAMILY: Final = CompiledSelect(RefreshToken, "pk", "user")
+ERRORS: Final[dict[Verdict, type[TokenNotValid]]] = {
+    Verdict.REUSED: ReusedToken,
+    Verdict.REVOKED: RevokedToken,
+    Verdict.EXPIRED: ExpiredToken,
+    Verdict.USER_INACTIVE: UserInactive,
+    Verdict.PASSWORD_CHANGED: PasswordChanged,
+}
+
+
+class Criteria(TypedDict, total=False):
+    """What families to revoke have in common. A criterion that is left out is not applied; None matches nothing."""
+
+    user_id: Any
+    family_id: UUID
+    before: datetime
+    address: str
+
+
+def rows() -> RefreshTokenQuerySet:
+    """Return all token families, from the write database."""
+    return RefreshToken.objects.primary()
+
+
+def get(family_id: UUID) -> RefreshToken | None:
+    """Return a token family with its user, or None. One SELECT."""
+    return FAMILY.get(family_id)
+
+
+def find(claims: RefreshClaims) -> RefreshToken:
+    """Return the family of a refresh token, with its user. One SELECT. Raises InvalidToken."""
+    family = get(claims.family_id)
+    if family is None or not tokens.token_id_fits(claims, bytes(family.secret)):
+        raise InvalidToken
+    return family
+
+
+def exists(family_id: UUID) -> bool:
+    """Tell whether there is a token family with this id, in whatever state."""
+    return rows().filter(pk=family_id).exists()
+
+
+def is_active(family_id: UUID) -> bool:
+    """Tell whether a token family is neither revoked nor expired. Its user may still be inactive."""
+    return rows().active().filter(pk=family_id).exists()
+
+
+def active(user: AbstractBaseUser) -> RefreshTokenQuerySet:
+    """Return the active token families of a user, the newest login first."""
+    return rows().filter(user_id=user.pk).active().order_by("-created_at", "-pk")
+
+
+def select(**criteria: Unpack[Criteria]) -> RefreshTokenQuerySet:
+    """Return the families to revoke: all, or those of a user, started before a time, last seen at an address."""
+    lookups = {"user_id": "user_id", "family_id": "pk", "before": "created_at__lt", "address": "ip_address"}
+    return rows().revocable().filter(**{lookups[name]: value for name, value in criteria.items()})
+
+
+def user_of(access: AccessToken) -> AbstractBaseUser:
+    """Return the user of an access token whose family is active and whose password is unchanged. One SELECT.
+
+    Raises RevokedToken, ExpiredToken, UserInactive or PasswordChanged.
+    """
+    family = get(access.family_id)
+    if family is None:
+        raise RevokedToken
+    verdict = verdict_on(family, family.generation, b"", timezone.now())
+    if verdict in ERRORS:
+        raise ERRORS[verdict]
+    return family.user
+
+
+def verdict_on(family: RefreshToken, generation: int, retry_key: bytes, now: datetime) -> Verdict:
+    """Ask the rule about a family, by the settings and by the state of its user."""
+    return judge(
+        cast("Row", family),  # pyright takes a model's fields for what they are on the class
+        generation=generation,
+        retry_key=retry_key,
+        now=now,
+        idle_limit=conf.refresh_lifetime,
+        browser_grace=conf.browser_grace,
+        reuse_grace=conf.reuse_grace,
+        user_is_active=family.user.is_active,
+        password_unchanged=_password_unchanged(family),
+    )
+
+
+def _password_unchanged(family: RefreshToken) -> bool:
+    user = family.user
+    return constant_time_compare(family.auth_hash, user.get_session_auth_hash()) or any(
+        constant_time_compare(family.auth_hash, fallback) for fallback in user.get_session_auth_fallback_hash()
+    )

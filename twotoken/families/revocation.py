@@ -1,0 +1,190 @@
+"""Revoking token families, one or many, and deleting those that were revoked or expired long ago.
+
+A revocation is a conditional UPDATE by primary key, retried on conflict, so that no race gets past it. Many families
+are read in the order of their keys, a batch at a time: no statement locks the table, and memory use stays constant.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.db import connections
+from django.db.models.signals import post_delete, pre_delete
+from django.utils import timezone
+
+from twotoken import signals
+from twotoken.conf import conf
+from twotoken.conflicts import retry_on_conflict
+from twotoken.exceptions import InvalidToken
+from twotoken.families.events import record, send
+from twotoken.families.queries import find, rows, select
+from twotoken.models import EventKind, FamilyEvent, RefreshToken, RefreshTokenQuerySet, RevokedReason
+from twotoken.tokens import RefreshClaims
+
+BATCH: Final = 1000  # families; an UPDATE of so many takes some tens of milliseconds
+PURGE_BATCH: Final = 10_000  # families; a DELETE of one range of keys takes as long
+
+logger = logging.getLogger("twotoken")
+
+
+class Batch(NamedTuple):
+    """How many families a batch has changed, and how much of the whole is done after it: from 0 to 1."""
+
+    changed: int
+    done: float
+
+
+def revoke(family_id: UUID, reason: str = RevokedReason.ADMIN, *, actor: str = "") -> RefreshToken | None:
+    """Revoke a token family. Return it, with its user, if this call revoked it. One SELECT and one UPDATE.
+
+    ``actor`` says who did it, for the family's timeline.
+    """
+    family = rows().select_related("user").filter(pk=family_id).first()
+    if family is None or family.revoked_at is not None or not revoke_family(family, reason):
+        return None
+    if actor:
+        record(EventKind.REVOKED, [family.pk], actor=actor)
+    return family
+
+
+def revoke_presented(claims: RefreshClaims, reason: str = RevokedReason.LOGOUT) -> RefreshToken | None:
+    """Revoke the family of a refresh token, also of an expired or an old one, as a logout does.
+
+    Return the family, with its user, if this call revoked it; else None.
+    """
+    with suppress(InvalidToken):
+        family = find(claims)
+        if family.revoked_at is None and revoke_family(family, reason):
+            return family
+    return None
+
+
+def revoke_own(user: AbstractBaseUser, family_id: UUID, reason: str = RevokedReason.LOGOUT) -> bool:
+    """Revoke a family if it belongs to this user, and tell whether it does. A revoked family keeps its reason."""
+    family = rows().filter(pk=family_id, user_id=user.pk).first()
+    if family is not None and family.revoked_at is None:
+        revoke_family(family, reason)
+    return family is not None
+
+
+def revoke_all(
+    user: AbstractBaseUser | Any, reason: str = RevokedReason.ADMIN, *, keep: UUID | None = None, actor: str = ""
+) -> int:
+    """Revoke every token family of a user (or of a user's primary key) but the one to keep; return how many.
+
+    Access tokens stay valid for up to ACCESS_LIFETIME, unless the API uses RevocableAccessTokenAuthentication.
+    """
+    families = select(user_id=user.pk if isinstance(user, AbstractBaseUser) else user)
+    return revoke_each(families if keep is None else families.exclude(pk=keep), reason, actor=actor)
+
+
+def revoke_each(
+    families: RefreshTokenQuerySet,
+    reason: str,
+    *,
+    actor: str = "",
+    on_batch: Callable[[Batch], object] | None = None,
+) -> int:
+    """Revoke those of the families that are not revoked yet, in batches; return how many. Two statements a batch.
+
+    They are read from the write database, whichever the queryset names: a replica may not know the newest yet.
+    ``on_batch`` is called after each batch.
+    """
+    total = 0
+    for batch, done in _walk(families.primary().revocable()):
+        now = timezone.now()
+        count = retry_on_conflict(partial(rows().filter(pk__in=batch).revoke, reason, now))
+        if count < len(batch):  # another request revoked some of them meanwhile, and tells of those
+            ours = rows().filter(pk__in=batch, revoked_at=now, revoked_reason=reason).values_list("pk", flat=True)
+            batch = {pk: batch[pk] for pk in ours}
+        if actor:
+            record(EventKind.REVOKED, batch, actor=actor)
+        for family_id, user_id in batch.items():
+            _tell_revoked(family_id, user_id, reason)
+        total += count
+        if on_batch is not None:
+            on_batch(Batch(count, done))
+    return total
+
+
+def purge(on_batch: Callable[[Batch], object] | None = None) -> int:
+    """Delete the families that were revoked or expired longer than RETENTION ago, with their events; return how many.
+
+    Safe beside live traffic and beside another purge: a family that is deleted can't become active again. A batch is
+    one range of keys, and only its last key is read. ``on_batch`` is called after each batch.
+    """
+    inactive = rows().inactive_before(timezone.now() - conf.retention)
+    rest, after, total = inactive, None, 0
+    while True:
+        last = next(iter(rest.order_by("pk").values_list("pk", flat=True)[PURGE_BATCH - 1 : PURGE_BATCH]), None)
+        changed = retry_on_conflict(partial(_delete, inactive, after, last))
+        total += changed
+        if on_batch is not None:
+            on_batch(Batch(changed, 1.0 if last is None else _place(last, connections[inactive.db].vendor)))
+        if last is None:
+            return total
+        rest, after = inactive.filter(pk__gt=last), last
+
+
+def revoke_family(family: RefreshToken, reason: str) -> bool:
+    """Revoke one family that was read already; tell whether it was this call that revoked it."""
+    if not retry_on_conflict(lambda: rows().filter(pk=family.pk).revoke(reason)):
+        return False
+    _tell_revoked(family.pk, family.user_id, reason)
+    return True
+
+
+def _tell_revoked(family_id: UUID, user_id: Any, reason: str) -> None:
+    logger.info("Token family %s of user %s revoked: %s.", family_id, user_id, reason)
+    send(signals.family_revoked, family_id, user_id, reason=str(reason))
+
+
+def _walk(families: RefreshTokenQuerySet) -> Iterator[tuple[dict[UUID, Any], float]]:
+    """Yield the families in the order of their keys: the user of each, and how much is done after them.
+
+    Keys are random, so the place of the last one tells how much is done, without a count.
+    """
+    page = ordered = families.order_by("pk").values_list("pk", "user_id")
+    while batch := dict(page[:BATCH]):
+        last = next(reversed(batch))
+        yield batch, _place(last, connections[families.db].vendor) if len(batch) == BATCH else 1.0
+        if len(batch) < BATCH:
+            return
+        page = ordered.filter(pk__gt=last)
+
+
+def _place(key: UUID, vendor: str) -> float:
+    # MariaDB sorts its UUIDs by their last group first.
+    return key.node / 2**48 if vendor == "mysql" else key.int / 2**128
+
+
+def _delete(families: RefreshTokenQuerySet, after: UUID | None, last: UUID | None) -> int:
+    """Delete those of the families whose keys lie between two keys, the last included."""
+    span = {f"pk__{name}": key for name, key in (("gt", after), ("lte", last)) if key is not None}
+    families = families.filter(**span)
+    if not _may_delete_raw():
+        return families.delete()[1].get(RefreshToken._meta.label, 0)  # loads each family
+    # The range is given twice, or MariaDB would read every event.
+    events = FamilyEvent.objects.using(families.db).filter(family__in=families.values("pk"))
+    events.filter(**{name.replace("pk", "family_id"): key for name, key in span.items()})._raw_delete(families.db)
+    return families._raw_delete(families.db)
+
+
+def _may_delete_raw() -> bool:
+    """Tell whether no foreign key but our events' points to families, and no delete signal has receivers."""
+    pointing = {
+        model: [
+            relation.related_model
+            for relation in model._meta.get_fields(include_hidden=True)  # related_name="+" is hidden
+            if relation.auto_created and not relation.concrete
+        ]
+        for model in (RefreshToken, FamilyEvent)
+    }
+    listened = any(signal.has_listeners(model) for signal in (pre_delete, post_delete) for model in pointing)
+    return pointing == {RefreshToken: [FamilyEvent], FamilyEvent: []} and not listened

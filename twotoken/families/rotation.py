@@ -1,0 +1,156 @@
+"""Rotating a token family. No race gets past it.
+
+A rotation is one conditional UPDATE, in no transaction of ours. A revocation is written before anything that could fail
+is tried.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+
+from django.db import OperationalError
+from django.utils import timezone
+from django.views.decorators.debug import sensitive_variables
+
+from twotoken import signals, tokens
+from twotoken.clients import Client
+from twotoken.conf import conf
+from twotoken.conflicts import may_try_again
+from twotoken.exceptions import RotationConflict
+from twotoken.families.events import record, record_device, record_retry, send
+from twotoken.families.pairs import TokenPair, make_pair, mint_access
+from twotoken.families.queries import ERRORS, find, verdict_on
+from twotoken.families.revocation import revoke_all, revoke_family
+from twotoken.families.rule import Verdict
+from twotoken.models import EventKind, RefreshToken, RevokedReason
+from twotoken.statements import Rotation, write_rotation
+from twotoken.tokens import RefreshClaims
+
+ROTATION_ATTEMPTS = 4  # the first, and three more after another request was faster
+
+logger = logging.getLogger("twotoken")
+
+
+@sensitive_variables()
+def verify(token: str) -> RefreshClaims:
+    """Check the signature of a refresh token, without a query. Raises InvalidToken."""
+    return tokens.decode_refresh(token, conf.refresh_keys)
+
+
+@sensitive_variables()
+def rotate(claims: RefreshClaims, client: Client, idempotency_key: str = "") -> TokenPair:
+    """Exchange a refresh token: one SELECT and one UPDATE, or one SELECT for a retry.
+
+    Raises a TokenNotValid with its reason, after it has revoked the family where the rule says so; or RotationConflict
+    if other requests were faster each time.
+    """
+    retry_key = hashlib.sha256(idempotency_key.encode()).digest() if idempotency_key else b""
+    for _ in range(ROTATION_ATTEMPTS):
+        try:
+            pair = _try_to_rotate(claims, client, retry_key)
+        except OperationalError as exc:
+            if not may_try_again(exc):
+                raise
+        else:
+            if pair is not None:
+                return pair
+    raise RotationConflict
+
+
+def _try_to_rotate(claims: RefreshClaims, client: Client, retry_key: bytes) -> TokenPair | None:
+    """Judge and answer once. None means that another request changed the family meanwhile."""
+    family = find(claims)
+    now = timezone.now()
+    verdict = verdict_on(family, claims.generation, retry_key, now)
+    if verdict in ERRORS:
+        _revoke_refused(family, claims, client, verdict)
+        raise ERRORS[verdict]
+    # Minted before the write: if the project's claims fail, the presented token stays good.
+    access = mint_access(family, family.user, now)
+    if verdict is Verdict.RETRY:
+        pair = make_pair(family, access, now, generation=family.generation, refreshed_at=family.refreshed_at)
+        _tell_retried(family, claims, client)
+        return pair
+    now = timezone.now()  # read again, for minting may have been slow
+    pair = make_pair(family, access, now, generation=claims.generation + 1, refreshed_at=now)
+    written = Rotation(
+        generation=claims.generation + 1,
+        refreshed_at=now,
+        retry_key=retry_key,
+        auth_hash=family.user.get_session_auth_hash(),  # by today's SECRET_KEY, so that a fallback can be dropped
+        ip_address=client.ip_address,
+        user_agent=client.user_agent,
+    )
+    if not write_rotation(family.pk, claims.generation, written):
+        return None
+    record_device(family, client)
+    send(
+        signals.token_rotated,
+        family.pk,
+        family.user_id,
+        generation=written.generation,
+        ip_address=client.ip_address,
+        user_agent=client.user_agent,
+    )
+    return pair
+
+
+def _tell_retried(family: RefreshToken, claims: RefreshClaims, client: Client) -> None:
+    """Leave a trace of a retry from another address or user agent: it may be a thief within the grace."""
+    if (client.ip_address, client.user_agent) == (family.ip_address, family.user_agent):
+        return
+    logger.warning(
+        "A refresh of token family %s of user %s was retried from another device or address: %s.",
+        family.pk,
+        family.user_id,
+        client.ip_address,
+    )
+    record_retry(family, client)
+    send(
+        signals.token_retried,
+        family.pk,
+        family.user_id,
+        generation=claims.generation,
+        current_generation=family.generation,
+        ip_address=client.ip_address,
+        user_agent=client.user_agent,
+    )
+
+
+def _revoke_refused(family: RefreshToken, claims: RefreshClaims, client: Client, verdict: Verdict) -> None:
+    if verdict is Verdict.USER_INACTIVE:
+        revoke_family(family, RevokedReason.USER_INACTIVE)
+    elif verdict is Verdict.PASSWORD_CHANGED:
+        revoke_family(family, RevokedReason.PASSWORD_CHANGED)
+    elif verdict is Verdict.REUSED and revoke_family(family, RevokedReason.REUSE):
+        _tell_reused(family, claims, client)
+
+
+def _tell_reused(family: RefreshToken, claims: RefreshClaims, client: Client) -> None:
+    logger.warning(
+        "Refresh token reuse in token family %s of user %s from %s: generation %s came back at generation %s.",
+        family.pk,
+        family.user_id,
+        client.ip_address,
+        claims.generation,
+        family.generation,
+    )
+    record(
+        EventKind.REUSE,
+        [family.pk],
+        generations_behind=max(family.generation - claims.generation, 0),
+        ip_address=client.ip_address,
+        user_agent=client.user_agent,
+    )
+    if conf.revoke_on_reuse == "user":
+        revoke_all(family.user, RevokedReason.REUSE)
+    send(
+        signals.reuse_detected,
+        family.pk,
+        family.user_id,
+        generation=claims.generation,
+        current_generation=family.generation,
+        ip_address=client.ip_address,
+        user_agent=client.user_agent,
+    )

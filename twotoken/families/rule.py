@@ -1,0 +1,95 @@
+"""The rotation rule, a pure function: what to do with a refresh token that fits its family's row.
+
+RFC 9700 section 4.14.2 says why an old token that comes back ends its family.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from enum import Enum, auto
+from typing import Protocol
+
+KEY_LIFETIME = timedelta(minutes=1)
+SHORTEST_LIFE = timedelta(seconds=1)  # of an access token: ``expires_in`` counts whole seconds
+
+
+class Verdict(Enum):
+    """What the rule says of a refresh token."""
+
+    ROTATE = auto()
+    RETRY = auto()
+    REUSED = auto()
+    REVOKED = auto()
+    EXPIRED = auto()
+    USER_INACTIVE = auto()
+    PASSWORD_CHANGED = auto()
+
+
+class Row(Protocol):
+    """What the rule reads of a token family."""
+
+    @property
+    def generation(self) -> int: ...
+    @property
+    def retry_key(self) -> bytes | memoryview: ...
+    @property
+    def is_browser(self) -> bool: ...
+    @property
+    def refreshed_at(self) -> datetime: ...
+    @property
+    def expires_at(self) -> datetime | None: ...
+    @property
+    def revoked_at(self) -> datetime | None: ...
+
+
+def judge(
+    row: Row,
+    *,
+    generation: int,
+    retry_key: bytes,
+    now: datetime,
+    idle_limit: timedelta,
+    browser_grace: timedelta,
+    reuse_grace: timedelta,
+    user_is_active: bool,
+    password_unchanged: bool,
+) -> Verdict:
+    """Judge a refresh token whose ``jti`` fits the row. Pure: everything it looks at comes in.
+
+    ``generation`` is the presented one; ``retry_key`` is the digest of the request's Idempotency-Key, empty without
+    one. Clocks of servers may differ, so an age may be negative. See RFC 9700 section 4.14.2.
+    """
+    if row.revoked_at is not None:
+        return Verdict.REVOKED
+    age = now - row.refreshed_at
+    if age >= idle_limit or (row.expires_at is not None and now > row.expires_at - SHORTEST_LIFE):
+        return Verdict.EXPIRED
+    if not user_is_active:
+        return Verdict.USER_INACTIVE
+    if not password_unchanged:
+        return Verdict.PASSWORD_CHANGED
+    behind = row.generation - generation
+    if behind > 1:
+        return Verdict.REUSED
+    if retry_key:
+        # A key names one rotation. With the token before that rotation, a retry may come hours later. With the token
+        # that the rotation made, the key means a retry for a minute only; after that it may name a new rotation.
+        is_retry = retry_key == bytes(row.retry_key) and (behind == 1 or (behind == 0 and abs(age) < KEY_LIFETIME))
+    else:
+        # The current token gets twice the grace, or the slowest of several tabs opened at once would look like a thief.
+        grace = grace_of(row, browser_grace, reuse_grace)
+        is_retry = behind >= 0 and abs(age) < (grace if behind == 1 else 2 * grace)
+    if is_retry:
+        return Verdict.RETRY
+    return Verdict.REUSED if behind == 1 else Verdict.ROTATE
+
+
+def grace_of(row: Row, browser_grace: timedelta, reuse_grace: timedelta) -> timedelta:
+    """Return how long the last rotation may be retried without a key.
+
+    After a login there is no rotation to retry. After a rotation under a key, the key says who may retry. Whether the
+    family is a browser's was settled at login: a thief who poses as a browser later gains no grace.
+    """
+    if row.generation == 0 or row.retry_key:
+        return timedelta()
+    return browser_grace if row.is_browser else reuse_grace

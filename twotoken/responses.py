@@ -1,0 +1,55 @@
+"""An error's status, body and challenge, for every place that answers one."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext
+from rest_framework import status
+
+from twotoken.exceptions import (
+    CrossOrigin,
+    InvalidIdempotencyKey,
+    MissingToken,
+    NoActiveAccount,
+    RotationConflict,
+    TokenNotValid,
+    TwoTokenError,
+    Unavailable,
+)
+
+REALM = 'Bearer realm="api"'
+RETRY_AFTER = 1  # seconds, on a 503
+STATUS_CODES = {
+    TokenNotValid.code: status.HTTP_401_UNAUTHORIZED,
+    NoActiveAccount.code: status.HTTP_401_UNAUTHORIZED,
+    InvalidIdempotencyKey.code: status.HTTP_400_BAD_REQUEST,
+    CrossOrigin.code: status.HTTP_403_FORBIDDEN,
+    RotationConflict.code: status.HTTP_503_SERVICE_UNAVAILABLE,
+    Unavailable.code: status.HTTP_503_SERVICE_UNAVAILABLE,
+}
+
+
+def status_of(error: type[TwoTokenError]) -> int | None:
+    """Return the status of a refusal; a project's subclass has that of its base. None for internal errors."""
+    codes = (vars(ancestor).get("code") for ancestor in error.__mro__)
+    return next((STATUS_CODES[code] for code in codes if code in STATUS_CODES), None)
+
+
+def body_of(error: TwoTokenError) -> dict[str, str]:
+    """Return the body of a refusal; that of a refused token has a ``reason``."""
+    body = {"detail": gettext(error.message), "code": error.code}
+    return {**body, "reason": error.reason} if isinstance(error, TokenNotValid) else body
+
+
+def challenge(error: TwoTokenError | None = None) -> str:
+    """Return a ``WWW-Authenticate`` value (RFC 6750 section 3): only the realm where no token was refused."""
+    if not isinstance(error, TokenNotValid) or isinstance(error, MissingToken):
+        return REALM
+    return f'{REALM}, error="invalid_token", error_description="{error.message}"'
+
+
+def headers_of(error: TwoTokenError) -> dict[str, str]:
+    """Return the headers of a refusal: the challenge of a 401, the Retry-After of a 503."""
+    code = status_of(type(error))
+    if code == status.HTTP_401_UNAUTHORIZED:
+        return {"WWW-Authenticate": challenge(error)}
+    return {"Retry-After": str(RETRY_AFTER)} if code == status.HTTP_503_SERVICE_UNAVAILABLE else {}
