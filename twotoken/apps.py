@@ -12,14 +12,14 @@ from twotoken import checks
 
 
 class TwoTokenConfig(AppConfig):
-    """Registers the system checks, and the OpenAPI description where there is drf-spectacular."""
+    """Registers the system checks, and twotoken with drf-spectacular where it is installed."""
 
     name = "twotoken"
     verbose_name = _("Token authentication")
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Register every check, those for ``--deploy`` and ``--database`` apart; the description registers itself."""
+        """Register the checks: some run only with ``--deploy`` or ``--database``."""
         for check in checks.CHECKS:
             register(check)
         for check in checks.DEPLOY_CHECKS:
@@ -27,4 +27,4 @@ class TwoTokenConfig(AppConfig):
         for check in checks.DATABASE_CHECKS:
             register(check, Tags.database)
         if apps.is_installed("drf_spectacular"):
-            import_module("twotoken.schema")
+            import_module("twotoken.contrib.spectacular.extensions")

@@ -1,4 +1,4 @@
-"""What is said of each endpoint in an OpenAPI description."""
+"""What an OpenAPI description says about each endpoint."""
 
 from __future__ import annotations
 
@@ -16,91 +16,76 @@ from rest_framework.exceptions import NotFound, ParseError, Throttled, Unsupport
 from rest_framework.settings import api_settings
 from rest_framework.views import APIView
 
+from twotoken import exceptions, views
+from twotoken.authentication import AccessTokenAuthentication
 from twotoken.conf import Delivery
-from twotoken.exceptions import (
-    CrossOrigin,
-    ExpiredToken,
-    InvalidIdempotencyKey,
-    InvalidToken,
-    MissingToken,
-    NoActiveAccount,
-    PasswordChanged,
-    RevokedToken,
-    RotationConflict,
-    TokenNotValid,
-    Unavailable,
-    UserInactive,
-)
-from twotoken.openapi import COOKIE, Operation, TokenSchema, cookie_scheme, header, object_of
-from twotoken.schema import BEARER, Schema, bearer_scheme
+from twotoken.contrib.spectacular.schemas import Operation, Schema, TokenSchema, object_of, set_cookie
 from twotoken.serializers import LoginSerializer, RefreshSerializer, SessionSerializer
-from twotoken.views import (
-    IDEMPOTENCY_KEY,
-    JWKSView,
-    LoginView,
-    LogoutAllView,
-    LogoutView,
-    RefreshView,
-    SessionsView,
-    SessionView,
-)
 
 extend_schema_field(OpenApiTypes.DATETIME)(SessionSerializer.get_last_used_at)
-BUSY = (RotationConflict, Unavailable)  # wherever the database is asked
-BEARER_REFUSALS = (MissingToken, InvalidToken, ExpiredToken, RevokedToken, PasswordChanged, UserInactive, *BUSY)
-
-
-KEY_MEMBERS = ("kty", "kid", "alg", "use")
+# Every endpoint that uses the database can be busy.
+BUSY = (exceptions.RotationConflict, exceptions.Unavailable)
+BEARER_ERRORS = (
+    *(exceptions.MissingToken, exceptions.InvalidToken, exceptions.ExpiredToken, exceptions.RevokedToken),
+    *(exceptions.PasswordChanged, exceptions.UserInactive, *BUSY),
+)
+CREDENTIAL_ERRORS = (ValidationError, ParseError, exceptions.CrossOrigin, UnsupportedMediaType, Throttled, *BUSY)
+IDEMPOTENCY_KEY = OpenApiParameter(
+    "Idempotency-Key",
+    {"type": "string", "pattern": f"^(?:{views.IDEMPOTENCY_KEY.pattern})$"},
+    OpenApiParameter.HEADER,
+    description=_("Names this refresh: the same token with the same key gets the same answer again. A secret."),
+)
+CLEARED = set_cookie(_("Clears the cookie."), status.HTTP_204_NO_CONTENT)
 
 
 class LoginSchema(TokenSchema):
-    """login/: what the serializer takes, against what the delivery gives."""
+    """login/: takes the fields of the view's serializer."""
 
-    tells_delivery = True
     operations = {
         "POST": Operation(
             pgettext_lazy("operation", "Log in"),
-            _("Exchanges credentials for an access token. Ends the token family of a refresh cookie that comes along."),
+            _("Exchanges credentials for an access token. Revokes the token family of the request's refresh cookie."),
             status.HTTP_200_OK,
-            (ValidationError, ParseError, NoActiveAccount, CrossOrigin, UnsupportedMediaType, Throttled, *BUSY),
+            (exceptions.NoActiveAccount, *CREDENTIAL_ERRORS),
+            tells_delivery=True,
+            set_cookie=set_cookie(_("The refresh token."), status.HTTP_200_OK),
         )
     }
+
+    def get_request_serializer(self) -> Any:
+        return cast("views.LoginView", self.view).serializer_class
 
     def get_success(self) -> Any:
         return self.pair()
 
-    def get_cookie_headers(self) -> list[OpenApiParameter]:
-        return [header("Set-Cookie", str, _("The refresh token."), status.HTTP_200_OK)]
-
     def get_examples(self) -> list[OpenApiExample]:
         examples: list[OpenApiExample] = super().get_examples()
-        if cast("LoginView", self.view).serializer_class is not LoginSerializer:
+        if self.get_request_serializer() is not LoginSerializer:
             return examples
         shown = {cast("Any", get_user_model()).USERNAME_FIELD: "ann", "password": "correct horse battery staple"}
         return [*examples, OpenApiExample("credentials", shown, request_only=True)]
 
 
 class RefreshSchema(TokenSchema):
-    """refresh/: the refresh token from where the mount has it. With the delivery ``none`` it is a 404, and left out."""
+    """refresh/: takes the refresh token by cookie or in the body. A mount without refresh tokens answers 404."""
 
-    tells_delivery = True
     operations = {
         "POST": Operation(
             pgettext_lazy("operation", "Refresh"),
             _(
-                "Exchanges the refresh token for the next one and a new access token. One that was exchanged before "
-                "ends its token family, unless it is a retry by the same Idempotency-Key."
+                "Exchanges the refresh token for the next one and a new access token. An older refresh token revokes "
+                "its token family, unless the request is a retry with the same Idempotency-Key."
             ),
             status.HTTP_200_OK,
-            (
-                ValidationError,
-                ParseError,
-                InvalidIdempotencyKey,
-                TokenNotValid,
-                CrossOrigin,
-                UnsupportedMediaType,
-                Throttled,
-                *BUSY,
+            (exceptions.InvalidIdempotencyKey, exceptions.TokenNotValid, *CREDENTIAL_ERRORS),
+            tells_delivery=True,
+            parameters=(IDEMPOTENCY_KEY,),
+            set_cookie=set_cookie(
+                _("The next refresh token, unless the client already has it. Cleared where the old one is refused."),
+                status.HTTP_200_OK,
+                status.HTTP_401_UNAUTHORIZED,
+                required=False,
             ),
         )
     }
@@ -116,70 +101,44 @@ class RefreshSchema(TokenSchema):
 
     def get_auth(self) -> list[Schema]:
         auth = super().get_auth()
-        return [self.require(COOKIE, cookie_scheme()), *filter(None, auth)] if self.by_cookie else auth
-
-    def get_override_parameters(self) -> list[Any]:
-        key = OpenApiParameter(
-            "Idempotency-Key",
-            {"type": "string", "pattern": f"^(?:{IDEMPOTENCY_KEY.pattern})$"},
-            OpenApiParameter.HEADER,
-            description=_("Names this refresh: the same token with the same key gets the same answer again. A secret."),
-        )
-        return [*super().get_override_parameters(), key]
-
-    def get_cookie_headers(self) -> list[OpenApiParameter]:
-        text = _("The next refresh token, unless the client holds it already. Cleared where the old one is refused.")
-        codes = (status.HTTP_200_OK, status.HTTP_401_UNAUTHORIZED)
-        return [header("Set-Cookie", str, text, *codes, required=False)]
+        return [self.require_cookie(), *filter(None, auth)] if self.by_cookie else auth
 
 
-class ClearingSchema(TokenSchema):
-    """What ends the asking family and so clears its cookie."""
-
-    def get_request_serializer(self) -> Any:
-        return None
-
-    def get_cookie_headers(self) -> list[OpenApiParameter]:
-        return [header("Set-Cookie", str, _("Clears the cookie."), status.HTTP_204_NO_CONTENT)]
-
-
-class LogoutSchema(ClearingSchema):
-    """logout/: whatever it is given, required is nothing."""
+class LogoutSchema(TokenSchema):
+    """logout/: no token is required."""
 
     operations = {
         "POST": Operation(
             pgettext_lazy("operation", "Log out"),
-            _("Ends the token family of the token that comes along, if any. The answer is the same whatever was sent."),
+            _("Revokes the token family of the token in the request, if there is one. The answer is always the same."),
             status.HTTP_204_NO_CONTENT,
-            (CrossOrigin, *BUSY),
+            (exceptions.CrossOrigin, *BUSY),
+            set_cookie=CLEARED,
         )
     }
 
     def get_request_serializer(self) -> Any:
-        return RefreshSerializer if self.delivery is Delivery.BODY else None
-
-    def _get_request_body(self, direction: Any = "request") -> Any:
-        body = super()._get_request_body(direction)
-        return {name: value for name, value in body.items() if name != "required"} if body else body
+        if self.delivery is not Delivery.BODY:
+            return None
+        # A reference to the schema: drf-spectacular requires a body where a serializer has a required field.
+        return {"application/json": dict(self.resolve_serializer(RefreshSerializer, "request").ref)}
 
     def get_auth(self) -> list[Schema]:
-        schemes = {
-            Delivery.COOKIE: (COOKIE, cookie_scheme()),
-            Delivery.NONE: (BEARER, bearer_scheme()),
-        }
-        known = [self.require(*schemes[self.delivery])] if self.delivery in schemes else []
-        return [*known, *super().get_auth()]
+        if self.delivery is Delivery.NONE:
+            self.view.authentication_classes = [AccessTokenAuthentication]
+        return [*([self.require_cookie()] if self.by_cookie else []), *super().get_auth()]
 
 
-class LogoutAllSchema(ClearingSchema):
+class LogoutAllSchema(TokenSchema):
     """logout/all/."""
 
     operations = {
         "POST": Operation(
             pgettext_lazy("operation", "Log out everywhere"),
-            _("Ends every token family of the user."),
+            _("Revokes every token family of the user."),
             status.HTTP_204_NO_CONTENT,
-            BEARER_REFUSALS,
+            BEARER_ERRORS,
+            set_cookie=CLEARED,
         )
     }
 
@@ -190,49 +149,47 @@ class SessionsSchema(TokenSchema):
     operations = {
         "GET": Operation(
             pgettext_lazy("operation", "List the sessions"),
-            _("Lists the user's live token families, the newest login first."),
+            _("Lists the user's active token families, the newest login first."),
             status.HTTP_200_OK,
-            (*BEARER_REFUSALS, NotFound),
+            (*BEARER_ERRORS, NotFound),
             "list",
         ),
         "DELETE": Operation(
-            pgettext_lazy("operation", "End all other sessions"),
-            _("Ends all of the user's token families but the asking one."),
+            pgettext_lazy("operation", "Revoke all other sessions"),
+            _("Revokes all token families of the user except the one that asks."),
             status.HTTP_204_NO_CONTENT,
-            BEARER_REFUSALS,
+            BEARER_ERRORS,
             "destroy_others",
         ),
     }
 
     def get_success(self) -> Any:
-        return cast("SessionsView", self.view).serializer_class(many=True) if self.method == "GET" else None
+        return cast("views.SessionsView", self.view).serializer_class(many=True) if self.method == "GET" else None
 
-    def get_refusals(self) -> list[Any]:
-        """A page that is not there is all that can't be found."""
+    def get_errors(self) -> list[Any]:
+        """Return 404 only with a pagination: a page may not exist."""
         is_paged = self._get_paginator() is not None
-        return [refusal for refusal in super().get_refusals() if is_paged or refusal is not NotFound]
+        return [error for error in super().get_errors() if is_paged or error is not NotFound]
 
 
-class SessionSchema(ClearingSchema):
+class SessionSchema(TokenSchema):
     """sessions/<id>/."""
 
     operations = {
         "DELETE": Operation(
-            pgettext_lazy("operation", "End a session"),
-            _("Ends one of the user's own token families."),
+            pgettext_lazy("operation", "Revoke a session"),
+            _("Revokes one of the user's own token families."),
             status.HTTP_204_NO_CONTENT,
-            (*BEARER_REFUSALS, NotFound),
+            (*BEARER_ERRORS, NotFound),
             "destroy",
+            parameters=(OpenApiParameter("family_id", OpenApiTypes.UUID, OpenApiParameter.PATH),),
+            set_cookie=set_cookie(
+                _("Clears the cookie where the session is the one that asks."),
+                status.HTTP_204_NO_CONTENT,
+                required=False,
+            ),
         )
     }
-
-    def get_override_parameters(self) -> list[Any]:
-        family_id = OpenApiParameter("family_id", OpenApiTypes.UUID, OpenApiParameter.PATH)
-        return [*super().get_override_parameters(), family_id]
-
-    def get_cookie_headers(self) -> list[OpenApiParameter]:
-        text = _("Clears the cookie where the asking session was ended.")
-        return [header("Set-Cookie", str, text, status.HTTP_204_NO_CONTENT, required=False)]
 
 
 class JWKSSchema(TokenSchema):
@@ -241,53 +198,50 @@ class JWKSSchema(TokenSchema):
     operations = {
         "GET": Operation(
             pgettext_lazy("operation", "List the public keys"),
-            _("Lists the keys that access tokens can be verified with (RFC 7517). None where a secret signs them."),
+            _("Lists the keys that verify access tokens (RFC 7517). The list is empty where a secret signs them."),
             status.HTTP_200_OK,
             (),
         )
     }
 
-    def get_request_serializer(self) -> Any:
-        return None
-
     def get_success(self) -> Any:
-        # All of a key's members are text; which there are depends on its type.
-        key = {
-            **object_of({name: {"type": "string"} for name in KEY_MEMBERS}),
-            "additionalProperties": {"type": "string"},
-        }
+        # All members of a key are strings; its type decides which others it has.
+        text = {"type": "string"}
+        key = {**object_of(dict.fromkeys(("kty", "kid", "alg", "use"), text)), "additionalProperties": text}
         return self.component("KeySet", object_of({"keys": {"type": "array", "items": key}}))
 
 
 SCHEMAS: dict[type[APIView], type[TokenSchema]] = {
-    LoginView: LoginSchema,
-    RefreshView: RefreshSchema,
-    LogoutView: LogoutSchema,
-    LogoutAllView: LogoutAllSchema,
-    SessionsView: SessionsSchema,
-    SessionView: SessionSchema,
-    JWKSView: JWKSSchema,
+    views.LoginView: LoginSchema,
+    views.RefreshView: RefreshSchema,
+    views.LogoutView: LogoutSchema,
+    views.LogoutAllView: LogoutAllSchema,
+    views.SessionsView: SessionsSchema,
+    views.SessionView: SessionSchema,
+    views.JWKSView: JWKSSchema,
 }
 
 
 def replacement_of(view: type[APIView]) -> type[APIView]:
-    """Return a view in whose place drf-spectacular describes it: what we say, under what the project says of it."""
+    """Return the view that drf-spectacular describes instead: what the project says overrides what we say."""
     ours = next((schema for known, schema in SCHEMAS.items() if issubclass(view, known)), TokenSchema)
-    paged_by = getattr(view, "pagination_class", api_settings.DEFAULT_PAGINATION_CLASS)
-    described_by = layered(type(view.schema), ours)()
-    attributes = {"__module__": view.__module__, "schema": described_by, "pagination_class": paged_by}
+    attributes = {
+        "__module__": view.__module__,
+        "schema": layered(type(view.schema), ours)(),
+        "pagination_class": getattr(view, "pagination_class", api_settings.DEFAULT_PAGINATION_CLASS),
+    }
     replacement = type(view.__name__, (view,), attributes)
-    for name in ours.operations:
-        # Where @extend_schema decorates a method, its schema would take the place of the view's.
-        decorated = getattr(getattr(view, name.lower()), "kwargs", {}).get("schema")
+    for name in map(str.lower, ours.operations):
+        # The schema of a method with @extend_schema would replace the view's.
+        decorated = getattr(getattr(view, name), "kwargs", {}).get("schema")
         if decorated is not None:
-            isolated: Any = isolate_view_method(replacement, name.lower())
+            isolated: Any = isolate_view_method(replacement, name)
             isolated.kwargs["schema"] = layered(decorated, ours)
     return replacement
 
 
 def layered(schema: type[Any], ours: type[TokenSchema]) -> type[TokenSchema]:
-    """Return a schema that asks the project's first, ours next, and drf-spectacular's own last."""
+    """Return a schema class that asks the project's class first, then ours, then drf-spectacular's own."""
     if not issubclass(schema, AutoSchema) or issubclass(ours, schema):
         return ours
     bases: tuple[Any, ...] = (schema, ours)
