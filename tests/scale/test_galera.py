@@ -202,7 +202,7 @@ def test_a_revocation_that_loses_is_written_again(nodes: list[Node], tried: Trie
     ended, waited = of_a_node_behind(
         nodes,
         lambda: pair.append(families.rotate(families.verify(token), Client())),
-        lambda: revocation.end_family(family, "logout"),
+        lambda: revocation.revoke_family(family, "logout"),
         waits=True,
     )
     assert (ended, waited) == (True, True)
