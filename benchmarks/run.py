@@ -40,7 +40,6 @@ PACKAGES = (
     "django-oauth-toolkit",
     "psycopg",
     "mysqlclient",
-    "gunicorn",
 )
 
 
