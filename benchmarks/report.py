@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from benchmarks.figures import Spread, above, quotients, ratio, spread
+from benchmarks.figures import Spread, above, ratio, spread
 from benchmarks.targets import Results, judge
 
 OPERATIONS = {

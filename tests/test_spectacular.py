@@ -583,6 +583,7 @@ values = {name: getattr(usual, name) for name in dir(usual) if name.isupper()}
 values["INSTALLED_APPS"] = [app for app in usual.INSTALLED_APPS if app != "drf_spectacular"]
 values["REST_FRAMEWORK"] = {**usual.REST_FRAMEWORK, "DEFAULT_SCHEMA_CLASS": "rest_framework.schemas.openapi.AutoSchema"}
 values["ALLOWED_HOSTS"] = ["testserver"]
+values["DATABASES"] = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}
 settings.configure(**values)
 import django
 django.setup()
