@@ -105,28 +105,43 @@ class RefreshSchema(TokenSchema):
 
 
 class LogoutSchema(TokenSchema):
-    """logout/: no token is required."""
+    """logout/: a mount with cookies requires no token. Any other requires the refresh token or an access token."""
 
     operations = {
         "POST": Operation(
             pgettext_lazy("operation", "Log out"),
-            _("Revokes the token family of the token in the request, if there is one. The answer is always the same."),
+            _("Revokes the token families of the refresh token and of the access token in the request."),
             status.HTTP_204_NO_CONTENT,
-            (exceptions.CrossOrigin, *BUSY),
+            (
+                *(ValidationError, ParseError, exceptions.MissingToken, exceptions.InvalidToken),
+                *(exceptions.ExpiredToken, exceptions.CrossOrigin, UnsupportedMediaType, *BUSY),
+            ),
             set_cookie=CLEARED,
         )
     }
 
+    def get_errors(self) -> list[Any]:
+        impossible: dict[Delivery, set[Any]] = {
+            Delivery.COOKIE: {exceptions.MissingToken, exceptions.InvalidToken, exceptions.ExpiredToken},
+            Delivery.BODY: {exceptions.MissingToken},  # the answer is 400 and lists the missing field
+            Delivery.NONE: set(),
+        }
+        return [error for error in super().get_errors() if error not in impossible[self.delivery]]
+
     def get_request_serializer(self) -> Any:
         if self.delivery is not Delivery.BODY:
             return None
-        # A reference to the schema: drf-spectacular requires a body where a serializer has a required field.
-        return {"application/json": dict(self.resolve_serializer(RefreshSerializer, "request").ref)}
+        # References to the schema: drf-spectacular requires a body where a serializer has a required field.
+        ref = self.resolve_serializer(RefreshSerializer, "request").ref
+        return {media_type: dict(ref) for media_type in self.map_parsers()}
 
     def get_auth(self) -> list[Schema]:
-        if self.delivery is Delivery.NONE:
+        if not self.by_cookie:
             self.view.authentication_classes = [AccessTokenAuthentication]
-        return [*([self.require_cookie()] if self.by_cookie else []), *super().get_auth()]
+        auth = super().get_auth()
+        if self.by_cookie:
+            return [self.require_cookie(), *auth]
+        return list(filter(None, auth)) if self.delivery is Delivery.NONE else auth
 
 
 class LogoutAllSchema(TokenSchema):
