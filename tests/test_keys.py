@@ -456,7 +456,7 @@ def test_changing_the_key_logs_nobody_out(script: Caller) -> None:
         assert (answer.status_code, answer.json()["reason"]) == (401, "invalid")
 
 
-GUIDE = (Path(__file__).parent.parent / "docs/keys.md").read_text()
+GUIDE = (Path(__file__).parent.parent / "docs/how-to/keys.md").read_text()
 RECIPES = re.findall(r"```python\n((?:(?!```).)*def verify.*?)```", GUIDE, re.DOTALL)
 
 
