@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.peer import Answer, Call, Peer, Tokens
+from benchmarks.competitor import Answer, Call, Competitor, Tokens
 
 ROOT = Path(__file__).parent.parent
 STARTING = 20  # seconds that a server has to come up
@@ -59,7 +59,7 @@ class Load:
     failed: int = 0
 
 
-async def drive(port: int, peer: Peer, operation: str, sessions: list[Tokens], seconds: float) -> Load:
+async def drive(port: int, competitor: Competitor, operation: str, sessions: list[Tokens], seconds: float) -> Load:
     """Keep one request of each session in flight for some seconds. A session that is refused is given up."""
     load = Load([])
     end = time.perf_counter() + seconds
@@ -68,13 +68,13 @@ async def drive(port: int, peer: Peer, operation: str, sessions: list[Tokens], s
         while (began := time.perf_counter()) < end:
             tokens = sessions[index]
             refresh = operation == "refresh"
-            answer = await exchange(port, peer.refresh(tokens) if refresh else peer.get(operation, tokens))
+            answer = await exchange(port, competitor.refresh(tokens) if refresh else competitor.get(operation, tokens))
             if answer.status != 200:
                 load.failed += 1
                 return
             load.took.append(time.perf_counter() - began)
             if refresh:
-                sessions[index] = peer.tokens(answer, tokens)
+                sessions[index] = competitor.tokens(answer, tokens)
 
     async with asyncio.timeout(seconds + STARTING), asyncio.TaskGroup() as group:
         for index in range(len(sessions)):

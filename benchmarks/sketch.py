@@ -18,7 +18,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from benchmarks.peers.twotoken import SECRETS
+from benchmarks.competitors.twotoken import SECRETS
 
 SELECT = """SELECT family.generation, family.revoked_at, person.id, person.is_active
     FROM twotoken_refreshtoken family JOIN auth_user person ON person.id = family.user_id WHERE family.id = %s"""

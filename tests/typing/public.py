@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent.parent
-PAGES = [ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("docs/neighbours/*.md")]
+PAGES = [ROOT / "README.md", *ROOT.glob("docs/**/*.md")]
 # They adapt to packages that have no types.
 ADAPTERS = "twotoken.contrib."
 # Their bases are generic for type checkers alone, and nobody imports them.
