@@ -286,6 +286,7 @@ WEAKNESSES = [
         "CWE-20",
         (
             "test_changelist.test_odd_values",
+            "test_changelist.test_a_user_of_an_odd_key",
             "test_changelist.test_odd_terms",
             "test_sessions.test_a_page_of_an_odd_number",
             "test_sessions.test_a_cursor_of_an_odd_position",
