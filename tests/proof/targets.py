@@ -15,7 +15,7 @@ from django.http import HttpRequest, parse_cookie
 from django.test import override_settings
 
 from twotoken import tokens
-from twotoken.authentication import bearer_token
+from twotoken.bearer import bearer_token
 from twotoken.cookies import presented_token, presented_tokens
 from twotoken.exceptions import (
     ConflictingCookies,
