@@ -16,6 +16,7 @@ PACKAGE = Path(twotoken.__file__).parent
 # A module imports only from rows above its own. Inside a package, only from the package's rows above.
 ROWS = [
     ["exceptions", "signals", "conflicts"],
+    ["weak_secrets"],
     ["keys"],
     ["tokens"],
     ["conf"],
@@ -24,9 +25,7 @@ ROWS = [
     ["statements", "responses", "bearer"],
     ["users"],
     ["families"],
-    ["cookies", "origins", "serializers", "throttling", "checks", "testing", "templatetags", "devices"],
-    ["timeline"],
-    ["changelist"],
+    ["cookies", "origins", "serializers", "throttling", "checks", "testing", "templatetags", "receivers"],
     ["admin", "management", "authentication"],
     ["base_views", "schema"],
     ["views", "openapi"],
@@ -35,6 +34,7 @@ ROWS = [
     ["contrib"],
 ]
 PACKAGES = {
+    "admin": [["devices"], ["timeline"], ["changelist"], ["revoking"], ["pages"], ["__init__"]],
     "families": [
         ["rule", "pairs", "events"],
         ["queries"],

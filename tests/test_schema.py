@@ -125,7 +125,9 @@ def test_every_endpoint_with_every_status(described: Any, mount: str) -> None:
     }
     if mount == BODY:
         expected["refresh/", "post"].add(415)
+        expected["logout/", "post"] |= {400, 401, 415}
     if mount == NONE:
+        expected["logout/", "post"].add(401)
         del expected["refresh/", "post"]
     assert found == expected
 
@@ -155,6 +157,10 @@ def test_bodies_by_delivery(described: Any) -> None:
     assert "requestBody" not in paths[COOKIE + "refresh/"]["post"]
     assert paths[BODY + "refresh/"]["post"]["requestBody"]["required"] is True
     assert "required" not in paths[BODY + "logout/"]["post"]["requestBody"]
+    for name in ("login/", "refresh/", "logout/"):
+        types = set(paths[BODY + name]["post"]["requestBody"]["content"])
+        assert types == {"application/json", "application/x-www-form-urlencoded", "multipart/form-data"}
+    assert set(paths[COOKIE + "login/"]["post"]["requestBody"]["content"]) == {"application/json"}
 
 
 def test_the_user_name_is_the_project_s(described: Any) -> None:
@@ -182,8 +188,8 @@ def test_security(described: Any) -> None:
     ]
     assert [paths[mount + "logout/"]["post"]["security"] for mount in MOUNTS] == [
         [{"refreshCookie": []}, {}],
-        [{}],
         [{"jwtAuth": []}, {}],
+        [{"jwtAuth": []}],
     ]
 
 
@@ -327,7 +333,14 @@ def test_answers_are_as_described(described: Any, user: Any, mount: str) -> None
     hold("", caller.delete(f"{mount}sessions/{own}/", **bearer(access)), 401, one)
     hold("logout/all/", caller.send("logout/all/", **bearer(caller.log_in().json()["access"])), 204)
     hold("logout/all/", caller.send("logout/all/", **bearer(access)), 401)
-    hold("logout/", caller.send("logout/"), 204)
+    if mount == BODY:
+        hold("logout/", caller.send("logout/"), 400)
+        hold("logout/", caller.post(mount + "logout/", "x", content_type="text/plain"), 415)
+    if mount != COOKIE:
+        hold("logout/", caller.send("logout/", **bearer("rubbish")), 401)
+    if mount == NONE:
+        hold("logout/", caller.send("logout/"), 401)
+    hold("logout/", caller.send("logout/", **bearer(access)), 204)
 
 
 @pytest.mark.parametrize("name", ["Pages", "Limits", "Cursors"])

@@ -69,6 +69,11 @@ class TokenSchema(AutoSchema):
         self.delivery = cast("TokenView", self.view).get_delivery(mount_options(path_regex))
         return super().get_operation(path, path_regex, path_prefix, method, registry)
 
+    def map_parsers(self) -> list[str]:
+        """Return the types of a body: forms too, where the delivery is the body."""
+        forms = cast("TokenView", self.view).form_parser_classes if self.delivery is Delivery.BODY else ()
+        return list(dict.fromkeys([*super().map_parsers(), *(str(parser.media_type) for parser in forms)]))
+
     @property
     def operation(self) -> Operation | None:
         """What is known; None for a method that is the project's own."""

@@ -31,7 +31,7 @@ from twotoken.exceptions import (
     Unavailable,
     UserInactive,
 )
-from twotoken.openapi import COOKIE, Operation, TokenSchema, cookie_scheme, header, object_of
+from twotoken.openapi import COOKIE, Operation, Refusal, TokenSchema, cookie_scheme, header, object_of
 from twotoken.schema import BEARER, Schema, bearer_scheme
 from twotoken.serializers import LoginSerializer, RefreshSerializer, SessionSerializer
 from twotoken.views import (
@@ -144,16 +144,33 @@ class ClearingSchema(TokenSchema):
 
 
 class LogoutSchema(ClearingSchema):
-    """logout/: whatever it is given, required is nothing."""
+    """logout/: by cookie nothing is required; elsewhere the refresh token or an access token."""
 
     operations = {
         "POST": Operation(
             pgettext_lazy("operation", "Log out"),
-            _("Ends the token family of the token that comes along, if any. The answer is the same whatever was sent."),
+            _("Ends the token families of the refresh token and of the access token that come along."),
             status.HTTP_204_NO_CONTENT,
-            (CrossOrigin, *BUSY),
+            (
+                ValidationError,
+                ParseError,
+                MissingToken,
+                InvalidToken,
+                ExpiredToken,
+                CrossOrigin,
+                UnsupportedMediaType,
+                *BUSY,
+            ),
         )
     }
+
+    def get_refusals(self) -> list[Refusal]:
+        impossible: dict[Delivery, set[Refusal]] = {
+            Delivery.COOKIE: {MissingToken, InvalidToken, ExpiredToken},
+            Delivery.BODY: {MissingToken},  # the body's 400 says what is missing
+            Delivery.NONE: set(),
+        }
+        return [refusal for refusal in super().get_refusals() if refusal not in impossible[self.delivery]]
 
     def get_request_serializer(self) -> Any:
         return RefreshSerializer if self.delivery is Delivery.BODY else None
@@ -163,12 +180,13 @@ class LogoutSchema(ClearingSchema):
         return {name: value for name, value in body.items() if name != "required"} if body else body
 
     def get_auth(self) -> list[Schema]:
+        bearer = self.require(BEARER, bearer_scheme())
         schemes = {
-            Delivery.COOKIE: (COOKIE, cookie_scheme()),
-            Delivery.NONE: (BEARER, bearer_scheme()),
+            Delivery.COOKIE: [self.require(COOKIE, cookie_scheme()), *super().get_auth()],
+            Delivery.BODY: [bearer, *super().get_auth()],
+            Delivery.NONE: [bearer],
         }
-        known = [self.require(*schemes[self.delivery])] if self.delivery in schemes else []
-        return [*known, *super().get_auth()]
+        return schemes[self.delivery]
 
 
 class LogoutAllSchema(ClearingSchema):

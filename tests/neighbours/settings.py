@@ -19,3 +19,4 @@ INSTALLED_APPS += [
     "django_otp.plugins.otp_totp",
 ]
 AXES_ENABLED = False
+MAILERS = {"default": {"BACKEND": "django.core.mail.backends.locmem.EmailBackend"}}

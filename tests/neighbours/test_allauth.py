@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import re
 import struct
 import time
 from base64 import b32encode
@@ -14,12 +15,13 @@ import pytest
 from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
 from allauth.mfa.totp.internal.auth import TOTP
 from django.contrib.sessions.models import Session
+from django.core import mail
 from django.core.management import call_command
 from django.db import OperationalError, connection
 from django.test import override_settings
 from rest_framework.test import APIClient
 
-from tests.factories import PASSWORD
+from tests.factories import PASSWORD, UserFactory
 from tests.neighbours.pages import module_of
 from tests.overrides import with_settings
 from tests.urls import me
@@ -259,6 +261,36 @@ def test_a_password_changed_elsewhere(app: App, client: Any) -> None:
     client.force_login(family().user)
     client.logout()
     assert app.call() == 200
+
+
+def reset_key(user: Any) -> str:
+    """Have allauth send a link to reset the password, and return its key."""
+    mail.outbox.clear()
+    assert App().ask("password/request", {"email": user.email}).status_code == 200
+    (key,) = re.findall(r"https://app.example.com/forgotten/(\S+)", mail.outbox[0].body)
+    return str(key)
+
+
+@override_settings(ACCOUNT_LOGIN_ON_PASSWORD_RESET=True)
+@pytest.mark.parametrize("has_second_factor", [False, True])
+def test_a_reset_that_logs_in_somebody_else(app: App, has_second_factor: bool) -> None:
+    """Over a session of the first user: that one's family is revoked when the other one is logged in, not before."""
+    first, first_refresh = family(), app.refresh_token
+    other: Any = UserFactory(email="other@example.com")
+    key = reset_key(other)
+    if has_second_factor:
+        with_second_factor(other)
+    response = app.ask("password/reset", {"key": key, "password": NEW_PASSWORD})
+    if has_second_factor:
+        assert (response.status_code, app.call()) == (200, 200)  # still the first user's
+        assert not RefreshToken.objects.exclude(pk=first.pk).exists()
+        response = app.ask("2fa/authenticate", {"code": code(SECRET)})
+    assert response.status_code == 200
+    assert RefreshToken.objects.get(user=other).revoked_at is None
+    assert RefreshToken.objects.get(pk=first.pk).revoked_reason == RevokedReason.REPLACED
+    assert app.call() == 200
+    app.refresh_token = first_refresh
+    assert app.refresh().json()["reason"] == "revoked"
 
 
 def code(secret: bytes) -> str:

@@ -20,7 +20,7 @@ PAGES = [ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("docs/neighbour
 # They adapt to packages that have no types.
 ADAPTERS = "twotoken.contrib."
 # Their bases are generic for type checkers alone, and nobody imports them.
-OPEN = {"twotoken.authentication.ClaimsUser", "twotoken.changelist.CappedPaginator"}
+OPEN = {"twotoken.authentication.ClaimsUser", "twotoken.admin.changelist.CappedPaginator"}
 NAMED = re.compile(r"^ *from (twotoken[\w.]*) import (\([^)]+\)|[^#\n]+)", re.MULTILINE)
 
 

@@ -18,7 +18,7 @@ from rest_framework_simplejwt.tokens import AccessToken, RefreshToken  # noqa: E
 
 from tests.neighbours.simplejwt.key import PASSWORD  # noqa: E402
 
-SPARE = 40
+SPARE = 80
 
 
 def send(path: str, data: dict[str, str]) -> Any:

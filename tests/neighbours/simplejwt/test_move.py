@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from threading import Barrier
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from django.conf import settings
-from django.db import connections, transaction
+from django.db import OperationalError, connections, transaction
 from django.test import override_settings
 from django.utils import timezone
 from rest_framework.test import APIClient
 
+from tests.neighbours.pages import module_of
 from tests.neighbours.simplejwt.conftest import LIFETIME, Move, move_settings
-from tests.neighbours.simplejwt.key import PASSWORD
+from tests.neighbours.simplejwt.key import PASSWORD, SECRET_KEY
 from tests.proof.servers import ALIAS
 from tests.test_conformance import error_reports
 from twotoken import families
@@ -260,7 +266,7 @@ def test_a_logout_races_the_exchange(move: Move) -> None:
 
 
 def test_logout(move: Move) -> None:
-    """An old token, exchanged or not, is ended at the old URL; the answer is the same for whatever was sent."""
+    """An old token, exchanged or not, is ended at the old URL; the answer is the same for whatever token was sent."""
     unused, used = move.spare(), move.spare()
     new = refresh(used).json()["refresh"]
     expired = move.issued["expired"]["refresh"]
@@ -271,7 +277,108 @@ def test_logout(move: Move) -> None:
     assert reason(refresh(unused)) == "revoked"
     assert reason(refresh(new)) == "revoked"
     assert {getattr(family(token), "revoked_reason", None) for token in (unused, used)} == {"logout"}
-    assert send("/api/token/blacklist/", {}).status_code == 200
+
+
+def test_logout_without_a_token(move: Move) -> None:
+    """Nothing is ended, and the answer says so, as simplejwt's: with a valid access token too, which is not read."""
+    pair = refresh(move.spare()).json()
+    for data in ({}, {"refresh_token": pair["refresh"]}, {"refresh": ""}, {"refresh": 7}):
+        response = send("/api/token/blacklist/", data, HTTP_AUTHORIZATION=f"Bearer {pair['access']}")
+        assert (response.status_code, set(response.json())) == (400, {"refresh"})
+    assert send("/api/token/blacklist/", {}).json() == {"refresh": ["This field is required."]}
+    other = refresh(move.spare()).json()
+    response = send("/api/token/blacklist/", other, HTTP_AUTHORIZATION=f"Bearer {pair['access']}")
+    assert (response.status_code, response.json()) == (200, {})
+    assert reason(refresh(other["refresh"])) == "revoked"
+    assert refresh(pair["refresh"]).status_code == 200
+
+
+@pytest.mark.parametrize("kind", ["urlencoded", "multipart"])
+def test_forms(move: Move, kind: str) -> None:
+    """The old URLs read what they read: ``requests.post(url, data=…)`` too, and what such a logout ends is ended."""
+
+    def post(path: str, **data: str) -> Any:
+        body = {"data": urlencode(data), "content_type": "application/x-www-form-urlencoded"}
+        client: Any = APIClient()
+        url = f"/api/token/{path}"
+        return client.post(url, **body) if kind == "urlencoded" else client.post(url, data, format="multipart")
+
+    pair = post("", username="ann", password=PASSWORD).json()
+    assert post("verify/", token=pair["access"]).json() == {}
+    following = post("refresh/", refresh=pair["refresh"]).json()["refresh"]
+    old = move.spare()
+    for token in (following, old):
+        response = post("blacklist/", refresh=token)
+        assert (response.status_code, response.json()) == (200, {})
+        assert reason(post("refresh/", refresh=token)) == "revoked"
+    assert post("blacklist/", token=following).json() == {"refresh": ["This field is required."]}
+    assert post("verify/").json() == {"token": ["This field is required."]}
+
+
+def handled(name: str) -> override_settings:
+    """Have a project's EXCEPTION_HANDLER, of the module ``shaping``."""
+    path = f"tests.neighbours.simplejwt.shaping.{name}"
+    return override_settings(REST_FRAMEWORK={**settings.REST_FRAMEWORK, "EXCEPTION_HANDLER": path})
+
+
+def test_the_project_s_exception_handler(move: Move, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It gets every error of the old URLs, with the exceptions that simplejwt raises; not those of our own mounts."""
+    old = move.spare()
+    pair = refresh(old).json()
+    with handled("shaped"):
+        refused = refresh(old)
+        assert (refused.status_code, set(refused.json())) == (401, {"error", "view", "kind"})
+        assert refused.json()["error"]["reason"] == "reused"
+        assert refused["WWW-Authenticate"].startswith('Bearer realm="api", error="invalid_token"')
+        assert refused["Cache-Control"] == "no-store"
+        assert (refused.json()["view"], refused.json()["kind"]) == ("TokenRefreshView", "AuthenticationFailed")
+        for path, data, status, kind in (
+            ("token/", {"username": "ann", "password": "wrong"}, 401, "AuthenticationFailed"),
+            ("token/", {}, 400, "ValidationError"),
+            ("token/refresh/", {}, 400, "ValidationError"),
+            ("token/verify/", {"token": "x"}, 401, "AuthenticationFailed"),
+            ("token/blacklist/", {}, 400, "ValidationError"),
+            ("auth/exchange/", {"refresh": "x"}, 401, "AuthenticationFailed"),
+        ):
+            response = send(f"/api/{path}", data)
+            assert (response.status_code, response.json().get("kind")) == (status, kind), path
+        response = send("/api/token/refresh/", {"refresh": pair["refresh"]}, HTTP_IDEMPOTENCY_KEY="short")
+        assert (response.status_code, response.json()["kind"]) == (400, "APIException")
+        assert response.json()["error"]["code"] == "invalid_idempotency_key"
+        monkeypatch.setattr(settings, "TWOTOKEN", {**settings.TWOTOKEN, "LOGIN_THROTTLE": "1/min"})
+        send("/api/token/", {"username": "eve", "password": "wrong"})
+        response = send("/api/token/", {"username": "eve", "password": "wrong"})
+        assert (response.status_code, response.json()["kind"], "Retry-After" in response) == (429, "Throttled", True)
+        ours = send("/api/auth/refresh/")
+        assert (ours.status_code, ours.json()["reason"]) == (401, "missing")
+    with handled("selective"):
+        response = send("/api/token/", {})
+        assert (response.status_code, response.json()) == (422, ["wrong fields"])
+        assert reason(refresh(old)) == "revoked"  # what it leaves alone is answered as ever
+
+
+def test_a_busy_database_and_the_project_s_handler(move: Move) -> None:
+    """A 503 keeps its Retry-After."""
+    pair = refresh(move.spare()).json()
+
+    def busy(execute: Any, sql: str, *rest: Any) -> Any:
+        if sql.startswith("UPDATE"):
+            raise OperationalError(1213, "Deadlock found when trying to get lock; try restarting transaction")
+        return execute(sql, *rest)
+
+    with handled("shaped"), connections[ALIAS].execute_wrapper(busy):
+        response = refresh(pair["refresh"])
+    assert (response.status_code, response["Retry-After"]) == (503, "1")
+    assert response.json()["error"]["code"] == "rotation_conflict"
+
+
+def test_the_project_s_handler_undoes_nothing(move: Move, atomic: None) -> None:
+    """DRF's handler, which it calls, rolls transactions back: the revocation stays."""
+    old = move.spare()
+    new = refresh(old).json()["refresh"]
+    with handled("shaped"):
+        assert refresh(old).json()["error"]["reason"] == "reused"
+    assert reason(refresh(new)) == "revoked"
 
 
 def test_logout_of_an_inactive_user(move: Move) -> None:
@@ -310,6 +417,53 @@ def test_verify(move: Move) -> None:
     assert (verify(7).status_code, send("/api/token/verify/", {}).status_code) == (400, 400)
     if move.has_blacklist:
         assert reason(verify(move.issued["cid"]["refresh"])) == "revoked"
+
+
+def test_verify_asks_for_the_user(move: Move) -> None:
+    """A token of somebody who is not active any more is a 401, whichever it is."""
+    old = move.spare()
+    pair = refresh(move.spare()).json()
+    users = type(find_user(exchange.verify(old).user_id))._default_manager.filter(username="gus")
+    tokens = (old, pair["access"], pair["refresh"], move.issued["gus"]["access"])
+
+    def verify(token: str) -> Any:
+        return send("/api/token/verify/", {"token": token})
+
+    try:
+        users.update(is_active=False)
+        assert [reason(verify(token)) for token in tokens] == ["user_inactive"] * 4
+    finally:
+        users.update(is_active=True)
+    assert [verify(token).json() for token in tokens] == [{}] * 4
+    assert reason(verify(move.issued["dan"]["access"])) == "user_inactive"
+    assert reason(verify(move.issued["fay"]["refresh"])) == "user_inactive"
+
+
+def test_simplejwt_as_the_verifier(move: Move) -> None:
+    """Another service goes on: it takes the old tokens, and ours where they have the claims that it reads."""
+    old, login = move.issued["gus"]["access"], {"username": "gus", "password": PASSWORD}
+    without = send("/api/token/", login).json()["access"]
+    claims = module_of("../from-simplejwt", '"token_type": "access"', "shown_claims").access_claims
+    assert claims.__name__ == "access_claims"
+    with override_settings(TWOTOKEN={**settings.TWOTOKEN, "ACCESS_CLAIMS": "shown_claims.access_claims"}):
+        pair = send("/api/token/", login).json()
+        refreshed = refresh(pair["refresh"]).json()
+        payload = call("me", refreshed["access"]).json()["claims"]
+    gus = payload["sub"]
+    assert (payload["user_id"], payload["token_type"]) == (gus, "access")
+    tokens = [old, pair["access"], refreshed["access"], without, pair["refresh"], move.issued["gus"]["refresh"]]
+    environment = {
+        **os.environ,
+        "DJANGO_SETTINGS_MODULE": "tests.neighbours.simplejwt.verifier",
+        "OLD_KEY": SECRET_KEY,
+        "JWT_ACCESS_SECRET": settings.TWOTOKEN["ACCESS_SECRET"],
+    }
+    command = [sys.executable, "-m", "tests.neighbours.simplejwt.verify"]
+    done = subprocess.run(
+        command, env=environment, input=json.dumps(tokens), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == [gus, gus, gus, "refused", "refused", "refused"]
 
 
 def test_until(move: Move) -> None:
@@ -370,14 +524,15 @@ def test_to_the_cookie(move: Move) -> None:
     """The old token arrives once in the body, the new one leaves in the cookie, which then refreshes."""
     client = APIClient(HTTP_SEC_FETCH_SITE="same-origin")
     old = move.spare()
-    response = client.post("/api/auth/exchange/", {"refresh": old}, format="json")
-    assert (response.status_code, set(response.json())) == (200, {"access", "expires_in"})
+    key = {"HTTP_IDEMPOTENCY_KEY": KEY}
+    for _ in range(2):  # as where an answer gets lost
+        response = client.post("/api/auth/exchange/", {"refresh": old}, format="json", **key)
+        assert (response.status_code, set(response.json())) == (200, {"access", "expires_in"})
     cookie = response.cookies["refresh_token"]
     assert (cookie["path"], cookie["httponly"], cookie["samesite"]) == ("/api/auth/", True, "Strict")
-    assert client.post("/api/auth/exchange/", {"refresh": old}, format="json").status_code == 200  # another tab
     row = family(old)
     assert row is not None
-    assert row.revoked_at is None
+    assert not row.is_browser  # who shows an old token has proven no password
     with time_travel(timedelta(seconds=21)):
         assert client.post("/api/auth/refresh/").status_code == 200
         assert reason(client.post("/api/auth/exchange/", {"refresh": old}, format="json")) == "reused"

@@ -1,4 +1,4 @@
-"""A user agent in words, by ua-parser where it is installed (the extra ``admin``)."""
+"""A user agent in words, if ua-parser is installed (the extra ``admin``)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ except ImportError:  # pragma: no cover - the extra is optional
 
 
 def describe(user_agent: str) -> str:
-    """Return browser and system in words, or the text itself where nobody can tell."""
+    """Return browser and system in words, or the user agent itself if neither is known."""
     if parse is None or not user_agent:
         return user_agent
     result = parse(user_agent)

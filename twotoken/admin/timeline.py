@@ -1,4 +1,4 @@
-"""A token family in words: its timeline, its end, its device."""
+"""A token family in words: its timeline, its state, its device."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from django.utils.html import format_html
 from django.utils.timesince import timesince
 from django.utils.translation import gettext, ngettext, pgettext
 
-from twotoken.devices import describe
+from twotoken.admin.devices import describe
 from twotoken.models import EventKind, FamilyEvent, RefreshToken, RevokedReason, State
 
 
 def timeline(family: RefreshToken) -> list[dict[str, Any]]:
-    """Return what is worth knowing of a family, in the order of time. Start and end are read from the row."""
+    """Return what has happened to a family, the oldest first. Start, revocation and expiry are read from the row."""
     entries = [{"time": family.created_at, "what": pgettext("family", "started")}]
     revoked_by = ""
     for event in FamilyEvent.objects.using(family._state.db).filter(family=family.pk).order_by("created_at", "pk"):
@@ -45,7 +45,7 @@ def timeline(family: RefreshToken) -> list[dict[str, Any]]:
             }
         )
     if family.revoked_at is not None:
-        what = pgettext("family", "ended: %(reason)s") % {"reason": reason_label(family)}
+        what = pgettext("family", "revoked: %(reason)s") % {"reason": reason_label(family)}
         by = pgettext("family", "by %(actor)s") % {"actor": revoked_by} if revoked_by else ""
         entries.append({"time": family.revoked_at, "what": what, "details": by})
     elif family.state() is State.EXPIRED:
@@ -54,23 +54,23 @@ def timeline(family: RefreshToken) -> list[dict[str, Any]]:
 
 
 def reason_label(family: RefreshToken) -> str:
-    """Return our words for a reason, or a project's own."""
+    """Return the label of one of our reasons, or a project's own reason as it is."""
     labels = dict(RevokedReason.choices)
     return str(labels.get(family.revoked_reason, family.revoked_reason))
 
 
 def local_time(moment: datetime) -> datetime:
-    """Return a time in the current time zone, which it has already where ``USE_TZ`` is off."""
+    """Return a time in the current time zone. With ``USE_TZ`` off it is in that zone already."""
     return timezone.localtime(moment) if timezone.is_aware(moment) else moment
 
 
 def time_label(moment: datetime) -> str:
-    """Return a time as the admin shows them."""
+    """Return a time as the admin shows it."""
     return str(date_format(local_time(moment), "DATETIME_FORMAT"))
 
 
 def distance_label(moment: datetime) -> str:
-    """Return how far away a time is, with the time itself behind it."""
+    """Return how far away a time is; a tooltip shows the time itself."""
     now = timezone.now()
     text = gettext("%(time)s ago") if moment <= now else gettext("in %(time)s")
     nearer, later = sorted((moment, now))
@@ -80,5 +80,5 @@ def distance_label(moment: datetime) -> str:
 
 
 def device_label(user_agent: str) -> str:
-    """Return a device in words, with the raw user agent behind it."""
+    """Return a device in words; a tooltip shows the raw user agent."""
     return format_html('<span title="{}">{}</span>', user_agent, describe(user_agent)) if user_agent else "-"
