@@ -145,6 +145,25 @@ WEAKNESSES = [
         ("test_conformance.test_a_thief_who_poses_as_a_browser", "test_conformance.test_browser_reuse"),
     ),
     Weakness(
+        "a thief who claims to be a browser, and so gains its grace",
+        "an experiment with our own first rule: thief and owner both stayed in 2,879 of 2,879 rounds",
+        (
+            "test_conformance.test_a_thief_who_is_faster_each_time",
+            "proof.test_model.test_every_promise_holds",
+            "proof.test_model.test_a_broken_rule_is_seen",
+            "proof.test_stateful.test_the_service_does_as_designed",
+        ),
+    ),
+    Weakness(
+        "a retry from another device leaves no trace",
+        "an experiment with our own first rule: 50 access tokens within a browser's grace, and no event",
+        (
+            "test_conformance.test_a_retry_from_another_device",
+            "test_events.test_a_retry_from_elsewhere_is_on_the_timeline",
+            "proof.test_stateful.test_the_service_does_as_designed",
+        ),
+    ),
+    Weakness(
         "two successors of one token, a logout lost in a race",
         "measured of four packages",
         ("proof.test_races.test_one_token_and_one_key", "proof.test_races.test_logouts_race_refreshes"),
