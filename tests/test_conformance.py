@@ -7,6 +7,7 @@ import json
 import random
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.hashers import MD5PasswordHasher, make_password
 from django.contrib.auth.signals import user_logged_out
+from django.core.management import call_command
 from django.core.signals import got_request_exception
 from django.db import OperationalError, connection, connections
 from django.test import override_settings
@@ -1476,6 +1478,24 @@ def test_a_429_leaves_the_cookie(jar: Caller) -> None:
     assert response["Cache-Control"] == "no-store"
     assert not response.cookies
     assert jar.cookie == r1
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("kind", ["locmem.LocMemCache", "db.DatabaseCache"])
+def test_guesses_at_once(script: Caller, clock: Any, kind: str) -> None:
+    """Case 37: of 64 wrong passwords for one name in the middle of a minute ten are tried."""
+    guess = {script.user.USERNAME_FIELD: script.user.get_username(), "password": "wrong"}
+    shared = {"BACKEND": f"django.core.cache.backends.{kind}", "LOCATION": "guesses"}
+    with override_settings(CACHES={"default": shared}), options(LOGIN_THROTTLE="10/min"):
+        call_command("createcachetable")
+        answers = in_threads(64, lambda _: again(script).send("login/", guess))
+    assert Counter((answer.status_code, answer.json()["code"]) for answer in answers) == {
+        (401, "no_active_account"): 10,
+        (429, "throttled"): 54,
+    }
+    assert {answer.get("Retry-After") for answer in answers if answer.status_code == 429} == {"45"}
+    with connection.cursor() as cursor:
+        cursor.execute("DROP TABLE IF EXISTS guesses")
 
 
 def test_a_403_leaves_the_cookie(jar: Caller) -> None:
