@@ -7,6 +7,7 @@ import json
 import random
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.hashers import MD5PasswordHasher, make_password
 from django.contrib.auth.signals import user_logged_out
+from django.core.management import call_command
 from django.core.signals import got_request_exception
 from django.db import OperationalError, connection, connections
 from django.test import override_settings
@@ -33,8 +35,8 @@ from django.views.debug import ExceptionReporter
 from tests.factories import PASSWORD, UserFactory
 from tests.http import Caller
 from tests.issuers import tenant
-from twotoken.models import RefreshToken, RevokedReason
-from twotoken.signals import family_revoked, reuse_detected
+from twotoken.models import EventKind, FamilyEvent, RefreshToken, RevokedReason
+from twotoken.signals import family_revoked, reuse_detected, token_retried
 
 KEY = "an-idempotency-key"
 OTHER_KEY = "another-idempotency-key"
@@ -468,6 +470,47 @@ def test_a_thief_who_poses_as_a_browser(kind: str, browser: Caller, request: pyt
     assert_refused(browser.refresh(r0), "reused")
     assert_refused(caller.refresh(r1), "revoked")
     assert state(r0) == (1, "reuse")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("claim", [{"HTTP_SEC_FETCH_SITE": "same-origin"}, {"HTTP_ORIGIN": "http://testserver"}])
+@pytest.mark.parametrize("kind", ["script", "jar"])
+def test_a_thief_who_is_faster_each_time(
+    kind: str, claim: dict[str, str], clock: Any, request: pytest.FixtureRequest
+) -> None:
+    """Case 10c: a "browser" rotates a script's token five seconds before the owner comes. The first round ends it."""
+    owner = request.getfixturevalue(kind)
+    thief = Caller(owner.user, mount=COOKIE_MOUNT, **claim)
+    r0 = log_in(owner)
+    assert not row(r0).is_browser
+    r1 = rotate(thief, r0)
+    clock.shift(5)
+    assert_refused(owner.refresh(r0), "reused")
+    clock.shift(timedelta(minutes=15))
+    assert_refused(thief.refresh(r1), "revoked")
+    clock.shift(5)
+    assert_refused(owner.refresh(r0), "revoked")
+    assert state(r0) == (1, "reuse")
+
+
+@pytest.mark.parametrize("behind", [0, 1])
+def test_a_retry_from_another_device(behind: int, browser: Caller, clock: Any) -> None:
+    """Case 10d: within a browser's grace R1 is answered again, and leaves an event and a signal."""
+    r0 = log_in(browser)
+    r1 = rotate(browser, r0)
+    token = r0 if behind else r1
+    clock.shift(9)
+    with received(token_retried) as calls:
+        assert browser.refresh(token).status_code == 200
+        assert not calls
+        assert browser.refresh(token, REMOTE_ADDR="192.0.2.66", HTTP_USER_AGENT="thief").status_code == 200
+    assert browser.cookie == r1
+    (call,) = calls
+    assert (call["family_id"], call["generation"], call["current_generation"]) == (row(r0).pk, 1 - behind, 1)
+    assert (call["ip_address"], call["user_agent"]) == ("192.0.2.66", "thief")
+    (event,) = FamilyEvent.objects.filter(family=row(r0).pk)
+    assert (event.kind, event.ip_address, event.user_agent) == (EventKind.RETRIED, "192.0.2.66", "thief")
+    assert state(r0) == (1, "")
 
 
 @pytest.mark.django_db(transaction=True)
@@ -1435,6 +1478,24 @@ def test_a_429_leaves_the_cookie(jar: Caller) -> None:
     assert response["Cache-Control"] == "no-store"
     assert not response.cookies
     assert jar.cookie == r1
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("kind", ["locmem.LocMemCache", "db.DatabaseCache"])
+def test_guesses_at_once(script: Caller, clock: Any, kind: str) -> None:
+    """Case 37: of 64 wrong passwords for one name in the middle of a minute ten are tried."""
+    guess = {script.user.USERNAME_FIELD: script.user.get_username(), "password": "wrong"}
+    shared = {"BACKEND": f"django.core.cache.backends.{kind}", "LOCATION": "guesses"}
+    with override_settings(CACHES={"default": shared}), options(LOGIN_THROTTLE="10/min"):
+        call_command("createcachetable")
+        answers = in_threads(64, lambda _: again(script).send("login/", guess))
+    assert Counter((answer.status_code, answer.json()["code"]) for answer in answers) == {
+        (401, "no_active_account"): 10,
+        (429, "throttled"): 54,
+    }
+    assert {answer.get("Retry-After") for answer in answers if answer.status_code == 429} == {"45"}
+    with connection.cursor() as cursor:
+        cursor.execute("DROP TABLE IF EXISTS guesses")
 
 
 def test_a_403_leaves_the_cookie(jar: Caller) -> None:

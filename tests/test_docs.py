@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import textwrap
 import xml.etree.ElementTree as ET
 from datetime import timedelta
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -58,6 +60,12 @@ def section(text: str, title: str) -> str:
     return text.split(f"\n## {title}\n")[1].split("\n## ")[0]
 
 
+def imports(text: str) -> list[ast.ImportFrom]:
+    """Return the imports from twotoken that a page shows. Those from contrib need other packages."""
+    nodes = [node for block in blocks(text) for node in ast.walk(ast.parse(block)) if isinstance(node, ast.ImportFrom)]
+    return [node for node in nodes if re.match(r"twotoken(?!\.contrib)", node.module or "")]
+
+
 def first_cells(text: str) -> set[str]:
     """Return the code in the first column of the tables of a text."""
     return set(re.findall(r"^\| `([^`]+)` \|", text, re.MULTILINE))
@@ -74,6 +82,14 @@ def code_headings(text: str) -> list[str]:
 
 
 # What is made from the code
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if imports(page.read_text())], ids=name_of)
+def test_imports_of_a_page(page: Path) -> None:
+    """Every name that a page imports from twotoken exists."""
+    for node in imports(page.read_text()):
+        module = import_module(str(node.module))
+        assert [alias.name for alias in node.names if not hasattr(module, alias.name)] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)

@@ -9,7 +9,7 @@ from io import BytesIO
 from typing import Any
 
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
-from django.db import OperationalError, connections, transaction
+from django.db import DatabaseError, connections, transaction
 from django.http import HttpRequest, HttpResponseBase, QueryDict
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 from rest_framework.authentication import BaseAuthentication
@@ -150,7 +150,7 @@ class TokenView(APIView):
             return self.refuse(MissingToken())
         if isinstance(exc, RequestDataTooBig):  # newer DRF reads the body before a parser does
             exc = ParseError()
-        if isinstance(exc, OperationalError):
+        if isinstance(exc, DatabaseError):
             exc = self.translate(exc)
         if isinstance(exc, TwoTokenError) and status_of(type(exc)) is not None:
             return self.refuse(exc)
@@ -159,8 +159,8 @@ class TokenView(APIView):
             response.data.setdefault("code", exc.get_codes())
         return response
 
-    def translate(self, error: OperationalError) -> Exception:
-        """Return what a client is told where the database had no time for it: to ask again."""
+    def translate(self, error: DatabaseError) -> Exception:
+        """Return a 503 for a conflict and for a server that takes no work, else the error itself."""
         if not is_conflict(error) and not is_refusal(error):
             return error
         logger.warning("The database refused a request of %s: %s", type(self).__name__, error, exc_info=error)

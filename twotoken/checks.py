@@ -13,6 +13,12 @@ from django.apps import apps
 from django.apps.config import AppConfig
 from django.conf import settings
 from django.contrib.auth import get_user_model
+from django.core.cache import DEFAULT_CACHE_ALIAS, caches
+from django.core.cache.backends.base import BaseCache
+from django.core.cache.backends.db import DatabaseCache
+from django.core.cache.backends.dummy import DummyCache
+from django.core.cache.backends.filebased import FileBasedCache
+from django.core.cache.backends.locmem import LocMemCache
 from django.core.checks import CheckMessage, Error, Warning
 from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured
 from django.db import DatabaseError, connections, router, transaction
@@ -36,6 +42,13 @@ COOKIE_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 LONGEST_GRACE = timedelta(minutes=1)
 LONGEST = timedelta(days=36_525)  # a hundred years: beyond it the calendar ends
 LONGEST_REPR = 100  # of a wrong value
+# What keeps a cache from counting. A subclass has the fault of its class.
+CACHE_FAULTS: tuple[tuple[type[BaseCache], str], ...] = (
+    (DummyCache, "keeps nothing"),
+    (LocMemCache, "each process has for itself"),
+    (FileBasedCache, "counts requests that run at once as one"),
+)
+ENOUGH_ENTRIES = 10_000  # each try of another name is one, so a guesser can push counts out of a small cache
 KEYS_HINT = (
     f"A secret for HS256 has {MIN_SECRET_BYTES} bytes or more: 'manage.py generate_token_secrets' makes two. "
     "ACCESS_ALGORITHM 'EdDSA', 'ES256' or 'RS256' wants an unencrypted private key as PEM."
@@ -344,14 +357,21 @@ def check_deployed_cookie(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMes
 
 
 def check_deployed_cache(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
-    """W006: the throttles count in a cache that all processes share."""
-    if not _fine("LOGIN_THROTTLE", "REFRESH_THROTTLE"):
+    """W006: the throttles count in a cache that can count, for all processes."""
+    if not _fine("LOGIN_THROTTLE", "REFRESH_THROTTLE") or not (conf.login_throttle or conf.refresh_throttle):
         return
-    backend = settings.CACHES.get("default", {}).get("BACKEND", "")
-    if backend.endswith((".LocMemCache", ".DummyCache")) and (conf.login_throttle or conf.refresh_throttle):
+    cache = caches[DEFAULT_CACHE_ALIAS]
+    for kind, fault in CACHE_FAULTS:
+        if isinstance(cache, kind):
+            yield Warning(
+                f"twotoken's throttles count in a {kind.__name__}, which {fault}.",
+                hint="Use a shared cache, or throttle in front of Django and set the throttles to None.",
+                id="twotoken.W006",
+            )
+    if isinstance(cache, DatabaseCache) and vars(cache)["_max_entries"] < ENOUGH_ENTRIES:
         yield Warning(
-            f"twotoken's throttles count in {backend}, which each process has for itself.",
-            hint="Use a shared cache, or throttle in front of Django and set the throttles to None.",
+            "twotoken's throttles count in a DatabaseCache, which drops counts when it is full.",
+            hint=f"Set its OPTIONS['MAX_ENTRIES'] to {ENOUGH_ENTRIES} or more.",
             id="twotoken.W006",
         )
 

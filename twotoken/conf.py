@@ -167,7 +167,7 @@ class Settings:
 
     @property
     def login_throttle(self) -> str | None:
-        """How often one address may try one name: logins per address and name together. None: off."""
+        """How often one address may try one name, in any spelling that the database takes for it. None: off."""
         return _get("LOGIN_THROTTLE", "10/min")
 
     @property

@@ -145,6 +145,25 @@ WEAKNESSES = [
         ("test_conformance.test_a_thief_who_poses_as_a_browser", "test_conformance.test_browser_reuse"),
     ),
     Weakness(
+        "a thief who claims to be a browser, and so gains its grace",
+        "an experiment with our own first rule: thief and owner both stayed in 2,879 of 2,879 rounds",
+        (
+            "test_conformance.test_a_thief_who_is_faster_each_time",
+            "proof.test_model.test_every_promise_holds",
+            "proof.test_model.test_a_broken_rule_is_seen",
+            "proof.test_stateful.test_the_service_does_as_designed",
+        ),
+    ),
+    Weakness(
+        "a retry from another device leaves no trace",
+        "an experiment with our own first rule: 50 access tokens within a browser's grace, and no event",
+        (
+            "test_conformance.test_a_retry_from_another_device",
+            "test_events.test_a_retry_from_elsewhere_is_on_the_timeline",
+            "proof.test_stateful.test_the_service_does_as_designed",
+        ),
+    ),
+    Weakness(
         "two successors of one token, a logout lost in a race",
         "measured of four packages",
         ("proof.test_races.test_one_token_and_one_key", "proof.test_races.test_logouts_race_refreshes"),
@@ -178,6 +197,34 @@ WEAKNESSES = [
             "test_throttling.test_logins_count_by_address_and_name",
             "test_clients.test_a_forwarded_address_is_believed_as_far_as_set",
         ),
+    ),
+    Weakness(
+        "tries at once that a throttle counts as one",
+        "DRF's own throttles, measured: 41 of 64 pass at ten a minute on Redis, all on a database's cache",
+        (
+            "proof.test_throttles.test_many_tries_at_once",
+            "test_conformance.test_guesses_at_once",
+            "test_throttling.test_tries_at_once",
+        ),
+    ),
+    Weakness(
+        "another spelling of a name, for more tries",
+        "measured: MariaDB takes 16 spellings for one user",
+        (
+            "test_throttling.test_what_the_database_takes_for_one_name",
+            "proof.test_throttles.test_spellings_in_mariadb",
+            "proof.test_throttles.test_spellings_in_postgresql",
+        ),
+    ),
+    Weakness(
+        "a count that tells who has an account",
+        "a throttle that looks the user up",
+        ("test_throttling.test_the_user_table_is_not_read",),
+    ),
+    Weakness(
+        "another address of one's own network",
+        "IPv6: every client has 2^64 of them",
+        ("test_throttling.test_what_one_client_has_to_itself",),
     ),
     Weakness(
         "a throttle that another account's success resets",
@@ -301,6 +348,7 @@ WEAKNESSES = [
         "CWE-20",
         (
             "test_changelist.test_odd_values",
+            "test_changelist.test_a_user_of_an_odd_key",
             "test_changelist.test_odd_terms",
             "test_sessions.test_a_page_of_an_odd_number",
             "test_sessions.test_a_cursor_of_an_odd_position",
