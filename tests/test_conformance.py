@@ -661,7 +661,7 @@ def test_logout_with_anything(caller: Caller, sent: str) -> None:
     assert every_row() == before
 
 
-BODIES: Any = pytest.mark.parametrize(
+BODIES = pytest.mark.parametrize(
     ("body", "content_type", "status", "code"),
     [
         (b"[" * 100_000, "application/json", 400, "parse_error"),

@@ -526,9 +526,9 @@ def test_to_the_cookie(move: Move) -> None:
     """The old token arrives once in the body, the new one leaves in the cookie, which then refreshes."""
     client = APIClient(HTTP_SEC_FETCH_SITE="same-origin")
     old = move.spare()
-    key = {"HTTP_IDEMPOTENCY_KEY": KEY}
+    key = {"Idempotency-Key": KEY}
     for _ in range(2):  # as where an answer gets lost
-        response = client.post("/api/auth/exchange/", {"refresh": old}, format="json", **key)
+        response = client.post("/api/auth/exchange/", {"refresh": old}, format="json", headers=key)
         assert (response.status_code, set(response.json())) == (200, {"access", "expires_in"})
     cookie = response.cookies["refresh_token"]
     assert (cookie["path"], cookie["httponly"], cookie["samesite"]) == ("/api/auth/", True, "Strict")
