@@ -22,7 +22,7 @@ DEFAULTS: dict[str, Any] = {
     "REFRESH_LIFETIME": timedelta(days=7),
     "FAMILY_LIFETIME": timedelta(days=30),
     "DELIVERY": Delivery.COOKIE,
-    "COOKIE_NAME": "refresh_token",
+    "COOKIE_NAME": "__Secure-refresh_token",
     "COOKIE_PATH": None,
     "COOKIE_DOMAIN": None,
     "COOKIE_SAMESITE": "Strict",
