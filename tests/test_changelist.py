@@ -56,7 +56,7 @@ def test_more_than_are_listed(user: Any, viewer: Any, monkeypatch: pytest.Monkey
         ("", {"live", "old", "idle", "stolen", "logged out"}),
         ("state=active", {"live"}),
         ("state=expired", {"old", "idle"}),
-        ("state=ended", {"stolen", "logged out"}),
+        ("state=revoked", {"stolen", "logged out"}),
         ("state=reused", {"stolen"}),
         ("reason=logout", {"logged out"}),
         ("reason=admin", set()),

@@ -179,12 +179,12 @@ def again(caller: Caller) -> Caller:
     return Caller(caller.user, mount=caller.mount, **caller.defaults)
 
 
-def email_claim(user: Any) -> dict[str, Any]:
+def email_claim(user: Any, family: Any) -> dict[str, Any]:
     """Claims of a project: the user's address."""
     return {"email": user.email}
 
 
-def raising_claims(user: Any) -> dict[str, Any]:
+def raising_claims(user: Any, family: Any) -> dict[str, Any]:
     """Claims of a project whose source is down."""
     raise RuntimeError("the source of the claims is down")
 
@@ -755,13 +755,19 @@ def test_the_absolute_limit(script: Caller, clock: Any) -> None:
     """Case 23: thirty days after login it ends, whatever was rotated."""
     login = script.log_in()
     token, end = token_of(login), row(token_of(login)).expires_at
-    for _ in range(6):
-        clock.shift(timedelta(days=5) - timedelta(microseconds=1))
+    for days in (5, 5, 5, 5, 5, 4):
+        clock.shift(timedelta(days=days))
         answer = script.refresh(token)
         token = token_of(answer)
         assert row(token).expires_at == end
-    assert answer.json()["refresh_expires_in"] == answer.json()["expires_in"] == 0
-    clock.shift(timedelta(microseconds=6))
+    clock.shift(timedelta(days=1, seconds=-1))
+    answer = script.refresh(token)
+    token = token_of(answer)
+    assert answer.json()["refresh_expires_in"] == answer.json()["expires_in"] == 1
+    clock.shift(timedelta(microseconds=1))
+    with unchanged():
+        assert_refused(script.refresh(token), "expired")
+    clock.shift(timedelta(seconds=1))
     with unchanged():
         assert_refused(script.refresh(token), "expired")
 

@@ -10,8 +10,10 @@ from django.db import DatabaseError, InterfaceError, OperationalError, connectio
 from django.test.utils import CaptureQueriesContext
 
 from tests.http import Caller
+from tests.receivers import heard
 from twotoken import families
 from twotoken.models import EventKind, FamilyEvent, RefreshToken
+from twotoken.signals import token_retried
 
 
 def test_reuse_is_on_the_timeline(script: Caller) -> None:
@@ -45,6 +47,45 @@ def test_a_change_of_device_is_on_the_timeline(script: Caller) -> None:
     other = script.log_in(HTTP_USER_AGENT="Mozilla/5.0").json()["refresh"]
     script.refresh(other, HTTP_USER_AGENT="curl/8")
     assert FamilyEvent.objects.count() == 19
+
+
+def test_a_retry_from_elsewhere_is_on_the_timeline(browser: Caller) -> None:
+    """Another address or user agent leaves an event, a signal and a line of the log; ten events a family at most."""
+    browser.log_in(HTTP_USER_AGENT="owner")
+    r0 = browser.cookie
+    assert browser.refresh(r0, HTTP_USER_AGENT="owner").status_code == 200
+    r1 = browser.cookie
+    with heard(token_retried) as calls:
+        for _ in range(2):
+            browser.refresh(r0, HTTP_USER_AGENT="owner")
+        assert not calls
+        assert not FamilyEvent.objects.exists()
+        browser.refresh(r1, HTTP_USER_AGENT="owner", REMOTE_ADDR="192.0.2.66")
+        for _ in range(12):
+            assert browser.refresh(r0, HTTP_USER_AGENT="thief").status_code == 200
+    assert len(calls) == 13
+    assert [
+        (kwargs["generation"], kwargs["current_generation"], kwargs["ip_address"], kwargs["user_agent"])
+        for _, kwargs in calls[:2]
+    ] == [(1, 1, "192.0.2.66", "owner"), (0, 1, "127.0.0.1", "thief")]
+    events = FamilyEvent.objects.order_by("pk")
+    assert [(event.kind, event.ip_address, event.user_agent) for event in events[:2]] == [
+        (EventKind.RETRIED, "192.0.2.66", "owner"),
+        (EventKind.RETRIED, "127.0.0.1", "thief"),
+    ]
+    assert len(events) == 10
+
+
+def test_a_retry_from_elsewhere_that_can_t_be_written(browser: Caller, caplog: pytest.LogCaptureFixture) -> None:
+    """The answer is the same."""
+    browser.log_in(HTTP_USER_AGENT="owner")
+    r0 = browser.cookie
+    browser.refresh(r0, HTTP_USER_AGENT="owner")
+    r1 = browser.cookie
+    with connection.execute_wrapper(Failing(DatabaseError("gone"))):
+        assert browser.refresh(r0, HTTP_USER_AGENT="thief").status_code == 200
+    assert browser.cookie == r1
+    assert "retried from another device" in caplog.text
 
 
 def test_an_event_that_can_t_be_written(script: Caller, caplog: pytest.LogCaptureFixture) -> None:

@@ -253,6 +253,7 @@ UNFIT: dict[str, tuple[list[str], str, str]] = {
 }
 
 
+@pytest.mark.django_db(databases="__all__")  # a check of Django's own asks SQLite whether it knows JSON
 @pytest.mark.parametrize(("texts", "algorithm", "problem"), UNFIT.values(), ids=UNFIT)
 def test_keys_that_do_not_fit(texts: list[str], algorithm: str, problem: str) -> None:
     """Plain ``check`` says why, and no message holds a key."""
@@ -264,6 +265,7 @@ def test_keys_that_do_not_fit(texts: list[str], algorithm: str, problem: str) ->
     assert "RS256" in (message.hint or "")
 
 
+@pytest.mark.django_db(databases="__all__")
 def test_the_refresh_token_has_a_secret() -> None:
     """Nobody else has to verify it: a private key there is an error, as the first and as another."""
     for texts in ([TEXTS["EdDSA"][0]], [settings.TWOTOKEN["REFRESH_SECRET"], TEXTS["EdDSA"][0]]):

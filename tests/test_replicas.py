@@ -107,7 +107,7 @@ def test_a_login_by_a_replica(script: Caller, user: Any) -> None:
         assert script.refresh(pair["refresh"]).status_code == 200
 
 
-def email(user: Any) -> dict[str, Any]:
+def email(user: Any, family: Any) -> dict[str, Any]:
     """Return claims of a user."""
     return {"email": user.email}
 

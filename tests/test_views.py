@@ -17,6 +17,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.test import override_settings
 from django.urls import include, path
+from django.utils import timezone
 from rest_framework import serializers
 from rest_framework.test import APIClient
 
@@ -32,6 +33,7 @@ from twotoken.exceptions import ClaimsError, ExpiredToken, NoActiveAccount, TwoT
 from twotoken.families import Lifetime
 from twotoken.models import RefreshToken
 from twotoken.serializers import LoginSerializer
+from twotoken.tokens import decode_access
 from twotoken.views import LoginView, LogoutAllView, LogoutView, RefreshView
 
 VIEWS = [LoginView, RefreshView, LogoutView, LogoutAllView]
@@ -60,7 +62,7 @@ class RememberSerializer(LoginSerializer):
 
 
 class RememberView(LoginView):
-    """A login that may last longer."""
+    """A login that may last longer, and whose tokens say so."""
 
     serializer_class = RememberSerializer
 
@@ -69,6 +71,9 @@ class RememberView(LoginView):
 
     def get_lifetime(self, user: Any, data: Any) -> Lifetime:
         return timedelta(days=90) if data["remember"] else timedelta(hours=12)
+
+    def get_context(self, user: Any, data: Any) -> dict[str, Any]:
+        return {"remember": data["remember"]}
 
 
 class CodeSerializer(serializers.Serializer[Any]):
@@ -415,7 +420,50 @@ def test_the_log_says_where_a_database_had_no_time(jar: Caller, caplog: pytest.L
     assert "in count_logins" in caplog.text
 
 
-def overtake(user: Any) -> dict[str, Any]:
+def remembered(user: Any, family: Any) -> dict[str, Any]:
+    """Return what the login told of itself: a callable for ACCESS_CLAIMS."""
+    return dict(family.context)
+
+
+def test_what_a_login_tells_is_in_every_token(user: Any) -> None:
+    """The context of a login is at hand whenever claims are made, for the whole life of the family."""
+    browser = Caller(user, mount="/auth/")
+    with (
+        urls(path("auth/login/", RememberView.as_view()), path("auth/", include("twotoken.urls"))),
+        with_settings(ACCESS_CLAIMS="tests.test_views.remembered", DELIVERY="body"),
+    ):
+        pair = browser.send("login/", {**credentials(user), "remember": True}).json()
+        plain = Caller(user, mount="/auth/").log_in().json()
+        again = browser.refresh(pair["refresh"]).json()
+        access = [
+            decode_access(answer["access"], conf.access_policy, timezone.now()) for answer in (pair, again, plain)
+        ]
+    assert [claims.get("remember") for claims in access] == [True, True, False]
+    assert RefreshToken.objects.get(pk=access[0].family_id).context == {"remember": True}
+
+
+@pytest.mark.parametrize(
+    ("mount", "headers", "is_browser"),
+    [
+        ("/api/auth/", {"HTTP_SEC_FETCH_SITE": "same-origin"}, True),
+        ("/api/auth/", {"HTTP_ORIGIN": "http://testserver"}, True),
+        ("/api/auth/", {}, False),
+        ("/api/app/auth/", {"HTTP_SEC_FETCH_SITE": "same-origin"}, False),
+    ],
+)
+def test_who_is_a_browser(user: Any, mount: str, headers: Any, is_browser: bool) -> None:
+    """Settled at login, at a cookie mount: no later request changes it."""
+    caller = Caller(user, mount=mount)
+    token = caller.log_in(**headers)
+    assert RefreshToken.objects.get().is_browser is is_browser
+    for later in ({}, {"HTTP_SEC_FETCH_SITE": "same-origin"}):
+        presented = caller.cookie if mount == "/api/auth/" else token.json()["refresh"]
+        token = caller.refresh(presented, **later)
+        assert token.status_code == 200
+        assert RefreshToken.objects.get().is_browser is is_browser
+
+
+def overtake(user: Any, family: Any) -> dict[str, Any]:
     """Rotate the user's families while their claims are made: a callable for ACCESS_CLAIMS."""
     RefreshToken.objects.update(generation=F("generation") + 1)
     return {}

@@ -18,7 +18,6 @@ from twotoken.clients import USER_AGENT_LENGTH
 from twotoken.conf import conf
 
 SECRET_BYTES = 16
-MYPY = False  # which mypy takes for true. Its plugin knows the project's user model, others would know nothing
 ACTOR_LENGTH = 150  # characters of a name, for people to read
 
 
@@ -115,9 +114,7 @@ class RefreshToken(models.Model):
     Rotation changes the row in place and touches no indexed column, so that PostgreSQL can update it heap-only.
     """
 
-    id: models.UUIDField[uuid.UUID, uuid.UUID] = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    if TYPE_CHECKING and not MYPY:
-        user: models.ForeignKey[Any, Any]
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         models.CASCADE,
@@ -125,46 +122,26 @@ class RefreshToken(models.Model):
         verbose_name=pgettext_lazy("family", "user"),
     )
     user_id: Any  # of the project's user model
-    secret: models.BinaryField[bytes | memoryview, bytes | memoryview] = models.BinaryField(
+    secret = models.BinaryField(
         pgettext_lazy("family", "secret"), max_length=SECRET_BYTES, default=new_secret, editable=False
     )
-    generation: models.PositiveIntegerField[int, int] = models.PositiveIntegerField(
-        pgettext_lazy("family", "rotations"), default=0
-    )
-    retry_key: models.BinaryField[bytes | memoryview, bytes | memoryview] = models.BinaryField(
-        _("digest of the last key"), max_length=32, default=b"", editable=False
-    )
-    is_browser: models.BooleanField[bool, bool] = models.BooleanField(
-        pgettext_lazy("family", "started by a browser"), default=False
-    )
-    device_key: models.TextField[str, str] = models.TextField(
-        pgettext_lazy("family", "key of the device"), default="", blank=True, editable=False
-    )
-    context: models.JSONField[dict[str, Any], dict[str, Any]] = models.JSONField(
+    generation = models.PositiveIntegerField(pgettext_lazy("family", "rotations"), default=0)
+    retry_key = models.BinaryField(_("digest of the last key"), max_length=32, default=b"", editable=False)
+    is_browser = models.BooleanField(pgettext_lazy("family", "started by a browser"), default=False)
+    device_key = models.TextField(pgettext_lazy("family", "key of the device"), default="", blank=True, editable=False)
+    context = models.JSONField(
         pgettext_lazy("family", "context of the login"), default=dict, blank=True, editable=False
     )
-    auth_hash: models.CharField[str, str] = models.CharField(
-        _("session auth hash"), max_length=128, default="", blank=True, editable=False
-    )
-    created_at: models.DateTimeField[datetime, datetime] = models.DateTimeField(
-        pgettext_lazy("family", "started"), default=timezone.now, db_index=True
-    )
-    refreshed_at: models.DateTimeField[datetime, datetime] = models.DateTimeField(
-        pgettext_lazy("family", "last refreshed"), default=timezone.now
-    )
-    expires_at: models.DateTimeField[datetime | None, datetime | None] = models.DateTimeField(
+    auth_hash = models.CharField(_("session auth hash"), max_length=128, default="", blank=True, editable=False)
+    created_at = models.DateTimeField(pgettext_lazy("family", "started"), default=timezone.now, db_index=True)
+    refreshed_at = models.DateTimeField(pgettext_lazy("family", "last refreshed"), default=timezone.now)
+    expires_at = models.DateTimeField(
         pgettext_lazy("family", "ends"), null=True, blank=True, default=None, db_index=True
     )
-    revoked_at: models.DateTimeField[datetime | None, datetime | None] = models.DateTimeField(
-        pgettext_lazy("family", "revoked"), null=True, blank=True, default=None
-    )
-    revoked_reason: models.CharField[str, str] = models.CharField(
-        pgettext_lazy("family", "reason"), max_length=32, default="", blank=True
-    )
-    ip_address: models.GenericIPAddressField[str | None, str | None] = models.GenericIPAddressField(
-        pgettext_lazy("family", "address"), null=True, blank=True, default=None
-    )
-    user_agent: models.CharField[str, str] = models.CharField(
+    revoked_at = models.DateTimeField(pgettext_lazy("family", "revoked"), null=True, blank=True, default=None)
+    revoked_reason = models.CharField(pgettext_lazy("family", "reason"), max_length=32, default="", blank=True)
+    ip_address = models.GenericIPAddressField(pgettext_lazy("family", "address"), null=True, blank=True, default=None)
+    user_agent = models.CharField(
         pgettext_lazy("family", "user agent"), max_length=USER_AGENT_LENGTH, default="", blank=True
     )
 
@@ -209,30 +186,22 @@ class FamilyEvent(models.Model):
     events of each family.
     """
 
-    family: models.ForeignKey[RefreshToken, RefreshToken] = models.ForeignKey(
+    family = models.ForeignKey(
         RefreshToken, models.CASCADE, related_name="events", db_constraint=False, verbose_name=_("token family")
     )
-    kind: models.CharField[str, str] = models.CharField(
-        pgettext_lazy("family", "event"), max_length=16, choices=EventKind
-    )
-    created_at: models.DateTimeField[datetime, datetime] = models.DateTimeField(
-        pgettext_lazy("family", "time"), default=timezone.now
-    )
-    ip_address: models.GenericIPAddressField[str | None, str | None] = models.GenericIPAddressField(
-        pgettext_lazy("family", "address"), null=True, blank=True, default=None
-    )
-    user_agent: models.CharField[str, str] = models.CharField(
+    kind = models.CharField(pgettext_lazy("family", "event"), max_length=16, choices=EventKind)
+    created_at = models.DateTimeField(pgettext_lazy("family", "time"), default=timezone.now)
+    ip_address = models.GenericIPAddressField(pgettext_lazy("family", "address"), null=True, blank=True, default=None)
+    user_agent = models.CharField(
         pgettext_lazy("family", "user agent"), max_length=USER_AGENT_LENGTH, default="", blank=True
     )
-    previous_user_agent: models.CharField[str, str] = models.CharField(
+    previous_user_agent = models.CharField(
         pgettext_lazy("family", "user agent before"), max_length=USER_AGENT_LENGTH, default="", blank=True
     )
-    generations_behind: models.PositiveIntegerField[int | None, int | None] = models.PositiveIntegerField(
+    generations_behind = models.PositiveIntegerField(
         pgettext_lazy("family", "generations behind"), null=True, blank=True, default=None
     )
-    actor: models.CharField[str, str] = models.CharField(
-        pgettext_lazy("family", "by"), max_length=ACTOR_LENGTH, default="", blank=True
-    )
+    actor = models.CharField(pgettext_lazy("family", "by"), max_length=ACTOR_LENGTH, default="", blank=True)
 
     class Meta:
         verbose_name = _("event of a token family")

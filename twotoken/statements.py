@@ -120,13 +120,14 @@ def write_rotation(family_id: UUID, presented: int, rotation: Rotation) -> bool:
     """
     alias = router.db_for_write(RefreshToken)
     connection = connections[alias]
-    options = RefreshToken._meta
+    options: Any = RefreshToken._meta
     quote = connection.ops.quote_name
+    table = quote(options.db_table)
     fields = [options.get_field(name) for name in rotation._fields]
     columns = ", ".join(f"{quote(field.column)} = %s" for field in fields)
     sql = (
-        f"UPDATE {quote(options.db_table)} SET {columns} WHERE {quote(options.pk.column)} = %s "  # noqa: S608
-        f"AND {quote('generation')} <= %s AND {quote('revoked_at')} IS NULL"
+        f"UPDATE {table} SET {columns} WHERE {table}.{quote(options.pk.column)} = %s "  # noqa: S608
+        f"AND {table}.{quote('generation')} <= %s AND {table}.{quote('revoked_at')} IS NULL"
     )
     values = [field.get_db_prep_save(value, connection) for field, value in zip(fields, rotation, strict=True)]
     params = [*values, options.pk.get_db_prep_value(family_id, connection), presented]

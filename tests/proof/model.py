@@ -1,7 +1,7 @@
 """The rule of rotation among all who may meet it, as a state machine that is explored to its last state.
 
-What decides is ``twotoken.families.rule`` itself. Around it stand, each as small steps that may interleave in any order:
-the server (read the row, judge, write under the guard, judge again where the guard held it off, revoke), one honest
+What decides is ``twotoken.families.rule`` itself. Around it stand, as small steps that may interleave in any order: the
+server (read the row, judge, write under the guard, judge again where the guard held it off, revoke), one honest
 client, its network, a thief, the clock, and a logout or revocation at any moment. A step that never comes stands for
 a lost request, a lost answer or a server that died, so these need no steps of their own.
 

@@ -16,7 +16,7 @@ from django.test import override_settings
 
 from tests.http import COMPANION, COOKIE, cookies
 from twotoken import tokens
-from twotoken.authentication import bearer_token
+from twotoken.bearer import bearer_token
 from twotoken.cookies import cookie_values, token_from_cookie
 from twotoken.exceptions import (
     CrossOrigin,

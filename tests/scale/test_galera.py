@@ -18,9 +18,10 @@ from tests.http import Caller
 from tests.proof.conftest import FULL, Tried
 from tests.proof.servers import new_user, row, start_family
 from tests.scale.galera import Node, at, wait_for_all
-from twotoken import families, revocation
+from twotoken import families
 from twotoken.clients import Client
 from twotoken.exceptions import RevokedToken
+from twotoken.families import revocation
 from twotoken.families.events import record
 from twotoken.models import EventKind, FamilyEvent
 
@@ -201,7 +202,7 @@ def test_a_revocation_that_loses_is_written_again(nodes: list[Node], tried: Trie
     ended, waited = of_a_node_behind(
         nodes,
         lambda: pair.append(families.rotate(families.verify(token), Client())),
-        lambda: revocation.end_family(family, "logout"),
+        lambda: revocation.revoke_family(family, "logout"),
         waits=True,
     )
     assert (ended, waited) == (True, True)

@@ -57,7 +57,7 @@ def get(family_id: UUID) -> RefreshToken | None:
 
 def find(claims: RefreshClaims) -> RefreshToken:
     """Return the family of a refresh token, with its user. One SELECT. Raises InvalidToken."""
-    family = FAMILY.get(claims.family_id)
+    family = get(claims.family_id)
     if family is None or not tokens.token_id_fits(claims, bytes(family.secret)):
         raise InvalidToken
     return family
@@ -89,7 +89,7 @@ def user_of(access: AccessToken) -> AbstractBaseUser:
 
     Raises RevokedToken, ExpiredToken, UserInactive or PasswordChanged.
     """
-    family = FAMILY.get(access.family_id)
+    family = get(access.family_id)
     if family is None:
         raise RevokedToken
     verdict = verdict_on(family, family.generation, b"", timezone.now())

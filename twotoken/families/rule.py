@@ -10,7 +10,7 @@ from enum import Enum, auto
 from typing import Protocol
 
 KEY_LIFETIME = timedelta(minutes=1)
-SHORTEST_LIFE = timedelta(seconds=1)  # a token's life is counted in whole seconds
+SHORTEST_LIFE = timedelta(seconds=1)  # of an access token: ``expires_in`` counts whole seconds
 
 
 class Verdict(Enum):
@@ -62,7 +62,7 @@ def judge(
     if row.revoked_at is not None:
         return Verdict.REVOKED
     age = now - row.refreshed_at
-    if age > idle_limit - SHORTEST_LIFE or (row.expires_at is not None and now > row.expires_at - SHORTEST_LIFE):
+    if age >= idle_limit or (row.expires_at is not None and now > row.expires_at - SHORTEST_LIFE):
         return Verdict.EXPIRED
     if not user_is_active:
         return Verdict.USER_INACTIVE
