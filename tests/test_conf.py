@@ -127,6 +127,25 @@ def test_the_policy_is_a_view_of_the_keys() -> None:
     assert conf.refresh_keys.keys == (SecretKey(SECRETS["REFRESH_SECRET"].encode()),)
 
 
+@pytest.mark.parametrize(
+    ("values", "prefix"),
+    [
+        ({}, "__Secure-"),
+        ({"COOKIE_NAME": None, "COOKIE_PATH": "/auth/"}, "__Secure-"),
+        ({"COOKIE_PATH": "/"}, "__Host-"),
+        ({"COOKIE_PATH": "/", "COOKIE_DOMAIN": "example.com"}, "__Secure-"),
+        ({"COOKIE_PATH": "/", "COOKIE_SECURE": False}, ""),
+        ({"COOKIE_SECURE": False}, ""),
+    ],
+)
+def test_the_cookie_s_name(values: dict[str, Any], prefix: str) -> None:
+    """It has the strongest prefix with which browsers keep a cookie of these attributes."""
+    with override_settings(TWOTOKEN={**SECRETS, **values}):
+        assert conf.cookie_name == f"{prefix}refresh_token"
+    with override_settings(TWOTOKEN={**SECRETS, **values, "COOKIE_NAME": "rt"}):
+        assert conf.cookie_name == "rt"
+
+
 @pytest.mark.parametrize("value", ["both", "", "Cookie", None, 1, []])
 def test_a_delivery_that_does_not_exist(value: Any) -> None:
     """The message gives the choices."""

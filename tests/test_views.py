@@ -28,7 +28,7 @@ from tests.receivers import raising, receiving
 from twotoken import families
 from twotoken.clients import Client
 from twotoken.conf import conf
-from twotoken.cookies import set_refresh_cookie
+from twotoken.cookies import companion_name, set_refresh_cookie
 from twotoken.exceptions import ClaimsError, ExpiredToken, NoActiveAccount, TwoTokenError
 from twotoken.families import Lifetime
 from twotoken.models import RefreshToken
@@ -257,6 +257,7 @@ def test_a_cookie_on_a_redirect(user: Any) -> None:
         assert (morsel["path"], morsel["samesite"], morsel["max-age"]) == ("/auth/", "Strict", 7 * 24 * 3600)
         assert morsel["httponly"]
         assert morsel["secure"]
+        assert set(response.cookies) == {COOKIE, companion_name("/auth/")}
         assert caller.refresh().status_code == 200
     assert RefreshToken.objects.get().generation == 1
 
