@@ -1,4 +1,4 @@
-"""``python -m benchmarks``: make an environment with the peers in it, and measure there.
+"""``python -m benchmarks``: make an environment with the competitors in it, and measure there.
 
 The environment is the benchmarks' own, under ``.benchmarks/``.
 """
@@ -12,12 +12,12 @@ import sys
 import venv
 from pathlib import Path
 
-from benchmarks.peer import all_peers
+from benchmarks.competitor import all_competitors
 
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / ".benchmarks"
 ENVIRONMENT = FOLDER / "venv"
-TOOLS = ("dj-database-url", "gunicorn")
+TOOLS = ("dj-database-url",)
 DRIVERS = {"postgresql": "psycopg[binary]", "mariadb": "mysqlclient"}
 
 
@@ -36,7 +36,7 @@ def install(packages: set[str]) -> Path:
 
 if __name__ == "__main__":
     os.chdir(ROOT)
-    wanted = {package for peer in all_peers().values() for package in peer.packages}
+    wanted = {package for competitor in all_competitors().values() for package in competitor.packages}
     wanted |= {package for database, package in DRIVERS.items() if database in sys.argv}
     python = install({*TOOLS, *wanted})
     os.execv(python, [str(python), "-m", "benchmarks.run", *sys.argv[1:]])

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchmarks.figures import percentile
-from benchmarks.load import drive, server
-from benchmarks.peer import Peer
+from benchmarks.competitor import Competitor
 from benchmarks.remote import Database, Remote
 
 Case = tuple[str, Remote, str]
@@ -27,33 +24,29 @@ class Size:
     refreshes: int
     rows: int
     families: tuple[int, ...]
-    workers: int
-    connections: int
-    load_seconds: float
     seconds: float
     warm: bool = True
-    loaded: tuple[str, ...] = ("twotoken", "simplejwt", "knox", "dj-rest-auth", "allauth", "oauth-toolkit")
 
 
-FULL = Size(60, 10, 1000, 200_000, (1_000, 10_000, 100_000, 1_000_000), 8, 64, 2, 60)
-QUICK = Size(1, 2, 5, 200, (50,), 2, 4, 0.3, 10, warm=False, loaded=("twotoken", "knox"))
+FULL = Size(60, 10, 1000, 200_000, (1_000, 10_000, 100_000, 1_000_000), 60)
+QUICK = Size(1, 2, 5, 200, (50,), 10, warm=False)
 
 
 @dataclass
 class Run:
-    """One run: a worker per peer on one database."""
+    """One run: a worker per competitor on one database."""
 
     database: Database
-    peers: dict[str, Peer]
+    competitors: dict[str, Competitor]
     size: Size
     remotes: dict[str, Remote] = field(default_factory=dict)
 
     @contextmanager
     def workers(self) -> Iterator[None]:
-        """Have a worker for each peer, and drop their databases afterwards."""
+        """Have a worker for each competitor, and drop their databases afterwards."""
         try:
-            for name, peer in self.peers.items():
-                self.remotes[name] = Remote(peer, self.database, name)
+            for name, competitor in self.competitors.items():
+                self.remotes[name] = Remote(competitor, self.database, name)
             for remote in self.remotes.values():
                 remote.ready()
             yield
@@ -62,8 +55,8 @@ class Run:
                 remote.close()
 
     def doing(self, operation: str) -> list[Remote]:
-        """Return the workers whose peer has an operation."""
-        return [remote for remote in self.remotes.values() if operation in remote.peer.operations]
+        """Return the workers whose competitor has an operation."""
+        return [remote for remote in self.remotes.values() if operation in remote.competitor.operations]
 
     def interleave(
         self, cases: Sequence[Case], *, batch: int = 0, rounds: int = 0
@@ -85,18 +78,18 @@ class Run:
 
 
 def check(run: Run) -> Any:
-    """Each peer's operations, and what it promises of them."""
+    """Each competitor's operations, and what it promises of them."""
     return {name: remote.call("check") for name, remote in run.remotes.items()}
 
 
 def login(run: Run) -> Any:
     """Login with a cheap hasher: the cost of the frameworks."""
-    return run.interleave([(remote.peer.name, remote, "login") for remote in run.doing("login")])
+    return run.interleave([(remote.competitor.name, remote, "login") for remote in run.doing("login")])
 
 
 def login_real(run: Run) -> Any:
     """Login with Django's default hasher, which is most of it."""
-    cases = [(remote.peer.name, remote, "login-real") for remote in run.doing("login")]
+    cases = [(remote.competitor.name, remote, "login-real") for remote in run.doing("login")]
     return run.interleave(cases, batch=1, rounds=min(run.size.rounds, 15))
 
 
@@ -104,9 +97,9 @@ def get(run: Run) -> Any:
     """An authenticated GET per authentication class, the view without any, and the bare cost of PyJWT and an HMAC."""
     ours = run.remotes["twotoken"]
     cases = [
-        (f"{remote.peer.name} {label}", remote, f"get {label}")
+        (f"{remote.competitor.name} {label}", remote, f"get {label}")
         for remote in run.doing("get")
-        for label in remote.peer.authentication
+        for label in remote.competitor.authentication
     ]
     cases += [("floor", run.remotes["floor"], "get none"), ("twotoken none", ours, "get none")]
     cases += [("PyJWT decode", ours, "pyjwt"), ("HMAC-SHA-256", ours, "hmac")]
@@ -114,30 +107,30 @@ def get(run: Run) -> Any:
 
 
 def refresh(run: Run) -> Any:
-    """Refresh, with rotation where the peer rotates."""
-    return run.interleave([(remote.peer.name, remote, "refresh") for remote in run.doing("refresh")])
+    """Refresh, with rotation where the competitor rotates."""
+    return run.interleave([(remote.competitor.name, remote, "refresh") for remote in run.doing("refresh")])
 
 
 def refresh_durable(run: Run) -> Any:
     """Refresh, each commit waiting for the disk. PostgreSQL's alone can be told per connection."""
     if run.database.kind != "postgresql":
         return {}
-    cases = [(remote.peer.name, remote, "refresh-durable") for remote in run.doing("refresh")]
+    cases = [(remote.competitor.name, remote, "refresh-durable") for remote in run.doing("refresh")]
     return run.interleave(cases, batch=max(2, run.size.batch // 2), rounds=min(run.size.rounds, 30))
 
 
 def logout(run: Run) -> Any:
     """Logout, which ends the login on the server."""
-    return run.interleave([(remote.peer.name, remote, "logout") for remote in run.doing("logout")])
+    return run.interleave([(remote.competitor.name, remote, "logout") for remote in run.doing("logout")])
 
 
 def statements(run: Run) -> Any:
     """SQL statements of an operation, with BEGIN, COMMIT and SAVEPOINT."""
     found: dict[str, dict[str, list[str]]] = {}
     for name, remote in run.remotes.items():
-        operations = sorted(remote.peer.operations - {"get"})
-        if "get" in remote.peer.operations:
-            operations += [f"get {label}" for label in remote.peer.authentication]
+        operations = sorted(remote.competitor.operations - {"get"})
+        if "get" in remote.competitor.operations:
+            operations += [f"get {label}" for label in remote.competitor.authentication]
         found[name] = {operation: remote.call("statements", operation) for operation in operations}
     return found
 
@@ -146,8 +139,8 @@ def storage(run: Run) -> Any:
     """Rows and bytes of one login and many refreshes, on a database of its own."""
     found = {}
     for remote in run.doing("refresh"):
-        if remote.peer.storage:
-            found[remote.peer.name] = remote.call("storage", run.size.refreshes)
+        if remote.competitor.storage:
+            found[remote.competitor.name] = remote.call("storage", run.size.refreshes)
     return found
 
 
@@ -157,12 +150,12 @@ def purge(run: Run) -> Any:
         "twotoken": ("ended_families", "purge_token_families"),
         "simplejwt": ("expired_tokens", "flushexpiredtokens"),
     }
-    kinds = {name: kind for name, kind in kinds.items() if name in run.peers}
+    kinds = {name: kind for name, kind in kinds.items() if name in run.competitors}
     found: dict[str, dict[str, Any]] = {name: {"seconds": [], "start": [], "peak": []} for name in kinds}
     for count in (run.size.rows // 10, run.size.rows, run.size.rows):
         for name, (kind, command) in kinds.items():
             run.remotes[name].call("fill", kind, count)
-            fresh = Remote(run.peers[name], run.database, name, fresh=False)
+            fresh = Remote(run.competitors[name], run.database, name, fresh=False)
             seconds, start, peak = fresh.call("command", command)
             fresh.close()
             if count < run.size.rows:
@@ -176,8 +169,8 @@ def purge(run: Run) -> Any:
 
 def growth(run: Run) -> Any:
     """Refresh among more and more families, and the admin's list of the most."""
-    peer = run.peers["twotoken"]
-    remotes = {str(count): Remote(peer, run.database, f"families_{count}") for count in run.size.families}
+    competitor = run.competitors["twotoken"]
+    remotes = {str(count): Remote(competitor, run.database, f"families_{count}") for count in run.size.families}
     try:
         for count, remote in remotes.items():
             remote.ready()
@@ -197,34 +190,6 @@ def growth(run: Run) -> Any:
     return {"families": found, "admin": listed}
 
 
-def throughput(run: Run) -> Any:
-    """Requests per second and the slowest of a hundred, many connections to gunicorn."""
-    found: dict[str, dict[str, list[float]]] = {}
-    size = run.size
-    for _ in range(min(size.rounds, 3)):
-        for name in size.loaded:
-            if name not in run.remotes:
-                continue
-            remote, peer = run.remotes[name], run.peers[name]
-            sessions = remote.call("sessions", size.connections)
-            paths = [f"/get/{label}/" for label in peer.authentication]
-            with server(remote.existing, size.workers) as port:
-                asyncio.run(drive(port, peer, paths[0], sessions, size.load_seconds / 4))  # each worker connects
-                for operation in [*paths, *(["refresh"] if "refresh" in peer.operations else [])]:
-                    load = asyncio.run(drive(port, peer, operation, sessions, size.load_seconds))
-                    if name == "twotoken" and load.failed:
-                        raise RuntimeError(f"{load.failed} requests failed under load: {operation}")
-                    if not load.took:
-                        raise RuntimeError(f"{name}: no request succeeded under load: {operation}")
-                    new: dict[str, list[float]] = {"per second": [], "p50": [], "p99": [], "failed": []}
-                    case = found.setdefault(f"{name} {operation}", new)
-                    case["per second"].append(len(load.took) / size.load_seconds)
-                    case["p50"].append(percentile(load.took, 0.5))
-                    case["p99"].append(percentile(load.took, 0.99))
-                    case["failed"].append(load.failed)
-    return found
-
-
 MEASURES: dict[str, Callable[[Run], Any]] = {
     "storage": storage,
     "statements": statements,
@@ -236,5 +201,4 @@ MEASURES: dict[str, Callable[[Run], Any]] = {
     "logout": logout,
     "purge": purge,
     "growth": growth,
-    "throughput": throughput,
 }

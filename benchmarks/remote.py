@@ -1,4 +1,4 @@
-"""A worker per peer, each a process with its own settings and database, and the coordinator's end of it."""
+"""A worker per competitor, each a process with its own settings and database, and the coordinator's end of it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import django
 
-from benchmarks.peer import Peer, all_peers
+from benchmarks.competitor import Competitor, all_competitors
 
 LIMIT = 300  # seconds that one call of a worker may take
 
@@ -25,7 +25,7 @@ def serve(pipe: Connection, environment: dict[str, str]) -> None:
     os.environ["DJANGO_SETTINGS_MODULE"] = "benchmarks.settings"
     django.setup()
     # Its imports need the settings, which are this process's own.
-    worker = import_module("benchmarks.worker").Worker(all_peers()[environment["BENCHMARKS_PEER"]])
+    worker = import_module("benchmarks.worker").Worker(all_competitors()[environment["BENCHMARKS_COMPETITOR"]])
     with suppress(EOFError, BrokenPipeError):  # the coordinator is gone
         while True:
             name, arguments = pipe.recv()
@@ -59,11 +59,10 @@ class Database:
 class Remote:
     """A worker, seen from the coordinator: its methods by name."""
 
-    def __init__(self, peer: Peer, database: Database, name: str, *, fresh: bool = True) -> None:
+    def __init__(self, competitor: Competitor, database: Database, name: str, *, fresh: bool = True) -> None:
         """Start the process. Not ``fresh``: on a database that another worker made."""
-        self.peer, self.name, self.fresh = peer, name, fresh
-        self.environment = {"BENCHMARKS_PEER": peer.name, **database.environment(name, exists=not fresh)}
-        self.existing = {"BENCHMARKS_PEER": peer.name, **database.environment(name, exists=True)}
+        self.competitor, self.name, self.fresh = competitor, name, fresh
+        self.environment = {"BENCHMARKS_COMPETITOR": competitor.name, **database.environment(name, exists=not fresh)}
         context = get_context("spawn")
         self.pipe, theirs = context.Pipe()
         self.process = context.Process(target=serve, args=(theirs, self.environment), daemon=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from benchmarks.figures import Spread, above, quotients, ratio, spread
+from benchmarks.figures import Spread, above, ratio, spread
 from benchmarks.targets import Results, judge
 
 OPERATIONS = {
@@ -26,7 +26,7 @@ def table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
 
 
 def cases(results: Results, measure: str, clock: str = "wall") -> dict[str, list[float]]:
-    """Return the rounds by peer; of GET those of each peer's plain class."""
+    """Return the rounds by competitor; of GET those of each competitor's plain class."""
     return {
         name.removesuffix(" access"): case[clock]
         for name, case in results.get(measure, {}).items()
@@ -49,23 +49,35 @@ def target_table(results: Results) -> str:
 
 
 def ratio_table(results: Results, clock: str = "wall") -> str:
-    """Return each peer's time over twotoken's, by operation: how many times as many requests twotoken answers."""
+    """Return each competitor's time over twotoken's, by operation: how many times as many requests twotoken answers."""
     measured = {label: cases(results, measure, clock) for measure, label in OPERATIONS.items() if results.get(measure)}
-    peers = sorted({name for found in measured.values() for name in found} - {"twotoken"})
+    competitors = sorted({name for found in measured.values() for name in found} - {"twotoken"})
     lines = [
-        (peer, *(str(ratio(found[peer], found["twotoken"])) if peer in found else "" for found in measured.values()))
-        for peer in peers
+        (
+            competitor,
+            *(
+                str(ratio(found[competitor], found["twotoken"])) if competitor in found else ""
+                for found in measured.values()
+            ),
+        )
+        for competitor in competitors
     ]
     return table(("twotoken over", *measured), lines)
 
 
 def summary(results: Results) -> str:
-    """Return the README's table: the same for the peers and the four operations, medians alone."""
+    """Return the README's table: the same for the competitors and the four operations, medians alone."""
     measures = ("login", "get", "refresh", "logout")
     measured = [cases(results, measure) for measure in measures]
     lines = [
-        (peer, *(f"{ratio(found[peer], found['twotoken']).middle:.1f}" if peer in found else "" for found in measured))
-        for peer in PLOTTED[1:]
+        (
+            competitor,
+            *(
+                f"{ratio(found[competitor], found['twotoken']).middle:.1f}" if competitor in found else ""
+                for found in measured
+            ),
+        )
+        for competitor in PLOTTED[1:]
     ]
     return table(("twotoken over", *(OPERATIONS[measure] for measure in measures)), lines)
 
@@ -160,32 +172,12 @@ def growth_table(results: Results) -> str:
     return table(heads, lines) + f"\n\nThe admin's list of the largest table. {'; '.join(listed)}."
 
 
-def throughput_table(results: Results) -> str:
-    """Return requests per second and latencies under load, as ratios."""
-    found = results["throughput"]
-    lines = []
-    for name, case in found.items():
-        peer, _, operation = name.partition(" ")
-        base = found["twotoken refresh" if operation == "refresh" else "twotoken /get/access/"]
-        lines.append(
-            (
-                f"{peer} {operation.strip('/').replace('/', ' ')}",
-                str(ratio(case["per second"], base["per second"])),
-                f"{spread(quotients(case['p50'], base['p50'])).middle:.2f}",
-                f"{spread(quotients(case['p99'], base['p99'])).middle:.2f}",
-                str(sum(case["failed"])),
-            )
-        )
-    return table(("twotoken's GET, or refresh, = 1", "requests per second", "p50", "p99", "failed"), lines)
-
-
 SECTIONS = {
     "get": ("An authenticated GET, by class", get_table),
     "statements": ("SQL statements per operation, with BEGIN, COMMIT and SAVEPOINT", statement_table),
     "storage": ("What one login and {refreshes:,} refreshes leave", storage_table),
     "purge": ("Purging {rows:,} ended families, or expired tokens", purge_table),
     "growth": ("Refresh, as the families grow", growth_table),
-    "throughput": ("{connections} connections to {workers} gunicorn workers", throughput_table),
 }
 
 
@@ -214,7 +206,7 @@ INTRODUCTION = Path(__file__).with_name("introduction.md").read_text()
 
 
 def page(found: Mapping[str, Results]) -> str:
-    """Return ``docs/benchmarks.md``: the results by kind of database."""
+    """Return the page of the docs: the results by kind of database."""
     parts = [INTRODUCTION.rstrip()]
     for results in found.values():
         about = results["about"]
@@ -233,26 +225,28 @@ WIDTH, LEFT, BAR, GAP, HEAD = 760, 170, 16, 14, 24
 
 
 def plot(found: Mapping[str, Results]) -> str:
-    """Return ``docs/benchmarks.svg``: throughput by operation and peer, twotoken = 1, on the first database."""
+    """Return the plot: throughput by operation and competitor, twotoken = 1, on the first database."""
     results = next(iter(found.values()))
     bars: list[tuple[str, str, Spread]] = []
     for measure in ("login", "get", "refresh", "logout"):
         rounds = cases(results, measure)
         bars += [
-            (OPERATIONS[measure], peer, ratio(rounds["twotoken"], rounds[peer])) for peer in PLOTTED if peer in rounds
+            (OPERATIONS[measure], competitor, ratio(rounds["twotoken"], rounds[competitor]))
+            for competitor in PLOTTED
+            if competitor in rounds
         ]
     scale = (WIDTH - LEFT - 60) / max((bar.high for _, _, bar in bars), default=1)
     shapes, y, last = [], 8, ""
-    for operation, peer, bar in bars:
+    for operation, competitor, bar in bars:
         if operation != last:
             y += GAP
             shapes.append(f'<text x="4" y="{y + 12}" font-weight="bold">{operation}</text>')
             y, last = y + HEAD, operation
         low, end, high = (LEFT + value * scale for value in (bar.low, bar.middle, bar.high))
         shapes += [
-            f'<text x="{LEFT - 8}" y="{y + 12}" text-anchor="end">{peer}</text>',
+            f'<text x="{LEFT - 8}" y="{y + 12}" text-anchor="end">{competitor}</text>',
             f'<rect x="{LEFT}" y="{y}" width="{end - LEFT:.1f}" height="{BAR - 3}"'
-            f' fill="{COLOURS[PLOTTED.index(peer)]}"/>',
+            f' fill="{COLOURS[PLOTTED.index(competitor)]}"/>',
             # Light under grey, so that it shows on a bar and on a page of any colour.
             *(
                 f'<path d="M{low:.1f} {y + 6.5}H{high:.1f}" stroke="{colour}" stroke-width="{width}"/>'

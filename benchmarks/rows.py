@@ -1,4 +1,4 @@
-"""The tables of a peer: their size, and rows by the hundred thousand, made inside the database."""
+"""The tables of a competitor: their size, and rows by the hundred thousand, made inside the database."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from django.contrib import admin
 from django.db import connection
 from django.utils import timezone
 
-from benchmarks.peer import Tokens
+from benchmarks.competitor import Tokens
 from twotoken import tokens
 from twotoken.conf import conf
 
@@ -205,7 +205,7 @@ def run(statement: str) -> None:
 def rotation() -> str:
     """Return the statement of a rotation, with ``%s`` for each value."""
     table = apps.get_model("twotoken", "RefreshToken")
-    statement = import_module("twotoken.families").ROTATION  # other peers' workers have no such app
+    statement = import_module("twotoken.families").ROTATION  # other competitors' workers have no such app
     return str(statement.compiled(table).sql)
 
 

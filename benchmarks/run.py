@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Any
 from zlib import crc32
 
+from benchmarks.competitor import all_competitors
 from benchmarks.measures import FULL, MEASURES, QUICK, Run, check
-from benchmarks.peer import all_peers
 from benchmarks.remote import Database
 from benchmarks.report import page, plot, summary, terminal
 
 ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs" / "explanation"
 FOLDER = ROOT / ".benchmarks"
 SERVERS = {
     "postgresql": os.environ.get("POSTGRESQL_URL", "postgres://postgres@127.0.0.1:5432/postgres"),
@@ -40,21 +41,24 @@ PACKAGES = (
     "django-oauth-toolkit",
     "psycopg",
     "mysqlclient",
-    "gunicorn",
 )
 
 
 def arguments() -> Namespace:
     """Return what the command line asks for."""
-    parser = ArgumentParser(prog="python -m benchmarks", description="Measure twotoken and its peers side by side.")
+    parser = ArgumentParser(
+        prog="python -m benchmarks", description="Measure twotoken and its competitors side by side."
+    )
     parser.add_argument("--database", choices=SERVERS, default="sqlite")
     parser.add_argument("--only", type=lambda names: names.split(","), default=list(MEASURES), help=",".join(MEASURES))
-    parser.add_argument("--peers", type=lambda names: names.split(","), help="only these; twotoken and floor always")
+    parser.add_argument(
+        "--competitors", type=lambda names: names.split(","), help="only these; twotoken and floor always"
+    )
     parser.add_argument("--rows", type=int, help=f"rows of the purge, {FULL.rows} if not given")
     parser.add_argument("--rounds", type=int, help=f"rounds of each measure, {FULL.rounds} if not given")
     parser.add_argument("--quick", action="store_true", help="try that everything works; the figures mean nothing")
     parser.add_argument(
-        "--write", action="store_true", help="write docs/benchmarks.md, its plot, and the README's table"
+        "--write", action="store_true", help="write docs/explanation/benchmarks.md, its plot, and the README's table"
     )
     parser.add_argument("--profile", type=Path, help="write profiles of twotoken's operations into this folder instead")
     return parser.parse_args()
@@ -77,8 +81,8 @@ def about(run: Run, results: dict[str, Any], *, whole: bool) -> dict[str, Any]:
 
 def write(found: dict[str, Any]) -> None:
     """Write the page, its plot, and the README's table, which is of the first database."""
-    (ROOT / "docs" / "benchmarks.md").write_text(page(found))
-    (ROOT / "docs" / "benchmarks.svg").write_text(plot(found))
+    (DOCS / "benchmarks.md").write_text(page(found))
+    (DOCS / "benchmarks.svg").write_text(plot(found))
     readme = ROOT / "README.md"
     before, rest = readme.read_text().split(OPENING)
     after = rest.split(CLOSING)[1]
@@ -98,12 +102,16 @@ def main() -> None:
 
 def measure(asked: Namespace) -> None:
     """Run what was asked for."""
-    peers = all_peers()
-    if asked.peers:
-        peers = {name: peer for name, peer in peers.items() if name in {"twotoken", "floor", *asked.peers}}
+    competitors = all_competitors()
+    if asked.competitors:
+        competitors = {
+            name: competitor
+            for name, competitor in competitors.items()
+            if name in {"twotoken", "floor", *asked.competitors}
+        }
     size = QUICK if asked.quick else replace(FULL, rows=asked.rows or FULL.rows, rounds=asked.rounds or FULL.rounds)
     prefix = f"twotoken_benchmarks_{crc32(str(ROOT).encode()):08x}"
-    run = Run(Database(asked.database, SERVERS[asked.database], prefix), peers, size)
+    run = Run(Database(asked.database, SERVERS[asked.database], prefix), competitors, size)
     file = FOLDER / f"{'quick-' if asked.quick else ''}{asked.database}.json"
     results: dict[str, Any] = json.loads(file.read_text()) if file.exists() and not asked.quick else {}
     with run.workers():
@@ -128,7 +136,7 @@ def write_profiles(run: Run, folder: Path) -> None:
     """Write a profile of each of twotoken's operations."""
     folder.mkdir(parents=True, exist_ok=True)
     remote = run.remotes["twotoken"]
-    for operation in ["login", "refresh", "logout", *(f"get {label}" for label in remote.peer.authentication)]:
+    for operation in ["login", "refresh", "logout", *(f"get {label}" for label in remote.competitor.authentication)]:
         (folder / f"{operation.replace(' ', '-')}.txt").write_text(remote.call("profile", operation, 500))
 
 

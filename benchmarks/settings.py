@@ -1,4 +1,4 @@
-"""Django settings of one process: the same for every peer, and what the peer says besides."""
+"""Django settings of one process: the same for every competitor, and what the competitor says besides."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 import dj_database_url
 
-from benchmarks.peer import SECRET, all_peers
+from benchmarks.competitor import SECRET, all_competitors
 
-peer = all_peers()[os.environ["BENCHMARKS_PEER"]]
+competitor = all_competitors()[os.environ["BENCHMARKS_COMPETITOR"]]
 
 SECRET_KEY = f"key {SECRET}"
 DEBUG = False
@@ -19,12 +19,12 @@ ROOT_URLCONF = "benchmarks.urls"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 LOGGING = {"version": 1, "disable_existing_loggers": False, "root": {"level": "ERROR"}}
 INSTALLED_APPS = list(
-    dict.fromkeys(["django.contrib.auth", "django.contrib.contenttypes", "rest_framework", *peer.apps])
+    dict.fromkeys(["django.contrib.auth", "django.contrib.contenttypes", "rest_framework", *competitor.apps])
 )
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.common.CommonMiddleware",
-    *peer.middleware,
+    *competitor.middleware,
 ]
 TEMPLATES = [
     {
@@ -56,5 +56,5 @@ REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
     "DEFAULT_AUTHENTICATION_CLASSES": [],
 }
-for name, value in peer.settings.items():
+for name, value in competitor.settings.items():
     globals()[name] = globals()[name] | value if isinstance(globals().get(name), dict) else value

@@ -38,13 +38,13 @@ def processor_above_floor(results: Results) -> Spread:
 
 
 def login_beside_the_fastest(results: Results) -> Spread:
-    """Processor time of the fastest peer's login with the real hasher over ours.
+    """Processor time of the fastest competitor's login with the real hasher over ours.
 
     The hash is processor time and nothing else, so this tells a percent where the wall clock does not.
     """
     cases = {name: case["processor"] for name, case in results["login-real"].items()}
-    peer = fastest(cases, but=lambda name: name.startswith("twotoken"))
-    return ratio(cases[peer], cases["twotoken"])
+    competitor = fastest(cases, but=lambda name: name.startswith("twotoken"))
+    return ratio(cases[competitor], cases["twotoken"])
 
 
 def rows_grown(results: Results) -> Spread:
@@ -100,7 +100,7 @@ TARGETS = (
         faster("get", "twotoken revocable", "simplejwt access"),
     ),
     Target("login, cheap hasher, over knox", 1, True, faster("login", "twotoken", "knox")),
-    Target("login, real hasher, over the fastest peer, by processor time", 0.98, True, login_beside_the_fastest),
+    Target("login, real hasher, over the fastest competitor, by processor time", 0.98, True, login_beside_the_fastest),
     Target("logout, over simplejwt", 2.5, True, faster("logout", "twotoken", "simplejwt")),
     Target("rows added by refreshes", 0, False, rows_grown),
     Target("heap-only share of updates", 0.95, True, heap_only),

@@ -1,4 +1,4 @@
-"""URLs of one process: the view, once without authentication and once per authentication class, and the peer's own."""
+"""URLs of one process: the view without authentication and per authentication class, the competitor's own URLs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from benchmarks.settings import peer
+from benchmarks.settings import competitor
 
 
 class View(APIView):
@@ -34,9 +34,9 @@ urlpatterns = [
     path("get/none/", View.as_view(authentication_classes=[], permission_classes=[AllowAny])),
     *(
         path(f"get/{label}/", View.as_view(authentication_classes=[import_string(dotted)]))
-        for label, dotted in peer.authentication.items()
+        for label, dotted in competitor.authentication.items()
     ),
-    *(mount(route, target) for route, target in peer.routes.items()),
+    *(mount(route, target) for route, target in competitor.routes.items()),
 ]
 if "django.contrib.admin" in settings.INSTALLED_APPS:
     urlpatterns.append(path("admin/", admin.site.urls))

@@ -1,4 +1,4 @@
-"""What a peer's own process does: set up by ``remote``, it calls its WSGI application itself."""
+"""What a competitor's own process does: set up by ``remote``, it calls its WSGI application itself."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from django.test import RequestFactory
 from django.test.utils import CaptureQueriesContext, override_settings
 
 from benchmarks import rows
-from benchmarks.peer import PASSWORD, SECRET, Answer, Call, Peer, Tokens
+from benchmarks.competitor import PASSWORD, SECRET, Answer, Call, Competitor, Tokens
 
 USERS = 100
 POOL = 50  # logins whose tokens take turns
@@ -35,14 +35,14 @@ CLAIMS = {"sub": "1", "sid": "6b2f5c9e-9d0f-4b7e-8f44-0d3c1f0a9b11", "jti": "Zk3
 
 
 class WrongAnswerError(Exception):
-    """A peer did not answer as it should: what would be measured is not what the table says."""
+    """A competitor did not answer as it should: what would be measured is not what the table says."""
 
 
 class Worker:
-    """Serves the coordinator's calls in a process where Django is set up for one peer."""
+    """Serves the coordinator's calls in a process where Django is set up for one competitor."""
 
-    def __init__(self, peer: Peer) -> None:
-        self.peer = peer
+    def __init__(self, competitor: Competitor) -> None:
+        self.competitor = competitor
         self.application = get_wsgi_application()
         self.users = cycle(f"user{number}" for number in range(USERS))
         self.pool: list[Tokens] = []
@@ -55,7 +55,7 @@ class Worker:
         for name in [*(f"user{number}" for number in range(USERS)), REAL]:
             with override_settings(PASSWORD_HASHERS=[REAL_HASHER]) if name == REAL else nullcontext():
                 user.objects.create_superuser(name, password=PASSWORD)
-        for label, fields in self.peer.rows:
+        for label, fields in self.competitor.rows:
             apps.get_model(label).objects.create(**fields)
         gc.collect()
         gc.freeze()
@@ -85,39 +85,43 @@ class Worker:
     def expect(self, answer: Answer, what: str, *, refused: bool = False) -> Answer:
         """Return the answer; raise where it is no success, or no refusal."""
         wanted = range(400, 404) if refused else range(200, 300)
-        if answer.status not in wanted and not (what == "logout" and answer.status == self.peer.logged_out):
-            raise WrongAnswerError(f"{self.peer.name}: {what}: {answer.status} {answer.body[:300]!r}")
+        if answer.status not in wanted and not (what == "logout" and answer.status == self.competitor.logged_out):
+            raise WrongAnswerError(f"{self.competitor.name}: {what}: {answer.status} {answer.body[:300]!r}")
         return answer
 
     def log_in(self, name: str | None = None) -> Tokens:
         """Log a user in, the next one if none is named."""
-        return self.peer.tokens(self.ask(self.peer.login(name or next(self.users), PASSWORD), "login"))
+        return self.competitor.tokens(self.ask(self.competitor.login(name or next(self.users), PASSWORD), "login"))
 
     def check(self) -> list[str]:
-        """Try each operation and what the peer promises of it; return what was seen to hold."""
-        peer = self.peer
+        """Try each operation and what the competitor promises of it; return what was seen to hold."""
+        competitor = self.competitor
         self.ask(Call("GET", "/get/none/"), "get none")
         seen = ["get none"]
-        if not peer.operations:
+        if not competitor.operations:
             return seen
-        self.ask(peer.login("user0", "wrong"), "login with a wrong password", refused=True)
+        self.ask(competitor.login("user0", "wrong"), "login with a wrong password", refused=True)
         tokens = self.log_in()
-        for label in peer.authentication:
-            self.ask(peer.get(f"/get/{label}/", tokens), f"get {label}")
+        for label in competitor.authentication:
+            self.ask(competitor.get(f"/get/{label}/", tokens), f"get {label}")
             self.ask(Call("GET", f"/get/{label}/"), f"get {label} without a token", refused=True)
             seen.append(f"get {label}")
-        label = next(iter(peer.authentication))
-        if "refresh" in peer.operations:
-            after = peer.tokens(self.ask(peer.refresh(tokens), "refresh"), tokens)
-            if (after.refresh != tokens.refresh) != peer.rotates:
-                raise WrongAnswerError(f"{peer.name}: refresh: rotated is not {peer.rotates}")
-            self.ask(peer.get(f"/get/{label}/", after), "get after a refresh")
-            self.ask(peer.refresh(tokens), "replay", refused=peer.refuses_replay)
-            seen += ["refresh", "replay refused" if peer.refuses_replay else "replay taken"]
-        if "logout" in peer.operations:
+        label = next(iter(competitor.authentication))
+        if "refresh" in competitor.operations:
+            after = competitor.tokens(self.ask(competitor.refresh(tokens), "refresh"), tokens)
+            if (after.refresh != tokens.refresh) != competitor.rotates:
+                raise WrongAnswerError(f"{competitor.name}: refresh: rotated is not {competitor.rotates}")
+            self.ask(competitor.get(f"/get/{label}/", after), "get after a refresh")
+            self.ask(competitor.refresh(tokens), "replay", refused=competitor.refuses_replay)
+            seen += ["refresh", "replay refused" if competitor.refuses_replay else "replay taken"]
+        if "logout" in competitor.operations:
             tokens = self.log_in()
-            self.ask(peer.logout(tokens), "logout")
-            again = peer.refresh(tokens) if "refresh" in peer.operations else peer.get(f"/get/{label}/", tokens)
+            self.ask(competitor.logout(tokens), "logout")
+            again = (
+                competitor.refresh(tokens)
+                if "refresh" in competitor.operations
+                else competitor.get(f"/get/{label}/", tokens)
+            )
             self.ask(again, "use after a logout", refused=True)
             seen += ["logout", "ended by it"]
         return seen
@@ -145,26 +149,26 @@ class Worker:
 
     def prepare(self, operation: str, count: int) -> tuple[list[Call], Callable[[list[Answer]], None]]:
         """Return the requests of a batch, and what to do with their answers afterwards, both not timed."""
-        peer = self.peer
+        competitor = self.competitor
         if operation == "get none":
             return [Call("GET", "/get/none/")] * count, _nothing
         if operation == "login-real":
-            return [peer.login(REAL, PASSWORD)] * count, _nothing
+            return [competitor.login(REAL, PASSWORD)] * count, _nothing
         if operation == "login":
-            return [peer.login(next(self.users), PASSWORD) for _ in range(count)], _nothing
+            return [competitor.login(next(self.users), PASSWORD) for _ in range(count)], _nothing
         if operation == "logout":
-            return [peer.logout(self.log_in()) for _ in range(count)], _nothing
+            return [competitor.logout(self.log_in()) for _ in range(count)], _nothing
         while len(self.pool) < max(POOL, count):
             self.pool.append(self.log_in())
         taken, self.pool = self.pool[:count], self.pool[count:]
         if operation == "refresh":
 
             def finish(answers: list[Answer]) -> None:
-                self.pool += [peer.tokens(answer, before) for answer, before in zip(answers, taken, strict=True)]
+                self.pool += [competitor.tokens(answer, before) for answer, before in zip(answers, taken, strict=True)]
 
-            return [peer.refresh(tokens) for tokens in taken], finish
+            return [competitor.refresh(tokens) for tokens in taken], finish
         self.pool += taken
-        return [peer.get(f"/{operation.replace(' ', '/')}/", tokens) for tokens in taken], _nothing
+        return [competitor.get(f"/{operation.replace(' ', '/')}/", tokens) for tokens in taken], _nothing
 
     def bare(self, operation: str, count: int) -> tuple[float, float]:
         """Time PyJWT or the HMAC alone."""
@@ -200,16 +204,16 @@ class Worker:
         stats = pstats.Stats(profile, stream=text).strip_dirs()
         stats.sort_stats("cumulative").print_stats(25)
         stats.sort_stats("tottime").print_stats(25)
-        return f"{self.peer.name}, {operation}, {count} requests\n{text.getvalue()}"
+        return f"{self.competitor.name}, {operation}, {count} requests\n{text.getvalue()}"
 
     def storage(self, refreshes: int) -> dict[str, Any]:
         """Log in once and refresh many times; return rows and bytes that came of it, and PostgreSQL's update counts."""
-        tables = rows.tables(self.peer.storage)
+        tables = rows.tables(self.competitor.storage)
         before, updates = rows.sizes(tables), rows.updates(tables)
         tokens = self.log_in()
         login = rows.sizes(tables)
         for _ in range(refreshes):
-            tokens = self.peer.tokens(self.ask(self.peer.refresh(tokens), "refresh"), tokens)
+            tokens = self.competitor.tokens(self.ask(self.competitor.refresh(tokens), "refresh"), tokens)
         after, updates_after = rows.sizes(tables), rows.updates(tables)
         rows.vacuum(tables)
         return {
@@ -244,7 +248,7 @@ class Worker:
 
     def updates(self) -> list[int]:
         """Return PostgreSQL's counts of updated rows and of heap-only ones among them."""
-        return rows.updates(rows.tables(self.peer.storage))
+        return rows.updates(rows.tables(self.competitor.storage))
 
     def command(self, name: str) -> tuple[float, int, int]:
         """Run a management command; return its seconds, and the process's peak memory in bytes before and after."""
@@ -266,10 +270,6 @@ class Worker:
         if response.status_code != 200 or b'id="changelist"' not in response.content:
             raise WrongAnswerError(f"admin list: {response.status_code}")
         return took, len(captured)
-
-    def sessions(self, count: int) -> list[Tokens]:
-        """Return fresh logins, for a client outside."""
-        return [self.log_in() for _ in range(count)]
 
 
 def environ(call: Call) -> dict[str, Any]:

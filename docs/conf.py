@@ -38,12 +38,12 @@ autodoc_preserve_defaults = True
 nitpick_ignore_regex = [
     (r"py:.*", r"(datetime|uuid|collections|typing|enum|django|rest_framework)\..*"),
     (r"py:.*", r"(timedelta|UUID|Any|optional|AbstractBaseUser|Lifetime)"),
-    (r"py:.*", r"twotoken\.(families\._FromSettings|models\.State)"),
+    (r"py:.*", r"twotoken\.(families\.logins\._FromSettings|models\.State)"),
 ]
 
 # What is above this folder and a page here. A line that is nothing but a link to it is the place for its text.
 ABOVE = {"README": "index", "CHANGELOG": "changelog", "CONTRIBUTING": "contributing", "SECURITY": "security"}
-PLACE = re.compile(rf"^\[[^]]*\]\(\.\./({'|'.join(ABOVE)})\.md\)$", re.MULTILINE)
+PLACE = re.compile(rf"^\[[^]]*\]\((?:\.\./)+({'|'.join(ABOVE)})\.md\)$", re.MULTILINE)
 LINK = re.compile(rf"\]\((?:\.\./)*({'|'.join(ABOVE)})\.md(#[^)]*)?\)")
 PATTERN = re.compile(r"^[\w/-]*\*$\n", re.MULTILINE)
 

@@ -268,7 +268,7 @@ def filled(text: str) -> str:
 def write() -> list[Path]:
     """Write the parts into the pages, and return the pages that changed."""
     changed = []
-    for path in sorted(DOCS.glob("*.md")):
+    for path in sorted(DOCS.rglob("*.md")):
         old = path.read_text()
         if (new := filled(old)) != old:
             path.write_text(new)

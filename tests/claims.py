@@ -25,6 +25,29 @@ def huge(user: Any, family: Any) -> dict[str, Any]:
     return {"text": "x" * 10_000}
 
 
+def unfit(user: Any, family: Any) -> dict[str, Any]:
+    """Return what JSON can't hold."""
+    return {"family": family.pk}
+
+
+def writing(user: Any, family: Any) -> dict[str, Any]:
+    """Write, as a callable should not."""
+    user.first_name = "changed by the claims"
+    user.save()
+    return {}
+
+
+def asking_the_database(user: Any, family: Any) -> dict[str, Any]:
+    """Run a statement that fails."""
+    type(user).objects.raw("SELECT nothing FROM nowhere")[0]
+    return {}  # pragma: no cover
+
+
+def of_a_context(user: Any, family: Any) -> dict[str, Any]:
+    """Return a claim from the login's context, which not every login has."""
+    return {"tenant": family.context["tenant"]}
+
+
 def broken(user: Any, family: Any) -> dict[str, Any]:
     """Fail, as a project's code may."""
     raise RuntimeError("no claims today")

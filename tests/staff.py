@@ -25,6 +25,11 @@ def staff(*codenames: str, **values: Any) -> Any:
     return browser
 
 
+def page(family: Any) -> str:
+    """Return the address of a family's page."""
+    return f"{LIST}{getattr(family, 'family_id', family)}/change/"
+
+
 def text(response: Any) -> str:
     """Return what a page says, without its tags."""
     assert response.status_code == 200

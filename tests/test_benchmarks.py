@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from benchmarks.figures import Spread, above, fastest, percentile, ratio, spread
-from benchmarks.peer import Answer, all_peers
+from benchmarks.competitor import Answer, all_competitors
+from benchmarks.figures import Spread, above, fastest, ratio, spread
 from benchmarks.report import page, plot, summary
 from benchmarks.targets import TARGETS, Target, judge
 
@@ -43,12 +43,6 @@ def test_ratio_is_taken_within_a_round() -> None:
 def test_above() -> None:
     """A cost without its floor is counted in units, round by round."""
     assert above([5, 10], [3, 6], [1, 2]) == Spread(2, 2, 2)
-
-
-def test_percentile() -> None:
-    """A share of all values lies below a percentile."""
-    assert percentile(range(100), 0.99) == 99
-    assert percentile([3, 1, 2], 0.5) == 2
 
 
 def test_fastest() -> None:
@@ -97,7 +91,7 @@ def test_targets_of_counts() -> None:
 
 
 def test_page_and_plot(results: dict[str, Any]) -> None:
-    """The page has the ratios and the verdicts, the plot a bar per peer."""
+    """The page has the ratios and the verdicts, the plot a bar per competitor."""
     text = page({"somedb": results})
     assert "| refresh, over simplejwt with rotation | at least 4.5 | 5 | met |" in text
     assert "| login, cheap hasher, over knox | at least 1 | 0.5 | **not met** |" in text
@@ -105,13 +99,13 @@ def test_page_and_plot(results: dict[str, Any]) -> None:
     assert "| simplejwt | 2.0 |  | 5.0 |  |" in summary(results)
 
 
-def test_peers_are_found() -> None:
-    """Each module of peers gives its peers, by name; each operation of theirs is a request."""
-    peers = all_peers()
-    assert {"twotoken", "simplejwt", "knox", "dj-rest-auth", "allauth", "oauth-toolkit", "floor"} <= set(peers)
-    for peer in peers.values():
-        if "login" in peer.operations:
-            assert peer.login("name", "password").method == "POST"
+def test_competitors_are_found() -> None:
+    """Each module of competitors gives its competitors, by name; each operation of theirs is a request."""
+    competitors = all_competitors()
+    assert {"twotoken", "simplejwt", "knox", "dj-rest-auth", "allauth", "oauth-toolkit", "floor"} <= set(competitors)
+    for competitor in competitors.values():
+        if "login" in competitor.operations:
+            assert competitor.login("name", "password").method == "POST"
 
 
 def test_cookies_of_an_answer() -> None:

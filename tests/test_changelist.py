@@ -6,16 +6,19 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.contrib import admin
 from django.contrib.auth import get_user_model
 from django.db import connection
+from django.http import HttpRequest
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from tests.factories import UserFactory
 from tests.staff import CHROME, LIST, text
-from twotoken import admin as ours
 from twotoken import families
-from twotoken.changelist import LISTED, CappedPaginator, ListQuerySet
+from twotoken.admin import RefreshTokenAdmin
+from twotoken.admin import pages as ours
+from twotoken.admin.changelist import LISTED, CappedPaginator, ListQuerySet, StateFilter
 from twotoken.clients import Client
 from twotoken.models import RefreshToken
 
@@ -116,3 +119,135 @@ def test_the_date_hierarchy_reads_an_index_s_ends(user: Any, viewer: Any) -> Non
     assert len(rows.datetimes("created_at", "day")) == 401
     assert rows.none().datetimes("created_at", "day") == []
     assert viewer.get(f"{LIST}?created_at__year={year}").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "lookup",
+    [
+        "secret__startswith",
+        "secret__gt",
+        "secret",
+        "auth_hash__startswith",
+        "retry_key__gt",
+        "device_key__startswith",
+        "context__contains",
+        "refreshed_at__gt",
+        "ip_address__startswith",
+        "created_at__year__gt",
+        "user_id__gt",
+        "user__password__startswith",
+        "user__last_login__gt",
+        "events__user_agent__contains",
+        "pk__gt",
+    ],
+)
+def test_lookups_that_no_page_links_to(user: Any, viewer: Any, lookup: str) -> None:
+    """400, so that nobody reads a secret letter by letter from the count of what is found."""
+    families.start(user)
+    assert viewer.get(f"{LIST}?{lookup}=x").status_code == 400
+    assert viewer.get(f"{LIST}?{lookup}=2026").status_code == 400
+
+
+HUGE = "9" * 30
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "created_at__year=x",
+        "created_at__year=99999999999999",
+        "created_at__year=9999",
+        "created_at__year=9999&created_at__month=12",
+        "created_at__year=9999&created_at__month=12&created_at__day=31",
+        "created_at__year=2026&created_at__month=13",
+        "created_at__year=2026&created_at__month=2&created_at__day=30",
+        f"created_at__year=2026&created_at__month={HUGE}",
+        "created_at__month=x",
+        f"created_at__gte={HUGE}",
+        "created_at__gte=9999-12-31T23:59:59-23:59",
+        "created_at__lt=x",
+        "no_field=x",
+        "no_field__gt=x",
+        f"p={HUGE}",
+        "p=-1",
+    ],
+)
+def test_odd_values(user: Any, viewer: Any, monkeypatch: pytest.MonkeyPatch, query: str) -> None:
+    """The whole list, by Django's own redirect for what it can't filter by."""
+    monkeypatch.setattr(RefreshTokenAdmin, "list_per_page", 1)
+    families.start(user)
+    families.start(user)
+    response = viewer.get(f"{LIST}?{query}")
+    assert (response.status_code, response["Location"]) == (302, f"{LIST}?e=1")
+    assert viewer.get(LIST).context["cl"].result_count == 2
+
+
+@pytest.mark.parametrize(
+    "query", ["user=x", f"user={HUGE}", f"user=-{HUGE}", "user__exact=%00", "user__in=1,x", "user="]
+)
+def test_a_user_of_an_odd_key(user: Any, viewer: Any, query: str) -> None:
+    """The same, or no family, if the user model takes it for a key."""
+    families.start(user)
+    response = viewer.get(f"{LIST}?{query}")
+    assert response.status_code == 302 or response.context["cl"].result_count == 0
+
+
+@pytest.mark.parametrize(
+    "query", ["p=x", f"o={HUGE}", "o=x", f"created_at__day={HUGE}", "created_at__year=0001", "reason=%00", "state=x"]
+)
+def test_odd_values_that_some_databases_take(user: Any, viewer: Any, query: str) -> None:
+    """A list, or the same redirect."""
+    families.start(user)
+    assert viewer.get(f"{LIST}?{query}").status_code in {200, 302}
+
+
+@pytest.mark.parametrize("term", ["%00", "a " * 3000, "%22", "'%3B--", "%F0%9F%98%80", "9" * 5000])
+def test_odd_terms(user: Any, viewer: Any, term: str) -> None:
+    """A search never fails."""
+    families.start(user)
+    assert viewer.get(f"{LIST}?q={term}").status_code == 200
+
+
+class FilteringAdmin(RefreshTokenAdmin):
+    """A project's own admin, with filters of its own."""
+
+    list_filter = (StateFilter, "ip_address", ("user", admin.RelatedOnlyFieldListFilter), "user__is_staff")
+
+
+class BrokenAdmin(RefreshTokenAdmin):
+    """A project's own admin, with a mistake."""
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        raise ValueError("our own mistake")
+
+
+@pytest.mark.parametrize(
+    ("lookup", "allowed"),
+    [
+        ("state", True),
+        ("ip_address", True),
+        ("ip_address__isnull", True),
+        ("user__exact", True),
+        (f"user__{User._meta.pk.name}__exact", True),
+        ("user__is_staff__exact", True),
+        ("created_at__year", True),
+        ("user__password", False),
+        ("user__is_superuser__exact", False),
+        ("created_at__lt", False),
+        ("secret", False),
+    ],
+)
+def test_a_project_s_own_filters(rf: Any, lookup: str, allowed: bool) -> None:
+    """Are allowed, and nothing beside them."""
+    model_admin = FilteringAdmin(RefreshToken, admin.site)
+    assert model_admin.lookup_allowed(lookup, "x", rf.get(LIST)) is allowed
+
+
+def test_an_error_that_no_address_causes(rf: Any, viewer: Any) -> None:
+    """Is an error, with its traceback, and not a redirect."""
+    model_admin = BrokenAdmin(RefreshToken, admin.site)
+    for address in (LIST, f"{LIST}?e=1"):
+        request = rf.get(address)
+        request.user = viewer.user
+        with pytest.raises(ValueError, match="our own mistake"):
+            model_admin.changelist_view(request)

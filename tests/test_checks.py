@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from datetime import timedelta
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -13,7 +16,10 @@ from django.core.management import call_command
 from django.test import override_settings
 from django.urls import include, path
 
-from twotoken import checks
+from tests import issuers
+from tests.factories import UserFactory
+from tests.overrides import with_settings
+from twotoken import checks, families
 from twotoken.conf import MAKE_ONE
 
 # Django asks a MariaDB for its version when it checks the fields of models.
@@ -70,6 +76,9 @@ BAD: list[tuple[str, dict[str, Any]]] = [
     ("E004", {"ACCESS_SECRET": None}),
     ("E004", {"REFRESH_SECRET": []}),
     ("E005", {"ACCESS_SECRET": "short"}),
+    ("E005", {"ACCESS_SECRET": "a" * 32}),
+    ("E005", {"REFRESH_SECRET": "MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE="}),
+    ("E005", {"REFRESH_SECRET": "/run/secrets/the_refresh_secret.txt"}),
     ("E005", {"REFRESH_SECRET": [GOOD["REFRESH_SECRET"], ""]}),
     ("E005", {"ACCESS_SECRET": "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA\n-----END PUBLIC KEY-----"}),
     ("E006", {"ACCESS_SECRET": [GOOD["ACCESS_SECRET"], GOOD["REFRESH_SECRET"]]}),
@@ -83,6 +92,9 @@ BAD: list[tuple[str, dict[str, Any]]] = [
     ("E009", {"COOKIE_NAME": "__secure-refresh", "COOKIE_SECURE": False}),
     ("E011", {"ACCESS_CLAIMS": "tests.nothing.there"}),
     ("E011", {"ACCESS_CLAIMS": "tests.factories.PASSWORD"}),
+    ("E013", {"ISSUER": "tests.issuers.isuer"}),
+    ("E013", {"ISSUER": "tests.issuers.NOT_CALLABLE"}),
+    ("E013", {"AUDIENCE": "tests.isuers.audience"}),
     ("E012", {"USER_ID_FIELD": "nothing"}),
     ("E012", {"USER_ID_FIELD": "is_active"}),
     ("W002", {"LEEWAY": 61}),
@@ -127,6 +139,9 @@ FINE: list[dict[str, Any]] = [
     {"COOKIE_NAME": None, "COOKIE_PATH": "/%C3%A4/", "COOKIE_SECURE": False},
     {"AUDIENCE": ["a", "b"], "ISSUER": "me", "LOGIN_THROTTLE": "5/hour"},
     {"ACCESS_CLAIMS": "tests.claims.role"},
+    {"ISSUER": "tests.issuers.issuer", "AUDIENCE": "tests.issuers.audience"},
+    {"ISSUER": issuers.issuer, "AUDIENCE": issuers.audience},
+    {"ISSUER": "auth.example.com", "AUDIENCE": "api.example.com"},
 ]
 
 
@@ -204,3 +219,115 @@ def test_a_server_of_its_own() -> None:
     """What is asked of a cluster's node is asked of no other, and of the database alone that families are in."""
     assert not [found for found in run_checks(databases=["default", "replica"]) if "twotoken" in (found.id or "")]
     assert not list(checks.check_cluster(None, databases=["replica"]))
+
+
+def claims_problem(name: str, databases: list[str] | None = None) -> str:
+    """Return what ``check --database`` says of a callable for ACCESS_CLAIMS."""
+    with with_settings(ACCESS_CLAIMS=f"tests.claims.{name}"):
+        found = [each for each in run_checks(databases=databases or ["default"]) if each.id == "twotoken.W015"]
+        assert "W015" not in ids()
+    return "".join(each.msg for each in found)
+
+
+def test_claims_are_tried(user: Any) -> None:
+    """With the latest login, where there is a database to look at; what the callable writes is undone."""
+    before = "TWOTOKEN['ACCESS_CLAIMS'] failed when it was tried. "
+    families.start(user)
+    families.start(user, context={"tenant": "acme"})
+    assert claims_problem("role") == claims_problem("of_a_context") == ""
+    assert claims_problem("unfit") == before + "The claim 'family' has a value of type UUID, which JSON can't hold."
+    assert claims_problem("reserved") == before + "These claim names are reserved: sub."
+    assert claims_problem("no_dict") == before + "ACCESS_CLAIMS must return a dict."
+    assert claims_problem("broken") == before + "It raised RuntimeError."
+    assert "It raised " in claims_problem("asking_the_database")
+    assert claims_problem("writing") == ""
+    assert not get_user_model().objects.exclude(pk=user.pk).exists()
+    user.refresh_from_db()
+    assert getattr(user, "first_name", "") != "changed by the claims"
+    assert claims_problem("broken", ["replica"]) == ""
+
+
+def test_claims_are_tried_before_the_first_login() -> None:
+    """With the first user, whose login would have no context; without users there is nothing to try."""
+    assert claims_problem("broken") == ""
+    UserFactory()
+    assert claims_problem("role") == ""
+    assert claims_problem("of_a_context").endswith("It raised KeyError.")
+
+
+def test_claims_are_not_tried_without_a_callable() -> None:
+    """E011 says what is wrong with the path."""
+    UserFactory()
+    assert not list(checks.check_claims_of_latest(None, databases=["default"]))
+    with with_settings(ACCESS_CLAIMS="tests.nothing.there"):
+        assert not list(checks.check_claims_of_latest(None, databases=["default"]))
+
+
+def test_before_the_first_migrate(settings: Any, tmp_path: Any) -> None:
+    """``migrate`` runs the checks of its database, which has no tables yet."""
+    code = (
+        "import django; from django.conf import settings; from tests import settings as ours\n"
+        "values = {name: getattr(ours, name) for name in dir(ours) if name.isupper()}\n"
+        "values['DATABASES'] = {'default': {'ENGINE': 'django.db.backends.sqlite3', 'NAME': ':memory:'}}\n"
+        "values['TWOTOKEN']['ACCESS_CLAIMS'] = 'tests.claims.broken'\n"
+        "settings.configure(**values); django.setup()\n"
+        "from django.core.checks import run_checks\n"
+        "print([each.id for each in run_checks(databases=['default'])])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+@pytest.fixture
+def django_tenants(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """Stand in for the package, of which the checks read nothing but its name and its settings."""
+    module = ModuleType("django_tenants")
+    module.__file__ = __file__
+    monkeypatch.setitem(sys.modules, "django_tenants", module)
+    return module
+
+
+def tenant_ids(**values: Any) -> set[str]:
+    """Return the ids of what is wrong in a project with django-tenants."""
+    with override_settings(INSTALLED_APPS=[*settings.INSTALLED_APPS, "django_tenants"], **values):
+        return ids()
+
+
+ISSUER = {**GOOD, "ISSUER": issuers.issuer}
+USER_APP = get_user_model()._meta.app_config.name
+USER_CONFIG = f"{type(get_user_model()._meta.app_config).__module__}.{type(get_user_model()._meta.app_config).__name__}"
+OURS, OUR_CONFIG = "twotoken", "twotoken.apps.TwoTokenConfig"
+
+
+@pytest.mark.usefixtures("django_tenants")
+def test_tokens_that_name_no_tenant() -> None:
+    """One of the two names it."""
+    plain: list[dict[str, Any]] = [{}, {"ISSUER": "https://example.com", "AUDIENCE": ["api"]}]
+    asked: list[dict[str, Any]] = [{"ISSUER": "tests.issuers.issuer"}, {"AUDIENCE": issuers.audience}]
+    wrong: list[tuple[str, dict[str, Any]]] = [("E013", {"ISSUER": "tests.issuers.isuer"}), ("E003", {"ISSUER": 7})]
+    for values in plain:
+        assert tenant_ids(TENANT_APPS=[USER_APP, OURS], TWOTOKEN={**GOOD, **values}) == {"W010"}
+    for values in asked:
+        assert tenant_ids(TENANT_APPS=[USER_APP, OURS], TWOTOKEN={**GOOD, **values}) == set()
+    for problem, values in wrong:
+        assert tenant_ids(TENANT_APPS=[USER_APP, OURS], TWOTOKEN={**GOOD, **values}) - {"W010"} == {problem}
+
+
+@pytest.mark.usefixtures("django_tenants")
+@pytest.mark.parametrize(
+    ("listed", "found"),
+    [
+        ([USER_APP, OURS], set()),
+        ([USER_CONFIG, OUR_CONFIG], set()),
+        ([USER_APP], {"W011"}),
+        ([USER_CONFIG], {"W011"}),
+        ([OURS], set()),
+        (["django.contrib.sessions"], set()),
+    ],
+)
+def test_families_of_users_that_each_tenant_has(listed: list[str], found: set[str]) -> None:
+    """Where users are the tenant's, so are their families; the apps may be listed by class, and by type of tenant."""
+    assert tenant_ids(TENANT_APPS=listed, TWOTOKEN=ISSUER) == found
+    kinds = {"main": {"APPS": [USER_APP]}, "shop": {"APPS": [USER_APP, OURS]}, "firm": {"APPS": listed}}
+    many: dict[str, Any] = {"HAS_MULTI_TYPE_TENANTS": True, "PUBLIC_SCHEMA_NAME": "main", "TENANT_TYPES": kinds}
+    assert tenant_ids(**many, TWOTOKEN=ISSUER) == found

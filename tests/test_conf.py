@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import timedelta
 from typing import Any
 
@@ -9,13 +10,15 @@ import pytest
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
+from django.utils.translation import gettext_lazy
 
-from tests import claims
+from tests import claims, issuers
 from tests.overrides import with_settings
-from twotoken.conf import SETTING_NAMES, Delivery, conf, delivery
+from twotoken.conf import SETTING_NAMES, Delivery, callable_of, conf, delivery
 from twotoken.keys import SecretKey
 
 SECRETS: dict[str, Any] = {key: settings.TWOTOKEN[key] for key in ("ACCESS_SECRET", "REFRESH_SECRET")}
+TEXT, OTHER_TEXT = "a secret that is set in the tests", "another secret that is set in the tests"
 DEFAULTS: dict[str, Any] = {
     "ACCESS_ALGORITHM": "HS256",
     "ACCESS_LIFETIME": timedelta(minutes=15),
@@ -42,8 +45,8 @@ DEFAULTS: dict[str, Any] = {
     "RETENTION": timedelta(days=30),
 }
 OTHERS: list[tuple[str, Any, Any]] = [
-    ("ACCESS_SECRET", "a" * 32, ("a" * 32,)),
-    ("REFRESH_SECRET", ["a" * 32, "b" * 32], ("a" * 32, "b" * 32)),
+    ("ACCESS_SECRET", TEXT, (TEXT,)),
+    ("REFRESH_SECRET", [TEXT, OTHER_TEXT], (TEXT, OTHER_TEXT)),
     ("ACCESS_ALGORITHM", "EdDSA", "EdDSA"),
     ("ACCESS_LIFETIME", timedelta(minutes=1), timedelta(minutes=1)),
     ("REFRESH_LIFETIME", timedelta(days=1), timedelta(days=1)),
@@ -92,13 +95,13 @@ def test_a_setting_is_read_on_use(name: str, given: Any, value: Any) -> None:
     assert getattr(conf, name.lower()) == before
 
 
-@pytest.mark.parametrize("value", [None, "", [], (), [None], ["a" * 32, 5], b"a" * 32, 5])
+@pytest.mark.parametrize("value", [None, "", [], (), [None], [TEXT, 5], TEXT.encode(), 5])
 def test_secrets_that_are_none(value: Any) -> None:
     """The message names the key and the command that helps; no message holds a secret."""
     with with_settings(REFRESH_SECRET=value), pytest.raises(ImproperlyConfigured) as caught:
         _ = conf.refresh_keys
     assert "REFRESH_SECRET" in str(caught.value)
-    assert "aaaa" not in str(caught.value)
+    assert TEXT not in str(caught.value)
 
 
 def test_no_dict_at_all() -> None:
@@ -144,6 +147,85 @@ def test_the_cookie_s_name(values: dict[str, Any], prefix: str) -> None:
         assert conf.cookie_name == f"{prefix}refresh_token"
     with override_settings(TWOTOKEN={**SECRETS, **values, "COOKIE_NAME": "rt"}):
         assert conf.cookie_name == "rt"
+
+
+@pytest.mark.parametrize("given", [issuers.issuer, "tests.issuers.issuer"])
+def test_an_issuer_that_is_asked_for(given: Any) -> None:
+    """Anew on each use."""
+    with with_settings(ISSUER=given):
+        assert (conf.issuer, conf.tenant_issuer, conf.access_policy.issuer) == ("https://a.example.com",) * 3
+        with issuers.tenant("b"):
+            assert (conf.issuer, conf.tenant_issuer, conf.access_policy.issuer) == ("https://b.example.com",) * 3
+
+
+@pytest.mark.parametrize("given", [issuers.audience, "tests.issuers.audience"])
+def test_an_audience_that_is_asked_for(given: Any) -> None:
+    """Anew on each use, and it may be a text."""
+    with with_settings(AUDIENCE=given):
+        assert conf.access_policy.audience == ("a api", "a admin")
+        with issuers.tenant("b"):
+            assert conf.access_policy.audience == ("b api", "b admin")
+    with with_settings(AUDIENCE="tests.issuers.issuer"):
+        assert conf.audience == ("https://a.example.com",)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "https://auth.example.com",
+        "auth.example.com",  # no package is called that
+        "platform.example.com",  # a module that is no package has no submodule
+        "acme",
+        "urn:example:auth",
+        "tests.issuers.issuer ",
+        "a.b c",
+        "1.2",
+        ".",
+        "tests..issuer",
+    ],
+)
+def test_names_that_are_no_path(name: str) -> None:
+    """A host is dotted as well as a path; the issuer is what the setting says, and no refresh token has it."""
+    with with_settings(ISSUER=name, AUDIENCE=name):
+        assert (conf.issuer, conf.audience, conf.tenant_issuer) == (name, (name,), None)
+        assert callable_of("ISSUER") is callable_of("AUDIENCE") is None
+    assert "example" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("path", "problem"),
+    [
+        ("tests.isuers.issuer", "tests.isuers"),
+        ("tests.issuers.isuer", "isuer"),
+        ("tests.issuers.NOT_CALLABLE", "tests.issuers.NOT_CALLABLE is not callable"),
+        ("tests.issuers", "tests.issuers is not callable"),
+        ("__main__.no_such_issuer", "no_such_issuer"),
+    ],
+)
+def test_a_path_that_leads_nowhere(path: str, problem: str) -> None:
+    """It is an error on each use, or a misspelt path would be the one issuer of all tenants."""
+    main = sys.modules["__main__"]
+    with pytest.MonkeyPatch.context() as patch, with_settings(ISSUER=path, AUDIENCE=path):
+        patch.setattr(main, "__spec__", None)
+        for key in ("issuer", "audience", "tenant_issuer"):
+            with pytest.raises(ImproperlyConfigured, match=problem):
+                getattr(conf, key)
+
+
+@pytest.mark.parametrize("value", [None, "", 7, b"a", ["a"], gettext_lazy("Yes")])
+def test_an_issuer_that_is_no_text(value: Any) -> None:
+    """Nothing is signed or accepted: without an issuer each tenant would accept the tokens of the others."""
+    with with_settings(ISSUER=lambda: value), pytest.raises(ImproperlyConfigured, match=r"ISSUER.*must return a text"):
+        _ = conf.access_policy
+    with with_settings(ISSUER=lambda: value), pytest.raises(ImproperlyConfigured, match=r"ISSUER.*must return a text"):
+        _ = conf.tenant_issuer
+
+
+@pytest.mark.parametrize("value", [None, "", 7, [], [None], ["a", ""], {"a": 1}])
+def test_an_audience_that_is_no_text(value: Any) -> None:
+    """The same."""
+    with with_settings(AUDIENCE=lambda: value), pytest.raises(ImproperlyConfigured, match=r"AUDIENCE.*must return"):
+        _ = conf.access_policy
 
 
 @pytest.mark.parametrize("value", ["both", "", "Cookie", None, 1, []])

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from tests.staff import CHROME, LIST
-from twotoken import devices, families
+from twotoken import families
+from twotoken.admin import devices
 from twotoken.clients import Client
 
 pytestmark = [pytest.mark.urls("tests.test_admin"), pytest.mark.django_db]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import textwrap
 import xml.etree.ElementTree as ET
 from datetime import timedelta
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -34,7 +36,7 @@ README = (ROOT / "README.md").read_text()
 # Above the folder of the docs, and in the built site all the same.
 ABOVE = [ROOT / f"{name}.md" for name in ("README", "CHANGELOG", "CONTRIBUTING", "SECURITY")]
 PAGES = sorted([*ABOVE, *(page for page in DOCS.rglob("*.md") if "_build" not in page.parts)])
-PICTURES = sorted(page for page in DOCS.glob("*.svg") if page.name != "benchmarks.svg")
+PICTURES = sorted(page for page in DOCS.rglob("*.svg") if page.name != "benchmarks.svg")
 FENCE = re.compile(r"^ *```.*?^ *```", re.DOTALL | re.MULTILINE)
 PYTHON_BLOCK = re.compile(r"^ *```python\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
 
@@ -59,6 +61,12 @@ def section(text: str, title: str) -> str:
     return text.split(f"\n## {title}\n")[1].split("\n## ")[0]
 
 
+def imports(text: str) -> list[ast.ImportFrom]:
+    """Return the imports from twotoken that a page shows. Those from contrib need other packages."""
+    nodes = [node for block in blocks(text) for node in ast.walk(ast.parse(block)) if isinstance(node, ast.ImportFrom)]
+    return [node for node in nodes if re.match(r"twotoken(?!\.contrib)", node.module or "")]
+
+
 def first_cells(text: str) -> set[str]:
     """Return the code in the first column of the tables of a text."""
     return set(re.findall(r"^\| `([^`]+)` \|", text, re.MULTILINE))
@@ -77,6 +85,14 @@ def code_headings(text: str) -> list[str]:
 # What is made from the code
 
 
+@pytest.mark.parametrize("page", [page for page in PAGES if imports(page.read_text())], ids=name_of)
+def test_imports_of_a_page(page: Path) -> None:
+    """Every name that a page imports from twotoken exists."""
+    for node in imports(page.read_text()):
+        module = import_module(str(node.module))
+        assert [alias.name for alias in node.names if not hasattr(module, alias.name)] == []
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_the_reference_is_as_the_code_has_it(page: Path) -> None:
     """Where this fails, ``python docs/reference.py`` writes it anew."""
@@ -92,13 +108,13 @@ def test_each_part_of_the_reference_has_its_place() -> None:
 
 def test_what_is_stale_is_seen() -> None:
     """A part that says something else is written anew, and what stands around it stays."""
-    page = text_of("checks")
+    page = text_of("reference/checks")
     assert reference.filled(page.replace("Hint: `Use 'pk'.`", "Hint: none")) == page
 
 
 def test_settings() -> None:
     """Every setting is described, and nothing else."""
-    assert set(code_headings(text_of("settings"))) == SETTING_NAMES
+    assert set(code_headings(text_of("reference/settings"))) == SETTING_NAMES
 
 
 def test_rules_for_settings() -> None:
@@ -130,7 +146,7 @@ def test_error_codes() -> None:
     classes = [value for value in vars(exceptions).values() if isinstance(value, type)]
     codes = {value.code for value in classes if hasattr(value, "code")}
     reasons = {value.reason for value in classes if hasattr(value, "reason")}
-    page = text_of("errors")
+    page = text_of("reference/errors")
     assert first_words(section(page, "Codes")) == codes
     assert first_words(section(page, "Reasons")) == reasons
     described = {value.__name__ for value in classes if "message" in vars(value)}
@@ -141,7 +157,7 @@ def test_check_ids() -> None:
     """Every check id is described, with the rule that it holds to, and nothing else."""
     sources = "".join(path.read_text() for path in (ROOT / "twotoken").rglob("*.py"))
     used = set(re.findall(r'id="(twotoken\.[EW]\d{3})"', sources))
-    page = text_of("checks")
+    page = text_of("reference/checks")
     assert set(code_headings(page)) == used
     assert [name for name in used if not re.search(rf"^## `{name}`\n\n[A-Z][^\n]+\n\n- An? ", page, re.MULTILINE)] == []
     deployed = {name for check in registry.deployment_checks for name in reference.rules(check)}
@@ -158,7 +174,7 @@ def test_an_id_that_nobody_describes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_signals() -> None:
     """Every signal is described, and every reason of ours that one carries."""
-    page = text_of("signals")
+    page = text_of("reference/signals")
     assert set(code_headings(page)) == {name for name, value in vars(signals).items() if isinstance(value, Signal)}
     assert [reason for reason in RevokedReason.values if f"`{reason}`" not in section(page, "Reasons")] == []
 
@@ -168,11 +184,11 @@ def test_signals() -> None:
 
 def test_reserved_claims() -> None:
     """The names that claims of one's own can't have are told."""
-    text = text_of("authentication")
+    text = text_of("reference/authentication")
     assert {name for name in RESERVED_CLAIMS if f"`{name}`" not in text} == set()
 
 
-@pytest.mark.parametrize("text", [README, text_of("endpoints")], ids=["README", "endpoints"])
+@pytest.mark.parametrize("text", [README, text_of("reference/endpoints")], ids=["README", "endpoints"])
 def test_endpoints(text: str) -> None:
     """Every route has its line, and every line its route."""
     routes = {str(pattern.pattern).replace("<str:family_id>", "<id>") for pattern in urls.urlpatterns}
@@ -183,7 +199,7 @@ def test_the_installation_is_the_same() -> None:
     """What the README has one do stands in the longer text, word by word."""
     shown = FENCE.findall(section(README, "Install"))
     assert len(shown) == 3
-    assert [block for block in shown if block not in text_of("start")] == []
+    assert [block for block in shown if block not in text_of("how-to/install")] == []
 
 
 def anchors(page: Path) -> set[str]:
@@ -236,7 +252,7 @@ def test_python_blocks_compile(page: Path) -> None:
 def test_the_script_runs(live_server: Any, tmp_path: Path) -> None:
     """The script logs in, then refreshes by key, and gets over a lost answer."""
     user: Any = UserFactory()
-    (script,) = (block for block in blocks(text_of("apps")) if "urlopen" in block)
+    (script,) = (block for block in blocks(text_of("how-to/apps")) if "urlopen" in block)
     script = script.replace('"username"', repr(user.USERNAME_FIELD))
     environment = {
         **os.environ,
@@ -266,7 +282,7 @@ def test_the_script_runs(live_server: Any, tmp_path: Path) -> None:
 @pytest.mark.django_db
 def test_a_login_of_one_s_own(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The subclass that is shown has the delivery of each mount of its URLconf, and the cookie the mount's path."""
-    shown = blocks(text_of("custom-login"))
+    shown = blocks(text_of("how-to/custom-login"))
     (views,) = (block for block in shown if "RememberMeLoginView" in block)
     (mounts,) = (block for block in shown if 'include("accounts.auth_urls")' in block)
     for name, code in (("accounts.auth_urls", views), ("shown_urls", mounts)):
@@ -294,12 +310,12 @@ def test_the_client() -> None:
     types = (ROOT / "twotoken/static/twotoken/client.d.ts").read_text()
     interfaces = dict(re.findall(r"export (?:interface|declare class) (\w+)[^{]*\{\n(.*?)\n\}", types, re.DOTALL))
     declared = {name: set(re.findall(r"^  (?:readonly )?(\w+)\??[:(]", interfaces[name], re.M)) for name in interfaces}
-    text = text_of("browser")
+    text = text_of("how-to/browser")
     cells = {cell.partition("(")[0] for cell in first_cells(text)} | {"logoutAll"}
     listeners = {"addEventListener", "removeEventListener"}
     assert cells == declared["ClientOptions"] | declared["ClientEventMap"] | declared["Client"] - listeners
     reasons = set(re.findall(r'"(\w+)"', types.partition("type EndReason")[2].partition(";")[0]))
-    assert reasons - first_words(section(text_of("errors"), "Reasons")) == {"logout", "replaced"}
+    assert reasons - first_words(section(text_of("reference/errors"), "Reasons")) == {"logout", "replaced"}
     assert {name for name in declared["AuthError"] | {"logout", "replaced"} if f"`{name}`" not in text} == set()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import json
@@ -26,6 +27,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from django.conf import settings
 from django.core.checks import run_checks
+from django.core.exceptions import ImproperlyConfigured
 from joserfc import jwt as joserfc_jwt
 from joserfc.jwk import KeySet
 from rest_framework.test import APIClient
@@ -35,12 +37,13 @@ from tests.http import Caller
 from tests.overrides import with_settings
 from twotoken import tokens
 from twotoken.checks import check_secrets
+from twotoken.conf import conf
 from twotoken.exceptions import InvalidToken
 from twotoken.keys import ALGORITHMS, AsymmetricKey, SecretKey, b64decode, b64encode, key_ring
 from twotoken.tokens import AccessPolicy
 
 NOW = datetime(2031, 5, 4, tzinfo=UTC)
-SECRET, OTHER_SECRET = "s" * 32, "o" * 32
+SECRET, OTHER_SECRET = "a secret of the tests of the keys", "another secret of the tests of keys"
 
 
 def pem(key: Any) -> str:
@@ -65,6 +68,9 @@ TEXTS: dict[str, list[str]] = {
     "HS256": [SECRET, OTHER_SECRET],
     **{name: [*map(pem, PRIVATE[name])] for name in PRIVATE},
 }
+
+
+PUBLIC_DER: bytes = PRIVATE["EdDSA"][0].public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
 def policy(*texts: str, algorithm: str) -> AccessPolicy:
@@ -130,6 +136,19 @@ def test_a_public_key_verifies(algorithm: str) -> None:
     signer = policy(TEXTS[algorithm][0], algorithm=algorithm)
     verifier = policy(SECRET, public_pem(PRIVATE[algorithm][0]), algorithm="HS256")
     assert tokens.decode_access(access(signer), verifier, NOW)["sub"] == "7"
+
+
+@pytest.mark.parametrize("algorithm", ASYMMETRIC)
+def test_a_public_key_in_disguise_is_no_secret(algorithm: str) -> None:
+    """The public key without its BEGIN line, beside its private key: nothing that anybody can sign with is taken."""
+    body = "".join(public_pem(PRIVATE[algorithm][0]).splitlines()[1:-1])
+    with with_settings(ACCESS_SECRET=[TEXTS[algorithm][0], body], ACCESS_ALGORITHM=algorithm):
+        (message,) = [found for found in run_checks() if found.id == "twotoken.E005"]
+        assert "ACCESS_SECRET" in message.msg
+        assert "looks like a key or certificate as DER" in message.msg
+        assert body not in message.msg + (message.hint or "")
+        with pytest.raises(ImproperlyConfigured, match="as DER"):
+            _ = conf.access_policy
 
 
 @pytest.mark.parametrize("algorithm", ASYMMETRIC)
@@ -222,10 +241,14 @@ def test_a_signature_that_is_none(algorithm: str) -> None:
     [
         ((), "at least one"),
         (("",), "shorter than 32"),
-        (("s" * 31,), "shorter than 32"),
+        ((SECRET[:31],), "shorter than 32"),
         ((SECRET, "brief"), "shorter than 32"),
         (("-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA\n-----END PUBLIC KEY-----",), "asymmetric key"),
-        (("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ8h4qS2rVw+ somebody",), "asymmetric key"),
+        (("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ8h4qS2rVw+ somebody",), "a key of SSH"),
+        ((SECRET, base64.b64encode(PUBLIC_DER).decode()), "a key or certificate as DER"),
+        ((SECRET, PUBLIC_DER.hex()), "a key or certificate as DER"),
+        (("/run/secrets/the_access_secret.pem",), "the path of a file"),
+        (("s" * 32,), "fewer than 6 different characters"),
         ((TEXTS["EdDSA"][0],), "a key is for EdDSA, not for HS256"),
         ((SECRET, TEXTS["RS256"][0]), "a key is for RS256, not for HS256"),
     ],
@@ -280,7 +303,8 @@ def test_without_cryptography() -> None:
     code = (
         "import sys; sys.modules['cryptography'] = None\n"
         "from twotoken.keys import key_ring\n"
-        "ring = key_ring(('s' * 32,)); assert ring.verify(ring.sign(b'{}', 'x'), 'x') == b'{}'\n"
+        "ring = key_ring(('a secret of the tests, of thirty-two bytes or more',))\n"
+        "assert ring.verify(ring.sign(b'{}', 'x'), 'x') == b'{}'\n"
         "try: key_ring((sys.argv[1],), ('EdDSA',))\n"
         "except ValueError as exc: print(exc)"
     )
@@ -291,8 +315,11 @@ def test_without_cryptography() -> None:
 
 def test_the_length_of_a_secret_is_in_bytes() -> None:
     """RFC 7518 section 3.2."""
-    assert key_ring(("ü" * 16,)).keys == (SecretKey(("ü" * 16).encode()),)
-    assert key_ring((SECRET, "n" * 32)).keys == (SecretKey(SECRET.encode()), SecretKey(b"n" * 32))
+    text = "äöüßéèêëàâçñøåæœ"
+    assert key_ring((text,)).keys == (SecretKey(text.encode()),)
+    with pytest.raises(ValueError, match="shorter than 32"):
+        key_ring((text[:-1] + "o",))
+    assert key_ring((SECRET, OTHER_SECRET)).keys == (SecretKey(SECRET.encode()), SecretKey(OTHER_SECRET.encode()))
 
 
 def test_no_key_shows_in_a_repr() -> None:
@@ -429,7 +456,7 @@ def test_changing_the_key_logs_nobody_out(script: Caller) -> None:
         assert (answer.status_code, answer.json()["reason"]) == (401, "invalid")
 
 
-GUIDE = (Path(__file__).parent.parent / "docs/keys.md").read_text()
+GUIDE = (Path(__file__).parent.parent / "docs/how-to/keys.md").read_text()
 RECIPES = re.findall(r"```python\n((?:(?!```).)*def verify.*?)```", GUIDE, re.DOTALL)
 
 

@@ -10,7 +10,7 @@ from tests.overrides import with_settings
 from twotoken.exceptions import ClaimsError
 
 
-@pytest.mark.parametrize("claims", ["reserved", "no_dict", "huge"])
+@pytest.mark.parametrize("claims", ["reserved", "no_dict", "huge", "unfit"])
 def test_claims_that_can_t_go_in(script: Caller, claims: str) -> None:
     """An error of the project: 500, and the old refresh token still works."""
     token = script.log_in().json()["refresh"]

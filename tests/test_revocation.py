@@ -9,6 +9,7 @@ from uuid import UUID
 
 import pytest
 from django.apps import apps
+from django.contrib.auth import get_user_model
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.db.models import CASCADE, ForeignKey, Manager, Model
@@ -99,6 +100,7 @@ def test_whose_are_revoked(user: Any) -> None:
     [
         ([], "Say which"),
         (["--all", "--user", "x"], "goes without --user"),
+        (["--all", "--inactive"], "goes without --user"),
         (["--user", "nobody"], "no user 'nobody'"),
         (["--family", "x"], "no id"),
         (
@@ -132,6 +134,25 @@ def test_all_asks_first(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         "Access tokens that are already out live up to 15 minutes.",
     ]
     assert FamilyEvent.objects.get().actor == "manage.py revoke_token_families"
+
+
+def test_inactive_users(user: Any) -> None:
+    """For users who were deactivated by a query, which sends no signal."""
+    stranger: Any = UserFactory()
+    families.start(stranger)
+    kept = families.start(user, Client("192.0.2.1"))
+    get_user_model()._default_manager.filter(pk=stranger.pk).update(is_active=False)
+    assert run("revoke_token_families", "--inactive", "--dry-run").startswith("1 token family would")
+    assert run("revoke_token_families", "--inactive", "--address", "192.0.2.1").startswith("0 token families revoked")
+    assert run("revoke_token_families", "--inactive").startswith("1 token family revoked")
+    revoked = RefreshToken.objects.exclude(pk=kept.family_id).get()
+    assert (revoked.user_id, revoked.revoked_reason) == (stranger.pk, RevokedReason.USER_INACTIVE)
+    assert RefreshToken.objects.active().get().pk == kept.family_id
+    with (
+        override_settings(AUTH_USER_MODEL="accounts.StatusUser"),
+        pytest.raises(CommandError, match="StatusUser has no column is_active"),
+    ):
+        run("revoke_token_families", "--inactive")
 
 
 def test_nobody_is_there_to_ask(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:

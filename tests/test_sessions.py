@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import quote
 from uuid import UUID, uuid4
 
 import pytest
+import time_machine
 from django.conf import settings
 from django.contrib.auth import user_logged_out
 from django.db import connections
@@ -35,6 +38,7 @@ class Pages(PageNumberPagination):
     """A project's own pages of two."""
 
     page_size = 2
+    page_size_query_param = "page_size"
 
 
 class Limits(LimitOffsetPagination):
@@ -47,6 +51,7 @@ class Cursors(CursorPagination):
     """The same by cursor, ordered by a field that we don't have."""
 
     page_size = 2
+    page_size_query_param = "page_size"
     ordering = "-created"
 
 
@@ -170,6 +175,43 @@ def test_logins_that_race_past_the_limit(script: Caller) -> None:
     oldest = min(live.values_list("created_at", flat=True))
     assert not ended.filter(created_at__gt=oldest).exists()
     connections.close_all()
+
+
+@pytest.mark.parametrize("name", ["Pages", "Limits", "Cursors"])
+@pytest.mark.parametrize("number", ["9" * 30, "-1", "0", "x", "9" * 5000, str(2**31), str(2**63)])
+def test_a_page_of_an_odd_number(script: Caller, name: str, number: str) -> None:
+    """A page of at most a thousand, or a 404; no database is asked for more rows than it can count."""
+    pairs = [families.start(script.user) for _ in range(3)]
+    with paginated(name):
+        for parameter in ("limit", "offset", "page", "page_size"):
+            response = script.get(f"{script.mount}sessions/?{parameter}={number}", **bearer(pairs[0].access))
+            assert response.status_code in {200, 404}
+            if response.status_code == 200:
+                assert len(response.json()["results"]) <= 3
+
+
+@pytest.mark.django_db(transaction=True)  # PostgreSQL gives up a transaction on an error
+@pytest.mark.parametrize("position", ["9999-12-31 23:59:59-23:59", "0001-01-01 00:00:00+23:59", "9" * 30, "x", "%00"])
+def test_a_cursor_of_an_odd_position(script: Caller, position: str) -> None:
+    """A page or a 404."""
+    pair = families.start(script.user)
+    with paginated("Cursors"):
+        for cursor in (f"p={position}", f"r=1&p={position}", f"o={'9' * 30}&p={position}"):
+            encoded = quote(b64encode(cursor.encode()).decode())
+            response = script.get(f"{script.mount}sessions/?cursor={encoded}", **bearer(pair.access))
+            assert response.status_code in {200, 404}
+
+
+def test_other_sessions_in_steps_of_ten_minutes(script: Caller) -> None:
+    """Whoever has two stolen families can't follow the refreshes of one through the other."""
+    with time_machine.travel("2026-03-01T12:41:07Z", tick=False):
+        this, other = families.start(script.user), families.start(script.user)
+        for moment, shown in (("12:39:59.999999", "12:30:00"), ("12:40:00", "12:40:00")):
+            RefreshToken.objects.update(refreshed_at=datetime.fromisoformat(f"2026-03-01T{moment}+00:00"))
+            sessions = script.get(f"{script.mount}sessions/", **bearer(this.access)).json()
+            used = {session["id"]: datetime.fromisoformat(session["last_used_at"]) for session in sessions}
+            assert used[str(other.family_id)] == datetime.fromisoformat(f"2026-03-01T{shown}+00:00")
+            assert used[str(this.family_id)] == datetime.fromisoformat("2026-03-01T12:41:07+00:00")
 
 
 def test_a_cursor_that_is_none(script: Caller) -> None:

@@ -21,7 +21,7 @@ from tests.overrides import with_settings
 from twotoken import families, urls
 from twotoken.models import FamilyEvent, RefreshToken
 
-PAGE = Path(__file__).parent.parent / "docs/scale-sharding.md"
+PAGE = Path(__file__).parent.parent / "docs/how-to/scale-sharding.md"
 KEY = "a-key-of-some-length"
 TABLES: dict[str, Any] = {"family": RefreshToken, "event": FamilyEvent, "user": get_user_model()}
 KEYS = {"family.id = %s", "event.family_id = %s"}

@@ -10,6 +10,7 @@ from django.core.cache import cache
 
 from tests.factories import PASSWORD, UserFactory
 from tests.http import COOKIE, Caller
+from tests.issuers import tenant
 from tests.overrides import with_settings
 from twotoken.throttling import LoginThrottle, RefreshThrottle, fold
 
@@ -144,6 +145,20 @@ def test_no_cache_holds_a_name() -> None:
     assert not any("ann" in key or "192.0" in key for key in keys)
     assert all(cache.get(key) is None for key in keys)
     assert keys[4].startswith("throttle_twotoken_refresh_")
+
+
+def test_each_tenant_has_its_own_count(script: Caller) -> None:
+    """Tenants may share a cache, but not the count of a name, nor that of a family."""
+    with with_settings(LOGIN_THROTTLE="1/min", REFRESH_THROTTLE="1/min", ISSUER="tests.issuers.issuer"):
+        throttles: list[Any] = [LoginThrottle("192.0.2.1", "ann"), RefreshThrottle(uuid4())]
+        request: Any = None
+        keys = [throttle.get_cache_key(request, request) for throttle in throttles]
+        assert attempt(script, "ann").status_code == 401
+        with tenant("b"):
+            assert not {throttle.get_cache_key(request, request) for throttle in throttles}.intersection(keys)
+            assert attempt(script, "ann").status_code == 401
+            assert_throttled(attempt(script, "ann"))
+        assert_throttled(attempt(script, "ann"))
 
 
 @pytest.mark.parametrize(

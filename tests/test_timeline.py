@@ -9,8 +9,8 @@ import time_machine
 from django.utils import timezone
 
 from twotoken import families
-from twotoken.models import RefreshToken
-from twotoken.timeline import device_label, distance_label, reason_label, timeline
+from twotoken.admin.timeline import device_label, distance_label, reason_label, timeline
+from twotoken.models import EventKind, FamilyEvent, RefreshToken
 
 
 def test_the_timeline_of_an_end(user: Any) -> None:
@@ -25,6 +25,17 @@ def test_the_timeline_of_an_end(user: Any) -> None:
         user=user, created_at=timezone.now() - timedelta(9), refreshed_at=timezone.now() - timedelta(8)
     )
     assert [entry["what"] for entry in timeline(expired)] == ["started", "expired"]
+
+
+def test_a_retry_from_elsewhere(user: Any) -> None:
+    """The timeline says from which address and device it came."""
+    pair = families.start(user)
+    FamilyEvent.objects.create(
+        family_id=pair.family_id, kind=EventKind.RETRIED, ip_address="192.0.2.66", user_agent="curl/8.1"
+    )
+    entry = timeline(RefreshToken.objects.get())[-1]
+    assert entry["what"] == "retried from another device or address"
+    assert (entry["details"], entry["user_agent"], entry["ip_address"]) == ("curl 8", "curl/8.1", "192.0.2.66")
 
 
 def test_a_reason_of_the_projects_own() -> None:

@@ -24,10 +24,10 @@ from tests.factories import PASSWORD
 from tests.http import Caller
 from tests.staff import CHROME, LIST, text
 from twotoken import exceptions, families
+from twotoken.admin.timeline import distance_label
 from twotoken.clients import Client
 from twotoken.models import RefreshToken, State
 from twotoken.templatetags.twotoken_durations import in_words
-from twotoken.timeline import distance_label
 
 CATALOGUES = sorted((Path(twotoken.__file__).parent / "locale").glob("*/LC_MESSAGES/django.po"))
 LANGUAGES = [path.parts[-3] for path in CATALOGUES]

@@ -31,7 +31,7 @@ from twotoken.conf import conf
 from twotoken.cookies import companion_name, set_refresh_cookie
 from twotoken.exceptions import ClaimsError, ExpiredToken, NoActiveAccount, TwoTokenError
 from twotoken.families import Lifetime
-from twotoken.models import RefreshToken
+from twotoken.models import RefreshToken, RevokedReason
 from twotoken.serializers import LoginSerializer
 from twotoken.tokens import decode_access
 from twotoken.views import LoginView, LogoutAllView, LogoutView, RefreshView
@@ -276,7 +276,7 @@ def test_a_cookie_without_any_mount(user: Any) -> None:
 
 @pytest.mark.parametrize("mount", ["/api/auth/", "/api/app/auth/", "/api/tool/auth/"])
 def test_no_session_is_made_or_read(user: Any, mount: str) -> None:
-    """Somebody else's session or Authorization header makes no difference, and stays as it was."""
+    """Somebody else's session makes no difference and stays as it was; an access token counts at a logout alone."""
     other: Any = UserFactory()
     caller = Caller(user, mount=mount)
     caller.log_in()
@@ -297,7 +297,8 @@ def test_no_session_is_made_or_read(user: Any, mount: str) -> None:
             assert caller.send("logout/", sent, HTTP_AUTHORIZATION=header).status_code == 204
             assert not RefreshToken.objects.filter(user=user, revoked_at=None, generation=1).exists()
     assert Session.objects.count() == 1
-    assert not RefreshToken.objects.exclude(revoked_at=None).filter(user=other).exists()
+    revoked = RefreshToken.objects.get(user=other).revoked_reason
+    assert revoked == ("" if mount == "/api/tool/auth/" else RevokedReason.LOGOUT)
 
 
 def test_the_single_token(user: Any) -> None:
@@ -312,8 +313,14 @@ def test_the_single_token(user: Any) -> None:
     for method in (tool.post, tool.get, tool.options):
         assert method("/api/tool/auth/refresh/", **access).status_code == 404
     assert tool.send("refresh/", {"refresh": "x"}).json()["code"] == "not_found"
-    for header in ({}, {"HTTP_AUTHORIZATION": "Bearer a b"}, bearer("x"), {"HTTP_AUTHORIZATION": "Basic eDp5"}):
-        assert tool.send("logout/", **header).status_code == 204
+    for header, reason in (
+        ({}, "missing"),
+        ({"HTTP_AUTHORIZATION": "Basic eDp5"}, "missing"),
+        ({"HTTP_AUTHORIZATION": "Bearer a b"}, "invalid"),
+        (bearer("x"), "invalid"),
+    ):
+        refused = tool.send("logout/", **header)
+        assert (refused.status_code, refused.json()["reason"]) == (401, reason)
     assert tool.get("/api/revocable/", **access).status_code == 200
     assert tool.send("logout/", **access).status_code == 204
     assert tool.send("logout/", **access).status_code == 204
@@ -509,9 +516,9 @@ def test_logins_at_once_race_for_the_last_login(script: Caller) -> None:
 
 
 @pytest.mark.parametrize("kind", ["multipart/form-data; boundary=x", "application/x-www-form-urlencoded", "text/plain"])
-def test_a_form_is_no_json(script: Caller, kind: str) -> None:
-    """A cross-site form can't log anyone in."""
-    response = script.generic("POST", script.mount + "login/", json.dumps(credentials(script.user)), kind)
+def test_a_form_is_no_json(jar: Caller, kind: str) -> None:
+    """A cookie mount reads JSON alone: a cross-site form can't log anyone in."""
+    response = jar.generic("POST", jar.mount + "login/", json.dumps(credentials(jar.user)), kind)
     assert (response.status_code, response.json()["code"]) == (415, "unsupported_media_type")
 
 

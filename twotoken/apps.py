@@ -12,19 +12,20 @@ from twotoken import checks
 
 
 class TwoTokenConfig(AppConfig):
-    """Registers the system checks, and the OpenAPI description where there is drf-spectacular."""
+    """Registers the checks, the receivers and, if drf-spectacular is installed, the OpenAPI description."""
 
     name = "twotoken"
     verbose_name = _("Token authentication")
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Register every check, those for ``--deploy`` and ``--database`` apart; the description registers itself."""
+        """Register each check with its tag. Receivers and description register themselves; they need the models."""
         for check in checks.CHECKS:
             register(check)
         for check in checks.DEPLOY_CHECKS:
             register(check, deploy=True)
         for check in checks.DATABASE_CHECKS:
             register(check, Tags.database)
+        import_module("twotoken.receivers")
         if apps.is_installed("drf_spectacular"):
-            import_module("twotoken.schema")
+            import_module("twotoken.contrib.spectacular.extensions")

@@ -1,20 +1,22 @@
-"""What the endpoints share: JSON in, JSON out, how a refusal looks, and who may ask from where."""
+"""What the endpoints share: how a body is read, how a refusal looks, and who may ask from where. Answers are JSON."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from io import BytesIO
 from typing import Any
 
-from django.core.exceptions import RequestDataTooBig
+from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
 from django.db import OperationalError, connections, transaction
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest, HttpResponseBase, QueryDict
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import APIException, NotAuthenticated, ParseError
 from rest_framework.metadata import SimpleMetadata
 from rest_framework.negotiation import DefaultContentNegotiation
-from rest_framework.parsers import JSONParser
+from rest_framework.parsers import BaseParser, DataAndFiles, FormParser, JSONParser, MultiPartParser
 from rest_framework.permissions import AllowAny
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
@@ -35,15 +37,53 @@ from twotoken.responses import body_of, headers_of, status_of
 logger = logging.getLogger("twotoken")
 
 
+@contextmanager
+def parse_errors() -> Iterator[None]:
+    """Turn whatever a hostile body makes Django or Python raise into a ParseError, a 400."""
+    try:
+        yield
+    # LookupError: a part of a form may name an encoding that does not exist.
+    except (ValueError, LookupError, RecursionError, SuspiciousOperation) as exc:
+        raise ParseError from exc
+
+
+def read_body(stream: Any) -> bytes:
+    """Return the whole body. Raises RequestDataTooBig beyond DATA_UPLOAD_MAX_MEMORY_SIZE."""
+    body: bytes = stream.body if isinstance(stream, HttpRequest) else stream.read()
+    return body
+
+
+def as_utf8(parser_context: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the context of a parser that reads UTF-8: a client may name an encoding that decodes no text."""
+    return {**(parser_context or {}), "encoding": "utf-8"}
+
+
 class TokenJSONParser(JSONParser):
     """JSON within DATA_UPLOAD_MAX_MEMORY_SIZE; what is nested too deep is a parse error like any other."""
 
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None) -> Any:
-        try:
-            body: Any = stream.body if isinstance(stream, HttpRequest) else stream.read()
-            return json.loads(body)
-        except (ValueError, RecursionError, RequestDataTooBig) as exc:
-            raise ParseError from exc
+        with parse_errors():
+            return json.loads(read_body(stream))
+
+
+class TokenFormParser(FormParser):
+    """An urlencoded form within Django's DATA_UPLOAD limits."""
+
+    def parse(
+        self, stream: Any, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
+    ) -> QueryDict:
+        with parse_errors():
+            return super().parse(BytesIO(read_body(stream)), media_type, as_utf8(parser_context))
+
+
+class TokenMultiPartParser(MultiPartParser):
+    """A multipart form within Django's DATA_UPLOAD limits: the whole body counts, so no file reaches a disk."""
+
+    def parse(
+        self, stream: Any, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
+    ) -> DataAndFiles[Any, Any]:
+        with parse_errors():
+            return super().parse(BytesIO(read_body(stream)), media_type, as_utf8(parser_context))
 
 
 class AlwaysJSON(DefaultContentNegotiation):
@@ -59,11 +99,13 @@ class AlwaysJSON(DefaultContentNegotiation):
 class TokenView(APIView):
     """The base of all endpoints. A project's DRF defaults don't apply to them.
 
-    ``delivery`` is the mount's, or else the class's, or else the setting's.
+    ``delivery`` is the mount's, or else the class's, or else the setting's. With the delivery ``body`` the view reads
+    forms too, as DRF's own default does.
     """
 
     delivery: str | None = None
-    parser_classes = [TokenJSONParser]
+    parser_classes: Sequence[type[BaseParser]] = [TokenJSONParser]
+    form_parser_classes: Sequence[type[BaseParser]] = [TokenFormParser, TokenMultiPartParser]
     renderer_classes = [JSONRenderer]
     content_negotiation_class = AlwaysJSON
     versioning_class = None
@@ -87,6 +129,8 @@ class TokenView(APIView):
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         self.delivery = self.get_delivery(kwargs)
         kwargs.pop("delivery", None)
+        if self.delivery is Delivery.BODY:
+            self.parser_classes = [*self.parser_classes, *self.form_parser_classes]
         return super().dispatch(request, *args, **kwargs)
 
     def get_delivery(self, options: Mapping[str, Any]) -> Delivery:
@@ -111,7 +155,7 @@ class TokenView(APIView):
         if isinstance(exc, TwoTokenError) and status_of(type(exc)) is not None:
             return self.refuse(exc)
         response = super().handle_exception(exc)
-        if isinstance(exc, APIException) and "detail" in response.data:
+        if isinstance(exc, APIException) and isinstance(response.data, dict) and "detail" in response.data:
             response.data.setdefault("code", exc.get_codes())
         return response
 

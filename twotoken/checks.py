@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from difflib import get_close_matches
 from typing import Any, cast
@@ -14,7 +15,7 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.checks import CheckMessage, Error, Warning
 from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured
-from django.db import connections, router
+from django.db import DatabaseError, connections, router, transaction
 from django.http import HttpRequest
 from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils.module_loading import import_string
@@ -22,8 +23,11 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 from rest_framework.settings import api_settings
 
-from twotoken.conf import HOST, SECURE, SETTING_NAMES, Delivery, conf, delivery
-from twotoken.keys import ALGORITHMS, MIN_SECRET_BYTES
+from twotoken import tokens
+from twotoken.conf import HOST, SECURE, SETTING_NAMES, Delivery, callable_of, conf, delivery
+from twotoken.exceptions import ClaimsError
+from twotoken.keys import ALGORITHMS
+from twotoken.weak_secrets import MIN_SECRET_BYTES
 
 Apps = Sequence[AppConfig] | None
 
@@ -60,6 +64,7 @@ def _is_audience(value: object) -> bool:
     return (
         value is None
         or _is_text(value)
+        or callable(value)
         or (isinstance(value, list | tuple) and bool(value) and all(map(_is_text, value)))
     )
 
@@ -97,8 +102,11 @@ RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
         lambda value: value is None or (type(value) is int and value >= 1),
     ),
     "ACCESS_CLAIMS": ("a dotted path, or None", lambda value: value is None or _is_text(value)),
-    "ISSUER": ("a string, or None", lambda value: value is None or _is_text(value)),
-    "AUDIENCE": ("a string, a list of strings, or None", _is_audience),
+    "ISSUER": (
+        "a string, a callable or its dotted path, or None",
+        lambda value: value is None or _is_text(value) or callable(value),
+    ),
+    "AUDIENCE": ("a string, a list of strings, a callable or its dotted path, or None", _is_audience),
     "LEEWAY": ("a number of seconds or a timedelta, not negative", _is_grace),
     "USER_ID_FIELD": ("the name of a field", _is_text),
     "LOGIN_THROTTLE": ("a rate such as '10/min', or None", _is_rate),
@@ -230,6 +238,44 @@ def check_claims(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
             )
 
 
+def check_issuer(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
+    """E013: If ISSUER or AUDIENCE is a dotted path, it leads to a callable."""
+    for key in ("ISSUER", "AUDIENCE"):
+        try:
+            _callable_of(key)
+        except ImproperlyConfigured as exc:
+            yield Error(
+                str(exc),
+                hint="Give the dotted path of a callable. If it is a name and no path, write it as a URL: https://…",
+                id="twotoken.E013",
+            )
+
+
+def check_tenants(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
+    """W010: With django-tenants, tokens name their tenant.
+
+    W011: Tenants that have their own users have their own token families.
+    """
+    if not apps.is_installed("django_tenants"):
+        return
+    with suppress(ImproperlyConfigured):
+        if _callable_of("ISSUER") is None and _callable_of("AUDIENCE") is None:
+            yield Warning(
+                "django-tenants is installed, and neither TWOTOKEN['ISSUER'] nor AUDIENCE is a callable.",
+                hint="If each tenant has its own users, an access token of one tenant is good at the others, for the "
+                "user with the same key. Set ISSUER to a callable that names the current tenant.",
+                id="twotoken.W010",
+            )
+    user_app = cast("Any", get_user_model())._meta.app_label
+    if any(_has_app(listed, user_app) and not _has_app(listed, "twotoken") for listed in _tenant_apps()):
+        yield Warning(
+            "Each tenant has its own users, but all tenants share the token families.",
+            hint="Put 'twotoken' into TENANT_APPS, beside the app of the user model. Otherwise the families of a user "
+            "are mixed up with those of the users who have the same key at other tenants.",
+            id="twotoken.W011",
+        )
+
+
 def check_user_id(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
     """E012: USER_ID_FIELD is a unique field of the user model. W003: that field's values don't change hands."""
     if not _fine("USER_ID_FIELD") or conf.user_id_field == "pk":
@@ -332,6 +378,34 @@ def check_cluster(app_configs: Apps, databases: Sequence[str] | None = None, **k
             )
 
 
+def check_claims_of_latest(
+    app_configs: Apps, databases: Sequence[str] | None = None, **kwargs: Any
+) -> Iterator[CheckMessage]:
+    """W015: ACCESS_CLAIMS works for the latest login, or for the first user of a project that has no login yet."""
+    alias = router.db_for_write(apps.get_model("twotoken", "RefreshToken"))
+    if alias not in (databases or ()) or list(check_claims(None)) or conf.access_claims is None:
+        return
+    problem = ""
+    # Whatever the callable writes is undone. Before the first migrate there is no table.
+    with suppress(DatabaseError), transaction.atomic(using=alias):
+        family = _latest_family()
+        try:
+            if family is not None:
+                tokens.check_claims(conf.access_claims(family.user, family))
+        except ClaimsError as exc:
+            problem = str(exc)
+        except Exception as exc:  # the project's own. Its text may hold personal data
+            problem = f"It raised {type(exc).__name__}."
+        transaction.set_rollback(True, using=alias)
+    if problem:
+        yield Warning(
+            f"TWOTOKEN['ACCESS_CLAIMS'] failed when it was tried. {problem}",
+            hint="Until it works, logins and refreshes are answered with a 500. It was called with a user and a token "
+            "family, as it is at a login.",
+            id="twotoken.W015",
+        )
+
+
 CHECKS = (
     check_shape,
     check_secrets,
@@ -339,13 +413,15 @@ CHECKS = (
     check_cookie,
     check_mounts,
     check_claims,
+    check_issuer,
+    check_tenants,
     check_user_id,
     check_authenticators,
     check_graces,
     check_time_zone,
 )
 DEPLOY_CHECKS = (check_deployed_cookie, check_deployed_cache)
-DATABASE_CHECKS = (check_cluster,)
+DATABASE_CHECKS = (check_cluster, check_claims_of_latest)
 
 
 def _values() -> dict[str, Any]:
@@ -364,6 +440,37 @@ def _wrong(values: dict[str, Any]) -> list[str]:
 def _fine(*keys: str) -> bool:
     """Tell whether these keys can be read at all; what is wrong with one is E001's and E003's to say."""
     return _is_dict() and not set(keys).intersection(_wrong(_values()))
+
+
+def _callable_of(key: str) -> Callable[[], object] | None:
+    """Return the callable that a setting is or leads to; a value that is wrong altogether is E003's to report."""
+    return callable_of(key) if _fine(key) else None
+
+
+def _tenant_apps() -> list[Sequence[str]]:
+    """Return the apps of each type of tenant that django-tenants has."""
+    project: Any = settings
+    if not getattr(project, "HAS_MULTI_TYPE_TENANTS", False):
+        return [project.TENANT_APPS]
+    public = getattr(project, "PUBLIC_SCHEMA_NAME", "public")
+    return [kind["APPS"] for name, kind in project.TENANT_TYPES.items() if name != public]
+
+
+def _has_app(listed: Sequence[str], label: str) -> bool:
+    """Tell whether a list of apps has one, by its name or its class, as django-tenants reads it."""
+    config = apps.get_app_config(label)
+    return config.name in listed or f"{config.__module__}.{type(config).__name__}" in listed
+
+
+def _latest_family() -> Any:
+    """Return the family of the latest login with its user; without logins, one as the first user's would be."""
+    model: Any = apps.get_model("twotoken", "RefreshToken")
+    family = model.objects.primary().select_related("user").order_by("-created_at").first()
+    if family is None:
+        users: Any = get_user_model()
+        user = users._default_manager.using(router.db_for_write(users)).order_by("pk").first()
+        family = None if user is None else model(user=user)
+    return family
 
 
 def _is_ours(authenticator: type) -> bool:

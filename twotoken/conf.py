@@ -6,9 +6,11 @@ not be used at all is an ImproperlyConfigured.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from enum import StrEnum
+from functools import lru_cache
+from importlib.util import find_spec
 from typing import Any, TypeVar, cast
 
 from django.conf import settings
@@ -133,20 +135,33 @@ class Settings:
 
     @property
     def access_claims(self) -> Callable[[Any, Any], Mapping[str, Any]] | None:
-        """Dotted path to a callable ``(user, family) -> dict``: the project's own claims for each access token."""
+        """Dotted path to a callable ``(user, family) -> dict``: the project's own claims for each access token.
+
+        It is called at every login and refresh. The dict may hold only what JSON can: text, finite numbers, booleans,
+        None, lists, and dicts with text as keys. Turn a UUID, a date or a lazy translation into text.
+        """
         path = _get("ACCESS_CLAIMS", None)
         return None if path is None else import_string(path)
 
     @property
     def issuer(self) -> str | None:
-        """The ``iss`` claim, put in and asked for."""
-        return _get("ISSUER", None)
+        """The ``iss`` claim of access tokens, issued and required.
+
+        A string; or a callable without arguments, or its dotted path, that is called on each use and returns the
+        string: then refresh tokens have the claim too.
+        """
+        value, found = _get("ISSUER", None), callable_of("ISSUER")
+        return value if found is None else _issuer_from(found)
 
     @property
     def audience(self) -> tuple[str, ...]:
-        """The ``aud`` claim, put in; a token must name one of its values."""
-        value = _get("AUDIENCE", None)
-        return (value,) if isinstance(value, str) else tuple(value or ())
+        """The ``aud`` claim of access tokens. A token that is presented must name one of its values.
+
+        A string or a list; or a callable without arguments, or its dotted path, that is called on each use and returns
+        one of the two.
+        """
+        value, found = _get("AUDIENCE", None), callable_of("AUDIENCE")
+        return _texts(value) if found is None else _audience_from(found)
 
     @property
     def leeway(self) -> timedelta:
@@ -179,6 +194,12 @@ class Settings:
         return _get("RETENTION", timedelta(days=30))
 
     @property
+    def tenant_issuer(self) -> str | None:
+        """The issuer if ISSUER is a callable, else None. Refresh tokens and the keys of caches carry it."""
+        found = callable_of("ISSUER")
+        return None if found is None else _issuer_from(found)
+
+    @property
     def access_policy(self) -> AccessPolicy:
         """What access tokens are signed with and held to: a view of the keys above."""
         return AccessPolicy(self.access_keys, self.issuer, self.audience, self.leeway.total_seconds())
@@ -199,8 +220,67 @@ conf: Settings = Settings()
 SETTING_NAMES = frozenset(
     name.upper()
     for name in vars(Settings)
-    if not name.startswith("_") and name not in {"access_policy", "access_keys", "refresh_keys"}
+    if not name.startswith("_") and name not in {"tenant_issuer", "access_policy", "access_keys", "refresh_keys"}
 )
+
+
+def callable_of(key: str) -> Callable[[], object] | None:
+    """Return the callable that a setting is or leads to by its dotted path. None: the setting is a plain value.
+
+    Raises ImproperlyConfigured for a dotted path that leads to no callable: a misspelt path must not become the one
+    issuer of all tenants.
+    """
+    value: Any = _get(key, None)
+    if not isinstance(value, str):
+        return value if callable(value) else None
+    if not _is_dotted_path(value):
+        return None
+    try:
+        found = import_string(value)
+    except ImportError as exc:
+        raise ImproperlyConfigured(f"TWOTOKEN[{key!r}]: {exc}") from exc
+    if not callable(found):
+        raise ImproperlyConfigured(f"TWOTOKEN[{key!r}]: {value} is not callable.")
+    return cast("Callable[[], object]", found)
+
+
+@lru_cache(maxsize=32)
+def _is_dotted_path(value: str) -> bool:
+    """Tell whether a string is the dotted path of something in a module that Python can import.
+
+    A host such as auth.example.com looks like one. It is a path only if Python finds a package of its first name. No
+    module is imported to find out.
+    """
+    names = value.split(".")
+    if len(names) < 2 or not all(name.isidentifier() for name in names):
+        return False
+    try:
+        spec = find_spec(names[0])
+    except ValueError:  # a module that was made without a spec, such as __main__
+        return True
+    return spec is not None and (len(names) == 2 or spec.submodule_search_locations is not None)
+
+
+def _issuer_from(found: Callable[[], object]) -> str:
+    value = found()
+    if not isinstance(value, str) or not value:
+        # Without an issuer, each tenant would accept the tokens of the others.
+        raise ImproperlyConfigured(
+            f"The callable of TWOTOKEN['ISSUER'] must return a text, not {type(value).__name__}."
+        )
+    return value
+
+
+def _audience_from(found: Callable[[], object]) -> tuple[str, ...]:
+    value: Any = found()
+    texts = _texts(value) if isinstance(value, str | list | tuple) else ()
+    if not texts or not all(isinstance(text, str) and text for text in texts):
+        raise ImproperlyConfigured("The callable of TWOTOKEN['AUDIENCE'] must return a text or a list of texts.")
+    return texts
+
+
+def _texts(value: str | Sequence[str] | None) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value or ())
 
 
 def _get(key: str, default: T) -> T:

@@ -15,15 +15,15 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from jwt.algorithms import Algorithm, HMACAlgorithm, get_default_algorithms, has_crypto
+from jwt.algorithms import Algorithm, get_default_algorithms, has_crypto
 from jwt.exceptions import InvalidKeyError
 
 from twotoken.exceptions import InvalidToken
+from twotoken.weak_secrets import holds, weakness
 
 HS256 = "HS256"
 ASYMMETRIC = ("EdDSA", "ES256", "RS256")
 ALGORITHMS = (HS256, *ASYMMETRIC)
-MIN_SECRET_BYTES = 32  # RFC 7518 section 3.2: a key at least as long as the hash
 MAX_TOKEN_LENGTH = 8192  # characters; a longer one is refused before anything of it is parsed
 
 # RFC 7638 section 3.2 and RFC 8037 section 2: the members of a public key that its thumbprint is made of.
@@ -63,6 +63,11 @@ class AsymmetricKey:
     def kid(self) -> str:
         """The thumbprint of the public key (RFC 7638), so that it need not be named."""
         return self.jwk["kid"]
+
+    @property
+    def parts(self) -> list[bytes]:
+        """The numbers of the public key, and its thumbprint."""
+        return [b64decode(self.jwk[name]) for name in ("kid", "n", "x", "y") if name in self.jwk]
 
     def sign(self, message: bytes) -> str:
         """Return the signature of a message as base64url."""
@@ -145,12 +150,15 @@ class KeyRing:
 def key_ring(secrets: tuple[str, ...], algorithms: tuple[str, ...] = (HS256,)) -> KeyRing:
     """Prepare keys, each a secret or a PEM: the first signs, with the first of the algorithms; all verify.
 
-    Raises ValueError, whose message holds no key, for none at all, for one that can't be used (a secret under 32 bytes,
-    an RSA key under 2048 bits), for one of another algorithm, and for a first one that can't sign.
+    Raises ValueError, whose message holds no key: for an empty tuple, for a key that can't be used (a weak secret, an
+    RSA key under 2048 bits) or has another algorithm, and for a first one that can't sign.
     """
     if not secrets:
         raise ValueError("at least one secret is needed")
     keys = [_asymmetric_key(text) if "-----BEGIN" in text else _secret_key(text) for text in secrets]
+    public = [part for key in keys if isinstance(key, AsymmetricKey) for part in key.parts]
+    if any(isinstance(key, SecretKey) and holds(text, public) for text, key in zip(secrets, keys, strict=True)):
+        raise ValueError("a secret has a part of a public key of the same list in it, which all can read")
     for key, allowed in zip(keys, [algorithms[:1], *[algorithms] * (len(keys) - 1)], strict=True):
         if key.algorithm not in allowed:
             raise ValueError(f"a key is for {key.algorithm}, not for {' or '.join(allowed)}")
@@ -173,12 +181,9 @@ def b64decode(text: str) -> bytes:
 
 
 def _secret_key(text: str) -> SecretKey:
-    if len(text.encode()) < MIN_SECRET_BYTES:
-        raise ValueError(f"a secret is shorter than {MIN_SECRET_BYTES} bytes")
-    try:
-        return SecretKey(HMACAlgorithm(HMACAlgorithm.SHA256).prepare_key(text))
-    except InvalidKeyError as exc:
-        raise ValueError(str(exc)) from exc
+    if problem := weakness(text):
+        raise ValueError(problem)
+    return SecretKey(text.encode())
 
 
 def _asymmetric_key(pem: str) -> AsymmetricKey:

@@ -12,6 +12,7 @@ from twotoken.models import RefreshToken
 
 MIN_NAME_LENGTH = 254  # an e-mail address, which a back end may take in place of a shorter user name
 MAX_PASSWORD_LENGTH = 4096
+STEP = 10  # minutes
 
 
 class LoginSerializer(serializers.Serializer[Any]):
@@ -63,6 +64,12 @@ class SessionSerializer(serializers.ModelSerializer[RefreshToken]):
         return bool(family.pk == self.context["current"])
 
     def get_last_used_at(self, family: RefreshToken) -> str:
-        """Return when it was last refreshed; now for the one that asks, so that nobody can follow its refreshes."""
-        moment = timezone.now() if self.get_current(family) else family.refreshed_at
+        """Return when it was last refreshed: for the one that asks now, for another the last full ten minutes before.
+
+        Each of two stolen families could otherwise follow the other's refreshes to the second, and its own owner's.
+        """
+        moment = timezone.now()
+        if not self.get_current(family):
+            moment = family.refreshed_at
+            moment = moment.replace(minute=moment.minute - moment.minute % STEP, second=0, microsecond=0)
         return str(serializers.DateTimeField().to_representation(moment))

@@ -23,7 +23,8 @@ class _IdentThrottle(SimpleRateThrottle, ABC):
         """Return the identity. Asked only where there is a rate."""
 
     def get_cache_key(self, request: Request, view: APIView) -> str:
-        digest = hashlib.sha256(self.ident().encode(errors="surrogatepass")).hexdigest()
+        ident = f"{conf.tenant_issuer or ''}\n{self.ident()}"
+        digest = hashlib.sha256(ident.encode(errors="surrogatepass")).hexdigest()
         return self.cache_format % {"scope": self.scope, "ident": digest}
 
     def wait(self) -> float:

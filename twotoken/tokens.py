@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import math
 import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -89,23 +90,29 @@ def token_id_fits(claims: RefreshClaims, secret: bytes) -> bool:
     return hmac.compare_digest(claims.token_id.encode(), token_id(secret, claims.generation).encode())
 
 
-def encode_refresh(keys: KeyRing, *, family_id: UUID, generation: int, secret: bytes, expires_at: datetime) -> str:
-    """Return the refresh JWT: a pure function of the row, so that a retry gets the very same string."""
-    claims = {
+def encode_refresh(
+    keys: KeyRing, *, family_id: UUID, generation: int, secret: bytes, expires_at: datetime, issuer: str | None = None
+) -> str:
+    """Return the refresh JWT: a pure function of row and issuer, so that a retry gets the very same string."""
+    claims: dict[str, Any] = {
         "sid": str(family_id),
         "gen": generation,
         "jti": token_id(secret, generation),
         "exp": int(expires_at.timestamp()),
     }
+    if issuer is not None:
+        claims["iss"] = issuer
     return _encode(claims, keys, REFRESH_TYPE)
 
 
-def decode_refresh(token: str, keys: KeyRing) -> RefreshClaims:
+def decode_refresh(token: str, keys: KeyRing, issuer: str | None = None) -> RefreshClaims:
     """Check signature, ``typ`` and shape of a refresh token, never its ``exp``: the row decides about time.
 
-    Raises InvalidToken.
+    With an issuer, the token must be of that one. Raises InvalidToken.
     """
     claims = _decode(token, keys, REFRESH_TYPE)
+    if issuer is not None and claims.get("iss") != issuer:
+        raise InvalidToken
     generation, identifier = claims.get("gen"), claims.get("jti")
     if type(generation) is not int or generation < 0 or not isinstance(identifier, str) or not identifier.isascii():
         raise InvalidToken
@@ -123,10 +130,10 @@ def encode_access(
 ) -> str:
     """Return an access JWT (RFC 9068 section 2.2). Times are in seconds since the epoch.
 
-    Raises ClaimsError when a claim of ``extra`` has a reserved name or the token grows too long to be accepted again.
+    Raises ClaimsError if a claim of ``extra`` has a reserved name or is not JSON, or if the token would be too long to
+    be accepted again.
     """
-    if taken := sorted(RESERVED_CLAIMS.intersection(extra)):
-        raise ClaimsError(f"These claim names are reserved: {', '.join(taken)}.")
+    check_claims(extra)
     claims: dict[str, Any] = {
         **extra,
         "sub": subject,
@@ -143,6 +150,26 @@ def encode_access(
     if len(token) > MAX_TOKEN_LENGTH:
         raise ClaimsError(f"The access token would be longer than {MAX_TOKEN_LENGTH} characters.")
     return token
+
+
+def check_claims(extra: object) -> None:
+    """Raise ClaimsError for a project's claims that have a reserved name, or that JSON can't hold as they are.
+
+    The error names a claim and its type, but not its value, which may be personal.
+    """
+    if not isinstance(extra, dict):
+        raise ClaimsError("ACCESS_CLAIMS must return a dict.")
+    if taken := sorted(RESERVED_CLAIMS.intersection(extra)):
+        raise ClaimsError(f"These claim names are reserved: {', '.join(taken)}.")
+    for name, value in extra.items():
+        if not isinstance(name, str):
+            raise ClaimsError(f"The name of a claim is of type {type(name).__name__}. In JSON, names are text.")
+        try:
+            problem = _not_json(value)
+        except RecursionError:
+            problem = "is nested too deep"
+        if problem is not None:
+            raise ClaimsError(f"The claim {name!r} {problem}.")
 
 
 def decode_access(token: str, policy: AccessPolicy, now: datetime) -> AccessToken:
@@ -166,6 +193,21 @@ def decode_access(token: str, policy: AccessPolicy, now: datetime) -> AccessToke
     if now.timestamp() >= expires_at + policy.leeway:
         raise ExpiredToken
     return AccessToken(claims)
+
+
+def _not_json(value: object) -> str | None:
+    if value is None or isinstance(value, str | int):
+        return None
+    if isinstance(value, float):
+        return None if math.isfinite(value) else "has a float that is not finite, which JSON can't hold"
+    if isinstance(value, dict):
+        for name in value:
+            if not isinstance(name, str):
+                return f"has a key of type {type(name).__name__}, which JSON can't hold"
+        value = [*value.values()]
+    if isinstance(value, list | tuple):
+        return next(filter(None, map(_not_json, value)), None)
+    return f"has a value of type {type(value).__name__}, which JSON can't hold"
 
 
 def _encode(claims: Mapping[str, Any], keys: KeyRing, kind: str) -> str:

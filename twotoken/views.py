@@ -10,18 +10,18 @@ from uuid import UUID
 
 from django.contrib.auth import authenticate, get_user_model, user_logged_in, user_logged_out
 from django.contrib.auth.base_user import AbstractBaseUser
-from django.core.exceptions import RequestDataTooBig, ValidationError
-from django.http import RawPostDataException, UnreadablePostError
+from django.core.exceptions import RequestDataTooBig
+from django.core.exceptions import ValidationError as DjangoValidationError
+from django.db import DataError
 from django.utils import timezone
 from rest_framework import status
-from rest_framework.exceptions import NotFound
-from rest_framework.pagination import CursorPagination
+from rest_framework.exceptions import APIException, NotFound, ValidationError
+from rest_framework.pagination import CursorPagination, LimitOffsetPagination
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.serializers import BaseSerializer
+from rest_framework.serializers import BaseSerializer, CharField
 from rest_framework.settings import api_settings
-from rest_framework.utils import json
 
 from twotoken import families, tokens
 from twotoken.authentication import RevocableAccessTokenAuthentication
@@ -48,6 +48,7 @@ from twotoken.throttling import LoginThrottle, RefreshThrottle
 from twotoken.tokens import AccessToken, RefreshClaims
 from twotoken.users import may_log_in
 
+MAX_PAGE_SIZE = 1000  # sessions
 JWKS_MAX_AGE = 300  # seconds that a service may go by the keys it has fetched
 
 # The IETF draft wants a quoted string; bare keys are common. Both are the same key.
@@ -137,10 +138,7 @@ class RefreshView(CredentialView):
 
     def get_token(self, request: Request) -> str:
         """Return the refresh token of the body."""
-        token: Any = request.data.get("refresh") if isinstance(request.data, dict) else None
-        if not isinstance(token, str):
-            RefreshSerializer(data=request.data).is_valid(raise_exception=True)  # says what is wrong
-        return str(token)
+        return body_token(request)
 
     def verify(self, token: str) -> RefreshClaims:
         """Return whose token it is and which, by its signature. Raises a TokenNotValid."""
@@ -155,35 +153,64 @@ class RefreshView(CredentialView):
 
 
 class LogoutView(CredentialView):
-    """POST to end the family of the token that comes along, if any. The answer is 204 whatever was sent."""
+    """POST to revoke the family of the refresh token, and that of the access token in the Authorization header.
+
+    At a cookie mount the answer is always a 204, and the body is not read. Elsewhere a request without a usable token
+    is refused, because it logs nobody out.
+    """
 
     def post(self, request: Request, **kwargs: Any) -> Response:
-        if self.delivery is Delivery.NONE:
-            self.revoke_bearer(request)
-        else:
-            for token in self.get_tokens(request):
-                with suppress(TokenNotValid):
-                    self.send_logged_out(self.revoke(token))
+        refresh_tokens: list[str] = []
+        problem: Exception | None = None
+        try:
+            refresh_tokens = self.get_tokens(request)
+        except (APIException, MissingToken, RequestDataTooBig) as exc:
+            problem = exc
+        try:
+            if self.revoke_bearer(request):
+                problem = None
+        except TokenNotValid as exc:
+            if problem is not None:  # else a stale header came beside a refresh token: it is ignored
+                problem = exc
+        if problem is not None:
+            raise problem
+        for token in refresh_tokens:
+            with suppress(TokenNotValid):
+                self.send_logged_out(self.revoke(token))
         response = Response(status=status.HTTP_204_NO_CONTENT)
         if self.by_cookie:
             clear_refresh_cookie(response, request)
         return response
 
     def get_tokens(self, request: Request) -> list[str]:
-        """Return what came where this mount has its refresh token: of several cookies all are logged out."""
-        return cookie_values(request, conf.cookie_name) if self.by_cookie else body_tokens(request)
+        """Return the refresh tokens that came by this mount's delivery: several, if there are several cookies.
+
+        Raises MissingToken, or an error that says what is wrong with the body.
+        """
+        if self.by_cookie:
+            return cookie_values(request, conf.cookie_name)
+        if self.delivery is Delivery.NONE:
+            raise MissingToken
+        token = body_token(request)
+        if not token:
+            raise ValidationError({"refresh": [CharField.default_error_messages["blank"]]})
+        return [token]
 
     def revoke(self, token: str) -> RefreshToken | None:
         """Revoke the family of a refresh token and return it, if this call revoked it. Raises a TokenNotValid."""
         return families.revoke_presented(families.verify(token))
 
-    def revoke_bearer(self, request: Request) -> None:
-        """Revoke the family of a single token."""
-        with suppress(TokenNotValid):
-            token = bearer_token(request)
-            if token is not None:
-                access = tokens.decode_access(token, conf.access_policy, timezone.now())
-                self.send_logged_out(families.revoke(access.family_id, RevokedReason.LOGOUT))
+    def revoke_bearer(self, request: Request) -> bool:
+        """Revoke the family of the access token in the Authorization header; tell whether there is one.
+
+        Raises a TokenNotValid.
+        """
+        token = bearer_token(request)
+        if token is None:
+            return False
+        access = tokens.decode_access(token, conf.access_policy, timezone.now())
+        self.send_logged_out(families.revoke(access.family_id, RevokedReason.LOGOUT))
+        return True
 
     def send_logged_out(self, family: RefreshToken | None) -> None:
         """Send Django's signal if a family was revoked."""
@@ -219,11 +246,20 @@ class SessionsView(TokenView):
         # Read here and not by a class attribute, so that override_settings works.
         pagination_class: Any = api_settings.DEFAULT_PAGINATION_CLASS
         paginator = pagination_class() if pagination_class is not None else None
+        # A request may name a page so large that no database takes the number.
+        if isinstance(paginator, LimitOffsetPagination):
+            paginator.max_limit = min(paginator.max_limit or MAX_PAGE_SIZE, MAX_PAGE_SIZE)
         if isinstance(paginator, CursorPagination):
             paginator.ordering = "-created_at"
+            paginator.max_page_size = min(paginator.max_page_size or MAX_PAGE_SIZE, MAX_PAGE_SIZE)
         try:
             page = None if paginator is None else paginator.paginate_queryset(sessions, request, view=self)
-        except (ValueError, ValidationError) as exc:  # a cursor that is none
+        except (
+            ValueError,
+            OverflowError,
+            DjangoValidationError,
+            DataError,
+        ) as exc:  # such as a wrong cursor
             raise NotFound from exc
         context = {"request": request, "view": self, "current": current_family_id(request)}
         data = self.serializer_class(sessions if page is None else page, many=True, context=context).data
@@ -274,15 +310,12 @@ def idempotency_key(request: Request) -> str:
     return match[1] or match[2]
 
 
-def body_tokens(request: Request) -> list[str]:
-    """Return the refresh token of a JSON body, if there is one, of whatever type the body says that it is."""
-    try:
-        body: Any = request._request.body
-        data = json.loads(body)
-    except (ValueError, RecursionError, RequestDataTooBig, RawPostDataException, UnreadablePostError):
-        return []
-    token = data.get("refresh") if isinstance(data, dict) else None
-    return [token] if isinstance(token, str) else []
+def body_token(request: Request) -> str:
+    """Return the refresh token of a body. Raises DRF's error that says what is wrong with the body."""
+    token: Any = request.data.get("refresh") if isinstance(request.data, dict) else None
+    if not isinstance(token, str):
+        RefreshSerializer(data=request.data).is_valid(raise_exception=True)  # says what is wrong
+    return str(token)
 
 
 class JWKSView(TokenView):

@@ -56,3 +56,22 @@ class StringUser(_User):
     class Meta(_User.Meta):
         swappable = "AUTH_USER_MODEL"
         abstract = False
+
+
+class StatusUser(AbstractBaseUser):
+    """A user whose ``is_active`` is no column. It has no table."""
+
+    handle = models.CharField(max_length=40, unique=True)
+    status = models.CharField(max_length=10, default="member")
+
+    objects: ClassVar[UserManager] = UserManager()
+
+    USERNAME_FIELD = "handle"
+
+    class Meta:
+        managed = False
+
+    @property
+    def is_active(self) -> bool:  # type: ignore[override]
+        """Members are."""
+        return self.status == "member"

@@ -78,11 +78,11 @@ def test_the_admin(server: Server, context: BrowserContext) -> None:
     rows = page.locator("#result_list tbody tr")
     expect(rows).to_have_count(4)
 
-    rows.filter(has_text="ended: refresh token reused").locator("th a").click()
+    rows.filter(has_text="revoked: refresh token reused").locator("th a").click()
     timeline = page.locator("#timeline tbody tr")
     expect(timeline).to_have_count(3)
     expect(timeline.nth(1)).to_contain_text("1 generation behind, Python Requests")
-    expect(timeline.nth(2)).to_contain_text("Ended: refresh token reused")
+    expect(timeline.nth(2)).to_contain_text("Revoked: refresh token reused")
     picture(page, "page")
 
     page.go_back()
@@ -90,7 +90,7 @@ def test_the_admin(server: Server, context: BrowserContext) -> None:
     newest = page.locator(".field-id .readonly").inner_text().strip()
     page.get_by_role("link", name="Revoke this family").click()
     expect(page.locator("#content")).to_contain_text("Are you sure you want to revoke 1 token family?")
-    expect(page.locator("#content")).to_contain_text("live up to 15 minutes")
+    expect(page.locator("#content")).to_contain_text("still work for up to 15 minutes")
     picture(page, "confirmation")
     page.get_by_role("button", name="Yes, I’m sure").click()  # noqa: RUF001
     expect(page.locator(".messagelist")).to_contain_text("Revoked 1 token family.")

@@ -194,9 +194,9 @@ def new_user() -> Any:
     return UserFactory()
 
 
-def start_family(user: Any = None) -> str:
+def start_family(user: Any = None, *, is_browser: bool = False) -> str:
     """Start a family and return R0."""
-    return families.start(user or new_user()).refresh
+    return families.start(user or new_user(), is_browser=is_browser).refresh
 
 
 def claims_of(token: str) -> Any:

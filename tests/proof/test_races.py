@@ -314,7 +314,7 @@ class Tabs:
 
 def test_tabs(crowd: Crowd, tried: Tried) -> None:
     """Eight browsers of eight tabs that all refresh at once, three times: nobody is signed out."""
-    browsers = [Tabs(start_family()) for _ in range(8)]
+    browsers = [Tabs(start_family(is_browser=True)) for _ in range(8)]
     first = [browser.token for browser in browsers]
     for _ in range(3):
         answers = crowd.at_once(lambda client, number: browsers[number % 8].refresh(client))

@@ -40,7 +40,24 @@ WEAKNESSES = [
             "proof.test_hostile.test_an_empty_signature",
         ),
     ),
+    Weakness(
+        "a public key in disguise as HMAC secret: DER in base64 or hex, a JWK, SSH, a part of it, its file's path",
+        "CVE-2022-29217 and its like, which know PEM and SSH alone",
+        (
+            "test_weak_secrets.test_a_key_as_der",
+            "test_weak_secrets.test_a_key_of_ssh",
+            "test_weak_secrets.test_a_jwk",
+            "test_weak_secrets.test_a_path",
+            "test_weak_secrets.test_a_part_of_a_public_key_of_the_list",
+            "test_keys.test_a_public_key_in_disguise_is_no_secret",
+        ),
+    ),
     Weakness("short secrets", "CVE-2025-45768 (PyJWT)", ("test_keys.test_bad_secrets",)),
+    Weakness(
+        "long secrets that are easy to guess: one character, a sequence, a repetition",
+        "CWE-521",
+        ("test_weak_secrets.test_texts_without_variety",),
+    ),
     Weakness(
         "an unknown crit header let through",
         "CVE-2026-32597 (PyJWT), CVE-2025-59420 (Authlib)",
@@ -58,6 +75,16 @@ WEAKNESSES = [
         ("proof.test_hostile.test_a_key_that_the_token_names",),
     ),
     Weakness("the issuer compared by part", "CVE-2024-53861 (PyJWT)", ("test_tokens.test_another_issuer",)),
+    Weakness(
+        "one tenant's token at another tenant, as the user with the same key",
+        "django-tenants with any signed token; CWE-1270",
+        (
+            "test_conformance.test_an_access_token_of_another_tenant",
+            "test_conformance.test_a_refresh_token_of_another_tenant",
+            "test_throttling.test_each_tenant_has_its_own_count",
+            "test_conf.test_a_path_that_leads_nowhere",
+        ),
+    ),
     Weakness("an audience that is a list", "RFC 7519 section 4.1.3", ("test_tokens.test_audiences",)),
     Weakness(
         "one token for another's job", "RFC 8725 section 3.11", ("test_tokens.test_the_two_jobs_have_a_typ_each",)
@@ -116,6 +143,25 @@ WEAKNESSES = [
         "a grace that gets around reuse detection",
         "django-oauth-toolkit issues 1617, 1687",
         ("test_conformance.test_a_thief_who_poses_as_a_browser", "test_conformance.test_browser_reuse"),
+    ),
+    Weakness(
+        "a thief who claims to be a browser, and so gains its grace",
+        "an experiment with our own first rule: thief and owner both stayed in 2,879 of 2,879 rounds",
+        (
+            "test_conformance.test_a_thief_who_is_faster_each_time",
+            "proof.test_model.test_every_promise_holds",
+            "proof.test_model.test_a_broken_rule_is_seen",
+            "proof.test_stateful.test_the_service_does_as_designed",
+        ),
+    ),
+    Weakness(
+        "a retry from another device leaves no trace",
+        "an experiment with our own first rule: 50 access tokens within a browser's grace, and no event",
+        (
+            "test_conformance.test_a_retry_from_another_device",
+            "test_events.test_a_retry_from_elsewhere_is_on_the_timeline",
+            "proof.test_stateful.test_the_service_does_as_designed",
+        ),
     ),
     Weakness(
         "two successors of one token, a logout lost in a race",
@@ -186,9 +232,24 @@ WEAKNESSES = [
         ),
     ),
     Weakness(
-        "cookie tossing",
-        "RFC 6265 section 8.6",
-        ("test_conformance.test_two_cookies", "test_cookies.test_every_value_of_our_name_is_seen"),
+        "cookie tossing: a sibling subdomain's token beside ours or in its place, junk that locks out",
+        "RFC 6265 section 8.6; in a browser: tests/browser/test_siblings.py",
+        (
+            "test_conformance.test_two_cookies",
+            "test_conformance.test_tossed_cookies",
+            "test_cookies.test_without_its_companion_no_token_counts",
+            "proof.test_wire.test_two_cookie_headers",
+        ),
+    ),
+    Weakness(
+        "a cookie name that is ours only after stripping, and so gets around a __Host- prefix",
+        "Django's parse_cookie, CVE-2022-2860 (Chromium)",
+        ("test_conformance.test_a_name_with_other_blanks", "test_cookies.test_every_value_of_a_name_is_seen"),
+    ),
+    Weakness(
+        "a cookie attribute that comes from the URL",
+        "CWE-113",
+        ("test_cookies.test_the_path_is_percent_encoded", "test_checks.test_each_mistake_has_its_id"),
     ),
     Weakness(
         "a stale cookie or header that blocks login and logout",
@@ -225,5 +286,58 @@ WEAKNESSES = [
         "secrets in logs and error reports",
         "CWE-532",
         ("test_signals.test_nothing_secret_is_logged", "test_conformance.test_error_reports"),
+    ),
+    # Staff, and users who are deactivated.
+    Weakness(
+        "a permission asked without the object, so that an override hides the button alone",
+        "CWE-863",
+        (
+            "test_revoking.test_a_protected_user",
+            "test_revoking.test_no_button_for_a_protected_user",
+            "test_revoking.test_protected_users_are_left_out_of_a_selection",
+        ),
+    ),
+    Weakness(
+        "an address that goes past the list's own queryset",
+        "CWE-639",
+        ("test_revoking.test_hidden_families_are_not_found",),
+    ),
+    Weakness(
+        "a page that acts, and tells what only another permission may read",
+        "CWE-200, CVE-2018-16984 (Django)",
+        (
+            "test_revoking.test_who_may_not_view_reads_nothing",
+            "test_revoking.test_a_confirmation_lists_what_may_be_viewed",
+        ),
+    ),
+    Weakness(
+        "a column read letter by letter through a lookup in the address",
+        "CVE-2010-4534 (Django)",
+        ("test_changelist.test_lookups_that_no_page_links_to", "test_changelist.test_a_project_s_own_filters"),
+    ),
+    Weakness(
+        "numbers and dates that only the database refuses",
+        "CWE-20",
+        (
+            "test_changelist.test_odd_values",
+            "test_changelist.test_a_user_of_an_odd_key",
+            "test_changelist.test_odd_terms",
+            "test_sessions.test_a_page_of_an_odd_number",
+            "test_sessions.test_a_cursor_of_an_odd_position",
+        ),
+    ),
+    Weakness(
+        "deactivated and activated again: the session goes on",
+        "CWE-613",
+        (
+            "test_conformance.test_a_user_saved_as_inactive",
+            "test_receivers.test_a_deactivated_user_s_families_are_revoked",
+            "test_receivers.test_a_proxy_of_the_user_model",
+        ),
+    ),
+    Weakness(
+        "one session that tells the exact times of another",
+        "CWE-208",
+        ("test_sessions.test_other_sessions_in_steps_of_ten_minutes",),
     ),
 ]

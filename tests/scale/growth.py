@@ -21,9 +21,9 @@ from typing import Any
 import django
 import psycopg
 
+from benchmarks.competitor import all_competitors
 from benchmarks.figures import ratio, spread
 from benchmarks.measures import QUICK, Run
-from benchmarks.peer import all_peers
 from benchmarks.remote import Database, Remote
 from benchmarks.report import table
 from tests.scale.postgres import Postgres, account, children_of, primary, program
@@ -41,7 +41,7 @@ LISTS = {
 }
 CLIENTS = 8  # of pgbench
 Figures = dict[str, Any]
-PEER = all_peers()["twotoken"]
+COMPETITOR = all_competitors()["twotoken"]
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def measure(size: Size) -> Figures:
     with primary(shared_buffers="1GB", **fast) as server:
         database = Database("postgresql", server.url, "growth")
         small, large = (
-            Population(server, Remote(PEER, database, str(count)), count) for count in (BASE, size.families)
+            Population(server, Remote(COMPETITOR, database, str(count)), count) for count in (BASE, size.families)
         )
         try:
             for population in (small, large):
@@ -159,7 +159,7 @@ def measure(size: Size) -> Figures:
                 count = size.rounds * size.batch
                 found["costs"] = {operation: large.cost(operation, count) for operation in OPERATIONS}
             statement = large.remote.call("rotation")
-            some = Population(server, Remote(PEER, database, str(size.rotated)), size.rotated)
+            some = Population(server, Remote(COMPETITOR, database, str(size.rotated)), size.rotated)
             some.load()
             some.remote.pipe.close()
             with told("rotations"):
@@ -229,7 +229,7 @@ def purge(database: Database, small: Population, large: Population, ended: int) 
     for population in (small, large):
         population.remote.call("fill", "ended_families", ended)
         for what in ("deleting", "nothing to delete"):
-            fresh = Remote(PEER, database, str(population.count), fresh=False)
+            fresh = Remote(COMPETITOR, database, str(population.count), fresh=False)
             seconds, *_ = fresh.call("command", "purge_token_families")
             fresh.close()
             found[f"{what}, of {population.count:,}"] = {"seconds": seconds}

@@ -46,6 +46,7 @@ class TwoTokenStrategy(SessionTokenStrategy):  # type: ignore[misc]  # allauth h
         # allauth makes an answer, and with it tokens, more than once in a login of several steps.
         payload: dict[str, Any] | None = getattr(request, "_twotoken_payload", None)
         if payload is None:
+            replaced: UUID | None = getattr(request.session, "_twotoken_replaced", None)
             pair = families.start(authenticated_user(request), Client.from_request(request))
             request.session[FAMILY_SESSION_KEY] = str(pair.family_id)
             payload = {
@@ -55,13 +56,20 @@ class TwoTokenStrategy(SessionTokenStrategy):  # type: ignore[misc]  # allauth h
                 "refresh_expires_in": pair.refresh_expires_in,
             }
             request._twotoken_payload = payload  # type: ignore[attr-defined]
+            if replaced is not None:
+                families.revoke(replaced, RevokedReason.REPLACED)
         return payload
 
     def lookup_session(self, session_token: str) -> SessionBase | None:
-        """Return the session of a session token, None where its token family has ended. One query more."""
+        """Return the session of a session token, None if its token family was revoked or expired. One query more."""
         session: SessionBase | None = super().lookup_session(session_token)
         family_id = None if session is None else family_of(session)
-        return None if family_id is not None and not families.is_active(family_id) else session
+        if family_id is not None and not families.is_active(family_id):
+            return None
+        if session is not None:
+            # A login of somebody else, such as after a password reset, empties the session and forgets its family.
+            session._twotoken_replaced = family_id  # type: ignore[attr-defined]
+        return session
 
     @sensitive_variables()
     def refresh_token(self, refresh_token: str) -> tuple[str, str] | None:

@@ -10,7 +10,6 @@ from django.contrib.auth.base_user import AbstractBaseUser
 
 from twotoken import tokens
 from twotoken.conf import conf
-from twotoken.exceptions import ClaimsError
 from twotoken.models import RefreshToken
 
 
@@ -37,8 +36,6 @@ def mint_access(family: RefreshToken, user: AbstractBaseUser, now: datetime) -> 
         expires_at = min(expires_at, int(family.expires_at.timestamp()))
     claims = conf.access_claims
     extra = {} if claims is None else claims(user, family)
-    if not isinstance(extra, dict):
-        raise ClaimsError("ACCESS_CLAIMS must return a dict.")
     token = tokens.encode_access(
         conf.access_policy,
         subject=str(getattr(user, conf.user_id_field)),
@@ -61,6 +58,7 @@ def make_pair(
         generation=generation,
         secret=bytes(family.secret),
         expires_at=end,
+        issuer=conf.tenant_issuer,
     )
     remaining = int(end.timestamp()) - int(now.timestamp())
     return TokenPair(*access, refresh, remaining, family.pk, generation)

@@ -43,6 +43,7 @@ class Criteria(TypedDict, total=False):
     family_id: UUID
     before: datetime
     address: str
+    user_is_active: bool
 
 
 def rows() -> RefreshTokenQuerySet:
@@ -79,8 +80,14 @@ def active(user: AbstractBaseUser) -> RefreshTokenQuerySet:
 
 
 def select(**criteria: Unpack[Criteria]) -> RefreshTokenQuerySet:
-    """Return the families to revoke: all, or those of a user, started before a time, last seen at an address."""
-    lookups = {"user_id": "user_id", "family_id": "pk", "before": "created_at__lt", "address": "ip_address"}
+    """Return the families to revoke: all, or those that meet all the criteria."""
+    lookups = {
+        "user_id": "user_id",
+        "family_id": "pk",
+        "before": "created_at__lt",
+        "address": "ip_address",
+        "user_is_active": "user__is_active",
+    }
     return rows().revocable().filter(**{lookups[name]: value for name, value in criteria.items()})
 
 

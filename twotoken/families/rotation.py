@@ -34,8 +34,8 @@ logger = logging.getLogger("twotoken")
 
 @sensitive_variables()
 def verify(token: str) -> RefreshClaims:
-    """Check the signature of a refresh token, without a query. Raises InvalidToken."""
-    return tokens.decode_refresh(token, conf.refresh_keys)
+    """Check the signature of a refresh token, and that it is of this tenant, without a query. Raises InvalidToken."""
+    return tokens.decode_refresh(token, conf.refresh_keys, conf.tenant_issuer)
 
 
 @sensitive_variables()

@@ -1,25 +1,36 @@
 """simplejwt's views by their own names, for the URLs that clients know, and one that takes browsers to the cookie.
 
-At the old URLs tokens travel in bodies, as they did; a 401 has ``code`` and ``reason`` as everywhere in twotoken.
+At the old URLs tokens travel in bodies, JSON or forms, as they did; a 401 has ``code`` and ``reason`` as everywhere in
+twotoken. The project's EXCEPTION_HANDLER shapes errors, as it did.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from django.utils import timezone
 from rest_framework import serializers, status
+from rest_framework.exceptions import APIException, AuthenticationFailed
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.views import exception_handler
 
 from twotoken import families, tokens
 from twotoken.base_views import TokenView
 from twotoken.conf import Delivery, conf
 from twotoken.contrib.simplejwt import exchange
-from twotoken.contrib.simplejwt.authentication import verify_access
+from twotoken.contrib.simplejwt.authentication import AccessTokenAuthentication
+from twotoken.contrib.simplejwt.users import active_user
 from twotoken.cookies import cookie_values, hide_cookie
-from twotoken.exceptions import ConflictingCookies, InvalidToken, RevokedToken, TokenNotValid, TwoTokenError
+from twotoken.exceptions import (
+    ConflictingCookies,
+    InvalidToken,
+    RevokedToken,
+    TokenNotValid,
+    TwoTokenError,
+    UserInactive,
+)
 from twotoken.families import TokenPair
 from twotoken.models import RefreshToken, RevokedReason, State
 from twotoken.serializers import RefreshSerializer, TokenField
@@ -27,13 +38,41 @@ from twotoken.tokens import RefreshClaims
 from twotoken.views import LoginView, LogoutView, RefreshView
 
 
-class TokenObtainPairView(LoginView):
+class ShapedErrors(TokenView):
+    """The project's EXCEPTION_HANDLER gets every error of these views, as it got those of simplejwt's.
+
+    twotoken's own views don't ask it: their clients rely on the body of an error.
+    """
+
+    def get_exception_handler(self) -> Callable[..., Response | None]:
+        handler: Callable[..., Response | None] = self.settings.EXCEPTION_HANDLER
+        return handler
+
+    def refuse(self, error: TwoTokenError) -> Response:
+        return self.shape(super().refuse(error))
+
+    def shape(self, response: Response) -> Response:
+        """Return what the project's handler makes of a refusal; it gets DRF's exception, as from simplejwt."""
+        handler = self.get_exception_handler()
+        if handler is exception_handler:
+            return response
+        unauthorized = response.status_code == status.HTTP_401_UNAUTHORIZED
+        exc = AuthenticationFailed(response.data) if unauthorized else APIException(response.data)
+        exc.status_code = response.status_code
+        # DRF's own handler makes headers of these.
+        wait = int(response.get("Retry-After", "0"))
+        exc.__dict__.update({"auth_header": response.get("WWW-Authenticate"), "wait": wait})
+        shaped = handler(exc, self.get_exception_handler_context())
+        return response if shaped is None else shaped
+
+
+class TokenObtainPairView(ShapedErrors, LoginView):
     """POST the credentials, get ``{"access", "refresh"}``: ``api/token/``."""
 
     delivery = Delivery.BODY
 
 
-class TokenRefreshView(RefreshView):
+class TokenRefreshView(ShapedErrors, RefreshView):
     """POST a refresh token, old or new, get ``{"access", "refresh"}``: ``api/token/refresh/``."""
 
     delivery = Delivery.BODY
@@ -45,8 +84,12 @@ class TokenRefreshView(RefreshView):
             return exchange.claims_of(token, self.client)
 
 
-class TokenBlacklistView(LogoutView):
-    """POST a refresh token to log out: ``api/token/blacklist/``. The answer is ``{}`` whatever was sent."""
+class TokenBlacklistView(ShapedErrors, LogoutView):
+    """POST a refresh token, old or new, to log out, get ``{}``: ``api/token/blacklist/``.
+
+    As with simplejwt a missing token is a 400, and the Authorization header is not read: a service may blacklist the
+    tokens of others.
+    """
 
     delivery = Delivery.BODY
 
@@ -60,6 +103,9 @@ class TokenBlacklistView(LogoutView):
         except InvalidToken:
             return exchange.revoke(token, self.client)
 
+    def revoke_bearer(self, request: Request) -> bool:
+        return False
+
 
 class TokenVerifySerializer(serializers.Serializer[Any]):
     """Any token in the body."""
@@ -67,7 +113,7 @@ class TokenVerifySerializer(serializers.Serializer[Any]):
     token = TokenField(write_only=True)
 
 
-class TokenVerifyView(TokenView):
+class TokenVerifyView(ShapedErrors):
     """POST any token, get ``{}`` or a 401: ``api/token/verify/``. Nothing is used up by it, and nothing ended."""
 
     delivery = Delivery.BODY
@@ -83,34 +129,38 @@ class TokenVerifyView(TokenView):
 
     def verify(self, token: str) -> None:
         """Raise a TokenNotValid unless the token is good for something."""
-        for kind in (self.verify_access, verify_access, self.verify_refresh, self.verify_old_refresh):
+        for kind in (self.verify_access, self.verify_refresh, self.verify_old_refresh):
             with suppress(InvalidToken):
                 kind(token)
                 return
         raise InvalidToken
 
     def verify_access(self, token: str) -> None:
-        """Check one of our access tokens."""
-        tokens.decode_access(token, conf.access_policy, timezone.now())
+        """Check an access token, old or new, and its user."""
+        authentication = AccessTokenAuthentication()
+        authentication.get_user(authentication.verify(token))
 
     def verify_refresh(self, token: str) -> None:
-        """Check one of our refresh tokens: it must be the current one of a live family."""
+        """Check one of our refresh tokens: it must be the current one of a live family, and its user active."""
         claims = families.verify(token)
         family = exchange.find(claims.family_id)
         if family is None or not tokens.token_id_fits(claims, bytes(family.secret)):
             raise InvalidToken
         if family.state() is not State.ACTIVE or claims.generation < family.generation:
             raise RevokedToken
+        if not family.user.is_active:
+            raise UserInactive
 
     def verify_old_refresh(self, token: str) -> None:
-        """Check an old refresh token: it must not have been exchanged."""
+        """Check an old refresh token: it must not have been exchanged, and its user must be active."""
         old = exchange.verify(token)
         if exchange.find(old.family_id) is not None:
             raise RevokedToken
         exchange.check_unused(old)
+        active_user(old.user_id, old.password_digest)
 
 
-class ExchangeView(RefreshView):
+class ExchangeView(ShapedErrors, RefreshView):
     """POST an old refresh token once in the body, get a pair by this mount's delivery: the way to the cookie.
 
     A refresh token of ours is not taken here. Beside a cookie mount this is a login by another proof: a page of
@@ -158,8 +208,8 @@ class ExchangeView(RefreshView):
 
     def refuse(self, error: TwoTokenError) -> Response:
         # Our own cookie was not what was refused, so it is left alone.
-        response = super(RefreshView, self).refuse(error)
-        refused = response.status_code == status.HTTP_401_UNAUTHORIZED and not isinstance(error, ConflictingCookies)
+        response = self.shape(super(RefreshView, self).refuse(error))
+        refused = isinstance(error, TokenNotValid) and not isinstance(error, ConflictingCookies)
         return self.clear_old_cookie(response) if refused else response
 
     def clear_old_cookie(self, response: Response) -> Response:

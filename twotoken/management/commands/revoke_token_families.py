@@ -9,6 +9,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
+from django.core.exceptions import FieldDoesNotExist
 from django.core.management.base import BaseCommand, CommandError
 from django.db import router
 from django.utils import timezone, translation
@@ -69,6 +70,7 @@ class Command(BaseCommand):
         parser.add_argument("--family", type=family, help="the one of this id")
         parser.add_argument("--before", type=moment, metavar="DATETIME", help="started before this time (ISO 8601)")
         parser.add_argument("--address", type=address, help="last seen at this IP address")
+        parser.add_argument("--inactive", action="store_true", help="of every user who is not active")
         parser.add_argument("--all", action="store_true", help="every one there is; asks first")
         parser.add_argument("--dry-run", action="store_true", help="count them, and change nothing")
         parser.add_argument(
@@ -77,10 +79,12 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         given = {name: options[name] for name in ("user", "family", "before", "address") if options[name] is not None}
+        if options["inactive"]:
+            given["inactive"] = True
         if options["all"] and given:
-            raise CommandError("--all goes without --user, --family, --before and --address.")
+            raise CommandError("--all goes without --user, --family, --before, --address and --inactive.")
         if not options["all"] and not given:
-            raise CommandError("Say which: --all, or one or more of --user, --family, --before and --address.")
+            raise CommandError("Say which: --all, or one or more of --user, --family, --before, --address, --inactive.")
         if options["family"] is not None and not families.exists(options["family"]):
             raise CommandError(f"There is no token family {str(options['family'])!r}.")
         # What starts while this runs is a login of afterwards.
@@ -91,14 +95,18 @@ class Command(BaseCommand):
             criteria["family_id"] = options["family"]
         if options["address"] is not None:
             criteria["address"] = options["address"]
+        if options["inactive"]:
+            check_column()
+            criteria["user_is_active"] = False
         selected = families.select(**criteria)
+        reason = RevokedReason.USER_INACTIVE if options["inactive"] else RevokedReason.ADMIN
         if options["dry_run"]:
             self.tell("would be revoked", selected.count())
             return
         if options["all"] and options["interactive"]:
             self.ask(selected.count())
         count = with_progress(
-            lambda show: families.revoke_each(selected, RevokedReason.ADMIN, actor=ACTOR, on_batch=show), self.stderr
+            lambda show: families.revoke_each(selected, reason, actor=ACTOR, on_batch=show), self.stderr
         )
         self.tell("revoked", count)
         if count:
@@ -124,6 +132,15 @@ class Command(BaseCommand):
 def counted(count: int) -> str:
     """Return so many token families in words."""
     return f"{count} token {'family' if count == 1 else 'families'}"
+
+
+def check_column() -> None:
+    """Raise CommandError if the database does not say which users are active."""
+    model = get_user_model()
+    try:
+        model._meta.get_field("is_active")
+    except FieldDoesNotExist as exc:
+        raise CommandError(f"{model._meta.label} has no column is_active: use --user for each inactive user.") from exc
 
 
 def user_id(name: str) -> Any:

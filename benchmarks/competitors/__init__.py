@@ -1,0 +1,1 @@
+"""One module per competitor. A new one is found by itself."""

@@ -1,0 +1,80 @@
+"""twotoken, of this checkout: by body for the comparison, by cookie, and with its throttles on, as it is by default."""
+
+from __future__ import annotations
+
+import json
+from base64 import urlsafe_b64decode
+
+from benchmarks.competitor import SECRET, Answer, Call, Competitor, Tokens
+
+SECRETS = {"ACCESS_SECRET": f"access {SECRET}", "REFRESH_SECRET": f"refresh {SECRET}"}
+CLASSES = "twotoken.authentication"
+COOKIE = "__Secure-refresh_token"
+COMPANION = "__Host-refresh_token-38898add93f2-sid"
+
+
+def cookies(tokens: Tokens) -> str:
+    """Return the two cookies that a browser sends: the token, and the one that names its family."""
+    payload = tokens.refresh.split(".")[1]
+    return f"{COOKIE}={tokens.refresh}; {COMPANION}={json.loads(urlsafe_b64decode(payload + '=='))['sid']}"
+
+
+class TwoToken(Competitor):
+    """Tokens in the body, throttles off: no competitor has any."""
+
+    name = "twotoken"
+    packages = ["Django>=5.2", "djangorestframework>=3.16", "PyJWT>=2.14", "ua-parser"]
+    apps = ["twotoken", "django.contrib.admin", "django.contrib.messages", "django.contrib.sessions"]
+    settings = {"TWOTOKEN": SECRETS | {"DELIVERY": "body", "LOGIN_THROTTLE": None, "REFRESH_THROTTLE": None}}
+    routes = {"auth/": "twotoken.urls"}
+    authentication = {
+        "access": f"{CLASSES}.AccessTokenAuthentication",
+        "stateless": f"{CLASSES}.StatelessAccessTokenAuthentication",
+        "revocable": f"{CLASSES}.RevocableAccessTokenAuthentication",
+    }
+    storage = ["twotoken"]
+
+    def login(self, name: str, password: str) -> Call:
+        return Call.json("/auth/login/", {"username": name, "password": password})
+
+    def tokens(self, answer: Answer, before: Tokens | None = None) -> Tokens:
+        return Tokens(answer.data["access"], answer.data["refresh"])
+
+    def refresh(self, tokens: Tokens) -> Call:
+        return Call.json("/auth/refresh/", {"refresh": tokens.refresh})
+
+    def logout(self, tokens: Tokens) -> Call:
+        return Call.json("/auth/logout/", {"refresh": tokens.refresh})
+
+
+class ByCookie(TwoToken):
+    """The refresh token in the cookie."""
+
+    name = "twotoken-cookie"
+    settings = {"TWOTOKEN": {**TwoToken.settings["TWOTOKEN"], "DELIVERY": "cookie"}}
+    operations = frozenset({"login", "refresh", "logout"})
+    storage = []
+
+    def tokens(self, answer: Answer, before: Tokens | None = None) -> Tokens:
+        return Tokens(answer.data["access"], answer.cookie(COOKIE))
+
+    def refresh(self, tokens: Tokens) -> Call:
+        return Call.json("/auth/refresh/", headers={"Cookie": cookies(tokens)})
+
+    def logout(self, tokens: Tokens) -> Call:
+        return Call.json("/auth/logout/", headers={"Cookie": cookies(tokens)})
+
+
+class Throttled(TwoToken):
+    """Both throttles count, at rates that no run reaches; the rate changes nothing in the work done."""
+
+    name = "twotoken-throttled"
+    settings = {
+        "TWOTOKEN": {
+            **TwoToken.settings["TWOTOKEN"],
+            "LOGIN_THROTTLE": "1000000/min",
+            "REFRESH_THROTTLE": "1000000/min",
+        }
+    }
+    operations = frozenset({"login", "refresh"})
+    storage = []

@@ -1,1 +1,0 @@
-"""One module per peer. A new one is found by itself."""

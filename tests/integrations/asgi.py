@@ -1,0 +1,20 @@
+"""The applications that the page on WebSockets shows, and Django with its static files, for a server."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler
+from django.core.asgi import get_asgi_application
+
+from tests.integrations.pages import module_of
+
+django_application = get_asgi_application()
+consumers = module_of("websockets", "class NewsConsumer", "news.consumers")
+shown = module_of("websockets", "ProtocolTypeRouter", "shown_asgi")
+static = ASGIStaticFilesHandler(django_application)
+
+
+async def application(scope: Any, receive: Any, send: Any) -> None:
+    """Serve static files beside what the page shows, as runserver does."""
+    await (static if scope["type"] == "http" else shown.application)(scope, receive, send)

@@ -1,0 +1,59 @@
+"""The project behind gunicorn and uvicorn, on one database that the tests make once."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from tests.server import Gunicorn
+
+SAME_SITE, OTHER_SITE, API = "app.example.localhost", "other.localhost", "api.example.localhost"
+
+
+class Served(Gunicorn):
+    """The project in processes of its own. What goes wrong is in ``log``."""
+
+    def __init__(
+        self,
+        database: Path,
+        folder: Path,
+        *arguments: str,
+        application: str = "tests.wsgi",
+        twotoken: dict[str, Any] | None = None,
+        settings: dict[str, Any] | None = None,
+        **environment: str,
+    ) -> None:
+        environment = {
+            "DJANGO_SETTINGS_MODULE": "tests.integrations.served",
+            "DATABASE_URL": f"sqlite:///{database}",
+            "TEST_TWOTOKEN": json.dumps(twotoken or {}),
+            "TEST_SETTINGS": json.dumps(settings or {}),
+            **environment,
+        }
+        arguments = (*arguments, "--log-level", "error")
+        super().__init__(application, *arguments, environment=environment, log=folder / "error.log")
+        self.environment["TEST_FRONT_ENDS"] = os.environ.get(
+            "TEST_FRONT_ENDS", f"{self.at(SAME_SITE)} {self.at(OTHER_SITE)}"
+        )
+
+    def at(self, host: str) -> str:
+        """Return the origin of the server under one of its names."""
+        return f"http://{host}:{self.port}"
+
+    def errors(self) -> str:
+        """Return what it has complained of."""
+        return self.log.read_text()
+
+
+class Uvicorn(Served):
+    """The same under uvicorn."""
+
+    def __init__(self, database: Path, folder: Path, *arguments: str, **options: Any) -> None:
+        super().__init__(database, folder, application="tests.integrations.asgi:application", **options)
+        self.command = [
+            *(sys.executable, "-m", "uvicorn", "tests.integrations.asgi:application"),
+            *("--host", "127.0.0.1", "--port", str(self.port), "--log-level", "warning", *arguments),
+        ]

@@ -1,0 +1,22 @@
+"""The EXCEPTION_HANDLER of a project."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework.exceptions import APIException
+from rest_framework.response import Response
+from rest_framework.views import exception_handler
+
+
+def shaped(exc: Exception, context: dict[str, Any]) -> Response | None:
+    """Put every error into an envelope, as many projects do."""
+    response = exception_handler(exc, context)
+    if response is not None:
+        response.data = {"error": response.data, "view": type(context["view"]).__name__, "kind": type(exc).__name__}
+    return response
+
+
+def selective(exc: Exception, context: dict[str, Any]) -> Response | None:
+    """Shape some errors, and give a list."""
+    return Response(["wrong fields"], status=422) if isinstance(exc, APIException) and exc.status_code == 400 else None

@@ -1,0 +1,624 @@
+"""A real project moves: its clients go on where they may, and nobody else gets in."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from threading import Barrier
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from django.conf import settings
+from django.db import OperationalError, connections, transaction
+from django.test import override_settings
+from django.utils import timezone
+from rest_framework.test import APIClient
+
+from tests.http import COOKIE, cookies
+from tests.integrations.pages import module_of
+from tests.integrations.simplejwt.conftest import LIFETIME, Move, move_settings
+from tests.integrations.simplejwt.key import PASSWORD, SECRET_KEY
+from tests.proof.servers import ALIAS
+from tests.test_conformance import error_reports
+from twotoken import families
+from twotoken.clients import Client
+from twotoken.contrib.simplejwt import blacklist, exchange
+from twotoken.contrib.simplejwt.users import find_user
+from twotoken.models import RefreshToken
+from twotoken.testing import time_travel
+
+KEY = "a-key-of-some-length"
+THREADS = 8
+ROUTES = ("me", "stateless", "revocable")
+
+
+def send(path: str, data: Any = None, **extra: Any) -> Any:
+    """POST JSON to the new project."""
+    return APIClient().post(path, data, format="json", **extra)
+
+
+def refresh(token: str, key: str | None = None) -> Any:
+    """Refresh as a client of simplejwt does, or with a key."""
+    extra = {} if key is None else {"HTTP_IDEMPOTENCY_KEY": key}
+    return send("/api/token/refresh/", {"refresh": token}, **extra)
+
+
+def log_out(token: str) -> Any:
+    """Log out as a client of simplejwt does."""
+    return send("/api/token/blacklist/", {"refresh": token})
+
+
+def reason(response: Any) -> str:
+    """Return why a token was refused."""
+    assert (response.status_code, response.json()["code"]) == (401, "token_not_valid")
+    return str(response.json()["reason"])
+
+
+def call(route: str, access: str) -> Any:
+    """Call a route with an access token."""
+    return APIClient().get(f"/api/{route}/", HTTP_AUTHORIZATION=f"Bearer {access}")
+
+
+def family(token: str) -> RefreshToken | None:
+    """Return the family of an old refresh token."""
+    return exchange.find(exchange.verify(token).family_id)
+
+
+def at_once(call_: Any) -> list[Any]:
+    """Call from many threads at the same moment."""
+    start = Barrier(THREADS)
+
+    def run(number: int) -> Any:
+        start.wait(60)
+        try:
+            return call_(number)
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        return list(pool.map(run, range(THREADS)))
+
+
+@pytest.fixture
+def atomic() -> Iterator[None]:
+    """Have every request run in a transaction, but for views that say no."""
+    connections.settings[ALIAS]["ATOMIC_REQUESTS"] = True
+    yield
+    connections.settings[ALIAS]["ATOMIC_REQUESTS"] = False
+
+
+def test_a_client_goes_on(move: Move) -> None:
+    """Its access token works until it ends, its refresh token is exchanged, and the next one refreshes again."""
+    pair = move.issued["ann"]
+    for route in ROUTES:
+        response = call(route, pair["access"])
+        assert response.status_code == 200, response.json()
+        assert response.json()["claims"]["user_id"] == response.json()["id"]
+        with time_travel(timedelta(minutes=6)):
+            assert reason(call(route, pair["access"])) == "expired"
+    response = refresh(pair["refresh"])
+    assert response.status_code == 200
+    assert set(response.json()) == {"access", "expires_in", "refresh", "refresh_expires_in"}
+    assert call("me", response.json()["access"]).status_code == 200
+    assert refresh(response.json()["refresh"]).status_code == 200
+
+
+def test_a_client_logs_in(move: Move) -> None:
+    """The old URL takes what it took, and gives what it gave."""
+    response = send("/api/token/", {"username": "ann", "password": PASSWORD})
+    assert response.status_code == 200
+    assert {"access", "refresh"} <= set(response.json())
+    response = send("/api/token/", {"username": "ann", "password": "wrong"})
+    assert (response.status_code, response.json()["code"]) == (401, "no_active_account")
+    response = send("/api/token/", {})
+    assert (response.status_code, set(response.json())) == (400, {"username", "password"})
+    assert send("/api/token/refresh/", {}).json() == {"refresh": ["This field is required."]}
+
+
+def test_what_simplejwt_refused_stays_refused(move: Move) -> None:
+    """A blacklisted token, a rotated one, a changed password, an expired token, an inactive and a deleted user."""
+    issued = move.issued
+    expected = {"dan": "user_inactive", "fay": "user_inactive", "expired": "expired"}
+    if move.has_blacklist:
+        expected |= {"bob": "revoked", "cid": "revoked", "eve": "password_changed"}
+        assert refresh(issued["bob"]["rotated"]["refresh"]).status_code == 200
+        assert reason(call("me", issued["eve"]["access"])) == "password_changed"
+    assert {name: reason(refresh(issued[name]["refresh"])) for name in expected} == expected
+    assert {name for name in expected if family(issued[name]["refresh"])} == set()
+    for name, why in (("dan", "user_inactive"), ("fay", "user_inactive"), ("expired", "expired")):
+        assert reason(call("me", issued[name]["access"])) == why
+
+
+def test_a_token_that_is_none(move: Move) -> None:
+    """Garbage, and one token in the place of the other, is invalid at every door."""
+    pair = move.issued["gus"]
+    for token in ("garbage", "a.b.c", pair["access"], pair["refresh"][:-4] + "AAAA", "x" * 9000):
+        assert reason(refresh(token)) == "invalid"
+    assert reason(call("me", pair["refresh"])) == "invalid"
+
+
+def test_a_replay_ends_the_family(move: Move) -> None:
+    """The old token comes back: 401 reused, and the token that it was exchanged for is dead."""
+    old = move.spare()
+    new = refresh(old).json()["refresh"]
+    assert reason(refresh(old)) == "reused"
+    assert reason(refresh(new)) == "revoked"
+    row = family(old)
+    assert row is not None
+    assert (row.revoked_reason, row.generation) == ("reuse", 1)
+
+
+def test_a_late_replay_ends_the_family(move: Move) -> None:
+    """The same for a copy that has long expired, when its family lives on, even after the move."""
+    old = move.spare()
+    new = refresh(old).json()["refresh"]
+    with time_travel(LIFETIME * 3):
+        new = refresh(new).json()["refresh"]
+        assert reason(refresh(old)) == "reused"
+        assert reason(refresh(new)) == "revoked"
+
+
+def test_a_lost_answer(move: Move) -> None:
+    """With its key the old token may be sent again and gets the same new one; with another key it is reuse."""
+    old = move.spare()
+    first, second = refresh(old, KEY), refresh(old, KEY)
+    assert first.json()["refresh"] == second.json()["refresh"]
+    assert reason(refresh(old, "another-key-of-some-length")) == "reused"
+
+
+def test_the_grace(move: Move) -> None:
+    """Clients that refresh from several places at once are carried by REUSE_GRACE, if it is set."""
+    with override_settings(TWOTOKEN={**settings.TWOTOKEN, "REUSE_GRACE": 10}):
+        old = move.spare()
+        assert refresh(old).json()["refresh"] == refresh(old).json()["refresh"]
+        with time_travel(timedelta(seconds=11)):
+            assert reason(refresh(old)) == "reused"
+
+
+def test_blacklisted_by_the_exchange(move: Move) -> None:
+    """Where simplejwt keeps a blacklist it would refuse the token too; a project may still go back."""
+    old = move.spare()
+    jti = exchange.verify(old).jti
+    assert not blacklist.contains(jti)
+    assert refresh(old).status_code == 200
+    assert blacklist.contains(jti) == move.has_blacklist
+    assert blacklist.exists() == move.has_blacklist
+
+
+def test_a_refusal_survives_atomic_requests(move: Move, atomic: None) -> None:
+    """The revocation stays when the 401 that tells of it would roll a transaction back."""
+    old = move.spare()
+    new = refresh(old).json()["refresh"]
+    assert reason(refresh(old)) == "reused"
+    row = family(old)
+    assert row is not None
+    assert row.revoked_reason == "reuse"
+    assert reason(refresh(new)) == "revoked"
+
+
+def test_in_a_transaction(move: Move) -> None:
+    """A family that somebody else started first undoes nothing of the caller's transaction."""
+    old = exchange.verify(move.spare())
+    with transaction.atomic(using=ALIAS):
+        exchange._start(old, Client())
+        exchange._start(old, Client())
+        assert RefreshToken.objects.filter(pk=old.family_id).count() == 1
+
+
+def test_exactly_once(move: Move) -> None:
+    """Eight threads with one old token: one family, at most one of them has got a token, and none sees a 5xx."""
+    for _ in range(3):
+        old = move.spare()
+        answers = at_once(lambda number, old=old: refresh(old))
+        assert {answer.status_code for answer in answers} <= {200, 401}
+        assert sum(answer.status_code == 200 for answer in answers) <= 1
+        row = family(old)
+        assert row is not None
+        assert (row.generation, row.revoked_reason) == (1, "reuse")
+        assert RefreshToken.objects.filter(user=row.user, created_at=row.created_at).count() == 1
+
+
+def test_exactly_once_with_a_key(move: Move) -> None:
+    """Eight threads with one old token and one key all get the same token of one family."""
+    for _ in range(3):
+        old = move.spare()
+        before = RefreshToken.objects.count()
+        answers = at_once(lambda number, old=old: refresh(old, KEY))
+        assert {answer.status_code for answer in answers} == {200}
+        assert len({answer.json()["refresh"] for answer in answers}) == 1
+        assert RefreshToken.objects.count() == before + 1
+        assert blacklist.contains(exchange.verify(old).jti) == move.has_blacklist
+
+
+def test_overtaken(move: Move) -> None:
+    """Another request has started the family, and blacklisted the token, after this one found neither."""
+    old = move.spare()
+    faster: list[Any] = []
+
+    def overtake(execute: Any, sql: str, *rest: Any) -> Any:
+        if blacklist.BlacklistedToken._meta.db_table in sql and not faster:
+            faster.append(None)
+            faster.append(refresh(old, KEY))
+        return execute(sql, *rest)
+
+    with connections[ALIAS].execute_wrapper(overtake):
+        answer = refresh(old, KEY)
+    assert answer.status_code == 200
+    assert len(faster) == (2 if move.has_blacklist else 0)
+    assert {one.json()["refresh"] for one in faster[1:]} <= {answer.json()["refresh"]}
+
+
+def test_a_logout_races_the_exchange(move: Move) -> None:
+    """Whichever is first, in the end nothing works."""
+    for _ in range(3):
+        old = move.spare()
+        answers = at_once(lambda number, old=old: log_out(old) if number % 2 else refresh(old, KEY))
+        assert {answer.status_code for answer in answers} <= {200, 401}
+        row = family(old)
+        assert row is not None
+        assert row.revoked_at is not None
+        assert reason(refresh(old)) == "revoked"
+
+
+def test_logout(move: Move) -> None:
+    """An old token, exchanged or not, is ended at the old URL; the answer is the same for whatever token was sent."""
+    unused, used = move.spare(), move.spare()
+    new = refresh(used).json()["refresh"]
+    expired = move.issued["expired"]["refresh"]
+    deleted = move.issued["fay"]["another"]["refresh"]
+    for token in (unused, used, unused, new, "garbage", expired, deleted):
+        response = log_out(token)
+        assert (response.status_code, response.json()) == (200, {})
+    assert reason(refresh(unused)) == "revoked"
+    assert reason(refresh(new)) == "revoked"
+    assert {getattr(family(token), "revoked_reason", None) for token in (unused, used)} == {"logout"}
+
+
+def test_logout_without_a_token(move: Move) -> None:
+    """Nothing is ended, and the answer says so, as simplejwt's: with a valid access token too, which is not read."""
+    pair = refresh(move.spare()).json()
+    for data in ({}, {"refresh_token": pair["refresh"]}, {"refresh": ""}, {"refresh": 7}):
+        response = send("/api/token/blacklist/", data, HTTP_AUTHORIZATION=f"Bearer {pair['access']}")
+        assert (response.status_code, set(response.json())) == (400, {"refresh"})
+    assert send("/api/token/blacklist/", {}).json() == {"refresh": ["This field is required."]}
+    other = refresh(move.spare()).json()
+    response = send("/api/token/blacklist/", other, HTTP_AUTHORIZATION=f"Bearer {pair['access']}")
+    assert (response.status_code, response.json()) == (200, {})
+    assert reason(refresh(other["refresh"])) == "revoked"
+    assert refresh(pair["refresh"]).status_code == 200
+
+
+@pytest.mark.parametrize("kind", ["urlencoded", "multipart"])
+def test_forms(move: Move, kind: str) -> None:
+    """The old URLs read what they read: ``requests.post(url, data=…)`` too, and what such a logout ends is ended."""
+
+    def post(path: str, **data: str) -> Any:
+        body = {"data": urlencode(data), "content_type": "application/x-www-form-urlencoded"}
+        client: Any = APIClient()
+        url = f"/api/token/{path}"
+        return client.post(url, **body) if kind == "urlencoded" else client.post(url, data, format="multipart")
+
+    pair = post("", username="ann", password=PASSWORD).json()
+    assert post("verify/", token=pair["access"]).json() == {}
+    following = post("refresh/", refresh=pair["refresh"]).json()["refresh"]
+    old = move.spare()
+    for token in (following, old):
+        response = post("blacklist/", refresh=token)
+        assert (response.status_code, response.json()) == (200, {})
+        assert reason(post("refresh/", refresh=token)) == "revoked"
+    assert post("blacklist/", token=following).json() == {"refresh": ["This field is required."]}
+    assert post("verify/").json() == {"token": ["This field is required."]}
+
+
+def handled(name: str) -> override_settings:
+    """Have a project's EXCEPTION_HANDLER, of the module ``shaping``."""
+    path = f"tests.integrations.simplejwt.shaping.{name}"
+    return override_settings(REST_FRAMEWORK={**settings.REST_FRAMEWORK, "EXCEPTION_HANDLER": path})
+
+
+def test_the_project_s_exception_handler(move: Move, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It gets every error of the old URLs, with the exceptions that simplejwt raises; not those of our own mounts."""
+    old = move.spare()
+    pair = refresh(old).json()
+    with handled("shaped"):
+        refused = refresh(old)
+        assert (refused.status_code, set(refused.json())) == (401, {"error", "view", "kind"})
+        assert refused.json()["error"]["reason"] == "reused"
+        assert refused["WWW-Authenticate"].startswith('Bearer realm="api", error="invalid_token"')
+        assert refused["Cache-Control"] == "no-store"
+        assert (refused.json()["view"], refused.json()["kind"]) == ("TokenRefreshView", "AuthenticationFailed")
+        for path, data, status, kind in (
+            ("token/", {"username": "ann", "password": "wrong"}, 401, "AuthenticationFailed"),
+            ("token/", {}, 400, "ValidationError"),
+            ("token/refresh/", {}, 400, "ValidationError"),
+            ("token/verify/", {"token": "x"}, 401, "AuthenticationFailed"),
+            ("token/blacklist/", {}, 400, "ValidationError"),
+            ("auth/exchange/", {"refresh": "x"}, 401, "AuthenticationFailed"),
+        ):
+            response = send(f"/api/{path}", data)
+            assert (response.status_code, response.json().get("kind")) == (status, kind), path
+        response = send("/api/token/refresh/", {"refresh": pair["refresh"]}, HTTP_IDEMPOTENCY_KEY="short")
+        assert (response.status_code, response.json()["kind"]) == (400, "APIException")
+        assert response.json()["error"]["code"] == "invalid_idempotency_key"
+        monkeypatch.setattr(settings, "TWOTOKEN", {**settings.TWOTOKEN, "LOGIN_THROTTLE": "1/min"})
+        send("/api/token/", {"username": "eve", "password": "wrong"})
+        response = send("/api/token/", {"username": "eve", "password": "wrong"})
+        assert (response.status_code, response.json()["kind"], "Retry-After" in response) == (429, "Throttled", True)
+        ours = send("/api/auth/refresh/")
+        assert (ours.status_code, ours.json()["reason"]) == (401, "missing")
+    with handled("selective"):
+        response = send("/api/token/", {})
+        assert (response.status_code, response.json()) == (422, ["wrong fields"])
+        assert reason(refresh(old)) == "revoked"  # what it leaves alone is answered as ever
+
+
+def test_a_busy_database_and_the_project_s_handler(move: Move) -> None:
+    """A 503 keeps its Retry-After."""
+    pair = refresh(move.spare()).json()
+
+    def busy(execute: Any, sql: str, *rest: Any) -> Any:
+        if sql.startswith("UPDATE"):
+            raise OperationalError(1213, "Deadlock found when trying to get lock; try restarting transaction")
+        return execute(sql, *rest)
+
+    with handled("shaped"), connections[ALIAS].execute_wrapper(busy):
+        response = refresh(pair["refresh"])
+    assert (response.status_code, response["Retry-After"]) == (503, "1")
+    assert response.json()["error"]["code"] == "rotation_conflict"
+
+
+def test_the_project_s_handler_undoes_nothing(move: Move, atomic: None) -> None:
+    """DRF's handler, which it calls, rolls transactions back: the revocation stays."""
+    old = move.spare()
+    new = refresh(old).json()["refresh"]
+    with handled("shaped"):
+        assert refresh(old).json()["error"]["reason"] == "reused"
+    assert reason(refresh(new)) == "revoked"
+
+
+def test_logout_of_an_inactive_user(move: Move) -> None:
+    """A token that is logged out stays so when its user is active again."""
+    old = move.spare()
+    user: Any = find_user(exchange.verify(old).user_id)
+    try:
+        type(user)._default_manager.filter(pk=user.pk).update(is_active=False)
+        log_out(old)
+    finally:
+        type(user)._default_manager.filter(pk=user.pk).update(is_active=True)
+    assert reason(refresh(old)) == "revoked"
+
+
+def test_verify(move: Move) -> None:
+    """The old URL tells whether a token is good, and uses none up."""
+    old = move.spare()
+
+    def verify(token: object) -> Any:
+        return send("/api/token/verify/", {"token": token})
+
+    assert [verify(token).status_code for token in (old, old, move.issued["gus"]["access"])] == [200] * 3
+    pair = refresh(old).json()
+    assert [verify(pair[name]).json() for name in ("access", "refresh")] == [{}, {}]
+    assert reason(verify(old)) == "revoked"
+    following = refresh(pair["refresh"]).json()["refresh"]
+    assert reason(verify(pair["refresh"])) == "revoked"
+    assert verify(following).status_code == 200
+    log_out(following)
+    assert reason(verify(following)) == "revoked"
+    assert reason(verify(move.issued["expired"]["access"])) == "expired"
+    assert reason(verify(move.issued["expired"]["refresh"])) == "expired"
+    assert reason(verify("garbage")) == "invalid"
+    RefreshToken.objects.filter(pk=exchange.verify(old).family_id).update(secret=b"another secret!!")
+    assert reason(verify(following)) == "invalid"
+    assert (verify(7).status_code, send("/api/token/verify/", {}).status_code) == (400, 400)
+    if move.has_blacklist:
+        assert reason(verify(move.issued["cid"]["refresh"])) == "revoked"
+
+
+def test_verify_asks_for_the_user(move: Move) -> None:
+    """A token of somebody who is not active any more is a 401, whichever it is."""
+    old = move.spare()
+    pair = refresh(move.spare()).json()
+    users = type(find_user(exchange.verify(old).user_id))._default_manager.filter(username="gus")
+    tokens = (old, pair["access"], pair["refresh"], move.issued["gus"]["access"])
+
+    def verify(token: str) -> Any:
+        return send("/api/token/verify/", {"token": token})
+
+    try:
+        users.update(is_active=False)
+        assert [reason(verify(token)) for token in tokens] == ["user_inactive"] * 4
+    finally:
+        users.update(is_active=True)
+    assert [verify(token).json() for token in tokens] == [{}] * 4
+    assert reason(verify(move.issued["dan"]["access"])) == "user_inactive"
+    assert reason(verify(move.issued["fay"]["refresh"])) == "user_inactive"
+
+
+def test_simplejwt_as_the_verifier(move: Move) -> None:
+    """Another service goes on: it takes the old tokens, and ours where they have the claims that it reads."""
+    old, login = move.issued["gus"]["access"], {"username": "gus", "password": PASSWORD}
+    without = send("/api/token/", login).json()["access"]
+    claims = module_of("../from-simplejwt", '"token_type": "access"', "shown_claims").access_claims
+    assert claims.__name__ == "access_claims"
+    with override_settings(TWOTOKEN={**settings.TWOTOKEN, "ACCESS_CLAIMS": "shown_claims.access_claims"}):
+        pair = send("/api/token/", login).json()
+        refreshed = refresh(pair["refresh"]).json()
+        payload = call("me", refreshed["access"]).json()["claims"]
+    gus = payload["sub"]
+    assert (payload["user_id"], payload["token_type"]) == (gus, "access")
+    tokens = [old, pair["access"], refreshed["access"], without, pair["refresh"], move.issued["gus"]["refresh"]]
+    environment = {
+        **os.environ,
+        "DJANGO_SETTINGS_MODULE": "tests.integrations.simplejwt.verifier",
+        "OLD_KEY": SECRET_KEY,
+        "JWT_ACCESS_SECRET": settings.TWOTOKEN["ACCESS_SECRET"],
+    }
+    command = [sys.executable, "-m", "tests.integrations.simplejwt.verify"]
+    done = subprocess.run(
+        command, env=environment, input=json.dumps(tokens), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == [gus, gus, gus, "refused", "refused", "refused"]
+
+
+def test_until(move: Move) -> None:
+    """When the move is over no old token works, whatever it says itself."""
+    old = move.spare()
+    with override_settings(TWOTOKEN_SIMPLEJWT={**move_settings(), "UNTIL": timezone.now()}):
+        assert reason(refresh(old)) == "expired"
+        assert reason(call("me", move.issued["gus"]["access"])) == "expired"
+    assert refresh(old).status_code == 200
+
+
+def test_until_after_a_crash(move: Move) -> None:
+    """A family that was started and not given to anybody, as by a crash, is good as long as the old token is."""
+    old = move.spare()
+    exchange.claims_of(old, Client())
+    with override_settings(TWOTOKEN_SIMPLEJWT={**move_settings(), "UNTIL": timezone.now()}):
+        assert reason(refresh(old)) == "expired"
+    with time_travel(LIFETIME):
+        assert reason(refresh(old)) == "expired"
+    assert refresh(old).status_code == 200
+
+
+def test_a_purged_family(move: Move) -> None:
+    """A token so old that its family may have been purged is not exchanged: it could be for the second time."""
+    old = move.spare()
+    log_out(old)
+    blacklist_row = blacklist.BlacklistedToken._default_manager.using(ALIAS)
+    with override_settings(TWOTOKEN={**settings.TWOTOKEN, "RETENTION": timedelta(hours=1)}):
+        with time_travel(timedelta(minutes=59)):
+            families.purge()
+            assert family(old) is not None
+        with time_travel(timedelta(minutes=61)):
+            families.purge()
+            assert family(old) is None
+            if move.has_blacklist:
+                blacklist_row.filter(token__jti=exchange.verify(old).jti).delete()
+            assert reason(refresh(old)) == "expired"
+            assert family(old) is None
+
+
+def test_how_long_the_family_lives(move: Move) -> None:
+    """FAMILY_LIFETIME counts from the old token's issue; but a family lives no shorter than that token would have."""
+    for lifetime, expected in ((timedelta(days=30), timedelta(days=30)), (timedelta(hours=1), LIFETIME), (None, None)):
+        token = move.spare()
+        old = exchange.verify(token)
+        with override_settings(TWOTOKEN={**settings.TWOTOKEN, "FAMILY_LIFETIME": lifetime}), time_travel(LIFETIME / 2):
+            assert refresh(token).status_code == 200
+        row = family(token)
+        assert row is not None
+        if expected is None:
+            assert row.expires_at is None
+        else:
+            assert row.expires_at is not None
+            assert abs(row.expires_at.timestamp() - old.issued_at - expected.total_seconds()) < 1
+
+
+def test_to_the_cookie(move: Move) -> None:
+    """The old token arrives once in the body, the new one leaves in the cookie, which then refreshes."""
+    client = APIClient(HTTP_SEC_FETCH_SITE="same-origin")
+    old = move.spare()
+    key = {"HTTP_IDEMPOTENCY_KEY": KEY}
+    for _ in range(2):  # as where an answer gets lost
+        response = client.post("/api/auth/exchange/", {"refresh": old}, format="json", **key)
+        assert (response.status_code, set(response.json())) == (200, {"access", "expires_in"})
+    cookie = response.cookies[COOKIE]
+    assert (cookie["path"], cookie["httponly"], cookie["samesite"]) == ("/api/auth/", True, "Strict")
+    row = family(old)
+    assert row is not None
+    assert not row.is_browser  # who shows an old token has proven no password
+    with time_travel(timedelta(seconds=21)):
+        assert client.post("/api/auth/refresh/").status_code == 200
+        assert reason(client.post("/api/auth/exchange/", {"refresh": old}, format="json")) == "reused"
+
+
+def test_from_cookie_to_cookie(move: Move) -> None:
+    """An old token that no script can read leaves its cookie, which is cleared, and the new one comes."""
+    client = APIClient(HTTP_SEC_FETCH_SITE="same-origin")
+    old = move.spare()
+    client.cookies["old"] = old
+    response = client.post("/api/auth/exchange/cookie/", HTTP_SEC_FETCH_SITE="cross-site")
+    assert (response.status_code, bool(response.cookies)) == (403, False)
+    assert client.post("/api/auth/exchange/", {}, format="json").status_code == 400
+    assert client.post("/api/app/exchange/", {}, format="json").status_code == 400
+    response = client.post("/api/auth/exchange/cookie/")
+    assert response.status_code == 200
+    assert response.cookies[COOKIE].value
+    assert (response.cookies["old"].value, response.cookies["old"]["path"]) == ("", "/")
+    assert client.post("/api/auth/refresh/").status_code == 200
+    client.cookies["old"] = "garbage"
+    response = client.post("/api/auth/exchange/cookie/")
+    assert reason(response) == "invalid"
+    assert set(response.cookies) == {"old"}
+    response = client.post("/api/auth/exchange/cookie/", HTTP_IDEMPOTENCY_KEY="short")
+    assert (response.status_code, bool(response.cookies)) == (400, False)
+
+
+def test_two_old_cookies(move: Move) -> None:
+    """One of two may be tossed in by a sibling subdomain, to log the visitor in as somebody else: neither is taken."""
+    first, second = move.spare(), move.spare()
+    client = APIClient(HTTP_SEC_FETCH_SITE="same-origin", HTTP_COOKIE=f"old={first}; old={second}")
+    response = client.post("/api/auth/exchange/cookie/")
+    assert (reason(response), bool(response.cookies)) == ("invalid", False)
+    assert (family(first), family(second)) == (None, None)
+
+
+def test_an_error_report_of_the_old_cookie(move: Move) -> None:
+    """What an error report shows of the request holds no old token, whatever its cookie is called."""
+    client = APIClient(HTTP_SEC_FETCH_SITE="same-origin", raise_request_exception=False)
+    client.cookies["old"] = old = move.spare()
+    broken = override_settings(TWOTOKEN={**settings.TWOTOKEN, "ACCESS_CLAIMS": "tests.claims.broken"})
+    with broken, error_reports() as reports:
+        assert client.post("/api/auth/exchange/cookie/").status_code == 500
+    assert ["no claims today" in report for report in reports] == [True, True]
+    assert not any(old in report for report in reports)
+
+
+def test_the_exchange_by_body(move: Move) -> None:
+    """Where the delivery is the body, the way to the new tokens is one too."""
+    response = send("/api/app/exchange/", {"refresh": move.spare()})
+    assert (response.status_code, "refresh" in response.json(), bool(response.cookies)) == (200, True, False)
+
+
+@pytest.mark.parametrize("use_tz", [True, False])
+def test_not_on_record(move: Move, use_tz: bool) -> None:
+    """A token that was issued before simplejwt kept records is exchanged, and blacklisted, all the same."""
+    token = move.spare()
+    jti = exchange.verify(token).jti
+    if move.has_blacklist:
+        blacklist.OutstandingToken._default_manager.using(ALIAS).filter(jti=jti).delete()
+    with override_settings(USE_TZ=use_tz):
+        # On connections of their own: what others have compiled is for times of the other kind.
+        answers = at_once(lambda number: refresh(token, KEY))
+    assert {answer.status_code for answer in answers} == {200}
+    assert blacklist.contains(jti) == move.has_blacklist
+
+
+def test_to_the_cookie_from_elsewhere(move: Move) -> None:
+    """A page of another origin can't plant a session of its own."""
+    old = move.spare()
+    response = send("/api/auth/exchange/", {"refresh": old}, HTTP_SEC_FETCH_SITE="cross-site")
+    assert (response.status_code, response.json()["code"]) == (403, "cross_origin")
+    assert family(old) is None
+
+
+def test_to_the_cookie_from_another_session(move: Move) -> None:
+    """A family whose cookie is overwritten is ended; a refused token leaves the cookie as it is."""
+    client = APIClient()
+    client.post("/api/auth/login/", {"username": "ann", "password": PASSWORD}, format="json")
+    before = client.cookies[COOKIE].value
+    response = client.post("/api/auth/exchange/", {"refresh": before}, format="json")
+    assert reason(response) == "invalid"  # it takes no token of ours
+    assert not response.cookies
+    assert client.post("/api/auth/exchange/", {}, format="json").status_code == 400
+    client.post("/api/auth/exchange/", {"refresh": move.spare()}, format="json")
+    assert reason(send("/api/auth/refresh/", HTTP_COOKIE=cookies(before))) == "revoked"
+    client.cookies[COOKIE] = "garbage"
+    assert client.post("/api/auth/exchange/", {"refresh": move.spare()}, format="json").status_code == 200

@@ -1,0 +1,10 @@
+"""The same project, but the token families are shared while each tenant has its own users: what W011 warns of."""
+
+from __future__ import annotations
+
+from tests.integrations.tenants.settings import *  # noqa: F403
+from tests.integrations.tenants.settings import DATABASES, SHARED_APPS, TENANT_APPS
+
+DATABASES["default"]["NAME"] += "_shared"
+SHARED_APPS = [*SHARED_APPS, "django.contrib.auth", "django.contrib.contenttypes", "twotoken"]
+TENANT_APPS = [app for app in TENANT_APPS if app != "twotoken"]

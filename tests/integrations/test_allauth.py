@@ -1,0 +1,356 @@
+"""django-allauth, headless: its app client gets our pair, and one login is one family and one session."""
+
+from __future__ import annotations
+
+import hmac
+import re
+import struct
+import time
+from base64 import b32encode
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
+from allauth.mfa.totp.internal.auth import TOTP
+from django.contrib.sessions.models import Session
+from django.core import mail
+from django.core.management import call_command
+from django.db import OperationalError, connection
+from django.test import override_settings
+from rest_framework.test import APIClient
+
+from tests.factories import PASSWORD, UserFactory
+from tests.integrations.pages import module_of
+from tests.overrides import with_settings
+from tests.urls import me
+from twotoken import families
+from twotoken.authentication import RevocableAccessTokenAuthentication
+from twotoken.models import RefreshToken, RevokedReason
+from twotoken.testing import time_travel
+
+pytestmark = pytest.mark.django_db
+ALLAUTH = "/_allauth/app/v1/"
+AUTH = f"{ALLAUTH}auth/"
+PASSWORD_CHANGE = f"{ALLAUTH}account/password/change"
+OURS = "/api/auth/"
+KEY = "a-key-of-some-length"
+NEW_PASSWORD = "another password of some length"
+
+
+@pytest.fixture(autouse=True)
+def _urls() -> Iterator[None]:
+    """The URLs that the page shows, with a route of an API."""
+    module_of("allauth", "app_name", "accounts.auth_urls")
+    project = module_of("allauth", "_allauth/", "shown_allauth_urls")
+    project.urlpatterns.append(me("revocable", RevocableAccessTokenAuthentication))
+    with override_settings(ROOT_URLCONF="shown_allauth_urls"):
+        yield
+
+
+class App(APIClient):
+    """An app that keeps what it gets."""
+
+    session_token = access = refresh_token = ""
+
+    def ask(self, path: str, data: Any = None, method: str = "post", **extra: Any) -> Any:
+        """Call allauth, and keep the tokens of the answer."""
+        if self.session_token:
+            extra["HTTP_X_SESSION_TOKEN"] = self.session_token
+        response = getattr(self, method)(AUTH + path, data, format="json", **extra)
+        meta = response.json().get("meta", {})
+        self.session_token = meta.get("session_token", self.session_token)
+        self.access = meta.get("access_token", self.access)
+        self.refresh_token = meta.get("refresh_token", self.refresh_token)
+        return response
+
+    def log_in(self, user: Any, password: str = PASSWORD) -> Any:
+        """Log in by name and password."""
+        return self.ask("login", {"username": user.get_username(), "password": password})
+
+    def call(self) -> int:
+        """Call the API."""
+        return int(self.get("/api/revocable/", HTTP_AUTHORIZATION=f"Bearer {self.access}").status_code)
+
+    def refresh(self, **extra: Any) -> Any:
+        """Refresh at our endpoint."""
+        return self.post(f"{OURS}refresh/", {"refresh": self.refresh_token}, format="json", **extra)
+
+    def refresh_by_allauth(self, **extra: Any) -> Any:
+        """Refresh at allauth's."""
+        body = {"refresh_token": self.refresh_token}
+        return self.post(f"{ALLAUTH}tokens/refresh", body, format="json", **extra)
+
+
+@pytest.fixture
+def app(user: Any) -> App:
+    """An app that has logged in."""
+    app = App()
+    assert app.log_in(user).status_code == 200
+    return app
+
+
+def family() -> RefreshToken:
+    """Return the one family."""
+    return RefreshToken.objects.get()
+
+
+def test_the_checks_have_nothing_to_say(capsys: Any) -> None:
+    """Neither allauth's nor ours; axes' are about axes, which is no part of this page."""
+    with override_settings(SILENCED_SYSTEM_CHECKS=["axes.W002", "axes.W003"]):
+        call_command("check", fail_level="INFO")
+    assert "no issues" in capsys.readouterr().out
+
+
+def test_a_login(user: Any) -> None:
+    """It gives a pair of ours under allauth's names, from where and by what it came, and the API takes it."""
+    app = App(REMOTE_ADDR="192.0.2.7", HTTP_USER_AGENT="app/1")
+    meta = app.log_in(user).json()["meta"]
+    assert set(meta) == {
+        *("is_authenticated", "session_token"),
+        *("access_token", "expires_in", "refresh_token", "refresh_expires_in"),
+    }
+    assert (meta["expires_in"], meta["refresh_expires_in"]) == (900, 7 * 24 * 3600)
+    assert app.call() == 200
+    assert (family().ip_address, family().user_agent, family().user) == ("192.0.2.7", "app/1", user)
+
+
+def test_a_login_that_fails(user: Any) -> None:
+    """No family is started, and an inactive user gets none."""
+    assert App().log_in(user, "a wrong guess").status_code == 400
+    user.is_active = False
+    user.save()
+    response = App().log_in(user)
+    assert response.status_code != 200
+    assert "access_token" not in response.json().get("meta", {})
+    assert RefreshToken.objects.count() == 0
+
+
+def test_who_is_logged_in_gets_no_other_pair(app: App) -> None:
+    """By the session token alone: it opens allauth's endpoints, and makes no tokens."""
+    for path, method in (("session", "get"), ("login", "post")):
+        body = {"username": family().user.get_username(), "password": PASSWORD}
+        response = app.ask(path, body if method == "post" else None, method)
+        assert "access_token" not in response.json().get("meta", {})
+    assert RefreshToken.objects.count() == 1
+
+
+def test_our_login_is_not_there(user: Any) -> None:
+    """It would be a way around the steps of allauth's."""
+    body = {"username": user.get_username(), "password": PASSWORD}
+    assert APIClient().post(f"{OURS}login/", body, format="json").status_code == 404
+
+
+def test_a_refresh_at_our_endpoint(app: App) -> None:
+    """It rotates; the old one that comes back ends family and session."""
+    first = app.refresh()
+    assert first.status_code == 200
+    assert app.refresh().json()["reason"] == "reused"
+    assert app.ask("session", method="get").status_code == 410
+    app.access = first.json()["access"]
+    assert app.call() == 401
+
+
+def test_a_refresh_at_allauth_s(app: App) -> None:
+    """By the same rule: it rotates, remembers the sender, and takes a key for a retry."""
+    response = app.refresh_by_allauth(HTTP_IDEMPOTENCY_KEY=KEY, HTTP_USER_AGENT="app/2")
+    again = app.refresh_by_allauth(HTTP_IDEMPOTENCY_KEY=KEY)
+    assert (response.status_code, again.status_code) == (200, 200)
+    token = response.json()["data"]["refresh_token"]
+    assert again.json()["data"]["refresh_token"] == token != app.refresh_token
+    assert (family().generation, family().user_agent) == (1, "app/2")
+    app.access = response.json()["data"]["access_token"]
+    assert app.call() == 200
+
+
+@pytest.mark.parametrize("extra", [{}, {"HTTP_IDEMPOTENCY_KEY": "another-key-of-some-length"}])
+def test_a_reuse_at_allauth_s(app: App, extra: dict[str, Any]) -> None:
+    """The old token ends the family, with another key too."""
+    assert app.refresh_by_allauth(HTTP_IDEMPOTENCY_KEY=KEY).status_code == 200
+    assert app.refresh_by_allauth(**extra).status_code == 400
+    assert family().revoked_reason == RevokedReason.REUSE
+
+
+def test_what_allauth_s_refresh_refuses(app: App) -> None:
+    """What is no refresh token, or comes with what is no key; the family lives."""
+    assert app.refresh_by_allauth(HTTP_IDEMPOTENCY_KEY="short").status_code == 400
+    refresh, app.refresh_token = app.refresh_token, app.access
+    assert app.refresh_by_allauth().status_code == 400
+    app.refresh_token = refresh
+    assert (family().generation, app.refresh_by_allauth().status_code) == (0, 200)
+
+
+def test_allauth_s_refresh_is_throttled(app: App) -> None:
+    """Together with ours, per family: a 429 with Retry-After, and the token stays good."""
+    with with_settings(REFRESH_THROTTLE="1/min"):
+        app.refresh_token = app.refresh().json()["refresh"]
+        response = app.refresh_by_allauth()
+    assert (response.status_code, response.json()) == (429, {"status": 429})
+    assert 1 <= int(response["Retry-After"]) <= 61
+    assert app.refresh_by_allauth().status_code == 200
+
+
+@pytest.mark.django_db(transaction=True)
+def test_allauth_s_refresh_of_a_busy_family(app: App) -> None:
+    """A 503 with Retry-After, and the token stays good: a 400 would have the client log in again."""
+
+    def deadlock(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if sql.startswith("UPDATE"):
+            raise OperationalError(1213, "Deadlock found when trying to get lock; try restarting transaction")
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(deadlock):
+        response = app.refresh_by_allauth()
+    assert (response.status_code, response["Retry-After"]) == (503, "1")
+    assert app.refresh_by_allauth().status_code == 200
+
+
+def test_a_logout_at_our_endpoint(app: App) -> None:
+    """The session ends with the family."""
+    app.post(f"{OURS}logout/", {"refresh": app.refresh_token}, format="json")
+    assert app.call() == 401
+    assert app.ask("session", method="get").status_code == 410
+
+
+def test_a_logout_at_allauth_s(app: App) -> None:
+    """The family ends with the session; the user's other login lives."""
+    other = App()
+    other.log_in(family().user)
+    assert app.ask("session", method="delete").status_code == 401  # allauth's own: nobody is logged in now
+    assert (app.call(), app.refresh().json()["reason"]) == (401, "revoked")
+    assert RefreshToken.objects.get(revoked_at=None).revoked_reason == ""
+    assert RefreshToken.objects.exclude(revoked_at=None).get().revoked_reason == RevokedReason.LOGOUT
+    assert (other.call(), other.ask("session", method="get").status_code) == (200, 200)
+
+
+def test_a_session_outlives_no_family(app: App) -> None:
+    """Staff revoke it, or it runs out."""
+    assert app.ask("session", method="get").status_code == 200
+    with time_travel(timedelta(days=8)):
+        assert app.ask("session", method="get").status_code == 410
+    families.revoke(family().pk)
+    assert app.ask("session", method="get").status_code == 410
+
+
+def test_a_changed_password(app: App) -> None:
+    """By allauth: who changed it stays signed in, and the others are out at their next refresh."""
+    other = App()
+    other.log_in(family().user)
+    body = {"current_password": PASSWORD, "new_password": NEW_PASSWORD}
+    response = app.post(PASSWORD_CHANGE, body, format="json", HTTP_X_SESSION_TOKEN=app.session_token)
+    assert response.status_code == 200
+    app.session_token = response.json()["meta"]["session_token"]
+    assert app.call() == 200
+    assert app.refresh().status_code == 200
+    assert app.ask("session", method="get").status_code == 200
+    assert other.refresh().json()["reason"] == "password_changed"
+    assert other.ask("session", method="get").status_code == 410
+
+
+def test_a_changed_password_that_logs_out(app: App) -> None:
+    """Where the project wants that."""
+    body = {"current_password": PASSWORD, "new_password": NEW_PASSWORD}
+    with override_settings(ACCOUNT_LOGOUT_ON_PASSWORD_CHANGE=True):
+        app.post(PASSWORD_CHANGE, body, format="json", HTTP_X_SESSION_TOKEN=app.session_token)
+    assert (app.call(), app.refresh().json()["reason"]) == (401, "revoked")
+
+
+def test_a_password_changed_elsewhere(app: App, client: Any) -> None:
+    """Django's own logout of somebody else, without allauth's app client, ends no family."""
+    client.force_login(family().user)
+    client.logout()
+    assert app.call() == 200
+
+
+def reset_key(user: Any) -> str:
+    """Have allauth send a link to reset the password, and return its key."""
+    mail.outbox.clear()
+    assert App().ask("password/request", {"email": user.email}).status_code == 200
+    (key,) = re.findall(r"https://app.example.com/forgotten/(\S+)", mail.outbox[0].body)
+    return str(key)
+
+
+@override_settings(ACCOUNT_LOGIN_ON_PASSWORD_RESET=True)
+@pytest.mark.parametrize("has_second_factor", [False, True])
+def test_a_reset_that_logs_in_somebody_else(app: App, has_second_factor: bool) -> None:
+    """Over a session of the first user: that one's family is revoked when the other one is logged in, not before."""
+    first, first_refresh = family(), app.refresh_token
+    other: Any = UserFactory(email="other@example.com")
+    key = reset_key(other)
+    if has_second_factor:
+        with_second_factor(other)
+    response = app.ask("password/reset", {"key": key, "password": NEW_PASSWORD})
+    if has_second_factor:
+        assert (response.status_code, app.call()) == (200, 200)  # still the first user's
+        assert not RefreshToken.objects.exclude(pk=first.pk).exists()
+        response = app.ask("2fa/authenticate", {"code": code(SECRET)})
+    assert response.status_code == 200
+    assert RefreshToken.objects.get(user=other).revoked_at is None
+    assert RefreshToken.objects.get(pk=first.pk).revoked_reason == RevokedReason.REPLACED
+    assert app.call() == 200
+    app.refresh_token = first_refresh
+    assert app.refresh().json()["reason"] == "revoked"
+
+
+def code(secret: bytes) -> str:
+    """Return the code of an authenticator app at this moment (RFC 6238)."""
+    digest = hmac.digest(secret, struct.pack(">Q", int(time.time()) // 30), "sha1")
+    offset = digest[-1] & 15
+    (number,) = struct.unpack(">I", digest[offset : offset + 4])
+    return f"{(number & 0x7FFFFFFF) % 10**6:06}"
+
+
+SECRET = b"twenty bytes, or so."
+
+
+def with_second_factor(user: Any) -> None:
+    """Give the user an authenticator app, and recovery codes."""
+    TOTP.activate(user, b32encode(SECRET).decode())
+    RecoveryCodes.activate(user)
+
+
+def test_a_second_factor(user: Any) -> None:
+    """No family before it, one after it, although allauth answers twice."""
+    with_second_factor(user)
+    app = App()
+    response = app.log_in(user)
+    assert response.status_code == 401
+    assert {"id": "mfa_authenticate", "is_pending": True}.items() <= response.json()["data"]["flows"][-1].items()
+    assert (app.access, app.session_token != "", RefreshToken.objects.count()) == ("", True, 0)
+    assert app.ask("2fa/authenticate", {"code": "000000"}).status_code == 400
+    assert RefreshToken.objects.count() == 0
+    assert app.ask("2fa/authenticate", {"code": code(SECRET)}).status_code == 200
+    assert RefreshToken.objects.count() == 1
+    assert app.call() == 200
+
+
+def test_a_replayed_code(user: Any) -> None:
+    """A code that was used is used up."""
+    with_second_factor(user)
+    value = code(SECRET)
+    first, second = App(), App()
+    for app in (first, second):
+        app.log_in(user)
+    assert first.ask("2fa/authenticate", {"code": value}).status_code == 200
+    assert second.ask("2fa/authenticate", {"code": value}).status_code == 400
+    assert RefreshToken.objects.count() == 1
+
+
+def test_guessing_codes(user: Any) -> None:
+    """Allauth limits how often one may try; the right code is refused then."""
+    with_second_factor(user)
+    app = App()
+    app.log_in(user)
+    statuses = [app.ask("2fa/authenticate", {"code": f"{number:06}"}).status_code for number in range(12)]
+    statuses.append(app.ask("2fa/authenticate", {"code": code(SECRET)}).status_code)
+    assert 200 not in statuses
+    assert RefreshToken.objects.count() == 0
+
+
+def test_no_token_is_stored(app: App) -> None:
+    """The session knows the family, and none of its tokens."""
+    stored = Session.objects.get(pk=app.session_token).get_decoded()
+    assert stored["twotoken_family"] == str(family().pk)
+    assert app.refresh_token not in str(stored)
+    assert app.access not in str(stored)

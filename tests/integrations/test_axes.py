@@ -1,0 +1,237 @@
+"""django-axes: who guesses is locked out, and told so in a way that a client can read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from asgiref.sync import async_to_sync
+from axes.models import AccessAttempt
+from axes.signals import user_locked_out
+from django.conf import settings
+from django.contrib.sessions.models import Session
+from django.core.management import call_command
+from django.test import AsyncClient, Client, override_settings
+
+from tests.factories import PASSWORD, UserFactory
+from tests.http import Caller
+from tests.integrations.pages import module_of, settings_of
+from tests.overrides import with_settings
+from twotoken.contrib.axes import LOCKED_OUT, client_address, lockout_response
+from twotoken.models import RefreshToken
+
+pytestmark = pytest.mark.django_db
+LIMIT = 5
+
+
+def of_the_page() -> dict[str, Any]:
+    """Return the page's settings, upon those of the tests."""
+    lists = {name: list(getattr(settings, name)) for name in ("INSTALLED_APPS", "MIDDLEWARE")}
+    found = settings_of("axes", "AXES_FAILURE_LIMIT", **lists)
+    del found["INSTALLED_APPS"]  # it stands there already
+    return {**found, "AXES_ENABLED": True}
+
+
+@pytest.fixture(autouse=True)
+def _as_the_page_says() -> Iterator[None]:
+    with override_settings(**of_the_page()):
+        yield
+
+
+def guess(caller: Any, name: str = "", **extra: Any) -> Any:
+    """Log in with a wrong password."""
+    user = caller.user
+    body = {user.USERNAME_FIELD: name or user.get_username(), "password": "a wrong guess"}
+    return caller.send("login/", body, **extra)
+
+
+def lock_out(caller: Any, name: str = "", **extra: Any) -> Any:
+    """Guess until the limit, and return the last answer."""
+    for _ in range(LIMIT - 1):
+        assert guess(caller, name, **extra).json()["code"] == "no_active_account"
+    return guess(caller, name, **extra)
+
+
+def assert_locked_out(response: Any) -> None:
+    """Hold an answer to what the page says of a lockout."""
+    assert response.status_code == 429
+    assert response.json() == {
+        "detail": "Account locked: too many login attempts. Please try again later.",
+        "code": LOCKED_OUT,
+    }
+    assert response["Retry-After"] == "900"
+    assert response["Content-Type"] == "application/json"
+    assert response["Cache-Control"] == "no-store"
+
+
+def test_the_checks_have_nothing_to_say(capsys: Any) -> None:
+    """Neither axes' nor ours."""
+    call_command("check", fail_level="INFO")
+    assert "no issues" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("kind", ["script", "browser"])
+def test_a_lockout(kind: str, request: pytest.FixtureRequest) -> None:
+    """The fifth guess is told so, and the right password after it; no family is started."""
+    caller = request.getfixturevalue(kind)
+    assert_locked_out(lock_out(caller))
+    response = caller.log_in()
+    assert_locked_out(response)
+    assert not response.cookies
+    assert RefreshToken.objects.count() == 0
+
+
+def test_a_name_that_nobody_has(script: Caller) -> None:
+    """It is locked out after as many guesses, with the same answer: no account is given away."""
+    assert_locked_out(lock_out(script, "nobody"))
+
+
+def test_the_signal(script: Caller) -> None:
+    """Axes tells of the lockout with name and address."""
+    told: list[tuple[str, str]] = []
+
+    def receive(username: str, ip_address: str, **kwargs: Any) -> None:
+        told.append((username, ip_address))
+
+    user_locked_out.connect(receive)
+    try:
+        lock_out(script, REMOTE_ADDR="192.0.2.7")
+    finally:
+        user_locked_out.disconnect(receive)
+    assert told == [(script.user.get_username(), "192.0.2.7")]
+
+
+def test_others_are_not_locked_out(script: Caller) -> None:
+    """Neither another name behind the same address, nor the same name from elsewhere."""
+    lock_out(script)
+    assert Caller(UserFactory(), mount=script.mount).log_in().status_code == 200
+    assert script.log_in(REMOTE_ADDR="192.0.2.7").status_code == 200
+
+
+def test_who_is_logged_in_stays_so(script: Caller) -> None:
+    """A lockout is about logins: refresh, API and logout go on."""
+    pair = script.log_in().json()
+    assert_locked_out(lock_out(script))
+    response = script.refresh(pair["refresh"])
+    assert response.status_code == 200
+    access = f"Bearer {response.json()['access']}"
+    assert script.get("/api/revocable/", HTTP_AUTHORIZATION=access).status_code == 200
+    assert script.send("logout/", {"refresh": response.json()["refresh"]}).status_code == 204
+
+
+def test_a_login_that_works_counts_anew(script: Caller) -> None:
+    """By Django's user_logged_in, which login sends."""
+    for _ in range(LIMIT - 1):
+        guess(script)
+    assert AccessAttempt.objects.get().failures_since_start == LIMIT - 1
+    assert script.log_in().status_code == 200
+    assert AccessAttempt.objects.count() == 0
+    assert guess(script).status_code == 401
+
+
+def test_the_cool_off(script: Caller, time_machine: Any) -> None:
+    """After it the right password is right again."""
+    time_machine.move_to(datetime(2030, 1, 1, tzinfo=UTC), tick=False)
+    lock_out(script)
+    time_machine.shift(timedelta(minutes=14, seconds=59))
+    assert_locked_out(script.log_in())
+    time_machine.shift(timedelta(minutes=15, seconds=1))
+    assert script.log_in().status_code == 200
+
+
+def test_without_a_cool_off(script: Caller) -> None:
+    """It lasts until staff end it, and nobody is told to come back later."""
+    with override_settings(AXES_COOLOFF_TIME=None, AXES_HTTP_RESPONSE_CODE=403):
+        response = lock_out(script)
+        assert (response.status_code, response.json()["code"]) == (403, LOCKED_OUT)
+        assert "Contact an admin" in response.json()["detail"]
+        assert "Retry-After" not in response
+        call_command("axes_reset", verbosity=0)
+        assert script.log_in().status_code == 200
+
+
+def test_no_session_is_made(script: Caller) -> None:
+    """Nor a cookie set; with axes' log of logins there would be both."""
+    assert not script.log_in().cookies
+    assert Session.objects.count() == 0
+    with override_settings(AXES_DISABLE_ACCESS_LOG=False):
+        assert set(script.log_in().cookies) == {"sessionid"}
+    assert Session.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "counted"),
+    [
+        ("6.6.6.6, 198.51.100.7", "198.51.100.7"),
+        ("198.51.100.7:1234", "198.51.100.7"),
+        ("2001:db8::1:2:3:4", "2001:db8::"),
+        ("unknown", None),
+    ],
+)
+def test_the_address_behind_a_proxy(script: Caller, forwarded: str, counted: str | None) -> None:
+    """Axes counts by the address that our throttle counts by, and what is none breaks no login."""
+    with override_settings(REST_FRAMEWORK={"NUM_PROXIES": 1}):
+        assert_locked_out(lock_out(script, HTTP_X_FORWARDED_FOR=forwarded))
+        assert AccessAttempt.objects.get().ip_address == counted
+        assert script.log_in(HTTP_X_FORWARDED_FOR="203.0.113.9").status_code == 200
+    assert guess(script, HTTP_X_FORWARDED_FOR="203.0.113.9").status_code == 401  # nobody vouches for it
+    assert AccessAttempt.objects.filter(ip_address="127.0.0.1").count() == 1
+
+
+def test_an_ipv6_client_can_not_change_its_address(script: Caller) -> None:
+    """It has 2^64 of them."""
+    for number in range(LIMIT - 1):
+        assert guess(script, REMOTE_ADDR=f"2001:db8::{number}").status_code == 401
+    assert_locked_out(guess(script, REMOTE_ADDR="2001:db8::ffff"))
+
+
+def test_beside_our_throttle(script: Caller) -> None:
+    """What the throttle refuses has a code of its own, and is no failure to axes."""
+    with with_settings(LOGIN_THROTTLE="3/min"):
+        assert [guess(script).status_code for _ in range(3)] == [401] * 3
+        response = guess(script)
+        assert (response.status_code, response.json()["code"]) == (429, "throttled")
+        assert int(response["Retry-After"]) <= 60
+    assert AccessAttempt.objects.get().failures_since_start == 3
+
+
+def test_another_login_page(user: Any) -> None:
+    """The admin's gets text, and no JSON."""
+    client = Client()
+    form = {"username": user.get_username(), "password": "a wrong guess"}
+    for _ in range(LIMIT):
+        response = client.post("/admin/login/", form)
+    assert response.status_code == 429
+    assert response["Content-Type"] == "text/plain; charset=utf-8"
+    assert response.content.startswith(b"Account locked")
+
+
+def test_a_callable_of_one_s_own(script: Caller, tmp_path: Any) -> None:
+    """The one that is shown answers at the admin with the project's page, and at our endpoints as ours does."""
+    (tmp_path / "locked_out.html").write_text("<h1>Not now.</h1>")
+    module_of("axes", "def locked_out", "shown_lockout")
+    templates = [{**settings.TEMPLATES[0], "DIRS": [tmp_path]}]
+    with override_settings(AXES_LOCKOUT_CALLABLE="shown_lockout.locked_out", TEMPLATES=templates):
+        assert_locked_out(lock_out(script))
+        form = {"username": script.user.get_username(), "password": PASSWORD}
+        response = Client().post("/admin/login/", form)
+        assert (response.status_code, response.content) == (429, b"<h1>Not now.</h1>")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_under_asgi(user: Any) -> None:
+    """Axes' middleware is asynchronous there, and the answer is the same."""
+    client: Any = AsyncClient()
+    body = {user.USERNAME_FIELD: user.get_username(), "password": "a wrong guess"}
+    log_in = async_to_sync(client.post)
+    for _ in range(LIMIT):
+        response = log_in("/api/app/auth/login/", body, content_type="application/json")
+    assert_locked_out(response)
+
+
+def test_without_a_view(rf: Any) -> None:
+    """A request that no view has taken yet is none of ours."""
+    assert lockout_response(rf.post("/api/auth/login/"))["Content-Type"] == "text/plain; charset=utf-8"
+    assert client_address(rf.get("/", REMOTE_ADDR="192.0.2.1")) == "192.0.2.1"

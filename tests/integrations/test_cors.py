@@ -1,0 +1,165 @@
+"""django-cors-headers: the headers that the page's settings give, and what is missing without them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from corsheaders.defaults import default_headers
+from django.conf import settings
+from django.core.management import call_command
+from django.test import override_settings
+
+from tests.factories import PASSWORD
+from tests.http import COOKIE, Caller
+from tests.integrations.pages import settings_of
+from tests.overrides import with_settings
+
+pytestmark = pytest.mark.django_db
+ORIGIN = "https://app.example.com"
+AXES, CORS = "axes.middleware.AxesMiddleware", "corsheaders.middleware.CorsMiddleware"
+PATHS = ["login/", "refresh/", "logout/", "logout/all/", "sessions/"]
+
+
+@pytest.fixture(autouse=True)
+def _as_the_page_says() -> Iterator[None]:
+    lists = {name: list(getattr(settings, name)) for name in ("INSTALLED_APPS", "MIDDLEWARE")}
+    found = settings_of("cors", "CORS_ALLOW_HEADERS", **lists)
+    del found["INSTALLED_APPS"]  # it stands there already
+    with override_settings(**found):
+        yield
+
+
+@pytest.fixture
+def page(user: Any) -> Caller:
+    """A page of the other origin, on the same site."""
+    return Caller(user, mount="/api/auth/", HTTP_ORIGIN=ORIGIN, HTTP_SEC_FETCH_SITE="same-site")
+
+
+def preflight(page: Caller, path: str, headers: str = "content-type,idempotency-key", method: str = "POST") -> Any:
+    """Ask as a browser asks before it sends."""
+    return page.options(path, HTTP_ACCESS_CONTROL_REQUEST_METHOD=method, HTTP_ACCESS_CONTROL_REQUEST_HEADERS=headers)
+
+
+def assert_open(response: Any) -> None:
+    """Hold an answer to what a browser wants of one to a request with credentials."""
+    assert response["Access-Control-Allow-Origin"] == ORIGIN
+    assert response["Access-Control-Allow-Credentials"] == "true"
+    assert "origin" in response["Vary"].lower()
+
+
+def test_the_checks_have_nothing_to_say(capsys: Any) -> None:
+    """Neither theirs nor ours; axes' are about axes, which is no part of this page."""
+    with override_settings(SILENCED_SYSTEM_CHECKS=["axes.W002", "axes.W003"]):
+        call_command("check", fail_level="INFO")
+    assert "no issues" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_preflight(page: Caller, path: str) -> None:
+    """Each endpoint may be called, with the headers that the client sends; nothing is changed by asking."""
+    response = preflight(page, page.mount + path, "authorization,content-type,idempotency-key")
+    assert response.status_code == 200
+    assert_open(response)
+    allowed = {name.strip() for name in response["Access-Control-Allow-Headers"].split(",")}
+    assert {"authorization", "content-type", "idempotency-key"} <= allowed
+    assert {"POST", "DELETE"} <= {name.strip() for name in response["Access-Control-Allow-Methods"].split(",")}
+
+
+def test_a_session_from_another_origin(page: Caller) -> None:
+    """Login, refresh, API and logout can be read there, and so can a refusal."""
+    login = page.log_in()
+    refresh = page.refresh(key="a-key-of-some-length")
+    access: dict[str, Any] = {"HTTP_AUTHORIZATION": f"Bearer {refresh.json()['access']}"}
+    me = page.get("/api/me/", **access)
+    logout = page.send("logout/")
+    refused = page.refresh()
+    answers = [login, refresh, me, logout, refused]
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 204, 401]
+    for answer in answers:
+        assert_open(answer)
+        assert answer["Access-Control-Expose-Headers"] == "Retry-After"
+
+
+def test_an_origin_that_is_not_named(page: Caller) -> None:
+    """Gets no headers, and nothing done either."""
+    page.defaults["HTTP_ORIGIN"] = "https://app.example.org"
+    page.defaults["HTTP_SEC_FETCH_SITE"] = "cross-site"
+    assert "Access-Control-Allow-Origin" not in preflight(page, "/api/auth/login/")
+    response = page.log_in()
+    assert (response.status_code, response.json()["code"]) == (403, "cross_origin")
+    assert "Access-Control-Allow-Origin" not in response
+
+
+def test_without_trust(page: Caller) -> None:
+    """CORS alone is not enough; the page can read why."""
+    with override_settings(CSRF_TRUSTED_ORIGINS=[]):
+        response = page.log_in()
+    assert (response.status_code, response.json()["code"]) == (403, "cross_origin")
+    assert_open(response)
+
+
+def test_without_the_key_among_the_headers(page: Caller) -> None:
+    """The preflight of a refresh does not allow it, so that the browser doesn't send."""
+    with override_settings(CORS_ALLOW_HEADERS=default_headers):
+        response = preflight(page, "/api/auth/refresh/")
+    assert "idempotency-key" not in response["Access-Control-Allow-Headers"]
+
+
+def test_retry_after(page: Caller) -> None:
+    """A page may read it of a throttled refresh."""
+    page.log_in()
+    with with_settings(REFRESH_THROTTLE="1/min"):
+        page.refresh()
+        response = page.refresh()
+    assert (response.status_code, response["Access-Control-Expose-Headers"]) == (429, "Retry-After")
+    assert int(response["Retry-After"]) > 0
+
+
+def test_another_site(user: Any) -> None:
+    """The cookie says that it may go there."""
+    namespace = settings_of("cors", "COOKIE_SAMESITE", TWOTOKEN={**settings.TWOTOKEN})
+    page = Caller(user, mount="/api/auth/", HTTP_ORIGIN=ORIGIN, HTTP_SEC_FETCH_SITE="cross-site")
+    with override_settings(TWOTOKEN=namespace["TWOTOKEN"]):
+        call_command("check")
+        cookie = page.log_in().cookies[COOKIE]
+        assert (cookie["samesite"], cookie["secure"]) == ("None", True)
+        assert page.refresh().status_code == 200
+
+
+def last(*names: str) -> Any:
+    """Put these middlewares below all others, in this order."""
+    others = [name for name in settings.MIDDLEWARE if name not in names]
+    return override_settings(MIDDLEWARE=[*others, *names])
+
+
+def test_the_order_and_a_lockout(page: Caller) -> None:
+    """Above axes' middleware a lockout can be read; below it a page learns nothing."""
+    lockout: dict[str, Any] = {"AXES_ENABLED": True, "AXES_FAILURE_LIMIT": 1, "AXES_DISABLE_ACCESS_LOG": True}
+    lockout["AUTHENTICATION_BACKENDS"] = [
+        "axes.backends.AxesStandaloneBackend",
+        "django.contrib.auth.backends.ModelBackend",
+    ]
+    body = {page.user.USERNAME_FIELD: page.user.get_username(), "password": f"not {PASSWORD}"}
+    with override_settings(**lockout), last(AXES):
+        response = page.send("login/", body)
+        assert response.status_code == 429
+        assert_open(response)
+    wrong = Caller(page.user, mount=page.mount, **page.defaults)
+    with override_settings(**lockout), last(AXES, CORS):
+        response = wrong.send("login/", body)
+        assert response.status_code == 429
+        assert "Access-Control-Allow-Origin" not in response
+
+
+def test_the_order_and_a_missing_slash(page: Caller) -> None:
+    """Above CommonMiddleware its redirect to the address with a slash can be followed; below it, no page may."""
+    response = page.get("/api/me")
+    assert (response.status_code, response["Location"]) == (301, "/api/me/")
+    assert_open(response)
+    wrong = Caller(page.user, mount=page.mount, **page.defaults)
+    with last(CORS):
+        response = wrong.get("/api/me")
+    assert response.status_code == 301
+    assert "Access-Control-Allow-Origin" not in response

@@ -1,0 +1,154 @@
+"""django-otp: the login that the page shows gives a pair after the second factor, and not before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth import user_logged_in
+from django.test import override_settings
+from django_otp.oath import totp
+from django_otp.plugins.otp_static.models import StaticDevice
+from django_otp.plugins.otp_totp.models import TOTPDevice
+
+from tests.factories import PASSWORD
+from tests.http import Caller
+from tests.integrations.pages import module_of
+from tests.overrides import with_settings
+from twotoken.models import RefreshToken
+
+pytestmark = pytest.mark.django_db
+RECOVERY = "abcdefgh"
+
+
+@pytest.fixture(autouse=True)
+def _urls() -> Iterator[None]:
+    """The modules that the page shows."""
+    module_of("second-factor", "class TwoFactorLoginView", "accounts.login")
+    module_of("second-factor", "app_name", "accounts.auth_urls")
+    module_of("second-factor", "include", "shown_urls")
+    with override_settings(ROOT_URLCONF="shown_urls"):
+        yield
+
+
+@pytest.fixture
+def device(user: Any, time_machine: Any) -> TOTPDevice:
+    """The user's authenticator app. Time stands still."""
+    time_machine.move_to(datetime(2030, 1, 1, tzinfo=UTC), tick=False)
+    StaticDevice.objects.create(user=user, name="recovery").token_set.create(token=RECOVERY)
+    return TOTPDevice.objects.create(user=user, name="phone")
+
+
+def code(device: TOTPDevice, off: int = 0) -> str:
+    """Return the code that the app shows, or another."""
+    return f"{(totp(device.bin_key) + off) % 10**6:06}"
+
+
+def log_in(caller: Caller, *otp: str, password: str = PASSWORD, **extra: Any) -> Any:
+    """Log in, with a code or without."""
+    body = {caller.user.USERNAME_FIELD: caller.user.get_username(), "password": password}
+    return caller.send("login/", {**body, **({"otp": otp[0]} if otp else {})}, **extra)
+
+
+def said(response: Any) -> tuple[int, str]:
+    """Return status and code."""
+    return response.status_code, response.json().get("code", "")
+
+
+def test_without_a_device(browser: Caller) -> None:
+    """Name and password are enough, as ever."""
+    assert said(log_in(browser)) == (200, "")
+    assert said(log_in(browser, password="a wrong guess")) == (401, "no_active_account")
+
+
+def test_nothing_before_the_second_factor(browser: Caller, device: TOTPDevice) -> None:
+    """No pair, no cookie, no family and no login signal until the code is right; then one of each."""
+    heard: list[Any] = []
+
+    def hear(**kwargs: Any) -> None:
+        heard.append(kwargs["user"])
+
+    user_logged_in.connect(hear)
+    try:
+        for response, expected in (
+            (log_in(browser), "otp_required"),
+            (log_in(browser, code(device, 1)), "otp_not_valid"),
+        ):
+            assert said(response) == (401, expected)
+            assert set(response.json()) == {"detail", "code"}
+            assert response["WWW-Authenticate"].startswith("Bearer")
+            assert not response.cookies
+        assert (RefreshToken.objects.count(), heard) == (0, [])
+        TOTPDevice.objects.get().throttle_reset()
+        assert said(log_in(browser, code(device))) == (200, "")
+    finally:
+        user_logged_in.disconnect(hear)
+    assert browser.cookie
+    assert (RefreshToken.objects.count(), heard) == (1, [browser.user])
+    assert browser.refresh().status_code == 200
+
+
+def test_a_code_does_not_stand_for_the_password(browser: Caller, device: TOTPDevice) -> None:
+    """Nor is it used up, or looked at."""
+    assert said(log_in(browser, code(device), password="a wrong guess")) == (401, "no_active_account")
+    assert said(log_in(browser, code(device, 1), password="a wrong guess")) == (401, "no_active_account")
+    assert said(log_in(browser, code(device))) == (200, "")
+
+
+def test_a_code_that_was_used(browser: Caller, device: TOTPDevice, time_machine: Any) -> None:
+    """Is used up; the next one is good."""
+    value = code(device)
+    assert said(log_in(browser, value)) == (200, "")
+    assert said(log_in(browser, value)) == (401, "otp_not_valid")
+    time_machine.shift(timedelta(seconds=30))
+    assert said(log_in(browser, code(device))) == (200, "")
+    assert RefreshToken.objects.count() == 2
+
+
+def test_a_recovery_code(browser: Caller, device: TOTPDevice, time_machine: Any) -> None:
+    """Is good once, and no login by app counts against it."""
+    for _ in range(3):
+        assert said(log_in(browser, code(device))) == (200, "")
+        time_machine.shift(timedelta(seconds=30))
+    assert said(log_in(browser, RECOVERY)) == (200, "")
+    assert said(log_in(browser, RECOVERY)) == (401, "otp_not_valid")
+
+
+def test_what_is_no_code(browser: Caller, device: TOTPDevice) -> None:
+    """Is refused without a 500."""
+    for value in ("", " ", "²", "١٢٣٤٥٦", "x" * 17, "\x00"):
+        response = log_in(browser, value)
+        assert response.status_code in {400, 401, 429}, value
+    assert RefreshToken.objects.count() == 0
+
+
+def test_an_inactive_user(browser: Caller, device: TOTPDevice) -> None:
+    """Learns nothing of the second factor."""
+    browser.user.is_active = False
+    browser.user.save()
+    assert said(log_in(browser, code(device))) == (401, "no_active_account")
+
+
+def test_guessing_codes(browser: Caller, device: TOTPDevice, time_machine: Any) -> None:
+    """An hour of it from many addresses is a dozen guesses; the right code has to wait too, and is told how long."""
+    answers = []
+    for number in range(120):
+        answers.append(log_in(browser, code(device, 1), REMOTE_ADDR=f"192.0.2.{number}"))
+        time_machine.shift(timedelta(seconds=30))
+    guesses = [answer for answer in answers if said(answer) == (401, "otp_not_valid")]
+    assert len(guesses) <= 12
+    assert {said(answer) for answer in answers if answer not in guesses} == {(429, "throttled")}
+    response = log_in(browser, code(device))
+    assert said(response) == (429, "throttled")
+    time_machine.shift(timedelta(seconds=int(response["Retry-After"])))
+    assert said(log_in(browser, code(device))) == (200, "")
+
+
+def test_our_throttle_counts_them(browser: Caller, device: TOTPDevice) -> None:
+    """Each of the steps is a login."""
+    with with_settings(LOGIN_THROTTLE="2/min"):
+        assert said(log_in(browser)) == (401, "otp_required")
+        assert said(log_in(browser)) == (401, "otp_required")
+        assert said(log_in(browser, code(device))) == (429, "throttled")

@@ -1,0 +1,92 @@
+"""Purging by Celery: the task and the schedule that the page shows."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from celery.schedules import crontab
+from django.utils import timezone
+
+from tests.factories import UserFactory
+from tests.integrations.pages import module_of, settings_of
+from twotoken import families
+from twotoken.models import RefreshToken
+
+TASK = "accounts.tasks.purge_token_families"
+
+
+def two_families() -> tuple[UUID, UUID]:
+    """Start two, of which the second ended long ago."""
+    user: Any = UserFactory()
+    live, ended = (families.start(user).family_id for _ in range(2))
+    families.revoke(ended)
+    RefreshToken.objects.filter(pk=ended).update(revoked_at=timezone.now() - timedelta(days=31))
+    return live, ended
+
+
+@pytest.mark.django_db
+def test_the_task() -> None:
+    """It deletes what ended long ago, and says how many; twice does no harm."""
+    tasks = module_of("purging", "shared_task", "accounts.tasks")
+    live, _ = two_families()
+    assert tasks.purge_token_families.name == TASK
+    assert [tasks.purge_token_families.apply().get() for _ in range(2)] == [1, 0]
+    assert RefreshToken.objects.get().pk == live
+
+
+def test_the_schedule() -> None:
+    """It names the task, once a day."""
+    (entry,) = settings_of("purging", "CELERY_BEAT_SCHEDULE")["CELERY_BEAT_SCHEDULE"].values()
+    assert entry == {"task": TASK, "schedule": crontab(hour=4, minute=17)}
+
+
+@pytest.fixture
+def worker(database: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A real worker with its beat, on the servers' database, with a folder for a broker."""
+    environment = {
+        **os.environ,
+        "DJANGO_SETTINGS_MODULE": "tests.integrations.served",
+        "DATABASE_URL": f"sqlite:///{database}",
+        "C_FORCE_ROOT": "1",
+    }
+    command = [sys.executable, "-m", "celery", "-A", "tests.integrations.celery_app", "worker", "-B", "--pool", "solo"]
+    with (database.parent / "celery.log").open("ab") as log:
+        process = subprocess.Popen([*command, "-l", "INFO"], env=environment, stdout=log, stderr=log)
+    yield process
+    process.terminate()
+    process.wait(30)
+
+
+@pytest.mark.usefixtures("in_reach")
+def test_a_worker_with_beat(worker: subprocess.Popen[bytes], database: Path) -> None:
+    """Beat sends the task by its schedule, and the worker does it."""
+    live, ended = two_families()
+    deadline = time.monotonic() + 60
+    while families.exists(ended):
+        assert worker.poll() is None, (database.parent / "celery.log").read_text()
+        assert time.monotonic() < deadline, (database.parent / "celery.log").read_text()
+        time.sleep(0.2)
+    assert families.exists(live)
+
+
+def test_a_line_for_cron(database: Path) -> None:
+    """What it and the timer run is a command that says what it did, and nothing to complain of."""
+    environment: dict[str, Any] = {
+        **os.environ,
+        "DJANGO_SETTINGS_MODULE": "tests.integrations.served",
+        "DATABASE_URL": f"sqlite:///{database}",
+    }
+    page = (Path(__file__).parents[2] / "docs" / "integrations" / "purging.md").read_text()
+    assert page.count("python manage.py purge_token_families\n") == 2
+    command = [sys.executable, "manage.py", "purge_token_families"]
+    done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+    assert done.stdout.endswith("deleted.\n")

@@ -1,0 +1,622 @@
+"""What drf-spectacular says of a project that uses twotoken."""
+
+from __future__ import annotations
+
+import gc
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import jsonschema
+import pytest
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.core.management import call_command
+from django.test import override_settings
+from django.urls import include, path
+from django.utils import translation
+from drf_spectacular.drainage import GENERATOR_STATS
+from drf_spectacular.generators import SchemaGenerator
+from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.settings import patched_settings, spectacular_settings
+from drf_spectacular.utils import extend_schema
+from drf_spectacular.validation import validate_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from tests.factories import PASSWORD
+from tests.http import Caller
+from tests.overrides import with_settings
+from tests.test_keys import ASYMMETRIC, TEXTS
+from tests.test_sessions import bearer, paginated
+from twotoken import exceptions, responses, urls
+from twotoken.authentication import StatelessAccessTokenAuthentication
+from twotoken.base_views import TokenView
+from twotoken.exceptions import NoActiveAccount, TokenNotValid
+from twotoken.serializers import LoginSerializer
+from twotoken.views import IDEMPOTENCY_KEY, LoginView, LogoutView
+
+COOKIE, BODY, NONE = "/api/auth/", "/api/app/auth/", "/api/tool/auth/"
+MOUNTS = [COOKIE, BODY, NONE]
+
+
+def generate(**options: Any) -> Any:
+    """Return the whole description, valid and without a warning or an error."""
+    with GENERATOR_STATS.silence():
+        made = SchemaGenerator(**options).get_schema(public=True)
+    assert not GENERATOR_STATS, {**GENERATOR_STATS._warn_cache, **GENERATOR_STATS._error_cache}
+    validate_schema(made)
+    return made
+
+
+def cookie_mount() -> Any:
+    """Return the description of the cookie mount alone."""
+    return generate(patterns=[path("api/auth/", include("twotoken.urls"))])
+
+
+@pytest.fixture(scope="module")
+def described() -> Any:
+    """The description of the tests' own project, which has a mount for each delivery."""
+    return generate()
+
+
+def operations(described: Any) -> Iterator[tuple[str, str, Any]]:
+    """Give each path, method and operation of our endpoints."""
+    for route, methods in described["paths"].items():
+        for method, operation in methods.items():
+            if "/auth/" in route:
+                yield route, method, operation
+
+
+def content(described: Any, answer: Any) -> Any:
+    """Return the JSON schema of a request's or an answer's body, complete with what it refers to."""
+    schema = {**answer["content"]["application/json"]["schema"], "components": described["components"]}
+    return json.loads(json.dumps(schema), object_hook=nullable)
+
+
+def nullable(schema: dict[str, Any]) -> dict[str, Any]:
+    """Say as JSON Schema does what may be null in OpenAPI 3.0."""
+    return {**schema, "type": [schema["type"], "null"]} if schema.get("nullable") else schema
+
+
+def headers(answer: Any) -> dict[str, bool]:
+    """Return the headers of an answer, and whether each is required."""
+    return {name: value.get("required", False) for name, value in answer.get("headers", {}).items()}
+
+
+def test_the_command_has_nothing_to_complain_about(tmp_path: Any) -> None:
+    """``spectacular --validate --fail-on-warn`` passes."""
+    call_command("spectacular", "--validate", "--fail-on-warn", "--file", str(tmp_path / "schema.yml"))
+    assert "TwoTokenPair" in (tmp_path / "schema.yml").read_text()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"OAS_VERSION": "3.1.0"},
+        {"COMPONENT_SPLIT_REQUEST": True},
+        {"CAMELIZE_NAMES": True},
+        {"SCHEMA_PATH_PREFIX": ""},
+        {"POSTPROCESSING_HOOKS": []},
+    ],
+)
+def test_every_setting_of_drf_spectacular(values: dict[str, Any]) -> None:
+    """The description is valid and has no warning, whatever a project has set."""
+    with patched_settings(values):
+        assert "TwoTokenPair" in generate()["components"]["schemas"]
+
+
+STATUSES = {
+    ("login/", "post"): ({200, 400, 401, 415, 429, 503}, {403}),
+    ("refresh/", "post"): ({200, 400, 401, 429, 503}, {403}),
+    ("logout/", "post"): ({204, 503}, {403}),
+    ("logout/all/", "post"): ({204, 401, 503}, set()),
+    ("sessions/", "get"): ({200, 401, 503}, set()),
+    ("sessions/", "delete"): ({204, 401, 503}, set()),
+    ("sessions/{family_id}/", "delete"): ({204, 401, 404, 503}, set()),
+}
+
+
+@pytest.mark.parametrize("mount", MOUNTS)
+def test_every_endpoint_with_every_status(described: Any, mount: str) -> None:
+    """By delivery: origins count for cookies, a body's type where there is one, and a single token isn't refreshed."""
+    found = {
+        (route.removeprefix(mount), method): set(map(int, operation["responses"]))
+        for route, method, operation in operations(described)
+        if route.startswith(mount)
+    }
+    expected = {
+        key: always | (by_cookie if mount == COOKIE else set()) for key, (always, by_cookie) in STATUSES.items()
+    }
+    if mount == BODY:
+        expected["refresh/", "post"].add(415)
+        expected["logout/", "post"] |= {400, 401, 415}
+    if mount == NONE:
+        expected["logout/", "post"].add(401)
+        del expected["refresh/", "post"]
+    assert found == expected
+
+
+def test_operation_ids_are_unique(described: Any) -> None:
+    """Each mount has its own, and the two ways to end sessions have too."""
+    ids = [operation["operationId"] for _, _, operation in operations(described)]
+    assert len(ids) == len(set(ids)) == 3 * len(STATUSES) - 1
+    assert {"auth_refresh", "app_auth_refresh", "tool_auth_sessions_destroy_others"} <= set(ids)
+
+
+def test_bodies_by_delivery(described: Any) -> None:
+    """The refresh token is where the delivery has it: in the body at the one mount, in none of the others'."""
+    bodies = {
+        (route, operation["responses"]["200"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2])
+        for route, _, operation in operations(described)
+        if route.endswith(("login/", "refresh/"))
+    }
+    assert bodies == {
+        (COOKIE + "login/", "TwoTokenAccess"),
+        (COOKIE + "refresh/", "TwoTokenAccess"),
+        (BODY + "login/", "TwoTokenPair"),
+        (BODY + "refresh/", "TwoTokenPair"),
+        (NONE + "login/", "TwoTokenAccess"),
+    }
+    paths = described["paths"]
+    assert "requestBody" not in paths[COOKIE + "refresh/"]["post"]
+    assert paths[BODY + "refresh/"]["post"]["requestBody"]["required"] is True
+    assert "required" not in paths[BODY + "logout/"]["post"]["requestBody"]
+    for name in ("login/", "refresh/", "logout/"):
+        types = set(paths[BODY + name]["post"]["requestBody"]["content"])
+        assert types == {"application/json", "application/x-www-form-urlencoded", "multipart/form-data"}
+    assert set(paths[COOKIE + "login/"]["post"]["requestBody"]["content"]) == {"application/json"}
+
+
+def test_the_user_name_is_the_project_s(described: Any) -> None:
+    """Login takes the user model's USERNAME_FIELD, and the example has it."""
+    media = described["paths"][BODY + "login/"]["post"]["requestBody"]["content"]["application/json"]
+    name = get_user_model().USERNAME_FIELD
+    assert set(described["components"]["schemas"]["TwoTokenLogin"]["required"]) == {name, "password"}
+    assert set(media["examples"]["Credentials"]["value"]) == {name, "password"}
+
+
+def test_security(described: Any) -> None:
+    """One scheme for all our classes, and one for the cookie where it is what is asked for."""
+    assert described["components"]["securitySchemes"]["jwtAuth"] == {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+    }
+    paths = described["paths"]
+    for route in ("/api/me/", "/api/stateless/", "/api/revocable/", COOKIE + "sessions/", NONE + "sessions/"):
+        assert paths[route]["get"]["security"] == [{"jwtAuth": []}]
+    assert [paths[mount + "login/"]["post"]["security"] for mount in MOUNTS] == [[{}]] * 3
+    assert [paths[mount + "refresh/"]["post"]["security"] for mount in (COOKIE, BODY)] == [
+        [{"refreshCookie": []}],
+        [{}],
+    ]
+    assert [paths[mount + "logout/"]["post"]["security"] for mount in MOUNTS] == [
+        [{"refreshCookie": []}, {}],
+        [{"jwtAuth": []}, {}],
+        [{"jwtAuth": []}],
+    ]
+
+
+def test_the_cookie_s_name_is_the_setting_s() -> None:
+    """Whatever a project calls it."""
+    with with_settings(COOKIE_NAME="__Secure-refresh"):
+        scheme = cookie_mount()["components"]["securitySchemes"]["refreshCookie"]
+    assert (scheme["type"], scheme["in"], scheme["name"]) == ("apiKey", "cookie", "__Secure-refresh")
+
+
+def test_headers(described: Any) -> None:
+    """Each 401 asks for credentials, each 429 and 503 says when, and cookies are set and cleared by cookie alone."""
+    cookies = {}
+    for route, method, operation in operations(described):
+        for code, answer in operation["responses"].items():
+            expected = {"401": {"WWW-Authenticate": True}, "429": {"Retry-After": True}, "503": {"Retry-After": True}}
+            found = headers(answer)
+            if "Set-Cookie" in found:
+                cookies[route.removeprefix(COOKIE), method, code] = found.pop("Set-Cookie")
+            assert found == expected.get(code, {})
+    assert cookies == {
+        ("login/", "post", "200"): True,
+        ("refresh/", "post", "200"): False,
+        ("refresh/", "post", "401"): False,
+        ("logout/", "post", "204"): True,
+        ("logout/all/", "post", "204"): True,
+        ("sessions/{family_id}/", "delete", "204"): False,
+    }
+
+
+def test_the_idempotency_key(described: Any) -> None:
+    """Refresh may have one, of the form that it is held to."""
+    for mount in (COOKIE, BODY):
+        (key,) = described["paths"][mount + "refresh/"]["post"]["parameters"]
+        assert (key["name"], key["in"], key.get("required", False)) == ("Idempotency-Key", "header", False)
+        assert IDEMPOTENCY_KEY.pattern in key["schema"]["pattern"]
+
+
+def test_codes_and_reasons_are_the_exceptions_own(described: Any) -> None:
+    """Every code that has a status, and every reason, and for each status those that come with it."""
+    schemas = described["components"]["schemas"]
+    reasons = {error.reason for error in vars(exceptions).values() if hasattr(error, "reason")}
+    assert reasons <= set(schemas["TwoTokenReason"]["enum"])  # other tests add some of their own
+    assert set(responses.STATUS_CODES) < set(schemas["TwoTokenErrorCode"]["enum"])
+    told = {
+        (status, example["value"].get("code"))
+        for _, _, operation in operations(described)
+        for status, answer in operation["responses"].items()
+        for example in answer.get("content", {}).get("application/json", {}).get("examples", {}).values()
+    }
+    assert {(str(status), code) for code, status in responses.STATUS_CODES.items()} < told
+
+
+def test_examples_are_as_described(described: Any) -> None:
+    """Each example is what its schema says, and no other status of the operation could have it."""
+    tried = 0
+    for _, _, operation in operations(described):
+        answers = [answer for answer in operation["responses"].values() if "content" in answer]
+        for answer in answers:
+            for example in answer["content"]["application/json"].get("examples", {}).values():
+                validators = {
+                    id(other): jsonschema.Draft202012Validator(content(described, other)) for other in answers
+                }
+                fitting = [key for key, validator in validators.items() if validator.is_valid(example["value"])]
+                assert fitting == [id(answer)]
+                tried += 1
+    assert tried > 60
+
+
+def test_it_is_translated() -> None:
+    """Into the language of the moment in which it is made, what DRF says too."""
+    with translation.override("de"):
+        login = cookie_mount()["paths"][COOKIE + "login/"]["post"]
+    assert login["summary"] == "Anmelden"
+    assert login["description"].endswith("Das Refresh-Token steht in einem Cookie, das kein Skript lesen kann.")
+    assert login["responses"]["429"]["description"] == "Die Anfrage wurde gedrosselt."
+
+
+def answer_of(described: Any, mount: str, path: str, response: Any) -> None:
+    """Hold an answer against what is said of it."""
+    answer = described["paths"][mount + path][response.request["REQUEST_METHOD"].lower()]["responses"][
+        str(response.status_code)
+    ]
+    assert {name for name, required in headers(answer).items() if required} <= {
+        *response.headers,
+        *cookie_header(response),
+    }
+    assert set(cookie_header(response)) <= set(headers(answer))
+    if "content" in answer:
+        jsonschema.validate(response.json(), content(described, answer))
+    else:
+        assert not response.content
+
+
+def cookie_header(response: Any) -> list[str]:
+    """Return the header's name where an answer sets a cookie."""
+    return ["Set-Cookie"] if response.cookies else []
+
+
+@pytest.mark.parametrize("mount", MOUNTS)
+def test_answers_are_as_described(described: Any, user: Any, mount: str) -> None:
+    """Of the running service, good ones and bad ones."""
+    caller = Caller(user, mount=mount)
+
+    def hold(path: str, response: Any, status: int, template: str = "") -> Any:
+        assert response.status_code == status, response.content
+        answer_of(described, mount, template or path, response)
+        return response
+
+    login = hold("login/", caller.log_in(), 200).json()
+    hold("login/", caller.send("login/", {}), 400)
+    hold("login/", caller.post(mount + "login/", "{", content_type="application/json"), 400)
+    hold("login/", caller.post(mount + "login/", "x", content_type="text/plain"), 415)
+    hold("login/", caller.send("login/", {user.USERNAME_FIELD: "nobody", "password": PASSWORD}), 401)
+    with with_settings(LOGIN_THROTTLE="1/min"):
+        hold("login/", caller.log_in(), 200)
+        hold("login/", caller.log_in(), 429)
+    if mount == COOKIE:
+        hold("login/", caller.log_in(HTTP_SEC_FETCH_SITE="cross-site"), 403)
+        hold("refresh/", caller.refresh(HTTP_SEC_FETCH_SITE="cross-site"), 403)
+        hold("logout/", caller.send("logout/", HTTP_SEC_FETCH_SITE="cross-site"), 403)
+    if mount != NONE:
+        token = caller.cookie if mount == COOKIE else login["refresh"]
+        hold("refresh/", caller.refresh(token, key="short"), 400)
+        with with_settings(REFRESH_THROTTLE="1/min"):
+            hold("refresh/", caller.refresh(token), 200)
+            hold("refresh/", caller.refresh(token), 429)
+        hold("refresh/", caller.refresh(token), 401)
+        hold("refresh/", caller.refresh("rubbish"), 401)
+    if mount == BODY:
+        hold("refresh/", caller.send("refresh/", {}), 400)
+        hold("refresh/", caller.post(mount + "refresh/", "x", content_type="text/plain"), 415)
+    access = caller.log_in().json()["access"]
+    hold("sessions/", caller.get(mount + "sessions/", **bearer(access)), 200)
+    hold("sessions/", caller.get(mount + "sessions/"), 401)
+    hold("sessions/", caller.delete(mount + "sessions/", **bearer(access)), 204)
+    one = "sessions/{family_id}/"
+    hold("", caller.delete(f"{mount}sessions/{user.pk}/", **bearer(access)), 404, one)
+    own = caller.get(mount + "sessions/", **bearer(access)).json()[0]["id"]
+    hold("", caller.delete(f"{mount}sessions/{own}/", **bearer(access)), 204, one)
+    hold("", caller.delete(f"{mount}sessions/{own}/", **bearer(access)), 401, one)
+    hold("logout/all/", caller.send("logout/all/", **bearer(caller.log_in().json()["access"])), 204)
+    hold("logout/all/", caller.send("logout/all/", **bearer(access)), 401)
+    if mount == BODY:
+        hold("logout/", caller.send("logout/"), 400)
+        hold("logout/", caller.post(mount + "logout/", "x", content_type="text/plain"), 415)
+    if mount != COOKIE:
+        hold("logout/", caller.send("logout/", **bearer("rubbish")), 401)
+    if mount == NONE:
+        hold("logout/", caller.send("logout/"), 401)
+    hold("logout/", caller.send("logout/", **bearer(access)), 204)
+
+
+@pytest.mark.parametrize("name", ["Pages", "Limits", "Cursors"])
+def test_sessions_by_page(name: str, user: Any) -> None:
+    """The project's pagination: its parameters, its envelope, its 404."""
+    with paginated(name):
+        described = cookie_mount()
+        operation = described["paths"][COOKIE + "sessions/"]["get"]
+        assert operation["parameters"]
+        assert "PaginatedTwoTokenSessionList" in content(described, operation["responses"]["200"])["$ref"]
+        access = Caller(user, mount=COOKIE).log_in().json()["access"]
+        caller = Caller(user, mount=COOKIE)
+        answer = caller.get(COOKIE + "sessions/", **bearer(access))
+        assert answer.json()["results"]
+        answer_of(described, COOKIE, "sessions/", answer)
+        if name != "Limits":
+            lost = caller.get(COOKIE + "sessions/?page=9&cursor=9", **bearer(access))
+            assert lost.status_code == 404
+            answer_of(described, COOKIE, "sessions/", lost)
+
+
+class RememberSerializer(LoginSerializer):
+    """A login form with a box to tick."""
+
+    remember = serializers.BooleanField(default=False)
+
+
+class RememberView(LoginView):
+    serializer_class = RememberSerializer
+
+
+class SaidView(LogoutView):
+    """Says good-bye."""
+
+
+class CodeSerializer(serializers.Serializer[Any]):
+    """What a method's decorator says that it takes."""
+
+    code = serializers.CharField()
+
+
+class DecoratedView(LoginView):
+    @extend_schema(request=CodeSerializer, summary="By code")
+    def post(self, request: Request, **kwargs: Any) -> Response:
+        raise NotImplementedError  # pragma: no cover - it is described, and never called
+
+    @extend_schema(responses=CodeSerializer)
+    def get(self, request: Request, **kwargs: Any) -> Response:
+        raise NotImplementedError  # pragma: no cover - it is described, and never called
+
+
+class OwnSchema(AutoSchema):
+    """A project's conventions."""
+
+    def get_tags(self) -> list[str]:
+        return ["own"]
+
+    def get_summary(self) -> str:
+        return f"Our {super().get_summary()}"
+
+
+class TaggedView(LoginView):
+    schema = OwnSchema()
+
+
+@extend_schema(description="All of it.", tags=["all"])
+class WholeView(LoginView):
+    """Decorated as a whole."""
+
+
+class OtherView(TokenView):
+    """A view on our foundations that is the project's alone."""
+
+    serializer_class = CodeSerializer
+
+    def post(self, request: Request, **kwargs: Any) -> Response:
+        raise NotImplementedError  # pragma: no cover - it is described, and never called
+
+
+class StrictAuthentication(StatelessAccessTokenAuthentication):
+    """A project's own."""
+
+
+class RouteView(APIView):
+    """A route of the project."""
+
+    authentication_classes = [StrictAuthentication, StatelessAccessTokenAuthentication]
+    serializer_class = CodeSerializer
+
+    def get(self, request: Request) -> Response:
+        raise NotImplementedError  # pragma: no cover - it is described, and never called
+
+
+def of(*patterns: Any) -> Any:
+    """Return what is said of a project with these URLs."""
+    with override_settings(ROOT_URLCONF=patterns):
+        return generate(patterns=patterns)["paths"]
+
+
+def test_a_subclass_shows_what_it_overrides() -> None:
+    """Its serializer, with no example that would be wrong, and its docstring; the rest stays ours."""
+    paths = of(path("a/login/", RememberView.as_view()), path("b/logout/", SaidView.as_view()))
+    login = paths["/a/login/"]["post"]
+    media = login["requestBody"]["content"]["application/json"]
+    assert media == {"schema": {"$ref": "#/components/schemas/Remember"}}
+    assert login["description"].startswith("Exchanges credentials")
+    assert set(login["responses"]) == {"200", "400", "401", "403", "415", "429", "503"}
+    assert paths["/b/logout/"]["post"]["description"] == "Says good-bye."
+
+
+def test_decorators_come_first() -> None:
+    """What ``@extend_schema`` says of a method or a class, over ours; a method of the project's own is its own."""
+    paths = of(path("code/", DecoratedView.as_view()), path("whole/", WholeView.as_view()))
+    code = paths["/code/"]["post"]
+    assert code["requestBody"]["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/Code"}
+    assert (code["summary"], set(code["responses"])) == ("By code", {"200", "400", "401", "403", "415", "429", "503"})
+    assert "Set-Cookie" in code["responses"]["200"]["headers"]
+    assert set(paths["/code/"]["get"]["responses"]) == {"200"}
+    whole = paths["/whole/"]["post"]
+    assert (whole["description"], whole["summary"], whole["tags"]) == ("All of it.", "Log in", ["all"])
+    assert "429" in whole["responses"]
+
+
+def test_a_project_s_own_schema_class_comes_first() -> None:
+    """On a view or as the default: it overrides, and reaches ours by ``super``."""
+    patterns = (path("tagged/", TaggedView.as_view()),)
+    (tagged,) = of(*patterns).values()
+    with override_settings(REST_FRAMEWORK={"DEFAULT_SCHEMA_CLASS": "tests.test_spectacular.OwnSchema"}):
+        (default,) = of(path("login/", LoginView.as_view())).values()
+    for operation in (tagged["post"], default["post"]):
+        assert (operation["tags"], operation["summary"]) == (["own"], "Our Log in")
+        assert "429" in operation["responses"]
+
+
+def test_without_a_default_schema_class() -> None:
+    """Our views are described where the project's default is still DRF's own."""
+    with override_settings(REST_FRAMEWORK={}):
+        (login,) = of(path("login/", LoginView.as_view())).values()
+    assert "429" in login["post"]["responses"]
+
+
+def test_a_view_of_the_project_s_own() -> None:
+    """On our foundations, and with subclasses of our authentication classes: drf-spectacular's words, one scheme."""
+    paths = of(path("other/", OtherView.as_view()), path("route/", RouteView.as_view()))
+    assert paths["/other/"]["post"]["operationId"] == "other_create"
+    assert paths["/route/"]["get"]["security"][0] == {"jwtAuth": []}
+
+
+def test_refusals_of_the_project_s_own() -> None:
+    """A reason or a code that a project adds to the tree is among them, and a class without one is no obstacle."""
+
+    class Barred(TokenNotValid):
+        """What others derive from, without words of its own."""
+
+    class Suspended(Barred):
+        reason = "suspended"
+        message = "The account is suspended."
+
+    class Unconfirmed(NoActiveAccount):
+        code = "unconfirmed"
+        message = "The address is not confirmed."
+
+    described = cookie_mount()
+    del Barred, Suspended, Unconfirmed
+    gc.collect()
+    schemas = described["components"]["schemas"]
+    assert "suspended" in schemas["TwoTokenReason"]["enum"]
+    assert "unconfirmed" in schemas["TwoTokenErrorCode"]["enum"]
+    refused = described["paths"][COOKIE + "login/"]["post"]["responses"]["401"]
+    bodies = [example["value"] for example in refused["content"]["application/json"]["examples"].values()]
+    assert bodies[-1] == {"detail": "The address is not confirmed.", "code": "unconfirmed"}
+    jsonschema.validate(bodies[-1], content(described, refused))
+
+
+def deliveries(paths: Any) -> dict[str, str]:
+    """Return what each login answers with."""
+    return {
+        route: operation["post"]["responses"]["200"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+        for route, operation in paths.items()
+        if "login" in route
+    }
+
+
+def test_a_mount_is_found_wherever_it_is() -> None:
+    """Nested, behind a variable, on a view: the innermost word counts, then the view's, then the setting's."""
+    by_body: Any = {"delivery": "body"}
+    inner: Any = [path("auth/", include("twotoken.urls"))]
+    paths = of(
+        path("deep/", include([path("route/", RouteView.as_view())])),
+        path("deep/", include(inner), by_body),
+        path("<slug:tenant>/auth/", include("twotoken.urls", namespace="tenant"), by_body),
+        path("view/login/", LoginView.as_view(delivery="body")),
+        path("told/", include([path("login/", LoginView.as_view(), {"delivery": "cookie"})]), by_body),
+        path("auth/", include("twotoken.urls", namespace="plain")),
+    )
+    assert deliveries(paths) == {
+        "/deep/auth/login/": "TwoTokenPair",
+        "/{tenant}/auth/login/": "TwoTokenPair",
+        "/view/login/": "TwoTokenPair",
+        "/told/login/": "TwoTokenAccess",
+        "/auth/login/": "TwoTokenAccess",
+    }
+    ids = [operation["operationId"] for methods in paths.values() for operation in methods.values()]
+    assert len(ids) == len(set(ids))
+
+
+def test_a_part_of_a_project(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SERVE_URLCONF's routes are known; those of patterns from elsewhere have the setting's delivery."""
+    monkeypatch.setattr(spectacular_settings, "SERVE_URLCONF", "tests.urls")
+    with override_settings(ROOT_URLCONF=()):
+        served = generate(urlconf="tests.urls")["paths"]
+    assert deliveries(served)[BODY + "login/"] == "TwoTokenPair"
+    with with_settings(DELIVERY="body"):
+        (login,) = deliveries(generate(patterns=urls.urlpatterns)["paths"]).values()
+    assert login == "TwoTokenPair"
+
+
+def test_a_session_s_id(described: Any) -> None:
+    """It is a UUID, which the route's converter does not say."""
+    (family_id,) = described["paths"][COOKIE + "sessions/{family_id}/"]["delete"]["parameters"]
+    assert (family_id["in"], family_id["schema"]["format"], family_id["required"]) == ("path", "uuid", True)
+    session = described["components"]["schemas"]["TwoTokenSession"]
+    assert session["properties"]["last_used_at"]["format"] == "date-time"
+    assert "refresh" not in str(sorted(session["properties"]))
+
+
+@pytest.mark.parametrize("algorithm", ["HS256", *ASYMMETRIC])
+def test_the_public_keys(described: Any, client: Any, algorithm: str) -> None:
+    """Whichever there are, for anybody."""
+    operation = described["paths"]["/.well-known/jwks.json"]["get"]
+    assert (operation["operationId"], operation["security"]) == ("well_known_jwks_json", [{}])
+    assert set(operation["responses"]) == {"200"}
+    with with_settings(ACCESS_ALGORITHM=algorithm, ACCESS_SECRET=TEXTS[algorithm]):
+        answer = client.get("/.well-known/jwks.json")
+    assert (answer.status_code, len(answer.json()["keys"])) == (200, 0 if algorithm == "HS256" else 2)
+    jsonschema.validate(answer.json(), content(described, operation["responses"]["200"]))
+
+
+WITHOUT = """
+import sys
+from django.conf import settings
+import tests.settings as usual
+values = {name: getattr(usual, name) for name in dir(usual) if name.isupper()}
+values["INSTALLED_APPS"] = [app for app in usual.INSTALLED_APPS if app != "drf_spectacular"]
+values["REST_FRAMEWORK"] = {**usual.REST_FRAMEWORK, "DEFAULT_SCHEMA_CLASS": "rest_framework.schemas.openapi.AutoSchema"}
+values["ALLOWED_HOSTS"] = ["testserver"]
+values["DATABASES"] = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}
+settings.configure(**values)
+import django
+django.setup()
+from django.core.management import call_command
+from rest_framework.test import APIClient
+call_command("check")
+assert APIClient().post("/api/auth/logout/").status_code == 204
+assert APIClient().get("/api/me/").status_code == 401
+assert not [name for name in sys.modules if "spectacular" in name]
+"""
+
+
+def test_without_drf_spectacular() -> None:
+    """A project that has not installed it as an app never imports it, so the package may be missing."""
+    subprocess.run([sys.executable, "-c", WITHOUT], check=True)
+
+
+def test_without_the_app(client: Any, db: None) -> None:
+    """The service answers the same where drf-spectacular is taken out of the installed apps."""
+    apps = [app for app in settings.INSTALLED_APPS if app != "drf_spectacular"]
+    with override_settings(INSTALLED_APPS=apps):
+        assert client.post(COOKIE + "logout/").status_code == 204
+        assert client.get("/api/me/").status_code == 401

@@ -1,0 +1,137 @@
+"""The admin's list of token families, quick with millions of them: paginator, queryset and filters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import nullcontext
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.utils import get_fields_from_path
+from django.contrib.admin.views.main import ERROR_FLAG, ChangeList
+from django.core.exceptions import FieldDoesNotExist, ValidationError
+from django.core.paginator import Paginator
+from django.db import DataError, connections, transaction
+from django.db.models import Max, Min
+from django.db.models.constants import LOOKUP_SEP
+from django.http import HttpRequest
+from django.utils.translation import pgettext_lazy
+
+from twotoken.admin.timeline import local_time
+from twotoken.models import RefreshToken, RefreshTokenQuerySet, RevokedReason, State
+
+LISTED = 10_000  # families that the list counts and pages through: a COUNT of millions takes seconds
+REUSED = "reused"
+LOOKUPS = ("", "__exact", "__in", "__isnull", "__isempty", "__gt", "__gte", "__lt", "__lte")  # of Django's list filters
+
+
+class CappedPaginator(Paginator):  # type: ignore[type-arg]  # not generic when it runs
+    """Counts no further than LISTED."""
+
+    limit = LISTED
+
+    @cached_property
+    def count(self) -> int:
+        """How many families there are, or the limit."""
+        rows: Any = self.object_list
+        return int(rows.order_by()[: self.limit].count())
+
+
+class FamilyList(ChangeList):
+    """Django's list, which answers every odd value in the address by ``?e=1``, as Django does for most of them."""
+
+    def __init__(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
+        alias = RefreshToken.objects.primary().db
+        # A value that the database itself refuses must not spoil the transaction of ATOMIC_REQUESTS.
+        savepoint = transaction.atomic(using=alias) if connections[alias].in_atomic_block else nullcontext()
+        try:
+            with savepoint:
+                super().__init__(request, *args, **kwargs)
+        except (ValueError, OverflowError, ValidationError, DataError) as exc:
+            if not set(request.GET) - {ERROR_FLAG}:  # no value of the address is to blame
+                raise
+            raise IncorrectLookupParameters from exc
+
+
+class ListQuerySet(RefreshTokenQuerySet):
+    """Token families, with the dates of the list's date hierarchy: Django's own query would read the whole table."""
+
+    def datetimes(self, field_name: str, kind: str, *args: Any, **kwargs: Any) -> Any:
+        """Return every year, month or day from the first family to the last: two look-ups in an index."""
+        span = self.aggregate(first=Min(field_name), last=Max(field_name))
+        if span["first"] is None:
+            return []
+        first, last = local_time(span["first"]), local_time(span["last"])
+        return [day for day in _days(first, last) if day.date() == first.date() or _starts(day, kind)]
+
+
+class StateFilter(admin.SimpleListFilter):
+    """Active, revoked or expired; and revoked for reuse alone."""
+
+    title = pgettext_lazy("family", "state")
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[Any, Any]]:
+        return [*State.choices, (REUSED, pgettext_lazy("family", "reuse detected"))]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        if self.value() == State.ACTIVE:
+            return queryset.active()
+        if self.value() == State.EXPIRED:
+            return queryset.expired()
+        if self.value() == State.REVOKED:
+            return queryset.filter(revoked_at__isnull=False)
+        return queryset.filter(revoked_reason=RevokedReason.REUSE) if self.value() == REUSED else queryset
+
+
+class ReasonFilter(admin.SimpleListFilter):
+    """Our own reasons. To offer a project's own ones too, the whole table would have to be read."""
+
+    title = pgettext_lazy("family", "reason")
+    parameter_name = "reason"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[Any, Any]]:
+        return RevokedReason.choices
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        return queryset.filter(revoked_reason=self.value()) if self.value() else queryset
+
+
+def allowed_lookups(model_admin: admin.ModelAdmin[Any], request: HttpRequest) -> set[str]:
+    """Return the lookups that an address of the list may have: those of its links and filters."""
+    allowed = {f"{model_admin.date_hierarchy}__{part}" for part in ("year", "month", "day")}
+    for listed in ("user", *model_admin.get_list_filter(request)):
+        if isinstance(listed, type):
+            allowed.add(str(getattr(listed, "parameter_name", "")))
+            continue
+        named = listed[0] if isinstance(listed, list | tuple) else listed
+        path = str(getattr(named, "name", named))
+        field: Any = get_fields_from_path(model_admin.model, path)[-1]
+        allowed |= {path + lookup for lookup in LOOKUPS}
+        if field.is_relation:
+            allowed |= {f"{path}__{field.target_field.name}__{lookup}" for lookup in ("exact", "in")}
+    return allowed
+
+
+def is_no_field(lookup: str) -> bool:
+    """Tell whether a parameter starts with the name of no field: Django filters by none of those."""
+    name = lookup.split(LOOKUP_SEP)[0]
+    try:
+        RefreshToken._meta.get_field(name)
+    except FieldDoesNotExist:
+        return name != "pk"
+    return False
+
+
+def _days(first: datetime, last: datetime) -> Iterable[datetime]:
+    day = first.replace(hour=0, minute=0, second=0, microsecond=0)
+    while day <= last:
+        yield day
+        day += timedelta(days=1)
+
+
+def _starts(day: datetime, kind: str) -> bool:
+    return kind == "day" or (day.day == 1 and (kind == "month" or day.month == 1))

@@ -1,0 +1,215 @@
+"""The admin's list of token families and the page of each. It shows no part of a token and edits nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+from uuid import UUID
+
+from django.contrib import admin
+from django.contrib.admin.utils import quote, unquote
+from django.contrib.auth import get_permission_codename, get_user_model
+from django.http import HttpRequest, HttpResponse
+from django.template.loader import select_template
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext, pgettext_lazy
+
+from twotoken.admin.changelist import (
+    CappedPaginator,
+    FamilyList,
+    ListQuerySet,
+    ReasonFilter,
+    StateFilter,
+    allowed_lookups,
+    is_no_field,
+)
+from twotoken.admin.revoking import SECRETS, RevokingAdmin
+from twotoken.admin.timeline import device_label, distance_label, reason_label, time_label, timeline
+from twotoken.clients import stored_address
+from twotoken.models import RefreshToken, RevokedReason, State
+
+if TYPE_CHECKING:
+    UserModelAdmin = admin.ModelAdmin[Any]
+else:
+    UserModelAdmin = object
+
+TERM_LENGTH = 254  # characters of a search: an e-mail address
+
+
+@admin.register(RefreshToken)
+class RefreshTokenAdmin(RevokingAdmin):
+    """Token families: list, page and timeline. Revoking has a permission of its own."""
+
+    change_form_template = "admin/twotoken/refreshtoken/change_form.html"
+    change_list_template = "admin/twotoken/refreshtoken/change_list.html"
+    date_hierarchy = "created_at"
+    fields: ClassVar[Any] = (
+        ("user_link", "state"),
+        "id",
+        ("device", "ip_address"),
+        "user_agent",
+        ("created_at", "refreshed_at", "generation"),
+        ("idle_end", "expires_at"),
+    )
+    list_display: Any = (
+        "user",
+        "state",
+        "device",
+        "ip_address",
+        "created_at",
+        "last_used",
+        "revoked_or_expires",
+        "generation",
+    )
+    list_filter: ClassVar[Any] = (StateFilter, ReasonFilter, "created_at")
+    list_select_related = ("user",)
+    ordering = ("-created_at",)
+    paginator = CappedPaginator
+    search_help_text = _("User name, e-mail address, address, or the id of a token family")
+    show_facets = admin.ShowFacets.NEVER
+    show_full_result_count = False
+    sortable_by = ("created_at",)
+
+    # What staff may do.
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Our own pages delete nothing. Whoever may delete a user may delete the user's families with it."""
+        match = request.resolver_match
+        ours = f"{self.opts.app_label}_{self.opts.model_name}_"
+        if obj is None or match is None or (match.url_name or "").startswith(ours):
+            return False
+        user_opts = get_user_model()._meta
+        codename = get_permission_codename("delete", user_opts)
+        staff: Any = request.user
+        return bool(staff.has_perm(f"{user_opts.app_label}.{codename}"))
+
+    # The list.
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        rows = ListQuerySet(RefreshToken, using=RefreshToken.objects.primary().db)
+        return rows.select_related("user").defer(*SECRETS).order_by(*(self.ordering or ()))
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[FamilyList]:
+        return FamilyList
+
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
+        """Allow the lookups of our links and filters. Any other could read a secret letter by letter."""
+        return lookup in allowed_lookups(self, request) or is_no_field(lookup)
+
+    def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:
+        return tuple(f"user__{name}" for name in _user_names())
+
+    def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
+        """Find by family id, by address, or by parts of the user's name and e-mail address."""
+        term = search_term.strip()
+        if len(term) > TERM_LENGTH:  # thousands of words make a query that no database takes
+            return queryset.none(), False
+        try:
+            return queryset.filter(pk=UUID(term)), False
+        except ValueError:
+            pass  # not an id
+        if address := stored_address(term):
+            return queryset.filter(ip_address=address), False
+        return super().get_search_results(request, queryset, search_term)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return [name for row in self.fields for name in ([row] if isinstance(row, str) else row)]
+
+    @admin.display(description=pgettext_lazy("family", "user"))
+    def user_link(self, family: RefreshToken) -> str:
+        """The user: a link if this site has an admin for users."""
+        opts = get_user_model()._meta
+        if not self.admin_site.is_registered(get_user_model()):
+            return str(family.user)
+        url = reverse(
+            f"admin:{opts.app_label}_{opts.model_name}_change",
+            args=[quote(family.user_id)],
+            current_app=self.admin_site.name,
+        )
+        return format_html('<a href="{}">{}</a>', url, family.user)
+
+    @admin.display(description=pgettext_lazy("family", "state"))
+    def state(self, family: RefreshToken) -> str:
+        """Active, expired, or revoked and why."""
+        state = family.state()
+        if state is not State.REVOKED:
+            return str(state.label)
+        text = pgettext("family", "revoked: %(reason)s") % {"reason": reason_label(family)}
+        if family.revoked_reason == RevokedReason.REUSE:
+            return format_html('<strong class="twotoken-reuse">{}</strong>', text)
+        return text
+
+    @admin.display(description=pgettext_lazy("family", "device"))
+    def device(self, family: RefreshToken) -> str:
+        """Browser and system in words; a tooltip shows the raw user agent."""
+        return device_label(family.user_agent)
+
+    @admin.display(description=pgettext_lazy("family", "last used"))
+    def last_used(self, family: RefreshToken) -> str:
+        """How long ago it was refreshed."""
+        return distance_label(family.refreshed_at)
+
+    @admin.display(description=pgettext_lazy("family", "revoked or expires"))
+    def revoked_or_expires(self, family: RefreshToken) -> str:
+        """How long ago it was revoked, or when it expires unless it is refreshed before."""
+        return distance_label(family.revoked_at or family.idle_end())
+
+    @admin.display(description=pgettext_lazy("family", "expires if unused"))
+    def idle_end(self, family: RefreshToken) -> str:
+        """When it expires unless it is refreshed before."""
+        return time_label(family.idle_end())
+
+    # A family's page.
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        family = self.get_object(request, unquote(object_id))
+        context = dict(extra_context or {})
+        if family is not None and self.has_view_permission(request, family):
+            revocable = self.revocable(request, family.user_id)
+            context |= {
+                "subtitle": str(family.user),  # the buttons would run into Django's, the id
+                "timeline": timeline(family),
+                "may_revoke": self.has_revoke_permission(request, family),
+                "is_revocable": revocable.filter(pk=family.pk).exists(),
+                "revocable_of_user": revocable.count(),
+                "quoted_user_id": quote(family.user_id),
+            }
+        return super().change_view(request, object_id, form_url, context)
+
+
+class TokenFamiliesMixin(UserModelAdmin):
+    """For a project's own user admin: ``class UserAdmin(TokenFamiliesMixin, BaseUserAdmin)`` adds the button."""
+
+    change_form_template = "admin/twotoken/user_change_form.html"
+
+    def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        user = kwargs.get("obj")
+        ours: Any = self.admin_site._registry.get(RefreshToken)
+        if user is not None and ours is not None:
+            app, name = self.opts.app_label, self.opts.model_name
+            names = [f"admin/{app}/{name}/change_form.html", f"admin/{app}/change_form.html", "admin/change_form.html"]
+            revocable = ours.revocable(request, user.pk)
+            newest = revocable.first()
+            context["user_change_form"] = select_template(names)
+            context["may_view_families"] = ours.has_view_permission(request)
+            # Of many families one is asked about here, and each one by the page that the button opens.
+            context["may_revoke_families"] = newest is not None and ours.has_revoke_permission(request, newest)
+            context["revocable_families"] = revocable.count()
+            context["quoted_user_id"] = quote(user.pk)
+        return super().render_change_form(request, context, *args, **kwargs)
+
+
+def _user_names() -> list[str]:
+    """Return the fields that name a user: the USERNAME_FIELD and the e-mail address."""
+    model: Any = get_user_model()
+    there = {field.name for field in model._meta.get_fields()}
+    return [name for name in dict.fromkeys([model.USERNAME_FIELD, model.get_email_field_name()]) if name in there]

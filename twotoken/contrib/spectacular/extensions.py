@@ -1,0 +1,75 @@
+"""Registers twotoken with drf-spectacular: endpoints, authentication classes and serializers.
+
+An extension registers itself when its class is defined. ``twotoken.apps`` imports this module in a project that has
+drf-spectacular in INSTALLED_APPS.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.utils.module_loading import import_string
+from drf_spectacular.drainage import set_override
+from drf_spectacular.extensions import (
+    OpenApiAuthenticationExtension,
+    OpenApiSerializerExtension,
+    OpenApiSerializerFieldExtension,
+    OpenApiViewExtension,
+)
+from drf_spectacular.plumbing import build_bearer_security_scheme_object, force_instance
+from rest_framework.serializers import CharField
+
+from twotoken.authentication import AccessTokenAuthentication
+
+NOT_BLANK = r"[^\s\x1c-\x1f\x85]"  # Python strips more characters than a pattern of ECMAScript takes for space
+
+# All our classes and their subclasses share one scheme. Without this drf-spectacular warns that they share its name.
+set_override(AccessTokenAuthentication, "suppress_collision_warning", True)
+
+
+class EndpointExtension(OpenApiViewExtension):
+    """Describes the endpoints."""
+
+    target_class = "twotoken.base_views.TokenView"
+    match_subclasses = True
+
+    def view_replacement(self) -> Any:
+        # Loaded only now, because it loads DRF's views, which read the project's defaults when they are imported.
+        return import_string("twotoken.contrib.spectacular.endpoints.replacement_of")(self.target)
+
+
+class BearerExtension(OpenApiAuthenticationExtension):
+    """The access token in the Authorization header, for all authentication classes."""
+
+    target_class = "twotoken.authentication.AccessTokenAuthentication"
+    match_subclasses = True
+    name = "jwtAuth"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, Any]:
+        return dict(build_bearer_security_scheme_object("HTTP_AUTHORIZATION", "Bearer", "JWT"))
+
+
+class LoginSerializerExtension(OpenApiSerializerExtension):
+    """Blank values are refused. drf-spectacular leaves this out where a serializer could be an answer too."""
+
+    target_class = "twotoken.serializers.LoginSerializer"
+    match_subclasses = True
+
+    def map_serializer(self, auto_schema: Any, direction: Any) -> dict[str, Any]:
+        schema: dict[str, Any] = super().map_serializer(auto_schema, direction)
+        serializer: Any = force_instance(self.target)
+        for name, field in serializer.fields.items():
+            if isinstance(field, CharField) and not field.allow_blank and not field.read_only:
+                schema["properties"][name].setdefault("minLength", 1)
+                if field.trim_whitespace:
+                    schema["properties"][name].setdefault("pattern", NOT_BLANK)
+        return schema
+
+
+class TokenFieldExtension(OpenApiSerializerFieldExtension):
+    """A token is a string."""
+
+    target_class = "twotoken.serializers.TokenField"
+
+    def map_serializer_field(self, auto_schema: Any, direction: Any) -> dict[str, Any]:
+        return {"type": "string"}

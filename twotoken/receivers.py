@@ -1,0 +1,47 @@
+"""What the app does when a project saves a user."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.core.exceptions import FieldDoesNotExist
+from django.db.models import Model
+from django.db.models.signals import post_save
+from django.dispatch import receiver
+
+from twotoken import families
+from twotoken.models import RevokedReason
+
+
+@receiver(post_save, dispatch_uid="twotoken")
+def revoke_families_of_inactive(
+    sender: type[Model],
+    instance: Model,
+    *,
+    created: bool,
+    raw: bool,
+    update_fields: Collection[str] | None,
+    **kwargs: Any,
+) -> None:
+    """Revoke the token families of a user who was saved as inactive: activating the user again must not revive them.
+
+    It is connected to every sender, because a proxy or subclass of the user model is a sender of its own. It runs in
+    the transaction of the save, if there is one. Active users cost no statement.
+    """
+    if created or raw or not isinstance(instance, get_user_model()):
+        return
+    # A column that was not written may be inactive in memory alone. A property may depend on whatever was written.
+    if update_fields is not None and "is_active" not in update_fields and _has_column(instance):
+        return
+    if not instance.is_active:
+        families.revoke_all(instance, RevokedReason.USER_INACTIVE)
+
+
+def _has_column(user: Model) -> bool:
+    try:
+        user._meta.get_field("is_active")
+    except FieldDoesNotExist:
+        return False
+    return True

@@ -1,0 +1,134 @@
+"""What must not be a secret for HS256: a key in disguise, the path of a file, a text that is short or easy to guess.
+
+Whoever knows the secret can sign tokens, and a public key is known to all (CVE-2022-29217, CVE-2017-11424). A key as
+PEM is recognized by its BEGIN line. This module finds keys in other forms, such as PEM that has lost that line.
+
+No rule here refuses a random secret of 32 bytes as hex, base64 or base64url: the probability is below 10⁻¹². The file
+system is asked only whether there is a file of that name.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from base64 import b64decode, urlsafe_b64decode
+from collections.abc import Iterable
+from itertools import pairwise
+
+MIN_SECRET_BYTES = 32  # RFC 7518 section 3.2: a key at least as long as the hash
+MIN_VARIETY = 6  # different characters. 64 random hex digits have fewer with a probability of 10⁻²⁹, 32 with 10⁻¹³
+MAX_STEPS = 0.75  # of neighbouring characters that are equal or next to each other, as in "aaa" and "abc"
+MAX_PATH = 4096  # characters
+
+_USE_PEM = "a key for ACCESS_SECRET has to be PEM, with its BEGIN and END lines"
+_USE_RANDOM = "a secret has to be random"
+_USE_CONTENT = "give what the file holds, not its name"
+
+# Private and public keys, certificates and bundles of them. All of these are one ASN.1 SEQUENCE.
+_SEQUENCE = 0x30
+_FIRST_TAGS = {0x02, 0x06, 0x30}  # a version or a modulus; the type of a bundle; an algorithm or a certificate
+_TAGS = {*_FIRST_TAGS, 0x03, 0x04, 0x05, 0x31, 0xA0, 0xA1, 0xA2, 0xA3}
+_MIN_DER = 39  # bytes: an elliptic curve's private key without its curve. A random secret of 32 bytes is shorter
+_PEM_LINE = re.compile(r"-----(BEGIN|END) [^-\n]*-----")
+_ARMOR = re.compile(r"-{4,5} ?(BEGIN|END) |PuTTY-User-Key-File|AGE-SECRET-KEY-1|\bage1[a-z0-9]{50}")
+_JWK = re.compile(r"""["']kty["']\s*:""")
+_SSH = re.compile(r"(ssh-|ecdsa-sha2-|sk-ssh-|sk-ecdsa-)[\w@.-]+[ \t]+AAAA")
+_SSH_BLOB = re.compile(rb"openssh-key-v1\0|\0\0\0[\x07-\x40](ssh-|ecdsa-sha2-|sk-ssh-|sk-ecdsa-)")
+_HEX = re.compile(r"([0-9a-fA-F]{2})+")
+_BASE64 = re.compile(r"([A-Za-z0-9+/]+|[A-Za-z0-9_-]+)=*")
+
+_KEY_FILE = re.compile(
+    r"[\w./\\@:~-]+\.(pem|key|pub|crt|cer|der|p8|p12|pfx|ppk|jwks?|json|asc|gpg|txt|env)", re.IGNORECASE
+)
+_PATH_START = re.compile(r"(\.{1,2}/|~[\w-]*/|file:|[A-Za-z]:[\\/]|\\\\)[\w./\\@:~-]+")
+_ABSOLUTE = re.compile(r"(/[\w.@-]+){2,}")
+_NOT_BASE64 = re.compile(r"[._@-]")  # base64 has "/", base64url "-" and "_", none has both
+
+
+def weakness(text: str) -> str | None:
+    """Tell why a text must not be a secret, without showing it. None: nothing speaks against it."""
+    if found := _disguise(text):
+        return f"a secret looks like {found}: {_USE_PEM}"
+    if _is_path(text.strip()):
+        return f"a secret looks like the path of a file: {_USE_CONTENT}"
+    if len(text.encode()) < MIN_SECRET_BYTES:
+        return f"a secret is shorter than {MIN_SECRET_BYTES} bytes"
+    if found := _monotony(text):
+        return f"a secret {found}: {_USE_RANDOM}"
+    return None
+
+
+def holds(text: str, parts: Iterable[bytes]) -> bool:
+    """Tell whether a text is, as hex or base64, something that has one of these parts in it."""
+    return any(part in data for data in _decoded(_bare(text)) for part in parts)
+
+
+def _disguise(text: str, *, wrapped: bool = False) -> str | None:
+    """Name the key that a text is, if it is one. ``wrapped``: the text was found in base64 or hex."""
+    if wrapped and "-----BEGIN" in text:
+        return "a PEM in base64 or hex"
+    if _JWK.search(text):
+        return "a JWK"
+    if _SSH.search(text):
+        return "a key of SSH"
+    for data in _decoded(_bare(text)):
+        if _is_der(data):
+            return "a key or certificate as DER"
+        if _SSH_BLOB.match(data):
+            return "a key of SSH"
+        if not wrapped and data.isascii() and (found := _disguise(data.decode(), wrapped=True)):
+            return found
+    return "a key in another format" if _ARMOR.search(text) else None
+
+
+def _bare(text: str) -> str:
+    """Return a text without PEM's lines around it and without white space, written out as "\\\\n" too."""
+    return "".join(_PEM_LINE.sub("", text.replace("\\r", "").replace("\\n", "\n")).split())
+
+
+def _decoded(text: str) -> list[bytes]:
+    """Return the bytes that a text stands for as hex and as base64."""
+    found = [bytes.fromhex(text)] if _HEX.fullmatch(text) else []
+    if _BASE64.fullmatch(text):
+        body = text.rstrip("=")
+        body = body[: len(body) - (len(body) % 4 == 1)] + "=" * (-len(body) % 4)
+        found.append(b64decode(body) if "+" in body or "/" in body else urlsafe_b64decode(body))
+    return found
+
+
+def _is_der(data: bytes) -> bool:
+    """Tell whether bytes are one ASN.1 SEQUENCE of what keys and certificates are made of, to the last byte."""
+    if len(data) < _MIN_DER or data[0] != _SEQUENCE:
+        return False
+    start, end = _value(data, 0)
+    children = []
+    while start < end == len(data):
+        children.append(data[start])
+        start = _value(data, start)[1]
+    return start == end == len(data) and len(children) > 1 and children[0] in _FIRST_TAGS and _TAGS.issuperset(children)
+
+
+def _value(data: bytes, start: int) -> tuple[int, int]:
+    """Return where the value of an ASN.1 element begins and ends (X.690 section 8.1.3)."""
+    begin = start + 2
+    length = data[start + 1] if begin <= len(data) else 0
+    if length > 0x80:
+        begin += length & 0x7F
+        length = int.from_bytes(data[start + 2 : begin], "big")
+    return begin, begin + length
+
+
+def _is_path(text: str) -> bool:
+    if len(text) > MAX_PATH or "\n" in text:
+        return False
+    is_absolute = _ABSOLUTE.fullmatch(text) and _NOT_BASE64.search(text)
+    return bool(_KEY_FILE.fullmatch(text) or _PATH_START.fullmatch(text) or is_absolute) or os.path.exists(text)
+
+
+def _monotony(text: str) -> str | None:
+    if len(set(text)) < MIN_VARIETY:
+        return f"has fewer than {MIN_VARIETY} different characters"
+    if any(text[period:] == text[:-period] for period in range(1, len(text) // 2 + 1)):
+        return "repeats itself"
+    steps = sum(abs(ord(one) - ord(other)) <= 1 for one, other in pairwise(text))
+    return "is a sequence of neighbouring characters" if steps > MAX_STEPS * len(text) else None
