@@ -100,7 +100,7 @@ class Settings:
 
     @property
     def cookie_domain(self) -> str | None:
-        """Domain of the cookie. None: the host that set it, and no other."""
+        """Domain of the cookie. None: only the host that set it. With a domain, every host below it is trusted."""
         return _get("COOKIE_DOMAIN", None)
 
     @property
