@@ -260,9 +260,24 @@ WEAKNESSES = [
         ),
     ),
     Weakness(
-        "cookie tossing",
-        "RFC 6265 section 8.6",
-        ("test_conformance.test_two_cookies", "test_cookies.test_every_value_of_our_name_is_seen"),
+        "cookie tossing: a sibling subdomain's token beside ours or in its place, junk that locks out",
+        "RFC 6265 section 8.6; in a browser: tests/browser/test_siblings.py",
+        (
+            "test_conformance.test_two_cookies",
+            "test_conformance.test_tossed_cookies",
+            "test_cookies.test_without_its_companion_no_token_counts",
+            "proof.test_wire.test_two_cookie_headers",
+        ),
+    ),
+    Weakness(
+        "a cookie name that is ours only after stripping, and so gets around a __Host- prefix",
+        "Django's parse_cookie, CVE-2022-2860 (Chromium)",
+        ("test_conformance.test_a_name_with_other_blanks", "test_cookies.test_every_value_of_a_name_is_seen"),
+    ),
+    Weakness(
+        "a cookie attribute that comes from the URL",
+        "CWE-113",
+        ("test_cookies.test_the_path_is_percent_encoded", "test_checks.test_each_mistake_has_its_id"),
     ),
     Weakness(
         "a stale cookie or header that blocks login and logout",

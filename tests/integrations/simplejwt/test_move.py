@@ -21,6 +21,7 @@ from django.test import override_settings
 from django.utils import timezone
 from rest_framework.test import APIClient
 
+from tests.http import COOKIE, cookies
 from tests.integrations.pages import module_of
 from tests.integrations.simplejwt.conftest import LIFETIME, Move, move_settings
 from tests.integrations.simplejwt.key import PASSWORD, SECRET_KEY
@@ -530,7 +531,7 @@ def test_to_the_cookie(move: Move) -> None:
     for _ in range(2):  # as where an answer gets lost
         response = client.post("/api/auth/exchange/", {"refresh": old}, format="json", headers=key)
         assert (response.status_code, set(response.json())) == (200, {"access", "expires_in"})
-    cookie = response.cookies["refresh_token"]
+    cookie = response.cookies[COOKIE]
     assert (cookie["path"], cookie["httponly"], cookie["samesite"]) == ("/api/auth/", True, "Strict")
     row = family(old)
     assert row is not None
@@ -551,7 +552,7 @@ def test_from_cookie_to_cookie(move: Move) -> None:
     assert client.post("/api/app/exchange/", {}, format="json").status_code == 400
     response = client.post("/api/auth/exchange/cookie/")
     assert response.status_code == 200
-    assert response.cookies["refresh_token"].value
+    assert response.cookies[COOKIE].value
     assert (response.cookies["old"].value, response.cookies["old"]["path"]) == ("", "/")
     assert client.post("/api/auth/refresh/").status_code == 200
     client.cookies["old"] = "garbage"
@@ -614,12 +615,12 @@ def test_to_the_cookie_from_another_session(move: Move) -> None:
     """A family whose cookie is overwritten is ended; a refused token leaves the cookie as it is."""
     client = APIClient()
     client.post("/api/auth/login/", {"username": "ann", "password": PASSWORD}, format="json")
-    before = client.cookies["refresh_token"].value
+    before = client.cookies[COOKIE].value
     response = client.post("/api/auth/exchange/", {"refresh": before}, format="json")
     assert reason(response) == "invalid"  # it takes no token of ours
     assert not response.cookies
     assert client.post("/api/auth/exchange/", {}, format="json").status_code == 400
     client.post("/api/auth/exchange/", {"refresh": move.spare()}, format="json")
-    assert reason(send("/api/auth/refresh/", HTTP_COOKIE=f"refresh_token={before}")) == "revoked"
-    client.cookies["refresh_token"] = "garbage"
+    assert reason(send("/api/auth/refresh/", HTTP_COOKIE=cookies(before))) == "revoked"
+    client.cookies[COOKIE] = "garbage"
     assert client.post("/api/auth/exchange/", {"refresh": move.spare()}, format="json").status_code == 200
