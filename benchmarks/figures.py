@@ -46,11 +46,6 @@ def above(whole: Rounds, floor: Rounds, unit: Rounds) -> Spread:
     return spread([(cost - base) / one for cost, base, one in zip(whole, floor, unit, strict=True)])
 
 
-def percentile(values: Rounds, share: float) -> float:
-    """Return the value that a share of all values does not exceed."""
-    return sorted(values)[min(len(values) - 1, int(len(values) * share))]
-
-
 def fastest(cases: Mapping[str, Rounds], but: Callable[[str], bool]) -> str:
     """Return the name of the case with the lowest median, leaving out some."""
     return min((name for name in cases if not but(name)), key=lambda name: median(cases[name]))

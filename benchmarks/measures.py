@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,8 +9,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from benchmarks.competitor import Competitor
-from benchmarks.figures import percentile
-from benchmarks.load import drive, server
 from benchmarks.remote import Database, Remote
 
 Case = tuple[str, Remote, str]
@@ -27,16 +24,12 @@ class Size:
     refreshes: int
     rows: int
     families: tuple[int, ...]
-    workers: int
-    connections: int
-    load_seconds: float
     seconds: float
     warm: bool = True
-    loaded: tuple[str, ...] = ("twotoken", "simplejwt", "knox", "dj-rest-auth", "allauth", "oauth-toolkit")
 
 
-FULL = Size(60, 10, 1000, 200_000, (1_000, 10_000, 100_000, 1_000_000), 8, 64, 2, 60)
-QUICK = Size(1, 2, 5, 200, (50,), 2, 4, 0.3, 10, warm=False, loaded=("twotoken", "knox"))
+FULL = Size(60, 10, 1000, 200_000, (1_000, 10_000, 100_000, 1_000_000), 60)
+QUICK = Size(1, 2, 5, 200, (50,), 10, warm=False)
 
 
 @dataclass
@@ -197,34 +190,6 @@ def growth(run: Run) -> Any:
     return {"families": found, "admin": listed}
 
 
-def throughput(run: Run) -> Any:
-    """Requests per second and the slowest of a hundred, many connections to gunicorn."""
-    found: dict[str, dict[str, list[float]]] = {}
-    size = run.size
-    for _ in range(min(size.rounds, 3)):
-        for name in size.loaded:
-            if name not in run.remotes:
-                continue
-            remote, competitor = run.remotes[name], run.competitors[name]
-            sessions = remote.call("sessions", size.connections)
-            paths = [f"/get/{label}/" for label in competitor.authentication]
-            with server(remote.existing, size.workers) as port:
-                asyncio.run(drive(port, competitor, paths[0], sessions, size.load_seconds / 4))  # each worker connects
-                for operation in [*paths, *(["refresh"] if "refresh" in competitor.operations else [])]:
-                    load = asyncio.run(drive(port, competitor, operation, sessions, size.load_seconds))
-                    if name == "twotoken" and load.failed:
-                        raise RuntimeError(f"{load.failed} requests failed under load: {operation}")
-                    if not load.took:
-                        raise RuntimeError(f"{name}: no request succeeded under load: {operation}")
-                    new: dict[str, list[float]] = {"per second": [], "p50": [], "p99": [], "failed": []}
-                    case = found.setdefault(f"{name} {operation}", new)
-                    case["per second"].append(len(load.took) / size.load_seconds)
-                    case["p50"].append(percentile(load.took, 0.5))
-                    case["p99"].append(percentile(load.took, 0.99))
-                    case["failed"].append(load.failed)
-    return found
-
-
 MEASURES: dict[str, Callable[[Run], Any]] = {
     "storage": storage,
     "statements": statements,
@@ -236,5 +201,4 @@ MEASURES: dict[str, Callable[[Run], Any]] = {
     "logout": logout,
     "purge": purge,
     "growth": growth,
-    "throughput": throughput,
 }

@@ -63,7 +63,6 @@ class Remote:
         """Start the process. Not ``fresh``: on a database that another worker made."""
         self.competitor, self.name, self.fresh = competitor, name, fresh
         self.environment = {"BENCHMARKS_COMPETITOR": competitor.name, **database.environment(name, exists=not fresh)}
-        self.existing = {"BENCHMARKS_COMPETITOR": competitor.name, **database.environment(name, exists=True)}
         context = get_context("spawn")
         self.pipe, theirs = context.Pipe()
         self.process = context.Process(target=serve, args=(theirs, self.environment), daemon=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from benchmarks.figures import Spread, above, quotients, ratio, spread
+from benchmarks.figures import Spread, above, ratio, spread
 from benchmarks.targets import Results, judge
 
 OPERATIONS = {
@@ -172,32 +172,12 @@ def growth_table(results: Results) -> str:
     return table(heads, lines) + f"\n\nThe admin's list of the largest table. {'; '.join(listed)}."
 
 
-def throughput_table(results: Results) -> str:
-    """Return requests per second and latencies under load, as ratios."""
-    found = results["throughput"]
-    lines = []
-    for name, case in found.items():
-        competitor, _, operation = name.partition(" ")
-        base = found["twotoken refresh" if operation == "refresh" else "twotoken /get/access/"]
-        lines.append(
-            (
-                f"{competitor} {operation.strip('/').replace('/', ' ')}",
-                str(ratio(case["per second"], base["per second"])),
-                f"{spread(quotients(case['p50'], base['p50'])).middle:.2f}",
-                f"{spread(quotients(case['p99'], base['p99'])).middle:.2f}",
-                str(sum(case["failed"])),
-            )
-        )
-    return table(("twotoken's GET, or refresh, = 1", "requests per second", "p50", "p99", "failed"), lines)
-
-
 SECTIONS = {
     "get": ("An authenticated GET, by class", get_table),
     "statements": ("SQL statements per operation, with BEGIN, COMMIT and SAVEPOINT", statement_table),
     "storage": ("What one login and {refreshes:,} refreshes leave", storage_table),
     "purge": ("Purging {rows:,} ended families, or expired tokens", purge_table),
     "growth": ("Refresh, as the families grow", growth_table),
-    "throughput": ("{connections} connections to {workers} gunicorn workers", throughput_table),
 }
 
 

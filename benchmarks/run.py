@@ -41,7 +41,6 @@ PACKAGES = (
     "django-oauth-toolkit",
     "psycopg",
     "mysqlclient",
-    "gunicorn",
 )
 
 

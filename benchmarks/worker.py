@@ -271,10 +271,6 @@ class Worker:
             raise WrongAnswerError(f"admin list: {response.status_code}")
         return took, len(captured)
 
-    def sessions(self, count: int) -> list[Tokens]:
-        """Return fresh logins, for a client outside."""
-        return [self.log_in() for _ in range(count)]
-
 
 def environ(call: Call) -> dict[str, Any]:
     """Return the WSGI environment of a request, as a server behind a proxy on this host makes it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,7 +12,16 @@ from django.db import connections
 
 from tests.factories import UserFactory
 from tests.http import Caller
+from tests.settings import FOLDER
 from tests.staff import staff
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings: None) -> Iterator[None]:
+    """A folder for SQLite's files while the tests run."""
+    FOLDER.mkdir(mode=0o700)
+    yield
+    shutil.rmtree(FOLDER)
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ import os
 import tempfile
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import dj_database_url
 
@@ -64,14 +65,14 @@ TWOTOKEN: dict[str, Any] = {
     "REFRESH_THROTTLE": None,
 }
 
-# SQLite in a file, so that threads and processes share it.
-folder = Path(tempfile.mkdtemp(prefix="twotoken-tests-"))
+# SQLite in a file, so that threads and processes share it. A fixture makes the folder and deletes it.
+FOLDER = Path(tempfile.gettempdir(), f"twotoken-tests-{uuid4().hex}")
 DATABASES: dict[str, Any] = {
-    "default": dj_database_url.parse(os.environ.get("DATABASE_URL", f"sqlite:///{folder}/db.sqlite3"))
+    "default": dj_database_url.parse(os.environ.get("DATABASE_URL", f"sqlite:///{FOLDER}/db.sqlite3"))
 }
 OPTIONS: dict[str, Any] = {"sqlite3": {"timeout": 30, "init_command": "PRAGMA journal_mode=WAL"}}
 engine = DATABASES["default"]["ENGINE"].rpartition(".")[2]
 DATABASES["default"]["OPTIONS"] = OPTIONS.get(engine, {})
 # Its own alias is enough: no test may read it.
 DATABASES["replica"] = {**DATABASES["default"], "TEST": {"MIRROR": "default"}}
-DATABASES["default"]["TEST"] = {"NAME": str(folder / "test.sqlite3") if engine == "sqlite3" else None}
+DATABASES["default"]["TEST"] = {"NAME": str(FOLDER / "test.sqlite3") if engine == "sqlite3" else None}

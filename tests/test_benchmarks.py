@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from benchmarks.competitor import Answer, all_competitors
-from benchmarks.figures import Spread, above, fastest, percentile, ratio, spread
+from benchmarks.figures import Spread, above, fastest, ratio, spread
 from benchmarks.report import page, plot, summary
 from benchmarks.targets import TARGETS, Target, judge
 
@@ -43,12 +43,6 @@ def test_ratio_is_taken_within_a_round() -> None:
 def test_above() -> None:
     """A cost without its floor is counted in units, round by round."""
     assert above([5, 10], [3, 6], [1, 2]) == Spread(2, 2, 2)
-
-
-def test_percentile() -> None:
-    """A share of all values lies below a percentile."""
-    assert percentile(range(100), 0.99) == 99
-    assert percentile([3, 1, 2], 0.5) == 2
 
 
 def test_fastest() -> None:

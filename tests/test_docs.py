@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import textwrap
 import xml.etree.ElementTree as ET
 from datetime import timedelta
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -22,6 +24,7 @@ from rest_framework.test import APIClient
 
 from docs import reference
 from tests.factories import PASSWORD, UserFactory
+from tests.http import COOKIE
 from twotoken import checks, exceptions, signals, urls
 from twotoken.conf import SETTING_NAMES, conf
 from twotoken.models import RefreshToken, RevokedReason
@@ -58,6 +61,12 @@ def section(text: str, title: str) -> str:
     return text.split(f"\n## {title}\n")[1].split("\n## ")[0]
 
 
+def imports(text: str) -> list[ast.ImportFrom]:
+    """Return the imports from twotoken that a page shows. Those from contrib need other packages."""
+    nodes = [node for block in blocks(text) for node in ast.walk(ast.parse(block)) if isinstance(node, ast.ImportFrom)]
+    return [node for node in nodes if re.match(r"twotoken(?!\.contrib)", node.module or "")]
+
+
 def first_cells(text: str) -> set[str]:
     """Return the code in the first column of the tables of a text."""
     return set(re.findall(r"^\| `([^`]+)` \|", text, re.MULTILINE))
@@ -74,6 +83,14 @@ def code_headings(text: str) -> list[str]:
 
 
 # What is made from the code
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if imports(page.read_text())], ids=name_of)
+def test_imports_of_a_page(page: Path) -> None:
+    """Every name that a page imports from twotoken exists."""
+    for node in imports(page.read_text()):
+        module = import_module(str(node.module))
+        assert [alias.name for alias in node.names if not hasattr(module, alias.name)] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
@@ -278,7 +295,7 @@ def test_a_login_of_one_s_own(user: Any, monkeypatch: pytest.MonkeyPatch) -> Non
         for mount in ("/api/auth/", "/api/more/auth/"):
             response = APIClient().post(f"{mount}login/", body, format="json")
             assert (response.status_code, set(response.json())) == (200, {"access", "expires_in"})
-            assert response.cookies["refresh_token"]["path"] == mount
+            assert response.cookies[COOKIE]["path"] == mount
         response = APIClient().post("/api/app/auth/login/", body, format="json")
         assert "refresh" in response.json()
         assert not response.cookies

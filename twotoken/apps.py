@@ -28,4 +28,4 @@ class TwoTokenConfig(AppConfig):
             register(check, Tags.database)
         import_module("twotoken.receivers")
         if apps.is_installed("drf_spectacular"):
-            import_module("twotoken.schema")
+            import_module("twotoken.contrib.spectacular.extensions")

@@ -1,15 +1,14 @@
-"""Our endpoints, authentication classes and tokens in an OpenAPI description, by drf-spectacular.
+"""Registers twotoken with drf-spectacular: endpoints, authentication classes and serializers.
 
-The extensions register themselves where they are defined: ``apps`` imports this module in projects that have
-drf-spectacular installed, and nothing else does. What they say of the endpoints is not loaded before it is asked for,
-as DRF's views read a project's defaults when they are imported.
+An extension registers itself when its class is defined. ``twotoken.apps`` imports this module in a project that has
+drf-spectacular in INSTALLED_APPS.
 """
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import Any
 
+from django.utils.module_loading import import_string
 from drf_spectacular.drainage import set_override
 from drf_spectacular.extensions import (
     OpenApiAuthenticationExtension,
@@ -22,49 +21,42 @@ from rest_framework.serializers import CharField
 
 from twotoken.authentication import AccessTokenAuthentication
 
-Schema = dict[str, Any]
+NOT_BLANK = r"[^\s\x1c-\x1f\x85]"  # Python strips more characters than a pattern of ECMAScript takes for space
 
-BEARER = "jwtAuth"
-NOT_BLANK = r"[^\s\x1c-\x1f\x85]"  # Python strips more than an ECMAScript pattern takes for space
-
-# One scheme for all our classes and their subclasses, and no warning that they share its name.
+# All our classes and their subclasses share one scheme. Without this drf-spectacular warns that they share its name.
 set_override(AccessTokenAuthentication, "suppress_collision_warning", True)
 
 
-def bearer_scheme() -> Schema:
-    """Return how an access token is presented."""
-    return dict(build_bearer_security_scheme_object("HTTP_AUTHORIZATION", "Bearer", "JWT"))
-
-
 class EndpointExtension(OpenApiViewExtension):
-    """What the endpoints do, by their mount."""
+    """Describes the endpoints."""
 
     target_class = "twotoken.base_views.TokenView"
     match_subclasses = True
 
     def view_replacement(self) -> Any:
-        return import_module("twotoken.operations").replacement_of(self.target)
+        # Loaded only now, because it loads DRF's views, which read the project's defaults when they are imported.
+        return import_string("twotoken.contrib.spectacular.endpoints.replacement_of")(self.target)
 
 
 class BearerExtension(OpenApiAuthenticationExtension):
-    """The access token in the header, whichever class looks at it."""
+    """The access token in the Authorization header, for all authentication classes."""
 
     target_class = "twotoken.authentication.AccessTokenAuthentication"
     match_subclasses = True
-    name = BEARER
+    name = "jwtAuth"
 
-    def get_security_definition(self, auto_schema: Any) -> Schema:
-        return bearer_scheme()
+    def get_security_definition(self, auto_schema: Any) -> dict[str, Any]:
+        return dict(build_bearer_security_scheme_object("HTTP_AUTHORIZATION", "Bearer", "JWT"))
 
 
 class LoginSerializerExtension(OpenApiSerializerExtension):
-    """What is sent is never blank, which drf-spectacular leaves out where a serializer could be an answer too."""
+    """Blank values are refused. drf-spectacular leaves this out where a serializer could be an answer too."""
 
     target_class = "twotoken.serializers.LoginSerializer"
     match_subclasses = True
 
-    def map_serializer(self, auto_schema: Any, direction: Any) -> Schema:
-        schema: Schema = super().map_serializer(auto_schema, direction)
+    def map_serializer(self, auto_schema: Any, direction: Any) -> dict[str, Any]:
+        schema: dict[str, Any] = super().map_serializer(auto_schema, direction)
         serializer: Any = force_instance(self.target)
         for name, field in serializer.fields.items():
             if isinstance(field, CharField) and not field.allow_blank and not field.read_only:
@@ -79,5 +71,5 @@ class TokenFieldExtension(OpenApiSerializerFieldExtension):
 
     target_class = "twotoken.serializers.TokenField"
 
-    def map_serializer_field(self, auto_schema: Any, direction: Any) -> Schema:
+    def map_serializer_field(self, auto_schema: Any, direction: Any) -> dict[str, Any]:
         return {"type": "string"}

@@ -1,0 +1,263 @@
+"""What an OpenAPI description says about each endpoint."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from django.contrib.auth import get_user_model
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
+from drf_spectacular.drainage import isolate_view_method
+from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema_field
+from rest_framework import status
+from rest_framework.exceptions import NotFound, ParseError, Throttled, UnsupportedMediaType, ValidationError
+from rest_framework.settings import api_settings
+from rest_framework.views import APIView
+
+from twotoken import exceptions, views
+from twotoken.authentication import AccessTokenAuthentication
+from twotoken.conf import Delivery
+from twotoken.contrib.spectacular.schemas import Operation, Schema, TokenSchema, object_of, set_cookie
+from twotoken.serializers import LoginSerializer, RefreshSerializer, SessionSerializer
+
+extend_schema_field(OpenApiTypes.DATETIME)(SessionSerializer.get_last_used_at)
+# Every endpoint that uses the database can be busy.
+BUSY = (exceptions.RotationConflict, exceptions.Unavailable)
+BEARER_ERRORS = (
+    *(exceptions.MissingToken, exceptions.InvalidToken, exceptions.ExpiredToken, exceptions.RevokedToken),
+    *(exceptions.PasswordChanged, exceptions.UserInactive, *BUSY),
+)
+CREDENTIAL_ERRORS = (ValidationError, ParseError, exceptions.CrossOrigin, UnsupportedMediaType, Throttled, *BUSY)
+IDEMPOTENCY_KEY = OpenApiParameter(
+    "Idempotency-Key",
+    {"type": "string", "pattern": f"^(?:{views.IDEMPOTENCY_KEY.pattern})$"},
+    OpenApiParameter.HEADER,
+    description=_("Names this refresh: the same token with the same key gets the same answer again. A secret."),
+)
+CLEARED = set_cookie(_("Clears the cookie."), status.HTTP_204_NO_CONTENT)
+
+
+class LoginSchema(TokenSchema):
+    """login/: takes the fields of the view's serializer."""
+
+    operations = {
+        "POST": Operation(
+            pgettext_lazy("operation", "Log in"),
+            _("Exchanges credentials for an access token. Revokes the token family of the request's refresh cookie."),
+            status.HTTP_200_OK,
+            (exceptions.NoActiveAccount, *CREDENTIAL_ERRORS),
+            tells_delivery=True,
+            set_cookie=set_cookie(_("The refresh token."), status.HTTP_200_OK),
+        )
+    }
+
+    def get_request_serializer(self) -> Any:
+        return cast("views.LoginView", self.view).serializer_class
+
+    def get_success(self) -> Any:
+        return self.pair()
+
+    def get_examples(self) -> list[OpenApiExample]:
+        examples: list[OpenApiExample] = super().get_examples()
+        if self.get_request_serializer() is not LoginSerializer:
+            return examples
+        shown = {cast("Any", get_user_model()).USERNAME_FIELD: "ann", "password": "correct horse battery staple"}
+        return [*examples, OpenApiExample("credentials", shown, request_only=True)]
+
+
+class RefreshSchema(TokenSchema):
+    """refresh/: takes the refresh token by cookie or in the body. A mount without refresh tokens answers 404."""
+
+    operations = {
+        "POST": Operation(
+            pgettext_lazy("operation", "Refresh"),
+            _(
+                "Exchanges the refresh token for the next one and a new access token. An older refresh token revokes "
+                "its token family, unless the request is a retry with the same Idempotency-Key."
+            ),
+            status.HTTP_200_OK,
+            (exceptions.InvalidIdempotencyKey, exceptions.TokenNotValid, *CREDENTIAL_ERRORS),
+            tells_delivery=True,
+            parameters=(IDEMPOTENCY_KEY,),
+            set_cookie=set_cookie(
+                _("The next refresh token, unless the client already has it. Cleared where the old one is refused."),
+                status.HTTP_200_OK,
+                status.HTTP_401_UNAUTHORIZED,
+                required=False,
+            ),
+        )
+    }
+
+    def is_excluded(self) -> bool:
+        return super().is_excluded() or self.delivery is Delivery.NONE
+
+    def get_request_serializer(self) -> Any:
+        return None if self.by_cookie else RefreshSerializer
+
+    def get_success(self) -> Any:
+        return self.pair()
+
+    def get_auth(self) -> list[Schema]:
+        auth = super().get_auth()
+        return [self.require_cookie(), *filter(None, auth)] if self.by_cookie else auth
+
+
+class LogoutSchema(TokenSchema):
+    """logout/: a mount with cookies requires no token. Any other requires the refresh token or an access token."""
+
+    operations = {
+        "POST": Operation(
+            pgettext_lazy("operation", "Log out"),
+            _("Revokes the token families of the refresh token and of the access token in the request."),
+            status.HTTP_204_NO_CONTENT,
+            (
+                *(ValidationError, ParseError, exceptions.MissingToken, exceptions.InvalidToken),
+                *(exceptions.ExpiredToken, exceptions.CrossOrigin, UnsupportedMediaType, *BUSY),
+            ),
+            set_cookie=CLEARED,
+        )
+    }
+
+    def get_errors(self) -> list[Any]:
+        impossible: dict[Delivery, set[Any]] = {
+            Delivery.COOKIE: {exceptions.MissingToken, exceptions.InvalidToken, exceptions.ExpiredToken},
+            Delivery.BODY: {exceptions.MissingToken},  # the answer is 400 and lists the missing field
+            Delivery.NONE: set(),
+        }
+        return [error for error in super().get_errors() if error not in impossible[self.delivery]]
+
+    def get_request_serializer(self) -> Any:
+        if self.delivery is not Delivery.BODY:
+            return None
+        # References to the schema: drf-spectacular requires a body where a serializer has a required field.
+        ref = self.resolve_serializer(RefreshSerializer, "request").ref
+        return {media_type: dict(ref) for media_type in self.map_parsers()}
+
+    def get_auth(self) -> list[Schema]:
+        if not self.by_cookie:
+            self.view.authentication_classes = [AccessTokenAuthentication]
+        auth = super().get_auth()
+        if self.by_cookie:
+            return [self.require_cookie(), *auth]
+        return list(filter(None, auth)) if self.delivery is Delivery.NONE else auth
+
+
+class LogoutAllSchema(TokenSchema):
+    """logout/all/."""
+
+    operations = {
+        "POST": Operation(
+            pgettext_lazy("operation", "Log out everywhere"),
+            _("Revokes every token family of the user."),
+            status.HTTP_204_NO_CONTENT,
+            BEARER_ERRORS,
+            set_cookie=CLEARED,
+        )
+    }
+
+
+class SessionsSchema(TokenSchema):
+    """sessions/: by the project's pagination."""
+
+    operations = {
+        "GET": Operation(
+            pgettext_lazy("operation", "List the sessions"),
+            _("Lists the user's active token families, the newest login first."),
+            status.HTTP_200_OK,
+            (*BEARER_ERRORS, NotFound),
+            "list",
+        ),
+        "DELETE": Operation(
+            pgettext_lazy("operation", "Revoke all other sessions"),
+            _("Revokes all token families of the user except the one that asks."),
+            status.HTTP_204_NO_CONTENT,
+            BEARER_ERRORS,
+            "destroy_others",
+        ),
+    }
+
+    def get_success(self) -> Any:
+        return cast("views.SessionsView", self.view).serializer_class(many=True) if self.method == "GET" else None
+
+    def get_errors(self) -> list[Any]:
+        """Return 404 only with a pagination: a page may not exist."""
+        is_paged = self._get_paginator() is not None
+        return [error for error in super().get_errors() if is_paged or error is not NotFound]
+
+
+class SessionSchema(TokenSchema):
+    """sessions/<id>/."""
+
+    operations = {
+        "DELETE": Operation(
+            pgettext_lazy("operation", "Revoke a session"),
+            _("Revokes one of the user's own token families."),
+            status.HTTP_204_NO_CONTENT,
+            (*BEARER_ERRORS, NotFound),
+            "destroy",
+            parameters=(OpenApiParameter("family_id", OpenApiTypes.UUID, OpenApiParameter.PATH),),
+            set_cookie=set_cookie(
+                _("Clears the cookie where the session is the one that asks."),
+                status.HTTP_204_NO_CONTENT,
+                required=False,
+            ),
+        )
+    }
+
+
+class JWKSSchema(TokenSchema):
+    """The public keys."""
+
+    operations = {
+        "GET": Operation(
+            pgettext_lazy("operation", "List the public keys"),
+            _("Lists the keys that verify access tokens (RFC 7517). The list is empty where a secret signs them."),
+            status.HTTP_200_OK,
+            (),
+        )
+    }
+
+    def get_success(self) -> Any:
+        # All members of a key are strings; its type decides which others it has.
+        text = {"type": "string"}
+        key = {**object_of(dict.fromkeys(("kty", "kid", "alg", "use"), text)), "additionalProperties": text}
+        return self.component("KeySet", object_of({"keys": {"type": "array", "items": key}}))
+
+
+SCHEMAS: dict[type[APIView], type[TokenSchema]] = {
+    views.LoginView: LoginSchema,
+    views.RefreshView: RefreshSchema,
+    views.LogoutView: LogoutSchema,
+    views.LogoutAllView: LogoutAllSchema,
+    views.SessionsView: SessionsSchema,
+    views.SessionView: SessionSchema,
+    views.JWKSView: JWKSSchema,
+}
+
+
+def replacement_of(view: type[APIView]) -> type[APIView]:
+    """Return the view that drf-spectacular describes instead: what the project says overrides what we say."""
+    ours = next((schema for known, schema in SCHEMAS.items() if issubclass(view, known)), TokenSchema)
+    attributes = {
+        "__module__": view.__module__,
+        "schema": layered(type(view.schema), ours)(),
+        "pagination_class": getattr(view, "pagination_class", api_settings.DEFAULT_PAGINATION_CLASS),
+    }
+    replacement = type(view.__name__, (view,), attributes)
+    for name in map(str.lower, ours.operations):
+        # The schema of a method with @extend_schema would replace the view's.
+        decorated = getattr(getattr(view, name), "kwargs", {}).get("schema")
+        if decorated is not None:
+            isolated: Any = isolate_view_method(replacement, name)
+            isolated.kwargs["schema"] = layered(decorated, ours)
+    return replacement
+
+
+def layered(schema: type[Any], ours: type[TokenSchema]) -> type[TokenSchema]:
+    """Return a schema class that asks the project's class first, then ours, then drf-spectacular's own."""
+    if not issubclass(schema, AutoSchema) or issubclass(ours, schema):
+        return ours
+    bases: tuple[Any, ...] = (schema, ours)
+    return type(schema.__name__, bases, {})

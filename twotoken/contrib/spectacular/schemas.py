@@ -1,0 +1,252 @@
+"""How drf-spectacular describes an endpoint: by the delivery of its mount, with every error."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar, cast
+
+from django.urls import URLPattern, URLResolver, get_resolver
+from django.utils.translation import gettext_lazy as _
+from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.plumbing import ResolvedComponent, get_doc
+from drf_spectacular.settings import spectacular_settings
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse
+from rest_framework import status
+from rest_framework.exceptions import ParseError, UnsupportedMediaType, ValidationError
+
+from twotoken.base_views import CredentialView, TokenView
+from twotoken.conf import Delivery, conf
+from twotoken.contrib.spectacular.errors import (
+    DRF_ERRORS,
+    FIELD_ERRORS,
+    ErrorClass,
+    describe,
+    examples_of,
+    status_of,
+    values_of,
+)
+from twotoken.exceptions import CrossOrigin, TokenNotValid, TwoTokenError
+from twotoken.serializers import LoginSerializer
+
+Schema = dict[str, Any]
+
+PREFIX = "TwoToken"  # keeps our components apart from a project's own Login and Error
+COOKIE = "refreshCookie"
+DELIVERED = {
+    Delivery.COOKIE: _("The refresh token travels in a cookie that no script can read."),
+    Delivery.BODY: _("The refresh token travels in the body."),
+    Delivery.NONE: _("There is no refresh token."),
+}
+SECONDS: Schema = {"type": "integer", "minimum": 0, "description": _("In seconds.")}
+TOKEN: Schema = {"type": "string"}
+EXAMPLE_TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI3In0.c2lnbmF0dXJl"  # noqa: S105 - opens nothing
+
+
+def header(name: str, schema: Any, text: Any, *codes: int, required: bool = True) -> OpenApiParameter:
+    """Return a header of the answers with these statuses."""
+    return OpenApiParameter(
+        name, schema, OpenApiParameter.HEADER, required=required, description=text, response=list(codes)
+    )
+
+
+def set_cookie(text: Any, *codes: int, required: bool = True) -> OpenApiParameter:
+    """Return the header that sets or clears the refresh cookie."""
+    return header("Set-Cookie", str, text, *codes, required=required)
+
+
+ERROR_HEADERS = (
+    header("WWW-Authenticate", str, _("How to authenticate (RFC 6750)."), status.HTTP_401_UNAUTHORIZED),
+    header(
+        "Retry-After",
+        {"type": "integer", "minimum": 1},
+        _("In seconds."),
+        status.HTTP_429_TOO_MANY_REQUESTS,
+        status.HTTP_503_SERVICE_UNAVAILABLE,
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Operation:
+    """What is the same at every mount of an endpoint's method.
+
+    ``action`` ends the operationId. ``set_cookie`` is the Set-Cookie header at mounts that deliver by cookie.
+    """
+
+    summary: Any
+    description: Any
+    status: int
+    errors: tuple[ErrorClass, ...]
+    action: str = ""
+    tells_delivery: bool = False
+    parameters: tuple[OpenApiParameter, ...] = ()
+    set_cookie: OpenApiParameter | None = None
+
+
+class TokenSchema(AutoSchema):
+    """Describes an endpoint by its mount. What the project says about the endpoint overrides it."""
+
+    operations: ClassVar[Mapping[str, Operation]] = {}
+    delivery: Delivery
+
+    def get_operation(self, path: str, path_regex: str, path_prefix: str, method: str, registry: Any) -> Schema | None:
+        self.delivery = cast("TokenView", self.view).get_delivery(mount_options(path_regex))
+        return super().get_operation(path, path_regex, path_prefix, method, registry)
+
+    def map_parsers(self) -> list[str]:
+        """Return the media types of a body: forms too, where the delivery is the body."""
+        forms = cast("TokenView", self.view).form_parser_classes if self.delivery is Delivery.BODY else ()
+        return list(dict.fromkeys([*super().map_parsers(), *(str(parser.media_type) for parser in forms)]))
+
+    @property
+    def operation(self) -> Operation | None:
+        """Our description; None for a method that the project added."""
+        return self.operations.get(self.method)
+
+    @property
+    def by_cookie(self) -> bool:
+        """Whether the mount delivers by cookie."""
+        return self.delivery is Delivery.COOKIE
+
+    def get_operation_id(self) -> str:
+        """Return an id made of the whole path, variables included, so that each mount has its own."""
+        if self.operation is None:
+            return super().get_operation_id()
+        path = re.sub(self.path_prefix, "", self.path, flags=re.IGNORECASE).replace("{family_id}", "")
+        return "_".join([*re.findall(r"\w+", path), *filter(None, [self.operation.action])])
+
+    def get_summary(self) -> str | None:
+        return super().get_summary() if self.operation is None else str(self.operation.summary)
+
+    def get_description(self) -> str:  # type: ignore[override]  # as drf-spectacular's own
+        """Return a subclass's docstring, or else our text for clients: our docstrings are for developers."""
+        docstring: str = super().get_description()
+        ours = next(view for view in type(self.view).__mro__ if view.__module__.startswith("twotoken."))
+        if self.operation is None or docstring not in {"", get_doc(ours)}:
+            return docstring
+        delivered = f" {DELIVERED[self.delivery]}" if self.operation.tells_delivery else ""
+        return f"{self.operation.description}{delivered}"
+
+    def get_request_serializer(self) -> Any:
+        return super().get_request_serializer() if self.operation is None else None
+
+    def get_response_serializers(self) -> Any:
+        return super().get_response_serializers() if self.operation is None else self.responses
+
+    @cached_property
+    def responses(self) -> dict[int, Any]:
+        """The answers by status. Cached, because drf-spectacular reads them about twelve times for each operation."""
+        operation = self.operations[self.method]
+        errors = self.get_errors()
+        responses = {operation.status: self.get_success()}
+        for code in sorted({status_of(error) or 0 for error in errors}):
+            responses[code] = self.error_response([error for error in errors if status_of(error) == code])
+        return responses
+
+    def get_success(self) -> Any:
+        """Return the body of the answer to a good request."""
+        return None
+
+    def get_errors(self) -> list[ErrorClass]:
+        """Return the errors that this mount can answer with."""
+        impossible: set[ErrorClass] = set()
+        if not (self.by_cookie and isinstance(self.view, CredentialView)):
+            impossible.add(CrossOrigin)
+        if self.get_request_serializer() is None:
+            impossible |= {ValidationError, ParseError, UnsupportedMediaType}
+        return [error for error in (self.operation.errors if self.operation else ()) if error not in impossible]
+
+    def get_override_parameters(self) -> list[Any]:
+        """Return the parameters of the request, and the headers of answers: drf-spectacular sorts them by status."""
+        parameters: list[Any] = super().get_override_parameters()
+        if self.operation is None:
+            return parameters
+        set_cookie = [self.operation.set_cookie] if self.by_cookie and self.operation.set_cookie else []
+        return [*parameters, *ERROR_HEADERS, *set_cookie, *self.operation.parameters]
+
+    def get_serializer_name(self, serializer: Any, direction: Any) -> str:
+        name = super().get_serializer_name(serializer, direction)
+        return f"{PREFIX}{name}" if type(serializer).__module__ == LoginSerializer.__module__ else name
+
+    def pair(self) -> OpenApiResponse:
+        """Return the answer of login and refresh."""
+        fields = {"access": TOKEN, "expires_in": SECONDS}
+        example: Schema = {"access": EXAMPLE_TOKEN, "expires_in": int(conf.access_lifetime.total_seconds())}
+        if self.delivery is Delivery.BODY:
+            fields |= {"refresh": TOKEN, "refresh_expires_in": SECONDS}
+            example |= {"refresh": EXAMPLE_TOKEN, "refresh_expires_in": int(conf.refresh_lifetime.total_seconds())}
+        schema = self.component("Pair" if self.delivery is Delivery.BODY else "Access", object_of(fields))
+        return OpenApiResponse(schema, _("The tokens."), [OpenApiExample("tokens", example)])
+
+    def error_response(self, errors: Sequence[ErrorClass]) -> OpenApiResponse:
+        """Return the answer to errors that share a status."""
+        schemas = [self.component("FieldErrors", FIELD_ERRORS)] if ValidationError in errors else []
+        coded = [error for error in errors if error is not ValidationError]
+        schemas.append(self.error_body(coded))
+        description = " ".join(dict.fromkeys(map(describe, errors)))
+        examples = [example for error in coded for example in examples_of(error)]
+        return OpenApiResponse(schemas[0] if len(schemas) == 1 else {"oneOf": schemas}, description, examples)
+
+    def error_body(self, errors: Sequence[ErrorClass]) -> Schema:
+        """Return the body of an error.
+
+        The enumerations are components, narrowed where they are used. Otherwise drf-spectacular names an enumeration
+        after its property, and a project may have a ``code`` or a ``reason`` of its own.
+        """
+        fields: Schema = {
+            "detail": {"type": "string", "description": _("For people; branch on the code.")},
+            "code": self.component(
+                "ErrorCode", {"type": "string", "enum": values_of("code", TwoTokenError, *DRF_ERRORS)}
+            ),
+        }
+        has_reason = any(issubclass(error, TokenNotValid) for error in errors)
+        if has_reason:
+            fields["reason"] = self.component("Reason", {"type": "string", "enum": values_of("reason", TokenNotValid)})
+        schema = self.component("NotValid" if has_reason else "Error", object_of(fields))
+        return {"allOf": [schema, {"type": "object", "properties": {"code": {"enum": values_of("code", *errors)}}}]}
+
+    def component(self, name: str, schema: Schema) -> Schema:
+        """Register a schema unless it is registered, and return a reference to it."""
+        component = ResolvedComponent(f"{PREFIX}{name}", ResolvedComponent.SCHEMA, schema, TokenSchema)
+        self.registry.register_on_missing(component)
+        return dict(component.ref)
+
+    def require_cookie(self) -> Schema:
+        """Register the security scheme of the refresh cookie, and return the requirement."""
+        text = _("The refresh token. A browser sends it by itself; no script can read or set it.")
+        scheme = {"type": "apiKey", "in": "cookie", "name": conf.cookie_name, "description": text}
+        component = ResolvedComponent(COOKIE, ResolvedComponent.SECURITY_SCHEMA, scheme, TokenSchema)
+        self.registry.register_on_missing(component)
+        return {COOKIE: []}
+
+
+def object_of(fields: Schema) -> Schema:
+    """Return an object with these fields, all of them required."""
+    return {"type": "object", "properties": fields, "required": list(fields)}
+
+
+def mount_options(path_regex: str) -> dict[str, Any]:
+    """Return the options that the URLconf gives a route.
+
+    A route that is not in the URLconf has none: drf-spectacular can describe a list of patterns by itself.
+    """
+    for urlconf in dict.fromkeys([None, spectacular_settings.SERVE_URLCONF]):
+        for route, options in routes_of(get_resolver(urlconf).url_patterns):
+            if route == path_regex:
+                return options
+    return {}
+
+
+def routes_of(
+    patterns: Sequence[URLPattern | URLResolver], prefix: str = "", outer: Mapping[str, Any] | None = None
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Give each route with its options. Inner options override outer ones."""
+    for pattern in patterns:
+        route = f"{prefix}{pattern.pattern}"
+        if isinstance(pattern, URLPattern):
+            yield route, {**(outer or {}), **pattern.default_args}
+        else:
+            yield from routes_of(pattern.url_patterns, route, {**(outer or {}), **pattern.default_kwargs})
