@@ -86,8 +86,8 @@ def test_many_tries_at_once(service: Service, tried: Tried) -> None:
             user, token = new_user(), start_family()
             credentials = {"username": user.get_username(), "password": "wrong"}
             wait_for_the_middle_of_a_minute()
-            guesses = crowd.at_once(lambda c, _, data=credentials: c.post(f"{BODY}login/", data))
-            refreshes = crowd.at_once(lambda c, _, token=token: c.refresh(token, KEY))
+            guesses = crowd.at_once(partial(guess, credentials))
+            refreshes = crowd.at_once(partial(refresh, token))
             assert Counter(answer.status for answer in guesses) == {401: LOGINS, 429: CONNECTIONS - LOGINS}
             assert Counter(answer.status for answer in refreshes) == {200: REFRESHES, 429: CONNECTIONS - REFRESHES}
             tried("tries at once of one name or family", 2 * CONNECTIONS)
