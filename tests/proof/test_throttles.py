@@ -9,6 +9,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import pytest
@@ -20,7 +21,18 @@ from django.test import override_settings
 from tests.proof.caches import cache
 from tests.proof.conftest import FULL, Tried
 from tests.proof.databases import database
-from tests.proof.servers import ALIAS, BODY, CONNECTIONS, Connection, Crowd, Service, in_reach, new_user, start_family
+from tests.proof.servers import (
+    ALIAS,
+    BODY,
+    CONNECTIONS,
+    Answer,
+    Connection,
+    Crowd,
+    Service,
+    in_reach,
+    new_user,
+    start_family,
+)
 from twotoken.throttling import normalize_username
 
 ROUNDS = 5 if FULL else 1
@@ -44,6 +56,16 @@ MARIADB_COLLATIONS = [
     "utf8mb4_bin",
 ]
 ICU_LOCALES = ["und-u-ks-level1", "und-u-ks-level2", "und-u-ka-shifted-ks-level1"]
+
+
+def guess(credentials: dict[str, str], client: Connection, number: int) -> Answer:
+    """Try a password."""
+    return client.post(f"{BODY}login/", credentials)
+
+
+def refresh(token: str, client: Connection, number: int) -> Answer:
+    """Refresh under the one key."""
+    return client.refresh(token, KEY)
 
 
 @pytest.fixture(params=CONFIGURATIONS, ids="-".join)
@@ -85,17 +107,11 @@ def test_many_tries_at_once(service: Service, tried: Tried) -> None:
         for _ in range(ROUNDS):
             user, token = new_user(), start_family()
             credentials = {"username": user.get_username(), "password": "wrong"}
-
-            def guess(connection: Connection, _: int, data: Any = credentials) -> int:
-                return connection.post(f"{BODY}login/", data).status
-
-            def refresh(connection: Connection, _: int, token: str = token) -> int:
-                return connection.refresh(token, KEY).status
-
             wait_for_the_middle_of_a_minute()
-            guesses, refreshes = crowd.at_once(guess), crowd.at_once(refresh)
-            assert Counter(guesses) == {401: LOGINS, 429: CONNECTIONS - LOGINS}
-            assert Counter(refreshes) == {200: REFRESHES, 429: CONNECTIONS - REFRESHES}
+            guesses = crowd.at_once(partial(guess, credentials))
+            refreshes = crowd.at_once(partial(refresh, token))
+            assert Counter(answer.status for answer in guesses) == {401: LOGINS, 429: CONNECTIONS - LOGINS}
+            assert Counter(answer.status for answer in refreshes) == {200: REFRESHES, 429: CONNECTIONS - REFRESHES}
             tried("tries at once of one name or family", 2 * CONNECTIONS)
     finally:
         crowd.close()
