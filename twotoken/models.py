@@ -77,7 +77,7 @@ class RefreshTokenQuerySet(models.QuerySet["RefreshToken"]):
         )
 
     def revocable(self, now: datetime | None = None) -> RefreshTokenQuerySet:
-        """Families to revoke, idle ones included: a longer REFRESH_LIFETIME, set later, would make them active again."""
+        """Families to revoke, idle ones too: a longer REFRESH_LIFETIME, set later, would make them active again."""
         return self.filter(Q(expires_at=None) | Q(expires_at__gt=now or timezone.now()), revoked_at=None)
 
     def revoke(self, reason: str, now: datetime | None = None) -> int:

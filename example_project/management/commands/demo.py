@@ -89,4 +89,6 @@ def ensure_free(host: str, port: int) -> None:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
     except OSError as exc:
-        raise CommandError(f"Can't serve at {host}:{port}: {exc.strerror}. Use another port: manage.py demo 8001.") from exc
+        raise CommandError(
+            f"Can't serve at {host}:{port}: {exc.strerror}. Use another port: manage.py demo 8001."
+        ) from exc
