@@ -161,9 +161,9 @@ def test_a_login_by_something_else(user: Any) -> None:
 @pytest.mark.parametrize("wrong", ["cokie", "", "COOKIE"])
 def test_a_misspelt_delivery_of_a_view(view: Any, wrong: str) -> None:
     """An error when the URLs load, in the call and in a subclass."""
-    with pytest.raises(ImproperlyConfigured, match="is no delivery"):
+    with pytest.raises(ImproperlyConfigured, match="is not a delivery"):
         view.as_view(delivery=wrong)
-    with pytest.raises(ImproperlyConfigured, match="is no delivery"):
+    with pytest.raises(ImproperlyConfigured, match="is not a delivery"):
         type("Misspelt", (view,), {"delivery": wrong}).as_view()  # type: ignore[attr-defined]
 
 
