@@ -166,12 +166,6 @@ HUGE = "9" * 30
         f"created_at__gte={HUGE}",
         "created_at__gte=9999-12-31T23:59:59-23:59",
         "created_at__lt=x",
-        "user=x",
-        f"user={HUGE}",
-        f"user=-{HUGE}",
-        "user__exact=%00",
-        "user__in=1,x",
-        "user=",
         "no_field=x",
         "no_field__gt=x",
         f"p={HUGE}",
@@ -179,24 +173,30 @@ HUGE = "9" * 30
     ],
 )
 def test_odd_values(user: Any, viewer: Any, monkeypatch: pytest.MonkeyPatch, query: str) -> None:
-    """The whole list, as Django answers what it can't filter by; nothing at all where the value is merely unknown."""
+    """The whole list, by Django's own redirect for what it can't filter by."""
     monkeypatch.setattr(RefreshTokenAdmin, "list_per_page", 1)
     families.start(user)
     families.start(user)
     response = viewer.get(f"{LIST}?{query}")
-    if response.status_code == 302:
-        assert response["Location"] == f"{LIST}?e=1"
-    else:
-        assert response.status_code == 200
-        assert response.context["cl"].result_count == 0
+    assert (response.status_code, response["Location"]) == (302, f"{LIST}?e=1")
     assert viewer.get(LIST).context["cl"].result_count == 2
+
+
+@pytest.mark.parametrize(
+    "query", ["user=x", f"user={HUGE}", f"user=-{HUGE}", "user__exact=%00", "user__in=1,x", "user="]
+)
+def test_a_user_of_an_odd_key(user: Any, viewer: Any, query: str) -> None:
+    """The same, or no family, if the user model takes it for a key."""
+    families.start(user)
+    response = viewer.get(f"{LIST}?{query}")
+    assert response.status_code == 302 or response.context["cl"].result_count == 0
 
 
 @pytest.mark.parametrize(
     "query", ["p=x", f"o={HUGE}", "o=x", f"created_at__day={HUGE}", "created_at__year=0001", "reason=%00", "state=x"]
 )
-def test_odd_values_that_are_let_pass(user: Any, viewer: Any, query: str) -> None:
-    """Never an error, whichever database."""
+def test_odd_values_that_some_databases_take(user: Any, viewer: Any, query: str) -> None:
+    """A list, or the same redirect."""
     families.start(user)
     assert viewer.get(f"{LIST}?{query}").status_code in {200, 302}
 
@@ -213,10 +213,12 @@ class FilteringAdmin(RefreshTokenAdmin):
 
     list_filter = (StateFilter, "ip_address", ("user", admin.RelatedOnlyFieldListFilter), "user__is_staff")
 
+
+class BrokenAdmin(RefreshTokenAdmin):
+    """A project's own admin, with a mistake."""
+
     def get_queryset(self, request: HttpRequest) -> Any:
-        if "broken" in request.headers:
-            raise ValueError(request.headers["broken"])
-        return super().get_queryset(request)
+        raise ValueError("our own mistake")
 
 
 @pytest.mark.parametrize(
@@ -243,9 +245,9 @@ def test_a_project_s_own_filters(rf: Any, lookup: str, allowed: bool) -> None:
 
 def test_an_error_that_no_address_causes(rf: Any, viewer: Any) -> None:
     """Is an error, with its traceback, and not a redirect."""
-    model_admin = FilteringAdmin(RefreshToken, admin.site)
-    for address, expected in ((LIST, ValueError), (f"{LIST}?e=1", ValueError)):
-        request = rf.get(address, headers={"broken": "our own mistake"})
+    model_admin = BrokenAdmin(RefreshToken, admin.site)
+    for address in (LIST, f"{LIST}?e=1"):
+        request = rf.get(address)
         request.user = viewer.user
-        with pytest.raises(expected, match="our own mistake"):
+        with pytest.raises(ValueError, match="our own mistake"):
             model_admin.changelist_view(request)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from datetime import timedelta
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -53,6 +54,10 @@ BAD: list[tuple[str, dict[str, Any]]] = [
     ("E003", {"DELIVERY": "both"}),
     ("E003", {"COOKIE_NAME": "a b"}),
     ("E003", {"COOKIE_PATH": "api"}),
+    ("E003", {"COOKIE_PATH": "/a;Domain=example.com"}),
+    ("E003", {"COOKIE_PATH": "/a b/"}),
+    ("E003", {"COOKIE_PATH": "/ä/"}),
+    ("E003", {"COOKIE_NAME": ""}),
     ("E003", {"COOKIE_SAMESITE": None}),
     ("E003", {"COOKIE_SECURE": "yes"}),
     ("E003", {"BROWSER_GRACE": -1}),
@@ -82,7 +87,10 @@ BAD: list[tuple[str, dict[str, Any]]] = [
     ("E007", {"ACCESS_LIFETIME": timedelta(days=8)}),
     ("E008", {"COOKIE_SAMESITE": "None", "COOKIE_SECURE": False}),
     ("E009", {"COOKIE_NAME": "__Host-refresh"}),
+    ("E009", {"COOKIE_NAME": "__HOST-refresh", "COOKIE_PATH": "/", "COOKIE_DOMAIN": "example.com"}),
+    ("E009", {"COOKIE_NAME": "__Host-refresh", "COOKIE_PATH": "/", "COOKIE_SECURE": False}),
     ("E009", {"COOKIE_NAME": "__Secure-refresh", "COOKIE_SECURE": False}),
+    ("E009", {"COOKIE_NAME": "__secure-refresh", "COOKIE_SECURE": False}),
     ("E011", {"ACCESS_CLAIMS": "tests.nothing.there"}),
     ("E011", {"ACCESS_CLAIMS": "tests.factories.PASSWORD"}),
     ("E013", {"ISSUER": "tests.issuers.isuer"}),
@@ -128,6 +136,8 @@ FINE: list[dict[str, Any]] = [
     {"USER_ID_FIELD": get_user_model()._meta.pk.name},
     {"BROWSER_GRACE": timedelta(seconds=5), "REUSE_GRACE": 0.5},
     {"COOKIE_NAME": "__Host-refresh", "COOKIE_PATH": "/"},
+    {"COOKIE_NAME": None, "COOKIE_PATH": "/", "COOKIE_DOMAIN": "example.com"},
+    {"COOKIE_NAME": None, "COOKIE_PATH": "/%C3%A4/", "COOKIE_SECURE": False},
     {"AUDIENCE": ["a", "b"], "ISSUER": "me", "LOGIN_THROTTLE": "5/hour"},
     {"ACCESS_CLAIMS": "tests.claims.role"},
     {"ISSUER": "tests.issuers.issuer", "AUDIENCE": "tests.issuers.audience"},
@@ -174,6 +184,39 @@ def test_deployment() -> None:
         assert ids() == set()
         assert ids(deploy=True) == {"W004", "W005", "W006"}
     assert ids(deploy=True) == set()
+
+
+@pytest.mark.parametrize(
+    ("backend", "options", "said"),
+    [
+        ("django.core.cache.backends.dummy.DummyCache", {}, "a DummyCache, which keeps nothing"),
+        ("django.core.cache.backends.locmem.LocMemCache", {}, "a LocMemCache, which each process has for itself"),
+        ("tests.test_throttling.Places", {}, "a LocMemCache, which each process has for itself"),
+        (
+            "django.core.cache.backends.filebased.FileBasedCache",
+            {},
+            "a FileBasedCache, which counts requests that run at once as one",
+        ),
+        (
+            "django.core.cache.backends.db.DatabaseCache",
+            {"MAX_ENTRIES": 9_999},
+            "a DatabaseCache, which drops counts when it is full",
+        ),
+        ("django.core.cache.backends.db.DatabaseCache", {"MAX_ENTRIES": 10_000}, ""),
+        ("django.core.cache.backends.memcached.PyMemcacheCache", {}, ""),
+    ],
+)
+def test_where_the_throttles_count(tmp_path: Path, backend: str, options: dict[str, int], said: str) -> None:
+    """Said of a cache that can't count for all, also of one that is made of it; not where both throttles are off."""
+    cache = {"BACKEND": backend, "LOCATION": str(tmp_path), "OPTIONS": options}
+    on, off = ({**GOOD, "LOGIN_THROTTLE": rate, "REFRESH_THROTTLE": None} for rate in ("1/s", None))
+    with override_settings(CACHES={"default": cache}, TWOTOKEN=on):
+        found = list(checks.check_deployed_cache(None))
+    assert [(message.id, message.msg) for message in found] == [
+        ("twotoken.W006", f"twotoken's throttles count in {said}.")
+    ] * bool(said)
+    with override_settings(CACHES={"default": cache}, TWOTOKEN=off):
+        assert not list(checks.check_deployed_cache(None))
 
 
 def test_generated_secrets_pass(capsys: pytest.CaptureFixture[str]) -> None:

@@ -67,7 +67,7 @@ TABLE: list[tuple[Row, bytes, int, float, Verdict]] = [
     (SCRIPT, OTHER, 1, 0, REUSED),
     # Rotated under a key: that key retries, at any time with the token before and for a minute with the current one.
     *((row, KEY, 1, age, RETRY) for row in (KEYED, KEYED_BROWSER) for age in (0, 59, 60, 6 * 86_400, -60)),
-    *((row, KEY, 0, age, RETRY) for row in (KEYED, KEYED_BROWSER) for age in (0, 59.9, -59.9)),
+    *((row, KEY, 0, age, RETRY) for row in (KEYED, KEYED_BROWSER) for age in (0, 59.999_999, -59.999_999)),
     *((row, KEY, 0, age, ROTATE) for row in (KEYED, KEYED_BROWSER) for age in (60, -60)),
     # No key and another key get no grace then.
     *((row, key, 1, 0, REUSED) for row in (KEYED, KEYED_BROWSER) for key in (NONE, OTHER)),
@@ -76,6 +76,8 @@ TABLE: list[tuple[Row, bytes, int, float, Verdict]] = [
     *((row, key, 2, 0, REUSED) for row in (BROWSER, SCRIPT, KEYED, KEYED_BROWSER) for key in (NONE, KEY, OTHER)),
     # After a login there is no rotation to retry.
     *((row, key, 0, 0, ROTATE) for row in (Row(generation=0), Row(0, is_browser=True)) for key in (NONE, KEY)),
+    # The first rotation has a grace like any other: the generation of the row counts, not that of the token.
+    *((row, NONE, behind, 0, RETRY) for row in (Row(1), Row(1, is_browser=True)) for behind in (0, 1)),
     # Ahead of a database that was restored from a backup.
     *((row, key, -3, 0, ROTATE) for row in (BROWSER, SCRIPT, KEYED) for key in (NONE, KEY)),
 ]

@@ -9,14 +9,14 @@ from io import BytesIO
 from typing import Any
 
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
-from django.db import OperationalError, connections, transaction
-from django.http import HttpRequest, HttpResponseBase, QueryDict
+from django.db import DatabaseError, connections, transaction
+from django.http import HttpRequest, HttpResponseBase
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import APIException, NotAuthenticated, ParseError
 from rest_framework.metadata import SimpleMetadata
 from rest_framework.negotiation import DefaultContentNegotiation
-from rest_framework.parsers import BaseParser, DataAndFiles, FormParser, JSONParser, MultiPartParser
+from rest_framework.parsers import BaseParser, FormParser, JSONParser, MultiPartParser
 from rest_framework.permissions import AllowAny
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
@@ -47,10 +47,9 @@ def parse_errors() -> Iterator[None]:
         raise ParseError from exc
 
 
-def read_body(stream: Any) -> bytes:
+def read_body(stream: Any) -> Any:
     """Return the whole body. Raises RequestDataTooBig beyond DATA_UPLOAD_MAX_MEMORY_SIZE."""
-    body: bytes = stream.body if isinstance(stream, HttpRequest) else stream.read()
-    return body
+    return stream.body if isinstance(stream, HttpRequest) else stream.read()
 
 
 def as_utf8(parser_context: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -69,9 +68,7 @@ class TokenJSONParser(JSONParser):
 class TokenFormParser(FormParser):
     """An urlencoded form within Django's DATA_UPLOAD limits."""
 
-    def parse(
-        self, stream: Any, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
-    ) -> QueryDict:
+    def parse(self, stream: Any, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None) -> Any:
         with parse_errors():
             return super().parse(BytesIO(read_body(stream)), media_type, as_utf8(parser_context))
 
@@ -79,9 +76,7 @@ class TokenFormParser(FormParser):
 class TokenMultiPartParser(MultiPartParser):
     """A multipart form within Django's DATA_UPLOAD limits: the whole body counts, so no file reaches a disk."""
 
-    def parse(
-        self, stream: Any, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
-    ) -> DataAndFiles[Any, Any]:
+    def parse(self, stream: Any, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None) -> Any:
         with parse_errors():
             return super().parse(BytesIO(read_body(stream)), media_type, as_utf8(parser_context))
 
@@ -150,7 +145,7 @@ class TokenView(APIView):
             return self.refuse(MissingToken())
         if isinstance(exc, RequestDataTooBig):  # newer DRF reads the body before a parser does
             exc = ParseError()
-        if isinstance(exc, OperationalError):
+        if isinstance(exc, DatabaseError):
             exc = self.translate(exc)
         if isinstance(exc, TwoTokenError) and status_of(type(exc)) is not None:
             return self.refuse(exc)
@@ -159,8 +154,8 @@ class TokenView(APIView):
             response.data.setdefault("code", exc.get_codes())
         return response
 
-    def translate(self, error: OperationalError) -> Exception:
-        """Return what a client is told where the database had no time for it: to ask again."""
+    def translate(self, error: DatabaseError) -> Exception:
+        """Return a 503 for a conflict and for a server that takes no work, else the error itself."""
         if not is_conflict(error) and not is_refusal(error):
             return error
         logger.warning("The database refused a request of %s: %s", type(self).__name__, error, exc_info=error)

@@ -13,6 +13,12 @@ from django.apps import apps
 from django.apps.config import AppConfig
 from django.conf import settings
 from django.contrib.auth import get_user_model
+from django.core.cache import DEFAULT_CACHE_ALIAS, caches
+from django.core.cache.backends.base import BaseCache
+from django.core.cache.backends.db import DatabaseCache
+from django.core.cache.backends.dummy import DummyCache
+from django.core.cache.backends.filebased import FileBasedCache
+from django.core.cache.backends.locmem import LocMemCache
 from django.core.checks import CheckMessage, Error, Warning
 from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured
 from django.db import DatabaseError, connections, router, transaction
@@ -24,7 +30,7 @@ from rest_framework.request import Request
 from rest_framework.settings import api_settings
 
 from twotoken import tokens
-from twotoken.conf import SETTING_NAMES, Delivery, callable_of, conf, delivery
+from twotoken.conf import HOST, SECURE, SETTING_NAMES, Delivery, callable_of, conf, delivery
 from twotoken.exceptions import ClaimsError
 from twotoken.keys import ALGORITHMS
 from twotoken.weak_secrets import MIN_SECRET_BYTES
@@ -33,9 +39,17 @@ Apps = Sequence[AppConfig] | None
 
 RATE = re.compile(r"[1-9]\d*/(s|sec|second|m|min|minute|h|hour|d|day)")
 COOKIE_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+COOKIE_PATH = re.compile(r"/[!-:<-~]*")
 LONGEST_GRACE = timedelta(minutes=1)
 LONGEST = timedelta(days=36_525)  # a hundred years: beyond it the calendar ends
 LONGEST_REPR = 100  # of a wrong value
+# What keeps a cache from counting. A subclass has the fault of its class.
+CACHE_FAULTS: tuple[tuple[type[BaseCache], str], ...] = (
+    (DummyCache, "keeps nothing"),
+    (LocMemCache, "each process has for itself"),
+    (FileBasedCache, "counts requests that run at once as one"),
+)
+ENOUGH_ENTRIES = 10_000  # each try of another name is one, so a guesser can push counts out of a small cache
 KEYS_HINT = (
     f"A secret for HS256 has {MIN_SECRET_BYTES} bytes or more: 'manage.py generate_token_secrets' makes two. "
     "ACCESS_ALGORITHM 'EdDSA', 'ES256' or 'RS256' wants an unencrypted private key as PEM."
@@ -83,12 +97,12 @@ RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     ),
     "DELIVERY": ("'cookie', 'body' or 'none'", lambda value: value in list(Delivery)),
     "COOKIE_NAME": (
-        "a cookie name of ASCII letters, digits and the signs that RFC 6265 allows",
-        lambda value: isinstance(value, str) and COOKIE_NAME.fullmatch(value) is not None,
+        "a cookie name of ASCII letters, digits and the signs that RFC 6265 allows, or None",
+        lambda value: value is None or (isinstance(value, str) and COOKIE_NAME.fullmatch(value) is not None),
     ),
     "COOKIE_PATH": (
-        "a path that starts with a slash, or None",
-        lambda value: value is None or (isinstance(value, str) and value.startswith("/") and ";" not in value),
+        "a path that starts with a slash, percent-encoded as in a URL, or None",
+        lambda value: value is None or (isinstance(value, str) and COOKIE_PATH.fullmatch(value) is not None),
     ),
     "COOKIE_DOMAIN": ("a domain, or None", lambda value: value is None or _is_text(value)),
     "COOKIE_SAMESITE": ("'Strict', 'Lax' or 'None'", lambda value: value in ("Strict", "Lax", "None")),
@@ -184,13 +198,15 @@ def check_cookie(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
             hint="Browsers drop such a cookie. Set COOKIE_SECURE to True.",
             id="twotoken.E008",
         )
-    is_host = conf.cookie_name.lower().startswith("__host-")
+    name = conf.cookie_name.lower()  # browsers take a prefix in any case
+    is_host = name.startswith(HOST.lower())
     if (is_host and (not conf.cookie_secure or conf.cookie_path != "/" or conf.cookie_domain)) or (
-        conf.cookie_name.lower().startswith("__secure-") and not conf.cookie_secure
+        name.startswith(SECURE.lower()) and not conf.cookie_secure
     ):
         yield Error(
             f"Browsers drop a cookie named {conf.cookie_name!r} with these attributes.",
-            hint="__Secure- needs COOKIE_SECURE; __Host- needs COOKIE_PATH '/' and no COOKIE_DOMAIN besides.",
+            hint="__Secure- needs COOKIE_SECURE. __Host- needs COOKIE_SECURE, COOKIE_PATH '/' and no COOKIE_DOMAIN. "
+            "With COOKIE_NAME None the prefix always fits.",
             id="twotoken.E009",
         )
 
@@ -337,21 +353,28 @@ def check_deployed_cookie(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMes
         )
     if _fine("COOKIE_DOMAIN") and conf.cookie_domain:
         yield Warning(
-            "TWOTOKEN['COOKIE_DOMAIN'] sends the refresh token to every subdomain.",
-            hint="Leave it None unless another host has to refresh.",
+            "TWOTOKEN['COOKIE_DOMAIN'] sends the refresh token to every subdomain, and each of them can replace it.",
+            hint="Leave it None unless another host has to refresh, and trust every host below that domain.",
             id="twotoken.W005",
         )
 
 
 def check_deployed_cache(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
-    """W006: the throttles count in a cache that all processes share."""
-    if not _fine("LOGIN_THROTTLE", "REFRESH_THROTTLE"):
+    """W006: the throttles count in a cache that can count, for all processes."""
+    if not _fine("LOGIN_THROTTLE", "REFRESH_THROTTLE") or not (conf.login_throttle or conf.refresh_throttle):
         return
-    backend = settings.CACHES.get("default", {}).get("BACKEND", "")
-    if backend.endswith((".LocMemCache", ".DummyCache")) and (conf.login_throttle or conf.refresh_throttle):
+    cache = caches[DEFAULT_CACHE_ALIAS]
+    for kind, fault in CACHE_FAULTS:
+        if isinstance(cache, kind):
+            yield Warning(
+                f"twotoken's throttles count in a {kind.__name__}, which {fault}.",
+                hint="Use a shared cache, or throttle in front of Django and set the throttles to None.",
+                id="twotoken.W006",
+            )
+    if isinstance(cache, DatabaseCache) and vars(cache)["_max_entries"] < ENOUGH_ENTRIES:
         yield Warning(
-            f"twotoken's throttles count in {backend}, which each process has for itself.",
-            hint="Use a shared cache, or throttle in front of Django and set the throttles to None.",
+            "twotoken's throttles count in a DatabaseCache, which drops counts when it is full.",
+            hint=f"Set its OPTIONS['MAX_ENTRIES'] to {ENOUGH_ENTRIES} or more.",
             id="twotoken.W006",
         )
 

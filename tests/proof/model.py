@@ -1,12 +1,15 @@
-"""The rule of rotation among all who may meet it, as a state machine that is explored to its last state.
+"""The rotation rule among everyone who may use it, as a state machine that is explored to its last state.
 
-What decides is ``twotoken.families.rule`` itself. Around it stand, as small steps that may interleave in any order: the
-server (read the row, judge, write under the guard, judge again where the guard held it off, revoke), one honest
-client, its network, a thief, the clock, and a logout or revocation at any moment. A step that never comes stands for
-a lost request, a lost answer or a server that died, so these need no steps of their own.
+The verdicts come from ``twotoken.families.rule.judge`` itself. The model adds, each as small steps that may interleave
+in any order: the server (read the row, judge, write under the guard, judge again if the guard refused the write,
+revoke), one honest client, its network, a thief, the clock, and a logout or revocation at any moment. A step that never
+comes stands for a lost request, a lost answer or a server that died, so these need no steps of their own.
 
-A refresh token is a pure function of row and generation, so here it is its generation. Ages instead of times, and
-what can't be told apart any more made equal: that is why the whole is finite, and small.
+A thief may claim whatever a request can claim: any token that was ever handed out, no key or a key of its own, and to
+be a browser at the cookie mount or a script at the body mount.
+
+A refresh token is a pure function of the row and a generation, so here a token is its generation. The model keeps ages
+instead of times, and makes states equal that differ in nothing that matters later. So the whole is finite, and small.
 """
 
 from __future__ import annotations
@@ -16,52 +19,61 @@ from enum import Enum, IntEnum, IntFlag, auto
 from typing import NamedTuple
 
 # All times are in seconds.
-GRACE = 10
+BROWSER_GRACE = 10
 KEY_LIFE = 60
 KEY_KEPT = 30  # by the client, after its last use
 IDLE = 7 * 24 * 3600
 
 REFUSED = -1
+LOGIN = -1  # in place of the last rotation's key: there was no rotation yet
 
 
 class Promise(Enum):
     """What holds in every state, whoever does what in whatever order."""
 
-    ONE_LIVE = "Never would two tokens of a family both be taken for a new rotation."
+    ONE_LIVE = "At no moment would the rule rotate two tokens of one family."
     ONCE = "No token is rotated twice."
-    DEAD = "Once a logout, revocation or reuse has been answered, no request that comes after is, and nothing rotates."
-    IDLE = "A family that was left alone for the idle limit answers nobody."
-    STAYS = "A client that nobody robbed is ended only by a logout, a revocation, the idle limit, or its own Excuse."
-    NEVER_BOTH = "After a thief's refresh none of the keyed client's is answered: both are never there beyond the next."
-    KEY = (
-        "What was rotated under a key is given again only to who shows that key, "
-        "and what a script rotated without one, to nobody: a thief who poses as a browser gains nothing."
+    DEAD = "After a logout, revocation or reuse has been answered, no later request is answered, and nothing rotates."
+    IDLE = "A family that nobody has refreshed for the idle limit answers nobody."
+    STAYS = (
+        "A client that nobody robbed loses its family only by a logout, a revocation, the idle limit, or an Excuse "
+        "of its own."
     )
-    WITHIN_GRACE = (
-        "What a browser rotated without a key is given again within the grace only: "
-        "thief and victim can both stay only while each refreshes within the grace of the other."
+    NEVER_BOTH = (
+        "After a thief was answered, the owner is not answered again, so thief and owner never both stay beyond the "
+        "owner's next refresh. Holds for clients that send keys, and for scripts without keys if REUSE_GRACE is 0."
+    )
+    KEY = "A rotation under a key is repeated only for a request with that key."
+    GRACE = (
+        "A rotation without a key is repeated only within the family's grace: BROWSER_GRACE if a browser logged in, "
+        "else REUSE_GRACE, whatever a later request claims to be. So thief and owner can both stay only while each "
+        "refreshes within the grace of the other."
     )
     SAME = "An answer is the token presented or the one made from it: a retry gets the very token that it missed."
-    CURRENT = "A current token is answered with itself for a minute under its key, for twice the grace without one."
+    CURRENT = (
+        "The current token is answered with itself only after a rotation: for a minute under its key, for twice the "
+        "grace without a key."
+    )
     NOTHING_WRITTEN = "A retry writes nothing and moves no clock."
 
 
 class Excuse(IntFlag):
-    """What may end a client that nobody robbed."""
+    """Why a client that nobody robbed may lose its family."""
 
     NONE = 0
-    # A request or an answer that it had stopped to wait for came when the client had gone on with another key.
+    # The client stopped waiting for a request, and the request or its answer arrived after the client had gone on with
+    # another key.
     LATE = auto()
-    # A key was sent again with the token that it had made, a minute after, and made another. If that answer gets lost
-    # while an earlier one under this key arrives, the client takes the key for done and never learns of the rotation.
-    # That is the price of the minute. Rejected: a key that is good for ever, for who always sends the same one would
-    # never rotate.
+    # The client sent a key again with the token that this key had made, after the key's minute, so the key made another
+    # token. If that answer is lost while an earlier one under the same key arrives, the client forgets the key and
+    # never learns of the rotation. That is the price of the minute. Rejected: a key that is good for ever, because a
+    # client that always sends the same key would never rotate.
     TWICE = auto()
-    GAVE_UP = auto()  # a request without a key
+    GAVE_UP = auto()  # the client stopped waiting for a request without a key
 
 
 class BrokenError(Exception):
-    """A promise does not hold. ``trace`` is how it came to that, one state a line."""
+    """A promise does not hold. ``trace`` tells how that state was reached, one step a line."""
 
     def __init__(self, promise: Promise, trace: str = "") -> None:
         super().__init__(promise, trace)
@@ -69,15 +81,6 @@ class BrokenError(Exception):
 
     def __str__(self) -> str:
         return f"{self.promise.name}: {self.promise.value}\n{self.trace}"
-
-
-class Maker(IntEnum):
-    """Who made the family's last rotation."""
-
-    LOGIN = auto()
-    KEY = auto()
-    BROWSER = auto()
-    SCRIPT = auto()
 
 
 class At(IntEnum):
@@ -91,7 +94,7 @@ class At(IntEnum):
 
 
 class Doing(IntEnum):
-    """What the client does. ``IDLE`` and ``ENDED`` for tabs without a key: of them it is known what is under way."""
+    """What the client does. A client without a key is ``IDLE`` or ``ENDED``: its requests under way say the rest."""
 
     IDLE = auto()
     KEYED = auto()
@@ -101,16 +104,16 @@ class Doing(IntEnum):
 
 
 class Family(NamedTuple):
-    """The row, and after it what only the model knows, to check the row by."""
+    """The row, and after it what only the model knows, to check the answers by."""
 
+    is_browser: bool
     generation: int = 0
     key: int = 0
-    grace: int = 0
     age: int = 0
     revoked: bool = False
 
     newest: int = 0  # of all generations that were ever handed out
-    maker: Maker = Maker.LOGIN
+    made_under: int = LOGIN  # the key of the request that made the last rotation, or 0 if it had none
     since: int = 0  # the last rotation, truly
     ended: bool = False  # by a logout, revocation or reuse that was answered
     robbed: bool = False  # a thief has acted
@@ -123,7 +126,7 @@ class Request(NamedTuple):
 
     token: int
     key: int
-    is_browser: bool
+    claims_browser: bool  # the cookie mount and the headers of a browser: anyone can send these
     awaited: bool = True
     at: At = At.SENT
     seen: Family | tuple[()] = ()
@@ -132,7 +135,7 @@ class Request(NamedTuple):
 
 
 class Client(NamedTuple):
-    """What the honest client keeps. Tabs share it."""
+    """What the honest client keeps. Tabs, or processes of one script, share it."""
 
     token: int = 0
     key: int = 0
@@ -172,13 +175,24 @@ class Scenario:
 
     name: str
     has_key: bool
-    is_browser: bool
+    is_browser: bool  # settled at login
     requests: int
     thefts: int = 0  # requests of the thief
     ticks: int = 0
     clock: tuple[int, ...] = ()  # how far one tick may go
     tabs: int = 1  # how many requests of a client without a key may be under way at once
-    gives_up: bool = True  # stops to wait, at any moment: for a timeout, or because it crashed
+    gives_up: bool = True  # stops waiting, at any moment: after a timeout, or because it crashed
     prompt: int | None = None  # there and back takes less, or, without a key, each way; None: any time
     key_kept: int = KEY_KEPT
-    excuses: Excuse | None = Excuse.NONE  # None: nothing is promised to this client
+    excuses: Excuse | None = Excuse.NONE  # None: STAYS is not promised to this client
+    reuse_grace: int = 0
+
+    @property
+    def grace(self) -> int:
+        """Return how long the family's last rotation may be retried without a key."""
+        return BROWSER_GRACE if self.is_browser else self.reuse_grace
+
+    @property
+    def finds_a_thief(self) -> bool:
+        """Tell whether NEVER_BOTH is promised to this client."""
+        return self.has_key or not self.grace

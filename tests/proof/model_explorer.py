@@ -1,4 +1,4 @@
-"""Every interleaving of a scenario: the server, the honest client, a thief, the clock, a logout at any moment."""
+"""Every interleaving of a scenario: server, honest client, thief and clock, and a logout at any moment."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any
 
 from tests.proof.model import (
-    GRACE,
+    BROWSER_GRACE,
     IDLE,
     KEY_LIFE,
     REFUSED,
@@ -20,7 +20,6 @@ from tests.proof.model import (
     Excuse,
     Family,
     Left,
-    Maker,
     Request,
     Scenario,
     State,
@@ -33,7 +32,7 @@ KEYS_OF_THIEF = (101, 102)
 
 @dataclass
 class Model:
-    """A scenario under a rule. ``transitions`` counts how many were explored."""
+    """A scenario under a rule. ``transitions`` counts the steps that were explored."""
 
     scenario: Scenario
     rule: Rule = field(default_factory=Rule)
@@ -41,11 +40,16 @@ class Model:
 
     def __post_init__(self) -> None:
         self.server = Server(self.scenario, self.rule)
+        self.older_family = cache(self._older_family)
 
     def explore(self) -> int:
-        """Visit every state that can be reached, the nearest first; return how many. Raises BrokenError."""
+        """Visit every state that can be reached, the nearest first, and count them. Raises BrokenError."""
         start = State(
-            Family(), Client(), (), Thief(), Left(self.scenario.requests, self.scenario.thefts, self.scenario.ticks)
+            Family(self.scenario.is_browser),
+            Client(),
+            (),
+            Thief(),
+            Left(self.scenario.requests, self.scenario.thefts, self.scenario.ticks),
         )
         came_from: dict[State, State | None] = {start: None}
         waiting = deque([start])
@@ -79,7 +83,7 @@ class Model:
             served, after = self.server.serve(True, thief.request, family)
             yield state._replace(family=after, thief=learned(thief, served))
         elif left.thefts:
-            # It may have taken the token long ago: tokens don't change.
+            # The thief may have copied the token long ago: tokens don't change.
             for token in thief.tokens or range(family.newest + 1):
                 for request in self.crimes(token):
                     served, after = self.server.serve(True, request, family)
@@ -89,7 +93,7 @@ class Model:
                         left=left._replace(thefts=left.thefts - 1),
                     )
         if not family.ended:
-            # A logout's read decides nothing that its write does not decide again: one step is enough.
+            # One step is enough for a logout: its write decides anew whatever its read decided.
             yield state._replace(family=family._replace(revoked=True, ended=True))
             if left.ticks:
                 yield from self.ticks(state)
@@ -97,7 +101,7 @@ class Model:
     # --- the honest client
 
     def client_steps(self, state: State) -> Iterator[State]:
-        """The discipline of a key: written down, sent, token stored, key forgotten; a crash between any two."""
+        """What a client does with a key: write it down, send it, store the token, forget it. It may crash anywhere."""
         client, left = state.client, state.left
         if client.doing is Doing.IDLE and left.requests:
             keeps = client.key and (not client.key_answered or client.key_age < self.scenario.key_kept)
@@ -118,7 +122,7 @@ class Model:
             yield state._replace(client=kept)
 
     def keyless_steps(self, state: State) -> Iterator[State]:
-        """Tabs that know nothing of each other, or a script that takes one step after the other."""
+        """Tabs or processes that know nothing of each other, or a script that takes one step after the other."""
         awaited = sum(request.awaited for request in state.network)
         if state.left.requests and awaited < self.scenario.tabs:
             yield state._replace(
@@ -130,14 +134,16 @@ class Model:
             yield state._replace(family=excused, network=given_up(state.network))
 
     def arrive(self, state: State, request: Request, others: tuple[Request, ...]) -> State:
-        """An answer arrives. A browser takes its cookie even where nobody waits for it any more."""
+        """Take an answer. A browser stores its cookie even if nobody waits for the answer any more."""
         family, client = state.family, state.client
         if client.doing is Doing.ENDED:
             return state._replace(network=others)
         if request.answer == REFUSED:
             return state._replace(client=client._replace(doing=Doing.ENDED), network=others)
+        # A script with a key stores each answer: the worst case. Others store it if it is another token than they sent.
+        stores_all = self.scenario.has_key and not self.scenario.is_browser
         token = client.token
-        if not self.scenario.is_browser or self.rule.sets_cookie(request.token, request.answer):
+        if stores_all or self.rule.sets_cookie(request.token, request.answer):
             token = request.answer
         if token < client.token and self.scenario.has_key:
             family = family._replace(excuse=family.excuse | Excuse.LATE)
@@ -145,7 +151,7 @@ class Model:
         return state._replace(family=family, client=client._replace(token=token, doing=doing), network=others)
 
     def under_way(self, others: tuple[Request, ...], request: Request) -> tuple[Request, ...]:
-        """Put a request on its way, unless nobody takes its answer. The order of requests means nothing."""
+        """Put a request on its way, unless nobody takes its answer. The order of requests does not matter."""
         changes_nothing = not self.scenario.is_browser or request.answer in (REFUSED, request.token)
         if request.at is At.ANSWERED and not request.awaited and changes_nothing:
             return others
@@ -154,14 +160,13 @@ class Model:
     # --- the others
 
     def crimes(self, token: int) -> Iterator[Request]:
-        """What a thief may do with a token: pose as a script or a browser, with no key or one of its own."""
-        yield Request(token, 0, is_browser=False)
-        yield Request(token, 0, is_browser=True)
-        for key in KEYS_OF_THIEF:
-            yield Request(token, key, is_browser=True)
+        """What a thief may send with a token: whatever a request can claim, but not a key of the client's."""
+        for key in (0, *KEYS_OF_THIEF):
+            for claims_browser in (False, True):
+                yield Request(token, key, claims_browser)
 
     def ticks(self, state: State) -> Iterator[State]:
-        """Time passes. Where the network is prompt, only as far as what is under way allows."""
+        """Let time pass. A prompt network delivers what is under way before its time is over."""
         prompt = self.scenario.prompt
         left = state.left._replace(ticks=state.left.ticks - 1)
         for seconds in self.scenario.clock:
@@ -171,7 +176,7 @@ class Model:
             if client.key_answered:
                 client = client._replace(key_age=min(client.key_age + seconds, self.scenario.key_kept))
             yield State(
-                older_family(state.family, seconds),
+                self.older_family(state.family, seconds),
                 client,
                 tuple(sorted(self.older(request, seconds) for request in state.network)),
                 state.thief if request is None else state.thief._replace(request=self.older(request, seconds)),
@@ -179,41 +184,42 @@ class Model:
             )
 
     def older(self, request: Request, seconds: int) -> Request:
-        """Let time pass for a request, and for the row as it has read it."""
+        """Let time pass for a request, and for the row as the server has read it."""
         age = request.age if self.scenario.prompt is None else request.age + seconds
-        seen = older_family(request.seen, seconds) if isinstance(request.seen, Family) else ()
+        seen = self.older_family(request.seen, seconds) if isinstance(request.seen, Family) else ()
         return request._replace(seen=seen, age=age)
 
-
-@cache
-def older_family(family: Family, seconds: int) -> Family:
-    """Let time pass, up to where no more of it makes a difference but the idle limit."""
-    bound = KEY_LIFE if family.key else 3 * GRACE if family.grace or family.maker is Maker.BROWSER else 0
-    age, since = (IDLE if age + seconds >= IDLE else min(age + seconds, bound) for age in (family.age, family.since))
-    return family._replace(age=age, since=since)
+    def _older_family(self, family: Family, seconds: int) -> Family:
+        """Let time pass for a row. Beyond the graces and a key's minute, only the idle limit makes a difference."""
+        grace = BROWSER_GRACE if family.is_browser else self.scenario.grace
+        bound = KEY_LIFE if family.key or family.made_under > 0 else 3 * grace
+        age, since = (
+            IDLE if age + seconds >= IDLE else min(age + seconds, bound) for age in (family.age, family.since)
+        )
+        return family._replace(age=age, since=since)
 
 
 def given_up(network: tuple[Request, ...]) -> tuple[Request, ...]:
-    """Return what is under way when its sender has stopped to wait."""
+    """Return what is under way after its sender has stopped waiting."""
     return tuple(sorted(request._replace(awaited=False) for request in network))
 
 
 def learned(thief: Thief, request: Request) -> Thief:
-    """A thief loses no answer."""
+    """Add an answer to the tokens that the thief knows. A thief loses no answer."""
     if request.at is not At.ANSWERED:
         return thief._replace(request=request)
     return Thief(tuple(sorted({*thief.tokens, request.answer} - {REFUSED})))
 
 
 def fresh_key(state: State) -> int:
-    """Return a key that nobody has: one that nobody remembers is as good as new."""
+    """Return a key that nobody has. A key that nobody remembers counts as new."""
     seen = [request.seen.key for request in state.network if isinstance(request.seen, Family)]
     used = {state.family.key, state.client.key, *seen, *(request.key for request in state.network)}
     return next(key for key in range(1, len(used) + 2) if key not in used)
 
 
 def trace(came_from: dict[State, State | None], state: State | None) -> str:
-    """Return how a state was come to: what changed, a step a line."""
+    """Tell how a state was reached: what changed, one step a line."""
     lines: list[str] = []
     while state is not None:
         before = came_from[state]

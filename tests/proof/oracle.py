@@ -1,15 +1,37 @@
-"""What the service should do, told from the design alone: dicts and dates, nothing of the package."""
+"""What the service should do, written from the design alone: dates and lists, nothing of the package."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
+SECOND = timedelta(seconds=1)
 MINUTE = timedelta(minutes=1)
 ACCESS_LIFETIME = timedelta(minutes=15)
 IDLE_LIMIT = timedelta(days=7)
 BROWSER_GRACE = timedelta(seconds=10)
+EVENTS_KEPT = {"device": 18, "retried": 10}  # of each family
+
+
+class Client(NamedTuple):
+    """The sender of a request, as far as it leaves a trace."""
+
+    address: str
+    user_agent: str
+
+    @property
+    def device(self) -> str:
+        """Return the user agent without versions: an update is no other device."""
+        return re.sub(r"[\d._]+", "", self.user_agent)
+
+
+class Event(NamedTuple):
+    """A line of a family's timeline."""
+
+    kind: str
+    client: Client
 
 
 @dataclass
@@ -25,26 +47,31 @@ class Family:
     """One login on one device."""
 
     user: User
+    is_browser: bool
+    client: Client  # of the last rotation
     password: int
+    secret_key: int  # that the hash of the password was made by
     created_at: datetime
     refreshed_at: datetime
     expires_at: datetime | None
     generation: int = 0
     key: str = ""
-    grace: timedelta = timedelta()
     revoked_at: datetime | None = None
     reason: str = ""
     tokens: dict[int, str] = field(default_factory=dict)  # by generation, the newest of each
-    is_restored: bool = False  # from a backup, and not rotated since: its token may have said another end
+    events: list[Event] = field(default_factory=list)
+    is_restored: bool = False  # from a backup, and not rotated since: its token may have had another ``exp``
 
 
 @dataclass
 class Outcome:
-    """What a refresh comes to: the generation answered, or the reason of the refusal."""
+    """The result of a refresh: the generation answered, or the reason of the refusal."""
 
     generation: int | None = None
     reason: str = ""
     rotated: bool = False
+    is_traced: bool = False  # a retry from another device or address: it sends a signal
+    statements: int = 0  # of an answer
 
 
 @dataclass
@@ -57,82 +84,101 @@ class Oracle:
     revoke_on_reuse: str
     limit: int | None
     families: list[Family] = field(default_factory=list)
+    secret_key: int = 0
+    fallbacks: list[int] = field(default_factory=list)
 
-    def log_in(self, user: User, replaced: Family | None) -> Family:
-        """Start a family; end the oldest live ones beyond the limit, and the one whose cookie came along."""
+    def log_in(
+        self, user: User, client: Client, replaced: Family | None, *, by_cookie: bool, has_browser_headers: bool
+    ) -> Family:
+        """Start a family, and settle whether a browser did. Revoke the oldest beyond the limit and the replaced one."""
         expires_at = None if self.lifetime is None else self.now + self.lifetime
-        family = Family(user, user.password, self.now, self.now, expires_at)
+        is_browser = by_cookie and has_browser_headers
+        family = Family(user, is_browser, client, user.password, self.secret_key, self.now, self.now, expires_at)
         self.families.append(family)
         if self.limit is not None:
-            live = [other for other in self.of(user) if other.revoked_at is None and not self.is_over(other)]
-            for other in sorted(live, key=lambda other: other.created_at, reverse=True)[self.limit :]:
-                self.end(other, "limit")
+            for other in sorted(self.live(user), key=lambda other: other.created_at, reverse=True)[self.limit :]:
+                self.revoke(other, "limit")
         if replaced is not None:
-            self.end(replaced, "replaced")
+            self.revoke(replaced, "replaced")
         return family
 
-    def refresh(self, family: Family, generation: int, key: str, *, is_browser: bool) -> Outcome:
-        """Judge by the table of the rotation rule."""
-        if family.revoked_at is not None:
-            return Outcome(reason="revoked")
-        if self.is_over(family):
-            return Outcome(reason="expired")
-        for is_wrong, reason in (
-            (not family.user.is_active, "user_inactive"),
-            (family.password != family.user.password, "password_changed"),
-        ):
-            if is_wrong:
-                self.end(family, reason)
-                return Outcome(reason=reason)
+    def refresh(self, family: Family, generation: int, key: str, client: Client) -> Outcome:
+        """Judge by the table of the rotation rule. What the request claims to be has no part in it."""
+        reason = self.refusal(family)
+        if reason:
+            if reason in ("user_inactive", "password_changed"):
+                self.revoke(family, reason)
+            return Outcome(reason=reason)
         behind = family.generation - generation
         age = abs(self.now - family.refreshed_at)
+        has_grace = family.generation > 0 and not family.key
+        grace = (BROWSER_GRACE if family.is_browser else self.reuse_grace) if has_grace else timedelta()
         again = {
-            1: key == family.key if key else age < family.grace,
-            0: key == family.key and age < MINUTE if key else age < 2 * family.grace,
+            1: key == family.key if key else age < grace,
+            0: key == family.key and age < MINUTE if key else age < 2 * grace,
         }
         if again.get(behind, False):
-            return Outcome(family.generation)
+            is_traced = client != family.client
+            statements = self.record(family, "retried", client) if is_traced else 0
+            return Outcome(family.generation, is_traced=is_traced, statements=1 + statements)
         if behind <= 0:
+            statements = self.record(family, "device", client) if client.device != family.client.device else 0
             family.generation = generation + 1
             family.key = key
-            family.grace = timedelta() if key else BROWSER_GRACE if is_browser else self.reuse_grace
+            family.client = client
             family.refreshed_at = self.now
+            family.secret_key = self.secret_key
             family.is_restored = False
-            return Outcome(family.generation, rotated=True)
-        self.end(family, "reuse")
+            return Outcome(family.generation, rotated=True, statements=2 + statements)
+        self.revoke(family, "reuse")
         if self.revoke_on_reuse == "user":
-            self.end_all(family.user, "reuse")
+            self.revoke_all(family.user, "reuse")
         return Outcome(reason="reused")
 
     def refuses_access(self, family: Family, expires_at: datetime) -> str:
-        """Why an access token is refused where its family counts; empty where it is not."""
-        if self.now >= expires_at:
-            return "expired"
+        """Return why an access token is refused where its family counts, or an empty text."""
+        return "expired" if self.now >= expires_at else self.refusal(family)
+
+    def refusal(self, family: Family) -> str:
+        """Return why a family answers nobody, or an empty text. Its last second has no whole second left to give."""
         if family.revoked_at is not None:
             return "revoked"
-        if self.is_over(family):
+        if self.is_over(family) or (family.expires_at is not None and self.now > family.expires_at - SECOND):
             return "expired"
         if not family.user.is_active:
             return "user_inactive"
-        return "" if family.password == family.user.password else "password_changed"
+        is_same = family.password == family.user.password and family.secret_key in (self.secret_key, *self.fallbacks)
+        return "" if is_same else "password_changed"
 
-    def end(self, family: Family, reason: str) -> None:
-        """End a family. One that has been ended stays as it is."""
+    def record(self, family: Family, kind: str, client: Client) -> int:
+        """Add an event to a family's timeline, up to a number of each kind. Return how many statements it takes."""
+        if sum(event.kind == kind for event in family.events) >= EVENTS_KEPT[kind]:
+            return 1
+        family.events.append(Event(kind, client))
+        return 2
+
+    def change_secret_key(self) -> None:
+        """Sign with a new SECRET_KEY. The old one is its fallback."""
+        self.fallbacks = [self.secret_key]
+        self.secret_key += 1
+
+    def revoke(self, family: Family, reason: str) -> None:
+        """Revoke a family. One that was revoked stays as it is."""
         if family.revoked_at is None:
             family.revoked_at, family.reason = self.now, reason
 
-    def end_all(self, user: User, reason: str, keep: Family | None = None) -> None:
-        """End all of a user's families but one, and but those past their absolute end, which are over for good."""
+    def revoke_all(self, user: User, reason: str, keep: Family | None = None) -> None:
+        """Revoke a user's families. Not the one to keep, and none past its absolute end, which has expired for good."""
         for family in self.of(user):
             if family is not keep and (family.expires_at is None or self.now < family.expires_at):
-                self.end(family, reason)
+                self.revoke(family, reason)
 
     def live(self, user: User) -> list[Family]:
-        """The families that a user is shown."""
+        """Return the families that a user is shown."""
         return [family for family in self.of(user) if family.revoked_at is None and not self.is_over(family)]
 
     def of(self, user: User) -> list[Family]:
-        """All families of a user."""
+        """Return all families of a user."""
         return [family for family in self.families if family.user is user]
 
     def is_over(self, family: Family) -> bool:
@@ -140,21 +186,23 @@ class Oracle:
         return self.now >= self.end_of(family)
 
     def end_of(self, family: Family) -> datetime:
-        """When a family ends if nobody refreshes it."""
+        """Return when a family expires if nobody refreshes it."""
         idle = family.refreshed_at + IDLE_LIMIT
         return idle if family.expires_at is None else min(idle, family.expires_at)
 
     def access_end(self, family: Family) -> datetime:
-        """When an access token ends that is given now, in whole seconds."""
+        """Return when an access token expires that is given now, in whole seconds."""
         end = self.now.replace(microsecond=0) + ACCESS_LIFETIME
         return end if family.expires_at is None else min(end, family.expires_at.replace(microsecond=0))
 
 
 def row_of(family: Family) -> dict[str, Any]:
-    """What the family's row should say, its key aside."""
+    """Return what the family's row should hold, apart from its digests."""
     return {
         "generation": family.generation,
-        "grace": family.grace.total_seconds(),
+        "is_browser": family.is_browser,
+        "ip_address": family.client.address,
+        "user_agent": family.client.user_agent,
         "created_at": family.created_at,
         "refreshed_at": family.refreshed_at,
         "expires_at": family.expires_at,

@@ -1,8 +1,9 @@
-"""The service as the stateful tests call it: requests, access tokens, and what is held against the oracle each time."""
+"""The service as the stateful test calls it: requests, access tokens, and what is compared with the oracle."""
 
 from __future__ import annotations
 
 import hashlib
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -10,22 +11,30 @@ from uuid import UUID
 import time_machine
 from django.contrib.auth import get_user_model
 from django.core.cache import cache
+from django.dispatch import Signal
+from django.test import override_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from rest_framework.test import APIClient
 
 from tests.factories import PASSWORD, UserFactory
+from tests.http import COMPANION, COOKIE, cookies
 from tests.overrides import with_settings
 from tests.proof.conftest import Tried
-from tests.proof.oracle import Family, Oracle, Outcome, User, row_of
-from twotoken.models import RefreshToken
-from twotoken.signals import reuse_detected
+from tests.proof.oracle import Client, Family, Oracle, Outcome, User, row_of
+from tests.receivers import receiving
+from twotoken.models import EventKind, FamilyEvent, RefreshToken
+from twotoken.signals import reuse_detected, token_retried
 
 START = datetime(2031, 5, 4, 12, 30, 15, 250_000, tzinfo=UTC)
 COOKIE_MOUNT, BODY_MOUNT = "/api/auth/", "/api/app/auth/"
 MOUNTS = st.sampled_from([COOKIE_MOUNT, BODY_MOUNT])
 NUMBERS = st.integers(0, 3)
 GENERATIONS_BACK = st.sampled_from([0, 0, 0, 0, 1, 1, 1, 2, 3])
+OWNER = Client("127.0.0.1", "Phone/1.0")
+CLIENTS = st.sampled_from([OWNER, OWNER, OWNER, Client("127.0.0.1", "Phone/1.1"), Client("192.0.2.66", "Laptop/1.0")])
+# Anyone can send these. At the cookie mount they say that a browser logs in.
+CLAIMS = st.sampled_from([{}, {"HTTP_SEC_FETCH_SITE": "same-origin"}, {"HTTP_ORIGIN": "http://testserver"}])
 
 
 class Service(RuleBasedStateMachine):
@@ -44,51 +53,76 @@ class Service(RuleBasedStateMachine):
         cache.clear()
         self.clock = time_machine.travel(START, tick=False)
         self.traveller = self.clock.start()
-        self.settings = with_settings(
-            FAMILY_LIFETIME=values["lifetime"],
-            REUSE_GRACE=values["reuse_grace"],
-            REVOKE_ON_REUSE=values["revoke_on_reuse"],
-            MAX_FAMILIES_PER_USER=values["limit"],
+        self.stack = ExitStack()
+        self.stack.callback(self.clock.stop)
+        self.stack.enter_context(
+            with_settings(
+                FAMILY_LIFETIME=values["lifetime"],
+                REUSE_GRACE=values["reuse_grace"],
+                REVOKE_ON_REUSE=values["revoke_on_reuse"],
+                MAX_FAMILIES_PER_USER=values["limit"],
+            )
         )
-        self.settings.enable()
         self.oracle = Oracle(now=START, **values)
         self.users = [User(), User()]
         self.accounts: list[Any] = [UserFactory(), UserFactory()]
         self.ids: list[UUID] = []
         self.accesses: list[tuple[str, int, datetime]] = []
-        self.reuses: list[UUID] = []
-        reuse_detected.connect(self.hear)
-        self.last: tuple[Family, str, int, str, str, bool] | None = None
+        self.heard: list[Signal] = []
+        self.stack.enter_context(receiving(self.hear, reuse_detected, token_retried))
+        self.last: tuple[Family, str, int, str, str] | None = None
         self.refreshes = 0
-        self.log_in(0, BODY_MOUNT, None, 0)
+        self.use_secret_key()
+        self.log_in(0, BODY_MOUNT, None, 0, OWNER, {})
 
     def teardown(self) -> None:
         """Leave nothing behind."""
-        if hasattr(self, "settings"):
-            reuse_detected.disconnect(self.hear)
-            self.settings.disable()
-            self.clock.stop()
+        if hasattr(self, "stack"):
+            self.stack.close()
         get_user_model().objects.all().delete()
+        FamilyEvent.objects.all().delete()
 
-    def hear(self, family_id: UUID, **kwargs: Any) -> None:
-        """Take note of a reuse."""
-        self.reuses.append(family_id)
+    def hear(self, signal: Signal, **kwargs: Any) -> None:
+        """Take note of a signal."""
+        self.heard.append(signal)
+
+    def use_secret_key(self) -> None:
+        """Set SECRET_KEY and its fallbacks to the oracle's."""
+        key, *fallbacks = (
+            f"{number}, a key of some length" for number in (self.oracle.secret_key, *self.oracle.fallbacks)
+        )
+        self.stack.enter_context(override_settings(SECRET_KEY=key, SECRET_KEY_FALLBACKS=fallbacks))
 
     @precondition(lambda self: len(self.live()) < 3)
-    @rule(user=st.integers(0, 1), mount=MOUNTS, number=st.none() | NUMBERS, back=GENERATIONS_BACK)
-    def log_in(self, user: int, mount: str, number: int | None, back: int) -> None:
+    @rule(
+        user=st.integers(0, 1),
+        mount=MOUNTS,
+        number=st.none() | NUMBERS,
+        back=GENERATIONS_BACK,
+        client=CLIENTS,
+        claims=CLAIMS,
+    )
+    def log_in(
+        self, user: int, mount: str, number: int | None, back: int, client: Client, claims: dict[str, str]
+    ) -> None:
         """With the right password. By cookie a family whose cookie comes along is replaced."""
         self.pass_seconds(1)  # no two logins at the very same time: which is older?
-        replaced, extra = None, {}
+        replaced, extra = None, {**claims, **sent_by(client)}
         if number is not None and mount == COOKIE_MOUNT:
             replaced, token, _ = self.token(number, back)
-            extra = {"HTTP_COOKIE": f"refresh_token={token}"}
+            extra |= {"HTTP_COOKIE": cookies(token)}
         response = self.send(mount + "login/", self.credentials(user), **extra)
         if not self.users[user].is_active:
             assert (response.status_code, response.json()["code"]) == (401, "no_active_account")
             assert not response.cookies
             return
-        family = self.oracle.log_in(self.users[user], replaced)
+        family = self.oracle.log_in(
+            self.users[user],
+            client,
+            replaced,
+            by_cookie=mount == COOKIE_MOUNT,
+            has_browser_headers=bool(claims),
+        )
         self.ids.append(self.newest())
         self.check_answer(response, family, mount)
 
@@ -104,7 +138,7 @@ class Service(RuleBasedStateMachine):
     def present(self, path: str, token: str, mount: str, **extra: Any) -> Any:
         """Send a refresh token the way that a mount takes it."""
         if mount == COOKIE_MOUNT:
-            return self.send(mount + path, HTTP_COOKIE=f"refresh_token={token}", **extra)
+            return self.send(mount + path, HTTP_COOKIE=cookies(token), **extra)
         return self.send(mount + path, {"refresh": token}, **extra)
 
     def with_bearer(self, method: str, path: str, number: int, status: int) -> tuple[Family | None, Any]:
@@ -159,14 +193,14 @@ class Service(RuleBasedStateMachine):
         by_cookie = mount == COOKIE_MOUNT
         names = {"access", "expires_in"} if by_cookie else {"access", "expires_in", "refresh", "refresh_expires_in"}
         assert body.keys() == names
-        assert set(response.cookies) == ({"refresh_token"} if by_cookie and not is_held else set())
+        assert set(response.cookies) == ({COOKIE, COMPANION} if by_cookie and not is_held else set())
         assert response["Cache-Control"] == "no-store"
         end = self.oracle.access_end(family)
         assert body["expires_in"] == int(end.timestamp()) - int(self.oracle.now.timestamp())
         self.accesses.append((body["access"], self.place(family), end))
         if by_cookie and is_held:
             return
-        cookie = response.cookies["refresh_token"] if by_cookie else None
+        cookie = response.cookies[COOKIE] if by_cookie else None
         token = body["refresh"] if cookie is None else cookie.value
         remaining = body["refresh_expires_in"] if cookie is None else cookie["max-age"]
         assert remaining == int(self.oracle.end_of(family).timestamp()) - int(self.oracle.now.timestamp())
@@ -181,13 +215,14 @@ class Service(RuleBasedStateMachine):
         self.check_cleared(response, mount == COOKIE_MOUNT)
 
     def check_cleared(self, response: Any, is_cleared: bool) -> None:
-        """The cookie is cleared, or left alone."""
-        assert [(cookie.value, cookie["max-age"]) for cookie in response.cookies.values()] == [("", 0)] * is_cleared
+        """The cookie and its companion are cleared, or left alone."""
+        found = {name: (cookie.value, cookie["max-age"]) for name, cookie in response.cookies.items()}
+        assert found == ({COOKIE: ("", 0), COMPANION: ("", 0)} if is_cleared else {})
 
     @invariant()
     def every_row_is_as_it_should_be(self) -> None:
         """What was to be written was, and nothing else."""
-        if not hasattr(self, "settings"):
+        if not hasattr(self, "stack"):
             return
         self.tried("steps over HTTP against the oracle")
         rows = {row.pk: row for row in RefreshToken.objects.all()}
@@ -198,3 +233,13 @@ class Service(RuleBasedStateMachine):
             assert {name: getattr(row, name) for name in expected} == expected
             digest = hashlib.sha256(family.key.encode()).digest() if family.key else b""
             assert bytes(row.retry_key) == digest
+            events = FamilyEvent.objects.filter(family=pk, kind__in=(EventKind.DEVICE, EventKind.RETRIED))
+            expected_events = [(event.kind, event.client) for event in family.events]
+            assert [(event.kind, (event.ip_address, event.user_agent)) for event in events.order_by("pk")] == (
+                expected_events
+            )
+
+
+def sent_by(client: Client) -> dict[str, str]:
+    """Return a client's address and user agent as a request has them."""
+    return {"REMOTE_ADDR": client.address, "HTTP_USER_AGENT": client.user_agent}

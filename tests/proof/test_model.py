@@ -1,43 +1,74 @@
-"""Every interleaving up to a bound: what the rule of rotation promises holds in each state that can be reached."""
+"""Every interleaving up to a bound: the rule's promises hold in each state, and the model sees each broken rule."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from tests.proof.conftest import FULL, Tried
-from tests.proof.model import IDLE, BrokenError, Excuse, Promise, Scenario
+from tests.proof.model import IDLE, BrokenError, Excuse, Family, Promise, Request, Scenario
 from tests.proof.model_explorer import Model
+from tests.proof.model_server import Row, Rule, may_write, rotated
+from twotoken.families.rule import KEY_LIFETIME, Verdict, grace_of, judge
 
 KEYED = Excuse.LATE | Excuse.TWICE
-CLOCK = (6, 15, 61, IDLE)  # within the grace; past it and within twice; past a key's minute; past the idle limit
+# Within every grace; past it and within twice of it; past a key's minute; past the idle limit.
+CLOCK = (6, 15, 61, IDLE)
+REUSE_GRACE = 8  # differs from the browsers' ten seconds
 
 # The bound is in the name: refreshes of the client / refreshes of the thief / ticks of the clock. A logout or a
 # revocation may come at any moment of each.
+SCRIPT = Scenario("script with key, 2/1/1", True, False, 2, 1, 1, CLOCK, excuses=KEYED)
+KEYLESS_SCRIPT = Scenario("script without key, 2/1/1", False, False, 2, 1, 1, CLOCK, excuses=Excuse.GAVE_UP)
+BROWSER = Scenario("browser with key, 2/1/1", True, True, 2, 1, 1, CLOCK, excuses=KEYED)
+TABS = Scenario("two tabs without key, 2/1/1", False, True, 2, 1, 1, CLOCK, tabs=2, excuses=None)
+PROCESSES = replace(TABS, name="two processes with a grace, 2/1/1", is_browser=False, reuse_grace=REUSE_GRACE)
+PROMPT_TABS = Scenario("three tabs, prompt, 4/0/3", False, True, 4, 0, 3, (4, 16), tabs=3, prompt=5, gives_up=False)
+PROMPT_PROCESSES = replace(
+    PROMPT_TABS,
+    name="three processes with a grace, prompt, 4/0/3",
+    is_browser=False,
+    reuse_grace=REUSE_GRACE,
+    clock=(3, 13),
+    prompt=4,
+)
+PROMPT_BROWSER = Scenario(
+    "browser with key, prompt, 3/0/3", True, True, 3, 0, 3, (25, 35), prompt=30, excuses=Excuse.TWICE
+)
 SHORT = [
-    Scenario("script with key, 2/1/1", True, False, 2, 1, 1, CLOCK, excuses=KEYED),
-    Scenario("script with key, 3/0/3", True, False, 3, 0, 3, CLOCK, excuses=KEYED),
-    Scenario("script that forgets its key at once, 3/0/2", True, False, 3, 0, 2, CLOCK, key_kept=0, excuses=KEYED),
-    Scenario("script without key, 2/1/1", False, False, 2, 1, 1, CLOCK, excuses=Excuse.GAVE_UP),
-    Scenario("browser with key, 2/1/1", True, True, 2, 1, 1, CLOCK, excuses=KEYED),
-    Scenario("browser with key, 3/0/3", True, True, 3, 0, 3, CLOCK, excuses=KEYED),
-    Scenario("two tabs without key, 2/1/1", False, True, 2, 1, 1, CLOCK, tabs=2, excuses=None),
-    Scenario("three tabs, prompt, 4/0/3", False, True, 4, 0, 3, (4, 16), tabs=3, prompt=5, gives_up=False),
-    Scenario("browser with key, prompt, 3/0/3", True, True, 3, 0, 3, (25, 35), prompt=30, excuses=Excuse.TWICE),
+    SCRIPT,
+    replace(SCRIPT, name="script with key, 3/0/3", requests=3, thefts=0, ticks=3),
+    replace(SCRIPT, name="script that forgets its key at once, 3/0/2", requests=3, thefts=0, ticks=2, key_kept=0),
+    KEYLESS_SCRIPT,
+    PROCESSES,
+    BROWSER,
+    replace(BROWSER, name="browser with key, 3/0/3", requests=3, thefts=0, ticks=3),
+    TABS,
+    PROMPT_TABS,
+    PROMPT_PROCESSES,
+    PROMPT_BROWSER,
 ]
 LONG = [
-    Scenario("script with key, 3/1/1", True, False, 3, 1, 1, CLOCK, excuses=KEYED),
-    Scenario("script with key, 2/2/1", True, False, 2, 2, 1, CLOCK, excuses=KEYED),
-    Scenario("script that forgets its key at once, 4/0/3", True, False, 4, 0, 3, CLOCK, key_kept=0, excuses=KEYED),
-    Scenario("script without key, 3/1/2", False, False, 3, 1, 2, CLOCK, excuses=Excuse.GAVE_UP),
-    Scenario("browser with key, 4/0/4", True, True, 4, 0, 4, CLOCK, excuses=KEYED),
-    Scenario("browser with key, 3/1/1", True, True, 3, 1, 1, CLOCK, excuses=KEYED),
-    Scenario("browser with key, 2/2/1", True, True, 2, 2, 1, CLOCK, excuses=KEYED),
-    Scenario("two tabs without key, 3/1/1", False, True, 3, 1, 1, CLOCK, tabs=2, excuses=None),
-    Scenario("two tabs without key, 2/2/1", False, True, 2, 2, 1, CLOCK, tabs=2, excuses=None),
-    Scenario("four tabs, prompt, 5/0/4", False, True, 5, 0, 4, (4, 16), tabs=4, prompt=5, gives_up=False),
-    Scenario("browser with key, prompt, 4/0/3", True, True, 4, 0, 3, (25, 35), prompt=30, excuses=Excuse.TWICE),
+    replace(SCRIPT, name="script with key, 3/1/1", requests=3),
+    replace(SCRIPT, name="script with key, 2/2/1", thefts=2),
+    replace(SCRIPT, name="script that forgets its key at once, 4/0/3", requests=4, thefts=0, ticks=3, key_kept=0),
+    replace(KEYLESS_SCRIPT, name="script without key, 3/1/2", requests=3, ticks=2),
+    replace(KEYLESS_SCRIPT, name="script without key, 2/2/1", thefts=2),
+    replace(KEYLESS_SCRIPT, name="two processes without a grace, 2/1/1", tabs=2, excuses=None),
+    replace(PROCESSES, name="two processes with a grace, 3/1/1", requests=3),
+    replace(PROCESSES, name="two processes with a grace, 2/2/1", thefts=2),
+    replace(BROWSER, name="browser with key, 4/0/4", requests=4, thefts=0, ticks=4),
+    replace(BROWSER, name="browser with key, 3/1/1", requests=3),
+    replace(BROWSER, name="browser with key, 2/2/1", thefts=2),
+    replace(TABS, name="two tabs without key, 3/1/1", requests=3),
+    replace(TABS, name="two tabs without key, 2/2/1", thefts=2),
+    replace(PROMPT_TABS, name="four tabs, prompt, 5/0/4", requests=5, ticks=4, tabs=4),
+    replace(PROMPT_PROCESSES, name="four processes with a grace, prompt, 5/0/4", requests=5, ticks=4, tabs=4),
+    replace(PROMPT_BROWSER, name="browser with key, prompt, 4/0/3", requests=4),
 ]
 
 
@@ -50,11 +81,11 @@ def test_every_promise_holds(scenario: Scenario, tried: Tried) -> None:
 
 
 NEEDED = {
-    # A request under way for as long as it likes, and a client that did not wait for it.
+    # A request that is under way for any time, and a client that did not wait for it.
     "late": Scenario("", True, False, 3, 0, 1, (61,), excuses=Excuse.TWICE),
-    # The same within half a minute, for a key that is forgotten at once.
+    # The same within half a minute, if the client forgets its key at once.
     "forgotten": Scenario("", True, False, 3, 0, 1, (25,), prompt=30, key_kept=0, excuses=Excuse.TWICE),
-    # However prompt the network: one key twice for one token, before and after its minute.
+    # However prompt the network: one key twice for one token, before and after the key's minute.
     "twice": Scenario("", True, False, 4, 0, 3, (25, 35), prompt=30),
     "gave up": Scenario("", False, False, 2),
 }
@@ -62,9 +93,207 @@ NEEDED = {
 
 @pytest.mark.parametrize("name", NEEDED)
 def test_every_excuse_is_needed(name: str, tried: Tried) -> None:
-    """Without it a client that nobody robbed would be ended: the promise says no less than is true."""
+    """Without it a client that nobody robbed would lose its family: the promise can't say more than it does."""
     with pytest.raises(BrokenError) as caught:
         Model(NEEDED[name]).explore()
     assert caught.value.promise is Promise.STAYS
     assert Model(replace(NEEDED[name], excuses=Excuse(7))).explore()
     tried("excuses shown to be needed")
+
+
+# --- broken rules
+
+
+def judging(change: Callable[[Row, dict[str, Any], Verdict], Verdict]) -> Rule:
+    """Return a rule whose verdict is changed."""
+
+    def changed(row: Row, **request: Any) -> Verdict:
+        return change(row, request, judge(row, **request))
+
+    return Rule(judge=changed)
+
+
+def behind(row: Row, request: dict[str, Any]) -> int:
+    return int(row.generation - request["generation"])
+
+
+def age(row: Row, request: dict[str, Any]) -> timedelta:
+    return abs(request["now"] - row.refreshed_at)
+
+
+def within(graces: int, row: Row, request: dict[str, Any]) -> bool:
+    """Tell whether a request without a key comes within so many times the grace."""
+    grace = grace_of(row, request["browser_grace"], request["reuse_grace"])
+    return not request["retry_key"] and age(row, request) < graces * grace
+
+
+def grace_for_two_behind(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
+    """Retry with the token before the last one too."""
+    return Verdict.RETRY if behind(row, request) == 2 and within(1, row, request) else verdict
+
+
+def keyless_grace_after_a_key(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
+    """Give the grace after a rotation under a key too, to requests without a key."""
+    return verdict if request["retry_key"] else judge(replace(row, retry_key=b""), **request)
+
+
+def grace_after_a_login(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
+    """Give the grace to generation 0 too."""
+    return judge(replace(row, generation=row.generation + 1), **{**request, "generation": request["generation"] + 1})
+
+
+def no_grace_for_the_first_token(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
+    """Take "generation 0 has no grace" for the token's generation. It is the row's."""
+    none = {"browser_grace": timedelta(), "reuse_grace": timedelta()}
+    return judge(row, **{**request, **none}) if request["generation"] == 0 else verdict
+
+
+def browser_grace_for_all(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
+    """Give each family the browsers' grace."""
+    return judge(replace(row, is_browser=True), **request)
+
+
+def any_key(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
+    """Take any key for the key of the last rotation."""
+    return judge(row, **{**request, "retry_key": row.retry_key if request["retry_key"] else b""})
+
+
+def no_key_for_a_minute(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
+    """Take no key for the key of the last rotation, within its minute."""
+    is_within = row.retry_key and not request["retry_key"] and age(row, request) < KEY_LIFETIME
+    return Verdict.RETRY if is_within and behind(row, request) in (0, 1) else verdict
+
+
+def key_for_ever(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
+    """Answer the current token with itself as long as it comes with its key."""
+    is_its_key = request["retry_key"] and request["retry_key"] == row.retry_key
+    return Verdict.RETRY if verdict is Verdict.ROTATE and is_its_key else verdict
+
+
+def key_for_a_minute(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
+    """Retry for a minute only. A client that missed the answer may come hours later."""
+    is_late = request["retry_key"] and age(row, request) >= KEY_LIFETIME
+    return Verdict.REUSED if verdict is Verdict.RETRY and is_late else verdict
+
+
+def current_token_rotates(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
+    """Forget that the current token is answered with itself within twice the grace."""
+    is_keyless_retry = verdict is Verdict.RETRY and behind(row, request) == 0 and not request["retry_key"]
+    return Verdict.ROTATE if is_keyless_retry else verdict
+
+
+def current_token_of_a_script_rotates(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
+    """Forget it for scripts with a REUSE_GRACE."""
+    return verdict if row.is_browser else current_token_rotates(row, request, verdict)
+
+
+def single_grace(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
+    """Answer the current token with itself for the grace, not for twice as long."""
+    return verdict if within(1, row, request) else current_token_rotates(row, request, verdict)
+
+
+def triple_grace(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
+    """Answer the current token with itself for longer than twice the grace."""
+    return Verdict.RETRY if verdict is Verdict.ROTATE and within(3, row, request) else verdict
+
+
+def double_grace_for_both(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
+    """Retry with the token one behind for as long as with the current one."""
+    is_one_behind = behind(row, request) == 1 and within(2, row, request)
+    return Verdict.RETRY if verdict is Verdict.REUSED and is_one_behind else verdict
+
+
+def reuse_is_a_rotation(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
+    """Rotate whatever was signed."""
+    return Verdict.ROTATE if verdict is Verdict.REUSED else verdict
+
+
+def revoked_is_not_read(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
+    """Leave out the check of ``revoked_at``."""
+    return judge(replace(row, revoked_at=None), **request)
+
+
+def idle_is_not_read(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
+    """Leave out the idle limit."""
+    return judge(row, **{**request, "idle_limit": timedelta.max})
+
+
+def rotated_by_who_claims(family: Family, request: Request) -> Family:
+    """Let the rotation's own request decide whether the grace is a browser's. Our rule did so once."""
+    return rotated(family, request)._replace(is_browser=request.claims_browser)
+
+
+def key_forgotten(family: Family, request: Request) -> Family:
+    """Rotate, and forget the key."""
+    return rotated(family, request)._replace(key=0)
+
+
+def guards_no_generation(family: Family, request: Request) -> bool:
+    return not family.revoked
+
+
+def guards_no_revocation(family: Family, request: Request) -> bool:
+    return may_write(family._replace(revoked=False), request)
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A broken rule, the scenario that shows it, and the promise that it breaks."""
+
+    name: str
+    rule: Rule
+    scenario: Scenario
+    promise: Promise
+
+
+OLD_RULE = Rule(rotated=rotated_by_who_claims)
+FORGOTTEN_FOR_SCRIPTS = judging(current_token_of_a_script_rotates)
+FIRST_TOKEN = judging(no_grace_for_the_first_token)
+PATIENT = Scenario("", True, False, 2, 0, 1, (61,), excuses=KEYED)
+MUTANTS = [
+    Mutant("who makes the rotation decides the grace", OLD_RULE, KEYLESS_SCRIPT, Promise.NEVER_BOTH),
+    Mutant("the same, with a grace", OLD_RULE, replace(PROCESSES, clock=(9,)), Promise.GRACE),
+    Mutant("every family has a browser's grace", judging(browser_grace_for_all), KEYLESS_SCRIPT, Promise.GRACE),
+    Mutant("keyless grace after a key", judging(keyless_grace_after_a_key), BROWSER, Promise.KEY),
+    Mutant("grace after a login", judging(grace_after_a_login), TABS, Promise.CURRENT),
+    Mutant("no grace for generation 0 of the token", FIRST_TOKEN, PROMPT_TABS, Promise.STAYS),
+    Mutant("no guard on the generation", Rule(may_write=guards_no_generation), SCRIPT, Promise.ONCE),
+    Mutant("no guard on the revocation", Rule(may_write=guards_no_revocation), SCRIPT, Promise.DEAD),
+    Mutant("a refused write is answered", Rule(judges_again=False), SCRIPT, Promise.NEVER_BOTH),
+    Mutant("grace for two generations behind", judging(grace_for_two_behind), TABS, Promise.SAME),
+    Mutant("any key", judging(any_key), SCRIPT, Promise.KEY),
+    Mutant("no key where there was one", judging(no_key_for_a_minute), SCRIPT, Promise.KEY),
+    Mutant("the key is forgotten", Rule(rotated=key_forgotten), PATIENT, Promise.STAYS),
+    Mutant("a key for ever", judging(key_for_ever), PATIENT, Promise.CURRENT),
+    Mutant("a key for a minute", judging(key_for_a_minute), PATIENT, Promise.STAYS),
+    Mutant("the current token rotates", judging(current_token_rotates), PROMPT_TABS, Promise.STAYS),
+    Mutant("the same for scripts with a grace", FORGOTTEN_FOR_SCRIPTS, PROMPT_PROCESSES, Promise.STAYS),
+    Mutant("single grace for the current token", judging(single_grace), replace(PROMPT_TABS, ticks=4), Promise.STAYS),
+    Mutant("triple grace for the current token", judging(triple_grace), replace(TABS, clock=(25,)), Promise.CURRENT),
+    Mutant("double grace for the token one behind", judging(double_grace_for_both), TABS, Promise.GRACE),
+    Mutant("the token presented sets a cookie", Rule(sets_cookie=lambda *_: True), PROMPT_TABS, Promise.STAYS),
+    Mutant("reuse is a rotation", judging(reuse_is_a_rotation), SCRIPT, Promise.ONE_LIVE),
+    Mutant("revoked is not read", judging(revoked_is_not_read), SCRIPT, Promise.DEAD),
+    Mutant("idle is not read", judging(idle_is_not_read), SCRIPT, Promise.IDLE),
+    Mutant(
+        "a retry moves the clock",
+        Rule(retried=lambda family: family._replace(age=0)),
+        replace(TABS, clock=(6,)),
+        Promise.NOTHING_WRITTEN,
+    ),
+    Mutant("reuse does not revoke", Rule(revokes=frozenset()), SCRIPT, Promise.DEAD),
+]
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_a_broken_rule_is_seen(mutant: Mutant, tried: Tried) -> None:
+    """By the promise that it breaks. The same scenario under our own rule breaks none: see above."""
+    with pytest.raises(BrokenError) as caught:
+        Model(mutant.scenario, mutant.rule).explore()
+    assert caught.value.promise is mutant.promise, caught.value
+    tried("broken rules seen by the model")
+
+
+def test_every_promise_is_broken_by_some_rule() -> None:
+    """Each promise says something."""
+    assert {mutant.promise for mutant in MUTANTS} == set(Promise)

@@ -16,6 +16,7 @@ from django.db import connections
 from django.utils import timezone
 
 from tests.factories import PASSWORD
+from tests.http import cookies
 from tests.proof.conftest import FULL, Tried
 from tests.proof.databases import Database, database
 from tests.proof.servers import (
@@ -304,8 +305,7 @@ class Tabs:
         """Refresh from one tab."""
         with self.lock:
             token = self.token
-        cookie = f"refresh_token={token}"
-        answer = client.post(f"{COOKIE}refresh/", Cookie=cookie, Sec_Fetch_Site="same-origin")
+        answer = client.post(f"{COOKIE}refresh/", Cookie=cookies(token), Sec_Fetch_Site="same-origin")
         if answer.token:
             with self.lock:
                 self.token = answer.token
@@ -314,7 +314,7 @@ class Tabs:
 
 def test_tabs(crowd: Crowd, tried: Tried) -> None:
     """Eight browsers of eight tabs that all refresh at once, three times: nobody is signed out."""
-    browsers = [Tabs(start_family()) for _ in range(8)]
+    browsers = [Tabs(start_family(is_browser=True)) for _ in range(8)]
     first = [browser.token for browser in browsers]
     for _ in range(3):
         answers = crowd.at_once(lambda client, number: browsers[number % 8].refresh(client))

@@ -1,6 +1,6 @@
-"""The real service over a real database, in any order of requests, times and users, against the oracle.
+"""The real service with a real database, in any order of requests, times and users, against the oracle.
 
-After each step the answer, its cookie, the number of its statements and every row are what the oracle says.
+After each step the answer, its cookie, the number of its statements, all rows and events are what the oracle says.
 """
 
 from __future__ import annotations
@@ -20,10 +20,21 @@ from hypothesis.stateful import precondition, rule, run_state_machine_as_test
 
 from tests.factories import PASSWORD
 from tests.proof.conftest import FULL, Tried
-from tests.proof.oracle import Family, Outcome
-from tests.proof.service import COOKIE_MOUNT, GENERATIONS_BACK, MOUNTS, NUMBERS, Service
+from tests.proof.oracle import Client, Family, Outcome
+from tests.proof.service import (
+    CLAIMS,
+    CLIENTS,
+    COOKIE_MOUNT,
+    GENERATIONS_BACK,
+    MOUNTS,
+    NUMBERS,
+    OWNER,
+    Service,
+    sent_by,
+)
 from twotoken import families
 from twotoken.models import RefreshToken
+from twotoken.signals import reuse_detected, token_retried
 
 KEYS = st.sampled_from(["", "", "the-first-key", "the-second-key"])
 # Seconds, across grace and a key's minute; also a little back, by a clock that is behind.
@@ -32,7 +43,7 @@ AGES = st.sampled_from([timedelta(minutes=15), timedelta(hours=11), timedelta(da
 
 
 def rarely(method: Any) -> Any:
-    """Have a rule wait for some refreshes first: what ends families would soon leave none to refresh."""
+    """Have a rule wait for some refreshes first, or soon no family would be left to refresh."""
 
     @wraps(method)
     def wrapped(self: ServiceInAnyOrder, **values: Any) -> None:
@@ -52,48 +63,67 @@ class ServiceInAnyOrder(Service):
         response = self.send(mount + "login/", {**self.credentials(user), "password": "wrong"})
         assert (response.status_code, response.json()["code"]) == (401, "no_active_account")
 
-    @rule(wait=MOMENTS, number=NUMBERS, back=GENERATIONS_BACK, key=KEYS, mount=MOUNTS, has_site=st.booleans())
-    def refresh(self, wait: float, number: int, back: int, key: str, mount: str, has_site: bool) -> None:
+    @rule(
+        wait=MOMENTS,
+        number=NUMBERS,
+        back=GENERATIONS_BACK,
+        key=KEYS,
+        mount=MOUNTS,
+        client=CLIENTS,
+        claims=CLAIMS,
+    )
+    def refresh(
+        self, wait: float, number: int, back: int, key: str, mount: str, client: Client, claims: dict[str, str]
+    ) -> None:
         """Any token that ever was, with and without a key, at either mount, as a script or as a browser."""
         self.pass_seconds(wait)
-        self.show(*self.token(number, back), key, mount, has_site)
+        self.show(*self.token(number, back), key, mount, client, claims)
 
     @precondition(lambda self: self.last)
-    @rule(wait=MOMENTS, key=st.none() | KEYS)
-    def refresh_again(self, wait: float, key: str | None) -> None:
-        """The last one once more, with its key or with another."""
+    @rule(wait=MOMENTS, key=st.none() | KEYS, client=CLIENTS, claims=CLAIMS)
+    def refresh_again(self, wait: float, key: str | None, client: Client, claims: dict[str, str]) -> None:
+        """The last one once more, with its key or with another, by anyone."""
         self.pass_seconds(wait)
         assert self.last is not None
-        family, token, generation, last_key, mount, has_site = self.last
-        self.show(family, token, generation, last_key if key is None else key, mount, has_site)
+        family, token, generation, last_key, mount = self.last
+        self.show(family, token, generation, last_key if key is None else key, mount, client, claims)
 
-    @rule(wait=MOMENTS, number=NUMBERS, key=KEYS, mount=MOUNTS, times=st.integers(1, 3))
-    def refresh_in_turn(self, wait: float, number: int, key: str, mount: str, times: int) -> None:
-        """As a client does that nobody disturbs: the newest token; who is logged out logs in."""
+    @rule(wait=MOMENTS, number=NUMBERS, key=KEYS, mount=MOUNTS, times=st.integers(1, 3), claims=CLAIMS)
+    def refresh_in_turn(
+        self, wait: float, number: int, key: str, mount: str, times: int, claims: dict[str, str]
+    ) -> None:
+        """As a client that nobody disturbs: the newest token. A client that was signed out logs in again."""
         if not self.live():
             self.reactivate()
-            self.log_in(number % 2, mount, None, 0)
+            self.log_in(number % 2, mount, None, 0, OWNER, claims)
         for _ in range(times):
             self.pass_seconds(wait)
-            self.show(*self.token(number or 1, 0), key, mount, has_site=True)
+            self.show(*self.token(number or 1, 0), key, mount, OWNER, claims)
 
-    def show(self, family: Family, token: str, generation: int, key: str, mount: str, has_site: bool) -> None:
-        """Refresh, and hold the answer against the oracle's."""
-        self.last = (family, token, generation, key, mount, has_site)
+    def show(
+        self,
+        family: Family,
+        token: str,
+        generation: int,
+        key: str,
+        mount: str,
+        client: Client = OWNER,
+        claims: dict[str, str] | None = None,
+    ) -> None:
+        """Refresh, and compare the answer with the oracle's."""
+        self.last = (family, token, generation, key, mount)
         self.refreshes += 1
-        is_browser = mount == COOKIE_MOUNT and has_site
         extra: dict[str, Any] = {"HTTP_IDEMPOTENCY_KEY": key} if key else {}
-        extra |= {"HTTP_SEC_FETCH_SITE": "same-origin"} if has_site else {}
-        told = len(self.reuses)
-        outcome = self.oracle.refresh(family, generation, key, is_browser=is_browser)
+        outcome = self.oracle.refresh(family, generation, key, client)
+        self.heard.clear()
         with CaptureQueriesContext(connection) as queries:
-            response = self.present("refresh/", token, mount, **extra)
-        assert len(self.reuses) - told == (outcome.reason == "reused")
+            response = self.present("refresh/", token, mount, **extra, **sent_by(client), **(claims or {}))
+        assert self.heard == [reuse_detected] * (outcome.reason == "reused") + [token_retried] * outcome.is_traced
         self.tried(f"refreshes: {outcome.reason or ('rotated' if outcome.rotated else 'retried')}")
         if outcome.reason:
             self.check_refusal(response, outcome, mount)
             return
-        assert len(queries) == (2 if outcome.rotated else 1), queries.captured_queries
+        assert len(queries) == outcome.statements, queries.captured_queries
         self.check_answer(
             response, family, mount, is_retry=not outcome.rotated, is_held=outcome.generation == generation
         )
@@ -115,7 +145,7 @@ class ServiceInAnyOrder(Service):
     def log_out(self, number: int, back: int, mount: str) -> None:
         """By any token of the family, expired or rotated out or not."""
         family, token, _ = self.token(number, back)
-        self.oracle.end(family, "logout")
+        self.oracle.revoke(family, "logout")
         response = self.present("logout/", token, mount)
         assert response.status_code == 204
         self.check_cleared(response, mount == COOKIE_MOUNT)
@@ -126,7 +156,7 @@ class ServiceInAnyOrder(Service):
         """By an access token."""
         family, response = self.with_bearer("post", mount + "logout/all/", number, 204)
         if family is not None:
-            self.oracle.end_all(family.user, "logout")
+            self.oracle.revoke_all(family.user, "logout")
             self.check_cleared(response, mount == COOKIE_MOUNT)
 
     @rule(number=st.integers(0, 30), mount=MOUNTS)
@@ -135,7 +165,7 @@ class ServiceInAnyOrder(Service):
         """All but the one that asks."""
         family, _ = self.with_bearer("delete", mount + "sessions/", number, 204)
         if family is not None:
-            self.oracle.end_all(family.user, "logout", keep=family)
+            self.oracle.revoke_all(family.user, "logout", keep=family)
 
     @rule(number=st.integers(0, 30), other=NUMBERS, mount=MOUNTS)
     @rarely
@@ -147,7 +177,7 @@ class ServiceInAnyOrder(Service):
         path = f"{mount}sessions/{self.ids[self.place(ended)]}/"
         family, response = self.with_bearer("delete", path, number, 204 if is_own else 404)
         if family is not None and is_own:
-            self.oracle.end(ended, "logout")
+            self.oracle.revoke(ended, "logout")
             self.check_cleared(response, mount == COOKIE_MOUNT and family is ended)
 
     @rule(number=st.integers(0, 30), mount=MOUNTS)
@@ -160,13 +190,13 @@ class ServiceInAnyOrder(Service):
             live = {self.ids[self.place(other)]: other is family for other in self.oracle.live(family.user)}
             assert shown == live
 
-    @rule(number=NUMBERS, early=st.sampled_from([0, 0.001]), key=KEYS, mount=MOUNTS)
+    @rule(number=NUMBERS, early=st.sampled_from([0, 0.001, 0.999, 1]), key=KEYS, mount=MOUNTS)
     @rarely
     def refresh_at_the_end(self, number: int, early: float, key: str, mount: str) -> None:
-        """At the idle or absolute limit, or just before."""
+        """At the idle or absolute limit, or within its last second, or just before."""
         family, token, generation = self.token(number, 0)
         self.pass_seconds(max((self.oracle.end_of(family) - self.oracle.now).total_seconds() - early, 0))
-        self.show(family, token, generation, key, mount, has_site=True)
+        self.show(family, token, generation, key, mount)
 
     @rule(by=AGES)
     @rarely
@@ -180,7 +210,7 @@ class ServiceInAnyOrder(Service):
         """By staff."""
         family, _, _ = self.token(number, 0)
         is_ours = family.revoked_at is None
-        self.oracle.end(family, "admin")
+        self.oracle.revoke(family, "admin")
         assert (families.revoke(self.ids[self.place(family)], actor="staff") is not None) == is_ours
 
     @rule(user=st.integers(0, 1), kept=st.none() | NUMBERS)
@@ -196,7 +226,21 @@ class ServiceInAnyOrder(Service):
             family, _, _ = self.token(kept, 0)
             families.update_auth_hash(self.ids[self.place(family)], account)
             if family.user is self.users[user] and family.revoked_at is None:
-                family.password = family.user.password
+                family.password, family.secret_key = family.user.password, self.oracle.secret_key
+
+    @rule()
+    @rarely
+    def change_the_secret_key(self) -> None:
+        """The old one becomes the fallback."""
+        self.oracle.change_secret_key()
+        self.use_secret_key()
+
+    @rule()
+    @rarely
+    def drop_the_fallback(self) -> None:
+        """A family that has rotated since then does not need it any more."""
+        self.oracle.fallbacks = []
+        self.use_secret_key()
 
     @rule(user=st.integers(0, 1))
     @rarely

@@ -52,7 +52,7 @@ class RefreshTokenAdmin(RevokingAdmin):
         ("created_at", "refreshed_at", "generation"),
         ("idle_end", "expires_at"),
     )
-    list_display: ClassVar[Any] = (
+    list_display: Any = (
         "user",
         "state",
         "device",
