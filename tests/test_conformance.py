@@ -1710,6 +1710,7 @@ def test_delivery_none(user: Any) -> None:
         assert tool.get(route, **bearer(access)).json()["id"] == str(user.pk)
     refresh = tool.send("refresh/", {"refresh": access}, HTTP_COOKIE=cookies(access))
     assert (refresh.status_code, refresh.json()["code"]) == (404, "not_found")
+    assert {method(TOOL_MOUNT + "refresh/").status_code for method in (tool.get, tool.options)} == {404}
     assert state(access) == (0, "")
     logout = tool.send("logout/", **bearer(access))
     assert (logout.status_code, logout.content) == (204, b"")
