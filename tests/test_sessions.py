@@ -126,7 +126,7 @@ def test_ending_the_presenting_one(user: Any, mount: str) -> None:
 
 
 def test_another_s_session(script: Caller) -> None:
-    """404, as for one that does not exist and for what is no id; nothing is ended."""
+    """Case 20: 404, as for a session that does not exist and for what is no id. Nothing changes."""
     stranger: Any = UserFactory()
     theirs = families.start(stranger)
     access = families.start(script.user).access

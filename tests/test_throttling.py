@@ -319,26 +319,6 @@ def test_what_is_no_login_is_not_counted(script: Caller) -> None:
         assert script.log_in().status_code == 200
 
 
-def test_an_office_behind_one_address(script: Caller) -> None:
-    """Seventy families refresh within a minute from there, at the default rates."""
-    with with_settings(LOGIN_THROTTLE=None, REFRESH_THROTTLE="60/min"):
-        tokens = [script.log_in().json()["refresh"] for _ in range(70)]
-        assert {script.refresh(token).status_code for token in tokens} == {200}
-
-
-@pytest.mark.parametrize("path", ["login/", "refresh/"])
-def test_cross_site_requests_are_not_counted(browser: Caller, path: str) -> None:
-    """A page that a person visits can't lock that person out."""
-    with with_settings(LOGIN_THROTTLE="10/min", REFRESH_THROTTLE="60/min"):
-        browser.log_in()
-        credentials = {browser.user.USERNAME_FIELD: browser.user.get_username(), "password": WRONG}
-        for _ in range(61):
-            response = browser.send(path, credentials, HTTP_SEC_FETCH_SITE="cross-site")
-            assert (response.status_code, response.json()["code"]) == (403, "cross_origin")
-        assert browser.refresh().status_code == 200
-        assert browser.log_in().status_code == 200
-
-
 def test_a_token_that_we_did_not_sign_is_not_counted(script: Caller) -> None:
     """Or anybody could use up a family's share by its id."""
     with with_settings(REFRESH_THROTTLE="1/min"):
