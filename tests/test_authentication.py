@@ -27,7 +27,7 @@ from twotoken.authentication import (
 )
 from twotoken.bearer import bearer_token
 from twotoken.conf import conf
-from twotoken.exceptions import ConflictingCookies, ExpiredToken, InvalidToken, MissingToken, UserInactive
+from twotoken.exceptions import ExpiredToken, InvalidToken, MissingToken, UserInactive
 from twotoken.models import RefreshToken, RevokedReason
 from twotoken.responses import body_of, challenge
 from twotoken.testing import time_travel
@@ -84,8 +84,8 @@ def test_a_challenge_is_english_and_a_body_is_translated() -> None:
     """A header is ASCII; a person reads the body."""
     with translation.override("de"):
         assert challenge(InvalidToken()) == INVALID
-        assert body_of(ConflictingCookies()) == {
-            "detail": "Es wurden zwei verschiedene Cookies mit Refresh-Tokens gesendet.",
+        assert body_of(InvalidToken()) == {
+            "detail": "Das Token ist ungültig.",
             "code": "token_not_valid",
             "reason": "invalid",
         }

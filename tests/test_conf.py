@@ -25,7 +25,7 @@ DEFAULTS: dict[str, Any] = {
     "REFRESH_LIFETIME": timedelta(days=7),
     "FAMILY_LIFETIME": timedelta(days=30),
     "DELIVERY": Delivery.COOKIE,
-    "COOKIE_NAME": "refresh_token",
+    "COOKIE_NAME": "__Secure-refresh_token",
     "COOKIE_PATH": None,
     "COOKIE_DOMAIN": None,
     "COOKIE_SAMESITE": "Strict",
@@ -128,6 +128,25 @@ def test_the_policy_is_a_view_of_the_keys() -> None:
     assert policy.keys.keys == (SecretKey(SECRETS["ACCESS_SECRET"].encode()),)
     assert SECRETS["ACCESS_SECRET"] not in repr(policy)
     assert conf.refresh_keys.keys == (SecretKey(SECRETS["REFRESH_SECRET"].encode()),)
+
+
+@pytest.mark.parametrize(
+    ("values", "prefix"),
+    [
+        ({}, "__Secure-"),
+        ({"COOKIE_NAME": None, "COOKIE_PATH": "/auth/"}, "__Secure-"),
+        ({"COOKIE_PATH": "/"}, "__Host-"),
+        ({"COOKIE_PATH": "/", "COOKIE_DOMAIN": "example.com"}, "__Secure-"),
+        ({"COOKIE_PATH": "/", "COOKIE_SECURE": False}, ""),
+        ({"COOKIE_SECURE": False}, ""),
+    ],
+)
+def test_the_cookie_s_name(values: dict[str, Any], prefix: str) -> None:
+    """It has the strongest prefix with which browsers keep a cookie of these attributes."""
+    with override_settings(TWOTOKEN={**SECRETS, **values}):
+        assert conf.cookie_name == f"{prefix}refresh_token"
+    with override_settings(TWOTOKEN={**SECRETS, **values, "COOKIE_NAME": "rt"}):
+        assert conf.cookie_name == "rt"
 
 
 @pytest.mark.parametrize("given", [issuers.issuer, "tests.issuers.issuer"])

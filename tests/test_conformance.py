@@ -33,15 +33,15 @@ from django.test.utils import CaptureQueriesContext
 from django.views.debug import ExceptionReporter
 
 from tests.factories import PASSWORD, UserFactory
-from tests.http import Caller
+from tests.http import COMPANION, COOKIE, COOKIE_MOUNT, Caller, cookies, family_of
 from tests.issuers import tenant
+from twotoken.checks import check_cookie
 from twotoken.models import EventKind, FamilyEvent, RefreshToken, RevokedReason
 from twotoken.signals import family_revoked, reuse_detected, token_retried
 
 KEY = "an-idempotency-key"
 OTHER_KEY = "another-idempotency-key"
-COOKIE = "refresh_token"
-COOKIE_MOUNT, BODY_MOUNT, TOOL_MOUNT = "/api/auth/", "/api/app/auth/", "/api/tool/auth/"
+BODY_MOUNT, TOOL_MOUNT = "/api/app/auth/", "/api/tool/auth/"
 ROUTES = ["/api/me/", "/api/stateless/", "/api/revocable/"]
 REALM = 'Bearer realm="api"'
 
@@ -106,11 +106,12 @@ def assert_refused(response: Any, reason: str) -> None:
 
 def assert_cleared(response: Any) -> None:
     """Hold an answer to a cookie that is cleared with the attributes it was set with."""
-    cookie = response.cookies[COOKIE]
-    assert (cookie.value, cookie["max-age"]) == ("", 0)
-    assert (cookie["path"], cookie["samesite"]) == (COOKIE_MOUNT, "Strict")
-    assert cookie["secure"]
-    assert cookie["httponly"]
+    for name, path in ((COOKIE, COOKIE_MOUNT), (COMPANION, "/")):
+        cookie = response.cookies[name]
+        assert (cookie.value, cookie["max-age"]) == ("", 0)
+        assert (cookie["path"], cookie["samesite"], cookie["domain"]) == (path, "Strict", "")
+        assert cookie["secure"]
+        assert cookie["httponly"]
 
 
 def row(token: str) -> RefreshToken:
@@ -226,7 +227,7 @@ def test_login_by_cookie(browser: Caller) -> None:
     assert set(response.json()) == {"access", "expires_in"}
     assert response.json()["expires_in"] == 900
     assert response["Cache-Control"] == "no-store"
-    assert set(response.cookies) == {COOKIE}
+    assert set(response.cookies) == {COOKIE, COMPANION}
     cookie = response.cookies[COOKIE]
     assert cookie.value.encode() not in response.content
     assert {name: cookie[name] for name in ("httponly", "secure", "samesite", "path", "domain", "max-age")} == {
@@ -611,7 +612,7 @@ def test_logout_races_refresh(script: Caller) -> None:
 def log_out(caller: Caller, token: str, **extra: Any) -> Any:
     """Log out with a token, by this client's delivery."""
     if caller.mount == COOKIE_MOUNT:
-        return caller.send("logout/", HTTP_COOKIE=f"{COOKIE}={token}", **extra)
+        return caller.send("logout/", HTTP_COOKIE=cookies(token), **extra)
     return caller.send("logout/", {"refresh": token}, **extra)
 
 
@@ -661,7 +662,7 @@ def test_logout_with_anything(caller: Caller, sent: str) -> None:
     assert every_row() == before
 
 
-BODIES: Any = pytest.mark.parametrize(
+BODIES = pytest.mark.parametrize(
     ("body", "content_type", "status", "code"),
     [
         (b"[" * 100_000, "application/json", 400, "parse_error"),
@@ -1213,7 +1214,7 @@ def test_no_token_in_the_body(script: Caller, body: bytes) -> None:
     assert response["Cache-Control"] == "no-store"
     assert statements(queries) == []
     assert state(r0) == (0, "")
-    by_cookie = post_raw(script, f"{COOKIE_MOUNT}refresh/", body, "application/json", HTTP_COOKIE=f"{COOKIE}={r0}")
+    by_cookie = post_raw(script, f"{COOKIE_MOUNT}refresh/", body, "application/json", HTTP_COOKIE=cookies(r0))
     assert by_cookie.status_code == 200
 
 
@@ -1390,7 +1391,7 @@ def test_a_body_token_at_a_cookie_mount(jar: Caller) -> None:
         response = jar.send("refresh/", {"refresh": r0})
         assert jar.send("logout/", {"refresh": r0}).status_code == 204
     assert_refused(response, "missing")
-    assert_cleared(response)
+    assert not response.cookies
     assert statements(queries) == []
     assert state(r0) == (0, "")
 
@@ -1398,7 +1399,7 @@ def test_a_body_token_at_a_cookie_mount(jar: Caller) -> None:
 def test_a_cookie_at_a_body_mount(script: Caller) -> None:
     """Case 31: it is ignored, neither read nor cleared."""
     r0 = log_in(script)
-    cookie = {"HTTP_COOKIE": f"{COOKIE}={r0}"}
+    cookie = {"HTTP_COOKIE": cookies(r0)}
     with CaptureQueriesContext(connection) as queries:
         response = script.send("refresh/", **cookie)
         logout = script.send("logout/", **cookie)
@@ -1418,7 +1419,7 @@ def test_both_deliveries_at_once(user: Any, mount: str, endpoint: str) -> None:
     caller = Caller(user, mount=mount)
     script = Caller(user, mount=BODY_MOUNT)
     by_cookie, by_body = log_in(script), log_in(script)
-    response = caller.send(endpoint, {"refresh": by_body}, HTTP_COOKIE=f"{COOKIE}={by_cookie}")
+    response = caller.send(endpoint, {"refresh": by_body}, HTTP_COOKIE=cookies(by_cookie))
     assert response.status_code == (200 if endpoint == "refresh/" else 204)
     taken, left = (by_cookie, by_body) if mount == COOKIE_MOUNT else (by_body, by_cookie)
     assert state(taken) == ((1, "") if endpoint == "refresh/" else (0, "logout"))
@@ -1444,19 +1445,19 @@ def test_a_django_session(user: Any, mount: str) -> None:
     caller = Caller(user, mount=mount, enforce_csrf_checks=True)
     caller.force_login(new_user())
     session = caller.cookies["sessionid"].value
-    cookies = {"HTTP_COOKIE": f"sessionid={session}"}
-    login = caller.log_in(**cookies)
+    sent = {"HTTP_COOKIE": f"sessionid={session}"}
+    login = caller.log_in(**sent)
     r0 = token_of(login)
-    cookies["HTTP_COOKIE"] += f"; {COOKIE}={r0}"
+    sent["HTTP_COOKIE"] += f"; {cookies(r0)}"
     assert row(r0).user_id == user.pk
-    refresh = caller.send("refresh/", {"refresh": r0}, **cookies)
+    refresh = caller.send("refresh/", {"refresh": r0}, **sent)
     r1 = token_of(refresh)
-    cookies["HTTP_COOKIE"] = f"sessionid={session}; {COOKIE}={r1}"
-    logout = caller.send("logout/", {"refresh": r1}, **cookies)
+    sent["HTTP_COOKIE"] = f"sessionid={session}; {cookies(r1)}"
+    logout = caller.send("logout/", {"refresh": r1}, **sent)
     assert logout.status_code == 204
     assert state(r0) == (1, "logout")
     for response in (login, refresh, logout):
-        assert set(response.cookies) <= {COOKIE}
+        assert set(response.cookies) <= {COOKIE, COMPANION}
 
 
 def test_no_session_is_made(caller: Caller) -> None:
@@ -1464,7 +1465,7 @@ def test_no_session_is_made(caller: Caller) -> None:
     r0 = log_in(caller)
     rotate(caller, r0)
     log_out(caller, r0)
-    assert set(caller.cookies) <= {COOKIE}
+    assert set(caller.cookies) <= {COOKIE, COMPANION}
 
 
 @options(REFRESH_THROTTLE="1/min")
@@ -1540,26 +1541,123 @@ def test_a_503_leaves_the_cookie(jar: Caller) -> None:
     assert rotate(jar, jar.cookie) != r0
 
 
-@pytest.mark.parametrize("other", ["rubbish", "own", ""])
+@pytest.mark.parametrize("other", ["rubbish", "another family's", ""])
 @pytest.mark.parametrize("order", [1, -1])
 def test_two_cookies(jar: Caller, order: int, other: str) -> None:
-    """Case 33a: nobody can tell which is ours, so nothing is asked, ended or cleared."""
+    """Case 33a: of several values the one of our family counts, wherever it stands; junk is dropped."""
     r0 = log_in(jar)
-    second = log_in(again(jar)) if other == "own" else other
-    header = "; ".join([f"{COOKIE}={r0}", "theme=dark", f"{COOKIE}={second}"][::order])
+    second = log_in(again(jar)) if other == "another family's" else other
+    header = "; ".join([cookies(r0), "theme=dark", f"{COOKIE}={second}"][::order])
+    response = jar.send("refresh/", HTTP_COOKIE=header)
+    assert family_of(token_of(response)) == family_of(r0)
+    assert state(r0) == (1, "")
+    assert {family["revoked_reason"] for family in every_row()} == {""}
+
+
+def tossed(kind: str, ours: str, theirs: str) -> str:
+    """Return the Cookie header of a browser whose cookies a sibling subdomain has replaced."""
+    companion = f"{COMPANION}={family_of(ours)}"
+    return {
+        "another family's": f"{companion}; {COOKIE}={theirs}",
+        "another family's and junk": f"{COOKIE}=junk; {companion}; {COOKIE}={theirs}",
+        "without a companion": f"{COOKIE}={ours}",
+        "another family's without a companion": f"{COOKIE}={theirs}",
+        "two families without a companion": f"{COOKIE}={ours}; {COOKIE}={theirs}",
+        "a companion with a blank": f"\xa0{COMPANION}={family_of(theirs)}; {COOKIE}={theirs}",
+        "two companions": f"{companion}; {COMPANION}={family_of(theirs)}; {COOKIE}={ours}; {COOKIE}={theirs}",
+    }[kind]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "another family's",
+        "another family's and junk",
+        "without a companion",
+        "another family's without a companion",
+        "two families without a companion",
+        "a companion with a blank",
+        "two companions",
+    ],
+)
+def test_tossed_cookies(jar: Caller, kind: str) -> None:
+    """Case 33a: what the companion does not name is refused without a query, and nothing is revoked or cleared."""
+    ours, theirs = log_in(jar), log_in(Caller(new_user(), mount=COOKIE_MOUNT))
+    header = tossed(kind, ours, theirs)
     with CaptureQueriesContext(connection) as queries:
-        response = jar.send("refresh/", HTTP_COOKIE=header)
+        response = again(jar).send("refresh/", HTTP_COOKIE=header)
     assert_refused(response, "invalid")
     assert not response.cookies
     assert statements(queries) == []
     assert {family["revoked_reason"] for family in every_row()} == {""}
-    assert rotate(jar, r0) != r0
+    assert rotate(jar, ours) != ours
 
 
 def test_the_same_cookie_twice(jar: Caller) -> None:
     """Case 33a, the other side: one value is one cookie, however often it comes."""
     r0 = log_in(jar)
-    assert jar.send("refresh/", HTTP_COOKIE=f"{COOKIE}={r0}; {COOKIE}={r0}").status_code == 200
+    assert jar.send("refresh/", HTTP_COOKIE=f"{cookies(r0)}; {cookies(r0)}").status_code == 200
+
+
+HOST_COOKIE = "__Host-refresh_token"
+NAMES: list[tuple[dict[str, Any], set[str]]] = [
+    ({}, {COOKIE, COMPANION}),
+    ({"COOKIE_PATH": "/"}, {HOST_COOKIE}),
+    ({"COOKIE_SECURE": False}, {"refresh_token"}),
+    ({"COOKIE_SECURE": False, "COOKIE_PATH": "/"}, {"refresh_token"}),
+    ({"COOKIE_DOMAIN": "example.com"}, {COOKIE}),
+    ({"COOKIE_DOMAIN": "example.com", "COOKIE_PATH": "/"}, {COOKIE}),
+    ({"COOKIE_NAME": "rt"}, {"rt", "__Host-rt-8eb1863cefef-sid"}),
+    ({"COOKIE_NAME": "__Secure-rt"}, {"__Secure-rt", "__Host-rt-8eb1863cefef-sid"}),
+    ({"COOKIE_NAME": "__Host-rt", "COOKIE_PATH": "/"}, {"__Host-rt"}),
+    ({"COOKIE_NAME": "rt", "COOKIE_DOMAIN": "example.com"}, {"rt"}),
+]
+
+
+@pytest.mark.parametrize(("values", "names"), NAMES)
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_cookie_names(jar: Caller, values: dict[str, Any], names: set[str], scheme: str) -> None:
+    """Case 33a2: the name has the strongest prefix that its attributes allow, whatever the request's own scheme is."""
+    extra = {"wsgi.url_scheme": scheme}
+    with options(**values):
+        assert set(jar.log_in(**extra).cookies) == names
+        assert set(jar.refresh(**extra).cookies) == names
+        assert {cookie.value for cookie in jar.send("logout/", **extra).cookies.values()} == {""}
+        assert not list(check_cookie(None))
+
+
+def test_a_changed_name(jar: Caller) -> None:
+    """Case 33a2: under another name the old cookie is none, and its owner logs in again."""
+    log_in(jar)
+    with options(COOKIE_PATH="/"):
+        response = jar.refresh()
+        assert_refused(response, "missing")
+        assert not response.cookies
+
+
+@pytest.mark.parametrize(
+    "blank", ["\xa0", "\x85", "\x1c", "\x1f", "\x0b", "\x0c", "\xc2\xa0", "\xe2\x80\x83", "\xe3\x80\x80"]
+)
+@pytest.mark.parametrize("place", ["before", "after"])
+def test_a_name_with_other_blanks(jar: Caller, blank: str, place: str) -> None:
+    """Case 33a3: browsers strip spaces and tabs only, so a name with any other blank is not ours."""
+    r0 = log_in(jar)
+    name = blank + HOST_COOKIE if place == "before" else HOST_COOKIE + blank
+    with options(COOKIE_PATH="/"):
+        response = again(jar).send("refresh/", HTTP_COOKIE=f"{name}={r0}")
+        assert_refused(response, "missing")
+        assert state(r0) == (0, "")
+        assert again(jar).send("logout/", HTTP_COOKIE=f"{name}={r0}").status_code == 204
+        assert state(r0) == (0, "")
+        assert again(jar).send("refresh/", HTTP_COOKIE=f"\t {HOST_COOKIE} \t=\t{r0} ").status_code == 200
+
+
+@pytest.mark.parametrize("header", ["", f"{COMPANION}={UUID(int=7)}", f"{COOKIE}=", "theme=dark"])
+def test_no_cookie_clears_nothing(jar: Caller, header: str) -> None:
+    """Case 33: where no cookie of ours came, none is cleared: the one that was set meanwhile may be on its way."""
+    response = jar.send("refresh/", HTTP_COOKIE=header)
+    assert_refused(response, "missing")
+    assert not response.cookies
 
 
 @options(REFRESH_THROTTLE="60/min", LOGIN_THROTTLE="10/min")
@@ -1610,7 +1708,7 @@ def test_delivery_none(user: Any) -> None:
     access = login.json()["access"]
     for route in ROUTES:
         assert tool.get(route, **bearer(access)).json()["id"] == str(user.pk)
-    refresh = tool.send("refresh/", {"refresh": access}, HTTP_COOKIE=f"{COOKIE}={access}")
+    refresh = tool.send("refresh/", {"refresh": access}, HTTP_COOKIE=cookies(access))
     assert (refresh.status_code, refresh.json()["code"]) == (404, "not_found")
     assert state(access) == (0, "")
     logout = tool.send("logout/", **bearer(access))
@@ -1656,8 +1754,9 @@ def test_error_reports(user: Any, mount: str, content_type: str, endpoint: str, 
     login = other.log_in().json()
     r0, access = login["refresh"], login["access"]
     data = {user.USERNAME_FIELD: user.get_username(), "password": PASSWORD, "refresh": r0}
+    companion = COMPANION.replace("refresh_token", cookie_name.removeprefix("__Secure-"))
     headers = {
-        "HTTP_COOKIE": f"{cookie_name}={r0}",
+        "HTTP_COOKIE": f"{cookie_name}={r0}; {companion}={family_of(r0)}",
         "HTTP_IDEMPOTENCY_KEY": KEY,
         **bearer(access),
     }
@@ -1841,6 +1940,16 @@ def test_a_wrong_content_type(script: Caller, endpoint: str, content_type: str) 
     assert response["Cache-Control"] == "no-store"
     assert statements(queries) == []
     assert state(r0) == (0, "")
+
+
+@pytest.mark.parametrize("content_type", [URLENCODED, MULTIPART], ids=["urlencoded", "multipart"])
+def test_an_access_token_in_a_form(script: Caller, content_type: str) -> None:
+    """It counts in the Authorization header alone (RFC 6750 section 2.2 is not for us)."""
+    login = script.log_in().json()
+    sent = {"access_token": login["access"], "access": login["access"]}
+    assert_refused(post_form(script, "logout/all/", sent, content_type), "missing")
+    assert post_form(script, "logout/", sent, content_type).status_code == 400
+    assert state(login["refresh"]) == (0, "")
 
 
 def test_a_wrong_content_type_at_a_cookie_mount(jar: Caller) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from datetime import UTC, datetime
 from typing import Any
-from uuid import uuid4
+from urllib.parse import quote
+from uuid import UUID, uuid4
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
@@ -11,15 +14,18 @@ from django.http import HttpResponse
 from django.test import RequestFactory, override_settings
 from django.urls import clear_script_prefix, include, path, resolve, set_script_prefix
 
-from tests.http import Caller
+from tests.http import COMPANION, COOKIE, Caller, cookies
 from tests.overrides import with_settings
+from twotoken import tokens
+from twotoken.conf import conf
 from twotoken.cookies import (
     clear_refresh_cookie,
+    companion_name,
     cookie_path,
+    cookie_values,
     hide_cookie,
-    presented_token,
-    presented_tokens,
     set_refresh_cookie,
+    token_from_cookie,
 )
 from twotoken.exceptions import ConflictingCookies, InvalidToken, MissingToken
 from twotoken.families import TokenPair
@@ -35,6 +41,7 @@ def nothing(request: Any, **kwargs: Any) -> HttpResponse:
 # Mounts under a prefix that captures, and routes of a project: tests set ROOT_URLCONF to this module.
 urlpatterns = [
     path("<slug:tenant>/auth/", include("twotoken.urls")),
+    path("any/<str:tenant>/auth/", include("twotoken.urls", namespace="any")),
     path("own/", include(([path("callback/", nothing)], "own"))),
     path("callback/", nothing),
 ]
@@ -55,80 +62,164 @@ class DefaultMount:
 def request_to(address: str = "/", **extra: Any) -> Any:
     """Return a request that is resolved as the handler does."""
     request = factory.post(address, **extra)
-    request.resolver_match = resolve(address)
+    request.resolver_match = resolve(request.path_info)
     return request
 
 
 HEADERS: list[tuple[str, list[str]]] = [
     ("", []),
     ("other=a", []),
-    ("xrefresh_token=a; refresh_tokenx=b; Refresh_Token=c", []),
-    ("other=refresh_token", []),
-    ("refresh_token", []),
-    ("refresh_token=", [""]),
-    ("refresh_token=a", ["a"]),
-    ("other=x; refresh_token=a;refresh_token=a", ["a"]),
-    ("refresh_token=a; other=x; refresh_token=b", ["a", "b"]),
-    ("refresh_token=; refresh_token=b", ["", "b"]),
-    ('refresh_token="a"', ["a"]),
-    ("refresh_token=a=b", ["a=b"]),
+    ("xrt=a; rtx=b; RT=c", []),
+    ("other=rt", []),
+    ("rt", []),
+    ("rt=", []),
+    ("=rt", []),
+    ("rt=a", ["a"]),
+    ("other=x; rt=a;rt=a", ["a"]),
+    ("rt=a; other=x; rt=b", ["a", "b"]),
+    ("rt=; rt=b", ["b"]),
+    ("\t rt \t=\t a\t ;", ["a"]),
+    ("rt=a=b", ["a=b"]),
+    ('rt="a"', ['"a"']),
+    ("\xa0rt=a; rt\xa0=b; \x1crt=c; \x85rt=d; \x0brt=e; \x0crt=f", []),
+    ("rt=\xa0a", ["\xa0a"]),
 ]
 
 
 @pytest.mark.parametrize(("header", "values"), HEADERS)
-def test_every_value_of_our_name_is_seen(header: str, values: list[str]) -> None:
-    """``request.COOKIES`` would hide all but the last."""
-    assert presented_tokens(factory.post("/", HTTP_COOKIE=header)) == values
+def test_every_value_of_a_name_is_seen(header: str, values: list[str]) -> None:
+    """Names are compared byte for byte, after stripping spaces and tabs only."""
+    assert cookie_values(factory.post("/", HTTP_COOKIE=header), "rt") == values
 
 
-@pytest.mark.parametrize("header", ["", "other=a", "refresh_token="])
+FIRST, SECOND = UUID(int=1), UUID(int=2)
+
+
+def token(family: UUID = FIRST, generation: int = 0) -> str:
+    """Return a refresh token that we signed."""
+    end = datetime(2031, 5, 4, tzinfo=UTC)
+    return tokens.encode_refresh(
+        conf.refresh_keys, family_id=family, generation=generation, secret=b"s" * 16, expires_at=end
+    )
+
+
+def counted(header: str) -> tuple[UUID, int]:
+    """Return the family and the generation of the token that counts."""
+    claims = token_from_cookie(factory.post("/", HTTP_COOKIE=header))
+    return claims.family_id, claims.generation
+
+
+@pytest.mark.parametrize("header", ["", "other=a", f"{COOKIE}=", f"{COMPANION}={FIRST}", f"refresh_token={token()}"])
 def test_no_token(header: str) -> None:
-    """An empty cookie is none."""
+    """An empty cookie, a companion alone, or a cookie of another name is none."""
     with pytest.raises(MissingToken) as caught:
-        presented_token(factory.post("/", HTTP_COOKIE=header))
+        counted(header)
     assert caught.value.reason == "missing"
 
 
-def test_one_token() -> None:
-    """Sent once or twice, by the name that is set."""
-    assert presented_token(factory.post("/", HTTP_COOKIE="refresh_token=a; refresh_token=a")) == "a"
-    with with_settings(COOKIE_NAME="__Host-rt"):
-        assert presented_token(factory.post("/", HTTP_COOKIE="__Host-rt=b; refresh_token=a")) == "b"
+@pytest.mark.parametrize("header", [f"{COOKIE}=a", f"{COOKIE}=a; {COOKIE}=b", f"{COOKIE}=a; {COMPANION}={FIRST}"])
+def test_junk_alone(header: str) -> None:
+    """It is an invalid token, and there is nothing to decide."""
+    with pytest.raises(InvalidToken) as caught:
+        counted(header)
+    assert type(caught.value) is InvalidToken
 
 
-@pytest.mark.parametrize("header", ["refresh_token=a; refresh_token=b", "refresh_token=; refresh_token=b"])
-def test_two_tokens(header: str) -> None:
-    """A sibling subdomain may have tossed one in, and nobody can tell which: RFC 6265 section 8.6."""
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize("others", [[], ["junk"], [token(SECOND)], ["junk", token(SECOND, 9), "a.b.c"]])
+def test_the_companion_s_family_counts(others: list[str], order: int) -> None:
+    """Junk is dropped, and another family's token is not looked at, wherever it stands."""
+    parts = [f"{COOKIE}={value}" for value in [token(FIRST, 3), *others]]
+    header = "; ".join([*parts, f"{COMPANION}={FIRST}"][::order])
+    assert counted(header) == (FIRST, 3)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        f"{COOKIE}={token()}",
+        f"{COOKIE}={token()}; {COOKIE}=junk",
+        f"{COOKIE}={token(SECOND)}; {COMPANION}={FIRST}",
+        f"{cookies(token())}; {COMPANION}={SECOND}",
+        f"{COOKIE}={token()}; \xa0{COMPANION}={FIRST}",
+        f"{COOKIE}={token()}; {COMPANION}=",
+        f"{COOKIE}={token()}; {COMPANION}={FIRST.hex}",
+    ],
+)
+def test_without_its_companion_no_token_counts(header: str) -> None:
+    """A sibling subdomain can evict the companion, and can't set another."""
     with pytest.raises(ConflictingCookies) as caught:
-        presented_token(factory.post("/", HTTP_COOKIE=header))
-    assert isinstance(caught.value, InvalidToken)
+        counted(header)
     assert caught.value.reason == "invalid"
 
 
-def test_tossed_cookies_end_and_clear_nothing(jar: Caller, django_assert_num_queries: Any) -> None:
-    """A 401 without a query; the real token still works."""
+@pytest.mark.parametrize(
+    ("values", "name"),
+    [
+        ({"COOKIE_PATH": "/"}, "__Host-refresh_token"),
+        ({"COOKIE_DOMAIN": "example.com"}, COOKIE),
+        ({"COOKIE_SECURE": False}, "refresh_token"),
+    ],
+)
+def test_a_cookie_without_a_companion(values: dict[str, Any], name: str) -> None:
+    """What verifies counts, junk is dropped, and two families are one too many."""
+    with with_settings(**values):
+        assert companion_name("/api/auth/") is None
+        assert counted(f"{name}={token()}") == (FIRST, 0)
+        assert counted(f"{name}=junk; {name}={token()}; {name}=; {name}=a.b.c") == (FIRST, 0)
+        with pytest.raises(ConflictingCookies):
+            counted(f"{name}={token()}; {name}={token(SECOND)}")
+
+
+@pytest.mark.parametrize("path", [None, "/"])
+@pytest.mark.parametrize("order", [1, -1])
+def test_several_generations_of_a_family(path: str | None, order: int) -> None:
+    """The newest counts: a cookie of another path may have stayed behind, and would end the family as reuse."""
+    with with_settings(COOKIE_PATH=path):
+        values = [f"{conf.cookie_name}={token(FIRST, generation)}" for generation in (3, 7, 5)]
+        assert counted("; ".join([*values[::order], f"{COMPANION}={FIRST}"])) == (FIRST, 7)
+
+
+def test_a_companion_for_each_mount() -> None:
+    """All have the path ``/``, so each has a name of its own: the same one each time, and one that a browser takes."""
+    paths = ["/api/auth/", "/api-auth/", "/auth/", "/Auth/", "/a%3Bb/auth/", "/"]
+    names = [companion_name(path) for path in paths]
+    assert len(set(names)) == len(paths)
+    assert names == [companion_name(path) for path in paths]
+    assert names[0] == COMPANION
+    assert all(re.fullmatch("__Host-refresh_token-[0-9a-f]{12}-sid", name or "") for name in names)
+    with with_settings(COOKIE_NAME="rt"):
+        assert companion_name("/api/auth/") == COMPANION.replace("refresh_token", "rt")
+
+
+def test_tossed_cookies_do_not_count(jar: Caller, django_assert_num_queries: Any) -> None:
+    """The real token is refreshed beside junk; without its companion it is refused without a query, and lives on."""
     jar.log_in()
-    token = jar.cookie
+    r0 = jar.cookie
+    response = jar.send("refresh/", HTTP_COOKIE=f"{COOKIE}=tossed; {cookies(r0)}; {COOKIE}=tossed.too")
+    assert response.status_code == 200
+    r1 = response.cookies[COOKIE].value
+    assert response.cookies[COMPANION].value == jar.cookies[COMPANION].value
     with django_assert_num_queries(0):
-        response = jar.send("refresh/", HTTP_COOKIE=f"refresh_token={token}; refresh_token=tossed")
+        response = jar.send("refresh/", HTTP_COOKIE=f"{COOKIE}={r1}")
     assert (response.status_code, response.json()["reason"]) == (401, "invalid")
-    assert "refresh_token" not in response.cookies
-    assert jar.refresh(token).status_code == 200
+    assert not response.cookies
+    assert jar.refresh(r1).status_code == 200
 
 
 def test_the_cookie_is_hidden_from_error_reports() -> None:
     """And is still read from the header; hiding it twice does no harm."""
-    request = factory.post("/", HTTP_COOKIE="refresh_token=a; other=b")
+    request = factory.post("/", HTTP_COOKIE=f"{cookies(token())}; other=b")
     hide_cookie(request)
     hide_cookie(request)
-    assert request.COOKIES == {"other": "b"}
-    assert presented_token(request) == "a"
+    assert {COMPANION: str(FIRST), "other": "b"} == request.COOKIES
+    assert token_from_cookie(request).family_id == FIRST
 
 
 PAIR = TokenPair("access", 900, "refresh", 3600, uuid4(), 0)
 
 
-def attributes(response: HttpResponse, name: str = "refresh_token") -> dict[str, Any]:
+def attributes(response: HttpResponse, name: str = COOKIE) -> dict[str, Any]:
     """Return the attributes of a cookie that was set, but for its value and time."""
     return {key: value for key, value in response.cookies[name].items() if key not in {"max-age", "expires"}}
 
@@ -137,8 +228,17 @@ def test_the_cookie_as_it_is_set() -> None:
     """HttpOnly, Secure, SameSite=Strict, for its mount and its host alone, as long as the token lives."""
     response = HttpResponse()
     set_refresh_cookie(response, PAIR, request_to("/api/auth/login/"))
-    morsel = response.cookies["refresh_token"]
+    morsel = response.cookies[COOKIE]
     assert (morsel.value, morsel["max-age"], morsel["path"]) == ("refresh", 3600, "/api/auth/")
+    assert (morsel["secure"], morsel["httponly"], morsel["samesite"], morsel["domain"]) == (True, True, "Strict", "")
+
+
+def test_the_companion_as_it_is_set() -> None:
+    """The same, but for the whole host, with the family's id."""
+    response = HttpResponse()
+    set_refresh_cookie(response, PAIR, request_to("/api/auth/login/"))
+    morsel = response.cookies[COMPANION]
+    assert (morsel.value, morsel["max-age"], morsel["path"]) == (str(PAIR.family_id), 3600, "/")
     assert (morsel["secure"], morsel["httponly"], morsel["samesite"], morsel["domain"]) == (True, True, "Strict", "")
 
 
@@ -157,8 +257,11 @@ def test_the_cookie_is_cleared_as_it_was_set(values: dict[str, Any]) -> None:
     with with_settings(COOKIE_NAME="rt", **values):
         set_refresh_cookie(put, PAIR, request)
         clear_refresh_cookie(cleared, request)
-    assert attributes(put, "rt") == attributes(cleared, "rt")
-    assert (cleared.cookies["rt"].value, cleared.cookies["rt"]["max-age"]) == ("", 0)
+        companion = companion_name(cookie_path(request))
+    assert put.cookies.keys() == cleared.cookies.keys() == {"rt", companion} - {None}
+    for name in put.cookies:
+        assert attributes(put, name) == attributes(cleared, name)
+        assert (cleared.cookies[name].value, cleared.cookies[name]["max-age"]) == ("", 0)
     assert attributes(put, "rt")["path"] == values.get("COOKIE_PATH", "/api/auth/")
 
 
@@ -203,6 +306,32 @@ def test_the_path_under_a_prefix_of_the_server() -> None:
 def test_the_path_has_what_the_prefix_captures() -> None:
     """One tenant's cookie is not sent to another."""
     assert cookie_path(request_to("/acme/auth/logout/")) == "/acme/auth/"
+
+
+@override_settings(ROOT_URLCONF=__name__)
+@pytest.mark.parametrize(
+    ("tenant", "encoded"),
+    [
+        ("a;Domain=evil.example", "a%3BDomain=evil.example"),
+        ("a b", "a%20b"),
+        ("ä", "%C3%A4"),
+        ("50%", "50%25"),
+        ("%3B", "%253B"),
+        ("a\r\nSet-Cookie: x=y", "a%0D%0ASet-Cookie:%20x=y"),
+        ('"a,b"', "%22a,b%22"),
+    ],
+)
+def test_the_path_is_percent_encoded(tenant: str, encoded: str) -> None:
+    """As in the URL that a browser asks for; what a prefix captures adds no attribute and no header."""
+    request = request_to(f"/any/{quote(tenant)}/auth/login/")
+    assert request.resolver_match.kwargs == {"tenant": tenant}
+    assert cookie_path(request) == f"/any/{encoded}/auth/"
+    response = HttpResponse()
+    set_refresh_cookie(response, PAIR, request)
+    header = response.cookies["__Secure-refresh_token"].OutputString()
+    names = [part.partition("=")[0].strip() for part in header.split(";")]
+    assert sorted(names) == sorted([COOKIE, "expires", "HttpOnly", "Max-Age", "Path", "SameSite", "Secure"])
+    assert "\r" not in header
 
 
 @override_settings(ROOT_URLCONF=DefaultMount)

@@ -24,6 +24,7 @@ from rest_framework.test import APIClient
 
 from docs import reference
 from tests.factories import PASSWORD, UserFactory
+from tests.http import COOKIE
 from twotoken import checks, exceptions, signals, urls
 from twotoken.conf import SETTING_NAMES, conf
 from twotoken.models import RefreshToken, RevokedReason
@@ -294,7 +295,7 @@ def test_a_login_of_one_s_own(user: Any, monkeypatch: pytest.MonkeyPatch) -> Non
         for mount in ("/api/auth/", "/api/more/auth/"):
             response = APIClient().post(f"{mount}login/", body, format="json")
             assert (response.status_code, set(response.json())) == (200, {"access", "expires_in"})
-            assert response.cookies["refresh_token"]["path"] == mount
+            assert response.cookies[COOKIE]["path"] == mount
         response = APIClient().post("/api/app/auth/login/", body, format="json")
         assert "refresh" in response.json()
         assert not response.cookies

@@ -18,7 +18,7 @@ from django.utils import timezone
 from rest_framework.pagination import CursorPagination, LimitOffsetPagination, PageNumberPagination
 
 from tests.factories import UserFactory
-from tests.http import Caller
+from tests.http import COOKIE, Caller
 from tests.overrides import with_settings
 from tests.receivers import heard
 from tests.test_databases import in_parallel
@@ -118,9 +118,9 @@ def test_ending_the_presenting_one(user: Any, mount: str) -> None:
         response = caller.delete(f"{mount}sessions/{family.pk}/", **bearer(access))
     assert response.status_code == 204
     assert len(calls) == 1
-    assert ("refresh_token" in response.cookies) is (mount == "/api/auth/")
+    assert (COOKIE in response.cookies) is (mount == "/api/auth/")
     if response.cookies:
-        morsel = response.cookies["refresh_token"]
+        morsel = response.cookies[COOKIE]
         assert (morsel["max-age"], morsel["path"]) == (0, mount)
     assert caller.get(f"{mount}sessions/", **bearer(access)).json()["reason"] == "revoked"
 

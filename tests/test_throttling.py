@@ -25,7 +25,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from tests.factories import PASSWORD, UserFactory
-from tests.http import Caller
+from tests.http import COOKIE, Caller
 from tests.issuers import tenant
 from tests.overrides import with_settings
 from twotoken.throttling import LoginThrottle, RefreshThrottle, normalize_username
@@ -141,7 +141,7 @@ def assert_throttled(response: Any) -> None:
     assert (response.status_code, response.json()["code"]) == (429, "throttled")
     assert 1 <= int(response["Retry-After"]) <= 60
     assert response["Cache-Control"] == "no-store"
-    assert "refresh_token" not in response.cookies
+    assert COOKIE not in response.cookies
 
 
 def test_too_many_logins(jar: Caller) -> None:

@@ -22,13 +22,13 @@ from rest_framework import serializers
 from rest_framework.test import APIClient
 
 from tests.factories import PASSWORD, UserFactory
-from tests.http import Caller
+from tests.http import COOKIE, Caller
 from tests.overrides import with_settings
 from tests.receivers import raising, receiving
 from twotoken import families
 from twotoken.clients import Client
 from twotoken.conf import conf
-from twotoken.cookies import set_refresh_cookie
+from twotoken.cookies import companion_name, set_refresh_cookie
 from twotoken.exceptions import ClaimsError, ExpiredToken, NoActiveAccount, TwoTokenError
 from twotoken.families import Lifetime
 from twotoken.models import RefreshToken, RevokedReason
@@ -136,7 +136,7 @@ def test_remember_me(user: Any, delivery: str, remember: bool, life: timedelta) 
     if delivery == "body":
         assert response.json()["refresh_expires_in"] == remaining
     else:
-        assert response.cookies["refresh_token"]["max-age"] == remaining
+        assert response.cookies[COOKIE]["max-age"] == remaining
 
 
 def test_a_field_of_one_s_own_is_validated(user: Any) -> None:
@@ -192,9 +192,7 @@ def test_the_delivery_of_a_mount_a_class_and_the_setting(user: Any) -> None:
             route: client.post(f"/{route}/", data, format="json")
             for route in ("mount/login", "class", "both", "call", "setting/login")
         }
-    found = {
-        route: ("refresh_token" in answer.cookies, "refresh" in answer.json()) for route, answer in answers.items()
-    }
+    found = {route: (COOKIE in answer.cookies, "refresh" in answer.json()) for route, answer in answers.items()}
     assert found == {
         "mount/login": (True, False),
         "class": (False, False),
@@ -237,8 +235,8 @@ def test_the_cookie_s_path_is_its_mount(user: Any, patterns: Any, url: str, expe
     with urls(*patterns):
         answers = [caller.log_in(), caller.refresh(), caller.send("logout/"), caller.refresh("x")]
         assert [answer.status_code for answer in answers] == [200, 200, 204, 401]
-        assert {answer.cookies["refresh_token"]["path"] for answer in answers} == {expected or url}
-        assert answers[2].cookies["refresh_token"]["max-age"] == 0
+        assert {answer.cookies[COOKIE]["path"] for answer in answers} == {expected or url}
+        assert answers[2].cookies[COOKIE]["max-age"] == 0
 
 
 def test_a_cookie_path_of_the_project_s_choice(user: Any) -> None:
@@ -246,7 +244,7 @@ def test_a_cookie_path_of_the_project_s_choice(user: Any) -> None:
     caller = Caller(user, mount="/auth/")
     with with_settings(COOKIE_PATH="/elsewhere/"), urls(AUTH, path("go/", go)):
         answers = [caller.log_in(), caller.get("/go/"), caller.send("logout/")]
-        assert {answer.cookies["refresh_token"]["path"] for answer in answers} == {"/elsewhere/"}
+        assert {answer.cookies[COOKIE]["path"] for answer in answers} == {"/elsewhere/"}
 
 
 def test_a_cookie_on_a_redirect(user: Any) -> None:
@@ -254,11 +252,12 @@ def test_a_cookie_on_a_redirect(user: Any) -> None:
     caller = Caller(user, mount="/auth/")
     with urls(path("b/", include("twotoken.urls", namespace="b")), AUTH, path("go/", go)):
         response = caller.get("/go/", HTTP_USER_AGENT="phone")
-        morsel = response.cookies["refresh_token"]
+        morsel = response.cookies[COOKIE]
         assert (response.status_code, response["Location"]) == (302, "/home/")
         assert (morsel["path"], morsel["samesite"], morsel["max-age"]) == ("/auth/", "Strict", 7 * 24 * 3600)
         assert morsel["httponly"]
         assert morsel["secure"]
+        assert set(response.cookies) == {COOKIE, companion_name("/auth/")}
         assert caller.refresh().status_code == 200
     assert RefreshToken.objects.get().generation == 1
 
@@ -272,7 +271,7 @@ def test_a_cookie_without_any_mount(user: Any) -> None:
         with pytest.raises(ImproperlyConfigured, match="COOKIE_PATH"):
             caller.log_in()
         with with_settings(COOKIE_PATH="/"):
-            assert caller.get("/go/").cookies["refresh_token"]["path"] == "/"
+            assert caller.get("/go/").cookies["__Host-refresh_token"]["path"] == "/"
 
 
 @pytest.mark.parametrize("mount", ["/api/auth/", "/api/app/auth/", "/api/tool/auth/"])
@@ -344,7 +343,7 @@ def test_a_logout_of_one_s_own(user: Any, delivery: str) -> None:
     """Whatever its tokens are refused for, it is a 204."""
     with urls(path("out/", StrictLogoutView.as_view(delivery=delivery)), path("auth/", include("twotoken.urls"))):
         client = APIClient()
-        client.cookies["refresh_token"] = "token"
+        client.cookies[COOKIE] = "token"
         assert client.post("/out/", {"refresh": "token"}, format="json").status_code == 204
 
 
@@ -538,6 +537,6 @@ def test_logout_all_clears_the_cookie(jar: Caller, script: Caller) -> None:
         access = caller.log_in().json()["access"]
         response = caller.send("logout/all/", **bearer(access))
         assert response.status_code == 204
-        assert ("refresh_token" in response.cookies) is cleared
+        assert (COOKIE in response.cookies) is cleared
         if cleared:
-            assert response.cookies["refresh_token"]["max-age"] == 0
+            assert response.cookies[COOKIE]["max-age"] == 0

@@ -10,13 +10,13 @@ from typing import Any
 
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
 from django.db import DatabaseError, connections, transaction
-from django.http import HttpRequest, HttpResponseBase, QueryDict
+from django.http import HttpRequest, HttpResponseBase
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import APIException, NotAuthenticated, ParseError
 from rest_framework.metadata import SimpleMetadata
 from rest_framework.negotiation import DefaultContentNegotiation
-from rest_framework.parsers import BaseParser, DataAndFiles, FormParser, JSONParser, MultiPartParser
+from rest_framework.parsers import BaseParser, FormParser, JSONParser, MultiPartParser
 from rest_framework.permissions import AllowAny
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
@@ -47,10 +47,9 @@ def parse_errors() -> Iterator[None]:
         raise ParseError from exc
 
 
-def read_body(stream: Any) -> bytes:
+def read_body(stream: Any) -> Any:
     """Return the whole body. Raises RequestDataTooBig beyond DATA_UPLOAD_MAX_MEMORY_SIZE."""
-    body: bytes = stream.body if isinstance(stream, HttpRequest) else stream.read()
-    return body
+    return stream.body if isinstance(stream, HttpRequest) else stream.read()
 
 
 def as_utf8(parser_context: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -69,9 +68,7 @@ class TokenJSONParser(JSONParser):
 class TokenFormParser(FormParser):
     """An urlencoded form within Django's DATA_UPLOAD limits."""
 
-    def parse(
-        self, stream: Any, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
-    ) -> QueryDict:
+    def parse(self, stream: Any, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None) -> Any:
         with parse_errors():
             return super().parse(BytesIO(read_body(stream)), media_type, as_utf8(parser_context))
 
@@ -79,9 +76,7 @@ class TokenFormParser(FormParser):
 class TokenMultiPartParser(MultiPartParser):
     """A multipart form within Django's DATA_UPLOAD limits: the whole body counts, so no file reaches a disk."""
 
-    def parse(
-        self, stream: Any, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
-    ) -> DataAndFiles[Any, Any]:
+    def parse(self, stream: Any, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None) -> Any:
         with parse_errors():
             return super().parse(BytesIO(read_body(stream)), media_type, as_utf8(parser_context))
 

@@ -30,7 +30,7 @@ from rest_framework.request import Request
 from rest_framework.settings import api_settings
 
 from twotoken import tokens
-from twotoken.conf import SETTING_NAMES, Delivery, callable_of, conf, delivery
+from twotoken.conf import HOST, SECURE, SETTING_NAMES, Delivery, callable_of, conf, delivery
 from twotoken.exceptions import ClaimsError
 from twotoken.keys import ALGORITHMS
 from twotoken.weak_secrets import MIN_SECRET_BYTES
@@ -39,6 +39,7 @@ Apps = Sequence[AppConfig] | None
 
 RATE = re.compile(r"[1-9]\d*/(s|sec|second|m|min|minute|h|hour|d|day)")
 COOKIE_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+COOKIE_PATH = re.compile(r"/[!-:<-~]*")
 LONGEST_GRACE = timedelta(minutes=1)
 LONGEST = timedelta(days=36_525)  # a hundred years: beyond it the calendar ends
 LONGEST_REPR = 100  # of a wrong value
@@ -96,12 +97,12 @@ RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     ),
     "DELIVERY": ("'cookie', 'body' or 'none'", lambda value: value in list(Delivery)),
     "COOKIE_NAME": (
-        "a cookie name of ASCII letters, digits and the signs that RFC 6265 allows",
-        lambda value: isinstance(value, str) and COOKIE_NAME.fullmatch(value) is not None,
+        "a cookie name of ASCII letters, digits and the signs that RFC 6265 allows, or None",
+        lambda value: value is None or (isinstance(value, str) and COOKIE_NAME.fullmatch(value) is not None),
     ),
     "COOKIE_PATH": (
-        "a path that starts with a slash, or None",
-        lambda value: value is None or (isinstance(value, str) and value.startswith("/") and ";" not in value),
+        "a path that starts with a slash, percent-encoded as in a URL, or None",
+        lambda value: value is None or (isinstance(value, str) and COOKIE_PATH.fullmatch(value) is not None),
     ),
     "COOKIE_DOMAIN": ("a domain, or None", lambda value: value is None or _is_text(value)),
     "COOKIE_SAMESITE": ("'Strict', 'Lax' or 'None'", lambda value: value in ("Strict", "Lax", "None")),
@@ -197,13 +198,15 @@ def check_cookie(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
             hint="Browsers drop such a cookie. Set COOKIE_SECURE to True.",
             id="twotoken.E008",
         )
-    is_host = conf.cookie_name.lower().startswith("__host-")
+    name = conf.cookie_name.lower()  # browsers take a prefix in any case
+    is_host = name.startswith(HOST.lower())
     if (is_host and (not conf.cookie_secure or conf.cookie_path != "/" or conf.cookie_domain)) or (
-        conf.cookie_name.lower().startswith("__secure-") and not conf.cookie_secure
+        name.startswith(SECURE.lower()) and not conf.cookie_secure
     ):
         yield Error(
             f"Browsers drop a cookie named {conf.cookie_name!r} with these attributes.",
-            hint="__Secure- needs COOKIE_SECURE; __Host- needs COOKIE_PATH '/' and no COOKIE_DOMAIN besides.",
+            hint="__Secure- needs COOKIE_SECURE. __Host- needs COOKIE_SECURE, COOKIE_PATH '/' and no COOKIE_DOMAIN. "
+            "With COOKIE_NAME None the prefix always fits.",
             id="twotoken.E009",
         )
 
@@ -350,8 +353,8 @@ def check_deployed_cookie(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMes
         )
     if _fine("COOKIE_DOMAIN") and conf.cookie_domain:
         yield Warning(
-            "TWOTOKEN['COOKIE_DOMAIN'] sends the refresh token to every subdomain.",
-            hint="Leave it None unless another host has to refresh.",
+            "TWOTOKEN['COOKIE_DOMAIN'] sends the refresh token to every subdomain, and each of them can replace it.",
+            hint="Leave it None unless another host has to refresh, and trust every host below that domain.",
             id="twotoken.W005",
         )
 

@@ -22,6 +22,10 @@ from twotoken.tokens import AccessPolicy
 
 T = TypeVar("T")
 
+# Browsers refuse such a name without Secure, and the first also with a Domain or another Path than "/" (RFC 6265bis).
+HOST = "__Host-"
+SECURE = "__Secure-"
+
 MAKE_ONE = "'manage.py generate_token_secrets' makes one."
 
 
@@ -82,8 +86,12 @@ class Settings:
 
     @property
     def cookie_name(self) -> str:
-        """Name of the refresh token's cookie."""
-        return _get("COOKIE_NAME", "refresh_token")
+        """Name of the cookie. None: ``refresh_token`` with the strongest prefix that fits the other four settings."""
+        name = _get("COOKIE_NAME", None)
+        if name is not None:
+            return name
+        is_host = self.cookie_path == "/" and self.cookie_domain is None
+        return f"{(HOST if is_host else SECURE) if self.cookie_secure else ''}refresh_token"
 
     @property
     def cookie_path(self) -> str | None:
@@ -92,7 +100,7 @@ class Settings:
 
     @property
     def cookie_domain(self) -> str | None:
-        """Domain of the cookie. None: the host that set it, and no other."""
+        """Domain of the cookie. None: only the host that set it. With a domain, every host below it is trusted."""
         return _get("COOKIE_DOMAIN", None)
 
     @property

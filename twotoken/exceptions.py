@@ -39,16 +39,16 @@ class MissingToken(TokenNotValid):
 
 
 class InvalidToken(TokenNotValid):
-    """The token is not one that we signed for this job, or its family is unknown; or two cookies of our name came."""
+    """The token is not one that we signed for this job, or its family is unknown, or no refresh cookie counts."""
 
     reason: ClassVar[str] = "invalid"
     message: ClassVar[str] = gettext_noop("The token is not valid.")
 
 
 class ConflictingCookies(InvalidToken):
-    """Two cookies of our name carry different values: someone may be tossing cookies (RFC 6265 section 8.6)."""
+    """Refresh cookies came, but not which counts: a sibling subdomain may have set or evicted some (RFC 6265 8.6)."""
 
-    message: ClassVar[str] = gettext_noop("Two different refresh token cookies were sent.")
+    message: ClassVar[str] = gettext_noop("The cookies do not show which refresh token is this browser's own.")
 
 
 class ExpiredToken(TokenNotValid):

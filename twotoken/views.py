@@ -30,7 +30,7 @@ from twotoken.bearer import bearer_token
 from twotoken.clients import client_address, sent_by_browser
 from twotoken.conf import Delivery, conf
 from twotoken.conflicts import retry_on_conflict
-from twotoken.cookies import clear_refresh_cookie, presented_token, presented_tokens
+from twotoken.cookies import clear_refresh_cookie, cookie_values, token_from_cookie
 from twotoken.exceptions import (
     ConflictingCookies,
     InvalidIdempotencyKey,
@@ -105,7 +105,7 @@ class LoginView(CredentialView):
 
     def revoke_replaced(self, request: Request) -> None:
         """Revoke the family whose cookie the new one overwrites: nobody could revoke it later."""
-        for token in presented_tokens(request):
+        for token in cookie_values(request, conf.cookie_name):
             with suppress(InvalidToken):
                 families.revoke_presented(families.verify(token), RevokedReason.REPLACED)
 
@@ -121,7 +121,7 @@ class RefreshView(CredentialView):
     def post(self, request: Request, **kwargs: Any) -> Response:
         try:
             key = idempotency_key(request)
-            claims = self.verify(self.get_token(request))
+            claims = self.get_claims(request)
             self.check_throttle(RefreshThrottle(claims.family_id))
             pair = families.rotate(claims, self.client, key)
         except TwoTokenError as exc:
@@ -130,10 +130,14 @@ class RefreshView(CredentialView):
             return self.refuse(exc)
         return self.answer(pair, already_held=pair.generation == claims.generation)
 
-    def get_token(self, request: Request) -> str:
-        """Return the refresh token, from where this mount has it and from nowhere else."""
+    def get_claims(self, request: Request) -> RefreshClaims:
+        """Return the refresh token of the request, from where this mount has it and from nowhere else."""
         if self.by_cookie:
-            return presented_token(request)
+            return token_from_cookie(request)
+        return self.verify(self.get_token(request))
+
+    def get_token(self, request: Request) -> str:
+        """Return the refresh token of the body."""
         return body_token(request)
 
     def verify(self, token: str) -> RefreshClaims:
@@ -142,8 +146,8 @@ class RefreshView(CredentialView):
 
     def refuse(self, error: TwoTokenError) -> Response:
         response = super().refuse(error)
-        refused = response.status_code == status.HTTP_401_UNAUTHORIZED
-        if self.by_cookie and refused and not isinstance(error, ConflictingCookies):
+        refused = isinstance(error, TokenNotValid) and not isinstance(error, MissingToken | ConflictingCookies)
+        if self.by_cookie and refused:
             clear_refresh_cookie(response, self.request)
         return response
 
@@ -184,7 +188,7 @@ class LogoutView(CredentialView):
         Raises MissingToken, or an error that says what is wrong with the body.
         """
         if self.by_cookie:
-            return presented_tokens(request)
+            return cookie_values(request, conf.cookie_name)
         if self.delivery is Delivery.NONE:
             raise MissingToken
         token = body_token(request)

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import json
+from base64 import urlsafe_b64decode
+
 from benchmarks.competitor import SECRET, Answer, Call, Competitor, Tokens
 
 SECRETS = {"ACCESS_SECRET": f"access {SECRET}", "REFRESH_SECRET": f"refresh {SECRET}"}
 CLASSES = "twotoken.authentication"
+COOKIE = "__Secure-refresh_token"
+COMPANION = "__Host-refresh_token-38898add93f2-sid"
+
+
+def cookies(tokens: Tokens) -> str:
+    """Return the two cookies that a browser sends: the token, and the one that names its family."""
+    payload = tokens.refresh.split(".")[1]
+    return f"{COOKIE}={tokens.refresh}; {COMPANION}={json.loads(urlsafe_b64decode(payload + '=='))['sid']}"
 
 
 class TwoToken(Competitor):
@@ -45,13 +56,13 @@ class ByCookie(TwoToken):
     storage = []
 
     def tokens(self, answer: Answer, before: Tokens | None = None) -> Tokens:
-        return Tokens(answer.data["access"], answer.cookie("refresh_token"))
+        return Tokens(answer.data["access"], answer.cookie(COOKIE))
 
     def refresh(self, tokens: Tokens) -> Call:
-        return Call.json("/auth/refresh/", headers={"Cookie": f"refresh_token={tokens.refresh}"})
+        return Call.json("/auth/refresh/", headers={"Cookie": cookies(tokens)})
 
     def logout(self, tokens: Tokens) -> Call:
-        return Call.json("/auth/logout/", headers={"Cookie": f"refresh_token={tokens.refresh}"})
+        return Call.json("/auth/logout/", headers={"Cookie": cookies(tokens)})
 
 
 class Throttled(TwoToken):

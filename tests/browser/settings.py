@@ -6,14 +6,17 @@ import os
 from datetime import timedelta
 
 from example_project.settings import *  # noqa: F403
-from example_project.settings import MIDDLEWARE, TWOTOKEN
+from example_project.settings import ALLOWED_HOSTS, MIDDLEWARE, TWOTOKEN
 
+ALLOWED_HOSTS = [*ALLOWED_HOSTS, ".app.localhost"]
 ROOT_URLCONF = "tests.browser.urls"
 MIDDLEWARE = ["tests.browser.cors.CorsMiddleware", "tests.browser.faults.FaultMiddleware", *MIDDLEWARE]
 CSRF_TRUSTED_ORIGINS = [origin for origin in [os.environ.get("TEST_FRONT_END")] if origin]
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 TWOTOKEN = {
     **TWOTOKEN,
+    "COOKIE_SECURE": True,  # which Chromium keeps on this machine without https too
+    "COOKIE_DOMAIN": os.environ.get("TEST_COOKIE_DOMAIN"),
     "ACCESS_LIFETIME": timedelta(seconds=int(os.environ.get("TEST_ACCESS_SECONDS", "900"))),
     "BROWSER_GRACE": float(os.environ.get("TEST_BROWSER_GRACE", "10")),
     "RETENTION": timedelta(),

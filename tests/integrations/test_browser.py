@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, BrowserContext, Page
 
 from tests.browser.conftest import CHROMIUM_ARGUMENTS, chromium_path
 from tests.browser.test_client import LOGIN, ME, READY, until
+from tests.http import COOKIE
 from tests.integrations.conftest import NAME, PASSWORD
 from tests.integrations.pages import block
 from tests.integrations.servers import API, OTHER_SITE, SAME_SITE, Served
@@ -45,7 +46,7 @@ def me(page: Page, server: Served) -> Any:
 
 def cookies(context: BrowserContext, server: Served) -> list[Any]:
     """Return our cookies as the API would get them."""
-    return [cookie for cookie in context.cookies(f"{server.at(API)}/api/auth/") if cookie["name"] == "refresh_token"]
+    return [cookie for cookie in context.cookies(f"{server.at(API)}/api/auth/") if cookie["name"] == COOKIE]
 
 
 def test_another_subdomain(server: Served, context: BrowserContext) -> None:

@@ -12,7 +12,7 @@ from django.core.management import call_command
 from django.test import override_settings
 
 from tests.factories import PASSWORD
-from tests.http import Caller
+from tests.http import COOKIE, Caller
 from tests.integrations.pages import settings_of
 from tests.overrides import with_settings
 
@@ -123,7 +123,7 @@ def test_another_site(user: Any) -> None:
     page = Caller(user, mount="/api/auth/", HTTP_ORIGIN=ORIGIN, HTTP_SEC_FETCH_SITE="cross-site")
     with override_settings(TWOTOKEN=namespace["TWOTOKEN"]):
         call_command("check")
-        cookie = page.log_in().cookies["refresh_token"]
+        cookie = page.log_in().cookies[COOKIE]
         assert (cookie["samesite"], cookie["secure"]) == ("None", True)
         assert page.refresh().status_code == 200
 

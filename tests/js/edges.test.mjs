@@ -335,6 +335,113 @@ test("storage that somebody else has cleared signs nobody out", async () => {
   assert.equal((await tab.fetch("/api/me/")).status, 200);
 });
 
+const NO_KEYS = [
+  { value: "short" }, { value: "short", used: 1, answered: false }, { value: "a".repeat(256), used: 1, answered: false },
+  { value: 'a quote " in it', used: 1, answered: false }, { value: "x\ny".repeat(9), used: 1, answered: false },
+  { value: 12345678, used: 1, answered: false }, { value: "no-time-of-use", answered: false },
+  { value: "no-time-of-use", used: "1", answered: false }, { value: "not-answered", used: 1 },
+  { used: 1, answered: false }, {}, [], null, 7, "a-key-as-a-string", true,
+];
+
+test("a stored key that is none is given up, and the refresh gets a new one", async () => {
+  for (const stored of [...NO_KEYS.map((value) => JSON.stringify(value)), "no JSON", ""]) {
+    const world = new World();
+    await started(world);
+    world.store.set(`twotoken:${ORIGIN}/api/auth/:key`, stored);
+    assert.equal(await world.tab().restore(), true, stored);
+    assert.match(world.keys()[0], /^[0-9a-f]{32}$/);
+  }
+});
+
+test("a stored session that is none is none: no request, and a login writes it anew", async () => {
+  for (const stored of [{}, { reason: null }, { sid: 7, reason: null }, { sid: "x" }, { sid: "x", reason: 1 }, null, 7, []]) {
+    const world = new World();
+    world.store.set(`twotoken:${ORIGIN}/api/auth/:session`, JSON.stringify(stored));
+    const tab = world.tab();
+    assert.deepEqual([tab.isAuthenticated, await tab.restore(), world.count("refresh/")], [false, false, 0]);
+    await started(world, tab);
+    assert.equal(await world.tab().restore(), true);
+  }
+});
+
+test("a refresh that brings another session ends the one there is, and its token is not used", async () => {
+  for (const options of [{}, { locks: false }, { storage: false }]) {
+    const world = new World(options);
+    const [tab, other] = [await started(world), world.tab()];
+    await other.restore({ force: true });
+    const seen = [heard(tab), heard(other)];
+    world.family = "somebody else's";
+    world.expire();
+    assert.equal((await tab.fetch("/api/me/")).status, 401);
+    await settle();
+    assert.deepEqual(seen, [["ended replaced"], ["ended replaced"]]);
+    assert.deepEqual([tab.isAuthenticated, tab.claims, await tab.accessToken()], [false, null, null]);
+    const asked = world.count("refresh/");
+    for (const each of [tab, other, world.tab()]) assert.equal(await each.restore(), false);
+    assert.equal((await other.fetch("/api/me/")).status, 401);
+    assert.equal(world.count("refresh/"), asked);
+  }
+});
+
+test("a page that is loaded again does not become somebody else's", async () => {
+  const world = new World();
+  await started(world);
+  world.family = "somebody else's";
+  const page = world.tab();
+  const seen = heard(page);
+  assert.deepEqual([await page.restore(), page.claims, seen], [false, null, ["ended replaced"]]);
+  assert.deepEqual([await world.tab().restore(), world.count("refresh/")], [false, 1]);
+  await started(world, page);
+  assert.deepEqual(seen.slice(1), ["started family 2"]);
+});
+
+test("without a channel the session that another tab has logged in to is the one to refresh", async () => {
+  const world = new World();
+  const tab = await started(world, world.tab({}, { BroadcastChannel: undefined }));
+  await started(world, world.tab({}, { BroadcastChannel: undefined }));
+  const seen = heard(tab);
+  world.expire();
+  await tab.restore();
+  assert.equal(await tab.accessToken() !== null, true);
+  await world.pass(900_000);
+  assert.equal((await tab.fetch("/api/me/")).status, 200);
+  assert.deepEqual(seen, ["ended replaced", "started family 2"]);
+});
+
+test("without Web Locks a late answer of the session before does not take the place of a faster login", async () => {
+  const world = new World({ locks: false });
+  await started(world);
+  const [tab, other] = [world.tab(), world.tab()];
+  const late = gate();
+  world.faults.push(late.promise);
+  const restored = other.restore();
+  await settle();
+  await started(world, tab);
+  await settle();
+  const seen = heard(other);
+  late.open();
+  assert.equal(await restored, true);
+  await settle();
+  assert.deepEqual([seen, other.claims.sid, tab.claims.sid], [[], "family 2", "family 2"]);
+});
+
+test("after a refusal as invalid the session is over, in all tabs, and nobody asks again", async () => {
+  const world = new World();
+  const [tab, other] = [await started(world), world.tab()];
+  await other.restore();
+  const seen = heard(other);
+  world.isUndecided = true;
+  world.expire();
+  assert.equal((await tab.fetch("/api/me/")).status, 401);
+  await settle();
+  assert.deepEqual(seen, ["ended invalid"]);
+  const asked = world.count("refresh/");
+  for (const each of [tab, other, world.tab()]) assert.equal(await each.restore(), false);
+  assert.equal(await other.accessToken(), null);
+  await world.pass(DAY);
+  assert.equal(world.count("refresh/"), asked);
+});
+
 test("without storage a logout elsewhere counts all the same", async () => {
   const world = new World({ storage: false });
   const [tab, other] = [world.tab(), world.tab()];

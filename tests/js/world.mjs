@@ -38,6 +38,7 @@ export class World {
     this.families = 0;
     this.generation = 0; // the cookie's, which is always the newest here
     this.lastKey = null;
+    this.isUndecided = false; // somebody has tossed cookies, and the server can't tell which counts
     this.serial = 0;
     this.valid = new Set();
     this.faults = []; // of refresh, login and logout
@@ -146,7 +147,11 @@ export class World {
       this.family = null;
       return this.answer(204);
     }
+    if (key !== null && !/^[!#-~]{8,255}$/.test(key)) {
+      return this.answer(400, { detail: "No.", code: "invalid_idempotency_key" });
+    }
     if (this.family === null) return this.refuse("missing");
+    if (this.isUndecided) return this.refuse("invalid");
     if (!key || key !== this.lastKey) this.generation += 1;
     this.lastKey = key;
     return this.pair();

@@ -11,7 +11,9 @@ from typing import Any
 
 import schemathesis
 
-COOKIE_MOUNT, BODY_MOUNT = "/api/auth/", "/api/app/auth/"
+from tests.http import COMPANION, COOKIE, COOKIE_MOUNT, family_of
+
+BODY_MOUNT = "/api/app/auth/"
 
 turns = itertools.count()
 
@@ -41,7 +43,8 @@ class LiveToken:
     def set(self, case: schemathesis.Case[Any], pair: dict[str, str], context: schemathesis.AuthContext) -> None:
         """Present the token that the operation asks for."""
         if case.path in (COOKIE_MOUNT + "refresh/", COOKIE_MOUNT + "logout/"):
-            case.cookies["refresh_token"] = pair["refresh"]
+            case.cookies[COOKIE] = pair["refresh"]
+            case.cookies[COMPANION] = family_of(pair["refresh"])
         else:
             case.headers["Authorization"] = f"Bearer {pair['access']}"
 

@@ -22,6 +22,7 @@ from django.db import connections
 from django.test import override_settings
 
 from tests.factories import UserFactory
+from tests.http import COOKIE as REFRESH_COOKIE
 from tests.proof.databases import Database
 from tests.proof.settings import READ_COMMITTED, configured
 from tests.server import Gunicorn
@@ -96,8 +97,11 @@ class Connection:
         response = self.http.getresponse()
         status, body = response.status, json.loads(response.read() or b"null")
         self.statuses[status] += 1
-        cookie = SimpleCookie(response.getheader("Set-Cookie", "")).get("refresh_token")
-        return Answer(status, body, cookie.value if cookie else (body or {}).get("refresh", ""))
+        cookies: SimpleCookie = SimpleCookie()
+        for header in response.headers.get_all("Set-Cookie", []):
+            cookies.load(header)
+        token = cookies[REFRESH_COOKIE].value if REFRESH_COOKIE in cookies else (body or {}).get("refresh", "")
+        return Answer(status, body, token)
 
     def refresh(self, token: str, key: str = "") -> Answer:
         """Refresh as a script does."""

@@ -18,6 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from rest_framework.test import APIClient
 
 from tests.factories import PASSWORD, UserFactory
+from tests.http import COMPANION, COOKIE, cookies
 from tests.overrides import with_settings
 from tests.proof.conftest import Tried
 from tests.proof.oracle import Client, Family, Oracle, Outcome, User, row_of
@@ -109,7 +110,7 @@ class Service(RuleBasedStateMachine):
         replaced, extra = None, {**claims, **sent_by(client)}
         if number is not None and mount == COOKIE_MOUNT:
             replaced, token, _ = self.token(number, back)
-            extra |= {"HTTP_COOKIE": f"refresh_token={token}"}
+            extra |= {"HTTP_COOKIE": cookies(token)}
         response = self.send(mount + "login/", self.credentials(user), **extra)
         if not self.users[user].is_active:
             assert (response.status_code, response.json()["code"]) == (401, "no_active_account")
@@ -137,7 +138,7 @@ class Service(RuleBasedStateMachine):
     def present(self, path: str, token: str, mount: str, **extra: Any) -> Any:
         """Send a refresh token the way that a mount takes it."""
         if mount == COOKIE_MOUNT:
-            return self.send(mount + path, HTTP_COOKIE=f"refresh_token={token}", **extra)
+            return self.send(mount + path, HTTP_COOKIE=cookies(token), **extra)
         return self.send(mount + path, {"refresh": token}, **extra)
 
     def with_bearer(self, method: str, path: str, number: int, status: int) -> tuple[Family | None, Any]:
@@ -192,14 +193,14 @@ class Service(RuleBasedStateMachine):
         by_cookie = mount == COOKIE_MOUNT
         names = {"access", "expires_in"} if by_cookie else {"access", "expires_in", "refresh", "refresh_expires_in"}
         assert body.keys() == names
-        assert set(response.cookies) == ({"refresh_token"} if by_cookie and not is_held else set())
+        assert set(response.cookies) == ({COOKIE, COMPANION} if by_cookie and not is_held else set())
         assert response["Cache-Control"] == "no-store"
         end = self.oracle.access_end(family)
         assert body["expires_in"] == int(end.timestamp()) - int(self.oracle.now.timestamp())
         self.accesses.append((body["access"], self.place(family), end))
         if by_cookie and is_held:
             return
-        cookie = response.cookies["refresh_token"] if by_cookie else None
+        cookie = response.cookies[COOKIE] if by_cookie else None
         token = body["refresh"] if cookie is None else cookie.value
         remaining = body["refresh_expires_in"] if cookie is None else cookie["max-age"]
         assert remaining == int(self.oracle.end_of(family).timestamp()) - int(self.oracle.now.timestamp())
@@ -214,8 +215,9 @@ class Service(RuleBasedStateMachine):
         self.check_cleared(response, mount == COOKIE_MOUNT)
 
     def check_cleared(self, response: Any, is_cleared: bool) -> None:
-        """The cookie is cleared, or left alone."""
-        assert [(cookie.value, cookie["max-age"]) for cookie in response.cookies.values()] == [("", 0)] * is_cleared
+        """The cookie and its companion are cleared, or left alone."""
+        found = {name: (cookie.value, cookie["max-age"]) for name, cookie in response.cookies.items()}
+        assert found == ({COOKIE: ("", 0), COMPANION: ("", 0)} if is_cleared else {})
 
     @invariant()
     def every_row_is_as_it_should_be(self) -> None:

@@ -19,13 +19,11 @@ from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 
 from tests.factories import PASSWORD, UserFactory
-from tests.http import Caller
+from tests.http import COOKIE, COOKIE_MOUNT, Caller, cookies
 from tests.proof.conftest import Tried
 from tests.proof.weaknesses import WEAKNESSES, Weakness
 from tests.test_conformance import (
     BODY_MOUNT,
-    COOKIE,
-    COOKIE_MOUNT,
     ROUTES,
     CountingHasher,
     assert_invalid,
@@ -238,7 +236,7 @@ def test_an_oversized_cookie(jar: Caller, size: int) -> None:
         assert_refused(jar.refresh(r0 + "." + "x" * size), "invalid")
     assert statements(queries) == []
     others = "; ".join(f"c{number}=x" for number in range(1_000))
-    assert jar.send("refresh/", HTTP_COOKIE=f"{others}; {COOKIE}={r0}; {others}").status_code == 200
+    assert jar.send("refresh/", HTTP_COOKIE=f"{others}; {cookies(r0)}; {others}").status_code == 200
 
 
 # The login.

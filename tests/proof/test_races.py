@@ -16,6 +16,7 @@ from django.db import connections
 from django.utils import timezone
 
 from tests.factories import PASSWORD
+from tests.http import cookies
 from tests.proof.conftest import FULL, Tried
 from tests.proof.databases import Database, database
 from tests.proof.servers import (
@@ -304,8 +305,7 @@ class Tabs:
         """Refresh from one tab."""
         with self.lock:
             token = self.token
-        cookie = f"refresh_token={token}"
-        answer = client.post(f"{COOKIE}refresh/", Cookie=cookie, Sec_Fetch_Site="same-origin")
+        answer = client.post(f"{COOKIE}refresh/", Cookie=cookies(token), Sec_Fetch_Site="same-origin")
         if answer.token:
             with self.lock:
                 self.token = answer.token

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.http import cookies
 from tests.proof.conftest import Tried
 from tests.proof.databases import database
 from tests.proof.servers import BODY, COOKIE, Service, in_reach, row, start_family
@@ -99,7 +100,7 @@ def test_a_header_spelt_with_underscores(service: Service, spelling: str, first:
     """CVE-2015-0219: it does not stand in for the one that only a browser can set."""
     r0 = start_family()
     pair = [spelling, "Sec-Fetch-Site: cross-site"] if first else ["Sec-Fetch-Site: cross-site", spelling]
-    lines = [f"POST {COOKIE}refresh/ HTTP/1.1", "Host: localhost", f"Cookie: refresh_token={r0}", "Connection: close"]
+    lines = [f"POST {COOKIE}refresh/ HTTP/1.1", "Host: localhost", f"Cookie: {cookies(r0)}", "Connection: close"]
     assert send(service, *lines, *pair, "Content-Length: 0") == [403]
     assert row(r0).generation == 0
 
@@ -108,6 +109,6 @@ def test_two_cookie_headers(service: Service) -> None:
     """Cookie tossing by a header of its own."""
     r0 = start_family()
     lines = [f"POST {COOKIE}refresh/ HTTP/1.1", "Host: localhost", "Connection: close", "Content-Length: 0"]
-    for cookies in ([r0, "tossed"], ["tossed", r0]):
-        assert send(service, *lines, *(f"Cookie: refresh_token={value}" for value in cookies)) == [401]
+    for values in ([r0, "tossed"], ["tossed", r0]):
+        assert send(service, *lines, *(f"Cookie: {cookies(value)}" for value in values)) == [401]
     assert (row(r0).generation, row(r0).revoked_at) == (0, None)

@@ -260,9 +260,24 @@ WEAKNESSES = [
         ),
     ),
     Weakness(
-        "cookie tossing",
-        "RFC 6265 section 8.6",
-        ("test_conformance.test_two_cookies", "test_cookies.test_every_value_of_our_name_is_seen"),
+        "cookie tossing: a sibling subdomain's token beside ours or in its place, junk that locks out",
+        "RFC 6265 section 8.6; in a browser: tests/browser/test_siblings.py",
+        (
+            "test_conformance.test_two_cookies",
+            "test_conformance.test_tossed_cookies",
+            "test_cookies.test_without_its_companion_no_token_counts",
+            "proof.test_wire.test_two_cookie_headers",
+        ),
+    ),
+    Weakness(
+        "a cookie name that is ours only after stripping, and so gets around a __Host- prefix",
+        "Django's parse_cookie, CVE-2022-2860 (Chromium)",
+        ("test_conformance.test_a_name_with_other_blanks", "test_cookies.test_every_value_of_a_name_is_seen"),
+    ),
+    Weakness(
+        "a cookie attribute that comes from the URL",
+        "CWE-113",
+        ("test_cookies.test_the_path_is_percent_encoded", "test_checks.test_each_mistake_has_its_id"),
     ),
     Weakness(
         "a stale cookie or header that blocks login and logout",
@@ -280,9 +295,9 @@ WEAKNESSES = [
     ),
     # The request.
     Weakness(
-        "a token in the query string or a form",
+        "an access token in the query string or a form",
         "RFC 6750 sections 2.2, 2.3",
-        ("proof.test_hostile.test_a_token_in_the_address", "test_conformance.test_a_wrong_content_type"),
+        ("proof.test_hostile.test_a_token_in_the_address", "test_conformance.test_an_access_token_in_a_form"),
     ),
     Weakness("headers that change the method", "X-HTTP-Method-Override", ("proof.test_hostile.test_method_overrides",)),
     Weakness(
@@ -299,6 +314,21 @@ WEAKNESSES = [
         "secrets in logs and error reports",
         "CWE-532",
         ("test_signals.test_nothing_secret_is_logged", "test_conformance.test_error_reports"),
+    ),
+    Weakness(
+        "a logout that ends nothing and says that it did",
+        "CWE-613",
+        (
+            "test_conformance.test_logout_with_a_body_that_holds_no_token",
+            "test_conformance.test_logout_by_the_access_token",
+            "test_conformance.test_logout_without_a_single_token",
+            "test_conformance.test_forms_at_a_body_mount",
+        ),
+    ),
+    Weakness(
+        "forms: encodings that decode no text, fields and files without end, parts that are none",
+        "CVE-2023-24580, CVE-2023-23969 (Django)",
+        ("test_conformance.test_hostile_forms", "test_conformance.test_forms_at_a_cookie_mount"),
     ),
     # Staff, and users who are deactivated.
     Weakness(

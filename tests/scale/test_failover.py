@@ -16,6 +16,7 @@ import pytest
 from django.db import connections
 
 from tests.factories import PASSWORD
+from tests.http import cookies
 from tests.proof.conftest import FULL, Tried
 from tests.proof.servers import (
     ALIAS,
@@ -207,8 +208,7 @@ class Person:
         """Go on."""
         key = {"Idempotency_Key": f"{KEY}-{self.rotations}"} if self.kind in {"keys", "browser"} else {}
         if self.kind == "browser":
-            cookie = f"refresh_token={self.token}"
-            answer = client.post(f"{COOKIE}refresh/", Cookie=cookie, Sec_Fetch_Site="same-origin", **key)
+            answer = client.post(f"{COOKIE}refresh/", Cookie=cookies(self.token), Sec_Fetch_Site="same-origin", **key)
         else:
             answer = client.post(f"{BODY}refresh/", {"refresh": self.token}, **key)
         assert answer.status == 200, answer

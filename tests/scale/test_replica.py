@@ -18,7 +18,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from tests.factories import PASSWORD
-from tests.http import Caller
+from tests.http import Caller, cookies
 from tests.proof.conftest import FULL, Tried
 from tests.proof.servers import ALIAS, BODY, COOKIE, Answer, Connection, Crowd, Service, in_reach, new_user, row
 from tests.proof.test_races import (
@@ -145,7 +145,7 @@ def test_refreshes_one_upon_the_other(client: Connection, user: Any, kind: str, 
     for step in range(ROTATIONS):
         if kind == "browser":
             # Without a key a browser's current token would be taken for a retry within its grace.
-            headers["Cookie"] = f"refresh_token={tokens[-1]}"
+            headers["Cookie"] = cookies(tokens[-1])
         if kind != "no keys":
             headers["Idempotency_Key"] = f"a-key-of-step-{step}"
         answer = client.post(f"{mount}refresh/", {"refresh": tokens[-1]}, **headers)

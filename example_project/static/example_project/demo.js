@@ -164,6 +164,6 @@ onClick($("call-both"), async () => {
   tell(`The ordinary door says ${ordinary}, the careful door says ${careful}.`);
 });
 
-$("curl").textContent = `curl -X POST ${location.origin}/api/auth/refresh/ -H "Cookie: refresh_token=PASTE-IT-HERE"`;
+$("curl").textContent = `curl -X POST ${location.origin}/api/auth/refresh/ -H "Cookie: PASTE-IT-HERE"`;
 stageTheft();
 restore();

@@ -15,11 +15,13 @@ from urllib.parse import urlencode
 
 import pytest
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.db import OperationalError, connections, transaction
 from django.test import override_settings
 from django.utils import timezone
 from rest_framework.test import APIClient
 
+from tests.http import COOKIE, cookies
 from tests.integrations.pages import module_of
 from tests.integrations.simplejwt.conftest import LIFETIME, Move, move_settings
 from tests.integrations.simplejwt.key import PASSWORD, SECRET_KEY
@@ -298,10 +300,10 @@ def test_forms(move: Move, kind: str) -> None:
     """The old URLs read what they read: ``requests.post(url, data=…)`` too, and what such a logout ends is ended."""
 
     def post(path: str, **data: str) -> Any:
-        body = {"data": urlencode(data), "content_type": "application/x-www-form-urlencoded"}
-        client: Any = APIClient()
-        url = f"/api/token/{path}"
-        return client.post(url, **body) if kind == "urlencoded" else client.post(url, data, format="multipart")
+        client, url = APIClient(), f"/api/token/{path}"
+        if kind == "multipart":
+            return client.post(url, data, format="multipart")
+        return client.post(url, urlencode(data), content_type="application/x-www-form-urlencoded")
 
     pair = post("", username="ann", password=PASSWORD).json()
     assert post("verify/", token=pair["access"]).json() == {}
@@ -423,7 +425,8 @@ def test_verify_asks_for_the_user(move: Move) -> None:
     """A token of somebody who is not active any more is a 401, whichever it is."""
     old = move.spare()
     pair = refresh(move.spare()).json()
-    users = type(find_user(exchange.verify(old).user_id))._default_manager.filter(username="gus")
+    model: Any = get_user_model()
+    users = model._default_manager.using(ALIAS).filter(username="gus")
     tokens = (old, pair["access"], pair["refresh"], move.issued["gus"]["access"])
 
     def verify(token: str) -> Any:
@@ -443,7 +446,7 @@ def test_simplejwt_as_the_verifier(move: Move) -> None:
     """Another service goes on: it takes the old tokens, and ours where they have the claims that it reads."""
     old, login = move.issued["gus"]["access"], {"username": "gus", "password": PASSWORD}
     without = send("/api/token/", login).json()["access"]
-    claims = module_of("../from-simplejwt", '"token_type": "access"', "shown_claims").access_claims
+    claims = module_of("../how-to/from-simplejwt", '"token_type": "access"', "shown_claims").access_claims
     assert claims.__name__ == "access_claims"
     with override_settings(TWOTOKEN={**settings.TWOTOKEN, "ACCESS_CLAIMS": "shown_claims.access_claims"}):
         pair = send("/api/token/", login).json()
@@ -524,11 +527,11 @@ def test_to_the_cookie(move: Move) -> None:
     """The old token arrives once in the body, the new one leaves in the cookie, which then refreshes."""
     client = APIClient(HTTP_SEC_FETCH_SITE="same-origin")
     old = move.spare()
-    key = {"HTTP_IDEMPOTENCY_KEY": KEY}
+    key = {"Idempotency-Key": KEY}
     for _ in range(2):  # as where an answer gets lost
-        response = client.post("/api/auth/exchange/", {"refresh": old}, format="json", **key)
+        response = client.post("/api/auth/exchange/", {"refresh": old}, format="json", headers=key)
         assert (response.status_code, set(response.json())) == (200, {"access", "expires_in"})
-    cookie = response.cookies["refresh_token"]
+    cookie = response.cookies[COOKIE]
     assert (cookie["path"], cookie["httponly"], cookie["samesite"]) == ("/api/auth/", True, "Strict")
     row = family(old)
     assert row is not None
@@ -549,7 +552,7 @@ def test_from_cookie_to_cookie(move: Move) -> None:
     assert client.post("/api/app/exchange/", {}, format="json").status_code == 400
     response = client.post("/api/auth/exchange/cookie/")
     assert response.status_code == 200
-    assert response.cookies["refresh_token"].value
+    assert response.cookies[COOKIE].value
     assert (response.cookies["old"].value, response.cookies["old"]["path"]) == ("", "/")
     assert client.post("/api/auth/refresh/").status_code == 200
     client.cookies["old"] = "garbage"
@@ -612,12 +615,12 @@ def test_to_the_cookie_from_another_session(move: Move) -> None:
     """A family whose cookie is overwritten is ended; a refused token leaves the cookie as it is."""
     client = APIClient()
     client.post("/api/auth/login/", {"username": "ann", "password": PASSWORD}, format="json")
-    before = client.cookies["refresh_token"].value
+    before = client.cookies[COOKIE].value
     response = client.post("/api/auth/exchange/", {"refresh": before}, format="json")
     assert reason(response) == "invalid"  # it takes no token of ours
     assert not response.cookies
     assert client.post("/api/auth/exchange/", {}, format="json").status_code == 400
     client.post("/api/auth/exchange/", {"refresh": move.spare()}, format="json")
-    assert reason(send("/api/auth/refresh/", HTTP_COOKIE=f"refresh_token={before}")) == "revoked"
-    client.cookies["refresh_token"] = "garbage"
+    assert reason(send("/api/auth/refresh/", HTTP_COOKIE=cookies(before))) == "revoked"
+    client.cookies[COOKIE] = "garbage"
     assert client.post("/api/auth/exchange/", {"refresh": move.spare()}, format="json").status_code == 200

@@ -18,11 +18,11 @@ from rest_framework.views import exception_handler
 
 from twotoken import families, tokens
 from twotoken.base_views import TokenView
-from twotoken.conf import Delivery
+from twotoken.conf import Delivery, conf
 from twotoken.contrib.simplejwt import exchange
 from twotoken.contrib.simplejwt.authentication import AccessTokenAuthentication
 from twotoken.contrib.simplejwt.users import active_user
-from twotoken.cookies import hide_cookie, presented_token, presented_tokens
+from twotoken.cookies import cookie_values, hide_cookie
 from twotoken.exceptions import (
     ConflictingCookies,
     InvalidToken,
@@ -179,17 +179,19 @@ class ExchangeView(ShapedErrors, RefreshView):
             hide_cookie(request, self.old_cookie)
         super().initial(request, *args, **kwargs)
 
+    def get_claims(self, request: Request) -> RefreshClaims:
+        return exchange.claims_of(self.get_token(request), self.client)
+
     def get_token(self, request: Request) -> str:
         name = self.old_cookie if self.by_cookie else None
-        if name is not None and not request.data and presented_tokens(request, name):
-            return presented_token(request, name)
+        if name is not None and not request.data and (values := cookie_values(request, name)):
+            if len(values) > 1:
+                raise ConflictingCookies
+            return values[0]
         serializer = RefreshSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         token: str = serializer.validated_data["refresh"]
         return token
-
-    def verify(self, token: str) -> RefreshClaims:
-        return exchange.claims_of(token, self.client)
 
     def answer(self, pair: TokenPair, *, already_held: bool = False) -> Response:
         if self.by_cookie:
@@ -198,7 +200,7 @@ class ExchangeView(ShapedErrors, RefreshView):
 
     def revoke_replaced(self, pair: TokenPair) -> None:
         """End the family whose cookie this one overwrites, as a login does; not the own one, which a retry brings."""
-        for token in presented_tokens(self.request):
+        for token in cookie_values(self.request, conf.cookie_name):
             with suppress(InvalidToken):
                 claims = families.verify(token)
                 if claims.family_id != pair.family_id:

@@ -24,7 +24,7 @@ export interface Environment {
   clearTimeout?: (timer: any) => void;
 }
 
-/** `logout` and `replaced` (by another login) are the browser's own, the others the server's. */
+/** `logout` and `replaced` (the cookie is of another session) are the browser's own, the others the server's. */
 export type EndReason =
   | "logout" | "replaced"
   | "missing" | "invalid" | "expired" | "revoked" | "reused" | "password_changed" | "user_inactive";
@@ -69,7 +69,7 @@ export interface Client extends EventTarget {
   logout(): Promise<void>;
   /** Log out on all devices. Rejects as `logout` does. */
   logoutAll(): Promise<void>;
-  /** Get this page a token if there is a session; tell whether there is one. `force`: after a login by redirect. */
+  /** Get this page a token if there is a session; tell whether there is one. `force`: after a login by redirect, to take whatever session there is. */
   restore(options?: { force?: boolean }): Promise<boolean>;
   /** Like fetch, with the access token; on a 401 it is refreshed and the request sent once more. */
   fetch(input: RequestInfo | URL, init?: RequestInit): Promise<Response>;

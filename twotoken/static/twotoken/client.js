@@ -176,7 +176,8 @@ class Client extends EventTarget {
 
   /**
    * Get this page a token if there is a session; tell whether there is one. A visitor who never logged in causes
-   * no request. After a login by redirect, which left no marker, `force` asks the server all the same.
+   * no request. After a login by redirect, which left no marker, `force` asks the server all the same, and takes the
+   * session that it finds: it is the only refresh that may change the session.
    *
    * @param {{ force?: boolean }} [options]
    * @returns {Promise<boolean>}
@@ -284,7 +285,9 @@ class Client extends EventTarget {
     try {
       const pair = await this.#post("refresh/", { key: key?.value });
       this.#answered(key);
-      this.#adopt(pair);
+      // Only a login changes the session. Otherwise who can set this site's cookies could put in a session of their own.
+      if (force || sessionOf(pair.access) === this.#held(sid)) this.#adopt(pair);
+      else this.#end(sid, "replaced");
     } catch (error) {
       if (!isRefusal(error)) throw error; // not a logout: the key stays, for whoever tries next
       this.#answered(key);
@@ -312,7 +315,8 @@ class Client extends EventTarget {
 
   /** @returns {Key | null} */
   #lastKey() {
-    return this.#sendsKeys ? parse(this.#read("key")) : null;
+    const key = this.#sendsKeys ? parse(this.#read("key")) : null;
+    return isKey(key) ? key : null; // the server would refuse any other, and it would never be given up
   }
 
   // Written down before the request. One whose answer did not arrive is used again, however old: it may have
@@ -358,6 +362,13 @@ class Client extends EventTarget {
   /** The session that this tab has, or knows of by the marker. */
   #known() {
     return this.#sid ?? this.#marker()?.sid ?? null;
+  }
+
+  // The session that the answer to a refresh has to be of. A login in another tab may have changed it meanwhile.
+  /** @param {string | null} sid when the refresh was sent */
+  #held(sid) {
+    const marker = this.#marker();
+    return marker?.reason === null ? marker.sid : (this.#sid ?? sid);
   }
 
   // A request belongs to the session under which it was begun: it is never sent as somebody who logged in since.
@@ -477,7 +488,8 @@ class Client extends EventTarget {
 
   /** @returns {Marker | null} */
   #marker() {
-    return parse(this.#read("session"));
+    const marker = parse(this.#read("session"));
+    return isMarker(marker) ? marker : null;
   }
 
   /** @param {string} name @returns {string | null} */
@@ -515,6 +527,17 @@ const isBusy = (error) => (error.status === 429 || error.status === 503) && erro
 
 /** @param {any} answer @returns {boolean} */
 const isPair = (answer) => typeof answer?.access === "string" && typeof answer.expires_in === "number";
+
+/** @param {any} key @returns {key is Key} */
+const isKey = (key) =>
+  typeof key?.value === "string" &&
+  /^[!#-~]{8,255}$/.test(key.value) && // as the server takes it, unquoted
+  Number.isFinite(key.used) &&
+  typeof key.answered === "boolean";
+
+/** @param {any} marker @returns {marker is Marker} */
+const isMarker = (marker) =>
+  typeof marker?.sid === "string" && (marker.reason === null || typeof marker.reason === "string");
 
 /** @param {string} access @returns {string} */
 const sessionOf = (access) => String(decode(access)?.sid);
