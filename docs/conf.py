@@ -9,7 +9,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import reference  # sets up Django
+import generate  # sets up Django
 
 import twotoken
 
@@ -55,9 +55,9 @@ def read(app: Any, docname: str, source: list[str]) -> None:
     The reference is made anew from the code, texts and links come from the folder above, screenshots replace comments.
     """
     up = "../" * docname.count("/")
-    text = reference.filled(source[0])
+    text = generate.filled(source[0])
     if above := PLACE.search(text):
-        path = reference.ROOT / f"{above[1]}.md"
+        path = generate.ROOT / f"{above[1]}.md"
         app.env.note_dependency(str(path))
         text = text.replace(above[0], path.read_text().replace("](docs/", "]("))
     text = LINK.sub(lambda match: f"]({up}{ABOVE[match[1]]}.md{match[2] or ''})", text)
@@ -68,13 +68,13 @@ def read(app: Any, docname: str, source: list[str]) -> None:
 
 def any_page(pattern: str) -> bool:
     """Tell whether a pattern fits a page."""
-    return any(reference.DOCS.glob(f"{pattern}.md"))
+    return any(generate.DOCS.glob(f"{pattern}.md"))
 
 
 def write_llms(app: Any, exception: Exception | None) -> None:
     """Put llms.txt at the root of the site, with links to its pages."""
     if exception is None and app.builder.format == "html":
-        (Path(app.outdir) / "llms.txt").write_text(reference.llms("html"))
+        (Path(app.outdir) / "llms.txt").write_text(generate.llms("html"))
 
 
 def setup(app: Any) -> dict[str, Any]:
