@@ -31,8 +31,9 @@ from django.test.utils import CaptureQueriesContext
 from django.views.debug import ExceptionReporter
 
 from tests.factories import PASSWORD, UserFactory
-from tests.http import COMPANION, COOKIE, COOKIE_MOUNT, Caller, cookies, family_of
+from tests.http import Caller
 from tests.issuers import tenant
+from tests.jar import COMPANION, COOKIE, COOKIE_MOUNT, cookies, family_of
 from twotoken.checks import check_cookie
 from twotoken.models import EventKind, FamilyEvent, RefreshToken, RevokedReason
 from twotoken.signals import family_revoked, reuse_detected, token_retried

@@ -9,8 +9,9 @@ import pytest
 from django.core.cache import cache
 
 from tests.factories import PASSWORD, UserFactory
-from tests.http import COOKIE, Caller
+from tests.http import Caller
 from tests.issuers import tenant
+from tests.jar import COOKIE
 from tests.overrides import with_settings
 from twotoken.throttling import LoginThrottle, RefreshThrottle, fold
 

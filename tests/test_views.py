@@ -22,7 +22,8 @@ from rest_framework import serializers
 from rest_framework.test import APIClient
 
 from tests.factories import PASSWORD, UserFactory
-from tests.http import COOKIE, Caller
+from tests.http import Caller
+from tests.jar import COOKIE
 from tests.overrides import with_settings
 from tests.receivers import raising, receiving
 from twotoken import families
