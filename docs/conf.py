@@ -9,7 +9,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import reference  # sets up Django
+import generate  # sets up Django
 
 import twotoken
 
@@ -51,9 +51,9 @@ PATTERN = re.compile(r"^[\w/-]*\*$\n", re.MULTILINE)
 def read(app: Any, docname: str, source: list[str]) -> None:
     """Make a page as the site has it: the reference anew from the code, texts and links from above this folder."""
     up = "../" * docname.count("/")
-    text = reference.filled(source[0])
+    text = generate.filled(source[0])
     if above := PLACE.search(text):
-        path = reference.ROOT / f"{above[1]}.md"
+        path = generate.ROOT / f"{above[1]}.md"
         app.env.note_dependency(str(path))
         text = text.replace(above[0], path.read_text().replace("](docs/", "]("))
     text = LINK.sub(lambda match: f"]({up}{ABOVE[match[1]]}.md{match[2] or ''})", text)
@@ -63,7 +63,7 @@ def read(app: Any, docname: str, source: list[str]) -> None:
 
 def any_page(pattern: str) -> bool:
     """Tell whether a pattern fits a page."""
-    return any(reference.DOCS.glob(f"{pattern}.md"))
+    return any(generate.DOCS.glob(f"{pattern}.md"))
 
 
 def setup(app: Any) -> dict[str, Any]:

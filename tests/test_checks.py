@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from datetime import timedelta
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -183,6 +184,39 @@ def test_deployment() -> None:
         assert ids() == set()
         assert ids(deploy=True) == {"W004", "W005", "W006"}
     assert ids(deploy=True) == set()
+
+
+@pytest.mark.parametrize(
+    ("backend", "options", "said"),
+    [
+        ("django.core.cache.backends.dummy.DummyCache", {}, "a DummyCache, which keeps nothing"),
+        ("django.core.cache.backends.locmem.LocMemCache", {}, "a LocMemCache, which each process has for itself"),
+        ("tests.test_throttling.Places", {}, "a LocMemCache, which each process has for itself"),
+        (
+            "django.core.cache.backends.filebased.FileBasedCache",
+            {},
+            "a FileBasedCache, which counts requests that run at once as one",
+        ),
+        (
+            "django.core.cache.backends.db.DatabaseCache",
+            {"MAX_ENTRIES": 9_999},
+            "a DatabaseCache, which drops counts when it is full",
+        ),
+        ("django.core.cache.backends.db.DatabaseCache", {"MAX_ENTRIES": 10_000}, ""),
+        ("django.core.cache.backends.memcached.PyMemcacheCache", {}, ""),
+    ],
+)
+def test_where_the_throttles_count(tmp_path: Path, backend: str, options: dict[str, int], said: str) -> None:
+    """Said of a cache that can't count for all, also of one that is made of it; not where both throttles are off."""
+    cache = {"BACKEND": backend, "LOCATION": str(tmp_path), "OPTIONS": options}
+    on, off = ({**GOOD, "LOGIN_THROTTLE": rate, "REFRESH_THROTTLE": None} for rate in ("1/s", None))
+    with override_settings(CACHES={"default": cache}, TWOTOKEN=on):
+        found = list(checks.check_deployed_cache(None))
+    assert [(message.id, message.msg) for message in found] == [
+        ("twotoken.W006", f"twotoken's throttles count in {said}.")
+    ] * bool(said)
+    with override_settings(CACHES={"default": cache}, TWOTOKEN=off):
+        assert not list(checks.check_deployed_cache(None))
 
 
 def test_generated_secrets_pass(capsys: pytest.CaptureFixture[str]) -> None:

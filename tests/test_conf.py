@@ -233,7 +233,7 @@ def test_a_delivery_that_does_not_exist(value: Any) -> None:
     """The message gives the choices."""
     with pytest.raises(ImproperlyConfigured, match="'cookie', 'body', 'none'"):
         delivery(value)
-    with with_settings(DELIVERY=value), pytest.raises(ImproperlyConfigured, match="is no delivery"):
+    with with_settings(DELIVERY=value), pytest.raises(ImproperlyConfigured, match="is not a delivery"):
         _ = conf.delivery
 
 

@@ -1,14 +1,20 @@
-"""Writes that lose against another, in a transaction of the caller's."""
+"""Conflicts with another write, and servers that take no work."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import OperationalError, connection, transaction
+from django.db import DatabaseError, OperationalError, connection, transaction
+from django.db.utils import ConnectionHandler
 
 from twotoken import families
 from twotoken.clients import Client
+from twotoken.conflicts import PATIENCE, is_conflict, is_refusal
 from twotoken.models import RefreshToken
 
 
@@ -35,3 +41,69 @@ def test_a_transaction_that_lost_is_for_its_owner_to_repeat(user: Any, verb: str
     with transaction.atomic():
         assert families.rotate(claims, Client()).generation == 1
     assert RefreshToken.objects.get().revoked_at is None
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_revocation_that_waits_for_locks(user: Any) -> None:
+    """One time-out of the database's own is enough: nothing is tried again when seconds have passed."""
+    pair = families.start(user)
+    claims = families.verify(pair.refresh)
+    for _ in range(2):
+        claims = families.verify(families.rotate(claims, Client()).refresh)
+    waits: list[float] = []
+
+    def wait(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if sql.startswith("UPDATE"):
+            waits.append(time.monotonic())
+            time.sleep(PATIENCE + 0.1)
+            raise OperationalError(1205, "Lock wait timeout exceeded; try restarting transaction")
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(wait), pytest.raises(OperationalError, match="Lock wait"):
+        families.rotate(families.verify(pair.refresh), Client())  # reuse, so it revokes
+    assert len(waits) == 1
+
+
+@contextmanager
+def sqlite(path: Path) -> Iterator[Any]:
+    """Give a connection to a database of SQLite that waits for nobody."""
+    values = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(path), "OPTIONS": {"timeout": 0}}
+    made: Any = ConnectionHandler({"default": values})["default"]
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("begin", "code"), [("BEGIN", 517), ("SELECT 1", 5)])
+def test_a_busy_sqlite(tmp_path: Path, begin: str, code: int) -> None:
+    """A database that another writes to, and a snapshot that another has overtaken, are conflicts."""
+    with sqlite(tmp_path / "busy.sqlite3") as ours, sqlite(tmp_path / "busy.sqlite3") as theirs:
+        with ours.cursor() as our, theirs.cursor() as their:
+            our.execute("PRAGMA journal_mode = WAL")
+            our.execute("CREATE TABLE rows (id integer)")
+            our.execute(begin)
+            our.execute("SELECT * FROM rows")
+            their.execute("BEGIN IMMEDIATE")
+            their.execute("INSERT INTO rows VALUES (1)")
+            if code == 517:
+                their.execute("COMMIT")
+            with pytest.raises(OperationalError, match="locked") as raised:
+                our.execute("INSERT INTO rows VALUES (2)")
+        cause: Any = raised.value.__cause__
+        assert cause.sqlite_errorcode == code
+        assert is_conflict(raised.value)
+        assert not is_refusal(raised.value)
+
+
+@pytest.mark.django_db
+def test_no_connection(tmp_path: Path) -> None:
+    """A server that can't be reached takes no work; an error of a statement is no such thing."""
+    with sqlite(tmp_path / "missing" / "db.sqlite3") as missing, pytest.raises(OperationalError) as unreachable:
+        missing.cursor()
+    with sqlite(tmp_path / "db.sqlite3") as there, there.cursor() as cursor, pytest.raises(DatabaseError) as wrong:
+        cursor.execute("SELECT * FROM nowhere")
+    assert is_refusal(unreachable.value)
+    assert not is_refusal(wrong.value)
+    assert not is_conflict(unreachable.value)

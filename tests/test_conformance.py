@@ -7,6 +7,7 @@ import json
 import random
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.hashers import MD5PasswordHasher, make_password
 from django.contrib.auth.signals import user_logged_out
+from django.core.management import call_command
 from django.core.signals import got_request_exception
 from django.db import OperationalError, connection, connections
 from django.test import override_settings
@@ -661,7 +663,7 @@ def test_logout_with_anything(caller: Caller, sent: str) -> None:
     assert every_row() == before
 
 
-BODIES: Any = pytest.mark.parametrize(
+BODIES = pytest.mark.parametrize(
     ("body", "content_type", "status", "code"),
     [
         (b"[" * 100_000, "application/json", 400, "parse_error"),
@@ -1480,6 +1482,24 @@ def test_a_429_leaves_the_cookie(jar: Caller) -> None:
     assert jar.cookie == r1
 
 
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("kind", ["locmem.LocMemCache", "db.DatabaseCache"])
+def test_guesses_at_once(script: Caller, clock: Any, kind: str) -> None:
+    """Case 37: of 64 wrong passwords for one name in the middle of a minute ten are tried."""
+    guess = {script.user.USERNAME_FIELD: script.user.get_username(), "password": "wrong"}
+    shared = {"BACKEND": f"django.core.cache.backends.{kind}", "LOCATION": "guesses"}
+    with override_settings(CACHES={"default": shared}), options(LOGIN_THROTTLE="10/min"):
+        call_command("createcachetable")
+        answers = in_threads(64, lambda _: again(script).send("login/", guess))
+    assert Counter((answer.status_code, answer.json()["code"]) for answer in answers) == {
+        (401, "no_active_account"): 10,
+        (429, "throttled"): 54,
+    }
+    assert {answer.get("Retry-After") for answer in answers if answer.status_code == 429} == {"45"}
+    with connection.cursor() as cursor:
+        cursor.execute("DROP TABLE IF EXISTS guesses")
+
+
 def test_a_403_leaves_the_cookie(jar: Caller) -> None:
     """Case 33: a cross-origin refresh changes nothing."""
     r0 = log_in(jar)
@@ -1921,6 +1941,16 @@ def test_a_wrong_content_type(script: Caller, endpoint: str, content_type: str) 
     assert response["Cache-Control"] == "no-store"
     assert statements(queries) == []
     assert state(r0) == (0, "")
+
+
+@pytest.mark.parametrize("content_type", [URLENCODED, MULTIPART], ids=["urlencoded", "multipart"])
+def test_an_access_token_in_a_form(script: Caller, content_type: str) -> None:
+    """It counts in the Authorization header alone (RFC 6750 section 2.2 is not for us)."""
+    login = script.log_in().json()
+    sent = {"access_token": login["access"], "access": login["access"]}
+    assert_refused(post_form(script, "logout/all/", sent, content_type), "missing")
+    assert post_form(script, "logout/", sent, content_type).status_code == 400
+    assert state(login["refresh"]) == (0, "")
 
 
 def test_a_wrong_content_type_at_a_cookie_mount(jar: Caller) -> None:

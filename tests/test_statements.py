@@ -65,6 +65,18 @@ def test_a_lookup_loads_what_the_orm_loads(user: Any) -> None:
         assert not found._state.adding
 
 
+def test_time_zones_that_are_switched_off(user: Any) -> None:
+    """A statement that was compiled before converts times as the ORM does afterwards."""
+    lookup = CompiledSelect(RefreshToken, "pk", "user")
+    key = family(user).pk
+    for use_tz in (True, False, True):
+        with override_settings(USE_TZ=use_tz):
+            found = lookup.get(key)
+            assert found is not None
+            assert columns(found) == columns(RefreshToken.objects.get(pk=key))
+            assert timezone.is_aware(found.created_at) is use_tz
+
+
 @pytest.mark.usefixtures("db")
 def test_a_lookup_of_nothing() -> None:
     """None where there is no such row; what is no value of the field is an error."""

@@ -11,7 +11,7 @@ import pytest
 from django.contrib.auth import get_user_model, user_logged_in
 from django.contrib.sessions.models import Session
 from django.core.exceptions import ImproperlyConfigured
-from django.db import OperationalError, connection
+from django.db import DatabaseError, InternalError, OperationalError, connection
 from django.db.models import F
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -162,9 +162,9 @@ def test_a_login_by_something_else(user: Any) -> None:
 @pytest.mark.parametrize("wrong", ["cokie", "", "COOKIE"])
 def test_a_misspelt_delivery_of_a_view(view: Any, wrong: str) -> None:
     """An error when the URLs load, in the call and in a subclass."""
-    with pytest.raises(ImproperlyConfigured, match="is no delivery"):
+    with pytest.raises(ImproperlyConfigured, match="is not a delivery"):
         view.as_view(delivery=wrong)
-    with pytest.raises(ImproperlyConfigured, match="is no delivery"):
+    with pytest.raises(ImproperlyConfigured, match="is not a delivery"):
         type("Misspelt", (view,), {"delivery": wrong}).as_view()  # type: ignore[attr-defined]
 
 
@@ -381,8 +381,17 @@ def test_others_who_are_always_faster(user: Any, mount: str, key: str | None) ->
     assert caller.refresh(token, key).status_code == 200
 
 
+def by_postgresql(error: DatabaseError, sqlstate: str) -> DatabaseError:
+    """Return an error as psycopg gives it to Django."""
+    error.__cause__ = type("Cause", (Exception,), {"sqlstate": sqlstate})()
+    return error
+
+
 REFUSALS = [
     (OperationalError(1047, "WSREP has not yet prepared node for application use"), "unavailable"),
+    (by_postgresql(OperationalError("the database system is starting up"), "57P03"), "unavailable"),
+    (by_postgresql(OperationalError("sorry, too many clients already"), "53300"), "unavailable"),
+    (by_postgresql(InternalError("cannot execute in a read-only transaction"), "25006"), "unavailable"),
     (OperationalError(1205, "Lock wait timeout exceeded; try restarting transaction"), "rotation_conflict"),
 ]
 ENDPOINTS = ["login/", "refresh/", "logout/", "logout/all/", "GET sessions/", "DELETE sessions/", "DELETE sessions/{}/"]
@@ -392,7 +401,7 @@ ENDPOINTS = ["login/", "refresh/", "logout/", "logout/all/", "GET sessions/", "D
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
 @pytest.mark.parametrize(("error", "code"), REFUSALS)
 def test_a_database_that_takes_no_work(
-    user: Any, mount: str, endpoint: str, error: OperationalError, code: str, caplog: pytest.LogCaptureFixture
+    user: Any, mount: str, endpoint: str, error: DatabaseError, code: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Its first word in a request, at any endpoint: 503 with Retry-After, told in the log; the session goes on."""
     caller = Caller(user, mount=mount)

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Generic, NamedTuple, TypeVar
 from uuid import UUID
 
+from django.conf import settings
 from django.core.exceptions import EmptyResultSet
 from django.db import connections, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -45,7 +46,7 @@ class CompiledSelect(threading.local, Generic[M]):
 
     def __init__(self, model: type[M], field: str, related: str | None = None) -> None:
         options: Any = model._meta
-        self._compiled: dict[str, _Compiled] = {}
+        self._compiled: dict[tuple[str, bool], _Compiled] = {}
         self.model = model
         self.field = field
         self.related = related
@@ -70,9 +71,10 @@ class CompiledSelect(threading.local, Generic[M]):
         """Return the statement for the write database: a replica may lag. The compiler needs a value to see."""
         alias = router.db_for_write(self.model)
         connection = connections[alias]
-        known = self._compiled.get(alias)
+        key = alias, settings.USE_TZ  # a connection converts times by it
+        known = self._compiled.get(key)
         if known is None or known.connection is not connection:
-            known = self._compiled[alias] = self.compile(connection, value)
+            known = self._compiled[key] = self.compile(connection, value)
         return known
 
     def compile(self, connection: BaseDatabaseWrapper, value: Any) -> _Compiled:

@@ -27,8 +27,9 @@ def settings_of(page: str, containing: str, **before: Any) -> dict[str, Any]:
     return {name: value for name, value in names.items() if name.isupper()}
 
 
-def module_of(page: str, containing: str, name: str) -> Any:
-    """Return a block as a module of that name, which can be imported from now on."""
+def module_of(page: str, containing: str, name: str, **before: Any) -> Any:
+    """Return a block as a module of that name, which can be imported from now on. ``before`` is what it builds on."""
     module = sys.modules[name] = ModuleType(name)
+    vars(module).update(before)
     exec(compile(block(page, containing), f"{page}.md", "exec"), vars(module))  # noqa: S102 - our own docs
     return module

@@ -11,12 +11,20 @@ DATABASES = {"default": DATABASES["default"]}
 
 vars().update(settings_of("allauth", "HEADLESS_TOKEN_STRATEGY", INSTALLED_APPS=INSTALLED_APPS, MIDDLEWARE=MIDDLEWARE))
 INSTALLED_APPS += [
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.github",
     "axes",
     "corsheaders",
+    "dj_rest_auth",
+    "dj_rest_auth.registration",
     "django.contrib.staticfiles",
     "django_otp",
     "django_otp.plugins.otp_static",
     "django_otp.plugins.otp_totp",
+    "djoser",
 ]
 AXES_ENABLED = False
 MAILERS = {"default": {"BACKEND": "django.core.mail.backends.locmem.EmailBackend"}}
+REST_AUTH = {"TOKEN_MODEL": None}
+SOCIALACCOUNT_PROVIDERS = {"github": {"APPS": [{"client_id": "our-app", "secret": "our-secret", "key": ""}]}}
+DJOSER = {"TOKEN_MODEL": None}

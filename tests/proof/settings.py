@@ -1,11 +1,13 @@
-"""The tests' project as the proof serves it: database, isolation and ATOMIC_REQUESTS come from the environment."""
+"""The tests' project as the proof serves it: database, isolation, throttles, cache … come from the environment."""
 
 from __future__ import annotations
 
+import json
 import os
 from typing import Any
 
 import dj_database_url
+from django.conf import global_settings
 
 from tests.settings import *  # noqa: F403
 from tests.settings import OPTIONS, TWOTOKEN
@@ -34,7 +36,8 @@ DATABASES = {
         atomic="PROOF_ATOMIC_REQUESTS" in os.environ,
     )
 }
-TWOTOKEN = {**TWOTOKEN, "MAX_FAMILIES_PER_USER": LIMIT}
+TWOTOKEN = {**TWOTOKEN, "MAX_FAMILIES_PER_USER": LIMIT, **json.loads(os.environ.get("PROOF_THROTTLES", "{}"))}
+CACHES = json.loads(os.environ.get("PROOF_CACHES", "null")) or global_settings.CACHES
 # The reader of the log looks for what went wrong.
 LOGGING = {
     "version": 1,

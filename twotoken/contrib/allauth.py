@@ -63,12 +63,13 @@ class TwoTokenStrategy(SessionTokenStrategy):  # type: ignore[misc]  # allauth h
     def lookup_session(self, session_token: str) -> SessionBase | None:
         """Return the session of a session token, None if its token family was revoked or expired. One query more."""
         session: SessionBase | None = super().lookup_session(session_token)
-        family_id = None if session is None else family_of(session)
+        if session is None:
+            return None
+        family_id = family_of(session)
         if family_id is not None and not families.is_active(family_id):
             return None
-        if session is not None:
-            # A login of somebody else, such as after a password reset, empties the session and forgets its family.
-            session._twotoken_replaced = family_id  # type: ignore[attr-defined]
+        # A login of somebody else, such as after a password reset, empties the session and forgets its family.
+        session._twotoken_replaced = family_id  # type: ignore[attr-defined]
         return session
 
     @sensitive_variables()
@@ -92,7 +93,7 @@ class TwoTokenStrategy(SessionTokenStrategy):  # type: ignore[misc]  # allauth h
 def check_throttle(throttle: RefreshThrottle, request: HttpRequest) -> None:
     """Count a refresh, and answer it with a 429 when there were too many."""
     if not throttle.allow_request(Request(request), APIView()):
-        raise busy(request, status.HTTP_429_TOO_MANY_REQUESTS, int(throttle.wait() or 0) + 1)
+        raise busy(request, status.HTTP_429_TOO_MANY_REQUESTS, int(throttle.wait()))
 
 
 def busy(request: HttpRequest, code: int, seconds: int) -> ImmediateHttpResponse:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import time
 
 from django.db import OperationalError
 from django.utils import timezone
@@ -16,7 +17,7 @@ from django.views.decorators.debug import sensitive_variables
 from twotoken import signals, tokens
 from twotoken.clients import Client
 from twotoken.conf import conf
-from twotoken.conflicts import may_try_again
+from twotoken.conflicts import PATIENCE, may_try_again
 from twotoken.exceptions import RotationConflict
 from twotoken.families.events import record, record_device, record_retry, send
 from twotoken.families.pairs import TokenPair, make_pair, mint_access
@@ -46,11 +47,12 @@ def rotate(claims: RefreshClaims, client: Client, idempotency_key: str = "") -> 
     if other requests were faster each time.
     """
     retry_key = hashlib.sha256(idempotency_key.encode()).digest() if idempotency_key else b""
+    deadline = time.monotonic() + PATIENCE
     for _ in range(ROTATION_ATTEMPTS):
         try:
             pair = _try_to_rotate(claims, client, retry_key)
         except OperationalError as exc:
-            if not may_try_again(exc):
+            if not may_try_again(exc) or time.monotonic() > deadline:
                 raise
         else:
             if pair is not None:

@@ -11,5 +11,5 @@ USE_TZ = True
 ROOT_URLCONF = "tests.integrations.simplejwt.verifier"
 DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}
 INSTALLED_APPS = ["django.contrib.auth", "django.contrib.contenttypes", "rest_framework", "rest_framework_simplejwt"]
-settings = module_of("../from-simplejwt", "AUTH_TOKEN_CLASSES", "shown_verifier_settings")
+settings = module_of("../how-to/from-simplejwt", "AUTH_TOKEN_CLASSES", "shown_verifier_settings")
 SIMPLE_JWT = {**settings.SIMPLE_JWT, "SIGNING_KEY": os.environ["OLD_KEY"]}

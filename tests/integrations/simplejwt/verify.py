@@ -10,7 +10,7 @@ import django
 from tests.integrations.pages import module_of
 
 django.setup()
-module_of("../from-simplejwt", "class NewAccessToken", "service.tokens")
+module_of("../how-to/from-simplejwt", "class NewAccessToken", "service.tokens")
 
 from rest_framework.test import APIRequestFactory  # noqa: E402 - Django comes first
 from rest_framework_simplejwt.authentication import JWTStatelessUserAuthentication  # noqa: E402

@@ -1,6 +1,6 @@
 """The reference, read from the code: settings, error codes, system checks, signals.
 
-``python docs/reference.py`` writes it into the pages, between markers, for whoever reads them beside the code; the
+``python docs/generate.py`` writes it into the pages, between markers, for whoever reads them beside the code; the
 built site makes it anew.
 """
 
@@ -258,7 +258,7 @@ PARTS: dict[str, Callable[[], str]] = {
 def filled(text: str) -> str:
     """Return a page with its parts as the code has them now."""
     for name, part in PARTS.items():
-        start, end = f"<!-- {name}: written by python docs/reference.py -->\n", f"<!-- /{name} -->"
+        start, end = f"<!-- {name}: written by python docs/generate.py -->\n", f"<!-- /{name} -->"
         before, marker, rest = text.partition(start)
         if marker:
             text = f"{before}{start}\n{part()}\n\n{end}{rest.partition(end)[2]}"

@@ -1,0 +1,129 @@
+"""djoser: beside the set-up that the page shows its accounts, activation and passwords do what they did."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.core import mail
+from django.test import override_settings
+from django.urls import include, path
+from rest_framework.test import APIClient
+
+from tests.factories import PASSWORD, UserFactory
+from tests.integrations.pages import module_of, settings_of
+from tests.overrides import with_settings
+from twotoken.models import RefreshToken
+
+pytestmark = pytest.mark.django_db
+PAGE = "../how-to/from-djoser"
+KEY = "the key of an old project, and long enough for it"
+ACTIVATION = {"TOKEN_MODEL": None, "SEND_ACTIVATION_EMAIL": True, "ACTIVATION_URL": "activate/{uid}/{token}"}
+EMAIL = {"email": "ann@example.com", "password": PASSWORD}
+
+
+@pytest.fixture(autouse=True)
+def _urls() -> Iterator[None]:
+    """What the page shows."""
+    module_of(PAGE, "djoser.urls", "shown_djoser_urls")
+    shown = settings_of(PAGE, "AUTH_HEADER_TYPES", SECRET_KEY=KEY)["TWOTOKEN_SIMPLEJWT"]
+    move = {**shown, "UNTIL": datetime.now(UTC) + timedelta(days=1)}
+    with override_settings(ROOT_URLCONF="shown_djoser_urls", TWOTOKEN_SIMPLEJWT=move):
+        yield
+
+
+def log_in(name: str, password: str = PASSWORD, slash: str = "/") -> Any:
+    """Log in as a client of djoser does."""
+    return APIClient().post(f"/auth/jwt/create{slash}", {"username": name, "password": password}, format="json")
+
+
+def refresh(token: str) -> Any:
+    """Refresh as a client of djoser does."""
+    return APIClient().post("/auth/jwt/refresh/", {"refresh": token}, format="json")
+
+
+def me(access: str, method: str = "get", **data: str) -> Any:
+    """Ask djoser who is asking, or change it."""
+    client: Any = APIClient(HTTP_AUTHORIZATION=f"Bearer {access}")
+    return getattr(client, method)("/auth/users/me/", data, format="json")
+
+
+def test_a_client_of_djoser(user: Any) -> None:
+    """Logs in, asks and refreshes, with the slash or without."""
+    assert me(log_in(user.username, slash="").json()["access"]).json()["username"] == user.username
+    pair = log_in(user.username).json()
+    assert refresh(pair["refresh"]).status_code == 200
+    assert APIClient().post("/auth/jwt/verify/", {"token": pair["access"]}, format="json").json() == {}
+
+
+@override_settings(DJOSER=ACTIVATION)
+def test_an_account_that_is_not_activated() -> None:
+    """It gets nothing until the link of the mail was used."""
+    client = APIClient()
+    assert client.post("/auth/users/", {"username": "ann", **EMAIL}, format="json").status_code == 201
+    response = log_in("ann")
+    assert (response.status_code, response.json()["code"]) == (401, "no_active_account")
+    with override_settings(AUTHENTICATION_BACKENDS=["django.contrib.auth.backends.AllowAllUsersModelBackend"]):
+        response = log_in("ann")
+        assert (response.status_code, response.json()["code"]) == (401, "no_active_account")
+    assert RefreshToken.objects.count() == 0
+    ((uid, token),) = set(re.findall(r"activate/([^/\s]+)/([^/\s\"<]+)", str(mail.outbox[0].body)))
+    assert client.post("/auth/users/activation/", {"uid": uid, "token": token}, format="json").status_code == 204
+    assert log_in("ann").status_code == 200
+
+
+@override_settings(DJOSER=ACTIVATION)
+def test_a_changed_address() -> None:
+    """djoser deactivates the account until the new one is confirmed: neither token works then."""
+    user: Any = UserFactory(email="ann@example.com")
+    pair = log_in(user.username).json()
+    assert me(pair["access"], "patch", email="ann@example.org").status_code == 200
+    assert me(pair["access"]).json()["reason"] == "user_inactive"
+    assert refresh(pair["refresh"]).status_code == 401
+    assert log_in(user.username).status_code == 401
+    type(user).objects.update(is_active=True)
+    assert refresh(pair["refresh"]).json()["reason"] == "revoked"
+
+
+def test_a_changed_password(user: Any) -> None:
+    """All logins end at their next refresh, as the page says."""
+    pair = log_in(user.username).json()
+    client = APIClient(HTTP_AUTHORIZATION=f"Bearer {pair['access']}")
+    body = {"current_password": PASSWORD, "new_password": f"{PASSWORD} two"}
+    assert client.post("/auth/users/set_password/", body, format="json").status_code == 204
+    assert refresh(pair["refresh"]).json()["reason"] == "password_changed"
+    assert log_in(user.username, f"{PASSWORD} two").status_code == 200
+
+
+def test_a_deleted_account(user: Any) -> None:
+    """Its tokens end with it."""
+    pair = log_in(user.username).json()
+    assert me(pair["access"], "delete", current_password=PASSWORD).status_code == 204
+    assert refresh(pair["refresh"]).json()["reason"] == "invalid"
+
+
+def test_a_login_by_email() -> None:
+    """By LOGIN_FIELD, as djoser's own: counted by the address, and not for the inactive."""
+    login = module_of(PAGE, "class EmailLoginView", "accounts.login").EmailLoginView
+    auth: Any = [path("login/", login.as_view(delivery="body")), path("auth/", include("twotoken.urls"))]
+    urls = type("urls", (), {"urlpatterns": auth})
+    user: Any = UserFactory(email=EMAIL["email"])
+    other: Any = UserFactory(email="bob@example.com")
+    backends = settings_of(PAGE, "AUTHENTICATION_BACKENDS")
+    with override_settings(ROOT_URLCONF=urls, DJOSER={"TOKEN_MODEL": None, "LOGIN_FIELD": "email"}, **backends):
+
+        def post(**data: str) -> Any:
+            return APIClient().post("/login/", {**EMAIL, **data}, format="json")
+
+        assert post().status_code == 200
+        assert RefreshToken.objects.get().user == user
+        for wrong in ({"password": "x"}, {"email": user.username}, {"email": other.username}):
+            assert post(**wrong).json()["code"] == "no_active_account"
+        with with_settings(LOGIN_THROTTLE="1/min"):
+            assert [post(password="x").status_code for _ in range(2)] == [401, 429]
+        user.is_active = False
+        user.save()
+        assert post().json()["code"] == "no_active_account"

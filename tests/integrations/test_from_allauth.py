@@ -1,0 +1,98 @@
+"""Coming from allauth: the exchange that the page shows gives a pair to who is logged in there, and to nobody else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from allauth.account.models import EmailAddress
+from allauth.mfa.totp.internal.auth import TOTP
+from django.test import override_settings
+from django.urls import include, path
+from rest_framework.test import APIClient
+
+from tests.factories import PASSWORD, UserFactory
+from tests.integrations.pages import module_of
+from twotoken.models import RefreshToken
+
+pytestmark = pytest.mark.django_db
+PAGE = "../how-to/from-allauth"
+AUTH = "/_allauth/app/v1/auth/"
+
+
+@pytest.fixture(autouse=True)
+def _urls() -> Iterator[None]:
+    """The view and the URLs that the page shows, beside allauth's, whose tokens are sessions."""
+    module_of(PAGE, "app_name", "accounts.auth_urls")
+    exchange = module_of(PAGE, "def exchange", "shown_exchange").exchange
+    shown = module_of(PAGE, "api/app/auth/exchange/", "shown_from_allauth_urls", exchange=exchange)
+    shown.urlpatterns.append(path("_allauth/", include("allauth.headless.urls")))
+    sessions = "allauth.headless.tokens.strategies.sessions.SessionTokenStrategy"
+    with override_settings(ROOT_URLCONF="shown_from_allauth_urls", HEADLESS_TOKEN_STRATEGY=sessions):
+        yield
+
+
+@pytest.fixture
+def person() -> Any:
+    """A user with an e-mail address that is not verified."""
+    user: Any = UserFactory(email="ann@example.com")
+    EmailAddress.objects.create(user=user, email=user.email, primary=True)
+    return user
+
+
+def log_in(user: Any) -> str:
+    """Log in at allauth, and return the session token."""
+    response = APIClient().post(f"{AUTH}login", {"username": user.username, "password": PASSWORD}, format="json")
+    return str(response.json()["meta"]["session_token"])
+
+
+def exchange(session_token: str) -> Any:
+    """Ask for a pair."""
+    return APIClient().post("/api/app/auth/exchange/", HTTP_X_SESSION_TOKEN=session_token)
+
+
+def assert_refused(response: Any) -> None:
+    """Hold an exchange to having given nothing."""
+    assert response.status_code == 403, response.content
+    assert RefreshToken.objects.count() == 0
+
+
+def test_who_is_logged_in(person: Any) -> None:
+    """Gets a pair, with which to refresh and to log out; after the session's end there is no other."""
+    session = log_in(person)
+    pair = exchange(session)
+    assert (pair.status_code, pair["Cache-Control"]) == (200, "no-store")
+    assert set(pair.json()) == {"access", "expires_in", "refresh", "refresh_expires_in"}
+    refreshed = APIClient().post("/api/app/auth/refresh/", {"refresh": pair.json()["refresh"]}, format="json")
+    assert refreshed.status_code == 200
+    assert APIClient().delete(f"{AUTH}session", HTTP_X_SESSION_TOKEN=session).status_code == 401
+    assert exchange(session).status_code == 403
+    assert RefreshToken.objects.count() == 1
+
+
+def test_who_is_not_logged_in_yet(person: Any) -> None:
+    """An unverified address where it must be verified, a second factor that is missing, and no session at all."""
+    assert_refused(exchange("x"))
+    assert_refused(APIClient().post("/api/app/auth/exchange/"))
+    with override_settings(ACCOUNT_EMAIL_VERIFICATION="mandatory"):
+        assert_refused(exchange(log_in(person)))
+    TOTP.activate(person, "SECRETSECRETSECR")
+    assert_refused(exchange(log_in(person)))
+
+
+def test_who_is_not_active_any_more(person: Any) -> None:
+    """A session does not outlive the account, nor a changed password."""
+    session = log_in(person)
+    type(person).objects.update(is_active=False)
+    assert_refused(exchange(session))
+    type(person).objects.update(is_active=True)
+    person.set_password("another password of some length")
+    person.save()
+    assert_refused(exchange(session))
+
+
+def test_the_plain_login_is_not_for_them(person: Any) -> None:
+    """The URLs that the page shows have none: it would let in who has not verified the address, by password alone."""
+    data = {"username": person.username, "password": PASSWORD}
+    assert APIClient().post("/api/app/auth/login/", data, format="json").status_code == 404
