@@ -14,7 +14,7 @@ from django.http import HttpResponse
 from django.test import RequestFactory, override_settings
 from django.urls import clear_script_prefix, include, path, resolve, set_script_prefix
 
-from tests.http import COMPANION, COOKIE, cookies
+from tests.jar import COMPANION, COOKIE, cookies
 from tests.overrides import with_settings
 from twotoken import tokens
 from twotoken.conf import conf

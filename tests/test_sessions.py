@@ -18,7 +18,8 @@ from django.utils import timezone
 from rest_framework.pagination import CursorPagination, LimitOffsetPagination, PageNumberPagination
 
 from tests.factories import UserFactory
-from tests.http import COOKIE, Caller
+from tests.http import Caller
+from tests.jar import COOKIE
 from tests.overrides import with_settings
 from tests.receivers import heard
 from tests.test_databases import in_parallel

@@ -25,8 +25,9 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from tests.factories import PASSWORD, UserFactory
-from tests.http import COOKIE, Caller
+from tests.http import Caller
 from tests.issuers import tenant
+from tests.jar import COOKIE
 from tests.overrides import with_settings
 from twotoken.throttling import LoginThrottle, RefreshThrottle, normalize_username
 

@@ -21,7 +21,8 @@ from rest_framework import serializers
 from rest_framework.test import APIClient
 
 from tests.factories import PASSWORD
-from tests.http import COOKIE, Caller
+from tests.http import Caller
+from tests.jar import COOKIE
 from tests.overrides import with_settings
 from tests.receivers import raising, receiving
 from twotoken import families
@@ -155,9 +156,9 @@ def test_a_login_by_something_else(user: Any) -> None:
 @pytest.mark.parametrize("wrong", ["cokie", "", "COOKIE"])
 def test_a_misspelt_delivery_of_a_view(view: Any, wrong: str) -> None:
     """An error when the URLs load, in the call and in a subclass."""
-    with pytest.raises(ImproperlyConfigured, match="is no delivery"):
+    with pytest.raises(ImproperlyConfigured, match="is not a delivery"):
         view.as_view(delivery=wrong)
-    with pytest.raises(ImproperlyConfigured, match="is no delivery"):
+    with pytest.raises(ImproperlyConfigured, match="is not a delivery"):
         type("Misspelt", (view,), {"delivery": wrong}).as_view()  # type: ignore[attr-defined]
 
 

@@ -20,7 +20,8 @@ from django.test.utils import CaptureQueriesContext
 from django.views.debug import ExceptionReporter
 
 from tests.factories import UserFactory
-from tests.http import COMPANION, COOKIE, COOKIE_MOUNT, Caller, cookies
+from tests.http import Caller
+from tests.jar import COMPANION, COOKIE, COOKIE_MOUNT, cookies
 from twotoken.models import RefreshToken
 
 KEY = "an-idempotency-key"

@@ -39,7 +39,8 @@ from tests.conformance.helpers import (
     unchanged,
 )
 from tests.factories import PASSWORD
-from tests.http import COMPANION, COOKIE, COOKIE_MOUNT, Caller, cookies, family_of
+from tests.http import Caller
+from tests.jar import COMPANION, COOKIE, COOKIE_MOUNT, cookies, family_of
 from tests.overrides import with_settings
 from twotoken.checks import check_cookie
 

@@ -25,7 +25,8 @@ from tests.conformance.helpers import (
     statements,
 )
 from tests.factories import PASSWORD
-from tests.http import COOKIE, COOKIE_MOUNT, Caller
+from tests.http import Caller
+from tests.jar import COOKIE, COOKIE_MOUNT
 from tests.receivers import received
 from twotoken.models import RefreshToken, RevokedReason
 from twotoken.signals import reuse_detected

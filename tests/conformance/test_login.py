@@ -8,7 +8,8 @@ from django.test import override_settings
 
 from tests.conformance.helpers import REALM, CountingHasher, new_user, state
 from tests.factories import PASSWORD
-from tests.http import COMPANION, COOKIE, COOKIE_MOUNT, Caller
+from tests.http import Caller
+from tests.jar import COMPANION, COOKIE, COOKIE_MOUNT
 from twotoken.models import RefreshToken
 
 

@@ -30,7 +30,8 @@ from tests.conformance.helpers import (
     token_of,
 )
 from tests.factories import PASSWORD
-from tests.http import COOKIE_MOUNT, Caller
+from tests.http import Caller
+from tests.jar import COOKIE_MOUNT
 from tests.overrides import with_settings
 from tests.receivers import received
 from twotoken.signals import reuse_detected

@@ -28,7 +28,8 @@ from tests.conformance.helpers import (
     token_of,
     unchanged,
 )
-from tests.http import COOKIE, COOKIE_MOUNT, Caller
+from tests.http import Caller
+from tests.jar import COOKIE, COOKIE_MOUNT
 from tests.overrides import with_settings
 from tests.receivers import received
 from twotoken.models import EventKind, FamilyEvent, RefreshToken

@@ -31,7 +31,8 @@ from tests.conformance.helpers import (
     token_of,
     unchanged,
 )
-from tests.http import COOKIE_MOUNT, Caller, cookies
+from tests.http import Caller
+from tests.jar import COOKIE_MOUNT, cookies
 from tests.overrides import with_settings
 
 

@@ -36,7 +36,8 @@ from tests.conformance.helpers import (
     unchanged,
 )
 from tests.factories import PASSWORD, UserFactory
-from tests.http import COOKIE, COOKIE_MOUNT, Caller, cookies
+from tests.http import Caller
+from tests.jar import COOKIE, COOKIE_MOUNT, cookies
 from tests.proof.conftest import Tried
 from tests.proof.weaknesses import WEAKNESSES, Weakness
 from tests.test_tokens import forge

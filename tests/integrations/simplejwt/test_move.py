@@ -22,10 +22,10 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from tests.conformance.helpers import error_reports
-from tests.http import COOKIE, cookies
 from tests.integrations.pages import module_of
 from tests.integrations.simplejwt.conftest import LIFETIME, Move, move_settings
 from tests.integrations.simplejwt.key import PASSWORD, SECRET_KEY
+from tests.jar import COOKIE, cookies
 from tests.proof.servers import ALIAS
 from twotoken import families
 from twotoken.clients import Client
