@@ -22,9 +22,9 @@ from django.test import override_settings
 from django.urls import include, path, reverse
 from rest_framework.test import APIClient
 
-from docs import reference
+from docs import generate
 from tests.factories import PASSWORD, UserFactory
-from tests.http import COOKIE
+from tests.jar import COOKIE
 from twotoken import checks, exceptions, signals, urls
 from twotoken.conf import SETTING_NAMES, conf
 from twotoken.models import RefreshToken, RevokedReason
@@ -95,21 +95,21 @@ def test_imports_of_a_page(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_the_reference_is_as_the_code_has_it(page: Path) -> None:
-    """Where this fails, ``python docs/reference.py`` writes it anew."""
-    assert reference.filled(page.read_text()) == page.read_text()
+    """Where this fails, ``python docs/generate.py`` writes it anew."""
+    assert generate.filled(page.read_text()) == page.read_text()
 
 
 def test_each_part_of_the_reference_has_its_place() -> None:
     """One page has it, and has it once."""
     whole = "".join(page.read_text() for page in PAGES)
-    assert [whole.count(f"<!-- {name}: written by python docs/reference.py -->") for name in reference.PARTS] == [1] * 6
-    assert [whole.count(f"<!-- /{name} -->") for name in reference.PARTS] == [1] * 6
+    assert [whole.count(f"<!-- {name}: written by python docs/generate.py -->") for name in generate.PARTS] == [1] * 6
+    assert [whole.count(f"<!-- /{name} -->") for name in generate.PARTS] == [1] * 6
 
 
 def test_what_is_stale_is_seen() -> None:
     """A part that says something else is written anew, and what stands around it stays."""
     page = text_of("reference/checks")
-    assert reference.filled(page.replace("Hint: `Use 'pk'.`", "Hint: none")) == page
+    assert generate.filled(page.replace("Hint: `Use 'pk'.`", "Hint: none")) == page
 
 
 def test_settings() -> None:
@@ -125,7 +125,7 @@ def test_rules_for_settings() -> None:
 @pytest.mark.parametrize("key", sorted(checks.RULES))
 def test_defaults(key: str) -> None:
     """The default that is shown, written into the settings, is what an empty dict gives."""
-    shown = reference.default(key).strip("`")
+    shown = generate.default(key).strip("`")
     with override_settings(TWOTOKEN={}):
         usual = getattr(conf, key.lower())
     with override_settings(TWOTOKEN={key: eval(shown, {"timedelta": timedelta})}):  # noqa: S307 - our own text
@@ -134,7 +134,7 @@ def test_defaults(key: str) -> None:
 
 def test_which_check_looks_at_a_setting() -> None:
     """By what its condition reads, or its message names; every wrong value is E003's."""
-    covered = reference.coverage()
+    covered = generate.coverage()
     assert covered["COOKIE_SAMESITE"] == ["twotoken.E003", "twotoken.E008"]
     assert covered["ACCESS_SECRET"] == ["twotoken.E004", "twotoken.E005", "twotoken.E006"]
     assert covered["BROWSER_GRACE"] == ["twotoken.E003", "twotoken.W002"]
@@ -160,7 +160,7 @@ def test_check_ids() -> None:
     page = text_of("reference/checks")
     assert set(code_headings(page)) == used
     assert [name for name in used if not re.search(rf"^## `{name}`\n\n[A-Z][^\n]+\n\n- An? ", page, re.MULTILINE)] == []
-    deployed = {name for check in registry.deployment_checks for name in reference.rules(check)}
+    deployed = {name for check in registry.deployment_checks for name in generate.rules(check)}
     shown = re.findall(r"`twotoken\.(\w+)`\n\n[^\n]+\n\n- A warning of `manage\.py check --deploy`", page)
     assert set(shown) == {name for name in deployed if f"twotoken.{name}" in used}
 
@@ -169,7 +169,7 @@ def test_an_id_that_nobody_describes(monkeypatch: pytest.MonkeyPatch) -> None:
     """A check that is registered nowhere can't be left out in silence."""
     monkeypatch.setattr(registry, "deployment_checks", set())
     with pytest.raises(LookupError, match=r"W004, twotoken\.W005"):
-        reference.messages()
+        generate.messages()
 
 
 def test_signals() -> None:
@@ -177,6 +177,21 @@ def test_signals() -> None:
     page = text_of("reference/signals")
     assert set(code_headings(page)) == {name for name, value in vars(signals).items() if isinstance(value, Signal)}
     assert [reason for reason in RevokedReason.values if f"`{reason}`" not in section(page, "Reasons")] == []
+
+
+def test_the_list_for_language_models() -> None:
+    """Where this fails, ``python docs/generate.py`` writes llms.txt anew. Every page of these folders is in it."""
+    written = (DOCS / "llms.txt").read_text()
+    assert written == generate.llms("md")
+    listed = set(re.findall(r"\]\(([^)]+)\): [A-Z`a-z]", written))
+    assert listed == {str(page.relative_to(DOCS)) for page in PAGES if page.parent.parent == DOCS} | {"tutorial.md"}
+
+
+def test_screenshots() -> None:
+    """Each is shown by one page; a comment in the page is the place for it."""
+    taken = re.findall(r'folder / "([\w-]+)\.png"', (DOCS / "screenshots.py").read_text())
+    shown = [name for page in PAGES for name in re.findall(r"<!-- screenshot: ([\w-]+), .+? -->", page.read_text())]
+    assert sorted(shown) == sorted(taken) != []
 
 
 # What is written by hand
@@ -206,7 +221,7 @@ def anchors(page: Path) -> set[str]:
     """Return what a page's headings are called in links, as GitHub makes it of them."""
     found: list[str] = []
     for heading in re.findall(r"^#+ (.*)", FENCE.sub("", page.read_text()), re.MULTILINE):
-        name = reference.slug(heading)
+        name = generate.slug(heading)
         found.append(f"{name}-{found.count(name)}" if name in found else name)
     return set(found)
 

@@ -9,6 +9,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import pytest
@@ -20,7 +21,18 @@ from django.test import override_settings
 from tests.proof.caches import cache
 from tests.proof.conftest import FULL, Tried
 from tests.proof.databases import database
-from tests.proof.servers import ALIAS, BODY, CONNECTIONS, Crowd, Service, in_reach, new_user, start_family
+from tests.proof.servers import (
+    ALIAS,
+    BODY,
+    CONNECTIONS,
+    Answer,
+    Connection,
+    Crowd,
+    Service,
+    in_reach,
+    new_user,
+    start_family,
+)
 from twotoken.throttling import normalize_username
 
 ROUNDS = 5 if FULL else 1
@@ -44,6 +56,16 @@ MARIADB_COLLATIONS = [
     "utf8mb4_bin",
 ]
 ICU_LOCALES = ["und-u-ks-level1", "und-u-ks-level2", "und-u-ka-shifted-ks-level1"]
+
+
+def guess(credentials: dict[str, str], client: Connection, number: int) -> Answer:
+    """Try a password."""
+    return client.post(f"{BODY}login/", credentials)
+
+
+def refresh(token: str, client: Connection, number: int) -> Answer:
+    """Refresh under the one key."""
+    return client.refresh(token, KEY)
 
 
 @pytest.fixture(params=CONFIGURATIONS, ids="-".join)
@@ -86,8 +108,8 @@ def test_many_tries_at_once(service: Service, tried: Tried) -> None:
             user, token = new_user(), start_family()
             credentials = {"username": user.get_username(), "password": "wrong"}
             wait_for_the_middle_of_a_minute()
-            guesses = crowd.at_once(lambda c, _, data=credentials: c.post(f"{BODY}login/", data))
-            refreshes = crowd.at_once(lambda c, _, token=token: c.refresh(token, KEY))
+            guesses = crowd.at_once(partial(guess, credentials))
+            refreshes = crowd.at_once(partial(refresh, token))
             assert Counter(answer.status for answer in guesses) == {401: LOGINS, 429: CONNECTIONS - LOGINS}
             assert Counter(answer.status for answer in refreshes) == {200: REFRESHES, 429: CONNECTIONS - REFRESHES}
             tried("tries at once of one name or family", 2 * CONNECTIONS)
