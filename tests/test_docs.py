@@ -24,7 +24,7 @@ from rest_framework.test import APIClient
 
 from docs import generate
 from tests.factories import PASSWORD, UserFactory
-from tests.http import COOKIE
+from tests.jar import COOKIE
 from twotoken import checks, exceptions, signals, urls
 from twotoken.conf import SETTING_NAMES, conf
 from twotoken.models import RefreshToken, RevokedReason
