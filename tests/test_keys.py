@@ -138,6 +138,7 @@ def test_a_public_key_verifies(algorithm: str) -> None:
     assert tokens.decode_access(access(signer), verifier, NOW)["sub"] == "7"
 
 
+@pytest.mark.django_db(databases="__all__")
 @pytest.mark.parametrize("algorithm", ASYMMETRIC)
 def test_a_public_key_in_disguise_is_no_secret(algorithm: str) -> None:
     """The public key without its BEGIN line, beside its private key: nothing that anybody can sign with is taken."""

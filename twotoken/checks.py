@@ -1,4 +1,4 @@
-"""System checks. An id is never used again for something else."""
+"""System checks. An id is never reused."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def _is_rate(value: object) -> bool:
     return value is None or (isinstance(value, str) and RATE.fullmatch(value) is not None)
 
 
-# What a value must be, in words and as a test. The secrets have checks of their own.
+# What each value must be, in words and as a function. The secrets have their own checks.
 RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "ACCESS_ALGORITHM": ("'HS256', 'EdDSA', 'ES256' or 'RS256'", lambda value: value in ALGORITHMS),
     "ACCESS_LIFETIME": ("a timedelta from a second to a hundred years", _is_duration),
@@ -133,10 +133,12 @@ RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
 
 
 def check_shape(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
-    """E001: TWOTOKEN is a dict. E002: every key is known. E003: every value is of its type and range."""
+    """E001: TWOTOKEN is a dict. E002: every key is known. E003: every value has the right type and range."""
     value = getattr(settings, "TWOTOKEN", {})
     if not isinstance(value, dict):
-        yield Error("TWOTOKEN must be a dict.", hint="See the settings in the documentation.", id="twotoken.E001")
+        yield Error(
+            "TWOTOKEN must be a dict.", hint="See the page on settings in the documentation.", id="twotoken.E001"
+        )
         return
     for key in value:
         if key not in SETTING_NAMES:
@@ -155,7 +157,7 @@ def check_shape(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
 
 
 def check_secrets(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
-    """E004: both secrets are there. E005: each one is of use to its algorithm. E006: no two jobs share a secret."""
+    """E004: both secrets are set. E005: each one fits its algorithm. E006: all secrets are different."""
     if not _is_dict():
         return
     found: dict[str, tuple[str, ...]] = {}
@@ -163,7 +165,7 @@ def check_secrets(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
         try:
             found[key] = getattr(conf, key.lower())
         except ImproperlyConfigured as exc:
-            yield Error(str(exc), hint="Put its lines into the environment, not into the code.", id="twotoken.E004")
+            yield Error(str(exc), hint="Put its output into the environment, not into the code.", id="twotoken.E004")
             continue
         if not _fine("ACCESS_ALGORITHM"):
             continue
@@ -179,17 +181,17 @@ def check_secrets(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
 
 
 def check_lifetimes(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
-    """E007: the access token is the short-lived one."""
+    """E007: the access token lives shorter than the refresh token."""
     if _fine("ACCESS_LIFETIME", "REFRESH_LIFETIME") and conf.access_lifetime > conf.refresh_lifetime:
         yield Error(
             "TWOTOKEN['ACCESS_LIFETIME'] is longer than REFRESH_LIFETIME.",
-            hint="An access token can't be revoked: keep its life to minutes.",
+            hint="An access token can't be revoked, so let it live for minutes only.",
             id="twotoken.E007",
         )
 
 
 def check_cookie(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
-    """E008: SameSite None needs Secure. E009: a name's prefix and the attributes agree (RFC 6265bis)."""
+    """E008: SameSite None needs Secure. E009: the prefix of the cookie's name fits its attributes (RFC 6265bis)."""
     if not _fine("COOKIE_NAME", "COOKIE_PATH", "COOKIE_DOMAIN", "COOKIE_SAMESITE", "COOKIE_SECURE"):
         return
     if conf.cookie_samesite == "None" and not conf.cookie_secure:
@@ -212,7 +214,7 @@ def check_cookie(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
 
 
 def check_mounts(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
-    """E010: the delivery of each mount is one that exists. W008: a cookie mount has a namespace of its own."""
+    """E010: each mount names a delivery that exists. W008: each cookie mount has its own namespace."""
     if not getattr(settings, "ROOT_URLCONF", None):
         return
     usual = conf.delivery if _fine("DELIVERY") else Delivery.COOKIE
@@ -228,13 +230,13 @@ def check_mounts(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
         if len(found) > 1 and Delivery.COOKIE in found:
             yield Warning(
                 f"{len(found)} mounts of twotoken.urls have the namespace {name!r}.",
-                hint="All get the cookie path of one of them. Give the others a name: include(…, namespace=…).",
+                hint="All of them use the cookie path of one. Give each its own: include(…, namespace=…).",
                 id="twotoken.W008",
             )
 
 
 def check_claims(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
-    """E011: ACCESS_CLAIMS leads to a callable."""
+    """E011: ACCESS_CLAIMS is the dotted path of a callable."""
     path = _values().get("ACCESS_CLAIMS")
     if path is None or not _fine("ACCESS_CLAIMS"):
         return
@@ -290,7 +292,7 @@ def check_tenants(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
 
 
 def check_user_id(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
-    """E012: USER_ID_FIELD is a unique field of the user model. W003: that field's values don't change hands."""
+    """E012: USER_ID_FIELD is a unique field of the user model. W003: its values never pass to another user."""
     if not _fine("USER_ID_FIELD") or conf.user_id_field == "pk":
         return
     model: Any = get_user_model()
@@ -300,56 +302,61 @@ def check_user_id(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
         unique = False
     if not unique:
         yield Error(
-            f"TWOTOKEN['USER_ID_FIELD'] is no unique field of {model.__name__}.", hint="Use 'pk'.", id="twotoken.E012"
+            f"TWOTOKEN['USER_ID_FIELD'] is not a unique field of {model.__name__}.",
+            hint="Use 'pk'.",
+            id="twotoken.E012",
         )
     elif conf.user_id_field in {model.USERNAME_FIELD, model.get_email_field_name()}:
         yield Warning(
-            f"TWOTOKEN['USER_ID_FIELD'] is {conf.user_id_field!r}, which may change hands.",
-            hint="A token would then stand for somebody else. Use 'pk'.",
+            f"TWOTOKEN['USER_ID_FIELD'] is {conf.user_id_field!r}, which may pass to another user.",
+            hint="Then a token of the first user would be valid for the second. Use 'pk'.",
             id="twotoken.W003",
         )
 
 
 def check_authenticators(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
-    """W001: the first of DRF's default authenticators asks for credentials, or clients get a 403 for a 401."""
+    """W001: the first of DRF's default authenticators has a challenge, or clients get a 403 instead of a 401."""
     classes: list[type[BaseAuthentication]] = list(cast("Any", api_settings.DEFAULT_AUTHENTICATION_CLASSES))
     if not any(_is_ours(authenticator) for authenticator in classes) or _is_ours(classes[0]):
         return
     request = Request(HttpRequest())
     if classes[0]().authenticate_header(request) is None:
         yield Warning(
-            f"{classes[0].__name__} stands before twotoken's class and has no authenticate_header.",
-            hint="DRF then answers 403 where clients wait for a 401. Put twotoken's class first.",
+            f"In DEFAULT_AUTHENTICATION_CLASSES {classes[0].__name__} comes before twotoken's class and has no "
+            "authenticate_header.",
+            hint="So DRF answers 403, but clients refresh their token on a 401. Put twotoken's class first.",
             id="twotoken.W001",
         )
 
 
 def check_graces(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
-    """W002: a grace or leeway is a matter of seconds."""
+    """W002: graces and the leeway are short."""
     for key in ("BROWSER_GRACE", "REUSE_GRACE", "LEEWAY"):
         if _fine(key) and getattr(conf, key.lower()) > LONGEST_GRACE:
             yield Warning(
                 f"TWOTOKEN[{key!r}] is longer than a minute.",
-                hint="For that long a stolen token passes for a late one.",
+                hint="During that time a stolen token is accepted like a late request. Use seconds.",
                 id="twotoken.W002",
             )
 
 
 def check_time_zone(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
-    """W007: times don't jump."""
+    """W007: USE_TZ is on."""
     if not settings.USE_TZ:
         yield Warning(
             "USE_TZ is off.",
-            hint="Lifetimes are an hour off when the local clock is put forward or back. Set it to True.",
+            hint="When daylight saving time starts or ends, lifetimes are an hour wrong. Set it to True.",
             id="twotoken.W007",
         )
 
 
 def check_deployed_cookie(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
-    """W004: the cookie travels over https only. W005: the cookie stays with its host."""
+    """W004: browsers send the cookie over https only. W005: only one host gets the cookie."""
     if _fine("COOKIE_SECURE") and not conf.cookie_secure:
         yield Warning(
-            "TWOTOKEN['COOKIE_SECURE'] is off.", hint="The refresh token can be read on the way.", id="twotoken.W004"
+            "TWOTOKEN['COOKIE_SECURE'] is off.",
+            hint="The network can read the refresh token. Serve the site over https and set it to True.",
+            id="twotoken.W004",
         )
     if _fine("COOKIE_DOMAIN") and conf.cookie_domain:
         yield Warning(
@@ -360,7 +367,7 @@ def check_deployed_cookie(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMes
 
 
 def check_deployed_cache(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
-    """W006: the throttles count in a cache that can count, for all processes."""
+    """W006: the cache of the throttles can count, and all processes share it."""
     if not _fine("LOGIN_THROTTLE", "REFRESH_THROTTLE") or not (conf.login_throttle or conf.refresh_throttle):
         return
     cache = caches[DEFAULT_CACHE_ALIAS]
@@ -380,7 +387,7 @@ def check_deployed_cache(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMess
 
 
 def check_cluster(app_configs: Apps, databases: Sequence[str] | None = None, **kwargs: Any) -> Iterator[CheckMessage]:
-    """W009: Each node of a Galera cluster waits for what the others have written."""
+    """W009: in a Galera cluster, reads wait for the writes of other nodes."""
     alias = router.db_for_write(apps.get_model("twotoken", "RefreshToken"))
     if alias not in (databases or ()):
         return
@@ -391,8 +398,8 @@ def check_cluster(app_configs: Apps, databases: Sequence[str] | None = None, **k
             values = dict(cursor.fetchall())
         if values.get("wsrep_on") == "ON" and not int(values["wsrep_sync_wait"]) & 1:
             yield Warning(
-                f"The sessions of the database {alias!r}, a node of Galera, do not wait for what other nodes have "
-                "written: a new login may be unknown, and an ended one go on.",
+                f"The database {alias!r} is a node of Galera, and its sessions don't wait for writes of other nodes. "
+                "A new login may be refused, and a revoked family may go on.",
                 hint="Set OPTIONS['init_command'] to 'SET SESSION wsrep_sync_wait = 1'.",
                 id="twotoken.W009",
             )
@@ -458,12 +465,12 @@ def _wrong(values: dict[str, Any]) -> list[str]:
 
 
 def _fine(*keys: str) -> bool:
-    """Tell whether these keys can be read at all; what is wrong with one is E001's and E003's to say."""
+    """Tell whether these settings can be read. E001 and E003 report what is wrong with one."""
     return _is_dict() and not set(keys).intersection(_wrong(_values()))
 
 
 def _callable_of(key: str) -> Callable[[], object] | None:
-    """Return the callable that a setting is or leads to; a value that is wrong altogether is E003's to report."""
+    """Return the callable that a setting is or names, else None. E003 reports a value of another type."""
     return callable_of(key) if _fine(key) else None
 
 
@@ -498,7 +505,7 @@ def _is_ours(authenticator: type) -> bool:
 
 
 def _mounts(patterns: Sequence[URLPattern | URLResolver], outer: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-    """Give the full namespace and the options of each mount."""
+    """Yield the full namespace and the options of each mount."""
     for pattern in patterns:
         if isinstance(pattern, URLResolver):
             name = f"{outer}{pattern.namespace}:" if pattern.namespace else outer

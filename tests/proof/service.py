@@ -18,7 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from rest_framework.test import APIClient
 
 from tests.factories import PASSWORD, UserFactory
-from tests.http import COMPANION, COOKIE, cookies
+from tests.jar import COMPANION, COOKIE, cookies
 from tests.overrides import with_settings
 from tests.proof.conftest import Tried
 from tests.proof.oracle import Client, Family, Oracle, Outcome, User, row_of

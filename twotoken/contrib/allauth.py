@@ -93,7 +93,7 @@ class TwoTokenStrategy(SessionTokenStrategy):  # type: ignore[misc]  # allauth h
 def check_throttle(throttle: RefreshThrottle, request: HttpRequest) -> None:
     """Count a refresh, and answer it with a 429 when there were too many."""
     if not throttle.allow_request(Request(request), APIView()):
-        raise busy(request, status.HTTP_429_TOO_MANY_REQUESTS, int(throttle.wait() or 0) + 1)
+        raise busy(request, status.HTTP_429_TOO_MANY_REQUESTS, int(throttle.wait()))
 
 
 def busy(request: HttpRequest, code: int, seconds: int) -> ImmediateHttpResponse:
