@@ -1,7 +1,8 @@
-"""Looks at the built site: each link within it leads somewhere, and nothing is loaded from another host."""
+"""Looks at the built site: each link in it and in llms.txt leads somewhere, and nothing is loaded from another host."""
 
 from __future__ import annotations
 
+import re
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
@@ -48,6 +49,8 @@ def wrong(site: Path) -> list[str]:
             there = pages.get(target)
             if not target.exists() or (there and unquote(parts.fragment) not in there.places):
                 found.append(f"{path.name} has {url}, which leads nowhere")
+    linked = re.findall(r"\]\(([^)]+)\)", (site / "llms.txt").read_text())
+    found += [f"llms.txt has {name}, which leads nowhere" for name in linked if not (site / name).exists()]
     print("\n".join(found) or f"{len(pages)} pages passed")
     return found
 

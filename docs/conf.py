@@ -45,11 +45,15 @@ nitpick_ignore_regex = [
 ABOVE = {"README": "index", "CHANGELOG": "changelog", "CONTRIBUTING": "contributing", "SECURITY": "security"}
 PLACE = re.compile(rf"^\[[^]]*\]\((?:\.\./)+({'|'.join(ABOVE)})\.md\)$", re.MULTILINE)
 LINK = re.compile(rf"\]\((?:\.\./)*({'|'.join(ABOVE)})\.md(#[^)]*)?\)")
+SCREENSHOT = re.compile(r"<!-- screenshot: ([\w-]+), (.*?) -->", re.DOTALL)
 PATTERN = re.compile(r"^[\w/-]*\*$\n", re.MULTILINE)
 
 
 def read(app: Any, docname: str, source: list[str]) -> None:
-    """Make a page as the site has it: the reference anew from the code, texts and links from above this folder."""
+    """Make a page as the site has it.
+
+    The reference is made anew from the code, texts and links come from the folder above, screenshots replace comments.
+    """
     up = "../" * docname.count("/")
     text = generate.filled(source[0])
     if above := PLACE.search(text):
@@ -57,6 +61,7 @@ def read(app: Any, docname: str, source: list[str]) -> None:
         app.env.note_dependency(str(path))
         text = text.replace(above[0], path.read_text().replace("](docs/", "]("))
     text = LINK.sub(lambda match: f"]({up}{ABOVE[match[1]]}.md{match[2] or ''})", text)
+    text = SCREENSHOT.sub(lambda match: f"![{match[2]}](/_screenshots/{match[1]}.png)", text)
     # A pattern of a table of contents that fits no page is a warning.
     source[0] = PATTERN.sub(lambda match: match[0] if any_page(match[0].strip()) else "", text)
 
@@ -66,7 +71,14 @@ def any_page(pattern: str) -> bool:
     return any(generate.DOCS.glob(f"{pattern}.md"))
 
 
+def write_llms(app: Any, exception: Exception | None) -> None:
+    """Put llms.txt at the root of the site, with links to its pages."""
+    if exception is None and app.builder.format == "html":
+        (Path(app.outdir) / "llms.txt").write_text(generate.llms("html"))
+
+
 def setup(app: Any) -> dict[str, Any]:
-    """Read the pages through ``read``."""
+    """Read the pages through ``read``, and add llms.txt."""
     app.connect("source-read", read)
+    app.connect("build-finished", write_llms)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,7 +1,7 @@
-"""The reference, read from the code: settings, error codes, system checks, signals.
+"""The reference, read from the code (settings, error codes, system checks, signals), and llms.txt, read from the pages.
 
-``python docs/generate.py`` writes it into the pages, between markers, for whoever reads them beside the code; the
-built site makes it anew.
+``python docs/generate.py`` writes the reference into the pages, between markers, for people who read them beside the
+code, and writes ``docs/llms.txt``. The build of the site makes both anew.
 """
 
 from __future__ import annotations
@@ -266,14 +266,44 @@ def filled(text: str) -> str:
 
 
 def write() -> list[Path]:
-    """Write the parts into the pages, and return the pages that changed."""
+    """Write the parts into the pages, and llms.txt; return the files that changed."""
     changed = []
-    for path in sorted(DOCS.rglob("*.md")):
-        old = path.read_text()
-        if (new := filled(old)) != old:
+    for path in [*sorted(DOCS.rglob("*.md")), DOCS / "llms.txt"]:
+        old = path.read_text() if path.exists() else ""
+        if (new := filled(old) if path.suffix == ".md" else llms("md")) != old:
             path.write_text(new)
             changed.append(path)
     return changed
+
+
+# llms.txt, the list of pages for language models (llmstxt.org)
+
+TOCTREE = re.compile(r"^```{toctree}\n:caption: (.+)\n(?::.+\n)*\n((?:[^`\n]+\n)+)```$", re.MULTILINE)
+PARAGRAPH = re.compile(r"\n\n((?:(?!```|[#|<!-])[^\n]+\n)+)")
+
+
+def llms(suffix: str) -> str:
+    """Return llms.txt: each page of the table of contents with its title, its first sentence, and a link to it."""
+    sections = [f"# twotoken\n\n> {first_sentence((ROOT / 'README.md').read_text())}"]
+    for caption, names in TOCTREE.findall((DOCS / "index.md").read_text()):
+        pages = [page for name in names.split() for page in sorted(DOCS.glob(f"{name}.md"))]
+        entries = [_entry(page, suffix) for page in pages if page.parent != DOCS or page.stem == "tutorial"]
+        if entries:
+            sections.append(f"## {caption}\n\n{items(entries)}")
+    return "\n\n".join(sections) + "\n"
+
+
+def _entry(page: Path, suffix: str) -> str:
+    text = page.read_text()
+    title = text.partition("\n")[0].removeprefix("# ")
+    return f"[{title}]({page.relative_to(DOCS).with_suffix(f'.{suffix}')}): {first_sentence(text)}"
+
+
+def first_sentence(text: str) -> str:
+    """Return the first sentence of a page's first paragraph, without its links."""
+    match = PARAGRAPH.search(text)
+    paragraph = re.sub(r"\[([^]]+)\]\([^)]+\)", r"\1", " ".join(match[1].split()) if match else "")
+    return re.split(r"(?<=[.:]) (?=[A-Z`])", paragraph)[0]
 
 
 def tree(thing: Any) -> ast.AST:

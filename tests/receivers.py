@@ -40,3 +40,15 @@ def raising(*signals: Signal) -> Iterator[None]:
 
     with receiving(receiver, *signals):
         yield
+
+
+@contextmanager
+def received(signal: Signal) -> Iterator[list[dict[str, Any]]]:
+    """Give a list to which each call adds what the signal carries."""
+    calls: list[dict[str, Any]] = []
+
+    def receiver(**details: Any) -> None:
+        calls.append(details)
+
+    with receiving(receiver, signal):
+        yield calls

@@ -215,9 +215,9 @@ def test_a_path_that_leads_nowhere(path: str, problem: str) -> None:
 @pytest.mark.parametrize("value", [None, "", 7, b"a", ["a"], gettext_lazy("Yes")])
 def test_an_issuer_that_is_no_text(value: Any) -> None:
     """Nothing is signed or accepted: without an issuer each tenant would accept the tokens of the others."""
-    with with_settings(ISSUER=lambda: value), pytest.raises(ImproperlyConfigured, match=r"ISSUER.*must return a text"):
+    with with_settings(ISSUER=lambda: value), pytest.raises(ImproperlyConfigured, match=r"ISSUER.*return a string"):
         _ = conf.access_policy
-    with with_settings(ISSUER=lambda: value), pytest.raises(ImproperlyConfigured, match=r"ISSUER.*must return a text"):
+    with with_settings(ISSUER=lambda: value), pytest.raises(ImproperlyConfigured, match=r"ISSUER.*return a string"):
         _ = conf.tenant_issuer
 
 
@@ -233,7 +233,7 @@ def test_a_delivery_that_does_not_exist(value: Any) -> None:
     """The message gives the choices."""
     with pytest.raises(ImproperlyConfigured, match="'cookie', 'body', 'none'"):
         delivery(value)
-    with with_settings(DELIVERY=value), pytest.raises(ImproperlyConfigured, match="is no delivery"):
+    with with_settings(DELIVERY=value), pytest.raises(ImproperlyConfigured, match="is not a delivery"):
         _ = conf.delivery
 
 

@@ -14,7 +14,7 @@ from django.http import HttpResponse
 from django.test import RequestFactory, override_settings
 from django.urls import clear_script_prefix, include, path, resolve, set_script_prefix
 
-from tests.http import COMPANION, COOKIE, Caller, cookies
+from tests.jar import COMPANION, COOKIE, cookies
 from tests.overrides import with_settings
 from twotoken import tokens
 from twotoken.conf import conf
@@ -190,21 +190,6 @@ def test_a_companion_for_each_mount() -> None:
     assert all(re.fullmatch("__Host-refresh_token-[0-9a-f]{12}-sid", name or "") for name in names)
     with with_settings(COOKIE_NAME="rt"):
         assert companion_name("/api/auth/") == COMPANION.replace("refresh_token", "rt")
-
-
-def test_tossed_cookies_do_not_count(jar: Caller, django_assert_num_queries: Any) -> None:
-    """The real token is refreshed beside junk; without its companion it is refused without a query, and lives on."""
-    jar.log_in()
-    r0 = jar.cookie
-    response = jar.send("refresh/", HTTP_COOKIE=f"{COOKIE}=tossed; {cookies(r0)}; {COOKIE}=tossed.too")
-    assert response.status_code == 200
-    r1 = response.cookies[COOKIE].value
-    assert response.cookies[COMPANION].value == jar.cookies[COMPANION].value
-    with django_assert_num_queries(0):
-        response = jar.send("refresh/", HTTP_COOKIE=f"{COOKIE}={r1}")
-    assert (response.status_code, response.json()["reason"]) == (401, "invalid")
-    assert not response.cookies
-    assert jar.refresh(r1).status_code == 200
 
 
 def test_the_cookie_is_hidden_from_error_reports() -> None:

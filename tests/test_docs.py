@@ -24,7 +24,7 @@ from rest_framework.test import APIClient
 
 from docs import generate
 from tests.factories import PASSWORD, UserFactory
-from tests.http import COOKIE
+from tests.jar import COOKIE
 from twotoken import checks, exceptions, signals, urls
 from twotoken.conf import SETTING_NAMES, conf
 from twotoken.models import RefreshToken, RevokedReason
@@ -177,6 +177,21 @@ def test_signals() -> None:
     page = text_of("reference/signals")
     assert set(code_headings(page)) == {name for name, value in vars(signals).items() if isinstance(value, Signal)}
     assert [reason for reason in RevokedReason.values if f"`{reason}`" not in section(page, "Reasons")] == []
+
+
+def test_the_list_for_language_models() -> None:
+    """Where this fails, ``python docs/generate.py`` writes llms.txt anew. Every page of these folders is in it."""
+    written = (DOCS / "llms.txt").read_text()
+    assert written == generate.llms("md")
+    listed = set(re.findall(r"\]\(([^)]+)\): [A-Z`a-z]", written))
+    assert listed == {str(page.relative_to(DOCS)) for page in PAGES if page.parent.parent == DOCS} | {"tutorial.md"}
+
+
+def test_screenshots() -> None:
+    """Each is shown by one page; a comment in the page is the place for it."""
+    taken = re.findall(r'folder / "([\w-]+)\.png"', (DOCS / "screenshots.py").read_text())
+    shown = [name for page in PAGES for name in re.findall(r"<!-- screenshot: ([\w-]+), .+? -->", page.read_text())]
+    assert sorted(shown) == sorted(taken) != []
 
 
 # What is written by hand

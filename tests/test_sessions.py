@@ -18,7 +18,8 @@ from django.utils import timezone
 from rest_framework.pagination import CursorPagination, LimitOffsetPagination, PageNumberPagination
 
 from tests.factories import UserFactory
-from tests.http import COOKIE, Caller
+from tests.http import Caller
+from tests.jar import COOKIE
 from tests.overrides import with_settings
 from tests.receivers import heard
 from tests.test_databases import in_parallel
@@ -126,7 +127,7 @@ def test_ending_the_presenting_one(user: Any, mount: str) -> None:
 
 
 def test_another_s_session(script: Caller) -> None:
-    """404, as for one that does not exist and for what is no id; nothing is ended."""
+    """Case 20: 404, as for a session that does not exist and for what is no id. Nothing changes."""
     stranger: Any = UserFactory()
     theirs = families.start(stranger)
     access = families.start(script.user).access

@@ -25,8 +25,9 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from tests.factories import PASSWORD, UserFactory
-from tests.http import COOKIE, Caller
+from tests.http import Caller
 from tests.issuers import tenant
+from tests.jar import COOKIE
 from tests.overrides import with_settings
 from twotoken.throttling import LoginThrottle, RefreshThrottle, normalize_username
 
@@ -317,26 +318,6 @@ def test_what_is_no_login_is_not_counted(script: Caller) -> None:
         for _ in range(3):
             assert script.send("login/", {}).status_code == 400
         assert script.log_in().status_code == 200
-
-
-def test_an_office_behind_one_address(script: Caller) -> None:
-    """Seventy families refresh within a minute from there, at the default rates."""
-    with with_settings(LOGIN_THROTTLE=None, REFRESH_THROTTLE="60/min"):
-        tokens = [script.log_in().json()["refresh"] for _ in range(70)]
-        assert {script.refresh(token).status_code for token in tokens} == {200}
-
-
-@pytest.mark.parametrize("path", ["login/", "refresh/"])
-def test_cross_site_requests_are_not_counted(browser: Caller, path: str) -> None:
-    """A page that a person visits can't lock that person out."""
-    with with_settings(LOGIN_THROTTLE="10/min", REFRESH_THROTTLE="60/min"):
-        browser.log_in()
-        credentials = {browser.user.USERNAME_FIELD: browser.user.get_username(), "password": WRONG}
-        for _ in range(61):
-            response = browser.send(path, credentials, HTTP_SEC_FETCH_SITE="cross-site")
-            assert (response.status_code, response.json()["code"]) == (403, "cross_origin")
-        assert browser.refresh().status_code == 200
-        assert browser.log_in().status_code == 200
 
 
 def test_a_token_that_we_did_not_sign_is_not_counted(script: Caller) -> None:

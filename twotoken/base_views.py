@@ -1,4 +1,4 @@
-"""What the endpoints share: how a body is read, how a refusal looks, and who may ask from where. Answers are JSON."""
+"""Base classes of the endpoints: reading bodies, answering errors, checking the origin. Answers are JSON."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ logger = logging.getLogger("twotoken")
 
 @contextmanager
 def parse_errors() -> Iterator[None]:
-    """Turn whatever a hostile body makes Django or Python raise into a ParseError, a 400."""
+    """Turn every error that a hostile body causes in Django or Python into a ParseError, a 400."""
     try:
         yield
     # LookupError: a part of a form may name an encoding that does not exist.
@@ -48,17 +48,17 @@ def parse_errors() -> Iterator[None]:
 
 
 def read_body(stream: Any) -> Any:
-    """Return the whole body. Raises RequestDataTooBig beyond DATA_UPLOAD_MAX_MEMORY_SIZE."""
+    """Return the whole body. Raises RequestDataTooBig if it exceeds DATA_UPLOAD_MAX_MEMORY_SIZE."""
     return stream.body if isinstance(stream, HttpRequest) else stream.read()
 
 
 def as_utf8(parser_context: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return the context of a parser that reads UTF-8: a client may name an encoding that decodes no text."""
+    """Return a parser context that says UTF-8: a client may name an encoding that can't decode text."""
     return {**(parser_context or {}), "encoding": "utf-8"}
 
 
 class TokenJSONParser(JSONParser):
-    """JSON within DATA_UPLOAD_MAX_MEMORY_SIZE; what is nested too deep is a parse error like any other."""
+    """JSON up to DATA_UPLOAD_MAX_MEMORY_SIZE. Nesting that is too deep is a parse error too."""
 
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None) -> Any:
         with parse_errors():
@@ -82,7 +82,7 @@ class TokenMultiPartParser(MultiPartParser):
 
 
 class AlwaysJSON(DefaultContentNegotiation):
-    """Answers in JSON whatever Accept, ``?format=`` or the project's defaults say."""
+    """Answers in JSON. Ignores Accept, ``?format=`` and the project's defaults."""
 
     def select_renderer(
         self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
@@ -111,7 +111,7 @@ class TokenView(APIView):
 
     @classmethod
     def as_view(cls, **initkwargs: Any) -> Any:
-        """Make the view, outside every transaction of ATOMIC_REQUESTS: a refusal must not undo a revocation."""
+        """Make the view, without the transaction of ATOMIC_REQUESTS: a refusal must not undo a revocation."""
         if (name := initkwargs.get("delivery", cls.delivery)) is not None:
             delivery(name)
         view = sensitive_post_parameters()(super().as_view(**initkwargs))
@@ -119,7 +119,7 @@ class TokenView(APIView):
             view = transaction.non_atomic_requests(using=alias)(view)
         return view
 
-    # All variables of all frames below are kept out of error reports: they hold tokens and passwords.
+    # Keeps the variables of all frames below out of error reports: they hold tokens and passwords.
     @sensitive_variables()
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         self.delivery = self.get_delivery(kwargs)
@@ -129,7 +129,7 @@ class TokenView(APIView):
         return super().dispatch(request, *args, **kwargs)
 
     def get_delivery(self, options: Mapping[str, Any]) -> Delivery:
-        """Return the delivery of a mount with these options."""
+        """Return the delivery of a mount that has these options."""
         name = options.get("delivery", self.delivery)
         return conf.delivery if name is None else delivery(name)
 
@@ -155,7 +155,7 @@ class TokenView(APIView):
         return response
 
     def translate(self, error: DatabaseError) -> Exception:
-        """Return a 503 for a conflict and for a server that takes no work, else the error itself."""
+        """Return our error, a 503, for a conflict or an unavailable server. Return any other error as it is."""
         if not is_conflict(error) and not is_refusal(error):
             return error
         logger.warning("The database refused a request of %s: %s", type(self).__name__, error, exc_info=error)
@@ -167,12 +167,12 @@ class TokenView(APIView):
         return response
 
     def refuse(self, error: TwoTokenError) -> Response:
-        """Return the answer to a refused request. It is returned and not raised, so that no ``atomic`` rolls back."""
+        """Return the answer to a refused request. Raising the error would let an ``atomic`` block roll back."""
         logger.info("%s refused a request: %s.", type(self).__name__, getattr(error, "reason", error.code))
         return Response(body_of(error), status=status_of(type(error)), headers=headers_of(error))
 
     def check_throttle(self, throttle: SimpleRateThrottle) -> None:
-        """Count a request; raise DRF's Throttled, a 429 with Retry-After, when there were too many."""
+        """Count a request. Raises DRF's Throttled, a 429 with Retry-After, if there were too many."""
         if not throttle.allow_request(self.request, self):
             self.throttled(self.request, throttle.wait() or 0)
 
@@ -188,7 +188,7 @@ class TokenView(APIView):
 
 
 class CredentialView(TokenView):
-    """Login, refresh and logout: a browser's cookie or password is all that they go by, so its origin counts."""
+    """Base of login, refresh and logout. At a cookie mount, another site must not be able to send these requests."""
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         if self.by_cookie:

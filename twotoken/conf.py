@@ -1,7 +1,7 @@
 """The settings: one dict, ``TWOTOKEN``, one typed property per key, read on every use.
 
-``override_settings`` therefore works. What is wrong with a value is told by ``manage.py check``; here only what could
-not be used at all is an ImproperlyConfigured.
+So ``override_settings`` works. ``manage.py check`` reports wrong values. Here only an unusable value raises
+ImproperlyConfigured.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ class Delivery(StrEnum):
 
 
 def delivery(value: object) -> Delivery:
-    """Return the delivery of that name; raise ImproperlyConfigured when there is none."""
+    """Return the delivery with this name. Raises ImproperlyConfigured for any other value."""
     try:
         return Delivery(cast("str", value))
     except ValueError as exc:
         choices = ", ".join(repr(str(choice)) for choice in Delivery)
-        raise ImproperlyConfigured(f"{value!r} is no delivery of twotoken. Use one of {choices}.") from exc
+        raise ImproperlyConfigured(f"{value!r} is not a delivery of twotoken. Use one of {choices}.") from exc
 
 
 class Settings:
@@ -51,37 +51,37 @@ class Settings:
 
     @property
     def access_secret(self) -> tuple[str, ...]:
-        """Secret of access tokens, of 32 bytes or more, or a key as PEM; or a list: the first signs, all verify."""
+        """Secret of access tokens (32 bytes or more), or a key as PEM. In a list the first signs and all verify."""
         return _secrets("ACCESS_SECRET")
 
     @property
     def access_algorithm(self) -> str:
-        """What ACCESS_SECRET's first signs with: HS256 with a secret; EdDSA, ES256 or RS256 with a private key."""
+        """Algorithm of the first ACCESS_SECRET: HS256 for a secret; EdDSA, ES256 or RS256 for a private key."""
         return _get("ACCESS_ALGORITHM", HS256)
 
     @property
     def refresh_secret(self) -> tuple[str, ...]:
-        """Secret of refresh tokens, of 32 bytes or more and another one; or a list: the first signs, all verify."""
+        """Another secret (32 bytes or more), of refresh tokens. In a list the first signs and all verify."""
         return _secrets("REFRESH_SECRET")
 
     @property
     def access_lifetime(self) -> timedelta:
-        """How long an access token opens API routes."""
+        """How long an access token is valid."""
         return _get("ACCESS_LIFETIME", timedelta(minutes=15))
 
     @property
     def refresh_lifetime(self) -> timedelta:
-        """How long a token family may stay unused: its idle limit."""
+        """How long a token family may stay unused before it expires (the idle limit)."""
         return _get("REFRESH_LIFETIME", timedelta(days=7))
 
     @property
     def family_lifetime(self) -> timedelta | None:
-        """How long a token family lives in all, whatever its use. None: without end."""
+        """How long after login a token family expires, even if it is used. None: never."""
         return _get("FAMILY_LIFETIME", timedelta(days=30))
 
     @property
     def delivery(self) -> Delivery:
-        """How the refresh token travels where a mount does not say: by cookie, in the body, or not at all."""
+        """How the refresh token travels, unless the mount says otherwise: by cookie, in the body, or not at all."""
         return delivery(_get("DELIVERY", Delivery.COOKIE))
 
     @property
@@ -105,12 +105,12 @@ class Settings:
 
     @property
     def cookie_samesite(self) -> str:
-        """SameSite attribute of the cookie: Strict, Lax or None (the word)."""
+        """SameSite attribute of the cookie: the string Strict, Lax or None."""
         return _get("COOKIE_SAMESITE", "Strict")
 
     @property
     def cookie_secure(self) -> bool:
-        """Whether the cookie travels over https only."""
+        """Whether browsers send the cookie over https only."""
         return _get("COOKIE_SECURE", True)
 
     @property
@@ -125,12 +125,12 @@ class Settings:
 
     @property
     def revoke_on_reuse(self) -> str:
-        """What a reused refresh token ends: its ``family``, or all families of the ``user``."""
+        """What the reuse of a refresh token revokes: its ``family``, or all families of the ``user``."""
         return _get("REVOKE_ON_REUSE", "family")
 
     @property
     def max_families_per_user(self) -> int | None:
-        """How many live families a user may have: a login beyond it ends the oldest. None: any number."""
+        """How many active families a user may have: one more login revokes the oldest. None: any number."""
         return _get("MAX_FAMILIES_PER_USER", None)
 
     @property
@@ -165,17 +165,17 @@ class Settings:
 
     @property
     def leeway(self) -> timedelta:
-        """How long past its ``exp`` an access token is still taken, for clocks that differ."""
+        """How long after its ``exp`` an access token is still accepted, because clocks differ."""
         return _duration("LEEWAY", 0)
 
     @property
     def user_id_field(self) -> str:
-        """The user's field that is the ``sub`` claim."""
+        """The field of the user model whose value is the ``sub`` claim."""
         return _get("USER_ID_FIELD", "pk")
 
     @property
     def login_throttle(self) -> str | None:
-        """How often one address may try one name, in any spelling that the database takes for it. None: off."""
+        """How often one address may try one user name (all spellings that the database takes as equal). None: off."""
         return _get("LOGIN_THROTTLE", "10/min")
 
     @property
@@ -185,12 +185,12 @@ class Settings:
 
     @property
     def record_client(self) -> bool:
-        """Whether address and user agent of a family's last refresh are stored."""
+        """Whether to store the address and user agent of a family's last refresh."""
         return _get("RECORD_CLIENT", True)
 
     @property
     def retention(self) -> timedelta:
-        """How long ``purge_token_families`` keeps an ended family, for people to look at."""
+        """How long ``purge_token_families`` keeps a revoked or expired family, for people to look at."""
         return _get("RETENTION", timedelta(days=30))
 
     @property
@@ -201,17 +201,17 @@ class Settings:
 
     @property
     def access_policy(self) -> AccessPolicy:
-        """What access tokens are signed with and held to: a view of the keys above."""
+        """How access tokens are signed and verified, made from the settings above."""
         return AccessPolicy(self.access_keys, self.issuer, self.audience, self.leeway.total_seconds())
 
     @property
     def access_keys(self) -> KeyRing:
-        """What access tokens are signed with: a view of the keys above."""
+        """The keys of access tokens, made from the settings above."""
         return _keys("ACCESS_SECRET", self.access_secret, (self.access_algorithm, *ALGORITHMS))
 
     @property
     def refresh_keys(self) -> KeyRing:
-        """What refresh tokens are signed with: a view of the keys above. Nobody else reads them, so HS256 it is."""
+        """The keys of refresh tokens, made from the settings above. Nobody else verifies them, so HS256 is enough."""
         return _keys("REFRESH_SECRET", self.refresh_secret, (HS256,))
 
 
@@ -246,10 +246,10 @@ def callable_of(key: str) -> Callable[[], object] | None:
 
 @lru_cache(maxsize=32)
 def _is_dotted_path(value: str) -> bool:
-    """Tell whether a string is the dotted path of something in a module that Python can import.
+    """Tell whether a string is a dotted path to something in a module that Python can import.
 
-    A host such as auth.example.com looks like one. It is a path only if Python finds a package of its first name. No
-    module is imported to find out.
+    A host such as auth.example.com looks like a path too. It is one only if Python finds a package with its first
+    name. No module is imported to find out.
     """
     names = value.split(".")
     if len(names) < 2 or not all(name.isidentifier() for name in names):
@@ -266,7 +266,7 @@ def _issuer_from(found: Callable[[], object]) -> str:
     if not isinstance(value, str) or not value:
         # Without an issuer, each tenant would accept the tokens of the others.
         raise ImproperlyConfigured(
-            f"The callable of TWOTOKEN['ISSUER'] must return a text, not {type(value).__name__}."
+            f"The callable of TWOTOKEN['ISSUER'] must return a string, not {type(value).__name__}."
         )
     return value
 
@@ -275,7 +275,7 @@ def _audience_from(found: Callable[[], object]) -> tuple[str, ...]:
     value: Any = found()
     texts = _texts(value) if isinstance(value, str | list | tuple) else ()
     if not texts or not all(isinstance(text, str) and text for text in texts):
-        raise ImproperlyConfigured("The callable of TWOTOKEN['AUDIENCE'] must return a text or a list of texts.")
+        raise ImproperlyConfigured("The callable of TWOTOKEN['AUDIENCE'] must return a string or a list of strings.")
     return texts
 
 

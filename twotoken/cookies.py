@@ -1,4 +1,4 @@
-"""The refresh token's cookie (RFC 6265): read, set, clear."""
+"""Reading, setting and clearing the refresh token's cookie (RFC 6265)."""
 
 from __future__ import annotations
 
@@ -66,12 +66,12 @@ def token_from_cookie(request: HttpRequest | Request) -> RefreshClaims:
 
 
 def hide_cookie(request: HttpRequest | Request, name: str | None = None) -> None:
-    """Take our cookie out of ``request.COOKIES``: Django's error reports hide it there only under some names."""
+    """Remove our cookie from ``request.COOKIES``: Django's error reports hide a cookie only if it has certain names."""
     request.COOKIES.pop(name or conf.cookie_name, None)
 
 
 def set_refresh_cookie(response: HttpResponseBase, pair: TokenPair, request: HttpRequest | Request) -> None:
-    """Put the pair's refresh token on any response, with its companion cookie: an OAuth callback, a redirect."""
+    """Set the refresh token's cookie and its companion on any response, such as the redirect of an OAuth callback."""
     _set(response, request, pair.refresh, str(pair.family_id), pair.refresh_expires_in)
 
 
@@ -103,13 +103,13 @@ def cookie_path(request: HttpRequest | Request) -> str:
         return conf.cookie_path
     match = request.resolver_match
     if match is not None and match.namespace:
-        # What the mount's prefix captures; not what an include() adds, for no reversing within it knows that.
+        # Only what the mount's prefix captures: reverse() takes no arguments that an include() adds.
         captured = set(_CAPTURED.findall(match.route)) - {"family_id"}
         kwargs = {name: value for name, value in match.kwargs.items() if name in captured}
         try:
             return _parent(reverse(f"{match.namespace}:refresh", kwargs=kwargs))
         except NoReverseMatch:
-            pass  # a namespace of the project's own, without a refresh view
+            pass  # the project's own namespace, without a refresh view
     try:
         return _parent(reverse("twotoken:refresh"))
     except NoReverseMatch as exc:

@@ -1,4 +1,4 @@
-"""What a login sends, and what a user sees of its sessions. Serializers shape; they decide nothing."""
+"""Serializers of logins, refresh tokens and sessions. They decide nothing."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class LoginSerializer(serializers.Serializer[Any]):
 
 
 class TokenField(serializers.Field[str, str, str, Any]):
-    """A string as it came: whatever else is wrong with it is for the token's own check to say."""
+    """A string, unchanged. The token's own check finds everything else that is wrong with it."""
 
     default_error_messages: ClassVar[dict[str, Any]] = {
         "invalid": serializers.CharField.default_error_messages["invalid"]
@@ -49,7 +49,7 @@ class RefreshSerializer(serializers.Serializer[Any]):
 
 
 class SessionSerializer(serializers.ModelSerializer[RefreshToken]):
-    """A token family as its own user sees it: nothing of a token."""
+    """A token family as its own user sees it. It contains no token."""
 
     last_used_at = serializers.SerializerMethodField()
     current = serializers.SerializerMethodField()
@@ -60,13 +60,13 @@ class SessionSerializer(serializers.ModelSerializer[RefreshToken]):
         read_only_fields = fields
 
     def get_current(self, family: RefreshToken) -> bool:
-        """Tell whether it is the one that asks."""
+        """Tell whether it is the family of the request's access token."""
         return bool(family.pk == self.context["current"])
 
     def get_last_used_at(self, family: RefreshToken) -> str:
-        """Return when it was last refreshed: for the one that asks now, for another the last full ten minutes before.
+        """Return when it was last refreshed: now for the current family, rounded down to ten minutes for the others.
 
-        Each of two stolen families could otherwise follow the other's refreshes to the second, and its own owner's.
+        Otherwise a thief of two families could watch the owner's refreshes to the second, and time his own by them.
         """
         moment = timezone.now()
         if not self.get_current(family):

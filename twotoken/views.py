@@ -1,4 +1,4 @@
-"""The endpoints: read, call one verb, answer."""
+"""The endpoints: each reads a request, calls one verb of ``families``, and answers."""
 
 from __future__ import annotations
 
@@ -49,16 +49,16 @@ from twotoken.tokens import AccessToken, RefreshClaims
 from twotoken.users import may_log_in
 
 MAX_PAGE_SIZE = 1000  # sessions
-JWKS_MAX_AGE = 300  # seconds that a service may go by the keys it has fetched
+JWKS_MAX_AGE = 300  # seconds for which a service may keep the keys that it fetched
 
 # The IETF draft wants a quoted string; bare keys are common. Both are the same key.
 IDEMPOTENCY_KEY = re.compile(r'"([!#-~]{8,255})"|([!#-~]{8,255})')
 
 
 class LoginView(CredentialView):
-    """POST the credentials, get a pair.
+    """POST the credentials, get a token pair.
 
-    Subclass it with another ``serializer_class``; its validated data are the arguments of ``authenticate``.
+    A subclass may have another ``serializer_class``. Its validated data are the arguments of ``authenticate``.
     """
 
     serializer_class: type[BaseSerializer[Any]] = LoginSerializer
@@ -71,7 +71,7 @@ class LoginView(CredentialView):
         user = self.authenticate(request, data)
         if user is None or not may_log_in(user):
             return self.refuse(NoActiveAccount())
-        # Django's receiver writes last_login, and may lose to another login. Sent again, as the client would do.
+        # Django's receiver writes last_login, which may conflict with another login. Then the signal is sent again.
         retry_on_conflict(lambda: user_logged_in.send(sender=type(user), request=request._request, user=user))
         pair = families.start(
             user,
@@ -85,7 +85,7 @@ class LoginView(CredentialView):
         return self.answer(pair)
 
     def authenticate(self, request: Request, data: Mapping[str, Any]) -> AbstractBaseUser | None:
-        """Return whose credentials these are. By Django's back ends alone, or lockouts and second factors are lost.
+        """Return the user with these credentials, or None. Only Django's back ends decide: they know of lockouts.
 
         A subclass may raise a subclass of NoActiveAccount with a ``code`` and a ``message`` of its own.
         """
@@ -96,7 +96,7 @@ class LoginView(CredentialView):
         return str(data.get(cast("Any", get_user_model()).USERNAME_FIELD, ""))
 
     def get_lifetime(self, user: AbstractBaseUser, data: Mapping[str, Any]) -> Lifetime:
-        """Return the absolute lifetime of this login's family: remember me, or not."""
+        """Return the absolute lifetime of this login's family, for example a longer one for "remember me"."""
         return FROM_SETTINGS
 
     def get_context(self, user: AbstractBaseUser, data: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -111,7 +111,7 @@ class LoginView(CredentialView):
 
 
 class RefreshView(CredentialView):
-    """POST the refresh token, get the next pair."""
+    """POST the refresh token, get the next token pair."""
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
@@ -220,7 +220,7 @@ class LogoutView(CredentialView):
 
 
 class LogoutAllView(TokenView):
-    """POST to end every token family of the access token's user."""
+    """POST to revoke every token family of the access token's user."""
 
     authentication_classes = [RevocableAccessTokenAuthentication]
     permission_classes = [IsAuthenticated]
@@ -235,7 +235,7 @@ class LogoutAllView(TokenView):
 
 
 class SessionsView(TokenView):
-    """GET the user's live token families, by the project's pagination; DELETE to end all but the presenting one."""
+    """GET the user's active token families, with the project's pagination. DELETE to revoke all but the current one."""
 
     authentication_classes = [RevocableAccessTokenAuthentication]
     permission_classes = [IsAuthenticated]
@@ -243,7 +243,7 @@ class SessionsView(TokenView):
 
     def get(self, request: Request, **kwargs: Any) -> Response:
         sessions = families.active(cast("AbstractBaseUser", request.user))
-        # Read here and not by a class attribute, so that override_settings works.
+        # Read on each request, so that override_settings works.
         pagination_class: Any = api_settings.DEFAULT_PAGINATION_CLASS
         paginator = pagination_class() if pagination_class is not None else None
         # A request may name a page so large that no database takes the number.
@@ -271,7 +271,7 @@ class SessionsView(TokenView):
 
 
 class SessionView(TokenView):
-    """DELETE to end one of the user's own token families. To end one that has ended is no error."""
+    """DELETE to revoke one of the user's own token families. It may be revoked or expired already."""
 
     authentication_classes = [RevocableAccessTokenAuthentication]
     permission_classes = [IsAuthenticated]
@@ -292,12 +292,12 @@ class SessionView(TokenView):
 
 
 def current_family_id(request: Request) -> UUID:
-    """Return the token family of the access token that the request carries."""
+    """Return the id of the token family that the request's access token belongs to."""
     return cast("AccessToken", request.auth).family_id
 
 
 def idempotency_key(request: Request) -> str:
-    """Return the request's Idempotency-Key without its quotes, empty where there is none.
+    """Return the request's Idempotency-Key without its quotes, or an empty string.
 
     Raises InvalidIdempotencyKey.
     """
@@ -311,7 +311,7 @@ def idempotency_key(request: Request) -> str:
 
 
 def body_token(request: Request) -> str:
-    """Return the refresh token of a body. Raises DRF's error that says what is wrong with the body."""
+    """Return the refresh token in a body. Raises DRF's ValidationError, with a list per field, if there is none."""
     token: Any = request.data.get("refresh") if isinstance(request.data, dict) else None
     if not isinstance(token, str):
         RefreshSerializer(data=request.data).is_valid(raise_exception=True)  # says what is wrong
@@ -319,7 +319,7 @@ def body_token(request: Request) -> str:
 
 
 class JWKSView(TokenView):
-    """GET the public keys of access tokens as a JWK Set (RFC 7517 section 5), for services that verify by themselves.
+    """GET the public keys of access tokens as a JWK Set (RFC 7517 section 5), for services that verify tokens.
 
     Not part of ``twotoken.urls``: mount it once, at ``.well-known/jwks.json``.
     """

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Error, Page, Request, expect
 
 from tests.browser.conftest import PASSWORD, Server
-from tests.http import COMPANION, COOKIE
+from tests.jar import COMPANION, COOKIE
 
 LOGIN = "([username, password]) => client.login({ username, password })"
 WHO = "() => client.fetch('/api/me/').then((response) => response.json()).then((body) => body.username)"

@@ -12,7 +12,7 @@ from playwright.sync_api import BrowserContext, Page
 
 from tests.browser.conftest import PASSWORD, Server
 from tests.browser.test_client import LOGIN, ME, READY, WHO, until
-from tests.http import COMPANION, COOKIE
+from tests.jar import COMPANION, COOKIE
 
 # Chromium takes both for this machine, for secure enough, and for one site.
 OURS, SIBLING, DOMAIN = "www.app.localhost", "evil.app.localhost", "app.localhost"

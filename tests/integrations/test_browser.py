@@ -12,10 +12,10 @@ from playwright.sync_api import Browser, BrowserContext, Page
 
 from tests.browser.conftest import CHROMIUM_ARGUMENTS, chromium_path
 from tests.browser.test_client import LOGIN, ME, READY, until
-from tests.http import COOKIE
 from tests.integrations.conftest import NAME, PASSWORD
 from tests.integrations.pages import block
 from tests.integrations.servers import API, OTHER_SITE, SAME_SITE, Served
+from tests.jar import COOKIE
 
 FAILED = "TypeError: Failed to fetch"
 REFUSED = (

@@ -12,8 +12,9 @@ from django.core.management import call_command
 from django.test import override_settings
 
 from tests.factories import PASSWORD
-from tests.http import COOKIE, Caller
+from tests.http import Caller
 from tests.integrations.pages import settings_of
+from tests.jar import COOKIE
 from tests.overrides import with_settings
 
 pytestmark = pytest.mark.django_db

@@ -11,7 +11,7 @@ from typing import Any
 
 import schemathesis
 
-from tests.http import COMPANION, COOKIE, COOKIE_MOUNT, family_of
+from tests.jar import COMPANION, COOKIE, COOKIE_MOUNT, family_of
 
 BODY_MOUNT = "/api/app/auth/"
 

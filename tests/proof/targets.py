@@ -14,7 +14,7 @@ from django.conf import settings
 from django.http import HttpRequest
 from django.test import override_settings
 
-from tests.http import COMPANION, COOKIE, cookies
+from tests.jar import COMPANION, COOKIE, cookies
 from twotoken import tokens
 from twotoken.bearer import bearer_token
 from twotoken.cookies import cookie_values, token_from_cookie

@@ -18,11 +18,7 @@ from django.db import connection
 from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 
-from tests.factories import PASSWORD, UserFactory
-from tests.http import COOKIE, COOKIE_MOUNT, Caller, cookies
-from tests.proof.conftest import Tried
-from tests.proof.weaknesses import WEAKNESSES, Weakness
-from tests.test_conformance import (
+from tests.conformance.helpers import (
     BODY_MOUNT,
     ROUTES,
     CountingHasher,
@@ -39,6 +35,11 @@ from tests.test_conformance import (
     statements,
     unchanged,
 )
+from tests.factories import PASSWORD, UserFactory
+from tests.http import Caller
+from tests.jar import COOKIE, COOKIE_MOUNT, cookies
+from tests.proof.conftest import Tried
+from tests.proof.weaknesses import WEAKNESSES, Weakness
 from tests.test_tokens import forge
 from twotoken import tokens
 from twotoken.keys import key_ring
@@ -242,7 +243,7 @@ def test_an_oversized_cookie(jar: Caller, size: int) -> None:
 # The login.
 
 
-@override_settings(PASSWORD_HASHERS=["tests.test_conformance.CountingHasher"])
+@override_settings(PASSWORD_HASHERS=["tests.conformance.helpers.CountingHasher"])
 def test_an_unusable_password(script: Caller) -> None:
     """CVE-2024-39329: an account without a password takes as much work as one that does not exist."""
     single_sign_on: Any = UserFactory()
@@ -255,7 +256,7 @@ def test_an_unusable_password(script: Caller) -> None:
         assert CountingHasher.runs == 1
 
 
-@override_settings(PASSWORD_HASHERS=["tests.test_conformance.CountingHasher"])
+@override_settings(PASSWORD_HASHERS=["tests.conformance.helpers.CountingHasher"])
 def test_a_long_password(script: Caller) -> None:
     """CVE-2013-1443: more than 4,096 characters are not hashed."""
     CountingHasher.runs = 0

@@ -16,7 +16,7 @@ from django.db import connections
 from django.utils import timezone
 
 from tests.factories import PASSWORD
-from tests.http import cookies
+from tests.jar import cookies
 from tests.proof.conftest import FULL, Tried
 from tests.proof.databases import Database, database
 from tests.proof.servers import (

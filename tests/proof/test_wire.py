@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.http import cookies
+from tests.jar import cookies
 from tests.proof.conftest import Tried
 from tests.proof.databases import database
 from tests.proof.servers import BODY, COOKIE, Service, in_reach, row, start_family

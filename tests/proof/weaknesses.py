@@ -18,7 +18,7 @@ WEAKNESSES = [
     Weakness(
         "alg none, in any spelling",
         "CVE-2015-9235 and many since",
-        ("test_tokens.test_bad_headers", "test_conformance.test_forged_tokens"),
+        ("test_tokens.test_bad_headers", "conformance.test_tokens.test_forged_tokens"),
     ),
     Weakness(
         "key confusion: a public key taken for an HMAC secret",
@@ -28,7 +28,7 @@ WEAKNESSES = [
     Weakness(
         "the algorithm of the header believed before that of the key",
         "CVE-2026-48523 (PyJWT)",
-        ("test_tokens.test_another_digest_under_the_same_name", "test_conformance.test_forged_tokens"),
+        ("test_tokens.test_another_digest_under_the_same_name", "conformance.test_tokens.test_forged_tokens"),
     ),
     Weakness(
         "an empty key, or none: the signature not checked",
@@ -61,7 +61,7 @@ WEAKNESSES = [
     Weakness(
         "an unknown crit header let through",
         "CVE-2026-32597 (PyJWT), CVE-2025-59420 (Authlib)",
-        ("test_tokens.test_bad_headers", "test_conformance.test_forged_tokens"),
+        ("test_tokens.test_bad_headers", "conformance.test_tokens.test_forged_tokens"),
     ),
     Weakness("b64 false decoded before it is checked", "CVE-2026-48525 (PyJWT)", ("test_tokens.test_bad_headers",)),
     Weakness(
@@ -79,8 +79,8 @@ WEAKNESSES = [
         "one tenant's token at another tenant, as the user with the same key",
         "django-tenants with any signed token; CWE-1270",
         (
-            "test_conformance.test_an_access_token_of_another_tenant",
-            "test_conformance.test_a_refresh_token_of_another_tenant",
+            "conformance.test_tenants.test_an_access_token_of_another_tenant",
+            "conformance.test_tenants.test_a_refresh_token_of_another_tenant",
             "test_throttling.test_each_tenant_has_its_own_count",
             "test_conf.test_a_path_that_leads_nowhere",
         ),
@@ -92,7 +92,7 @@ WEAKNESSES = [
     Weakness(
         "one token, several strings",
         "malleable signatures and padding",
-        ("test_tokens.test_one_bit_flipped", "test_conformance.test_a_flipped_spare_bit"),
+        ("test_tokens.test_one_bit_flipped", "conformance.test_tokens.test_a_flipped_spare_bit"),
     ),
     Weakness(
         "duplicate names in JSON, read differently twice",
@@ -118,8 +118,8 @@ WEAKNESSES = [
         "CVE-2026-48525 (PyJWT), CVE-2024-33664 (python-jose)",
         (
             "test_tokens.test_a_payload_that_is_no_json",
-            "test_conformance.test_no_token_in_the_body",
-            "test_conformance.test_a_body_beyond_the_limit",
+            "conformance.test_tokens.test_no_token_in_the_body",
+            "conformance.test_tokens.test_a_body_beyond_the_limit",
             "proof.test_hostile.test_an_oversized_cookie",
         ),
     ),
@@ -128,27 +128,32 @@ WEAKNESSES = [
         "tokens of inactive and deleted users",
         "CVE-2024-22513 (simplejwt), CVE-2025-65430 (allauth)",
         (
-            "test_conformance.test_a_deactivated_user",
-            "test_conformance.test_a_deleted_user",
+            "conformance.test_user.test_a_deactivated_user",
+            "conformance.test_user.test_a_deleted_user",
             "test_families.test_start",
         ),
     ),
-    Weakness("a changed password that ends nothing", "OWASP ASVS 3.3.3", ("test_conformance.test_a_changed_password",)),
+    Weakness(
+        "a changed password that ends nothing", "OWASP ASVS 3.3.3", ("conformance.test_user.test_a_changed_password",)
+    ),
     Weakness(
         "a replayed token's successor that lives on",
         "RFC 9700 section 4.14.2",
-        ("test_conformance.test_reuse", "test_conformance.test_an_old_token"),
+        ("conformance.test_rotation.test_reuse", "conformance.test_rotation.test_an_old_token"),
     ),
     Weakness(
         "a grace that gets around reuse detection",
         "django-oauth-toolkit issues 1617, 1687",
-        ("test_conformance.test_a_thief_who_poses_as_a_browser", "test_conformance.test_browser_reuse"),
+        (
+            "conformance.test_rotation.test_a_thief_who_poses_as_a_browser",
+            "conformance.test_rotation.test_browser_reuse",
+        ),
     ),
     Weakness(
         "a thief who claims to be a browser, and so gains its grace",
         "an experiment with our own first rule: thief and owner both stayed in 2,879 of 2,879 rounds",
         (
-            "test_conformance.test_a_thief_who_is_faster_each_time",
+            "conformance.test_rotation.test_a_thief_who_is_faster_each_time",
             "proof.test_model.test_every_promise_holds",
             "proof.test_model.test_a_broken_rule_is_seen",
             "proof.test_stateful.test_the_service_does_as_designed",
@@ -158,7 +163,7 @@ WEAKNESSES = [
         "a retry from another device leaves no trace",
         "an experiment with our own first rule: 50 access tokens within a browser's grace, and no event",
         (
-            "test_conformance.test_a_retry_from_another_device",
+            "conformance.test_rotation.test_a_retry_from_another_device",
             "test_events.test_a_retry_from_elsewhere_is_on_the_timeline",
             "proof.test_stateful.test_the_service_does_as_designed",
         ),
@@ -176,13 +181,13 @@ WEAKNESSES = [
     Weakness(
         "a refresh secret that is enough to forge",
         "tokens that are nothing but signed",
-        ("test_conformance.test_a_token_made_with_the_secret_alone",),
+        ("conformance.test_tokens.test_a_token_made_with_the_secret_alone",),
     ),
     # The login.
     Weakness(
         "who exists, told by time or text",
         "CVE-2024-39329 (Django)",
-        ("test_conformance.test_failed_logins_are_alike", "proof.test_hostile.test_an_unusable_password"),
+        ("conformance.test_login.test_failed_logins_are_alike", "proof.test_hostile.test_an_unusable_password"),
     ),
     Weakness("long passwords that are hashed", "CVE-2013-1443 (Django)", ("proof.test_hostile.test_a_long_password",)),
     Weakness(
@@ -203,7 +208,7 @@ WEAKNESSES = [
         "DRF's own throttles, measured: 41 of 64 pass at ten a minute on Redis, all on a database's cache",
         (
             "proof.test_throttles.test_many_tries_at_once",
-            "test_conformance.test_guesses_at_once",
+            "conformance.test_deliveries.test_guesses_at_once",
             "test_throttling.test_tries_at_once",
         ),
     ),
@@ -236,7 +241,7 @@ WEAKNESSES = [
         "refresh, login and logout from another site",
         "dj-rest-auth, CVE-2025-68481 (fastapi-users)",
         (
-            "test_conformance.test_cross_origin",
+            "conformance.test_origins.test_cross_origin",
             "test_origins.test_the_table",
             "proof.test_hostile.test_login_by_a_foreign_form",
         ),
@@ -263,8 +268,8 @@ WEAKNESSES = [
         "cookie tossing: a sibling subdomain's token beside ours or in its place, junk that locks out",
         "RFC 6265 section 8.6; in a browser: tests/browser/test_siblings.py",
         (
-            "test_conformance.test_two_cookies",
-            "test_conformance.test_tossed_cookies",
+            "conformance.test_deliveries.test_two_cookies",
+            "conformance.test_deliveries.test_tossed_cookies",
             "test_cookies.test_without_its_companion_no_token_counts",
             "proof.test_wire.test_two_cookie_headers",
         ),
@@ -272,7 +277,10 @@ WEAKNESSES = [
     Weakness(
         "a cookie name that is ours only after stripping, and so gets around a __Host- prefix",
         "Django's parse_cookie, CVE-2022-2860 (Chromium)",
-        ("test_conformance.test_a_name_with_other_blanks", "test_cookies.test_every_value_of_a_name_is_seen"),
+        (
+            "conformance.test_deliveries.test_a_name_with_other_blanks",
+            "test_cookies.test_every_value_of_a_name_is_seen",
+        ),
     ),
     Weakness(
         "a cookie attribute that comes from the URL",
@@ -283,21 +291,21 @@ WEAKNESSES = [
         "a stale cookie or header that blocks login and logout",
         "dj-rest-auth issues 150, 515, 593",
         (
-            "test_conformance.test_a_stale_authorization_header",
-            "test_conformance.test_logout_with_anything",
-            "test_conformance.test_login_with_another_cookie",
+            "conformance.test_deliveries.test_a_stale_authorization_header",
+            "conformance.test_logout.test_logout_with_anything",
+            "conformance.test_input.test_login_with_another_cookie",
         ),
     ),
     Weakness(
         "tokens in pages of the browsable API",
         "CVE-2024-21520 (DRF)",
-        ("test_conformance.test_an_accept_that_can_t_be_met",),
+        ("conformance.test_input.test_an_accept_that_can_t_be_met",),
     ),
     # The request.
     Weakness(
         "an access token in the query string or a form",
         "RFC 6750 sections 2.2, 2.3",
-        ("proof.test_hostile.test_a_token_in_the_address", "test_conformance.test_an_access_token_in_a_form"),
+        ("proof.test_hostile.test_a_token_in_the_address", "conformance.test_input.test_an_access_token_in_a_form"),
     ),
     Weakness("headers that change the method", "X-HTTP-Method-Override", ("proof.test_hostile.test_method_overrides",)),
     Weakness(
@@ -313,22 +321,22 @@ WEAKNESSES = [
     Weakness(
         "secrets in logs and error reports",
         "CWE-532",
-        ("test_signals.test_nothing_secret_is_logged", "test_conformance.test_error_reports"),
+        ("test_signals.test_nothing_secret_is_logged", "conformance.test_deliveries.test_error_reports"),
     ),
     Weakness(
         "a logout that ends nothing and says that it did",
         "CWE-613",
         (
-            "test_conformance.test_logout_with_a_body_that_holds_no_token",
-            "test_conformance.test_logout_by_the_access_token",
-            "test_conformance.test_logout_without_a_single_token",
-            "test_conformance.test_forms_at_a_body_mount",
+            "conformance.test_logout.test_logout_with_a_body_that_holds_no_token",
+            "conformance.test_logout.test_logout_by_the_access_token",
+            "conformance.test_logout.test_logout_without_a_single_token",
+            "conformance.test_logout.test_forms_at_a_body_mount",
         ),
     ),
     Weakness(
         "forms: encodings that decode no text, fields and files without end, parts that are none",
         "CVE-2023-24580, CVE-2023-23969 (Django)",
-        ("test_conformance.test_hostile_forms", "test_conformance.test_forms_at_a_cookie_mount"),
+        ("conformance.test_logout.test_hostile_forms", "conformance.test_logout.test_forms_at_a_cookie_mount"),
     ),
     # Staff, and users who are deactivated.
     Weakness(
@@ -373,7 +381,7 @@ WEAKNESSES = [
         "deactivated and activated again: the session goes on",
         "CWE-613",
         (
-            "test_conformance.test_a_user_saved_as_inactive",
+            "conformance.test_user.test_a_user_saved_as_inactive",
             "test_receivers.test_a_deactivated_user_s_families_are_revoked",
             "test_receivers.test_a_proxy_of_the_user_model",
         ),

@@ -16,7 +16,7 @@ import pytest
 from django.db import connections
 
 from tests.factories import PASSWORD
-from tests.http import cookies
+from tests.jar import cookies
 from tests.proof.conftest import FULL, Tried
 from tests.proof.servers import (
     ALIAS,

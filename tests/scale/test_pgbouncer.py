@@ -49,7 +49,7 @@ __all__ = [
 ]
 
 POOL = 4  # connections to the server, for sixty-four clients in thirty-two threads
-SUITE = [] if FULL else ["tests/test_conformance.py"]
+SUITE = [] if FULL else ["tests/conformance"]
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,8 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from tests.factories import PASSWORD
-from tests.http import Caller, cookies
+from tests.http import Caller
+from tests.jar import cookies
 from tests.proof.conftest import FULL, Tried
 from tests.proof.servers import ALIAS, BODY, COOKIE, Answer, Connection, Crowd, Service, in_reach, new_user, row
 from tests.proof.test_races import (

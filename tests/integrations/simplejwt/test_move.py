@@ -21,13 +21,13 @@ from django.test import override_settings
 from django.utils import timezone
 from rest_framework.test import APIClient
 
-from tests.http import COOKIE, cookies
+from tests.conformance.helpers import error_reports
 from tests.integrations.pages import module_of
 from tests.integrations.simplejwt.conftest import LIFETIME, Move, move_settings
 from tests.integrations.simplejwt.key import PASSWORD, SECRET_KEY
+from tests.jar import COOKIE, cookies
 from tests.overrides import with_settings
 from tests.proof.servers import ALIAS
-from tests.test_conformance import error_reports
 from twotoken import families
 from twotoken.clients import Client
 from twotoken.contrib.simplejwt import blacklist, exchange

@@ -1,0 +1,23 @@
+"""Fixtures of the cases: a clock, and each kind of client."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+import time_machine
+
+
+@pytest.fixture
+def clock() -> Iterator[Any]:
+    """A clock that stands still until it is shifted."""
+    with time_machine.travel(datetime(2031, 5, 4, 12, 30, 15, 250_000, tzinfo=UTC), tick=False) as traveller:
+        yield traveller
+
+
+@pytest.fixture(params=["script", "browser", "jar"])
+def caller(request: pytest.FixtureRequest) -> Any:
+    """Each kind of client."""
+    return request.getfixturevalue(request.param)

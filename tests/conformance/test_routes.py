@@ -1,0 +1,48 @@
+"""Routes of the project behind an access token."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from tests.conformance.helpers import REALM, ROUTES, assert_refused, bearer, statements
+from tests.http import Caller
+
+
+@pytest.mark.parametrize("route", ROUTES)
+@pytest.mark.parametrize("header", [None, "", "Basic eDp5", "Token x"])
+def test_a_route_without_a_token(script: Caller, route: str, header: str | None) -> None:
+    """Case 27: without credentials of ours the challenge is just the realm."""
+    extra: Any = {} if header is None else {"HTTP_AUTHORIZATION": header}
+    response = script.get(route, **extra)
+    assert (response.status_code, response["WWW-Authenticate"]) == (401, REALM)
+
+
+@pytest.mark.parametrize("route", ROUTES)
+@pytest.mark.parametrize("credentials", ["rubbish", "", "two words", "\x00", "a.b.c", "x" * 10_240, "\u00e9"])
+def test_a_route_with_a_bad_token(script: Caller, route: str, credentials: str) -> None:
+    """Case 27: a bad token is told as RFC 6750 wants it, at no query."""
+    with CaptureQueriesContext(connection) as queries:
+        response = script.get(route, HTTP_AUTHORIZATION=f"Bearer {credentials}")
+    assert_refused(response, "invalid")
+    assert response["WWW-Authenticate"] == (
+        'Bearer realm="api", error="invalid_token", error_description="The token is not valid."'
+    )
+    assert statements(queries) == []
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_a_route_with_an_expired_token(script: Caller, clock: Any, route: str) -> None:
+    """Case 27: an access token is good to the last moment of its fifteen minutes."""
+    clock.move_to(datetime(2031, 5, 4, 12, 0, tzinfo=UTC))
+    access = script.log_in().json()["access"]
+    clock.shift(timedelta(minutes=15) - timedelta(microseconds=1))
+    assert script.get(route, **bearer(access)).status_code == 200
+    clock.shift(timedelta(microseconds=1))
+    response = script.get(route, **bearer(access))
+    assert_refused(response, "expired")
+    assert response["WWW-Authenticate"].endswith('error_description="The token has expired."')

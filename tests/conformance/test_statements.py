@@ -1,0 +1,60 @@
+"""The SQL statements of a request."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from tests.conformance.helpers import KEY, ROUTES, assert_refused, bearer, log_in, rotate, statements
+from tests.http import Caller
+from twotoken.models import RefreshToken
+
+
+@pytest.mark.parametrize("key", [None, KEY])
+def test_statements_of_a_refresh(caller: Caller, key: str | None) -> None:
+    """Case 35: one SELECT and one UPDATE, no transaction."""
+    r0 = log_in(caller)
+    with CaptureQueriesContext(connection) as queries:
+        rotate(caller, r0, key)
+    assert statements(queries) == ["SELECT", "UPDATE"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_statements_of_a_refresh_in_autocommit(script: Caller) -> None:
+    """Case 35 as in production, where a transaction would show as a BEGIN."""
+    r0 = log_in(script)
+    with CaptureQueriesContext(connection) as queries:
+        rotate(script, r0)
+    assert statements(queries) == ["SELECT", "UPDATE"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_statements_of_a_replay(script: Caller) -> None:
+    """Case 35 for a replay: one SELECT, one UPDATE that revokes, and its one event; later ones find it revoked."""
+    r0 = log_in(script)
+    rotate(script, r0)
+    with CaptureQueriesContext(connection) as queries:
+        assert_refused(script.refresh(r0), "reused")
+    assert statements(queries) == ["SELECT", "UPDATE", "INSERT"]
+    with CaptureQueriesContext(connection) as queries:
+        assert_refused(script.refresh(r0), "revoked")
+    assert statements(queries) == ["SELECT"]
+
+
+def test_statements_of_a_login(caller: Caller) -> None:
+    """Case 35 for a login: our own part is one INSERT; the user and its last login are Django's."""
+    with CaptureQueriesContext(connection) as queries:
+        log_in(caller)
+    assert statements(queries) == ["SELECT", "UPDATE", "INSERT"]
+    table = RefreshToken._meta.db_table
+    assert [table in query["sql"] for query in queries.captured_queries] == [False, False, True]
+
+
+@pytest.mark.parametrize(("route", "expected"), [*zip(ROUTES, [["SELECT"], [], ["SELECT"]], strict=True)])
+def test_statements_of_a_route(script: Caller, route: str, expected: list[str]) -> None:
+    """Case 35 for an authenticated request: 1, 0 and 1, by class."""
+    header = bearer(script.log_in().json()["access"])
+    with CaptureQueriesContext(connection) as queries:
+        assert script.get(route, **header).status_code == 200
+    assert statements(queries) == expected
