@@ -98,6 +98,18 @@ def test_a_key_as_der(data: bytes) -> None:
             "a secret looks like a key or certificate as DER: a key for ACCESS_SECRET has to be PEM, with its BEGIN "
             "and END lines"
         )
+    for disguised in (
+        f'"{text}"',
+        f"{text},",
+        f"\ufeff{text}",
+        f"base64:{text}",
+        f"the key is {text}",
+        repr(text.encode()),
+        f"0x{data.hex()}",
+        data.hex(":"),
+        pem_of(data).replace("-----", "\N{EM DASH}"),
+    ):
+        assert "as DER" in str(weakness(disguised))
     for wrapped in (base64.b64encode(pem_of(data).encode()).decode(), pem_of(data).encode().hex()):
         assert "a PEM in base64 or hex" in str(weakness(wrapped))
     assert "as DER" in str(weakness(base64.b64encode("\n".join(lines[1:]).encode()).decode()))
@@ -153,6 +165,8 @@ def test_a_jwk(name: str) -> None:
     "text",
     [
         "-----END PUBLIC KEY-----, of which the rest is lost",
+        "BEGIN RSA PUBLIC KEY MFkwEwYHKoZIzj0CAQYI END RSA PUBLIC KEY",
+        "---BEGIN CERTIFICATE---MFkwEwYHKoZIzj0CAQYI",
         '---- BEGIN SSH2 PUBLIC KEY ----\nComment: "me"\nAAAA\n---- END SSH2 PUBLIC KEY ----',
         "PuTTY-User-Key-File-3: ssh-ed25519\nEncryption: none\n",
         "AGE-SECRET-KEY-1QQPQYQQ9XQQ9XQQ9XQQ9XQQ9XQQ9XQQ9XQQ9XQQ9XQQ9XQ",
@@ -178,6 +192,7 @@ def test_other_formats(text: str) -> None:
         "C:\\secrets\\the-access-secret-of-this-site",
         "\\\\server\\secrets\\the-access-secret",
         "/run/secrets/access.pem\n",
+        '"/run/secrets/access.pem"',
     ],
 )
 def test_a_path(text: str) -> None:
@@ -283,7 +298,8 @@ def test_a_part_of_a_public_key_of_the_list(name: str) -> None:
         if point
         else []
     ):
-        with pytest.raises(ValueError, match="contains part of a public key of the same list") as caught:
-            key_ring((pem, text), (algorithm, "HS256"))
-        assert text not in str(caught.value)
+        for disguised in (text, f'"{text}"'):
+            with pytest.raises(ValueError, match="contains part of a public key of the same list") as caught:
+                key_ring((pem, disguised), (algorithm, "HS256"))
+            assert text not in str(caught.value)
     assert key_ring((pem, secrets.token_urlsafe(32)), (algorithm, "HS256"))

@@ -30,12 +30,16 @@ _FIRST_TAGS = {0x02, 0x06, 0x30}  # a version or a modulus; the type of a bundle
 _TAGS = {*_FIRST_TAGS, 0x03, 0x04, 0x05, 0x31, 0xA0, 0xA1, 0xA2, 0xA3}
 _MIN_DER = 39  # bytes: an elliptic curve's private key without its curve. A random secret of 32 bytes is shorter
 _PEM_LINE = re.compile(r"-----(BEGIN|END) [^-\n]*-----")
-_ARMOR = re.compile(r"-{4,5} ?(BEGIN|END) |PuTTY-User-Key-File|AGE-SECRET-KEY-1|\bage1[a-z0-9]{50}")
+_ARMOR = re.compile(
+    r"-{4,5} ?(BEGIN|END) |(BEGIN|END) ([A-Z]+ )*(KEY|CERTIFICATE)\b|"
+    r"PuTTY-User-Key-File|AGE-SECRET-KEY-1|\bage1[a-z0-9]{50}"
+)
 _JWK = re.compile(r"""["']kty["']\s*:""")
 _SSH = re.compile(r"(ssh-|ecdsa-sha2-|sk-ssh-|sk-ecdsa-)[\w@.-]+[ \t]+AAAA")
 _SSH_BLOB = re.compile(rb"openssh-key-v1\0|\0\0\0[\x07-\x40](ssh-|ecdsa-sha2-|sk-ssh-|sk-ecdsa-)")
-_HEX = re.compile(r"([0-9a-fA-F]{2})+")
+_HEX = re.compile(r"(?:0x)?((?:[0-9a-fA-F]{2})+)")
 _BASE64 = re.compile(r"([A-Za-z0-9+/]+|[A-Za-z0-9_-]+)=*")
+_RUN = re.compile(r"[A-Za-z0-9+/_-]{43,}=*")  # 32 bytes or more as hex or base64
 
 _KEY_FILE = re.compile(
     r"[\w./\\@:~-]+\.(pem|key|pub|crt|cer|der|p8|p12|pfx|ppk|jwks?|json|asc|gpg|txt|env)", re.IGNORECASE
@@ -49,7 +53,7 @@ def weakness(text: str) -> str | None:
     """Return why a text must not be a secret, without quoting it. None if the text may be one."""
     if found := _disguise(text):
         return f"a secret looks like {found}: {_USE_PEM}"
-    if _is_path(text.strip()):
+    if _is_path(text.strip(" \t\r\n\"'")):
         return f"a secret looks like the path of a file: {_USE_CONTENT}"
     if len(text.encode()) < MIN_SECRET_BYTES:
         return f"a secret is shorter than {MIN_SECRET_BYTES} bytes"
@@ -60,7 +64,8 @@ def weakness(text: str) -> str | None:
 
 def holds(text: str, parts: Iterable[bytes]) -> bool:
     """Tell whether the bytes that a text encodes, as hex or base64, contain one of these parts."""
-    return any(part in data for data in _decoded(_bare(text)) for part in parts)
+    parts = list(parts)
+    return any(part in data for data in _decoded(text) for part in parts)
 
 
 def _disguise(text: str, *, wrapped: bool = False) -> str | None:
@@ -71,7 +76,7 @@ def _disguise(text: str, *, wrapped: bool = False) -> str | None:
         return "a JWK"
     if _SSH.search(text):
         return "a key of SSH"
-    for data in _decoded(_bare(text)):
+    for data in _decoded(text):
         if _is_der(data):
             return "a key or certificate as DER"
         if _SSH_BLOB.match(data):
@@ -87,12 +92,19 @@ def _bare(text: str) -> str:
 
 
 def _decoded(text: str) -> list[bytes]:
-    """Return the bytes that a text encodes: as hex, as base64, or both."""
-    found = [bytes.fromhex(text)] if _HEX.fullmatch(text) else []
-    if _BASE64.fullmatch(text):
-        body = text.rstrip("=")
-        body = body[: len(body) - (len(body) % 4 == 1)] + "=" * (-len(body) % 4)
-        found.append(b64decode(body) if "+" in body or "/" in body else urlsafe_b64decode(body))
+    """Return the bytes that a text, or a long run of characters in it, encodes: as hex, as base64, or both.
+
+    A run may stand between quotes, or after a prefix such as "base64:". Hex may have colons, as openssl prints it.
+    """
+    bare = _bare(text)
+    found = []
+    for run in {bare, bare.replace(":", ""), *_RUN.findall(bare), *_RUN.findall(text)}:
+        if match := _HEX.fullmatch(run):
+            found.append(bytes.fromhex(match[1]))
+        if _BASE64.fullmatch(run):
+            body = run.rstrip("=")
+            body = body[: len(body) - (len(body) % 4 == 1)] + "=" * (-len(body) % 4)
+            found.append(b64decode(body) if "+" in body or "/" in body else urlsafe_b64decode(body))
     return found
 
 
