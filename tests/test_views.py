@@ -329,6 +329,9 @@ def by_postgresql(error: DatabaseError, sqlstate: str) -> DatabaseError:
 
 REFUSALS = [
     (OperationalError(1047, "WSREP has not yet prepared node for application use"), "unavailable"),
+    (OperationalError(1290, "The MariaDB server is running with the --read-only option"), "unavailable"),
+    (OperationalError(1792, "Cannot execute statement in a READ ONLY transaction"), "unavailable"),
+    (OperationalError(1836, "Running in read-only mode"), "unavailable"),
     (by_postgresql(OperationalError("the database system is starting up"), "57P03"), "unavailable"),
     (by_postgresql(OperationalError("sorry, too many clients already"), "53300"), "unavailable"),
     (by_postgresql(InternalError("cannot execute in a read-only transaction"), "25006"), "unavailable"),

@@ -25,8 +25,9 @@ PAUSE, LONGEST_PAUSE = 0.001, 0.1
 CONFLICTS: Final = frozenset({"40001", "40P01", 1020, 1205, 1213, 5, 517})
 
 # A server that does no work now, and has done none: one that starts or stops, has too many connections, or only reads
-# (PostgreSQL: 57P03, 53300, 25006), and a node of Galera without its cluster (1047).
-REFUSALS: Final = frozenset({"57P03", "53300", "25006", 1047})
+# (PostgreSQL: 57P03, 53300, 25006; MariaDB and MySQL: 1290, 1792, 1836), and a node of Galera without its cluster
+# (1047).
+REFUSALS: Final = frozenset({"57P03", "53300", "25006", 1290, 1792, 1836, 1047})
 
 # Under the decorator that keeps Django's method out of event loops.
 _CONNECT: Final = inspect.unwrap(BaseDatabaseWrapper.connect).__code__
