@@ -246,6 +246,18 @@ def test_when_to_come_back(clock: Any, name: str, seconds: float) -> None:
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize(("microseconds", "passed"), [(5, False), (20_000, True)])
+def test_the_first_moment_of_a_long_window(clock: Any, microseconds: int, passed: bool) -> None:
+    """Retry-After is right there too, and never 0."""
+    with counting_in("memory"), with_settings(LOGIN_THROTTLE="1/day"):
+        throttle = LoginThrottle("192.0.2.1", "ann")
+        assert tries("ann", 2) == 1
+        clock.move_to(datetime(2031, 5, 5, 0, 0, 0, microseconds, tzinfo=UTC))
+        assert passes(throttle) is passed
+        assert passed or throttle.wait() == 1
+
+
+@pytest.mark.django_db
 @pytest.mark.parametrize("name", ["memory", "places"])
 def test_refused_tries_are_not_counted(clock: Any, name: str) -> None:
     """Who tries too often gets the rate, and no less."""
@@ -444,6 +456,13 @@ def test_names_that_differ() -> None:
 def test_names_that_no_user_has(name: str) -> None:
     """Any text is counted."""
     assert normalize_username(name) == normalize_username(name)
+
+
+@pytest.mark.django_db
+def test_a_name_of_a_serializer_without_a_limit() -> None:
+    """A long name is cut before it is normalized: 50,000 accents take seconds."""
+    start = "a" + "\u0301\u0323" * 300
+    assert normalize_username(start) == normalize_username(start + "\u0301\u0323b" * 100)
 
 
 @pytest.mark.django_db

@@ -47,6 +47,7 @@ WEAKNESSES = [
             "test_weak_secrets.test_a_key_as_der",
             "test_weak_secrets.test_a_key_of_ssh",
             "test_weak_secrets.test_a_jwk",
+            "test_weak_secrets.test_other_formats",
             "test_weak_secrets.test_a_path",
             "test_weak_secrets.test_a_part_of_a_public_key_of_the_list",
             "test_keys.test_a_public_key_in_disguise_is_no_secret",
@@ -235,6 +236,11 @@ WEAKNESSES = [
         "a throttle that another account's success resets",
         "allauth",
         ("test_throttling.test_another_account_s_success_does_not_reset",),
+    ),
+    Weakness(
+        "a name that takes seconds to normalize",
+        "CVE-2023-46695 (Django)",
+        ("test_throttling.test_a_name_of_a_serializer_without_a_limit",),
     ),
     # The browser.
     Weakness(
