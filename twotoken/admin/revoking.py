@@ -14,6 +14,7 @@ from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.admin.utils import quote, unquote
 from django.contrib.auth import get_user_model
 from django.core.exceptions import BadRequest, PermissionDenied, ValidationError
+from django.db import DataError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
@@ -93,7 +94,7 @@ class RevokingAdmin(FamilyModelAdmin):
             key = get_user_model()._meta.pk.clean(unquote(user_id), None)
             found: Any = self.get_queryset(request)
             family = found.primary().select_related("user").filter(user_id=key).first()
-        except (ValueError, TypeError, ValidationError, OverflowError) as exc:
+        except (ValueError, TypeError, ValidationError, OverflowError, DataError) as exc:
             raise Http404 from exc
         if family is None:
             raise Http404
