@@ -29,10 +29,9 @@ from twotoken.exceptions import (
     RevokedToken,
     TokenNotValid,
     TwoTokenError,
-    UserInactive,
 )
 from twotoken.families import TokenPair
-from twotoken.models import RefreshToken, RevokedReason, State
+from twotoken.models import RefreshToken, RevokedReason
 from twotoken.serializers import RefreshSerializer, TokenField
 from twotoken.tokens import RefreshClaims
 from twotoken.views import LoginView, LogoutView, RefreshView
@@ -57,7 +56,7 @@ class ShapedErrors(TokenView):
         if handler is exception_handler:
             return response
         unauthorized = response.status_code == status.HTTP_401_UNAUTHORIZED
-        exc = AuthenticationFailed(response.data) if unauthorized else APIException(response.data)
+        exc = (AuthenticationFailed if unauthorized else APIException)(response.data, response.data["code"])
         exc.status_code = response.status_code
         # DRF's own handler makes headers of these.
         wait = int(response.get("Retry-After", "0"))
@@ -76,6 +75,9 @@ class TokenRefreshView(ShapedErrors, RefreshView):
     """POST a refresh token, old or new, get ``{"access", "refresh"}``: ``api/token/refresh/``."""
 
     delivery = Delivery.BODY
+
+    def get_token(self, request: Request) -> str:
+        return super().get_token(request).strip()  # as simplejwt
 
     def verify(self, token: str) -> RefreshClaims:
         try:
@@ -122,7 +124,7 @@ class TokenVerifyView(ShapedErrors):
         serializer = TokenVerifySerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         try:
-            self.verify(serializer.validated_data["token"])
+            self.verify(serializer.validated_data["token"].strip())  # as simplejwt
         except TokenNotValid as exc:
             return self.refuse(exc)
         return Response({})
@@ -141,15 +143,14 @@ class TokenVerifyView(ShapedErrors):
         authentication.get_user(authentication.verify(token))
 
     def verify_refresh(self, token: str) -> None:
-        """Check one of our refresh tokens: it must be the current one of a live family, and its user active."""
+        """Check one of our refresh tokens: it must be the current one of a family that a refresh would not refuse."""
         claims = families.verify(token)
         family = exchange.find(claims.family_id)
         if family is None or not tokens.token_id_fits(claims, bytes(family.secret)):
             raise InvalidToken
-        if family.state() is not State.ACTIVE or claims.generation < family.generation:
+        if claims.generation < family.generation:
             raise RevokedToken
-        if not family.user.is_active:
-            raise UserInactive
+        families.user_of(claims)  # raises if there is no such user
 
     def verify_old_refresh(self, token: str) -> None:
         """Check an old refresh token: it must not have been exchanged, and its user must be active."""
