@@ -1,1 +1,1 @@
-"""A project that uses twotoken: both deliveries, a route, the admin, and a page to look at."""
+"""An example project that uses twotoken: both deliveries, API routes, the admin, and a demo page."""

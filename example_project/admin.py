@@ -13,4 +13,4 @@ admin.site.unregister(User)
 
 @admin.register(User)
 class ExampleUserAdmin(TokenFamiliesMixin, UserAdmin):  # type: ignore[type-arg]
-    """One line more than Django's own."""
+    """Django's user admin with the mixin of twotoken."""

@@ -1,4 +1,4 @@
-"""What the example's access tokens say of a user besides who it is."""
+"""The example's own claims in access tokens."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from typing import Any
 
 
 def access_claims(user: Any, family: Any) -> dict[str, Any]:
-    """Return the project's own claims: asked for at every issue, so a change shows at the next refresh."""
+    """Return the project's own claims. Called for each new access token, so a change shows at the next refresh."""
     return {"staff": user.is_staff}

@@ -1,4 +1,4 @@
-"""Settings of the example. Secrets come from the environment, or from demo.env, which ``manage.py demo`` writes."""
+"""Settings of the example. Secrets come from the environment or from demo.env, which ``manage.py demo`` writes."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ ENV_FILE = BASE_DIR / "demo.env"
 
 
 def read_env(path: Path) -> dict[str, str]:
-    """Read NAME=value lines; a file that is not there has none."""
+    """Return the NAME=value lines of a file, none if the file is missing."""
     lines = path.read_text().splitlines() if path.exists() else []
     pairs = (line.split("=", 1) for line in lines if "=" in line and not line.lstrip().startswith("#"))
     return {name.strip(): value.strip() for name, value in pairs}
 
 
 def token_secrets(values: Mapping[str, str]) -> dict[str, str]:
-    """Return the keys of TWOTOKEN that have a value; ``manage.py check`` tells which are missing."""
+    """Return the secrets of TWOTOKEN that have a value. ``manage.py check`` reports those that are missing."""
     names = {"ACCESS_SECRET": "JWT_ACCESS_SECRET", "REFRESH_SECRET": "JWT_REFRESH_SECRET"}
     return {key: values[name] for key, name in names.items() if values.get(name)}
 
@@ -92,24 +92,24 @@ REST_FRAMEWORK = {
 
 TWOTOKEN: dict[str, Any] = {
     **token_secrets(env),
-    # So short that one can watch it expire. Leave it out for 15 minutes.
+    # Short, so that one can watch the token expire. The default is 15 minutes.
     "ACCESS_LIFETIME": timedelta(seconds=int(env.get("DEMO_ACCESS_SECONDS", "10"))),
     "ACCESS_CLAIMS": "example_project.claims.access_claims",
-    # The demo speaks plain http.
+    # The demo uses plain HTTP.
     "COOKIE_SECURE": not DEBUG,
 }
 
 SPECTACULAR_SETTINGS = {
     "TITLE": "The example of twotoken",
     "DESCRIPTION": (
-        "Browsers log in at `/api/auth/`, apps at `/api/app/auth/`. Whoever logs in or refreshes on this page is "
-        "authorized by it; a token from elsewhere goes into *Authorize*. Access tokens live for "
-        f"{int(TWOTOKEN['ACCESS_LIFETIME'].total_seconds())} seconds here; `DEMO_ACCESS_SECONDS=900` in the "
-        "environment of `manage.py demo` makes it 15 minutes."
+        "Browsers log in at `/api/auth/`, apps at `/api/app/auth/`. After a login or a refresh on this page, Swagger "
+        "UI sends the new access token. Enter a token from elsewhere under *Authorize*. Access tokens live for "
+        f"{int(TWOTOKEN['ACCESS_LIFETIME'].total_seconds())} seconds here. For 15 minutes, set "
+        "`DEMO_ACCESS_SECONDS=900` in the environment of `manage.py demo`."
     ),
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
-    # Swagger UI from the project's own static files, and from nobody else's server.
+    # Serve Swagger UI from the project's own static files, not from another server.
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SWAGGER_UI_SETTINGS": """{

@@ -1,4 +1,4 @@
-"""Browsers refresh by cookie, apps by body."""
+"""The URLs of the example. Browsers refresh by cookie, apps by body."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page, two API routes, and what they are in Swagger UI."""
+"""The demo page, Swagger UI, and two API routes."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from twotoken.models import RefreshToken
 from twotoken.tokens import AccessToken
 
 POLICY = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
-DOCS_POLICY = f"{POLICY}; style-src 'self' 'unsafe-inline'; img-src 'self' data:"  # what Swagger UI can't do without
+DOCS_POLICY = f"{POLICY}; style-src 'self' 'unsafe-inline'; img-src 'self' data:"  # Swagger UI needs both
 
 
 class IndexView(TemplateView):
-    """The page, under a strict Content-Security-Policy: a script that somebody slips in does not run."""
+    """The demo page, under a strict Content-Security-Policy: an injected script does not run."""
 
     template_name = "example_project/index.html"
 
@@ -36,7 +36,7 @@ class IndexView(TemplateView):
 
 
 class DocsView(SpectacularSwaggerSplitView):
-    """Swagger UI, without a script in the page."""
+    """Swagger UI, without an inline script."""
 
     def finalize_response(self, *args: Any, **kwargs: Any) -> Response:
         response = super().finalize_response(*args, **kwargs)
@@ -45,7 +45,7 @@ class DocsView(SpectacularSwaggerSplitView):
 
 
 class MeSerializer(serializers.Serializer[Any]):
-    """Who is asking."""
+    """The user of the request."""
 
     id = serializers.IntegerField()
     username = serializers.CharField()
@@ -64,7 +64,7 @@ class FamilySerializer(serializers.Serializer[Any]):
 
 
 class MeView(APIView):
-    """Says who is asking, and what the access token says."""
+    """Returns the user of the request, and what the access token says."""
 
     @extend_schema(responses=MeSerializer)
     def get(self, request: Request) -> Response:
@@ -80,7 +80,7 @@ class MeView(APIView):
 
 
 class FamilyView(APIView):
-    """Says what the server keeps of the session: one row, whatever the number of refreshes."""
+    """Returns what the server stores of the session: one row, however many refreshes there were."""
 
     authentication_classes = [RevocableAccessTokenAuthentication]
 

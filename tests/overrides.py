@@ -8,6 +8,6 @@ from django.conf import settings
 from django.test import override_settings
 
 
-def with_settings(**values: Any) -> Any:
+def with_settings(**values: Any) -> override_settings:
     """Override keys of TWOTOKEN, keeping the others."""
     return override_settings(TWOTOKEN={**settings.TWOTOKEN, **values})

@@ -35,6 +35,7 @@ ROWS = [
 ]
 PACKAGES = {
     "admin": [["devices"], ["timeline"], ["changelist"], ["revoking"], ["pages"], ["__init__"]],
+    "checks": [["rules"], ["settings"], ["project", "databases"], ["__init__"]],
     "families": [
         ["rule", "pairs", "events"],
         ["queries"],

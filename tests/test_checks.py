@@ -306,7 +306,7 @@ def test_before_the_first_migrate(settings: Any, tmp_path: Any) -> None:
         "values['TWOTOKEN']['ACCESS_CLAIMS'] = 'tests.claims.broken'\n"
         "settings.configure(**values); django.setup()\n"
         "from django.core.checks import run_checks\n"
-        "print([each.id for each in run_checks(databases=['default'])])"
+        "print([each.id for each in run_checks(databases=['default']) if 'twotoken' in each.id])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"

@@ -267,13 +267,13 @@ ENCRYPTED = (
 UNFIT: dict[str, tuple[list[str], str, str]] = {
     "a secret": ([SECRET], "EdDSA", "a key is for HS256, not for EdDSA"),
     "another algorithm's": ([TEXTS["ES256"][0]], "EdDSA", "a key is for ES256, not for EdDSA"),
-    "a public one first": ([public_pem(PRIVATE["EdDSA"][0])], "EdDSA", "a public one, which can not sign"),
-    "another curve": ([pem(ec.generate_private_key(ec.SECP384R1()))], "ES256", "no unencrypted PEM of"),
-    "Ed448": ([pem(ed448.Ed448PrivateKey.generate())], "EdDSA", "no unencrypted PEM of"),
+    "a public one first": ([public_pem(PRIVATE["EdDSA"][0])], "EdDSA", "a public key, which can not sign"),
+    "another curve": ([pem(ec.generate_private_key(ec.SECP384R1()))], "ES256", "must be an unencrypted PEM of"),
+    "Ed448": ([pem(ed448.Ed448PrivateKey.generate())], "EdDSA", "must be an unencrypted PEM of"),
     "a short RSA key": ([pem(rsa.generate_private_key(65537, 1024))], "RS256", "1024 bits"),  # noqa: S505
-    "encrypted": ([ENCRYPTED], "EdDSA", "no unencrypted PEM of"),
-    "line breaks lost": ([TEXTS["RS256"][0].replace("\n", "\\n")], "RS256", "are its line breaks there"),
-    "garbage": (["-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"], "EdDSA", "no unencrypted PEM"),
+    "encrypted": ([ENCRYPTED], "EdDSA", "must be an unencrypted PEM of"),
+    "line breaks lost": ([TEXTS["RS256"][0].replace("\n", "\\n")], "RS256", "did it lose its line breaks"),
+    "garbage": (["-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"], "EdDSA", "must be an unencrypted"),
 }
 
 

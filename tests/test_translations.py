@@ -225,6 +225,6 @@ def test_commands_speak_english(user: Any) -> None:
         assert translation.get_language() == "de"
     assert out.getvalue().splitlines() == [
         "1 token family revoked.",
-        "Access tokens that are already out live up to 15 minutes.",
+        "Access tokens that were already issued stay valid for up to 15 minutes.",
     ]
     assert RefreshToken.objects.get().revoked_at is not None

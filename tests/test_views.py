@@ -45,11 +45,6 @@ def urls(*patterns: Any) -> Any:
     return override_settings(ROOT_URLCONF=patterns)
 
 
-def bearer(access: str) -> Any:
-    """Return the header that carries an access token."""
-    return {"HTTP_AUTHORIZATION": f"Bearer {access}"}
-
-
 def credentials(user: Any) -> dict[str, Any]:
     """Return what a user logs in with."""
     return {user.USERNAME_FIELD: user.get_username(), "password": PASSWORD}

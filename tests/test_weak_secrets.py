@@ -182,7 +182,7 @@ def test_other_formats(text: str) -> None:
 )
 def test_a_path(text: str) -> None:
     """Whether there is such a file or not, for the one who runs ``check`` may not have it."""
-    assert weakness(text) == "a secret looks like the path of a file: give what the file holds, not its name"
+    assert weakness(text) == "a secret looks like the path of a file: give the content of the file, not its name"
 
 
 def test_an_existing_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -283,7 +283,7 @@ def test_a_part_of_a_public_key_of_the_list(name: str) -> None:
         if point
         else []
     ):
-        with pytest.raises(ValueError, match="has a part of a public key of the same list in it") as caught:
+        with pytest.raises(ValueError, match="contains part of a public key of the same list") as caught:
             key_ring((pem, text), (algorithm, "HS256"))
         assert text not in str(caught.value)
     assert key_ring((pem, secrets.token_urlsafe(32)), (algorithm, "HS256"))

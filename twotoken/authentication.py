@@ -1,6 +1,7 @@
-"""DRF authentication classes for access tokens (RFC 6750): header to claims to user.
+"""DRF authentication classes for access tokens (RFC 6750): from the header to claims to a user.
 
-Must not reach ``rest_framework.views``, which reads DEFAULT_AUTHENTICATION_CLASSES when it is imported.
+This module must not import ``rest_framework.views``, not even indirectly: that module reads
+DEFAULT_AUTHENTICATION_CLASSES when it is imported.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ from twotoken.users import ClaimsUser, load_user
 
 
 class AccessTokenAuthentication(BaseAuthentication):
-    """The user of an access token, who must exist and be active. One query.
+    """Authenticate the user of an access token, who must exist and be active. One query.
 
-    To change whom a token stands for, override ``get_user``; where a token comes from and what makes it valid,
-    ``get_token`` and ``verify``.
+    Override ``get_user`` to change which user a token stands for, ``get_token`` to read the token from another place,
+    and ``verify`` to change what makes it valid.
     """
 
     @sensitive_variables()
@@ -38,7 +39,7 @@ class AccessTokenAuthentication(BaseAuthentication):
             access = self.verify(token)
             return self.get_user(access), access
         except TokenNotValid as exc:
-            # DRF asks another instance for the header, so the request has to carry the error.
+            # DRF calls authenticate_header() of another instance, so the request carries the error.
             request._bearer_error = exc  # type: ignore[attr-defined]
             raise AuthenticationFailed(body_of(exc)) from exc
 
@@ -59,14 +60,14 @@ class AccessTokenAuthentication(BaseAuthentication):
 
 
 class RevocableAccessTokenAuthentication(AccessTokenAuthentication):
-    """The user with the token family: logout, revocation and a changed password count at once. One query."""
+    """Check the token family too: logout, revocation and a changed password take effect at once. One query."""
 
     def get_user(self, access: AccessToken) -> Any:
         return families.user_of(access)
 
 
 class StatelessAccessTokenAuthentication(AccessTokenAuthentication):
-    """A user made of the claims. No query, until more than its key is asked for."""
+    """Make a user of the claims, without a query. Reading more than its primary key loads the real user."""
 
     def get_user(self, access: AccessToken) -> Any:
         return ClaimsUser(access)

@@ -1,4 +1,4 @@
-"""What an Authorization header carries."""
+"""Read the token of an Authorization header."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from twotoken.exceptions import InvalidToken
 def bearer_token(request: HttpRequest | Request) -> str | None:
     """Return the token of a Bearer Authorization header (RFC 6750 section 2.1), or None without such a header.
 
-    Raises InvalidToken for a Bearer header that is not one word.
+    Raises InvalidToken if not exactly one word follows "Bearer".
     """
     words: list[str] = request.META.get("HTTP_AUTHORIZATION", "").split()
     if not words or words[0].lower() != "bearer":

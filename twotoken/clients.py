@@ -19,14 +19,14 @@ _WITH_PORT = re.compile(r"\[([^\]]+)\](?::\d+)?|(\d+(?:\.\d+){3}):\d+")
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """The sender of a request. ``ip_address`` and ``user_agent`` are what may be stored of it."""
+    """The sender of a request: the address and the user agent that may be stored."""
 
     ip_address: str | None = None
     user_agent: str = ""
 
     @classmethod
     def from_request(cls, request: HttpRequest | Request) -> Client:
-        """Read the sender. With ``RECORD_CLIENT`` off, neither address nor user agent is taken."""
+        """Read the sender. If ``RECORD_CLIENT`` is False, address and user agent stay empty."""
         if not conf.record_client:
             return cls()
         user_agent = request.META.get("HTTP_USER_AGENT", "").replace("\x00", "")[:USER_AGENT_LENGTH]
@@ -34,14 +34,14 @@ class Client:
 
 
 def sent_by_browser(request: HttpRequest | Request) -> bool:
-    """Tell whether a request says that it comes from a browser. Anyone may say so: ask this at a login only."""
+    """Tell whether a request claims to come from a browser. Any client can claim it, so use this only at a login."""
     return bool(request.META.get("HTTP_SEC_FETCH_SITE") or request.META.get("HTTP_ORIGIN"))
 
 
 def client_address(request: HttpRequest | Request) -> str:
-    """Return the sender's address as text, empty when there is none.
+    """Return the sender's address as text, empty if there is none.
 
-    X-Forwarded-For is believed only as far as DRF's ``NUM_PROXIES`` says: anyone may send the header.
+    X-Forwarded-For is used only as far as DRF's ``NUM_PROXIES`` allows: any client can send the header.
     """
     address: str = request.META.get("REMOTE_ADDR") or ""
     forwarded = request.META.get("HTTP_X_FORWARDED_FOR")
@@ -59,8 +59,8 @@ def stored_address(text: str) -> str | None:
 
 
 def network(text: str) -> str:
-    """Return what one client has to itself: an IPv4 address, the /64 of an IPv6 address, or else the text."""
-    match = _WITH_PORT.fullmatch(text)  # some proxies forward it with the address
+    """Return the network of one client: an IPv4 address, the /64 of an IPv6 address, or the text if it is neither."""
+    match = _WITH_PORT.fullmatch(text)  # some proxies forward the port with the address
     address = _parse(match[1] or match[2] if match else text)
     if isinstance(address, ipaddress.IPv6Address):
         return str(ipaddress.IPv6Network((int(address), 64), strict=False))

@@ -1,7 +1,7 @@
 """The error tree. Each class has a stable ``code``; a refused token has a ``reason`` too.
 
-Nothing here knows Django: the messages are plain ASCII English, fit for an ``error_description`` (RFC 6750 section 3),
-and are translated where they meet a person.
+This module does not import Django. The messages are ASCII English, as an ``error_description`` must be (RFC 6750
+section 3). An answer's ``detail`` holds their translation.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class TwoTokenError(Exception):
 
 
 class TokenNotValid(TwoTokenError):
-    """A token was refused; ``reason`` tells why, in one word that clients may branch on."""
+    """A token was refused. ``reason`` says why, in one word that clients can test."""
 
     code: ClassVar[str] = "token_not_valid"
     reason: ClassVar[str]
@@ -39,20 +39,20 @@ class MissingToken(TokenNotValid):
 
 
 class InvalidToken(TokenNotValid):
-    """The token is not one that we signed for this job, or its family is unknown, or no refresh cookie counts."""
+    """We did not sign the token for this purpose, its family is unknown, or no refresh cookie can be trusted."""
 
     reason: ClassVar[str] = "invalid"
     message: ClassVar[str] = gettext_noop("The token is not valid.")
 
 
 class ConflictingCookies(InvalidToken):
-    """Refresh cookies came, but not which counts: a sibling subdomain may have set or evicted some (RFC 6265 8.6)."""
+    """The browser's own refresh cookie is unknown: a sibling subdomain may have set or evicted some (RFC 6265 8.6)."""
 
     message: ClassVar[str] = gettext_noop("The cookies do not show which refresh token is this browser's own.")
 
 
 class ExpiredToken(TokenNotValid):
-    """The access token is past its ``exp``, or the token family is past its idle or absolute end."""
+    """The access token is past its ``exp``, or the token family is past its idle or absolute lifetime."""
 
     reason: ClassVar[str] = "expired"
     message: ClassVar[str] = gettext_noop("The token has expired.")
@@ -66,14 +66,14 @@ class RevokedToken(TokenNotValid):
 
 
 class ReusedToken(TokenNotValid):
-    """A refresh token that was already rotated out came back: its family is ended now (RFC 9700 section 4.14.2)."""
+    """A refresh token was used again after its rotation. Its family is now revoked (RFC 9700 section 4.14.2)."""
 
     reason: ClassVar[str] = "reused"
     message: ClassVar[str] = gettext_noop("The refresh token was used before. Its token family is revoked.")
 
 
 class PasswordChanged(TokenNotValid):
-    """The user's password is not the one of the login."""
+    """The user's password was changed after the login."""
 
     reason: ClassVar[str] = "password_changed"
     message: ClassVar[str] = gettext_noop("The user's password was changed.")
@@ -87,42 +87,42 @@ class UserInactive(TokenNotValid):
 
 
 class NoActiveAccount(TwoTokenError):
-    """The credentials are wrong, or the account is unknown or inactive: a caller can't tell which."""
+    """The credentials are wrong, or the account is unknown or inactive. The answer does not say which."""
 
     code: ClassVar[str] = "no_active_account"
     message: ClassVar[str] = gettext_noop("No active account found with the given credentials.")
 
 
 class CrossOrigin(TwoTokenError):
-    """A browser sent this from an origin that is not trusted. The cookie is left alone; the log names the origin."""
+    """A browser sent the request from an untrusted origin. The cookie stays as it is; the log names the origin."""
 
     code: ClassVar[str] = "cross_origin"
     message: ClassVar[str] = gettext_noop("Cross-origin requests are not allowed here.")
 
 
 class InvalidIdempotencyKey(TwoTokenError):
-    """The Idempotency-Key is not 8 to 255 visible ASCII characters. Nothing was used up."""
+    """The Idempotency-Key is not 8 to 255 visible ASCII characters. The refresh token stays valid."""
 
     code: ClassVar[str] = "invalid_idempotency_key"
     message: ClassVar[str] = gettext_noop("Idempotency-Key must be 8 to 255 visible ASCII characters.")
 
 
 class RotationConflict(TwoTokenError):
-    """Other requests kept changing the token family; the same request may be sent again."""
+    """Other requests kept changing the token family. The client may send the same request again."""
 
     code: ClassVar[str] = "rotation_conflict"
     message: ClassVar[str] = gettext_noop("The token family is busy. Try again.")
 
 
 class Unavailable(TwoTokenError):
-    """The database takes no work for now; the same request may be sent again."""
+    """The database is not available right now. The client may send the same request again."""
 
     code: ClassVar[str] = "unavailable"
     message: ClassVar[str] = gettext_noop("The service is not available right now. Try again.")
 
 
 class ClaimsError(TwoTokenError):
-    """A project's own claims can't go into an access token: never in an answer. The old refresh token stays good."""
+    """The project's own claims can't go into an access token. Never in an answer. The refresh token stays valid."""
 
     code: ClassVar[str] = "claims_error"
     message: ClassVar[str] = "The claims can not go into an access token."

@@ -1,7 +1,7 @@
-"""The keys of the two tokens: a secret or a PEM comes in, what signs and verifies comes out (RFC 7515, 7517, 7518).
+"""The keys that sign and verify the two tokens, made from a secret or a PEM (RFC 7515, 7517, 7518).
 
-Pure: no Django, no database, and of ``cryptography`` only what PyJWT brings. A key has one algorithm (RFC 8725 section
-3.1), told by the key itself: what a token's header says can only be that, or it finds no key.
+Pure: no Django, no database, and ``cryptography`` only through PyJWT. A key has one algorithm (RFC 8725 section 3.1),
+which follows from the key itself: a token whose header names another algorithm matches no key.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from twotoken.weak_secrets import holds, weakness
 HS256 = "HS256"
 ASYMMETRIC = ("EdDSA", "ES256", "RS256")
 ALGORITHMS = (HS256, *ASYMMETRIC)
-MAX_TOKEN_LENGTH = 8192  # characters; a longer one is refused before anything of it is parsed
+MAX_TOKEN_LENGTH = 8192  # characters; a longer token is refused before it is parsed
 
-# RFC 7638 section 3.2 and RFC 8037 section 2: the members of a public key that its thumbprint is made of.
+# RFC 7638 section 3.2 and RFC 8037 section 2: the members of a public key that go into its thumbprint.
 _THUMBPRINT_MEMBERS = {"OKP": ("crv", "kty", "x"), "EC": ("crv", "kty", "x", "y"), "RSA": ("e", "kty", "n")}
-_NO_PEM = "an asymmetric key is no unencrypted PEM of Ed25519, P-256 or RSA (are its line breaks there?)"
+_NO_PEM = "an asymmetric key must be an unencrypted PEM of Ed25519, P-256 or RSA (did it lose its line breaks?)"
 _NO_CRYPTO = "an asymmetric key needs the package cryptography: pip install 'twotoken[crypto]'"
 _schemes: Mapping[str, Algorithm] = get_default_algorithms()
 
 
 @dataclass(frozen=True, slots=True)
 class SecretKey:
-    """A secret for HS256. It has no ``kid``: a thumbprint would tell of the secret."""
+    """A secret for HS256. It has no ``kid``: a thumbprint would reveal something about the secret."""
 
     secret: bytes = field(repr=False)
     algorithm = HS256
@@ -52,7 +52,7 @@ class SecretKey:
 
 @dataclass(frozen=True, slots=True)
 class AsymmetricKey:
-    """A private key, or a public one that only verifies, for EdDSA (Ed25519), ES256 or RS256."""
+    """A private key, or a public key that can only verify, for EdDSA (Ed25519), ES256 or RS256."""
 
     algorithm: str
     public: Any = field(repr=False)
@@ -61,12 +61,12 @@ class AsymmetricKey:
 
     @property
     def kid(self) -> str:
-        """The thumbprint of the public key (RFC 7638), so that it need not be named."""
+        """The thumbprint of the public key (RFC 7638), so that a project need not name its keys."""
         return self.jwk["kid"]
 
     @property
     def parts(self) -> list[bytes]:
-        """The numbers of the public key, and its thumbprint."""
+        """The thumbprint and the numbers of the public key, as bytes."""
         return [b64decode(self.jwk[name]) for name in ("kid", "n", "x", "y") if name in self.jwk]
 
     def sign(self, message: bytes) -> str:
@@ -92,14 +92,14 @@ class KeyRing:
         self._under: dict[str, dict[str, tuple[Key, ...]]] = {}
 
     def sign(self, payload: bytes, kind: str) -> str:
-        """Return a payload as a JWS in compact form (RFC 7515 section 7.1), with that ``typ``."""
+        """Return a payload as a JWS in compact form (RFC 7515 section 7.1) with ``kind`` as its ``typ``."""
         signed = f"{next(iter(self._headers(kind)))}.{b64encode(payload)}"
         return f"{signed}.{self.keys[0].sign(signed.encode())}"
 
     def verify(self, token: str, kind: str) -> bytes:
-        """Return the payload of a JWS in compact form of that ``typ``. Raises InvalidToken.
+        """Return the payload of a JWS in compact form whose ``typ`` is ``kind``. Raises InvalidToken.
 
-        Nearly all tokens bear a header that one of the keys writes, to the letter: such a one is looked up, not parsed.
+        Nearly every token has exactly the header that one of the keys writes. Such a header is looked up, not parsed.
         """
         if len(token) > MAX_TOKEN_LENGTH or not token.isascii() or token.count(".") != 2:
             raise InvalidToken
@@ -115,11 +115,11 @@ class KeyRing:
         raise InvalidToken
 
     def public(self) -> list[Mapping[str, str]]:
-        """Return the public keys as JWKs (RFC 7517 section 4), each once; of a secret there is none."""
+        """Return the public keys as JWKs (RFC 7517 section 4), each once. Secrets are left out."""
         return list({key.kid: key.jwk for key in self.keys if isinstance(key, AsymmetricKey)}.values())
 
     def _headers(self, kind: str) -> dict[str, tuple[Key, ...]]:
-        """Return the headers that the keys write, encoded, with the keys of each; the signing key's comes first."""
+        """Return the encoded headers that the keys write, each with its keys. The signing key's header comes first."""
         found = self._under.get(kind)
         if found is None:
             found = {}
@@ -131,10 +131,10 @@ class KeyRing:
         return found
 
     def _fitting(self, encoded: str, kind: str) -> list[Key]:
-        """Return the keys for a header that another library wrote: other members, or another order of them.
+        """Return the keys for a header that another library wrote, with other members or in another order.
 
-        What must be understood (``crit``, RFC 7515 section 4.1.11) is not; ``b64`` (RFC 7797) would change what is
-        signed. A header can't bring a key (``jwk``, ``jku``, ``x5c``): those are not read.
+        A header with ``crit`` (RFC 7515 section 4.1.11) is refused, because no extension is supported. So is one with
+        ``b64`` (RFC 7797), which changes what is signed. Keys in a header (``jwk``, ``jku``, ``x5c``) are not read.
         """
         header = json.loads(b64decode(encoded))
         if not isinstance(header, dict) or header.get("typ") != kind or "crit" in header or "b64" in header:
@@ -148,22 +148,22 @@ class KeyRing:
 
 @lru_cache(maxsize=32)
 def key_ring(secrets: tuple[str, ...], algorithms: tuple[str, ...] = (HS256,)) -> KeyRing:
-    """Prepare keys, each a secret or a PEM: the first signs, with the first of the algorithms; all verify.
+    """Prepare keys, each a secret or a PEM. The first one signs, with the first of the algorithms; all verify.
 
-    Raises ValueError, whose message holds no key: for an empty tuple, for a key that can't be used (a weak secret, an
-    RSA key under 2048 bits) or has another algorithm, and for a first one that can't sign.
+    Raises ValueError if there is no key, if a key can't be used (a weak secret, an RSA key under 2048 bits) or is for
+    another algorithm, or if the first key can't sign. The message contains no key.
     """
     if not secrets:
         raise ValueError("at least one secret is needed")
     keys = [_asymmetric_key(text) if "-----BEGIN" in text else _secret_key(text) for text in secrets]
     public = [part for key in keys if isinstance(key, AsymmetricKey) for part in key.parts]
     if any(isinstance(key, SecretKey) and holds(text, public) for text, key in zip(secrets, keys, strict=True)):
-        raise ValueError("a secret has a part of a public key of the same list in it, which all can read")
+        raise ValueError("a secret contains part of a public key of the same list, which everybody can read")
     for key, allowed in zip(keys, [algorithms[:1], *[algorithms] * (len(keys) - 1)], strict=True):
         if key.algorithm not in allowed:
             raise ValueError(f"a key is for {key.algorithm}, not for {' or '.join(allowed)}")
     if isinstance(keys[0], AsymmetricKey) and keys[0].private is None:
-        raise ValueError("the first key is a public one, which can not sign")
+        raise ValueError("the first key is a public key, which can not sign: put the private key first")
     return KeyRing(keys)
 
 
@@ -173,10 +173,10 @@ def b64encode(data: bytes) -> str:
 
 
 def b64decode(text: str) -> bytes:
-    """Undo ``b64encode``; raise ValueError for a string that it would not have made: one token is one string."""
+    """Decode base64url. Raises ValueError for a string that ``b64encode`` never returns: a token has one spelling."""
     data = urlsafe_b64decode(text + "=" * (-len(text) % 4))
     if b64encode(data) != text:
-        raise ValueError("not base64url in its one form")
+        raise ValueError("not canonical base64url")
     return data
 
 
@@ -198,7 +198,7 @@ def _asymmetric_key(pem: str) -> AsymmetricKey:
         private = found if hasattr(found, "public_key") else None
         public = found if private is None else private.public_key()
         members = scheme.to_jwk(public, as_dict=True)
-        if members.get("crv") != "Ed448":  # one of EdDSA, but few libraries know it
+        if members.get("crv") != "Ed448":  # another curve of EdDSA, which few libraries support
             return AsymmetricKey(algorithm, public, private, _jwk(algorithm, members))
     raise ValueError(_NO_PEM if has_crypto else _NO_CRYPTO)
 

@@ -1,4 +1,4 @@
-"""The table: one row per token family. It decides nothing."""
+"""The tables: one row per token family, and the events of its timeline. ``families`` holds the rules."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class RevokedReason(models.TextChoices):
 
 
 class State(models.TextChoices):
-    """The state of a token family at a given time. Its user may be inactive all the same."""
+    """The state of a token family at a given time. The user of an active family may be inactive."""
 
     ACTIVE = "active", pgettext_lazy("family", "active")
     REVOKED = "revoked", pgettext_lazy("family", "revoked")
@@ -63,7 +63,7 @@ class RefreshTokenQuerySet(models.QuerySet["RefreshToken"]):
         )
 
     def expired(self, now: datetime | None = None) -> RefreshTokenQuerySet:
-        """Families past their absolute or idle end that nobody revoked."""
+        """Families that are past their absolute or idle lifetime and were not revoked."""
         now = now or timezone.now()
         return self.filter(
             Q(expires_at__lte=now) | Q(refreshed_at__lte=now - conf.refresh_lifetime),
@@ -77,7 +77,7 @@ class RefreshTokenQuerySet(models.QuerySet["RefreshToken"]):
         )
 
     def revocable(self, now: datetime | None = None) -> RefreshTokenQuerySet:
-        """Families to revoke. Idle ones too: a longer REFRESH_LIFETIME, set later, would make them active again."""
+        """Families to revoke, idle ones too: a longer REFRESH_LIFETIME, set later, would make them active again."""
         return self.filter(Q(expires_at=None) | Q(expires_at__gt=now or timezone.now()), revoked_at=None)
 
     def revoke(self, reason: str, now: datetime | None = None) -> int:
@@ -88,7 +88,7 @@ class RefreshTokenQuerySet(models.QuerySet["RefreshToken"]):
 if TYPE_CHECKING:
 
     class RefreshTokenManager(models.Manager["RefreshToken"]):
-        """What ``from_queryset`` makes, for type checkers that can't know."""
+        """The manager that ``from_queryset`` makes, spelled out for type checkers."""
 
         def primary(self) -> RefreshTokenQuerySet: ...
         def active(self, now: datetime | None = None) -> RefreshTokenQuerySet: ...
@@ -99,7 +99,7 @@ if TYPE_CHECKING:
 
 
 class PartialIndex(models.Index):
-    """Index of the rows where a column is set. MariaDB has no such index: there it has all rows."""
+    """Index of the rows where a column is not null. MariaDB has no partial indexes: there it covers all rows."""
 
     def create_sql(self, model: type[models.Model], schema_editor: Any, using: str = "", **kwargs: Any) -> Any:
         is_set = Q(**{f"{self.fields[0]}__isnull": False})
@@ -109,7 +109,7 @@ class PartialIndex(models.Index):
 
 
 class RefreshToken(models.Model):
-    """One token family: a login on one device, and its one refresh token that is valid now.
+    """One token family: a login on one device, with the one refresh token that is valid now.
 
     Rotation changes the row in place and touches no indexed column, so that PostgreSQL can update it heap-only.
     """
@@ -150,7 +150,7 @@ class RefreshToken(models.Model):
     class Meta:
         verbose_name = _("token family")
         verbose_name_plural = _("token families")
-        # Nobody adds, edits or deletes one by hand.
+        # Nobody adds, changes or deletes a family by hand.
         default_permissions = ("view",)
         permissions = (("revoke_refreshtoken", "Can revoke token families"),)
         indexes = (PartialIndex(fields=["revoked_at"], name="twotoken_revoked"),)
@@ -159,7 +159,7 @@ class RefreshToken(models.Model):
         return str(self.pk)
 
     def idle_end(self, refreshed_at: datetime | None = None) -> datetime:
-        """Return when the family expires unless it is refreshed before: after its last refresh, or after another."""
+        """Return when the family expires if ``refreshed_at``, by default its own, is its last refresh."""
         end = (refreshed_at or self.refreshed_at) + conf.refresh_lifetime
         return end if self.expires_at is None else min(end, self.expires_at)
 
@@ -171,7 +171,7 @@ class RefreshToken(models.Model):
 
 
 class EventKind(models.TextChoices):
-    """What a token family's timeline tells, apart from its start and its end."""
+    """The kinds of events in a token family's timeline, in addition to its start and its end."""
 
     DEVICE = "device", pgettext_lazy("family", "device changed")
     RETRIED = "retried", pgettext_lazy("family", "retried from another device or address")
@@ -182,8 +182,8 @@ class EventKind(models.TextChoices):
 class FamilyEvent(models.Model):
     """One event of a token family's timeline.
 
-    The database has no foreign key constraint: so a rotation locks only its own row, and a purge need not look for the
-    events of each family.
+    The foreign key has no constraint in the database, so that a rotation locks only its own row and a purge need not
+    look for the events of each family.
     """
 
     family = models.ForeignKey(

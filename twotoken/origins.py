@@ -1,7 +1,7 @@
-"""Cross-origin protection for what a browser's cookie can do, as in Go 1.25's ``CrossOriginProtection``.
+"""Cross-origin protection for requests with the refresh cookie, as in Go 1.25's ``CrossOriginProtection``.
 
-Fetch Metadata (``Sec-Fetch-Site``) answers the question where browsers send it; ``Origin`` does elsewhere. No token is
-needed that a page would have to fetch first. Rejected: Django's CSRF cookie, which is one more cookie to toss.
+The header ``Sec-Fetch-Site`` (Fetch Metadata) decides if the browser sends it, else ``Origin``. A page need not fetch
+a CSRF token first. Rejected: Django's CSRF cookie, which is one more cookie that a sibling subdomain could set.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})  # RFC 9110 sectio
 
 
 def check_origin(request: HttpRequest | Request) -> None:
-    """Raise CrossOrigin for a request that a browser sent from an origin that is not ours or trusted."""
+    """Raise CrossOrigin if a browser sent the request from an origin that is neither ours nor trusted."""
     if request.method in SAFE_METHODS:
         return
     site = request.META.get("HTTP_SEC_FETCH_SITE", "")
@@ -34,7 +34,7 @@ def check_origin(request: HttpRequest | Request) -> None:
     if not site and (not origin or _is_ours(request, origin)):
         return
     if not _is_trusted(origin):
-        # Anybody may send anything: quoted and cut, it can't forge a line of the log.
+        # The sender controls the value. Quoted and cut, it can't forge a line of the log.
         logger.info("Origin %.200r is not in CSRF_TRUSTED_ORIGINS (Sec-Fetch-Site %.20r).", origin, site)
         raise CrossOrigin
 

@@ -1,4 +1,4 @@
-"""An error's status, body and challenge, for every place that answers one."""
+"""The status, the body and the headers of an error's answer. No other module decides them."""
 
 from __future__ import annotations
 
@@ -29,26 +29,26 @@ STATUS_CODES = {
 
 
 def status_of(error: type[TwoTokenError]) -> int | None:
-    """Return the status of a refusal; a project's subclass has that of its base. None for internal errors."""
+    """Return the HTTP status of an error. A project's subclass has the status of its base. None for internal errors."""
     codes = (vars(ancestor).get("code") for ancestor in error.__mro__)
     return next((STATUS_CODES[code] for code in codes if code in STATUS_CODES), None)
 
 
 def body_of(error: TwoTokenError) -> dict[str, str]:
-    """Return the body of a refusal; that of a refused token has a ``reason``."""
+    """Return the JSON body of an error. If a token was refused, it has a ``reason``."""
     body = {"detail": gettext(error.message), "code": error.code}
     return {**body, "reason": error.reason} if isinstance(error, TokenNotValid) else body
 
 
 def challenge(error: TwoTokenError | None = None) -> str:
-    """Return a ``WWW-Authenticate`` value (RFC 6750 section 3): only the realm where no token was refused."""
+    """Return a ``WWW-Authenticate`` value (RFC 6750 section 3). If no token was refused, it is only the realm."""
     if not isinstance(error, TokenNotValid) or isinstance(error, MissingToken):
         return REALM
     return f'{REALM}, error="invalid_token", error_description="{error.message}"'
 
 
 def headers_of(error: TwoTokenError) -> dict[str, str]:
-    """Return the headers of a refusal: the challenge of a 401, the Retry-After of a 503."""
+    """Return the headers of an error: ``WWW-Authenticate`` of a 401, ``Retry-After`` of a 503."""
     code = status_of(type(error))
     if code == status.HTTP_401_UNAUTHORIZED:
         return {"WWW-Authenticate": challenge(error)}

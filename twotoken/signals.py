@@ -1,19 +1,19 @@
 """Signals. All are sent with ``send_robust`` and ``sender=RefreshToken``, after the change is written.
 
-A receiver that raises is logged by Django and stops nothing. No signal carries a token or a key.
+If a receiver raises, Django logs the error and the request goes on. No signal carries a token or a key.
 
-``family_started``: ``family_id``, ``user_id``, ``ip_address``, ``user_agent``. A login opened a token family.
+``family_started``: ``family_id``, ``user_id``, ``ip_address``, ``user_agent``. A login started a token family.
 
 ``token_rotated``: ``family_id``, ``user_id``, ``generation``, ``ip_address``, ``user_agent``. A refresh token was
-replaced; ``generation`` is the new one's. Not sent for a retry, which writes nothing.
+replaced; ``generation`` is that of the new token. Not sent for a retry, which writes nothing.
 
 ``token_retried``: ``family_id``, ``user_id``, ``generation`` (of the token presented), ``current_generation``,
-``ip_address``, ``user_agent``. A refresh was retried from another address or user agent than that of the rotation.
+``ip_address``, ``user_agent``. A refresh was retried from another address or user agent than the rotation's.
 
 ``family_revoked``: ``family_id``, ``user_id``, ``reason``. Sent once.
 
-``reuse_detected``: ``family_id``, ``user_id``, ``generation`` (of the token that came back), ``current_generation``,
-``ip_address``, ``user_agent`` (of who presented it). Sent once per family, after its ``family_revoked``.
+``reuse_detected``: ``family_id``, ``user_id``, ``generation`` (of the reused token), ``current_generation``,
+``ip_address``, ``user_agent`` (of the request that reused it). Sent once per family, after its ``family_revoked``.
 """
 
 from __future__ import annotations

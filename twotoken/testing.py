@@ -1,4 +1,4 @@
-"""What a project's own tests need: a logged-in API client, tokens that are past their time, and time itself.
+"""Helpers for a project's own tests: a logged-in API client, expired and revoked tokens, and a shifted clock.
 
 from twotoken.testing import TokenClient, expired_access_token, revoked_access_token, time_travel
 """
@@ -25,7 +25,7 @@ from twotoken.models import RevokedReason
 class TokenClient(APIClient):
     """DRF's APIClient, logged in as a user: each request carries a Bearer access token.
 
-    ``client.pair`` is the TokenPair; ``client.refresh()`` rotates it, ``client.revoke()`` ends its family.
+    ``client.pair`` is the TokenPair; ``client.refresh()`` rotates it, ``client.revoke()`` revokes its family.
     """
 
     def __init__(self, user: AbstractBaseUser, *, lifetime: Lifetime = FROM_SETTINGS, **defaults: Any) -> None:
@@ -33,11 +33,11 @@ class TokenClient(APIClient):
         self._use(families.start(user, lifetime=lifetime))
 
     def refresh(self) -> TokenPair:
-        """Rotate the refresh token, as a script would, and go on with the new pair. Raises a TokenNotValid."""
+        """Rotate the refresh token, as a script does, and use the new pair from then on. Raises a TokenNotValid."""
         return self._use(families.rotate(families.verify(self.pair.refresh), Client()))
 
     def revoke(self, reason: str = RevokedReason.ADMIN) -> None:
-        """End the client's token family."""
+        """Revoke the client's token family."""
         families.revoke(self.pair.family_id, reason)
 
     def _use(self, pair: TokenPair) -> TokenPair:
@@ -48,27 +48,27 @@ class TokenClient(APIClient):
 
 @contextmanager
 def time_travel(delta: timedelta) -> Iterator[None]:
-    """Set Django's clock, ``timezone.now``, off by ``delta`` for a while. Only what reads that clock moves."""
+    """Shift Django's clock, ``timezone.now``, by ``delta`` inside the ``with`` block. Other clocks do not move."""
     now = timezone.now
     with patch.object(timezone, "now", lambda: now() + delta):
         yield
 
 
 def expired_pair(user: AbstractBaseUser) -> TokenPair:
-    """Return a pair of which both tokens are past their time."""
+    """Return a pair of expired tokens."""
     longest = max(conf.refresh_lifetime, conf.access_lifetime + conf.leeway)
     with time_travel(-longest - timedelta(seconds=2)):
         return families.start(user)
 
 
 def expired_access_token(user: AbstractBaseUser) -> str:
-    """Return an access token that is past its time. Its token family is live."""
+    """Return an expired access token. Its token family is active."""
     with time_travel(-conf.access_lifetime - conf.leeway - timedelta(seconds=2)):
         return families.start(user, lifetime=None).access
 
 
 def expired_refresh_token(user: AbstractBaseUser) -> str:
-    """Return a refresh token whose token family was idle for too long."""
+    """Return a refresh token whose token family was idle for too long and has expired."""
     return expired_pair(user).refresh
 
 
@@ -80,7 +80,7 @@ def revoked_pair(user: AbstractBaseUser, reason: str = RevokedReason.ADMIN) -> T
 
 
 def revoked_access_token(user: AbstractBaseUser, reason: str = RevokedReason.ADMIN) -> str:
-    """Return an access token whose token family is revoked: only the revocable class refuses it."""
+    """Return an access token whose token family is revoked: only RevocableAccessTokenAuthentication refuses it."""
     return revoked_pair(user, reason).access
 
 

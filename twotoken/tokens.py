@@ -1,7 +1,7 @@
 """Encode and decode the two JWTs (RFC 7519, RFC 9068, RFC 8725): a pure codec, no Django, no database.
 
-Keys, policy and time come in; a string, claims or an exception come out. The two tokens can't stand in for each other:
-each has its own secret and its own ``typ`` header (RFC 8725 section 3.11).
+Keys, policy and time come in; a string, claims or an exception come out. Neither token is accepted in place of the
+other: each has its own secret and its own ``typ`` header (RFC 8725 section 3.11).
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from twotoken.keys import MAX_TOKEN_LENGTH, KeyRing, b64encode
 
 ACCESS_TYPE = "at+jwt"
 REFRESH_TYPE = "rt+jwt"
-MAX_TIME = 253_402_300_799  # seconds since the epoch: the last that ``datetime`` can hold
+MAX_TIME = 253_402_300_799  # seconds since the epoch: the maximum of ``datetime``
 RESERVED_CLAIMS = frozenset({"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "sid"})
 
 
 @dataclass(frozen=True, slots=True)
 class AccessPolicy:
-    """What an access token is signed with and held to. ``leeway`` is in seconds."""
+    """The keys and the rules for signing and checking access tokens. ``leeway`` is in seconds."""
 
     keys: KeyRing = field(repr=False)
     issuer: str | None = None
@@ -38,7 +38,7 @@ class AccessPolicy:
 
 @dataclass(frozen=True, slots=True)
 class RefreshClaims:
-    """A refresh token that we signed: which family, which generation, and what binds it to the row."""
+    """The claims of a verified refresh token: its family, its generation, and the ``jti`` that binds it to the row."""
 
     family_id: UUID
     generation: int
@@ -46,7 +46,7 @@ class RefreshClaims:
 
 
 class AccessToken(Mapping[str, Any]):
-    """The claims of a verified access token, as ``request.auth``: ``request.auth["role"]``."""
+    """The claims of a verified access token. ``request.auth`` is one: ``request.auth["role"]``."""
 
     __slots__ = ("_claims",)
 
@@ -72,14 +72,14 @@ class AccessToken(Mapping[str, Any]):
 
     @property
     def expires_at(self) -> datetime:
-        """When the token ends, in UTC."""
+        """When the token expires, in UTC."""
         return datetime.fromtimestamp(self._claims["exp"], UTC)
 
 
 def token_id(secret: bytes, generation: int) -> str:
     """Return the ``jti`` of a generation: HMAC-SHA256 under the row's secret, shortened to 128 bits.
 
-    It binds a token to its row: the refresh secret alone can't forge one, and the database holds no usable token.
+    It binds a token to its row: the refresh secret alone can't forge a token, and the database holds no usable one.
     """
     digest = hmac.digest(secret, str(generation).encode(), hashlib.sha256)
     return b64encode(digest[:16])
@@ -93,7 +93,7 @@ def token_id_fits(claims: RefreshClaims, secret: bytes) -> bool:
 def encode_refresh(
     keys: KeyRing, *, family_id: UUID, generation: int, secret: bytes, expires_at: datetime, issuer: str | None = None
 ) -> str:
-    """Return the refresh JWT: a pure function of row and issuer, so that a retry gets the very same string."""
+    """Return the refresh JWT. It depends only on the row and the issuer, so a retry gets the same string."""
     claims: dict[str, Any] = {
         "sid": str(family_id),
         "gen": generation,
@@ -106,9 +106,9 @@ def encode_refresh(
 
 
 def decode_refresh(token: str, keys: KeyRing, issuer: str | None = None) -> RefreshClaims:
-    """Check signature, ``typ`` and shape of a refresh token, never its ``exp``: the row decides about time.
+    """Check signature, ``typ`` and shape of a refresh token, but not ``exp``: the row decides whether it has expired.
 
-    With an issuer, the token must be of that one. Raises InvalidToken.
+    If ``issuer`` is given, the token's ``iss`` must equal it. Raises InvalidToken.
     """
     claims = _decode(token, keys, REFRESH_TYPE)
     if issuer is not None and claims.get("iss") != issuer:
@@ -130,8 +130,8 @@ def encode_access(
 ) -> str:
     """Return an access JWT (RFC 9068 section 2.2). Times are in seconds since the epoch.
 
-    Raises ClaimsError if a claim of ``extra`` has a reserved name or is not JSON, or if the token would be too long to
-    be accepted again.
+    Raises ClaimsError if a claim of ``extra`` has a reserved name or is not JSON, or if the token would be longer than
+    ``decode_access`` accepts.
     """
     check_claims(extra)
     claims: dict[str, Any] = {
@@ -153,9 +153,9 @@ def encode_access(
 
 
 def check_claims(extra: object) -> None:
-    """Raise ClaimsError for a project's claims that have a reserved name, or that JSON can't hold as they are.
+    """Raise ClaimsError if a claim of the project has a reserved name or a value that JSON can't hold unchanged.
 
-    The error names a claim and its type, but not its value, which may be personal.
+    The error gives the claim's name and type, but not its value, which may be personal data.
     """
     if not isinstance(extra, dict):
         raise ClaimsError("ACCESS_CLAIMS must return a dict.")
@@ -175,7 +175,7 @@ def check_claims(extra: object) -> None:
 def decode_access(token: str, policy: AccessPolicy, now: datetime) -> AccessToken:
     """Check signature, ``typ``, shape, issuer, audience and expiry of an access token.
 
-    ``iat`` is not held against the clock: a server that is some seconds behind must not refuse a fresh token.
+    ``iat`` is not compared with the clock: a server whose clock is some seconds behind must not refuse a fresh token.
     Raises InvalidToken or ExpiredToken.
     """
     claims = _decode(token, policy.keys, ACCESS_TYPE)

@@ -1,4 +1,4 @@
-"""From claims or credentials to a user."""
+"""Find the user of an access token, and decide who may log in."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from twotoken.tokens import AccessToken
 
 
 def may_log_in(user: AbstractBaseUser) -> bool:
-    """Tell whether a user who has proven who it is may log in: it exists, is active, and has the same password.
+    """Tell whether an authenticated user may log in: the user still exists, is active, and has the same password.
 
-    A project may read its users from a replica. Such a user is read again from the write database and brought up to
-    date, or a lagging replica would let in somebody who was deactivated a moment ago, or who knows an old password.
-    Without a replica this costs no query.
+    A project may read its users from a replica. Such a user is reloaded from the write database. Otherwise a lagging
+    replica would let in somebody who was deactivated a moment ago, or who knows an old password. Without a replica
+    this costs no query.
     """
     alias = router.db_for_write(user.__class__, instance=user)
     # A save, for example of a better hash, makes the user look as if it had been read from the write database.
@@ -43,9 +43,9 @@ def may_log_in(user: AbstractBaseUser) -> bool:
 
 
 def load_user(access: AccessToken) -> AbstractBaseUser:
-    """Return the active user of an access token, from the write database: a replica may not know it yet.
+    """Return the active user of an access token, from the write database: a replica may lag.
 
-    Raises UserInactive, or InvalidToken for a subject that can't be a key of the user model.
+    Raises UserInactive if the user is inactive or gone, or InvalidToken if ``sub`` can't be a value of USER_ID_FIELD.
     """
     model, field = get_user_model(), conf.user_id_field
     manager = model._default_manager
@@ -63,14 +63,14 @@ def load_user(access: AccessToken) -> AbstractBaseUser:
 
 @cache
 def user_lookup(model: type[AbstractBaseUser], field: str) -> CompiledSelect[AbstractBaseUser]:
-    """Return the statement that finds a user."""
+    """Return the compiled SELECT that finds a user by a field."""
     return CompiledSelect(model, field)
 
 
-class ClaimsUser(SimpleLazyObject):  # type: ignore[type-arg]  # not generic when it runs
-    """A user known by its claims; using anything but its key loads the real one.
+class ClaimsUser(SimpleLazyObject):  # type: ignore[type-arg]  # not generic at run time
+    """A user made of an access token's claims. Using anything but its primary key loads the real user.
 
-    If the real one is gone or inactive by then, this raises AuthenticationFailed, a 401.
+    Loading raises AuthenticationFailed, a 401, if the real user is gone or inactive by then.
     """
 
     is_authenticated = True

@@ -1,10 +1,10 @@
-"""What must not be a secret for HS256: a key in disguise, the path of a file, a text that is short or easy to guess.
+"""Texts that must not be an HS256 secret: an encoded key, the path of a file, a text that is short or easy to guess.
 
-Whoever knows the secret can sign tokens, and a public key is known to all (CVE-2022-29217, CVE-2017-11424). A key as
-PEM is recognized by its BEGIN line. This module finds keys in other forms, such as PEM that has lost that line.
+Anybody who knows the secret can sign tokens, and everybody may know a public key (CVE-2022-29217, CVE-2017-11424).
+``keys`` recognizes a PEM by its BEGIN line. This module finds keys in other forms, such as a PEM without that line.
 
-No rule here refuses a random secret of 32 bytes as hex, base64 or base64url: the probability is below 10⁻¹². The file
-system is asked only whether there is a file of that name.
+The rules refuse a random secret of 32 bytes, as hex, base64 or base64url, with a probability below 10⁻¹². The only
+question to the file system is whether a file of that name exists.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from itertools import pairwise
 
 MIN_SECRET_BYTES = 32  # RFC 7518 section 3.2: a key at least as long as the hash
 MIN_VARIETY = 6  # different characters. 64 random hex digits have fewer with a probability of 10⁻²⁹, 32 with 10⁻¹³
-MAX_STEPS = 0.75  # of neighbouring characters that are equal or next to each other, as in "aaa" and "abc"
+MAX_STEPS = 0.75  # the share of neighbouring characters that are equal or consecutive, as in "aaa" and "abc"
 MAX_PATH = 4096  # characters
 
 _USE_PEM = "a key for ACCESS_SECRET has to be PEM, with its BEGIN and END lines"
 _USE_RANDOM = "a secret has to be random"
-_USE_CONTENT = "give what the file holds, not its name"
+_USE_CONTENT = "give the content of the file, not its name"
 
-# Private and public keys, certificates and bundles of them. All of these are one ASN.1 SEQUENCE.
+# In DER, private and public keys, certificates and bundles of them are each one ASN.1 SEQUENCE.
 _SEQUENCE = 0x30
 _FIRST_TAGS = {0x02, 0x06, 0x30}  # a version or a modulus; the type of a bundle; an algorithm or a certificate
 _TAGS = {*_FIRST_TAGS, 0x03, 0x04, 0x05, 0x31, 0xA0, 0xA1, 0xA2, 0xA3}
@@ -42,11 +42,11 @@ _KEY_FILE = re.compile(
 )
 _PATH_START = re.compile(r"(\.{1,2}/|~[\w-]*/|file:|[A-Za-z]:[\\/]|\\\\)[\w./\\@:~-]+")
 _ABSOLUTE = re.compile(r"(/[\w.@-]+){2,}")
-_NOT_BASE64 = re.compile(r"[._@-]")  # base64 has "/", base64url "-" and "_", none has both
+_NOT_BASE64 = re.compile(r"[._@-]")  # base64 has "/", base64url has "-" and "_"; neither has both
 
 
 def weakness(text: str) -> str | None:
-    """Tell why a text must not be a secret, without showing it. None: nothing speaks against it."""
+    """Return why a text must not be a secret, without quoting it. None if the text may be one."""
     if found := _disguise(text):
         return f"a secret looks like {found}: {_USE_PEM}"
     if _is_path(text.strip()):
@@ -59,12 +59,12 @@ def weakness(text: str) -> str | None:
 
 
 def holds(text: str, parts: Iterable[bytes]) -> bool:
-    """Tell whether a text is, as hex or base64, something that has one of these parts in it."""
+    """Tell whether the bytes that a text encodes, as hex or base64, contain one of these parts."""
     return any(part in data for data in _decoded(_bare(text)) for part in parts)
 
 
 def _disguise(text: str, *, wrapped: bool = False) -> str | None:
-    """Name the key that a text is, if it is one. ``wrapped``: the text was found in base64 or hex."""
+    """Return what kind of key a text is, or None. ``wrapped``: the text was itself encoded in base64 or hex."""
     if wrapped and "-----BEGIN" in text:
         return "a PEM in base64 or hex"
     if _JWK.search(text):
@@ -82,12 +82,12 @@ def _disguise(text: str, *, wrapped: bool = False) -> str | None:
 
 
 def _bare(text: str) -> str:
-    """Return a text without PEM's lines around it and without white space, written out as "\\\\n" too."""
+    """Return a text without PEM's BEGIN and END lines and without white space, including a literal "\\\\n"."""
     return "".join(_PEM_LINE.sub("", text.replace("\\r", "").replace("\\n", "\n")).split())
 
 
 def _decoded(text: str) -> list[bytes]:
-    """Return the bytes that a text stands for as hex and as base64."""
+    """Return the bytes that a text encodes: as hex, as base64, or both."""
     found = [bytes.fromhex(text)] if _HEX.fullmatch(text) else []
     if _BASE64.fullmatch(text):
         body = text.rstrip("=")
@@ -97,7 +97,7 @@ def _decoded(text: str) -> list[bytes]:
 
 
 def _is_der(data: bytes) -> bool:
-    """Tell whether bytes are one ASN.1 SEQUENCE of what keys and certificates are made of, to the last byte."""
+    """Tell whether bytes are exactly one ASN.1 SEQUENCE of the elements that keys and certificates consist of."""
     if len(data) < _MIN_DER or data[0] != _SEQUENCE:
         return False
     start, end = _value(data, 0)

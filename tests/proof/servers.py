@@ -22,7 +22,7 @@ from django.db import connections
 from django.test import override_settings
 
 from tests.factories import UserFactory
-from tests.http import COOKIE as REFRESH_COOKIE
+from tests.jar import COOKIE as REFRESH_COOKIE
 from tests.proof.databases import Database
 from tests.proof.settings import READ_COMMITTED, configured
 from tests.server import Gunicorn

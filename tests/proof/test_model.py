@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -118,7 +118,8 @@ def behind(row: Row, request: dict[str, Any]) -> int:
 
 
 def age(row: Row, request: dict[str, Any]) -> timedelta:
-    return abs(request["now"] - row.refreshed_at)
+    now: datetime = request["now"]
+    return abs(now - row.refreshed_at)
 
 
 def within(graces: int, row: Row, request: dict[str, Any]) -> bool:

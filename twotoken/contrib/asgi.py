@@ -1,8 +1,8 @@
-"""ASGI: who an access token stands for, in the scope, as ``user`` and ``auth``. For Django Channels and any other.
+"""ASGI middleware that authenticates by access token, for Django Channels and any other ASGI application.
 
-It comes as ``Authorization: Bearer`` or, from browsers, which can't set a header on a WebSocket, as the subprotocols
-``bearer`` and the token. Never in the query string: addresses are written to logs by servers and proxies.
-No cookie is read, so that no other site can open a WebSocket as its visitor.
+The token comes as ``Authorization: Bearer`` or as two WebSocket subprotocols, ``bearer`` and the token: browsers can't
+set a header on a WebSocket. It is never read from the query string, because servers and proxies log URLs. No cookie is
+read, so another site can't open a WebSocket in its visitor's name.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ Send = Callable[[Any], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 SUBPROTOCOL: Final = "bearer"
-REFUSED: Final = 4401  # close code of a WebSocket, of those for private use (RFC 6455 section 7.4.2)
+REFUSED: Final = 4401  # WebSocket close code, from the range for private use (RFC 6455 section 7.4.2)
 
 
 class AccessTokenMiddleware:
-    """Puts the user into the scope, or an AnonymousUser where no token came; a token that is refused ends it there.
+    """Sets ``user`` and ``auth`` in the scope, without a token an AnonymousUser and None. Refuses invalid tokens.
 
-    ``authentication_class`` says what is looked at, as in a DRF view: the claims, the user, or the family too. Its
-    ``verify`` and ``get_user`` are asked; where the token comes from is said here.
+    ``authentication_class`` decides what is checked, as in a DRF view: the claims, the user, or the token family too.
+    The middleware calls its ``verify`` and ``get_user``, but reads the token from the scope itself.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class AccessTokenMiddleware:
         await self.app({**scope, "user": user, "auth": access}, receive, send)
 
     def authenticate(self, token: str) -> tuple[Any, AccessToken]:
-        """Ask the authentication class, in a thread. No request ends here that would let go of old connections."""
+        """Call the authentication class, in a thread. Close old connections: outside a request, Django does not."""
         close_old_connections()
         try:
             access = self.authentication.verify(token)
@@ -71,7 +71,7 @@ class AccessTokenMiddleware:
 
 
 def presented(scope: Scope, offered: list[str]) -> str | None:
-    """Return the token of the Authorization header or else of the subprotocols; raise InvalidToken for half of one."""
+    """Return the token of the Authorization header, else of the subprotocols. Raises InvalidToken if malformed."""
     request = HttpRequest()
     values = [value.decode("latin-1") for name, value in scope["headers"] if name == b"authorization"]
     request.META["HTTP_AUTHORIZATION"] = ",".join(values)
@@ -85,13 +85,13 @@ def presented(scope: Scope, offered: list[str]) -> str | None:
 
 
 def without_token(offered: list[str]) -> list[str]:
-    """Return the subprotocols that are the application's own to choose from: it must not echo the token."""
+    """Return the application's own subprotocols, without ``bearer`` and the token, which it must not echo."""
     place = offered.index(SUBPROTOCOL)
     return offered[:place] + offered[place + 2 :]
 
 
 def selecting(send: Send) -> Send:
-    """Select our subprotocol where the application selects none: browsers hang up if none of theirs is taken."""
+    """Select ``bearer`` if the application selects no subprotocol: a browser disconnects if none is selected."""
 
     async def select(message: Any) -> None:
         if message["type"] == "websocket.accept" and not message.get("subprotocol"):
@@ -113,7 +113,7 @@ async def refuse_http(error: TokenNotValid, receive: Receive, send: Send) -> Non
 
 
 async def refuse_websocket(error: TokenNotValid, receive: Receive, send: Send) -> None:
-    """Accept, and close with a code and the reason: of a handshake that is refused, a page is told nothing."""
+    """Accept, then close with a code and the reason. A page could not see why a handshake was refused."""
     await receive()  # websocket.connect
     await send({"type": "websocket.accept"})
     await send({"type": "websocket.close", "code": REFUSED, "reason": error.reason})

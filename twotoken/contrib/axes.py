@@ -1,4 +1,4 @@
-"""django-axes: a lockout that clients can read, counted by the address that twotoken counts by."""
+"""django-axes: a lockout answer that clients can parse, and the client address of twotoken's throttle."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ LOCKED_OUT = "locked_out"
 def client_address(request: HttpRequest) -> str | None:
     """Return the address that axes counts failures by, for AXES_CLIENT_IP_CALLABLE.
 
-    It is the one of the login throttle: X-Forwarded-For as far as NUM_PROXIES says, and of IPv6 the start of the /64,
-    for one client has as many addresses as it likes. None for what is no address: a database would refuse it.
+    It is the address that the login throttle uses: X-Forwarded-For as far as NUM_PROXIES allows, and for IPv6 the start
+    of the /64, because one client can use every address in it. None for other text, which a database would refuse.
     """
     return clients.stored_address(clients.network(clients.client_address(request)).removesuffix("/64"))
 
@@ -26,9 +26,9 @@ def client_address(request: HttpRequest) -> str | None:
 def lockout_response(
     request: HttpRequest, response: HttpResponseBase | None = None, credentials: Any = None
 ) -> HttpResponse:
-    """Return the answer to who is locked out, for AXES_LOCKOUT_CALLABLE: JSON at our endpoints, else a line of text.
+    """Return the answer to a locked-out client, for AXES_LOCKOUT_CALLABLE: JSON at our endpoints, else plain text.
 
-    A lockout counts by name and address, known or not, so that it tells nobody whether an account exists.
+    A lockout counts by name and address, whether or not the account exists, so it does not reveal accounts.
     """
     message = str(get_lockout_message())
     status = settings.AXES_HTTP_RESPONSE_CODE
@@ -37,12 +37,12 @@ def lockout_response(
     answer = JsonResponse({"detail": message, "code": LOCKED_OUT}, status=status)
     answer["Cache-Control"] = "no-store"
     cool_off = get_cool_off(request)
-    if cool_off is not None:  # each attempt starts it anew, unless axes is told otherwise
+    if cool_off is not None:  # by default each attempt restarts the cool-off
         answer["Retry-After"] = str(int(cool_off.total_seconds()))
     return answer
 
 
 def is_ours(request: HttpRequest) -> bool:
-    """Tell whether one of our views has taken the request."""
+    """Tell whether one of our views handles the request."""
     match = request.resolver_match
     return match is not None and issubclass(getattr(match.func, "cls", object), TokenView)

@@ -1,6 +1,7 @@
-"""The verbs on token families: start, rotate, revoke, purge. Import them from here; HTTP is not known in this package.
+"""The verbs on token families: start, rotate, revoke, purge. Import them from here. This package knows nothing of HTTP.
 
-``rule`` decides, ``logins``, ``rotation`` and ``revocation`` act on its word, ``queries`` read.
+``rule`` decides, ``queries`` reads, ``logins``, ``rotation`` and ``revocation`` write, ``pairs`` makes tokens, and
+``events`` records and sends signals.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from twotoken.models import ACTOR_LENGTH, EventKind, FamilyEvent, RefreshToken
 
 T = TypeVar("T")
 
-# A family has one reuse and one revocation at most. With these it has 30 events in all, whatever a client sends.
+# A family has at most one reuse and one revocation. With these limits it has at most 30 events, whatever is sent.
 MAX_DEVICE_EVENTS = 18
 MAX_RETRY_EVENTS = 10
 
@@ -29,12 +29,12 @@ logger = logging.getLogger("twotoken")
 
 
 def send(signal: Signal, family_id: UUID, user_id: Any, **details: Any) -> None:
-    """Send one of our signals. Django logs a receiver that raises; it stops nothing."""
+    """Send one of our signals. If a receiver raises, Django logs the error and the call goes on."""
     signal.send_robust(sender=RefreshToken, family_id=family_id, user_id=user_id, **details)
 
 
 def record(kind: EventKind, family_ids: Iterable[UUID], *, actor: object = "", **details: Any) -> None:
-    """Write one event for each family's timeline. What it tells of has happened: a failure is logged, not raised."""
+    """Write one event to each family's timeline. A failure is logged, not raised: the change itself is done."""
     who = str(actor)[:ACTOR_LENGTH]
     events = [FamilyEvent(family_id=pk, kind=kind, actor=who, **details) for pk in family_ids]
     with _failures_logged():
@@ -42,7 +42,7 @@ def record(kind: EventKind, family_ids: Iterable[UUID], *, actor: object = "", *
 
 
 def record_device(family: RefreshToken, client: Client) -> None:
-    """Record that another device has refreshed, by the user agent of the row. A browser's update is the same device."""
+    """Record a refresh by another device, told by the user agent. An updated browser counts as the same device."""
     before, after = family.user_agent, client.user_agent
     if before == after or _without_versions(before) == _without_versions(after):
         return
@@ -80,14 +80,14 @@ def _failures_logged() -> Iterator[None]:
 
 
 def _in_savepoint(call: Callable[[], T]) -> T:
-    """Keep a failure from undoing what a caller's transaction did before. Without a transaction this costs nothing."""
+    """Run a call so that its failure leaves a caller's transaction intact. Without a transaction this costs nothing."""
     alias = _rows().db
     with transaction.atomic(using=alias) if connections[alias].in_atomic_block else nullcontext():
         return call()
 
 
 def _insert(events: list[FamilyEvent]) -> None:
-    if len(events) == 1:  # a single one needs no transaction
+    if len(events) == 1:  # a single INSERT needs no transaction
         events[0].save(force_insert=True, using=_rows().db)
     else:
         _rows().bulk_create(events)

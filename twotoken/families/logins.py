@@ -1,4 +1,4 @@
-"""Starting a token family, and keeping one when its user changes the password."""
+"""Starting a token family, and keeping one active when its user changes the password."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ def start(
     context: Mapping[str, Any] | None = None,
     family_id: UUID | None = None,
 ) -> TokenPair:
-    """Start a token family for a user who has proven who it is, and return its first pair. One INSERT.
+    """Start a token family for an authenticated user, and return its first pair. One INSERT.
 
-    ``lifetime`` is the absolute lifetime of this login, in place of FAMILY_LIFETIME; None means no end. The idle limit
-    REFRESH_LIFETIME applies too. ``is_browser`` gives the family the BROWSER_GRACE: say True where a browser keeps the
-    refresh token in a cookie, whose tabs may refresh at the same time. ``context`` is what the project wants to know
-    of this login later: a JSON object that ACCESS_CLAIMS finds in ``family.context``. ``family_id`` is for a proof of
-    identity that must start one family only: derive it from the proof, as a UUID of version 5.
+    ``lifetime`` is the absolute lifetime of this login, in place of FAMILY_LIFETIME; None means no limit. The idle
+    limit REFRESH_LIFETIME applies too. ``is_browser`` gives the family the BROWSER_GRACE: pass True if a browser keeps
+    the refresh token in a cookie, because its tabs may refresh at the same time. ``context`` is a JSON object with what
+    the project wants to know of this login later: ACCESS_CLAIMS finds it in ``family.context``. Pass ``family_id`` if
+    a proof of identity must start one family only: derive it from the proof, as a UUID of version 5.
 
     With MAX_FAMILIES_PER_USER the user's oldest families beyond that number are revoked. Raises UserInactive, and
     IntegrityError if a family with this id exists. It does not send Django's ``user_logged_in``: the caller does.
@@ -85,7 +85,7 @@ def start(
 
 
 def update_auth_hash(family_id: UUID, user: AbstractBaseUser) -> None:
-    """Keep a family whose own user has just changed the password: ``update_session_auth_hash`` for token families.
+    """Keep a family active after its user changed the password: ``update_session_auth_hash`` for token families.
 
     Call it in the transaction that saves the password. A refresh between the two would revoke the family.
     """
@@ -94,7 +94,7 @@ def update_auth_hash(family_id: UUID, user: AbstractBaseUser) -> None:
 
 
 def _revoke_oldest(user: AbstractBaseUser, limit: int) -> None:
-    # Read after the INSERT: of two logins that race, each sees both families or revokes none that the other keeps.
+    # Read after the INSERT: two concurrent logins then see both families, or neither revokes what the other keeps.
     beyond = list(active(user).values_list("pk", flat=True)[limit:])
     if beyond:
         revoke_each(rows().filter(pk__in=beyond), RevokedReason.LIMIT)

@@ -26,7 +26,7 @@ class TokenPair:
 
 
 def mint_access(family: RefreshToken, user: AbstractBaseUser, now: datetime) -> tuple[str, int]:
-    """Return a new access token and its life in seconds, never past the family's absolute end.
+    """Return a new access token and its lifetime in seconds. It never outlives the family's absolute lifetime.
 
     Raises ClaimsError if the project's claims can't go into a token.
     """
@@ -50,7 +50,7 @@ def mint_access(family: RefreshToken, user: AbstractBaseUser, now: datetime) -> 
 def make_pair(
     family: RefreshToken, access: tuple[str, int], now: datetime, *, generation: int, refreshed_at: datetime
 ) -> TokenPair:
-    """Return an access token, given with its life in seconds, with the refresh token of a generation."""
+    """Return a pair of the given access token, with its lifetime in seconds, and a generation's refresh token."""
     end = family.idle_end(refreshed_at)
     refresh = tokens.encode_refresh(
         conf.refresh_keys,

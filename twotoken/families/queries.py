@@ -1,4 +1,4 @@
-"""Reading token families. Every read uses the write database, for a replica may lag."""
+"""Reading token families. Every read uses the write database, because a replica may lag."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ ERRORS: Final[dict[Verdict, type[TokenNotValid]]] = {
 
 
 class Criteria(TypedDict, total=False):
-    """What families to revoke have in common. A criterion that is left out is not applied; None matches nothing."""
+    """Which families to revoke. A criterion that is left out is not applied; None matches nothing."""
 
     user_id: Any
     family_id: UUID
@@ -65,7 +65,7 @@ def find(claims: RefreshClaims) -> RefreshToken:
 
 
 def exists(family_id: UUID) -> bool:
-    """Tell whether there is a token family with this id, in whatever state."""
+    """Tell whether there is a token family with this id, in any state."""
     return rows().filter(pk=family_id).exists()
 
 
@@ -108,7 +108,7 @@ def user_of(access: AccessToken) -> AbstractBaseUser:
 def verdict_on(family: RefreshToken, generation: int, retry_key: bytes, now: datetime) -> Verdict:
     """Ask the rule about a family, by the settings and by the state of its user."""
     return judge(
-        cast("Row", family),  # pyright takes a model's fields for what they are on the class
+        cast("Row", family),  # pyright gives a model's fields the types that they have on the class
         generation=generation,
         retry_key=retry_key,
         now=now,

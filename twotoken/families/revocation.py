@@ -1,7 +1,7 @@
 """Revoking token families, one or many, and deleting those that were revoked or expired long ago.
 
-A revocation is a conditional UPDATE by primary key, retried on conflict, so that no race gets past it. Many families
-are read in the order of their keys, a batch at a time: no statement locks the table, and memory use stays constant.
+A revocation is a conditional UPDATE by primary key, retried on conflict, so that no concurrent request undoes it. Many
+families are read in batches in the order of their keys: no statement locks the table, and memory use stays constant.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ logger = logging.getLogger("twotoken")
 
 
 class Batch(NamedTuple):
-    """How many families a batch has changed, and how much of the whole is done after it: from 0 to 1."""
+    """How many families a batch has changed, and the share of the work that is done after it, from 0 to 1."""
 
     changed: int
     done: float
@@ -54,7 +54,7 @@ def revoke(family_id: UUID, reason: str = RevokedReason.ADMIN, *, actor: str = "
 
 
 def revoke_presented(claims: RefreshClaims, reason: str = RevokedReason.LOGOUT) -> RefreshToken | None:
-    """Revoke the family of a refresh token, also of an expired or an old one, as a logout does.
+    """Revoke the family of a refresh token, even of an expired or an old token, as a logout does.
 
     Return the family, with its user, if this call revoked it; else None.
     """
@@ -76,7 +76,7 @@ def revoke_own(user: AbstractBaseUser, family_id: UUID, reason: str = RevokedRea
 def revoke_all(
     user: AbstractBaseUser | Any, reason: str = RevokedReason.ADMIN, *, keep: UUID | None = None, actor: str = ""
 ) -> int:
-    """Revoke every token family of a user (or of a user's primary key) but the one to keep; return how many.
+    """Revoke every token family of a user (or of a user's primary key) except the one to keep; return how many.
 
     Access tokens stay valid for up to ACCESS_LIFETIME, unless the API uses RevocableAccessTokenAuthentication.
     """
@@ -93,14 +93,14 @@ def revoke_each(
 ) -> int:
     """Revoke those of the families that are not revoked yet, in batches; return how many. Two statements a batch.
 
-    They are read from the write database, whichever the queryset names: a replica may not know the newest yet.
-    ``on_batch`` is called after each batch.
+    The families are read from the write database, whichever the queryset uses: a replica may lag. ``on_batch`` is
+    called after each batch.
     """
     total = 0
     for batch, done in _walk(families.primary().revocable()):
         now = timezone.now()
         count = retry_on_conflict(partial(rows().filter(pk__in=batch).revoke, reason, now))
-        if count < len(batch):  # another request revoked some of them meanwhile, and tells of those
+        if count < len(batch):  # another request revoked some of them meanwhile, and sends their signals
             ours = rows().filter(pk__in=batch, revoked_at=now, revoked_reason=reason).values_list("pk", flat=True)
             batch = {pk: batch[pk] for pk in ours}
         if actor:
@@ -133,7 +133,7 @@ def purge(on_batch: Callable[[Batch], object] | None = None) -> int:
 
 
 def revoke_family(family: RefreshToken, reason: str) -> bool:
-    """Revoke one family that was read already; tell whether it was this call that revoked it."""
+    """Revoke one family that was read already; tell whether this call revoked it."""
     if not retry_on_conflict(lambda: rows().filter(pk=family.pk).revoke(reason)):
         return False
     _tell_revoked(family.pk, family.user_id, reason)
@@ -146,9 +146,9 @@ def _tell_revoked(family_id: UUID, user_id: Any, reason: str) -> None:
 
 
 def _walk(families: RefreshTokenQuerySet) -> Iterator[tuple[dict[UUID, Any], float]]:
-    """Yield the families in the order of their keys: the user of each, and how much is done after them.
+    """Yield batches of families in the order of their keys: each family's user, and the share of the work done.
 
-    Keys are random, so the place of the last one tells how much is done, without a count.
+    Keys are random, so the value of the last key gives the share without a count.
     """
     page = ordered = families.order_by("pk").values_list("pk", "user_id")
     while batch := dict(page[:BATCH]):
@@ -177,7 +177,7 @@ def _delete(families: RefreshTokenQuerySet, after: UUID | None, last: UUID | Non
 
 
 def _may_delete_raw() -> bool:
-    """Tell whether no foreign key but our events' points to families, and no delete signal has receivers."""
+    """Tell whether only our events have a foreign key to families, and no delete signal has receivers."""
     pointing = {
         model: [
             relation.related_model

@@ -1,7 +1,7 @@
-"""Rotating a token family. No race gets past it.
+"""Rotating a token family, safe against concurrent requests.
 
-A rotation is one conditional UPDATE, in no transaction of ours. A revocation is written before anything that could fail
-is tried.
+A rotation is one conditional UPDATE, without a transaction of ours. A revocation is written before anything that could
+fail.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ logger = logging.getLogger("twotoken")
 
 @sensitive_variables()
 def verify(token: str) -> RefreshClaims:
-    """Check the signature of a refresh token, and that it is of this tenant, without a query. Raises InvalidToken."""
+    """Check the signature and the tenant of a refresh token, without a query. Raises InvalidToken."""
     return tokens.decode_refresh(token, conf.refresh_keys, conf.tenant_issuer)
 
 
@@ -43,8 +43,8 @@ def verify(token: str) -> RefreshClaims:
 def rotate(claims: RefreshClaims, client: Client, idempotency_key: str = "") -> TokenPair:
     """Exchange a refresh token: one SELECT and one UPDATE, or one SELECT for a retry.
 
-    Raises a TokenNotValid with its reason, after it has revoked the family where the rule says so; or RotationConflict
-    if other requests were faster each time.
+    Raises a TokenNotValid with its reason, after revoking the family if the rule says so; or RotationConflict if other
+    requests were faster each time.
     """
     retry_key = hashlib.sha256(idempotency_key.encode()).digest() if idempotency_key else b""
     deadline = time.monotonic() + PATIENCE
@@ -68,13 +68,13 @@ def _try_to_rotate(claims: RefreshClaims, client: Client, retry_key: bytes) -> T
     if verdict in ERRORS:
         _revoke_refused(family, claims, client, verdict)
         raise ERRORS[verdict]
-    # Minted before the write: if the project's claims fail, the presented token stays good.
+    # Minted before the write: if the project's claims fail, the presented token stays valid.
     access = mint_access(family, family.user, now)
     if verdict is Verdict.RETRY:
         pair = make_pair(family, access, now, generation=family.generation, refreshed_at=family.refreshed_at)
         _tell_retried(family, claims, client)
         return pair
-    now = timezone.now()  # read again, for minting may have been slow
+    now = timezone.now()  # read again, because minting may have been slow
     pair = make_pair(family, access, now, generation=claims.generation + 1, refreshed_at=now)
     written = Rotation(
         generation=claims.generation + 1,
@@ -84,7 +84,7 @@ def _try_to_rotate(claims: RefreshClaims, client: Client, retry_key: bytes) -> T
         ip_address=client.ip_address,
         user_agent=client.user_agent,
     )
-    if not write_rotation(family.pk, claims.generation, written):
+    if not write_rotation(family, claims.generation, written):
         return None
     record_device(family, client)
     send(

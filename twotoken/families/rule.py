@@ -1,6 +1,6 @@
 """The rotation rule, a pure function: what to do with a refresh token that fits its family's row.
 
-RFC 9700 section 4.14.2 says why an old token that comes back ends its family.
+RFC 9700 section 4.14.2 says why the reuse of an old token revokes its family.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def judge(
     user_is_active: bool,
     password_unchanged: bool,
 ) -> Verdict:
-    """Judge a refresh token whose ``jti`` fits the row. Pure: everything it looks at comes in.
+    """Judge a refresh token whose ``jti`` fits the row. Pure: it reads only its arguments.
 
     ``generation`` is the presented one; ``retry_key`` is the digest of the request's Idempotency-Key, empty without
     one. Clocks of servers may differ, so an age may be negative. See RFC 9700 section 4.14.2.

@@ -11,7 +11,7 @@ WIDTH = 40
 
 
 def with_progress(verb: Callable[[Callable[[Batch], object]], int], stream: Any) -> int:
-    """Run a verb that reports its batches, and return how many families it changed. A terminal shows a bar."""
+    """Call a verb that reports its batches, and return how many families it changed. On a terminal, show a bar."""
     total = 0
     shown = False
 

@@ -1,4 +1,4 @@
-"""A duration as people say it: for the confirmation page of the admin, and for the commands."""
+"""A duration in words, for the confirmation page of the admin and for the commands."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ register = template.Library()
 
 @register.filter
 def in_words(duration: timedelta) -> str:
-    """Return a duration in whole seconds, such as "1 hour, 30 minutes". Django's timesince knows no seconds."""
+    """Return a duration in words, such as "1 hour, 30 minutes". Django's timesince leaves out the seconds."""
     minutes, seconds = divmod(int(duration.total_seconds()), 60)
     hours, minutes = divmod(minutes, 60)
     days, hours = divmod(hours, 24)

@@ -1,4 +1,4 @@
-"""``manage.py demo``: everything that the example needs, then the server."""
+"""``manage.py demo``: set up the example and start the server."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SECRET_BYTES, PASSWORD_BYTES = 32, 9
 class Command(BaseCommand):
     """Prepares and serves the example."""
 
-    help = "Make secrets, a database and two users where they are missing, tell their passwords, and serve."
+    help = "Create missing secrets, database and users, show the passwords of the users, and start the server."
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -42,7 +42,7 @@ class Command(BaseCommand):
         shown = "127.0.0.1" if host == "0.0.0.0" else f"[{host}]" if ":" in host else host
         url = f"http://{shown}:{port}"
         if options["no_serve"]:
-            self.stdout.write("\nNothing is served yet: 'manage.py demo' does that.")
+            self.stdout.write("\nThe server is not running. Start it with 'manage.py demo'.")
         self.stdout.write(f"\nThe example: {url}/        user demo, password {values['DEMO_PASSWORD']}")
         self.stdout.write(f"The admin:   {url}/admin/  user admin, password {values['ADMIN_PASSWORD']}\n\n")
         self.stdout.flush()
@@ -50,7 +50,7 @@ class Command(BaseCommand):
             call_command("runserver", options["addrport"], use_reloader=False, skip_checks=True)
 
     def make_secrets(self) -> dict[str, str]:
-        """Return the file's values, after adding those that it lacks."""
+        """Add the missing values to the file, and return all of them."""
         values = read_env(ENV_FILE)
         if missing := [name for name in NAMES if not values.get(name)]:
             for name in missing:
@@ -58,14 +58,14 @@ class Command(BaseCommand):
             ENV_FILE.touch(mode=0o600)
             ENV_FILE.chmod(0o600)
             ENV_FILE.write_text("".join(f"{name}={value}\n" for name, value in values.items()))
-            # The settings were read before the secrets were there.
+            # The settings were read before the secrets existed.
             env = {**values, **os.environ}
             settings.SECRET_KEY = env["DJANGO_SECRET_KEY"]
             settings.TWOTOKEN = {**settings.TWOTOKEN, **token_secrets(env)}
         return values
 
     def make_user(self, name: str, password: str, **fields: bool) -> None:
-        """Make a user, or give the one who is there this password again."""
+        """Create a user, or set the password of an existing one again."""
         user, _ = get_user_model().objects.get_or_create(username=name, defaults=fields)
         if not user.check_password(password):
             user.set_password(password)
@@ -73,20 +73,22 @@ class Command(BaseCommand):
 
 
 def parse_addrport(addrport: str) -> tuple[str, int]:
-    """Return host and port of what ``runserver`` takes too: a port, or an address and a port."""
+    """Return host and port of an argument as ``runserver`` takes it: a port, or an address and a port."""
     match = naiveip_re.match(addrport)
     if match is None or not 0 < int(match["port"]) < 65536:
-        raise CommandError(f"{addrport!r} is no port, and no address and port. Try 127.0.0.1:8000.")
+        raise CommandError(f"{addrport!r} is neither a port nor an address and a port. Use 127.0.0.1:8000.")
     return (match["addr"] or "127.0.0.1").strip("[]"), int(match["port"])
 
 
 def ensure_free(host: str, port: int) -> None:
-    """Raise CommandError where nothing can be served, before anything is made."""
+    """Raise CommandError if the server can't use the address, before anything is created."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind, protocol) as probe:
-            if os.name == "posix":  # as the server does; elsewhere it would let two servers share a port
+            if os.name == "posix":  # as runserver does; on Windows it would let two servers share a port
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
     except OSError as exc:
-        raise CommandError(f"Can't serve at {host}:{port}: {exc.strerror}. Give another: manage.py demo 8001.") from exc
+        raise CommandError(
+            f"Can't serve at {host}:{port}: {exc.strerror}. Use another port: manage.py demo 8001."
+        ) from exc

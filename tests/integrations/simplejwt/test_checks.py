@@ -256,14 +256,14 @@ def test_status(move: Move) -> None:
     """The command tells how many old tokens are left, or until when they may come, or that it is over."""
     until = move_settings()["UNTIL"]
     if move.has_blacklist:
-        assert "refresh tokens of simplejwt can still be exchanged. The last ends at 20" in status()
+        assert "refresh tokens of simplejwt can still be exchanged. The last expires at 20" in status()
     else:
-        assert status().startswith(f"Old tokens are taken until {until.isoformat()}.")
+        assert status().startswith(f"Old tokens are accepted until {until.isoformat()}.")
     with (
         override_settings(TWOTOKEN_SIMPLEJWT={**move_settings(), "UNTIL": until + LIFETIME}),
         time_travel(LIFETIME),
     ):
-        assert status().startswith("No refresh token of simplejwt's list") == move.has_blacklist
+        assert status().startswith("No refresh token on simplejwt's list") == move.has_blacklist
     ended = datetime.now(UTC) - timedelta(seconds=1)
     with override_settings(TWOTOKEN_SIMPLEJWT={**move_settings(), "UNTIL": ended}):
-        assert status() == f"The move is over: no old token is taken since {ended.isoformat()}.\n"
+        assert status() == f"The move is over: old tokens are refused since {ended.isoformat()}.\n"

@@ -26,6 +26,7 @@ from tests.integrations.pages import module_of
 from tests.integrations.simplejwt.conftest import LIFETIME, Move, move_settings
 from tests.integrations.simplejwt.key import PASSWORD, SECRET_KEY
 from tests.jar import COOKIE, cookies
+from tests.overrides import with_settings
 from tests.proof.servers import ALIAS
 from twotoken import families
 from twotoken.clients import Client
@@ -323,7 +324,7 @@ def handled(name: str) -> override_settings:
     return override_settings(REST_FRAMEWORK={**settings.REST_FRAMEWORK, "EXCEPTION_HANDLER": path})
 
 
-def test_the_project_s_exception_handler(move: Move, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_project_s_exception_handler(move: Move) -> None:
     """It gets every error of the old URLs, with the exceptions that simplejwt raises; not those of our own mounts."""
     old = move.spare()
     pair = refresh(old).json()
@@ -347,9 +348,9 @@ def test_the_project_s_exception_handler(move: Move, monkeypatch: pytest.MonkeyP
         response = send("/api/token/refresh/", {"refresh": pair["refresh"]}, HTTP_IDEMPOTENCY_KEY="short")
         assert (response.status_code, response.json()["kind"]) == (400, "APIException")
         assert response.json()["error"]["code"] == "invalid_idempotency_key"
-        monkeypatch.setattr(settings, "TWOTOKEN", {**settings.TWOTOKEN, "LOGIN_THROTTLE": "1/min"})
-        send("/api/token/", {"username": "eve", "password": "wrong"})
-        response = send("/api/token/", {"username": "eve", "password": "wrong"})
+        with with_settings(LOGIN_THROTTLE="1/min"):
+            send("/api/token/", {"username": "eve", "password": "wrong"})
+            response = send("/api/token/", {"username": "eve", "password": "wrong"})
         assert (response.status_code, response.json()["kind"], "Retry-After" in response) == (429, "Throttled", True)
         ours = send("/api/auth/refresh/")
         assert (ours.status_code, ours.json()["reason"]) == (401, "missing")
@@ -375,10 +376,10 @@ def test_a_busy_database_and_the_project_s_handler(move: Move) -> None:
 
 
 def test_the_project_s_handler_undoes_nothing(move: Move, atomic: None) -> None:
-    """DRF's handler, which it calls, rolls transactions back: the revocation stays."""
+    """DRF's handler, which it calls, rolls back a transaction around the view: the revocation stays all the same."""
     old = move.spare()
     new = refresh(old).json()["refresh"]
-    with handled("shaped"):
+    with handled("shaped"), transaction.atomic(using=ALIAS):
         assert refresh(old).json()["error"]["reason"] == "reused"
     assert reason(refresh(new)) == "revoked"
 

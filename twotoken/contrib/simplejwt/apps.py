@@ -1,4 +1,4 @@
-"""The Django app that a project lists while it moves."""
+"""The Django app that a project installs during the move."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from twotoken.contrib.simplejwt import checks
 
 
 class SimpleJWTConfig(AppConfig):
-    """Registers the checks of the move. There is no table."""
+    """Registers the checks of the move. The app has no table."""
 
     name = "twotoken.contrib.simplejwt"
     label = "twotoken_simplejwt"

@@ -1,7 +1,7 @@
-"""twotoken's three authentication classes, which take simplejwt's access tokens too until these have expired.
+"""twotoken's three authentication classes, which also accept simplejwt's access tokens until those expire.
 
-They have the names of ours, so that the end of the move is another path in front of them. Like ours they must not
-reach ``rest_framework.views``.
+The classes have the names of twotoken's own, so that a project ends the move by changing the import path. Like
+``twotoken.authentication``, this module must not import ``rest_framework.views``, not even indirectly.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ def verify_access(token: str) -> OldAccessToken:
 
 
 class AccessTokenAuthentication(authentication.AccessTokenAuthentication):
-    """The user of an access token, old or new, who must exist and be active. One query.
+    """Authenticate the user of an access token, old or new, who must exist and be active. One query.
 
-    The ``request.auth`` of an old token has the old claims and ``sub``; its ``family_id`` is the nil UUID, for it
-    belongs to no family.
+    For an old token, ``request.auth`` has the old claims and ``sub``. Its ``family_id`` is the nil UUID, because an old
+    access token belongs to no family.
     """
 
     def get_token(self, request: Request) -> str | None:
@@ -62,11 +62,11 @@ class AccessTokenAuthentication(authentication.AccessTokenAuthentication):
 
 
 class RevocableAccessTokenAuthentication(AccessTokenAuthentication, authentication.RevocableAccessTokenAuthentication):
-    """The user with the token family. An old token has no family: nothing but its user's end or its own ends it."""
+    """Check the token family too. An old token has none: it is valid until it expires or its user is refused."""
 
 
 class StatelessAccessTokenAuthentication(AccessTokenAuthentication, authentication.StatelessAccessTokenAuthentication):
-    """A user made of the claims. No query, where the old tokens name users by the same field as the new ones."""
+    """Make a user of the claims. No query, if old and new tokens identify users by the same field."""
 
     def get_old_user(self, access: OldAccessToken) -> Any:
         key = get_user_model()._meta.pk

@@ -1,7 +1,7 @@
-"""The tables of ``rest_framework_simplejwt.token_blacklist``, whether that app is still installed or not.
+"""The tables of ``rest_framework_simplejwt.token_blacklist``, whether or not that app is still installed.
 
-They are read for as long as they exist: with the app taken out of INSTALLED_APPS the tokens that it refused would
-otherwise be good again. So these are models of their own, in a registry of their own that no migration looks at.
+They are read as long as they exist. Otherwise blacklisted tokens would be valid again when the app leaves
+INSTALLED_APPS. So these models are separate from the app's and have their own registry, which migrations ignore.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ REGISTRY: Final = Apps()
 
 
 class OutstandingToken(models.Model):
-    """A refresh token that simplejwt has issued. It keeps them in clear, so only what is needed is read."""
+    """A refresh token that simplejwt issued. simplejwt stores it in plain text."""
 
     id = models.BigAutoField(primary_key=True)
     jti = models.CharField(unique=True, max_length=MAX_JTI_LENGTH)
@@ -40,7 +40,7 @@ class OutstandingToken(models.Model):
 
 
 class BlacklistedToken(models.Model):
-    """A refresh token that simplejwt takes no more."""
+    """A refresh token that simplejwt refuses."""
 
     id = models.BigAutoField(primary_key=True)
     token = models.OneToOneField(OutstandingToken, models.CASCADE)
@@ -57,29 +57,29 @@ class BlacklistedToken(models.Model):
 
 
 def exists() -> bool:
-    """Tell whether simplejwt has kept a blacklist. Asked once for each old token, so it need not be remembered."""
+    """Tell whether simplejwt's blacklist exists. Called once for each old token, so the result is not cached."""
     return BlacklistedToken._meta.db_table in connections[_alias()].introspection.table_names()
 
 
 def contains(jti: str) -> bool:
-    """Tell whether simplejwt would refuse this token. Read where is written: a replica that lags is never believed."""
+    """Tell whether simplejwt has blacklisted this token. Uses the write database: a replica may lag."""
     return exists() and BlacklistedToken._default_manager.using(_alias()).filter(token__jti=jti).exists()
 
 
 def add(old: OldRefreshToken) -> None:
-    """Have simplejwt refuse this token, should the project go back to it. To add it again changes nothing."""
+    """Blacklist this token, so that simplejwt refuses it if the project goes back. Adding it again changes nothing."""
     if exists():
         retry_on_conflict(lambda: _add(old))
 
 
 def usable(now: datetime) -> models.QuerySet[OutstandingToken]:
-    """Return the refresh tokens on record that simplejwt would still take."""
+    """Return the recorded refresh tokens that simplejwt would still accept."""
     refused = BlacklistedToken._default_manager.using(_alias()).values("token")
     return OutstandingToken._default_manager.using(_alias()).filter(expires_at__gt=now).exclude(pk__in=refused)
 
 
 def _add(old: OldRefreshToken) -> None:
-    # Those issued before the app was installed have no row. Its text is not needed, and would be a working token.
+    # A token issued before the app was installed has no row. Leave out its text, which would be a usable token.
     details: dict[str, Any] = {"token": "", "expires_at": datetime.fromtimestamp(old.expires_at, UTC)}
     if not settings.USE_TZ:
         details["expires_at"] = timezone.make_naive(details["expires_at"])

@@ -1,4 +1,4 @@
-"""System checks of the move: what is wrong with its settings, what is left of simplejwt, and when it is over."""
+"""System checks of the move: wrong settings, what is left of simplejwt, and whether the move is over."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Apps = Sequence[AppConfig] | None
 PACKAGE: Final = "rest_framework_simplejwt"
 CONTRIB: Final = "twotoken.contrib.simplejwt"
 SEE: Final = "See 'Coming from simplejwt' in the documentation."
-UNTIL_HINT: Final = "An aware datetime: the day of the move and simplejwt's REFRESH_TOKEN_LIFETIME after it."
+UNTIL_HINT: Final = "an aware datetime, namely the time of the move plus simplejwt's REFRESH_TOKEN_LIFETIME"
 
 
 def _is_text(value: object) -> bool:
@@ -62,7 +62,7 @@ RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
 
 
 def check_shape(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
-    """E001: the setting is a dict. E002: every key is known. E003: every value fits, and UNTIL is there."""
+    """E001: the setting is a dict. E002: every key is known. E003: every value is valid, and UNTIL is set."""
     values = getattr(settings, NAME, None)
     if not isinstance(values, dict):
         yield Error(
@@ -74,31 +74,32 @@ def check_shape(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
             yield Error(f"{NAME} has no key {key!r}.", hint=_hint(key, SETTING_NAMES), id="twotoken_simplejwt.E002")
     for key in _wrong(values):
         yield Error(
-            f"{NAME}[{key!r}] is wrong or missing.", hint=f"It must be: {RULES[key][0]}", id="twotoken_simplejwt.E003"
+            f"{NAME}[{key!r}] is wrong or missing.", hint=f"It must be {RULES[key][0]}.", id="twotoken_simplejwt.E003"
         )
 
 
 def check_key(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
-    """E004: the old key is there and fits its algorithm. E005: the new secrets are others."""
+    """E004: the old key is set and fits its algorithm. E005: the new secrets differ from the old one."""
     if not _fine():
         return
     try:
-        conf.policy  # noqa: B018 - it is read to see whether it can be
+        conf.policy  # noqa: B018 - reading it validates the key
     except ImproperlyConfigured as exc:
         yield Error(
             str(exc),
-            hint="For HS256 it is simplejwt's SIGNING_KEY, by default SECRET_KEY; else its VERIFYING_KEY.",
+            hint="For HS256, HS384 and HS512 copy simplejwt's SIGNING_KEY, by default SECRET_KEY. "
+            "For other algorithms copy its VERIFYING_KEY.",
             id="twotoken_simplejwt.E004",
         )
         return
     try:
         secrets = {*core.access_secret, *core.refresh_secret}
-    except ImproperlyConfigured:  # twotoken.E004 says so
+    except ImproperlyConfigured:  # twotoken.E004 reports it
         return
     if conf.signing_key in secrets:
         yield Error(
-            f"{NAME}['SIGNING_KEY'] is ACCESS_SECRET or REFRESH_SECRET too.",
-            hint="Run 'manage.py generate_token_secrets': the new tokens take new secrets.",
+            f"{NAME}['SIGNING_KEY'] is also used as ACCESS_SECRET or REFRESH_SECRET.",
+            hint="The new tokens need new secrets: run 'manage.py generate_token_secrets'.",
             id="twotoken_simplejwt.E005",
         )
 
@@ -108,25 +109,25 @@ def check_retention(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
     if _fine() and conf.until.timestamp() - timezone.now().timestamp() > core.retention.total_seconds():
         yield Error(
             f"{NAME}['UNTIL'] is further away than TWOTOKEN['RETENTION'].",
-            hint="Old tokens older than RETENTION are refused, as their family may have been purged. "
-            "Raise RETENTION to simplejwt's REFRESH_TOKEN_LIFETIME until then.",
+            hint="Old tokens that were issued longer than RETENTION ago are refused, because their family may have "
+            "been purged. Raise RETENTION to simplejwt's REFRESH_TOKEN_LIFETIME until the move is over.",
             id="twotoken_simplejwt.E006",
         )
 
 
 def check_old_cookie(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
-    """E007: the cookie that an ExchangeView takes has another name than the one that it gives."""
+    """E007: an ExchangeView reads the old token from a cookie of another name than the cookie that it sets."""
     for place, view, options in _views():
         if options.get("old_cookie", getattr(view, "old_cookie", None)) == core.cookie_name:
             yield Error(
-                f"{place} takes the old token from a cookie that is named as TWOTOKEN['COOKIE_NAME'].",
-                hint="One answer can't set and clear cookies of one name. Give COOKIE_NAME another.",
+                f"{place} reads the old token from a cookie that has the name of twotoken's own refresh cookie.",
+                hint="One answer can't both set and clear a cookie. Set TWOTOKEN['COOKIE_NAME'] to another name.",
                 id="twotoken_simplejwt.E007",
             )
 
 
 def check_old_settings(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
-    """W001: each setting still in SIMPLE_JWT, and what takes its place. W002: names that simplejwt never had."""
+    """W001: SIMPLE_JWT still has a setting; the hint says what replaces it. W002: simplejwt never had this setting."""
     values = getattr(settings, "SIMPLE_JWT", None)
     for key in values if isinstance(values, dict) else ():
         if key in REPLACEMENTS:
@@ -137,47 +138,47 @@ def check_old_settings(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessag
             )
         else:
             yield Warning(
-                f"SIMPLE_JWT[{key!r}] is no setting of simplejwt either: it never had an effect.",
+                f"SIMPLE_JWT[{key!r}] is not a setting of simplejwt either: it never had an effect.",
                 hint=_hint(key, frozenset(REPLACEMENTS)),
                 id="twotoken_simplejwt.W002",
             )
 
 
 def check_old_authenticators(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
-    """W003: where simplejwt's authentication classes are still used. W005: where ours stand without the move's."""
+    """W003: simplejwt's authentication classes are still used. W005: twotoken's are used in place of the move's."""
     for place, authenticator in _authenticators():
         if _is_of(authenticator, PACKAGE):
             yield Warning(
-                f"{place} has {_path(authenticator)}, which refuses twotoken's access tokens.",
+                f"{place} uses {_path(authenticator)}, which refuses twotoken's access tokens.",
                 hint=f"Use {CONTRIB}.authentication.AccessTokenAuthentication, or StatelessAccessTokenAuthentication "
-                "for JWTStatelessUserAuthentication.",
+                "in place of JWTStatelessUserAuthentication.",
                 id="twotoken_simplejwt.W003",
             )
         elif _is_of(authenticator, "twotoken.authentication") and not _is_of(authenticator, CONTRIB):
             yield Warning(
-                f"{place} has {_path(authenticator)}, which refuses simplejwt's access tokens.",
-                hint=f"Until the move is over use the class of that name in {CONTRIB}.authentication.",
+                f"{place} uses {_path(authenticator)}, which refuses simplejwt's access tokens.",
+                hint=f"Until the move is over, use the class of the same name in {CONTRIB}.authentication.",
                 id="twotoken_simplejwt.W005",
             )
 
 
 def check_old_views(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
-    """W004: where simplejwt's views are still mounted."""
+    """W004: simplejwt's views are still mounted."""
     for place, view, _ in _views():
         if _is_of(view, PACKAGE):
             yield Warning(
-                f"{place} is {_path(view)}, which issues or takes simplejwt's tokens.",
-                hint=f"Use the view of that name in {CONTRIB}.views, or twotoken.urls.",
+                f"{place} uses {_path(view)}, which issues or accepts simplejwt's tokens.",
+                hint=f"Use the view of the same name in {CONTRIB}.views, or include twotoken.urls.",
                 id="twotoken_simplejwt.W004",
             )
 
 
 def check_end(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
-    """W006: the last old refresh token has ended."""
+    """W006: the last old refresh token has expired."""
     if _fine() and conf.is_over:
         yield Warning(
             f"The move from simplejwt is over: {NAME}['UNTIL'] was {conf.until}.",
-            hint=f"Take {CONTRIB} and {NAME} out again. {SEE}",
+            hint=f"Remove {CONTRIB} and {NAME} from the project. {SEE}",
             id="twotoken_simplejwt.W006",
         )
 
@@ -195,12 +196,12 @@ CHECKS = (
 
 
 def _wrong(values: dict[str, Any]) -> list[str]:
-    # UNTIL alone has to be there.
+    # Only UNTIL is required.
     return [key for key, (_, fits) in RULES.items() if not fits(values.get(key)) and (key in values or key == "UNTIL")]
 
 
 def _fine() -> bool:
-    """Tell whether the settings can be read at all; what is wrong with one is E001's and E003's to say."""
+    """Tell whether the settings can be read. If not, E001 or E003 reports why."""
     values = getattr(settings, NAME, None)
     return isinstance(values, dict) and not _wrong(values)
 
@@ -213,17 +214,17 @@ def _hint(key: object, names: frozenset[str]) -> str:
 
 
 def _authenticators() -> Iterator[tuple[str, Any]]:
-    """Give the authentication classes that requests meet, and where."""
-    # From the raw setting: DRF's own would fail where simplejwt was uninstalled.
+    """Yield the authentication classes in use, each with its place."""
+    # Read the raw setting: DRF would import the classes, which fails if simplejwt is uninstalled.
     defaults = (getattr(settings, "REST_FRAMEWORK", None) or {}).get("DEFAULT_AUTHENTICATION_CLASSES", ())
     for authenticator in defaults:
         yield "DEFAULT_AUTHENTICATION_CLASSES", authenticator
     known = set(map(_path, defaults))
     for place, view, options in _views():
-        if _is_of(view, "twotoken"):  # ours know why
+        if _is_of(view, "twotoken"):  # our views choose theirs on purpose
             continue
         owner = next((base for base in view.__mro__ if "authentication_classes" in vars(base)), None)
-        # DRF's own view has the defaults.
+        # A class of DRF has the defaults, which are covered above.
         inherited = () if owner is None or _is_of(owner, "rest_framework") else owner.authentication_classes
         for authenticator in options.get("authentication_classes", inherited):
             if _path(authenticator) not in known:
@@ -231,7 +232,7 @@ def _authenticators() -> Iterator[tuple[str, Any]]:
 
 
 def _views() -> Iterator[tuple[str, Any, dict[str, Any]]]:
-    """Give each class that is mounted, where, and with which options."""
+    """Yield each mounted view class, with its place and its options."""
     if getattr(settings, "ROOT_URLCONF", None):
         yield from _mounted(get_resolver().url_patterns, "/")
 
@@ -252,7 +253,7 @@ def _path(named: Any) -> str:
 
 
 def _is_of(named: Any, module: str) -> bool:
-    """Tell whether a class, or the one of a dotted path, comes from a module or from a class of it."""
+    """Tell whether a class, given itself or as a dotted path, is defined in a module or inherits from such a class."""
     if isinstance(named, str):
         try:
             named = import_string(named)

@@ -1,7 +1,7 @@
 """The settings of the move: one dict, ``TWOTOKEN_SIMPLEJWT``, read on every use.
 
-Its keys say how the old tokens were made. They have simplejwt's names, meanings and defaults, so that lines of
-``SIMPLE_JWT`` can be carried over as they are. One is new: ``UNTIL``.
+Its keys say how simplejwt made the old tokens. They have simplejwt's names, meanings and defaults, so that lines of
+``SIMPLE_JWT`` can be copied unchanged. Only ``UNTIL`` is new.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ class Settings:
 
     @property
     def algorithm(self) -> str:
-        """What the old tokens are signed with, and nothing else is believed."""
+        """The algorithm of the old tokens. A token with any other is refused."""
         return _get("ALGORITHM", "HS256")
 
     @property
     def signing_key(self) -> str:
-        """The secret of HS256, HS384 or HS512. simplejwt's own default is SECRET_KEY; here it has to be named."""
+        """The secret of HS256, HS384 or HS512. simplejwt's own default is SECRET_KEY; here it has no default."""
         return _get("SIGNING_KEY", "")
 
     @property
     def verifying_key(self) -> str:
-        """The public key of any other algorithm, in PEM."""
+        """The public key for any other algorithm, as PEM."""
         return _get("VERIFYING_KEY", "")
 
     @property
     def until(self) -> datetime:
-        """When the last old refresh token ends. From then on none is taken. Required."""
+        """When the last old refresh token expires. From then on all are refused. Required."""
         value = _get("UNTIL", None)
         if value is None:
             raise ImproperlyConfigured(f"{NAME}['UNTIL'] is not set.")
@@ -53,23 +53,23 @@ class Settings:
 
     @property
     def audience(self) -> Any:
-        """The ``aud`` claim, or several of which a token must name one."""
+        """The ``aud`` claim of the old tokens, or a list of which a token must name one."""
         return _get("AUDIENCE", None)
 
     @property
     def leeway(self) -> timedelta:
-        """How long past its ``exp`` an old token is still taken: seconds or a ``timedelta``."""
+        """How long past its ``exp`` an old token is still accepted: seconds or a ``timedelta``."""
         value = _get("LEEWAY", 0)
         return value if isinstance(value, timedelta) else timedelta(seconds=value)
 
     @property
     def user_id_field(self) -> str:
-        """The user's field that is in the old tokens."""
+        """The field of the user model whose value the old tokens carry."""
         return _get("USER_ID_FIELD", "id")
 
     @property
     def user_id_claim(self) -> str:
-        """The claim that it is in."""
+        """The claim that holds the value of USER_ID_FIELD."""
         return _get("USER_ID_CLAIM", "user_id")
 
     @property
@@ -79,38 +79,38 @@ class Settings:
 
     @property
     def jti_claim(self) -> str:
-        """The claim that tells one token from all others."""
+        """The claim that identifies a token."""
         return _get("JTI_CLAIM", "jti")
 
     @property
     def check_revoke_token(self) -> bool:
-        """Whether the old tokens carry a digest of the password's hash, which must still fit."""
+        """Whether the old tokens carry a digest of the password hash, which must still match."""
         return _get("CHECK_REVOKE_TOKEN", False)
 
     @property
     def revoke_token_claim(self) -> str:
-        """The claim that it is in."""
+        """The claim that holds the digest of the password hash."""
         return _get("REVOKE_TOKEN_CLAIM", "hash_password")
 
     @property
     def auth_header_types(self) -> tuple[str, ...]:
-        """The words before an access token, for old and new ones."""
+        """The words of which one stands before an access token, old or new."""
         value = _get("AUTH_HEADER_TYPES", ("Bearer",))
         return (value,) if isinstance(value, str) else tuple(value)
 
     @property
     def auth_header_name(self) -> str:
-        """The header of access tokens, as WSGI calls it."""
+        """The header that carries access tokens, by its name in ``request.META``."""
         return _get("AUTH_HEADER_NAME", "HTTP_AUTHORIZATION")
 
     @property
     def is_over(self) -> bool:
-        """Whether UNTIL has come: a view of that key."""
+        """Whether UNTIL is past. Not a setting of its own."""
         return timezone.now().timestamp() >= self.until.timestamp()
 
     @property
     def policy(self) -> Policy:
-        """What the old tokens are held to: a view of the keys above."""
+        """The rules for checking old tokens, made of the settings above."""
         is_secret = self.algorithm.startswith("HS")
         try:
             key = prepared_key(self.algorithm, self.signing_key if is_secret else self.verifying_key)

@@ -1,9 +1,9 @@
 """Exchanging an old refresh token, once.
 
-The old token is generation 0 of the family that it starts; the first one of ours is generation 1. Whatever comes
-after the start is then judged by the rule of rotation, as ever: a retry by its key, a second tab by the grace, and any
-other return of the old token as reuse, which ends the family. The family's key is a function of the old token, so no
-table of our own is needed and none has to be cleared away.
+The old token is generation 0 of the family that it starts; twotoken's first refresh token is generation 1. From then
+on the rotation rule judges the old token like any other: with the same Idempotency-Key it is a retry, a second tab is
+within the grace, and anything else is reuse, which revokes the family. The family's primary key is computed from the
+old token, so the move needs no table of its own, and leaves none to drop.
 """
 
 from __future__ import annotations
@@ -32,24 +32,24 @@ from twotoken.tokens import RefreshClaims, token_id
 
 @sensitive_variables()
 def verify(token: str) -> OldRefreshToken:
-    """Check the signature of an old refresh token, without a look at the database. Raises InvalidToken."""
+    """Check the signature of an old refresh token, without a query. Raises InvalidToken."""
     return decode_refresh(token, conf.policy)
 
 
 @sensitive_variables()
 def claims_of(token: str, client: Client) -> RefreshClaims:
-    """Return what an old refresh token is to its family, for ``families.rotate``. Starts the family if need be.
+    """Return the refresh claims that stand for an old refresh token, for ``families.rotate``.
 
-    Raises a TokenNotValid with its reason.
+    Starts the family if there is none yet. Raises a TokenNotValid with its reason.
     """
     old = verify(token)
     family = find(old.family_id)
     if family is None:
         _start(old, client)
         family = find(old.family_id)
-    if family is None:  # its user was deleted in this very moment
+    if family is None:  # the user was deleted meanwhile
         raise UserInactive
-    if family.generation == 0:  # not exchanged yet: the first try may have died before it, or before the next line
+    if family.generation == 0:  # not exchanged yet: an earlier try may have failed before blacklisting or rotating
         check_time(old)
         blacklist.add(old)
     return _claims(family)
@@ -57,16 +57,16 @@ def claims_of(token: str, client: Client) -> RefreshClaims:
 
 @sensitive_variables()
 def revoke(token: str, client: Client) -> RefreshToken | None:
-    """End what an old refresh token is good for, as a logout does: its family, or that there could ever be one.
+    """Revoke an old refresh token, as a logout does: revoke its family, or insert one that is revoked already.
 
-    Returns the family, with its user, if this call ended it. Raises a TokenNotValid where there is nothing to end.
+    Returns the family, with its user, if this call revoked it. Raises a TokenNotValid if no family can be revoked.
     """
     old = verify(token)
     family = find(old.family_id)
     if family is None:
         check_unused(old)
         blacklist.add(old)
-        # simplejwt may keep no blacklist, so there is a family, which has ended already.
+        # simplejwt may have no blacklist, so a revoked family keeps the token from being exchanged.
         user = find_user(old.user_id)
         ended = {"user": user, "revoked_at": timezone.now(), "revoked_reason": RevokedReason.LOGOUT}
         details = {**ended, "ip_address": client.ip_address, "user_agent": client.user_agent}
@@ -78,10 +78,10 @@ def revoke(token: str, client: Client) -> RefreshToken | None:
 
 
 def check_time(old: OldRefreshToken) -> None:
-    """Raise ExpiredToken for an old token that is too old to be exchanged.
+    """Raise ExpiredToken if an old token is too old to be exchanged.
 
-    A family may be purged when it ended RETENTION ago, so an old token of that age may have had one. It is refused,
-    or it could be exchanged again; a check asks for a RETENTION that outlasts the move.
+    A family is purged RETENTION after it was revoked or expired. So a token older than RETENTION may have been
+    exchanged already, without a trace, and is refused. Check E006 asks for a RETENTION that outlasts the move.
     """
     ends = old.expires_at + conf.leeway.total_seconds(), old.issued_at + core.retention.total_seconds()
     if conf.is_over or timezone.now().timestamp() >= min(ends):
@@ -89,9 +89,9 @@ def check_time(old: OldRefreshToken) -> None:
 
 
 def check_unused(old: OldRefreshToken) -> None:
-    """Raise ExpiredToken or RevokedToken unless an old token that has no family yet may start one."""
+    """Raise ExpiredToken or RevokedToken unless an old token without a family may start one."""
     check_time(old)
-    # In this order: another request may have started the family meanwhile, and has blacklisted the token after that.
+    # In this order: another request may have started the family meanwhile, and blacklisted the token after that.
     if blacklist.contains(old.jti) and find(old.family_id) is None:
         raise RevokedToken
 
@@ -109,22 +109,22 @@ def _start(old: OldRefreshToken, client: Client) -> None:
     check_unused(old)
     user = active_user(old.user_id, old.password_digest)
     alias = router.db_for_write(RefreshToken)
-    # A failed INSERT would undo what a caller's transaction did before.
+    # Without a savepoint, a failed INSERT would break the caller's transaction.
     apart = transaction.atomic(using=alias) if connections[alias].in_atomic_block else nullcontext()
     try:
         with apart:
             families.start(user, client, lifetime=_lifetime(old), family_id=old.family_id)
     except IntegrityError:
-        return  # another request was faster: the rule of rotation decides between them
+        return  # another request was faster: the rotation rule decides between them
 
 
 def _lifetime(old: OldRefreshToken) -> timedelta | None:
-    """Return how long the family may live: FAMILY_LIFETIME since the old token was issued, or as long as that lives.
+    """Return the family's lifetime: until FAMILY_LIFETIME after the old token's ``iat``, or its ``exp`` if later.
 
-    When the login was nobody knows: simplejwt's rotation forgets it.
+    The time of the login is unknown, because simplejwt's rotation does not keep it.
     """
     if core.family_lifetime is None:
         return None
     now = timezone.now().timestamp()
-    issued_at = min(old.issued_at, now)  # its clock may have been ahead
+    issued_at = min(old.issued_at, now)  # simplejwt's clock may have been ahead
     return timedelta(seconds=max(issued_at + core.family_lifetime.total_seconds(), old.expires_at) - now)

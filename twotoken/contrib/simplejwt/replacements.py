@@ -1,43 +1,45 @@
-"""What takes the place of each of simplejwt's settings (5.5, and those that older versions had)."""
+"""What replaces each of simplejwt's settings (those of version 5.5 and of older versions)."""
 
 from __future__ import annotations
 
 from typing import Final
 
-_OLD_TOKENS = "TWOTOKEN_SIMPLEJWT[{0!r}] says it of the old tokens. "
+_OLD_TOKENS = "For the old tokens set TWOTOKEN_SIMPLEJWT[{0!r}]. "
 _GET_USER = "Override get_user(access) in a subclass of the authentication class"
-_SLIDING = "There is none: twotoken has no sliding tokens. Clients take login/ and refresh/, and log in once more."
-_SERIALIZER = "There is none. Claims of your own come from TWOTOKEN['ACCESS_CLAIMS']; what a login takes and answers, "
-_SERIALIZER += "from a subclass of the view: 'Coming from simplejwt' in the documentation shows both."
-_REMOVED = "There is none: simplejwt itself has removed it."
+_SLIDING = "Delete it: twotoken has no sliding tokens. Clients use login/ and refresh/, and have to log in once more."
+_SERIALIZER = "Delete it. Add claims with TWOTOKEN['ACCESS_CLAIMS']. Subclass the view to change what a login reads "
+_SERIALIZER += "and answers. 'Coming from simplejwt' in the documentation shows both."
+_REMOVED = "Delete it: simplejwt itself has removed this setting."
 
 REPLACEMENTS: Final[dict[str, str]] = {
     "ACCESS_TOKEN_LIFETIME": "Use TWOTOKEN['ACCESS_LIFETIME'].",
     "REFRESH_TOKEN_LIFETIME": "Use TWOTOKEN['REFRESH_LIFETIME'], since its last use, and FAMILY_LIFETIME, since login.",
-    "ROTATE_REFRESH_TOKENS": "There is none: they always rotate.",
-    "BLACKLIST_AFTER_ROTATION": "There is none: an old one never works again.",
-    "UPDATE_LAST_LOGIN": "There is none: Django's login signal always does it.",
-    "ALGORITHM": _OLD_TOKENS.format("ALGORITHM") + "TWOTOKEN['ACCESS_ALGORITHM'] says it of the new ones.",
-    "SIGNING_KEY": _OLD_TOKENS.format("SIGNING_KEY") + "The new ones take ACCESS_SECRET and REFRESH_SECRET.",
-    "VERIFYING_KEY": _OLD_TOKENS.format("VERIFYING_KEY") + "The new ones take a key pair in ACCESS_SECRET.",
-    "AUDIENCE": _OLD_TOKENS.format("AUDIENCE") + "TWOTOKEN['AUDIENCE'] says it of the new ones.",
-    "ISSUER": _OLD_TOKENS.format("ISSUER") + "TWOTOKEN['ISSUER'] says it of the new ones.",
-    "LEEWAY": _OLD_TOKENS.format("LEEWAY") + "TWOTOKEN['LEEWAY'] says it of the new access tokens.",
-    "USER_ID_FIELD": _OLD_TOKENS.format("USER_ID_FIELD") + "TWOTOKEN['USER_ID_FIELD'] says it of the new ones.",
+    "ROTATE_REFRESH_TOKENS": "Delete it: refresh tokens always rotate.",
+    "BLACKLIST_AFTER_ROTATION": "Delete it: after a rotation the old refresh token is always invalid.",
+    "UPDATE_LAST_LOGIN": "Delete it: Django's login signal always updates last_login.",
+    "ALGORITHM": _OLD_TOKENS.format("ALGORITHM") + "For the new ones set TWOTOKEN['ACCESS_ALGORITHM'].",
+    "SIGNING_KEY": _OLD_TOKENS.format("SIGNING_KEY") + "For the new ones set ACCESS_SECRET and REFRESH_SECRET.",
+    "VERIFYING_KEY": _OLD_TOKENS.format("VERIFYING_KEY") + "For the new ones put a private key into ACCESS_SECRET.",
+    "AUDIENCE": _OLD_TOKENS.format("AUDIENCE") + "For the new ones set TWOTOKEN['AUDIENCE'].",
+    "ISSUER": _OLD_TOKENS.format("ISSUER") + "For the new ones set TWOTOKEN['ISSUER'].",
+    "LEEWAY": _OLD_TOKENS.format("LEEWAY") + "For the new access tokens set TWOTOKEN['LEEWAY'].",
+    "USER_ID_FIELD": _OLD_TOKENS.format("USER_ID_FIELD") + "For the new ones set TWOTOKEN['USER_ID_FIELD'].",
     "USER_ID_CLAIM": _OLD_TOKENS.format("USER_ID_CLAIM") + "In the new ones it is 'sub'.",
     "TOKEN_TYPE_CLAIM": _OLD_TOKENS.format("TOKEN_TYPE_CLAIM") + "The new ones have a typ header.",
     "JTI_CLAIM": _OLD_TOKENS.format("JTI_CLAIM") + "In the new ones it is 'jti'.",
     "CHECK_REVOKE_TOKEN": _OLD_TOKENS.format("CHECK_REVOKE_TOKEN")
-    + "A changed password always ends the new refresh tokens; access tokens with RevocableAccessTokenAuthentication.",
-    "REVOKE_TOKEN_CLAIM": _OLD_TOKENS.format("REVOKE_TOKEN_CLAIM") + "The new ones have none.",
-    "AUTH_HEADER_TYPES": "TWOTOKEN_SIMPLEJWT['AUTH_HEADER_TYPES'] keeps it while you move. Then it is Bearer.",
-    "AUTH_HEADER_NAME": "TWOTOKEN_SIMPLEJWT['AUTH_HEADER_NAME'] keeps it while you move. Then it is Authorization.",
-    "JSON_ENCODER": "There is none: ACCESS_CLAIMS returns what JSON has.",
-    "JWK_URL": "There is none: put the public key itself into TWOTOKEN_SIMPLEJWT['VERIFYING_KEY'].",
-    "USER_AUTHENTICATION_RULE": f"Write a Django authentication back end for the login. {_GET_USER} for the routes.",
-    "CHECK_USER_IS_ACTIVE": "There is none: inactive users are always refused.",
-    "AUTH_TOKEN_CLASSES": "There is none: the authentication class says what it takes.",
-    "TOKEN_USER_CLASS": f"{_GET_USER}. StatelessAccessTokenAuthentication has a user that is loaded when touched.",
+    + "A changed password always revokes the new refresh tokens. RevocableAccessTokenAuthentication then refuses the "
+    "access tokens too.",
+    "REVOKE_TOKEN_CLAIM": _OLD_TOKENS.format("REVOKE_TOKEN_CLAIM") + "The new ones have no such claim.",
+    "AUTH_HEADER_TYPES": "Set TWOTOKEN_SIMPLEJWT['AUTH_HEADER_TYPES'] during the move. After it, it is always Bearer.",
+    "AUTH_HEADER_NAME": "Set TWOTOKEN_SIMPLEJWT['AUTH_HEADER_NAME'] during the move. After it, it is always "
+    "Authorization.",
+    "JSON_ENCODER": "Delete it: ACCESS_CLAIMS must return values that JSON can hold.",
+    "JWK_URL": "Delete it: put the public key itself into TWOTOKEN_SIMPLEJWT['VERIFYING_KEY'].",
+    "USER_AUTHENTICATION_RULE": f"For the login, write a Django authentication backend. {_GET_USER} for API routes.",
+    "CHECK_USER_IS_ACTIVE": "Delete it: inactive users are always refused.",
+    "AUTH_TOKEN_CLASSES": "Delete it: the authentication class decides which tokens it accepts.",
+    "TOKEN_USER_CLASS": f"{_GET_USER}. StatelessAccessTokenAuthentication loads the real user only when needed.",
     "TOKEN_OBTAIN_SERIALIZER": _SERIALIZER,
     "TOKEN_REFRESH_SERIALIZER": _SERIALIZER,
     "TOKEN_VERIFY_SERIALIZER": _SERIALIZER,

@@ -1,4 +1,4 @@
-"""Decode the tokens that simplejwt has signed: pure, like the codec of twotoken's own. Nothing here signs any."""
+"""Decode the tokens that simplejwt signed. Pure, like ``twotoken.tokens``. Nothing here signs a token."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from twotoken.tokens import MAX_TIME, AccessToken
 ACCESS_TYPE = "access"
 REFRESH_TYPE = "refresh"
 HEADER_TYPE = "JWT"
-MAX_JTI_LENGTH = 255  # of simplejwt's column
+MAX_JTI_LENGTH = 255  # the length of simplejwt's column
 NO_FAMILY: Final = UUID(int=0)  # RFC 9562 section 5.9: an old access token belongs to no family
 
-# Of this package alone. Changed, it would let each old refresh token be exchanged once more.
+# Unique to this package. If it changed, each old refresh token could be exchanged once more.
 _NAMESPACE = UUID("5f2ad7a1-9c55-4b0f-8d3c-0e0b6c7b2f43")
-# The time is judged here, for ``now`` comes in; a subject that is a number was usual before 5.5.1.
+# This module checks the times itself, against ``now``. Before simplejwt 5.5.1 the subject usually was a number.
 _AUDIENCE: Any = {"verify_exp": False, "verify_iat": False, "verify_sub": False, "verify_jti": False}
 _OPTIONS: Any = {**_AUDIENCE, "verify_aud": False}
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What old tokens are signed with and held to. ``leeway`` is in seconds."""
+    """The key and the rules for checking old tokens. ``leeway`` is in seconds."""
 
     key: Any = field(repr=False)
     algorithm: str
@@ -48,23 +48,23 @@ class Policy:
 def prepared_key(algorithm: str, key: str) -> Any:
     """Prepare a key for its one algorithm, so that no request parses it again.
 
-    Raises ValueError for a key that is none or is private, and for an algorithm that PyJWT can't do here.
+    Raises ValueError if the key is missing, invalid or private, or if PyJWT does not support the algorithm here.
     """
     if not key:
         raise ValueError("the key is missing.")
     if algorithm == "none":
-        raise ValueError("an algorithm that signs nothing.")
+        raise ValueError("the algorithm 'none' signs nothing.")
     try:
         prepared = jwt.get_algorithm_by_name(algorithm).prepare_key(key)
     except (NotImplementedError, PyJWTError, TypeError) as exc:
         raise ValueError(str(exc)) from exc
     if hasattr(prepared, "public_key"):
-        raise ValueError("a private key, which verifies nothing.")
+        raise ValueError("this is a private key, give the public key.")
     return prepared
 
 
 class OldAccessToken(AccessToken):
-    """The claims of an old access token, and ``sub`` and ``sid`` besides: whose it is, and the family that is none."""
+    """The claims of an old access token, plus ``sub``, its user, and ``sid``, the nil UUID: it has no family."""
 
     __slots__ = ("password_digest",)
 
@@ -85,9 +85,9 @@ class OldRefreshToken:
 
     @property
     def family_id(self) -> UUID:
-        """The one family that it can start: a function of the token, so that a second one meets the first's row.
+        """The id of the one family that the token can start. The same token always leads to the same row.
 
-        Of the user too: a ``jti`` that is not unique after all must not lead to another's family.
+        The user is part of it: if a ``jti`` is not unique, it must not lead to another user's family.
         """
         return uuid5(_NAMESPACE, f"{self.jti} {self.user_id}")
 
@@ -102,7 +102,7 @@ def decode_access(token: str, policy: Policy, now: datetime) -> OldAccessToken:
 
 
 def decode_refresh(token: str, policy: Policy) -> OldRefreshToken:
-    """Check an old refresh token, but for its ``exp``: a copy that comes back late is reuse. Raises InvalidToken."""
+    """Check an old refresh token, but not its ``exp``: a late copy must count as reuse. Raises InvalidToken."""
     claims = _decode(token, policy, REFRESH_TYPE)
     jti = claims.get(policy.jti_claim)
     if not isinstance(jti, str) or not 0 < len(jti) <= MAX_JTI_LENGTH or not (jti.isascii() and jti.isprintable()):
@@ -132,7 +132,7 @@ def _decode(token: str, policy: Policy, kind: str) -> dict[str, Any]:
     except (PyJWTError, ValueError, RecursionError) as exc:
         raise InvalidToken from exc
     claims: dict[str, Any] = decoded["payload"]
-    # Were a secret shared against all advice, our own tokens would still be told from these (RFC 8725 section 3.11).
+    # Even if both share a secret, against all advice, our own tokens are refused here (RFC 8725 section 3.11).
     if decoded["header"].get("typ") != HEADER_TYPE or claims.get(policy.token_type_claim) != kind:
         raise InvalidToken
     return claims

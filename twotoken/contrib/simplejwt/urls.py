@@ -1,4 +1,4 @@
-"""The usual URLs and names: ``path("api/token/", include("twotoken.contrib.simplejwt.urls"))``."""
+"""simplejwt's usual URLs and names: ``path("api/token/", include("twotoken.contrib.simplejwt.urls"))``."""
 
 from __future__ import annotations
 

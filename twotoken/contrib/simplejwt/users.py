@@ -1,4 +1,4 @@
-"""Whose an old token is."""
+"""Find the user of a simplejwt token."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from twotoken.exceptions import InvalidToken, PasswordChanged, UserInactive
 
 
 def find_user(user_id: str) -> AbstractBaseUser:
-    """Return the user of an old token, active or not, from where users are written. One query.
+    """Return the user of an old token, active or not, from the write database. One query.
 
-    Raises UserInactive where there is none, or InvalidToken for an id that is none of the user model.
+    Raises UserInactive if there is no such user, or InvalidToken if the id is malformed or fits several users.
     """
     model = get_user_model()
     users = model._default_manager.using(router.db_for_write(model))
     try:
-        # Of several, as of one e-mail address, each could pass for the other.
+        # If several users fit, for example by one e-mail address, one could log in as another.
         user: AbstractBaseUser = users.get(**{conf.user_id_field: user_id})
     except model.DoesNotExist as exc:
         raise UserInactive from exc
@@ -32,9 +32,9 @@ def find_user(user_id: str) -> AbstractBaseUser:
 
 
 def active_user(user_id: str, password_digest: object) -> AbstractBaseUser:
-    """Return the user if it may still use the token.
+    """Return the user of an old token if the user may still use it.
 
-    Raises UserInactive, or PasswordChanged where simplejwt's CHECK_REVOKE_TOKEN was on, besides.
+    Raises what ``find_user`` raises, UserInactive, and, with CHECK_REVOKE_TOKEN, PasswordChanged.
     """
     user = find_user(user_id)
     if not user.is_active:
@@ -45,5 +45,5 @@ def active_user(user_id: str, password_digest: object) -> AbstractBaseUser:
 
 
 def digest_of(user: AbstractBaseUser) -> str:
-    """Return what simplejwt puts into its tokens to tell whether the password was changed."""
+    """Return the digest that simplejwt puts into its tokens to detect a changed password."""
     return hashlib.md5(user.password.encode(), usedforsecurity=False).hexdigest().upper()

@@ -11,9 +11,9 @@ from twotoken.management.progress import with_progress
 
 
 class Command(BaseCommand):
-    """Deletes what nobody needs to look at any more."""
+    """Deletes old token families."""
 
-    help = "Delete the token families that ended or expired longer than RETENTION ago. Safe beside live traffic."
+    help = "Delete the token families that were revoked or expired longer than RETENTION ago. Safe under live traffic."
 
     def handle(self, *args: Any, **options: Any) -> None:
         count = with_progress(families.purge, self.stderr)

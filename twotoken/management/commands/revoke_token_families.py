@@ -27,25 +27,25 @@ ACTOR = "manage.py revoke_token_families"
 
 
 def moment(text: str) -> datetime:
-    """Read an ISO 8601 time; without an offset it is in the project's time zone."""
+    """Read an ISO 8601 time. Without an offset it is in the project's time zone."""
     try:
         value = parse_datetime(text)
         if value is None:
-            value = datetime.fromisoformat(text)  # a date alone is its midnight
+            value = datetime.fromisoformat(text)  # a date without a time means midnight
     except ValueError as exc:
-        raise ArgumentTypeError(f"{text!r} is no time. Try 2026-01-31T12:00 or 2026-01-31.") from exc
+        raise ArgumentTypeError(f"{text!r} is not a time. Use 2026-01-31T12:00 or 2026-01-31.") from exc
     try:
         aware = (value if timezone.is_aware(value) else timezone.make_aware(value)).astimezone(UTC)
         return aware if settings.USE_TZ else timezone.make_naive(aware)
     except OverflowError as exc:
-        raise ArgumentTypeError(f"{text!r} is too far away.") from exc
+        raise ArgumentTypeError(f"{text!r} is out of range. Use a time between the years 1 and 9999.") from exc
 
 
 def address(text: str) -> str:
     """Read an IP address."""
     found = stored_address(text)
     if found is None:
-        raise ArgumentTypeError(f"{text!r} is no IP address.")
+        raise ArgumentTypeError(f"{text!r} is not an IP address.")
     return found
 
 
@@ -54,27 +54,29 @@ def family(text: str) -> UUID:
     try:
         return UUID(text)
     except ValueError as exc:
-        raise ArgumentTypeError(f"{text!r} is no id of a token family.") from exc
+        raise ArgumentTypeError(f"{text!r} is not the id of a token family, which is a UUID.") from exc
 
 
 class Command(BaseCommand):
-    """Ends logins during an incident."""
+    """Revokes token families, for example during an incident."""
 
     help = (
-        "Revoke token families: those that fit all of the options. Access tokens that are already out live up to "
-        "ACCESS_LIFETIME, unless the API uses RevocableAccessTokenAuthentication."
+        "Revoke the token families that match all of the options. Access tokens that were already issued stay valid "
+        "for up to ACCESS_LIFETIME, unless the API uses RevocableAccessTokenAuthentication."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--user", help="of the user who logs in by this name")
-        parser.add_argument("--family", type=family, help="the one of this id")
-        parser.add_argument("--before", type=moment, metavar="DATETIME", help="started before this time (ISO 8601)")
-        parser.add_argument("--address", type=address, help="last seen at this IP address")
-        parser.add_argument("--inactive", action="store_true", help="of every user who is not active")
-        parser.add_argument("--all", action="store_true", help="every one there is; asks first")
-        parser.add_argument("--dry-run", action="store_true", help="count them, and change nothing")
+        parser.add_argument("--user", help="families of the user with this login name")
+        parser.add_argument("--family", type=family, help="the family with this id")
         parser.add_argument(
-            "--no-input", "--noinput", action="store_false", dest="interactive", help="don't ask before --all"
+            "--before", type=moment, metavar="DATETIME", help="families started before this time (ISO 8601)"
+        )
+        parser.add_argument("--address", type=address, help="families last seen at this IP address")
+        parser.add_argument("--inactive", action="store_true", help="families of all inactive users")
+        parser.add_argument("--all", action="store_true", help="all families; asks for confirmation")
+        parser.add_argument("--dry-run", action="store_true", help="only count the families")
+        parser.add_argument(
+            "--no-input", "--noinput", action="store_false", dest="interactive", help="don't ask to confirm --all"
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -82,12 +84,12 @@ class Command(BaseCommand):
         if options["inactive"]:
             given["inactive"] = True
         if options["all"] and given:
-            raise CommandError("--all goes without --user, --family, --before, --address and --inactive.")
+            raise CommandError("--all can't be combined with --user, --family, --before, --address or --inactive.")
         if not options["all"] and not given:
-            raise CommandError("Say which: --all, or one or more of --user, --family, --before, --address, --inactive.")
+            raise CommandError("Give --all, or one or more of --user, --family, --before, --address, --inactive.")
         if options["family"] is not None and not families.exists(options["family"]):
             raise CommandError(f"There is no token family {str(options['family'])!r}.")
-        # What starts while this runs is a login of afterwards.
+        # A family that is started while this runs stays active.
         criteria: Criteria = {"before": options["before"] or timezone.now()}
         if options["user"] is not None:
             criteria["user_id"] = user_id(options["user"])
@@ -112,30 +114,30 @@ class Command(BaseCommand):
         if count:
             with translation.override(None):  # commands speak English, as Django's own do
                 lifetime = in_words(conf.access_lifetime)
-            self.stdout.write(f"Access tokens that are already out live up to {lifetime}.")
+            self.stdout.write(f"Access tokens that were already issued stay valid for up to {lifetime}.")
 
     def ask(self, count: int) -> None:
-        """Let the person confirm; raise CommandError where nobody does."""
-        self.stdout.write(f"This ends {counted(count)}: everybody has to log in again.")
+        """Ask for confirmation. Raises CommandError if the person does not confirm."""
+        self.stdout.write(f"This revokes {counted(count)}: their users have to log in again.")
         try:
-            answer = input("Type 'yes' to go on: ")
+            answer = input("Type 'yes' to continue: ")
         except EOFError as exc:
-            raise CommandError("Nothing was revoked. Without a terminal, give --no-input.") from exc
+            raise CommandError("Nothing was revoked. Without a terminal, use --no-input.") from exc
         if answer != "yes":
             raise CommandError("Nothing was revoked.")
 
     def tell(self, what: str, count: int) -> None:
-        """Say how many."""
+        """Print the result."""
         self.stdout.write(f"{counted(count)} {what}.")
 
 
 def counted(count: int) -> str:
-    """Return so many token families in words."""
+    """Return a count in words, for example "1 token family"."""
     return f"{count} token {'family' if count == 1 else 'families'}"
 
 
 def check_column() -> None:
-    """Raise CommandError if the database does not say which users are active."""
+    """Raise CommandError if the user model has no column is_active."""
     model = get_user_model()
     try:
         model._meta.get_field("is_active")
@@ -144,9 +146,9 @@ def check_column() -> None:
 
 
 def user_id(name: str) -> Any:
-    """Return the primary key of the user who logs in by this name; raise CommandError where there is none."""
+    """Return the primary key of the user with this login name. Raises CommandError if there is no such user."""
     model = get_user_model()
-    # A replica that lags may know another user by this name, or none.
+    # A lagging replica may have another user with this name, or none.
     manager: Any = model._default_manager.db_manager(router.db_for_write(model))
     try:
         return manager.get_by_natural_key(name).pk

@@ -1,4 +1,4 @@
-"""``manage.py simplejwt_status``: how much of the move is still to come."""
+"""``manage.py simplejwt_status``: how far the move is."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from twotoken.contrib.simplejwt.conf import conf
 
 
 class Command(BaseCommand):
-    """Tells when twotoken.contrib.simplejwt can be taken out again."""
+    """Shows when twotoken.contrib.simplejwt can be removed."""
 
-    help = "Tell how many refresh tokens of simplejwt can still be exchanged, and when the last of them ends."
+    help = "Show how many refresh tokens of simplejwt can still be exchanged, and when the last of them expires."
 
     def handle(self, *args: Any, **options: Any) -> None:
         until = conf.until
         if conf.is_over:
-            self.stdout.write(f"The move is over: no old token is taken since {until.isoformat()}.")
+            self.stdout.write(f"The move is over: old tokens are refused since {until.isoformat()}.")
         elif not blacklist.exists():
-            self.stdout.write(f"Old tokens are taken until {until.isoformat()}. simplejwt has kept no list of them.")
+            self.stdout.write(f"Old tokens are accepted until {until.isoformat()}. simplejwt kept no list of them.")
         else:
             usable = blacklist.usable(timezone.now())
             last = usable.aggregate(last=Max("expires_at"))["last"]
             if last is None:
-                self.stdout.write("No refresh token of simplejwt's list can still be exchanged.")
+                self.stdout.write("No refresh token on simplejwt's list can be exchanged any more.")
             else:
                 self.stdout.write(
                     f"{usable.count()} refresh tokens of simplejwt can still be exchanged. "
-                    f"The last ends at {min(last, until, key=datetime.timestamp).isoformat()}."
+                    f"The last expires at {min(last, until, key=datetime.timestamp).isoformat()}."
                 )

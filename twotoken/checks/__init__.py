@@ -1,0 +1,64 @@
+"""System checks. An id is never reused."""
+
+from __future__ import annotations
+
+from twotoken.checks.databases import check_claims_of_latest, check_cluster
+from twotoken.checks.project import (
+    check_authenticators,
+    check_deployed_cache,
+    check_mounts,
+    check_tenants,
+    check_time_zone,
+    check_user_id,
+)
+from twotoken.checks.rules import RULES
+from twotoken.checks.settings import (
+    check_claims,
+    check_cookie,
+    check_deployed_cookie,
+    check_graces,
+    check_issuer,
+    check_lifetimes,
+    check_secrets,
+    check_shape,
+)
+
+CHECKS = (
+    check_shape,
+    check_secrets,
+    check_lifetimes,
+    check_cookie,
+    check_mounts,
+    check_claims,
+    check_issuer,
+    check_tenants,
+    check_user_id,
+    check_authenticators,
+    check_graces,
+    check_time_zone,
+)
+DEPLOY_CHECKS = (check_deployed_cookie, check_deployed_cache)
+DATABASE_CHECKS = (check_cluster, check_claims_of_latest)
+
+__all__ = [
+    "CHECKS",
+    "DATABASE_CHECKS",
+    "DEPLOY_CHECKS",
+    "RULES",
+    "check_authenticators",
+    "check_claims",
+    "check_claims_of_latest",
+    "check_cluster",
+    "check_cookie",
+    "check_deployed_cache",
+    "check_deployed_cookie",
+    "check_graces",
+    "check_issuer",
+    "check_lifetimes",
+    "check_mounts",
+    "check_secrets",
+    "check_shape",
+    "check_tenants",
+    "check_time_zone",
+    "check_user_id",
+]

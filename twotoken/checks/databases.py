@@ -1,0 +1,78 @@
+"""Checks that ask a database, for ``check --database`` and ``migrate``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from typing import Any
+
+from django.apps import apps
+from django.apps.config import AppConfig
+from django.contrib.auth import get_user_model
+from django.core.checks import CheckMessage, Warning
+from django.db import DatabaseError, connections, router, transaction
+
+from twotoken import tokens
+from twotoken.checks.settings import check_claims
+from twotoken.conf import conf
+from twotoken.exceptions import ClaimsError
+
+Apps = Sequence[AppConfig] | None
+
+
+def check_cluster(app_configs: Apps, databases: Sequence[str] | None = None, **kwargs: Any) -> Iterator[CheckMessage]:
+    """W009: in a Galera cluster, reads wait for the writes of other nodes."""
+    alias = router.db_for_write(apps.get_model("twotoken", "RefreshToken"))
+    if alias not in (databases or ()):
+        return
+    connection = connections[alias]
+    if connection.vendor == "mysql":
+        with connection.cursor() as cursor:
+            cursor.execute("SHOW VARIABLES WHERE variable_name IN ('wsrep_on', 'wsrep_sync_wait')")
+            values = dict(cursor.fetchall())
+        if values.get("wsrep_on") == "ON" and not int(values["wsrep_sync_wait"]) & 1:
+            yield Warning(
+                f"The database {alias!r} is a node of Galera, and its sessions don't wait for writes of other nodes. "
+                "A new login may be refused, and a revoked family may go on.",
+                hint="Set OPTIONS['init_command'] to 'SET SESSION wsrep_sync_wait = 1'.",
+                id="twotoken.W009",
+            )
+
+
+def check_claims_of_latest(
+    app_configs: Apps, databases: Sequence[str] | None = None, **kwargs: Any
+) -> Iterator[CheckMessage]:
+    """W015: ACCESS_CLAIMS works for the latest login, or for the first user of a project that has no login yet."""
+    alias = router.db_for_write(apps.get_model("twotoken", "RefreshToken"))
+    if alias not in (databases or ()) or list(check_claims(None)) or conf.access_claims is None:
+        return
+    problem = ""
+    # Whatever the callable writes is undone. Before the first migrate there is no table.
+    with suppress(DatabaseError), transaction.atomic(using=alias):
+        family = _latest_family()
+        try:
+            if family is not None:
+                tokens.check_claims(conf.access_claims(family.user, family))
+        except ClaimsError as exc:
+            problem = str(exc)
+        except Exception as exc:  # the project's own. Its text may hold personal data
+            problem = f"It raised {type(exc).__name__}."
+        transaction.set_rollback(True, using=alias)
+    if problem:
+        yield Warning(
+            f"TWOTOKEN['ACCESS_CLAIMS'] failed when it was tried. {problem}",
+            hint="Until it works, logins and refreshes are answered with a 500. It was called with a user and a token "
+            "family, as it is at a login.",
+            id="twotoken.W015",
+        )
+
+
+def _latest_family() -> Any:
+    """Return the family of the latest login with its user; without logins, one as the first user's would be."""
+    model: Any = apps.get_model("twotoken", "RefreshToken")
+    family = model.objects.primary().select_related("user").order_by("-created_at").first()
+    if family is None:
+        users: Any = get_user_model()
+        user = users._default_manager.using(router.db_for_write(users)).order_by("pk").first()
+        family = None if user is None else model(user=user)
+    return family

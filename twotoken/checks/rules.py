@@ -1,0 +1,111 @@
+"""What each value of TWOTOKEN must be."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+
+from twotoken.conf import Delivery
+from twotoken.keys import ALGORITHMS
+
+RATE = re.compile(r"[1-9]\d*/(s|sec|second|m|min|minute|h|hour|d|day)")
+COOKIE_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+COOKIE_PATH = re.compile(r"/[!-:<-~]*")
+LONGEST = timedelta(days=36_525)  # a hundred years: beyond it the calendar ends
+
+
+def _is_duration(value: object) -> bool:
+    return isinstance(value, timedelta) and timedelta(seconds=1) <= value <= LONGEST
+
+
+def _is_grace(value: object) -> bool:
+    if isinstance(value, bool):
+        return False
+    if isinstance(value, int | float):
+        return 0 <= value < timedelta.max.total_seconds()
+    return isinstance(value, timedelta) and value >= timedelta()
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and bool(value)
+
+
+def _is_audience(value: object) -> bool:
+    return (
+        value is None
+        or _is_text(value)
+        or callable(value)
+        or (isinstance(value, list | tuple) and bool(value) and all(map(_is_text, value)))
+    )
+
+
+def _is_rate(value: object) -> bool:
+    return value is None or (isinstance(value, str) and RATE.fullmatch(value) is not None)
+
+
+# What each value must be, in words and as a function. The secrets have their own checks.
+RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "ACCESS_ALGORITHM": ("'HS256', 'EdDSA', 'ES256' or 'RS256'", lambda value: value in ALGORITHMS),
+    "ACCESS_LIFETIME": ("a timedelta from a second to a hundred years", _is_duration),
+    "REFRESH_LIFETIME": ("a timedelta from a second to a hundred years", _is_duration),
+    "FAMILY_LIFETIME": (
+        "a timedelta from a second to a hundred years, or None",
+        lambda value: value is None or _is_duration(value),
+    ),
+    "DELIVERY": ("'cookie', 'body' or 'none'", lambda value: value in list(Delivery)),
+    "COOKIE_NAME": (
+        "a cookie name of ASCII letters, digits and the signs that RFC 6265 allows, or None",
+        lambda value: value is None or (isinstance(value, str) and COOKIE_NAME.fullmatch(value) is not None),
+    ),
+    "COOKIE_PATH": (
+        "a path that starts with a slash, percent-encoded as in a URL, or None",
+        lambda value: value is None or (isinstance(value, str) and COOKIE_PATH.fullmatch(value) is not None),
+    ),
+    "COOKIE_DOMAIN": ("a domain, or None", lambda value: value is None or _is_text(value)),
+    "COOKIE_SAMESITE": ("'Strict', 'Lax' or 'None'", lambda value: value in ("Strict", "Lax", "None")),
+    "COOKIE_SECURE": ("True or False", lambda value: isinstance(value, bool)),
+    "BROWSER_GRACE": ("a number of seconds or a timedelta, not negative", _is_grace),
+    "REUSE_GRACE": ("a number of seconds or a timedelta, not negative", _is_grace),
+    "REVOKE_ON_REUSE": ("'family' or 'user'", lambda value: value in ("family", "user")),
+    "MAX_FAMILIES_PER_USER": (
+        "a whole number of 1 or more, or None",
+        lambda value: value is None or (type(value) is int and value >= 1),
+    ),
+    "ACCESS_CLAIMS": ("a dotted path, or None", lambda value: value is None or _is_text(value)),
+    "ISSUER": (
+        "a string, a callable or its dotted path, or None",
+        lambda value: value is None or _is_text(value) or callable(value),
+    ),
+    "AUDIENCE": ("a string, a list of strings, a callable or its dotted path, or None", _is_audience),
+    "LEEWAY": ("a number of seconds or a timedelta, not negative", _is_grace),
+    "USER_ID_FIELD": ("the name of a field", _is_text),
+    "LOGIN_THROTTLE": ("a rate such as '10/min', or None", _is_rate),
+    "REFRESH_THROTTLE": ("a rate such as '60/min', or None", _is_rate),
+    "RECORD_CLIENT": ("True or False", lambda value: isinstance(value, bool)),
+    "RETENTION": (
+        "a timedelta of up to a hundred years",
+        lambda value: isinstance(value, timedelta) and timedelta() <= value <= LONGEST,
+    ),
+}
+
+
+def values_of_project() -> dict[str, Any]:
+    value = getattr(settings, "TWOTOKEN", {})
+    return value if isinstance(value, dict) else {}
+
+
+def is_dict() -> bool:
+    return isinstance(getattr(settings, "TWOTOKEN", {}), dict)
+
+
+def wrong_keys(values: dict[str, Any]) -> list[str]:
+    return [key for key, (_words, fits) in RULES.items() if key in values and not fits(values[key])]
+
+
+def are_fine(*keys: str) -> bool:
+    """Tell whether these settings can be read. E001 and E003 report what is wrong with one."""
+    return is_dict() and not set(keys).intersection(wrong_keys(values_of_project()))

@@ -1,0 +1,171 @@
+"""Checks of the keys of TWOTOKEN."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
+from difflib import get_close_matches
+from typing import Any
+
+from django.apps.config import AppConfig
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Warning
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.module_loading import import_string
+
+from twotoken.checks.rules import RULES, are_fine, is_dict, values_of_project, wrong_keys
+from twotoken.conf import HOST, SECURE, SETTING_NAMES, callable_of, conf
+from twotoken.weak_secrets import MIN_SECRET_BYTES
+
+Apps = Sequence[AppConfig] | None
+LONGEST_GRACE = timedelta(minutes=1)
+LONGEST_REPR = 100  # of a wrong value
+KEYS_HINT = (
+    f"A secret for HS256 has {MIN_SECRET_BYTES} bytes or more: 'manage.py generate_token_secrets' makes two. "
+    "ACCESS_ALGORITHM 'EdDSA', 'ES256' or 'RS256' wants an unencrypted private key as PEM."
+)
+SECRETS_HINT = "Run 'manage.py generate_token_secrets' and put its two lines into the environment."
+
+
+def check_shape(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
+    """E001: TWOTOKEN is a dict. E002: every key is known. E003: every value has the right type and range."""
+    value = getattr(settings, "TWOTOKEN", {})
+    if not isinstance(value, dict):
+        yield Error(
+            "TWOTOKEN must be a dict.", hint="See the page on settings in the documentation.", id="twotoken.E001"
+        )
+        return
+    for key in value:
+        if key not in SETTING_NAMES:
+            known = f"The keys are {', '.join(sorted(SETTING_NAMES))}."
+            close = get_close_matches(str(key).upper(), SETTING_NAMES, n=1)
+            hint = f"Did you mean {close[0]!r}? {known}" if close else known
+            yield Error(f"TWOTOKEN has no key {key!r}.", hint=hint, id="twotoken.E002")
+    yield from (
+        Error(
+            f"TWOTOKEN[{key!r}] is wrong: {repr(value[key])[:LONGEST_REPR]}.",
+            hint=f"It must be {RULES[key][0]}.",
+            id="twotoken.E003",
+        )
+        for key in wrong_keys(value)
+    )
+
+
+def check_secrets(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
+    """E004: both secrets are set. E005: each one fits its algorithm. E006: all secrets are different."""
+    if not is_dict():
+        return
+    found: dict[str, tuple[str, ...]] = {}
+    for key, keys in (("ACCESS_SECRET", "access_keys"), ("REFRESH_SECRET", "refresh_keys")):
+        try:
+            found[key] = getattr(conf, key.lower())
+        except ImproperlyConfigured as exc:
+            yield Error(str(exc), hint="Put its output into the environment, not into the code.", id="twotoken.E004")
+            continue
+        if not are_fine("ACCESS_ALGORITHM"):
+            continue
+        try:
+            getattr(conf, keys)
+        except ImproperlyConfigured as exc:
+            yield Error(str(exc), hint=KEYS_HINT, id="twotoken.E005")
+    access, refresh = (set(found.get(key, ())) for key in ("ACCESS_SECRET", "REFRESH_SECRET"))
+    if access & refresh or settings.SECRET_KEY in access | refresh:
+        yield Error(
+            "ACCESS_SECRET, REFRESH_SECRET and SECRET_KEY must be different.", hint=SECRETS_HINT, id="twotoken.E006"
+        )
+
+
+def check_lifetimes(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
+    """E007: the access token lives shorter than the refresh token."""
+    if are_fine("ACCESS_LIFETIME", "REFRESH_LIFETIME") and conf.access_lifetime > conf.refresh_lifetime:
+        yield Error(
+            "TWOTOKEN['ACCESS_LIFETIME'] is longer than REFRESH_LIFETIME.",
+            hint="An access token can't be revoked, so let it live for minutes only.",
+            id="twotoken.E007",
+        )
+
+
+def check_cookie(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
+    """E008: SameSite None needs Secure. E009: the prefix of the cookie's name fits its attributes (RFC 6265bis)."""
+    if not are_fine("COOKIE_NAME", "COOKIE_PATH", "COOKIE_DOMAIN", "COOKIE_SAMESITE", "COOKIE_SECURE"):
+        return
+    if conf.cookie_samesite == "None" and not conf.cookie_secure:
+        yield Error(
+            "TWOTOKEN['COOKIE_SAMESITE'] is 'None' without COOKIE_SECURE.",
+            hint="Browsers drop such a cookie. Set COOKIE_SECURE to True.",
+            id="twotoken.E008",
+        )
+    name = conf.cookie_name.lower()  # browsers take a prefix in any case
+    is_host = name.startswith(HOST.lower())
+    if (is_host and (not conf.cookie_secure or conf.cookie_path != "/" or conf.cookie_domain)) or (
+        name.startswith(SECURE.lower()) and not conf.cookie_secure
+    ):
+        yield Error(
+            f"Browsers drop a cookie named {conf.cookie_name!r} with these attributes.",
+            hint="__Secure- needs COOKIE_SECURE. __Host- needs COOKIE_SECURE, COOKIE_PATH '/' and no COOKIE_DOMAIN. "
+            "With COOKIE_NAME None the prefix always fits.",
+            id="twotoken.E009",
+        )
+
+
+def check_claims(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
+    """E011: ACCESS_CLAIMS is the dotted path of a callable."""
+    path = values_of_project().get("ACCESS_CLAIMS")
+    if path is None or not are_fine("ACCESS_CLAIMS"):
+        return
+    try:
+        found = import_string(path)
+    except ImportError as exc:
+        yield Error(f"TWOTOKEN['ACCESS_CLAIMS']: {exc}", hint="Give a dotted path.", id="twotoken.E011")
+    else:
+        if not callable(found):
+            yield Error(
+                "TWOTOKEN['ACCESS_CLAIMS'] is not callable.",
+                hint="It is called with the user and the token family.",
+                id="twotoken.E011",
+            )
+
+
+def check_issuer(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
+    """E013: If ISSUER or AUDIENCE is a dotted path, it leads to a callable."""
+    for key in ("ISSUER", "AUDIENCE"):
+        try:
+            callable_of_fine(key)
+        except ImproperlyConfigured as exc:
+            yield Error(
+                str(exc),
+                hint="Give the dotted path of a callable. If it is a name and no path, write it as a URL: https://…",
+                id="twotoken.E013",
+            )
+
+
+def check_graces(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
+    """W002: graces and the leeway are short."""
+    for key in ("BROWSER_GRACE", "REUSE_GRACE", "LEEWAY"):
+        if are_fine(key) and getattr(conf, key.lower()) > LONGEST_GRACE:
+            yield Warning(
+                f"TWOTOKEN[{key!r}] is longer than a minute.",
+                hint="During that time a stolen token is accepted like a late request. Use seconds.",
+                id="twotoken.W002",
+            )
+
+
+def check_deployed_cookie(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
+    """W004: browsers send the cookie over https only. W005: only one host gets the cookie."""
+    if are_fine("COOKIE_SECURE") and not conf.cookie_secure:
+        yield Warning(
+            "TWOTOKEN['COOKIE_SECURE'] is off.",
+            hint="The network can read the refresh token. Serve the site over https and set it to True.",
+            id="twotoken.W004",
+        )
+    if are_fine("COOKIE_DOMAIN") and conf.cookie_domain:
+        yield Warning(
+            "TWOTOKEN['COOKIE_DOMAIN'] sends the refresh token to every subdomain, and each of them can replace it.",
+            hint="Leave it None unless another host has to refresh, and trust every host below that domain.",
+            id="twotoken.W005",
+        )
+
+
+def callable_of_fine(key: str) -> Callable[[], object] | None:
+    """Return the callable that a setting is or names, else None. E003 reports a value of another type."""
+    return callable_of(key) if are_fine(key) else None
