@@ -152,7 +152,7 @@ def test_a_person_who_changes_the_own_password_stays(script: Caller) -> None:
 
 
 def test_a_password_is_changed_while_a_refresh_runs(script: Caller) -> None:
-    """A refresh that read the family before does not put the old hash back: it is judged again, and the person stays."""
+    """A refresh that read the family before does not put the old hash back: it is judged again, and goes on."""
     token = script.log_in().json()["refresh"]
     done: list[int] = []
 

@@ -6,10 +6,11 @@ rest of twotoken. The project's EXCEPTION_HANDLER shapes errors, as with simplej
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
+from django.db import connections
 from rest_framework import serializers, status
 from rest_framework.exceptions import APIException, AuthenticationFailed
 from rest_framework.request import Request
@@ -62,8 +63,18 @@ class ShapedErrors(TokenView):
         # DRF's own handler turns these into headers.
         wait = int(response.get("Retry-After", "0"))
         exc.__dict__.update({"auth_header": response.get("WWW-Authenticate"), "wait": wait})
-        shaped = handler(exc, self.get_exception_handler_context())
+        with keeping_transactions():
+            shaped = handler(exc, self.get_exception_handler_context())
         return response if shaped is None else shaped
+
+
+@contextmanager
+def keeping_transactions() -> Iterator[None]:
+    """Undo the rollback that DRF's exception handler asks for: it would undo the revocation that a refusal reports."""
+    marked = [(each, each.get_rollback()) for each in connections.all(initialized_only=True) if each.in_atomic_block]
+    yield
+    for connection, needs_rollback in marked:
+        connection.set_rollback(needs_rollback)
 
 
 class TokenObtainPairView(ShapedErrors, LoginView):
