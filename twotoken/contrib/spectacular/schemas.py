@@ -198,7 +198,7 @@ class TokenSchema(AutoSchema):
         ones would be named after their property by drf-spectacular, and clash with a project's ``code`` or ``reason``.
         """
         fields: Schema = {
-            "detail": {"type": "string", "description": _("For people; branch on the code.")},
+            "detail": {"type": "string", "description": _("Text for people. Programs use the code.")},
             "code": self.component(
                 "ErrorCode", {"type": "string", "enum": values_of("code", TwoTokenError, *DRF_ERRORS)}
             ),
