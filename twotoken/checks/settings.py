@@ -60,7 +60,11 @@ def check_secrets(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
         try:
             found[key] = getattr(conf, key.lower())
         except ImproperlyConfigured as exc:
-            yield Error(str(exc), hint="Put the output of 'manage.py generate_token_secrets' into the environment, not into the code.", id="twotoken.E004")
+            yield Error(
+                str(exc),
+                hint="Put the output of 'manage.py generate_token_secrets' into the environment, not into the code.",
+                id="twotoken.E004",
+            )
             continue
         if not are_fine("ACCESS_ALGORITHM"):
             continue
