@@ -81,7 +81,7 @@ class Settings:
 
     @property
     def delivery(self) -> Delivery:
-        """How the refresh token travels, unless the mount says otherwise: by cookie, in the body, or not at all."""
+        """How the refresh token travels, unless the mount overrides it: in a cookie, in the body, or none."""
         return delivery(_get("DELIVERY", Delivery.COOKIE))
 
     @property
