@@ -81,7 +81,7 @@ class Settings:
 
     @property
     def delivery(self) -> Delivery:
-        """How the refresh token travels, unless the mount overrides it: in a cookie, in the body, or none."""
+        """The default delivery of mounts: the refresh token in a cookie, in the body, or no refresh token."""
         return delivery(_get("DELIVERY", Delivery.COOKIE))
 
     @property

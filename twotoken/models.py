@@ -136,7 +136,7 @@ class RefreshToken(models.Model):
     created_at = models.DateTimeField(pgettext_lazy("family", "started"), default=timezone.now, db_index=True)
     refreshed_at = models.DateTimeField(pgettext_lazy("family", "last refreshed"), default=timezone.now)
     expires_at = models.DateTimeField(
-        pgettext_lazy("family", "ends"), null=True, blank=True, default=None, db_index=True
+        pgettext_lazy("family", "expires"), null=True, blank=True, default=None, db_index=True
     )
     revoked_at = models.DateTimeField(pgettext_lazy("family", "revoked"), null=True, blank=True, default=None)
     revoked_reason = models.CharField(pgettext_lazy("family", "reason"), max_length=32, default="", blank=True)
