@@ -16,16 +16,16 @@ from tests.settings import FOLDER
 from tests.staff import staff
 
 
-@pytest.fixture(scope="session")
-def django_db_modify_db_settings(django_db_modify_db_settings: None) -> Iterator[None]:
-    """A folder for SQLite's files while the tests run."""
+@pytest.fixture(scope="session", autouse=True)
+def _folder() -> Iterator[None]:
+    """A folder for SQLite's files while the tests run. Some commands open the database that is no test's."""
     FOLDER.mkdir(mode=0o700)
     yield
     shutil.rmtree(FOLDER)
 
 
 @pytest.fixture(scope="session")
-def django_db_setup(django_db_setup: None) -> Iterator[None]:
+def django_db_setup(_folder: None, django_db_setup: None) -> Iterator[None]:
     """The test databases, left by every alias: PostgreSQL drops none that somebody is connected to."""
     yield
     connections.close_all()

@@ -118,8 +118,8 @@ def test_each_mistake_has_its_id(expected: str, values: dict[str, Any]) -> None:
         ({7: 1}, "has no key 7.", "The keys are ACCESS_"),
         ({"ACCESS_LIFETIME": 900}, "TWOTOKEN['ACCESS_LIFETIME'] is wrong: 900.", "It must be a timedelta from"),
         ({"COOKIE_PATH": "x" * 500}, f"is wrong: '{'x' * 99}.", "It must be a path that starts"),
-        ({"ACCESS_SECRET": None}, f"TWOTOKEN['ACCESS_SECRET'] is not set. {MAKE_ONE}", "Put its output"),
-        ({"ACCESS_SECRET": b"x" * 32}, f"a string or a list of strings. {MAKE_ONE}", "Put its output"),
+        ({"ACCESS_SECRET": None}, f"TWOTOKEN['ACCESS_SECRET'] is not set. {MAKE_ONE}", "Put the output of"),
+        ({"ACCESS_SECRET": b"x" * 32}, f"a string or a list of strings. {MAKE_ONE}", "Put the output of"),
     ],
 )
 def test_what_a_mistake_is_told_by(values: dict[Any, Any], message: str, hint: str) -> None:
@@ -306,7 +306,7 @@ def test_before_the_first_migrate(settings: Any, tmp_path: Any) -> None:
         "values['TWOTOKEN']['ACCESS_CLAIMS'] = 'tests.claims.broken'\n"
         "settings.configure(**values); django.setup()\n"
         "from django.core.checks import run_checks\n"
-        "print([each.id for each in run_checks(databases=['default'])])"
+        "print([each.id for each in run_checks(databases=['default']) if 'twotoken' in each.id])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"

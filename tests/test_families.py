@@ -151,6 +151,25 @@ def test_a_person_who_changes_the_own_password_stays(script: Caller) -> None:
     assert script.refresh(there).json()["reason"] == "password_changed"
 
 
+def test_a_password_is_changed_while_a_refresh_runs(script: Caller) -> None:
+    """A refresh that read the family before does not put the old hash back: it is judged again, and goes on."""
+    token = script.log_in().json()["refresh"]
+    done: list[int] = []
+
+    def be_faster(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if sql.startswith("UPDATE") and not done:
+            done.append(1)
+            script.user.set_password("another password")
+            script.user.save()
+            families.update_auth_hash(families.verify(token).family_id, script.user)
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(be_faster):
+        response = script.refresh(token)
+    assert (done, response.status_code) == ([1], 200)
+    assert script.refresh(response.json()["refresh"]).status_code == 200
+
+
 def test_whose_auth_hash_is_brought_up_to_date(user: Any) -> None:
     """Only that of a living family of that very user: an id that somebody else sent along keeps nothing alive."""
     other: Any = UserFactory()

@@ -273,7 +273,7 @@ UNFIT: dict[str, tuple[list[str], str, str]] = {
     "a short RSA key": ([pem(rsa.generate_private_key(65537, 1024))], "RS256", "1024 bits"),  # noqa: S505
     "encrypted": ([ENCRYPTED], "EdDSA", "must be an unencrypted PEM of"),
     "line breaks lost": ([TEXTS["RS256"][0].replace("\n", "\\n")], "RS256", "did it lose its line breaks"),
-    "garbage": (["-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"], "EdDSA", "must be an unencrypted PEM"),
+    "garbage": (["-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"], "EdDSA", "must be an unencrypted"),
 }
 
 

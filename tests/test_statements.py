@@ -117,7 +117,7 @@ def test_each_connection_has_its_own(user: Any) -> None:
 
     def use() -> None:
         found.append(lookup.get(row.pk))
-        found.append(write_rotation(row.pk, len(found) // 2, VALUES._replace(generation=len(found) // 2 + 1)))
+        found.append(write_rotation(found[-1], len(found) // 2, VALUES._replace(generation=len(found) // 2 + 1)))
 
     def use_and_close() -> None:
         use()
@@ -140,7 +140,7 @@ def test_a_rotation_writes_what_the_orm_would(user: Any) -> None:
     for values in (VALUES, Rotation(2, timezone.now(), b"", "", "2001:db8::1", "agent")):
         ours, theirs = family(user), family(user)
         with CaptureQueriesContext(connection) as queries:
-            assert write_rotation(ours.pk, values.generation, values)
+            assert write_rotation(ours, values.generation, values)
         (statement,) = [query["sql"] for query in queries]
         assert statement.startswith("UPDATE")
         assert RefreshToken.objects.filter(pk=theirs.pk).update(**values._asdict()) == 1
@@ -159,10 +159,21 @@ def test_the_guard_of_a_rotation(user: Any, presented: int, is_revoked: bool) ->
     guarded = RefreshToken.objects.filter(pk=row.pk, generation__lte=presented, revoked_at=None)
     expected = guarded.exists()
     assert expected is (presented >= 1 and not is_revoked)
-    assert write_rotation(row.pk, presented, VALUES._replace(generation=presented + 1)) is expected
+    assert write_rotation(row, presented, VALUES._replace(generation=presented + 1)) is expected
     row.refresh_from_db()
     assert row.generation == (presented + 1 if expected else 1)
-    assert not write_rotation(uuid.uuid4(), presented, VALUES)
+    assert not write_rotation(RefreshToken(auth_hash=row.auth_hash), presented, VALUES)
+
+
+def test_a_rotation_of_a_row_that_was_read_before_a_new_password(user: Any) -> None:
+    """The hash of the new password stays: a rotation that would put the old one back finds no row."""
+    row = family(user)
+    user.set_password("another password")
+    families.update_auth_hash(row.pk, user)
+    assert not write_rotation(row, 0, VALUES)
+    row.refresh_from_db()
+    assert (row.generation, row.auth_hash) == (0, user.get_session_auth_hash())
+    assert write_rotation(row, 0, VALUES)
 
 
 def test_whose_rows_are_fixed() -> None:

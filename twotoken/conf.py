@@ -81,7 +81,7 @@ class Settings:
 
     @property
     def delivery(self) -> Delivery:
-        """How the refresh token travels, unless the mount says otherwise: by cookie, in the body, or not at all."""
+        """The default delivery of mounts: the refresh token in a cookie, in the body, or no refresh token."""
         return delivery(_get("DELIVERY", Delivery.COOKIE))
 
     @property
@@ -248,8 +248,8 @@ def callable_of(key: str) -> Callable[[], object] | None:
 def _is_dotted_path(value: str) -> bool:
     """Tell whether a string is a dotted path to something in a module that Python can import.
 
-    A host such as auth.example.com looks like a path too. It is one only if Python finds a package with its first
-    name. No module is imported to find out.
+    A host such as auth.example.com looks like a path too. It counts as one only if Python finds a package with the name
+    before its first dot (for one dot, a module is enough). No module is imported to find out.
     """
     names = value.split(".")
     if len(names) < 2 or not all(name.isidentifier() for name in names):

@@ -97,7 +97,7 @@ def cookie_path(request: HttpRequest | Request) -> str:
     """Return the path to which the cookie is limited: the parent of the refresh URL of the request's own mount.
 
     It is percent-encoded, as in the URL that a browser asks for. Outside a mount it is the default mount's. Raises
-    ImproperlyConfigured if there is none and no COOKIE_PATH.
+    ImproperlyConfigured if there is no such mount and no COOKIE_PATH.
     """
     if conf.cookie_path is not None:
         return conf.cookie_path

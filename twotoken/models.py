@@ -136,7 +136,7 @@ class RefreshToken(models.Model):
     created_at = models.DateTimeField(pgettext_lazy("family", "started"), default=timezone.now, db_index=True)
     refreshed_at = models.DateTimeField(pgettext_lazy("family", "last refreshed"), default=timezone.now)
     expires_at = models.DateTimeField(
-        pgettext_lazy("family", "ends"), null=True, blank=True, default=None, db_index=True
+        pgettext_lazy("family", "expires"), null=True, blank=True, default=None, db_index=True
     )
     revoked_at = models.DateTimeField(pgettext_lazy("family", "revoked"), null=True, blank=True, default=None)
     revoked_reason = models.CharField(pgettext_lazy("family", "reason"), max_length=32, default="", blank=True)
@@ -182,8 +182,8 @@ class EventKind(models.TextChoices):
 class FamilyEvent(models.Model):
     """One event of a token family's timeline.
 
-    The foreign key has no constraint in the database, so that a rotation locks only its own row and a purge need not
-    look for the events of each family.
+    The foreign key has no constraint in the database. So a new event locks no family's row, and when a purge deletes
+    families, the database does not look for the events of each one.
     """
 
     family = models.ForeignKey(

@@ -1,4 +1,4 @@
-"""What the app does when a project saves a user."""
+"""Signal receivers: revoke the families of a user who is saved as inactive."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def revoke_families_of_inactive(
     """
     if created or raw or not isinstance(instance, get_user_model()):
         return
-    # A column that was not written may be inactive in memory alone. A property may depend on whatever was written.
+    # If the column was not written, only the object in memory is inactive. A property may depend on any written field.
     if update_fields is not None and "is_active" not in update_fields and _has_column(instance):
         return
     if not instance.is_active:

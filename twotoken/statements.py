@@ -6,7 +6,6 @@ import threading
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, NamedTuple, TypeVar
-from uuid import UUID
 
 from django.conf import settings
 from django.core.exceptions import EmptyResultSet
@@ -37,11 +36,11 @@ class _Compiled:
 
 
 class CompiledSelect(threading.local, Generic[M]):
-    """Finds the row with a value in a unique field, and the row that ``related`` points to. One SELECT.
+    """Finds a row by the value of a unique field, and the row that its foreign key ``related`` points to. One SELECT.
 
-    Building a query and compiling it costs Django several times what the database needs to run it. So each thread
-    keeps, for each of its connections, what Django's own compiler made of this one. Values are prepared by their
-    fields, and cursors are wrapped, as always.
+    To build and compile a query costs Django several times what the database needs to run it. So each thread keeps, for
+    each of its connections, what Django's own compiler made of this query. The rest is as in any query: the
+    field prepares the value, and the connection wraps the cursor.
     """
 
     def __init__(self, model: type[M], field: str, related: str | None = None) -> None:
@@ -114,11 +113,13 @@ class Rotation(NamedTuple):
     user_agent: str
 
 
-def write_rotation(family_id: UUID, presented: int, rotation: Rotation) -> bool:
-    """Rotate a family in one UPDATE; tell whether it found its row.
+def write_rotation(family: RefreshToken, presented: int, rotation: Rotation) -> bool:
+    """Rotate a family, as it was read, in one UPDATE; tell whether it found its row.
 
     The row must not be revoked and must not be newer than the generation that was presented. Without these conditions,
-    two requests that read the same row would both rotate it, or one would rotate what a logout has just revoked.
+    two requests that read the same row would both rotate it, or one would rotate what a logout has just revoked. Its
+    ``auth_hash`` must be the one that was read, or the rotation would put the hash of an old password back over that of
+    a new one, which ``update_auth_hash`` has just written.
     """
     alias = router.db_for_write(RefreshToken)
     connection = connections[alias]
@@ -129,17 +130,18 @@ def write_rotation(family_id: UUID, presented: int, rotation: Rotation) -> bool:
     columns = ", ".join(f"{quote(field.column)} = %s" for field in fields)
     sql = (
         f"UPDATE {table} SET {columns} WHERE {table}.{quote(options.pk.column)} = %s "  # noqa: S608
-        f"AND {table}.{quote('generation')} <= %s AND {table}.{quote('revoked_at')} IS NULL"
+        f"AND {table}.{quote('generation')} <= %s AND {table}.{quote('revoked_at')} IS NULL "
+        f"AND {table}.{quote('auth_hash')} = %s"
     )
     values = [field.get_db_prep_save(value, connection) for field, value in zip(fields, rotation, strict=True)]
-    params = [*values, options.pk.get_db_prep_value(family_id, connection), presented]
+    params = [*values, options.pk.get_db_prep_value(family.pk, connection), presented, family.auth_hash]
     with transaction.mark_for_rollback_on_error(using=alias), connection.cursor() as cursor:
         cursor.execute(sql, params)
         return bool(cursor.rowcount)
 
 
 def _params(compiler: Any, value: Any) -> list[Any]:
-    """Return a value as the one condition of a query has it. Raises EmptyResultSet where no row can have it."""
+    """Return the parameters of a query's one condition for this value. Raises EmptyResultSet if no row can have it."""
     (condition,) = compiler.query.where.children
     _, params = type(condition)(condition.lhs, value).process_rhs(compiler, compiler.connection)
     return list(params)

@@ -51,7 +51,7 @@ from twotoken.users import may_log_in
 MAX_PAGE_SIZE = 1000  # sessions
 JWKS_MAX_AGE = 300  # seconds for which a service may keep the keys that it fetched
 
-# The IETF draft wants a quoted string; bare keys are common. Both are the same key.
+# The IETF draft requires a quoted string, but bare keys are common. Quoted and bare are the same key.
 IDEMPOTENCY_KEY = re.compile(r'"([!#-~]{8,255})"|([!#-~]{8,255})')
 
 
@@ -71,7 +71,7 @@ class LoginView(CredentialView):
         user = self.authenticate(request, data)
         if user is None or not may_log_in(user):
             return self.refuse(NoActiveAccount())
-        # Django's receiver writes last_login, which may conflict with another login. Then the signal is sent again.
+        # Django's receiver writes last_login, which may conflict with another login. The signal is then sent again.
         retry_on_conflict(lambda: user_logged_in.send(sender=type(user), request=request._request, user=user))
         pair = families.start(
             user,
@@ -131,7 +131,7 @@ class RefreshView(CredentialView):
         return self.answer(pair, already_held=pair.generation == claims.generation)
 
     def get_claims(self, request: Request) -> RefreshClaims:
-        """Return the refresh token of the request, from where this mount has it and from nowhere else."""
+        """Return the claims of the request's refresh token, read only from where this mount's delivery has it."""
         if self.by_cookie:
             return token_from_cookie(request)
         return self.verify(self.get_token(request))
@@ -141,7 +141,7 @@ class RefreshView(CredentialView):
         return body_token(request)
 
     def verify(self, token: str) -> RefreshClaims:
-        """Return whose token it is and which, by its signature. Raises a TokenNotValid."""
+        """Check the signature and return the claims. Raises a TokenNotValid."""
         return families.verify(token)
 
     def refuse(self, error: TwoTokenError) -> Response:
@@ -170,7 +170,7 @@ class LogoutView(CredentialView):
             if self.revoke_bearer(request):
                 problem = None
         except TokenNotValid as exc:
-            if problem is not None:  # else a stale header came beside a refresh token: it is ignored
+            if problem is not None:  # otherwise ignore a stale header that came with a refresh token
                 problem = exc
         if problem is not None:
             raise problem
@@ -183,7 +183,7 @@ class LogoutView(CredentialView):
         return response
 
     def get_tokens(self, request: Request) -> list[str]:
-        """Return the refresh tokens that came by this mount's delivery: several, if there are several cookies.
+        """Return the refresh tokens that came by this mount's delivery. Several cookies make several tokens.
 
         Raises MissingToken, or an error that says what is wrong with the body.
         """

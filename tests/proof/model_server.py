@@ -33,7 +33,7 @@ def rotated(family: Family, request: Request) -> Family:
 
 
 def may_write(family: Family, request: Request) -> bool:
-    """Guard the write: the conditions of ``twotoken.statements.write_rotation``, which are SQL."""
+    """Guard the write as the SQL of ``twotoken.statements.write_rotation`` does. No password changes in the model."""
     return family.generation <= request.token and not family.revoked
 
 

@@ -227,17 +227,16 @@ class Service(RuleBasedStateMachine):
         self.tried("steps over HTTP against the oracle")
         rows = {row.pk: row for row in RefreshToken.objects.all()}
         assert rows.keys() == set(self.ids)
+        events: dict[UUID, list[tuple[str, Client]]] = {pk: [] for pk in self.ids}
+        for event in FamilyEvent.objects.filter(kind__in=[EventKind.DEVICE, EventKind.RETRIED]).order_by("pk"):
+            events[event.family_id].append((event.kind, Client(str(event.ip_address), event.user_agent)))
         for pk, family in zip(self.ids, self.oracle.families, strict=True):
             row = rows[pk]
             expected = row_of(family)
             assert {name: getattr(row, name) for name in expected} == expected
             digest = hashlib.sha256(family.key.encode()).digest() if family.key else b""
             assert bytes(row.retry_key) == digest
-            events = FamilyEvent.objects.filter(family=pk, kind__in=(EventKind.DEVICE, EventKind.RETRIED))
-            expected_events = [(event.kind, event.client) for event in family.events]
-            assert [(event.kind, (event.ip_address, event.user_agent)) for event in events.order_by("pk")] == (
-                expected_events
-            )
+            assert events[pk] == family.events
 
 
 def sent_by(client: Client) -> dict[str, str]:

@@ -19,7 +19,7 @@ from twotoken.models import ACTOR_LENGTH, EventKind, FamilyEvent, RefreshToken
 
 T = TypeVar("T")
 
-# A family has at most one reuse and one revocation. With these limits it has at most 30 events, whatever is sent.
+# A family has at most one reuse and one revocation. With these limits it has at most 30 events.
 MAX_DEVICE_EVENTS = 18
 MAX_RETRY_EVENTS = 10
 

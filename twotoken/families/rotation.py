@@ -84,7 +84,7 @@ def _try_to_rotate(claims: RefreshClaims, client: Client, retry_key: bytes) -> T
         ip_address=client.ip_address,
         user_agent=client.user_agent,
     )
-    if not write_rotation(family.pk, claims.generation, written):
+    if not write_rotation(family, claims.generation, written):
         return None
     record_device(family, client)
     send(

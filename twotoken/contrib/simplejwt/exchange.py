@@ -40,7 +40,7 @@ def verify(token: str) -> OldRefreshToken:
 def claims_of(token: str, client: Client) -> RefreshClaims:
     """Return the refresh claims that stand for an old refresh token, for ``families.rotate``.
 
-    Starts the family if there is none yet. Raises a TokenNotValid with its reason.
+    Starts the family if it does not exist yet. Raises a TokenNotValid with its reason.
     """
     old = verify(token)
     family = find(old.family_id)
@@ -68,8 +68,8 @@ def revoke(token: str, client: Client) -> RefreshToken | None:
         blacklist.add(old)
         # simplejwt may have no blacklist, so a revoked family keeps the token from being exchanged.
         user = find_user(old.user_id)
-        ended = {"user": user, "revoked_at": timezone.now(), "revoked_reason": RevokedReason.LOGOUT}
-        details = {**ended, "ip_address": client.ip_address, "user_agent": client.user_agent}
+        revoked = {"user": user, "revoked_at": timezone.now(), "revoked_reason": RevokedReason.LOGOUT}
+        details = {**revoked, "ip_address": client.ip_address, "user_agent": client.user_agent}
         rows = RefreshToken.objects.primary()
         family, made = retry_on_conflict(partial(rows.get_or_create, pk=old.family_id, defaults=details))
         if made:
@@ -91,7 +91,7 @@ def check_time(old: OldRefreshToken) -> None:
 def check_unused(old: OldRefreshToken) -> None:
     """Raise ExpiredToken or RevokedToken unless an old token without a family may start one."""
     check_time(old)
-    # In this order: another request may have started the family meanwhile, and blacklisted the token after that.
+    # The family is looked up last: another request may have started it meanwhile, and then blacklisted the token.
     if blacklist.contains(old.jti) and find(old.family_id) is None:
         raise RevokedToken
 

@@ -1,15 +1,16 @@
-"""simplejwt's views by their own names, for the URLs that clients know, and one that takes browsers to the cookie.
+"""Views with simplejwt's names for the URLs that clients know, and a view that moves browsers to the refresh cookie.
 
-At the old URLs tokens travel in bodies, JSON or forms, as they did; a 401 has ``code`` and ``reason`` as everywhere in
-twotoken. The project's EXCEPTION_HANDLER shapes errors, as it did.
+At the old URLs tokens travel in bodies (JSON or forms), as with simplejwt. A 401 has ``code`` and ``reason`` as in the
+rest of twotoken. The project's EXCEPTION_HANDLER shapes errors, as with simplejwt.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
+from django.db import connections
 from rest_framework import serializers, status
 from rest_framework.exceptions import APIException, AuthenticationFailed
 from rest_framework.request import Request
@@ -38,9 +39,9 @@ from twotoken.views import LoginView, LogoutView, RefreshView
 
 
 class ShapedErrors(TokenView):
-    """The project's EXCEPTION_HANDLER gets every error of these views, as it got those of simplejwt's.
+    """Passes every error to the project's EXCEPTION_HANDLER, as simplejwt's views do.
 
-    twotoken's own views don't ask it: their clients rely on the body of an error.
+    twotoken's own views don't: their clients rely on the body of an error.
     """
 
     def get_exception_handler(self) -> Callable[..., Response | None]:
@@ -51,28 +52,38 @@ class ShapedErrors(TokenView):
         return self.shape(super().refuse(error))
 
     def shape(self, response: Response) -> Response:
-        """Return what the project's handler makes of a refusal; it gets DRF's exception, as from simplejwt."""
+        """Return the project's handler's answer to a refusal. The handler gets a DRF exception, as from simplejwt."""
         handler = self.get_exception_handler()
         if handler is exception_handler:
             return response
         unauthorized = response.status_code == status.HTTP_401_UNAUTHORIZED
         exc = (AuthenticationFailed if unauthorized else APIException)(response.data, response.data["code"])
         exc.status_code = response.status_code
-        # DRF's own handler makes headers of these.
+        # DRF's own handler turns these into headers.
         wait = int(response.get("Retry-After", "0"))
         exc.__dict__.update({"auth_header": response.get("WWW-Authenticate"), "wait": wait})
-        shaped = handler(exc, self.get_exception_handler_context())
+        with keeping_transactions():
+            shaped = handler(exc, self.get_exception_handler_context())
         return response if shaped is None else shaped
 
 
+@contextmanager
+def keeping_transactions() -> Iterator[None]:
+    """Undo the rollback that DRF's exception handler asks for: it would undo the revocation that a refusal reports."""
+    marked = [(each, each.get_rollback()) for each in connections.all(initialized_only=True) if each.in_atomic_block]
+    yield
+    for connection, needs_rollback in marked:
+        connection.set_rollback(needs_rollback)
+
+
 class TokenObtainPairView(ShapedErrors, LoginView):
-    """POST the credentials, get ``{"access", "refresh"}``: ``api/token/``."""
+    """``api/token/``: POST the credentials, get ``{"access", "refresh"}``."""
 
     delivery = Delivery.BODY
 
 
 class TokenRefreshView(ShapedErrors, RefreshView):
-    """POST a refresh token, old or new, get ``{"access", "refresh"}``: ``api/token/refresh/``."""
+    """``api/token/refresh/``: POST a refresh token of simplejwt or twotoken, get ``{"access", "refresh"}``."""
 
     delivery = Delivery.BODY
 
@@ -87,10 +98,10 @@ class TokenRefreshView(ShapedErrors, RefreshView):
 
 
 class TokenBlacklistView(ShapedErrors, LogoutView):
-    """POST a refresh token, old or new, to log out, get ``{}``: ``api/token/blacklist/``.
+    """``api/token/blacklist/``: POST a refresh token of simplejwt or twotoken to log out, get ``{}``.
 
-    As with simplejwt a missing token is a 400, and the Authorization header is not read: a service may blacklist the
-    tokens of others.
+    As with simplejwt a missing token is a 400, and the Authorization header is not read: a service may blacklist other
+    users' tokens.
     """
 
     delivery = Delivery.BODY
@@ -110,13 +121,13 @@ class TokenBlacklistView(ShapedErrors, LogoutView):
 
 
 class TokenVerifySerializer(serializers.Serializer[Any]):
-    """Any token in the body."""
+    """The ``token`` field: a token of any kind."""
 
     token = TokenField(write_only=True)
 
 
 class TokenVerifyView(ShapedErrors):
-    """POST any token, get ``{}`` or a 401: ``api/token/verify/``. Nothing is used up by it, and nothing ended."""
+    """``api/token/verify/``: POST any token, get ``{}`` or a 401. It rotates nothing and revokes nothing."""
 
     delivery = Delivery.BODY
 
@@ -130,7 +141,7 @@ class TokenVerifyView(ShapedErrors):
         return Response({})
 
     def verify(self, token: str) -> None:
-        """Raise a TokenNotValid unless the token is good for something."""
+        """Check a token of any kind. Raises a TokenNotValid if it is not valid."""
         for kind in (self.verify_access, self.verify_refresh, self.verify_old_refresh):
             with suppress(InvalidToken):
                 kind(token)
@@ -138,12 +149,12 @@ class TokenVerifyView(ShapedErrors):
         raise InvalidToken
 
     def verify_access(self, token: str) -> None:
-        """Check an access token, old or new, and its user."""
+        """Check an access token of simplejwt or twotoken, and its user."""
         authentication = AccessTokenAuthentication()
         authentication.get_user(authentication.verify(token))
 
     def verify_refresh(self, token: str) -> None:
-        """Check one of our refresh tokens: it must be the current one of a family that a refresh would not refuse."""
+        """Check a refresh token of twotoken: the current one of its family, and one that refresh/ would not refuse."""
         claims = families.verify(token)
         family = exchange.find(claims.family_id)
         if family is None or not tokens.token_id_fits(claims, bytes(family.secret)):
@@ -153,7 +164,7 @@ class TokenVerifyView(ShapedErrors):
         families.user_of(claims)  # raises if there is no such user
 
     def verify_old_refresh(self, token: str) -> None:
-        """Check an old refresh token: it must not have been exchanged, and its user must be active."""
+        """Check a refresh token of simplejwt: it must not have been exchanged, and its user must be active."""
         old = exchange.verify(token)
         if exchange.find(old.family_id) is not None:
             raise RevokedToken
@@ -162,13 +173,13 @@ class TokenVerifyView(ShapedErrors):
 
 
 class ExchangeView(ShapedErrors, RefreshView):
-    """POST an old refresh token once in the body, get a pair by this mount's delivery: the way to the cookie.
+    """POST a refresh token of simplejwt in the body, get a pair by this mount's delivery. It works once per token.
 
-    A refresh token of ours is not taken here. Beside a cookie mount this is a login by another proof: a page of
-    another origin could plant its own session with it, so the same cross-origin protection stands before it.
+    A refresh token of twotoken is refused. With the cookie delivery the exchange is a login: a page of another origin
+    could use it to plant its own session, so the view has the same cross-origin protection as the login.
 
-    ``old_cookie`` is for tokens that no script can read, as dj-rest-auth keeps them: taken where the body has none, and
-    cleared by the answer. By the body delivery cookies are not read.
+    ``old_cookie`` names a cookie with the old token, for tokens that no script can read, as dj-rest-auth keeps them. It
+    is read if the body has no token, and the answer clears it. With the body delivery cookies are not read.
     """
 
     old_cookie: str | None = None
@@ -200,7 +211,7 @@ class ExchangeView(ShapedErrors, RefreshView):
         return self.clear_old_cookie(super().answer(pair, already_held=already_held))
 
     def revoke_replaced(self, pair: TokenPair) -> None:
-        """End the family whose cookie this one overwrites, as a login does; not the own one, which a retry brings."""
+        """Revoke the family whose cookie this one overwrites, as a login does, but not a retry's own family."""
         for token in cookie_values(self.request, conf.cookie_name):
             with suppress(InvalidToken):
                 claims = families.verify(token)
@@ -208,13 +219,13 @@ class ExchangeView(ShapedErrors, RefreshView):
                     families.revoke_presented(claims, RevokedReason.REPLACED)
 
     def refuse(self, error: TwoTokenError) -> Response:
-        # Our own cookie was not what was refused, so it is left alone.
+        # The refused token did not come from the refresh cookie, so that cookie is not cleared.
         response = self.shape(super(RefreshView, self).refuse(error))
         refused = isinstance(error, TokenNotValid) and not isinstance(error, ConflictingCookies)
         return self.clear_old_cookie(response) if refused else response
 
     def clear_old_cookie(self, response: Response) -> Response:
-        """Clear the cookie of an old token that is good for nothing any more."""
+        """Clear the cookie of an old token that can't be used any more."""
         if self.by_cookie and self.old_cookie is not None:
             response.delete_cookie(self.old_cookie, self.old_cookie_path, self.old_cookie_domain)
         return response

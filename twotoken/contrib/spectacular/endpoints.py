@@ -1,4 +1,4 @@
-"""What an OpenAPI description says about each endpoint."""
+"""The OpenAPI description of each endpoint."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ IDEMPOTENCY_KEY = OpenApiParameter(
     "Idempotency-Key",
     {"type": "string", "pattern": f"^(?:{views.IDEMPOTENCY_KEY.pattern})$"},
     OpenApiParameter.HEADER,
-    description=_("Names this refresh: the same token with the same key gets the same answer again. A secret."),
+    description=_("Identifies this refresh: a retry with the same token and key gets the same answer. Keep it secret."),
 )
 CLEARED = set_cookie(_("Clears the cookie."), status.HTTP_204_NO_CONTENT)
 
@@ -82,7 +82,7 @@ class RefreshSchema(TokenSchema):
             tells_delivery=True,
             parameters=(IDEMPOTENCY_KEY,),
             set_cookie=set_cookie(
-                _("The next refresh token, unless the client already has it. Cleared where the old one is refused."),
+                _("The next refresh token, unless the client already has it. Cleared if the old one is refused."),
                 status.HTTP_200_OK,
                 status.HTTP_401_UNAUTHORIZED,
                 required=False,
@@ -159,7 +159,7 @@ class LogoutAllSchema(TokenSchema):
 
 
 class SessionsSchema(TokenSchema):
-    """sessions/: by the project's pagination."""
+    """sessions/: with the project's pagination."""
 
     operations = {
         "GET": Operation(
@@ -171,7 +171,7 @@ class SessionsSchema(TokenSchema):
         ),
         "DELETE": Operation(
             pgettext_lazy("operation", "Revoke all other sessions"),
-            _("Revokes all token families of the user except the one that asks."),
+            _("Revokes all token families of the user except the one of the request."),
             status.HTTP_204_NO_CONTENT,
             BEARER_ERRORS,
             "destroy_others",
@@ -182,7 +182,7 @@ class SessionsSchema(TokenSchema):
         return cast("views.SessionsView", self.view).serializer_class(many=True) if self.method == "GET" else None
 
     def get_errors(self) -> list[Any]:
-        """Return 404 only with a pagination: a page may not exist."""
+        """Include 404 only with pagination, because a page may not exist."""
         is_paged = self._get_paginator() is not None
         return [error for error in super().get_errors() if is_paged or error is not NotFound]
 
@@ -199,7 +199,7 @@ class SessionSchema(TokenSchema):
             "destroy",
             parameters=(OpenApiParameter("family_id", OpenApiTypes.UUID, OpenApiParameter.PATH),),
             set_cookie=set_cookie(
-                _("Clears the cookie where the session is the one that asks."),
+                _("Clears the cookie if the session is that of the request."),
                 status.HTTP_204_NO_CONTENT,
                 required=False,
             ),
@@ -208,19 +208,19 @@ class SessionSchema(TokenSchema):
 
 
 class JWKSSchema(TokenSchema):
-    """The public keys."""
+    """The public keys, as a JWK Set."""
 
     operations = {
         "GET": Operation(
             pgettext_lazy("operation", "List the public keys"),
-            _("Lists the keys that verify access tokens (RFC 7517). The list is empty where a secret signs them."),
+            _("Lists the keys that verify access tokens (RFC 7517). The list is empty if a secret signs them."),
             status.HTTP_200_OK,
             (),
         )
     }
 
     def get_success(self) -> Any:
-        # All members of a key are strings; its type decides which others it has.
+        # All members of a key are strings. The key type determines the others.
         text = {"type": "string"}
         key = {**object_of(dict.fromkeys(("kty", "kid", "alg", "use"), text)), "additionalProperties": text}
         return self.component("KeySet", object_of({"keys": {"type": "array", "items": key}}))
@@ -238,7 +238,7 @@ SCHEMAS: dict[type[APIView], type[TokenSchema]] = {
 
 
 def replacement_of(view: type[APIView]) -> type[APIView]:
-    """Return the view that drf-spectacular describes instead: what the project says overrides what we say."""
+    """Return the view that drf-spectacular describes instead. The project's descriptions override twotoken's."""
     ours = next((schema for known, schema in SCHEMAS.items() if issubclass(view, known)), TokenSchema)
     attributes = {
         "__module__": view.__module__,
@@ -256,7 +256,7 @@ def replacement_of(view: type[APIView]) -> type[APIView]:
 
 
 def layered(schema: type[Any], ours: type[TokenSchema]) -> type[TokenSchema]:
-    """Return a schema class that asks the project's class first, then ours, then drf-spectacular's own."""
+    """Return a schema class that inherits from the project's class, then ours, then drf-spectacular's own."""
     if not issubclass(schema, AutoSchema) or issubclass(ours, schema):
         return ours
     bases: tuple[Any, ...] = (schema, ours)
