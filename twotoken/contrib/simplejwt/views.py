@@ -130,9 +130,10 @@ class TokenVerifyView(ShapedErrors):
     """``api/token/verify/``: POST any token, get ``{}`` or a 401. It rotates nothing and revokes nothing."""
 
     delivery = Delivery.BODY
+    serializer_class: type[serializers.BaseSerializer[Any]] = TokenVerifySerializer
 
     def post(self, request: Request, **kwargs: Any) -> Response:
-        serializer = TokenVerifySerializer(data=request.data)
+        serializer = self.serializer_class(data=request.data)
         serializer.is_valid(raise_exception=True)
         try:
             self.verify(serializer.validated_data["token"].strip())  # as simplejwt

@@ -131,9 +131,7 @@ class LogoutSchema(TokenSchema):
     def get_request_serializer(self) -> Any:
         if self.delivery is not Delivery.BODY:
             return None
-        # References to the schema: drf-spectacular requires a body where a serializer has a required field.
-        ref = self.resolve_serializer(RefreshSerializer, "request").ref
-        return {media_type: dict(ref) for media_type in self.map_parsers()}
+        return self.optional(RefreshSerializer)
 
     def get_auth(self) -> list[Schema]:
         if not self.by_cookie:
@@ -226,20 +224,71 @@ class JWKSSchema(TokenSchema):
         return self.component("KeySet", object_of({"keys": {"type": "array", "items": key}}))
 
 
-SCHEMAS: dict[type[APIView], type[TokenSchema]] = {
-    views.LoginView: LoginSchema,
-    views.RefreshView: RefreshSchema,
-    views.LogoutView: LogoutSchema,
-    views.LogoutAllView: LogoutAllSchema,
-    views.SessionsView: SessionsSchema,
-    views.SessionView: SessionSchema,
-    views.JWKSView: JWKSSchema,
+class ExchangeSchema(RefreshSchema):
+    """The exchange of simplejwt's refresh tokens: takes one in the body, at a cookie mount too, or in its old cookie."""
+
+    def get_request_serializer(self) -> Any:
+        by_old_cookie = self.by_cookie and cast("Any", self.view).old_cookie is not None
+        return self.optional(RefreshSerializer) if by_old_cookie else RefreshSerializer
+
+    def get_auth(self) -> list[Schema]:
+        return AutoSchema.get_auth(self)
+
+
+class BlacklistSchema(TokenSchema):
+    """simplejwt's logout: takes any refresh token in the body."""
+
+    operations = {
+        "POST": Operation(
+            pgettext_lazy("operation", "Log out"),
+            _("Revokes the token family of the refresh token."),
+            status.HTTP_200_OK,
+            (ValidationError, ParseError, UnsupportedMediaType, *BUSY),
+        )
+    }
+
+    def get_request_serializer(self) -> Any:
+        return RefreshSerializer
+
+    def get_success(self) -> Any:
+        return {"type": "object"}
+
+
+class VerifySchema(BlacklistSchema):
+    """simplejwt's test of a token: takes any token in the body."""
+
+    operations = {
+        "POST": Operation(
+            pgettext_lazy("operation", "Verify a token"),
+            _("Tells whether a token is accepted. The token stays valid."),
+            status.HTTP_200_OK,
+            (ValidationError, ParseError, UnsupportedMediaType, exceptions.TokenNotValid, *BUSY),
+        )
+    }
+
+    def get_request_serializer(self) -> Any:
+        return cast("Any", self.view).serializer_class
+
+
+# By name, because this package does not import the app of the move.
+SCHEMAS: dict[str, type[TokenSchema]] = {
+    "twotoken.views.LoginView": LoginSchema,
+    "twotoken.views.RefreshView": RefreshSchema,
+    "twotoken.views.LogoutView": LogoutSchema,
+    "twotoken.views.LogoutAllView": LogoutAllSchema,
+    "twotoken.views.SessionsView": SessionsSchema,
+    "twotoken.views.SessionView": SessionSchema,
+    "twotoken.views.JWKSView": JWKSSchema,
+    "twotoken.contrib.simplejwt.views.ExchangeView": ExchangeSchema,
+    "twotoken.contrib.simplejwt.views.TokenBlacklistView": BlacklistSchema,
+    "twotoken.contrib.simplejwt.views.TokenVerifyView": VerifySchema,
 }
 
 
 def replacement_of(view: type[APIView]) -> type[APIView]:
     """Return the view that drf-spectacular describes instead. The project's descriptions override twotoken's."""
-    ours = next((schema for known, schema in SCHEMAS.items() if issubclass(view, known)), TokenSchema)
+    names = (f"{ancestor.__module__}.{ancestor.__name__}" for ancestor in view.__mro__)
+    ours = next((SCHEMAS[name] for name in names if name in SCHEMAS), TokenSchema)
     attributes = {
         "__module__": view.__module__,
         "schema": layered(type(view.schema), ours)(),

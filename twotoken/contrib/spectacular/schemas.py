@@ -150,6 +150,12 @@ class TokenSchema(AutoSchema):
             responses[code] = self.error_response([error for error in errors if status_of(error) == code])
         return responses
 
+    def optional(self, serializer: Any) -> dict[str, Schema]:
+        """Return the bodies of a request that may have none, by media type."""
+        # References to the schema: drf-spectacular requires a body where a serializer has a required field.
+        ref = self.resolve_serializer(serializer, "request").ref
+        return {media_type: dict(ref) for media_type in self.map_parsers()}
+
     def get_success(self) -> Any:
         """Return the body of the successful response."""
         return None
