@@ -112,7 +112,8 @@ class DownBackend(ModelBackend):
 class OwnFilter(SafeExceptionReporterFilter):
     """A project's filter of error reports."""
 
-    cleansed_substitute = "hidden by the project"
+    def __init__(self, substitute: str) -> None:
+        self.cleansed_substitute = substitute
 
 
 def in_the_report(mount: str) -> list[bool]:
@@ -142,7 +143,7 @@ def test_variables_in_the_report_of_a_developer(db: None) -> None:
 def test_a_project_s_own_filter_of_error_reports(db: None) -> None:
     """It still filters what it did, and hides the variables too."""
     request: Any = RequestFactory().post("/api/auth/logout/")
-    request.exception_reporter_filter = OwnFilter()
+    request.exception_reporter_filter = OwnFilter("hidden by the project")
     match = request.resolver_match = resolve("/api/auth/logout/")
     assert match.func(request).status_code == 204
     assert isinstance(request.exception_reporter_filter, OwnFilter)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import copy
 from functools import cache
 from io import BytesIO
 from types import FrameType
@@ -13,7 +14,7 @@ from typing import Any
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
 from django.db import DatabaseError, connections, transaction
 from django.http import HttpRequest, HttpResponseBase
-from django.views.debug import SafeExceptionReporterFilter, get_exception_reporter_filter
+from django.views.debug import get_exception_reporter_filter
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import APIException, NotAuthenticated, ParseError
@@ -94,22 +95,25 @@ class AlwaysJSON(DefaultContentNegotiation):
         return renderer, renderer.media_type
 
 
-class NoVariables(SafeExceptionReporterFilter):
-    """Hides the variables of all frames in an error report.
+class NoVariables:
+    """Makes a filter of error reports, the project's or Django's own, hide the variables of all frames.
 
     ``sensitive_variables`` is not enough: below another decorated function, such as Django's ``authenticate``, only
     that function's names are hidden. So the password would be in the report of an error in an authentication back end.
     """
 
+    is_active: Any
+    cleansed_substitute: Any
+
     def get_traceback_frame_variables(self, request: Any, tb_frame: FrameType) -> Any:
         if not self.is_active(request):
-            return super().get_traceback_frame_variables(request, tb_frame)
+            return super().get_traceback_frame_variables(request, tb_frame)  # type: ignore[misc]  # the filter's own
         return [(name, self.cleansed_substitute) for name in tb_frame.f_locals]
 
 
 @cache
-def without_variables(base: type[Any]) -> type[Any]:
-    """Return a subclass of a project's report filter that hides the variables too."""
+def without_variables(base: Any) -> Any:
+    """Return the subclass of a filter's class that hides the variables."""
     return type(base.__name__, (NoVariables, base), {})
 
 
@@ -144,8 +148,9 @@ class TokenView(APIView):
     # Variables hold tokens and passwords. The decorator hides them from a report that does not know the request.
     @sensitive_variables()
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        reporter_filter = without_variables(type(get_exception_reporter_filter(request)))()
-        request.exception_reporter_filter = reporter_filter  # type: ignore[attr-defined]
+        reporter_filter: Any = copy(get_exception_reporter_filter(request))
+        reporter_filter.__class__ = without_variables(reporter_filter.__class__)
+        request.exception_reporter_filter = reporter_filter
         self.delivery = self.get_delivery(kwargs)
         kwargs.pop("delivery", None)
         if self.delivery is Delivery.BODY:

@@ -225,7 +225,7 @@ class JWKSSchema(TokenSchema):
 
 
 class ExchangeSchema(RefreshSchema):
-    """The exchange of simplejwt's refresh tokens: takes one in the body, at a cookie mount too, or in its old cookie."""
+    """The exchange of simplejwt's refresh tokens: takes one in the body, at a cookie mount too, or in a cookie."""
 
     def get_request_serializer(self) -> Any:
         by_old_cookie = self.by_cookie and cast("Any", self.view).old_cookie is not None
