@@ -41,7 +41,7 @@ def retry_on_conflict(write: Callable[[], T]) -> T:
             if not may_try_again(exc):
                 raise
             conflict = exc
-    raise conflict
+    raise conflict  # pyright: ignore[reportPossiblyUnboundVariable, reportGeneralTypeIssues]  # one try at least
 
 
 def tries() -> Iterator[int]:

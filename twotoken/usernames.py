@@ -21,7 +21,7 @@ def normalize_username(name: str) -> str:
     MariaDB, MySQL and a nondeterministic collation of PostgreSQL are asked in one statement. The statement does not
     read the user table: a count that depended on it would tell who has an account. Raises a DatabaseError.
     """
-    model = get_user_model()
+    model: Any = get_user_model()
     field: Any = model._meta.get_field(model.USERNAME_FIELD)
     with suppress(TypeError, ValueError, ValidationError):  # the column can't hold such a name
         name = str(field.get_prep_value(name))
