@@ -248,8 +248,8 @@ def callable_of(key: str) -> Callable[[], object] | None:
 def _is_dotted_path(value: str) -> bool:
     """Tell whether a string is a dotted path to something in a module that Python can import.
 
-    A host such as auth.example.com looks like a path too. It is one only if Python finds a package with its first
-    name. No module is imported to find out.
+    A host such as auth.example.com looks like a path too. It counts as one only if Python finds a package with the name
+    before its first dot (for one dot, a module is enough). No module is imported to find out.
     """
     names = value.split(".")
     if len(names) < 2 or not all(name.isidentifier() for name in names):

@@ -122,7 +122,7 @@ class Unavailable(TwoTokenError):
 
 
 class ClaimsError(TwoTokenError):
-    """The project's own claims can't go into an access token. Never in an answer. The refresh token stays valid."""
+    """The project's own claims can't go into an access token. Clients see only a 500. The refresh token stays valid."""
 
     code: ClassVar[str] = "claims_error"
     message: ClassVar[str] = "The claims can not go into an access token."

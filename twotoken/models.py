@@ -182,8 +182,8 @@ class EventKind(models.TextChoices):
 class FamilyEvent(models.Model):
     """One event of a token family's timeline.
 
-    The foreign key has no constraint in the database, so that a rotation locks only its own row and a purge need not
-    look for the events of each family.
+    The foreign key has no constraint in the database. So a new event locks no family's row, and when a purge deletes
+    families, the database does not look for the events of each one.
     """
 
     family = models.ForeignKey(

@@ -36,11 +36,11 @@ class _Compiled:
 
 
 class CompiledSelect(threading.local, Generic[M]):
-    """Finds the row with a value in a unique field, and the row that ``related`` points to. One SELECT.
+    """Finds a row by the value of a unique field, and the row that its foreign key ``related`` points to. One SELECT.
 
-    Building a query and compiling it costs Django several times what the database needs to run it. So each thread
-    keeps, for each of its connections, what Django's own compiler made of this one. Values are prepared by their
-    fields, and cursors are wrapped, as always.
+    To build and compile a query costs Django several times what the database needs to run it. So each thread keeps, for
+    each of its connections, what Django's own compiler made of this query. The rest is as in any query: the
+    field prepares the value, and the connection wraps the cursor.
     """
 
     def __init__(self, model: type[M], field: str, related: str | None = None) -> None:
@@ -141,7 +141,7 @@ def write_rotation(family: RefreshToken, presented: int, rotation: Rotation) -> 
 
 
 def _params(compiler: Any, value: Any) -> list[Any]:
-    """Return a value as the one condition of a query has it. Raises EmptyResultSet where no row can have it."""
+    """Return the parameters of a query's one condition for this value. Raises EmptyResultSet if no row can have it."""
     (condition,) = compiler.query.where.children
     _, params = type(condition)(condition.lhs, value).process_rhs(compiler, compiler.connection)
     return list(params)

@@ -109,7 +109,7 @@ def check_user_id(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
 
 
 def check_authenticators(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
-    """W001: the first of DRF's default authenticators has a challenge, or clients get a 403 instead of a 401."""
+    """W001: the first of DRF's default authenticators has authenticate_header; else a refusal is a 403, not a 401."""
     classes: list[type[BaseAuthentication]] = list(cast("Any", api_settings.DEFAULT_AUTHENTICATION_CLASSES))
     if not any(_is_ours(authenticator) for authenticator in classes) or _is_ours(classes[0]):
         return

@@ -60,7 +60,11 @@ def check_secrets(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
         try:
             found[key] = getattr(conf, key.lower())
         except ImproperlyConfigured as exc:
-            yield Error(str(exc), hint="Put its output into the environment, not into the code.", id="twotoken.E004")
+            yield Error(
+                str(exc),
+                hint="Put the output of 'manage.py generate_token_secrets' into the environment, not into the code.",
+                id="twotoken.E004",
+            )
             continue
         if not are_fine("ACCESS_ALGORITHM"):
             continue
@@ -76,7 +80,7 @@ def check_secrets(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
 
 
 def check_lifetimes(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
-    """E007: the access token lives shorter than the refresh token."""
+    """E007: an access token lives no longer than a refresh token."""
     if are_fine("ACCESS_LIFETIME", "REFRESH_LIFETIME") and conf.access_lifetime > conf.refresh_lifetime:
         yield Error(
             "TWOTOKEN['ACCESS_LIFETIME'] is longer than REFRESH_LIFETIME.",

@@ -76,7 +76,8 @@ def judge(
         # that the rotation made, the key means a retry for a minute only; after that it may name a new rotation.
         is_retry = retry_key == bytes(row.retry_key) and (behind == 1 or (behind == 0 and abs(age) < KEY_LIFETIME))
     else:
-        # The current token gets twice the grace, or the slowest of several tabs opened at once would look like a thief.
+        # The current token is answered with itself for twice the grace. If it rotated at once, a slower tab that still
+        # sends the token before it, or gets its answer late, would look like a thief.
         grace = grace_of(row, browser_grace, reuse_grace)
         is_retry = behind >= 0 and abs(age) < (grace if behind == 1 else 2 * grace)
     if is_retry:

@@ -40,7 +40,7 @@ class Settings:
 
     @property
     def until(self) -> datetime:
-        """When the last old refresh token expires. From then on all are refused. Required."""
+        """When the last old refresh token expires. From then on every old token is refused. Required."""
         value = _get("UNTIL", None)
         if value is None:
             raise ImproperlyConfigured(f"{NAME}['UNTIL'] is not set.")

@@ -91,7 +91,7 @@ def check_time(old: OldRefreshToken) -> None:
 def check_unused(old: OldRefreshToken) -> None:
     """Raise ExpiredToken or RevokedToken unless an old token without a family may start one."""
     check_time(old)
-    # In this order: another request may have started the family meanwhile, and blacklisted the token after that.
+    # The family is looked up last: another request may have started it meanwhile, and then blacklisted the token.
     if blacklist.contains(old.jti) and find(old.family_id) is None:
         raise RevokedToken
 

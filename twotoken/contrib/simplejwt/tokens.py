@@ -64,7 +64,7 @@ def prepared_key(algorithm: str, key: str) -> Any:
 
 
 class OldAccessToken(AccessToken):
-    """The claims of an old access token, plus ``sub``, its user, and ``sid``, the nil UUID: it has no family."""
+    """The claims of an old access token, plus ``sub`` (its user) and ``sid`` (the nil UUID: it has no family)."""
 
     __slots__ = ("password_digest",)
 
