@@ -19,7 +19,8 @@ from twotoken.models import ACTOR_LENGTH, EventKind, FamilyEvent, RefreshToken
 
 T = TypeVar("T")
 
-# A family has at most one reuse and one revocation. With these limits it has at most 30 events.
+# A family has at most one reuse and one revocation. With these limits it has 30 events, or a few more if requests that
+# run at once count the same ones.
 MAX_DEVICE_EVENTS = 18
 MAX_RETRY_EVENTS = 10
 
