@@ -38,7 +38,7 @@ from twotoken.authentication import StatelessAccessTokenAuthentication
 from twotoken.base_views import TokenView
 from twotoken.exceptions import NoActiveAccount, TokenNotValid
 from twotoken.serializers import LoginSerializer
-from twotoken.views import IDEMPOTENCY_KEY, LoginView, LogoutView
+from twotoken.views import IDEMPOTENCY_KEY, LoginView, LogoutView, RefreshView
 
 COOKIE, BODY, NONE = "/api/auth/", "/api/app/auth/", "/api/tool/auth/"
 MOUNTS = [COOKIE, BODY, NONE]
@@ -192,7 +192,7 @@ def test_security(described: Any) -> None:
         assert paths[route]["get"]["security"] == [{"jwtAuth": []}]
     assert [paths[mount + "login/"]["post"]["security"] for mount in MOUNTS] == [[{}]] * 3
     assert [paths[mount + "refresh/"]["post"]["security"] for mount in (COOKIE, BODY)] == [
-        [{"refreshCookie": []}],
+        [{"refreshCookie": [], "refreshCookie_sid_twotoken": []}],
         [{}],
     ]
     assert [paths[mount + "logout/"]["post"]["security"] for mount in MOUNTS] == [
@@ -207,6 +207,45 @@ def test_the_cookie_s_name_is_the_setting_s() -> None:
     with with_settings(COOKIE_NAME="__Secure-refresh"):
         scheme = cookie_mount()["components"]["securitySchemes"]["refreshCookie"]
     assert (scheme["type"], scheme["in"], scheme["name"]) == ("apiKey", "cookie", "__Secure-refresh")
+
+
+def test_a_refresh_needs_both_cookies(described: Any, user: Any) -> None:
+    """A client that sends the cookies of the schemes, under their names, is answered; with one of the two it is not."""
+    schemes = described["components"]["securitySchemes"]
+    (needed,) = described["paths"][COOKIE + "refresh/"]["post"]["security"]
+    caller = Caller(user, mount=COOKIE)
+    caller.log_in()
+    names = {schemes[key]["name"] for key in needed}
+    assert (names, {schemes[key]["in"] for key in needed}) == (set(caller.cookies), {"cookie"})
+    for name in names:
+        kept = caller.cookies.pop(name)
+        assert caller.refresh().status_code == 401
+        caller.cookies[name] = kept
+    assert caller.refresh().status_code == 200
+
+
+def test_where_there_is_no_companion_cookie() -> None:
+    """A cookie for the whole host has none; behind a variable, or without a mount, its name is not known."""
+
+    def needed(*patterns: Any) -> set[str]:
+        with override_settings(ROOT_URLCONF=patterns):
+            made = generate(patterns=patterns)
+        return {
+            key
+            for route, operation in made["paths"].items()
+            if route.endswith("refresh/")
+            for key in operation["post"]["security"][0]
+        }
+
+    mount: Any = include("twotoken.urls")
+    assert needed(path("auth/", mount)) == {"refreshCookie", "refreshCookie_sid_twotoken"}
+    assert needed(path("<str:tenant>/auth/", mount)) == {"refreshCookie"}
+    assert needed(path("refresh/", RefreshView.as_view())) == {"refreshCookie"}
+    with with_settings(COOKIE_PATH="/"):
+        assert needed(path("auth/", mount)) == {"refreshCookie"}
+    with override_settings(ROOT_URLCONF=()):
+        made = generate(patterns=[path("auth/", mount)])
+    assert made["paths"]["/auth/refresh/"]["post"]["security"] == [{"refreshCookie": []}]
 
 
 def test_headers(described: Any) -> None:

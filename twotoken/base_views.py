@@ -5,12 +5,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from io import BytesIO
+from types import FrameType
 from typing import Any
 
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
 from django.db import DatabaseError, connections, transaction
 from django.http import HttpRequest, HttpResponseBase
+from django.views.debug import SafeExceptionReporterFilter, get_exception_reporter_filter
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import APIException, NotAuthenticated, ParseError
@@ -91,6 +94,25 @@ class AlwaysJSON(DefaultContentNegotiation):
         return renderer, renderer.media_type
 
 
+class NoVariables(SafeExceptionReporterFilter):
+    """Hides the variables of all frames in an error report.
+
+    ``sensitive_variables`` is not enough: below another decorated function, such as Django's ``authenticate``, only
+    that function's names are hidden. So the password would be in the report of an error in an authentication back end.
+    """
+
+    def get_traceback_frame_variables(self, request: Any, tb_frame: FrameType) -> Any:
+        if not self.is_active(request):
+            return super().get_traceback_frame_variables(request, tb_frame)
+        return [(name, self.cleansed_substitute) for name in tb_frame.f_locals]
+
+
+@cache
+def without_variables(base: type[Any]) -> type[Any]:
+    """Return a subclass of a project's report filter that hides the variables too."""
+    return type(base.__name__, (NoVariables, base), {})
+
+
 class TokenView(APIView):
     """The base of all endpoints. A project's DRF defaults don't apply to them.
 
@@ -119,9 +141,11 @@ class TokenView(APIView):
             view = transaction.non_atomic_requests(using=alias)(view)
         return view
 
-    # Keeps the variables of all frames below out of error reports: they hold tokens and passwords.
+    # Variables hold tokens and passwords. The decorator hides them from a report that does not know the request.
     @sensitive_variables()
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        reporter_filter = without_variables(type(get_exception_reporter_filter(request)))()
+        request.exception_reporter_filter = reporter_filter  # type: ignore[attr-defined]
         self.delivery = self.get_delivery(kwargs)
         kwargs.pop("delivery", None)
         if self.delivery is Delivery.BODY:
@@ -150,7 +174,8 @@ class TokenView(APIView):
         if isinstance(exc, TwoTokenError) and status_of(type(exc)) is not None:
             return self.refuse(exc)
         response = super().handle_exception(exc)
-        if isinstance(exc, APIException) and isinstance(response.data, dict) and "detail" in response.data:
+        is_shaped = self.get_exception_handler() is not exception_handler  # by a project, which may leave no ``data``
+        if isinstance(exc, APIException) and not is_shaped and "detail" in response.data:
             response.data.setdefault("code", exc.get_codes())
         return response
 
@@ -158,7 +183,10 @@ class TokenView(APIView):
         """Return our error, a 503, for a conflict or an unavailable server. Return any other error as it is."""
         if not is_conflict(error) and not is_refusal(error):
             return error
-        logger.warning("The database refused a request of %s: %s", type(self).__name__, error, exc_info=error)
+        details = {"request": self.request._request}  # for the filter of error reports
+        logger.warning(
+            "The database refused a request of %s: %s", type(self).__name__, error, exc_info=error, extra=details
+        )
         return RotationConflict() if is_conflict(error) else Unavailable()
 
     def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:

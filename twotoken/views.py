@@ -191,7 +191,7 @@ class LogoutView(CredentialView):
             return cookie_values(request, conf.cookie_name)
         if self.delivery is Delivery.NONE:
             raise MissingToken
-        token = body_token(request)
+        token = body_token(request).strip()  # a line's end of a file would make it rubbish, and nobody would notice
         if not token:
             raise ValidationError({"refresh": [CharField.default_error_messages["blank"]]})
         return [token]

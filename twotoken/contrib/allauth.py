@@ -17,8 +17,9 @@ from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.core.internal.httpkit import authenticated_user
 from allauth.headless.base.response import APIResponse
 from allauth.headless.tokens.strategies.sessions import SessionTokenStrategy
-from django.contrib.auth import user_logged_out
+from django.contrib.auth import SESSION_KEY, user_logged_in, user_logged_out
 from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.models import AnonymousUser
 from django.contrib.sessions.backends.base import SessionBase
 from django.dispatch import receiver
 from django.http import HttpRequest
@@ -62,12 +63,16 @@ class TwoTokenStrategy(SessionTokenStrategy):  # type: ignore[misc]  # allauth h
         return payload
 
     def lookup_session(self, session_token: str) -> SessionBase | None:
-        """Return the session of a session token; None if its family was revoked or expired. Costs one more query."""
+        """Return the session of a session token; None if its family was revoked or expired. Costs one more query.
+
+        None too if a user is logged in without a family. Another login page made that session, such as the admin's, and
+        it did not ask for allauth's steps.
+        """
         session: SessionBase | None = super().lookup_session(session_token)
         if session is None:
             return None
         family_id = family_of(session)
-        if family_id is not None and not families.is_active(family_id):
+        if SESSION_KEY in session if family_id is None else not families.is_active(family_id):
             return None
         # Kept for a login as another user, as after a password reset: it empties the session, and revokes this family.
         session._twotoken_replaced = family_id  # type: ignore[attr-defined]
@@ -110,10 +115,21 @@ def family_of(session: SessionBase) -> UUID | None:
     return None if family_id is None else UUID(family_id)
 
 
+def headless_of(request: HttpRequest | None) -> Any:
+    """Return what allauth's app client has put on a request, None for any other request."""
+    return getattr(getattr(request, "allauth", None), "headless", None)
+
+
 def family_of_request(request: HttpRequest | None) -> UUID | None:
     """Return the id of the family of the session that a request of allauth's app client names, or None."""
-    headless = getattr(getattr(request, "allauth", None), "headless", None)
-    return None if request is None or headless is None else family_of(request.session)
+    return None if request is None or headless_of(request) is None else family_of(request.session)
+
+
+@receiver(user_logged_in)
+def expect_pair(request: HttpRequest | None, **kwargs: Any) -> None:
+    """Make allauth answer every login with tokens, also when a password reset logs in the session's own user again."""
+    if (headless := headless_of(request)) is not None:
+        headless._pre_user = AnonymousUser()
 
 
 @receiver(user_logged_out)

@@ -91,8 +91,8 @@ def select(**criteria: Unpack[Criteria]) -> RefreshTokenQuerySet:
     return rows().revocable().filter(**{lookups[name]: value for name, value in criteria.items()})
 
 
-def user_of(access: AccessToken) -> AbstractBaseUser:
-    """Return the user of an access token whose family is active and whose password is unchanged. One SELECT.
+def user_of(access: AccessToken | RefreshClaims) -> AbstractBaseUser:
+    """Return the user of a token whose family is active and whose password is unchanged. One SELECT.
 
     Raises RevokedToken, ExpiredToken, UserInactive or PasswordChanged.
     """

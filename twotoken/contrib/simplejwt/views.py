@@ -30,10 +30,9 @@ from twotoken.exceptions import (
     RevokedToken,
     TokenNotValid,
     TwoTokenError,
-    UserInactive,
 )
 from twotoken.families import TokenPair
-from twotoken.models import RefreshToken, RevokedReason, State
+from twotoken.models import RefreshToken, RevokedReason
 from twotoken.serializers import RefreshSerializer, TokenField
 from twotoken.tokens import RefreshClaims
 from twotoken.views import LoginView, LogoutView, RefreshView
@@ -58,7 +57,7 @@ class ShapedErrors(TokenView):
         if handler is exception_handler:
             return response
         unauthorized = response.status_code == status.HTTP_401_UNAUTHORIZED
-        exc = AuthenticationFailed(response.data) if unauthorized else APIException(response.data)
+        exc = (AuthenticationFailed if unauthorized else APIException)(response.data, response.data["code"])
         exc.status_code = response.status_code
         # DRF's own handler turns these into headers.
         wait = int(response.get("Retry-After", "0"))
@@ -87,6 +86,9 @@ class TokenRefreshView(ShapedErrors, RefreshView):
     """``api/token/refresh/``: POST a refresh token of simplejwt or twotoken, get ``{"access", "refresh"}``."""
 
     delivery = Delivery.BODY
+
+    def get_token(self, request: Request) -> str:
+        return super().get_token(request).strip()  # as simplejwt
 
     def verify(self, token: str) -> RefreshClaims:
         try:
@@ -133,7 +135,7 @@ class TokenVerifyView(ShapedErrors):
         serializer = TokenVerifySerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         try:
-            self.verify(serializer.validated_data["token"])
+            self.verify(serializer.validated_data["token"].strip())  # as simplejwt
         except TokenNotValid as exc:
             return self.refuse(exc)
         return Response({})
@@ -152,15 +154,14 @@ class TokenVerifyView(ShapedErrors):
         authentication.get_user(authentication.verify(token))
 
     def verify_refresh(self, token: str) -> None:
-        """Check a refresh token of twotoken: it must be the current one of an active family, and its user active."""
+        """Check a refresh token of twotoken: the current one of its family, and one that refresh/ would not refuse."""
         claims = families.verify(token)
         family = exchange.find(claims.family_id)
         if family is None or not tokens.token_id_fits(claims, bytes(family.secret)):
             raise InvalidToken
-        if family.state() is not State.ACTIVE or claims.generation < family.generation:
+        if claims.generation < family.generation:
             raise RevokedToken
-        if not family.user.is_active:
-            raise UserInactive
+        families.user_of(claims)  # raises if there is no such user
 
     def verify_old_refresh(self, token: str) -> None:
         """Check a refresh token of simplejwt: it must not have been exchanged, and its user must be active."""

@@ -101,7 +101,7 @@ class RefreshSchema(TokenSchema):
 
     def get_auth(self) -> list[Schema]:
         auth = super().get_auth()
-        return [self.require_cookie(), *filter(None, auth)] if self.by_cookie else auth
+        return [self.require_cookie() | self.require_companion(), *filter(None, auth)] if self.by_cookie else auth
 
 
 class LogoutSchema(TokenSchema):

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar, cast
 
-from django.urls import URLPattern, URLResolver, get_resolver
+from django.core.exceptions import ImproperlyConfigured
+from django.http import HttpRequest
+from django.urls import Resolver404, URLPattern, URLResolver, get_resolver, resolve
 from django.utils.translation import gettext_lazy as _
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.plumbing import ResolvedComponent, get_doc
@@ -28,6 +30,7 @@ from twotoken.contrib.spectacular.errors import (
     status_of,
     values_of,
 )
+from twotoken.cookies import companion_name, cookie_path
 from twotoken.exceptions import CrossOrigin, TokenNotValid, TwoTokenError
 from twotoken.serializers import LoginSerializer
 
@@ -218,10 +221,30 @@ class TokenSchema(AutoSchema):
     def require_cookie(self) -> Schema:
         """Register the security scheme of the refresh cookie, and return the requirement for an operation."""
         text = _("The refresh token. A browser sends it by itself; no script can read or set it.")
-        scheme = {"type": "apiKey", "in": "cookie", "name": conf.cookie_name, "description": text}
-        component = ResolvedComponent(COOKIE, ResolvedComponent.SECURITY_SCHEMA, scheme, TokenSchema)
+        return self.cookie_scheme(COOKIE, conf.cookie_name, text)
+
+    def require_companion(self) -> Schema:
+        """Do the same for the companion cookie of this mount. Return nothing if the mount has none.
+
+        Its name depends on the mount's path. It is not known if the path has variables, or is not in the URLconf.
+        """
+        request = HttpRequest()
+        try:
+            match = request.resolver_match = resolve(self.path)
+            name = companion_name(cookie_path(request))
+        except (Resolver404, ImproperlyConfigured):
+            return {}
+        if name is None or "{" in self.path:
+            return {}
+        text = _("Says which refresh cookie is this browser's own. A browser sends it by itself.")
+        return self.cookie_scheme("_".join([COOKIE, "sid", *filter(None, match.namespaces)]), name, text)
+
+    def cookie_scheme(self, key: str, name: str, text: Any) -> Schema:
+        """Register a cookie as a security scheme, and return the requirement for an operation."""
+        scheme = {"type": "apiKey", "in": "cookie", "name": name, "description": text}
+        component = ResolvedComponent(key, ResolvedComponent.SECURITY_SCHEMA, scheme, TokenSchema)
         self.registry.register_on_missing(component)
-        return {COOKIE: []}
+        return {key: []}
 
 
 def object_of(fields: Schema) -> Schema:
