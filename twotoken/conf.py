@@ -61,7 +61,7 @@ class Settings:
 
     @property
     def refresh_secret(self) -> tuple[str, ...]:
-        """Another secret (32 bytes or more), of refresh tokens. In a list the first signs and all verify."""
+        """Secret of refresh tokens only (32 bytes or more). In a list the first signs and all verify."""
         return _secrets("REFRESH_SECRET")
 
     @property
@@ -86,7 +86,10 @@ class Settings:
 
     @property
     def cookie_name(self) -> str:
-        """Name of the cookie. None: ``refresh_token`` with the strongest prefix that fits the other four settings."""
+        """Name of the cookie. None: ``refresh_token`` with the strongest prefix that browsers accept.
+
+        That depends on COOKIE_PATH, COOKIE_DOMAIN and COOKIE_SECURE.
+        """
         name = _get("COOKIE_NAME", None)
         if name is not None:
             return name
@@ -115,7 +118,10 @@ class Settings:
 
     @property
     def browser_grace(self) -> timedelta:
-        """How long after a rotation without an Idempotency-Key a browser's family may present the old token again."""
+        """How long the old token may be presented again after a rotation, in the family of a browser.
+
+        Only a rotation without an Idempotency-Key has this grace.
+        """
         return _duration("BROWSER_GRACE", 10)
 
     @property
@@ -195,7 +201,7 @@ class Settings:
 
     @property
     def tenant_issuer(self) -> str | None:
-        """The issuer if ISSUER is a callable, else None. Refresh tokens and the keys of caches carry it."""
+        """The issuer if ISSUER is a callable, else None. It is part of refresh tokens and of cache keys."""
         found = callable_of("ISSUER")
         return None if found is None else _issuer_from(found)
 

@@ -238,7 +238,10 @@ SCHEMAS: dict[type[APIView], type[TokenSchema]] = {
 
 
 def replacement_of(view: type[APIView]) -> type[APIView]:
-    """Return the view that drf-spectacular describes instead. The project's descriptions override twotoken's."""
+    """Return a subclass of a view, for drf-spectacular to describe in its place.
+
+    It has twotoken's descriptions, and the project's own override those.
+    """
     ours = next((schema for known, schema in SCHEMAS.items() if issubclass(view, known)), TokenSchema)
     attributes = {
         "__module__": view.__module__,
