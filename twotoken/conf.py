@@ -61,7 +61,7 @@ class Settings:
 
     @property
     def refresh_secret(self) -> tuple[str, ...]:
-        """Another secret (32 bytes or more), of refresh tokens. In a list the first signs and all verify."""
+        """Secret of refresh tokens only (32 bytes or more). In a list the first signs and all verify."""
         return _secrets("REFRESH_SECRET")
 
     @property
@@ -86,7 +86,10 @@ class Settings:
 
     @property
     def cookie_name(self) -> str:
-        """Name of the cookie. None: ``refresh_token`` with the strongest prefix that fits the other four settings."""
+        """Name of the cookie. None: ``refresh_token`` with the strongest prefix that browsers accept.
+
+        That depends on COOKIE_PATH, COOKIE_DOMAIN and COOKIE_SECURE.
+        """
         name = _get("COOKIE_NAME", None)
         if name is not None:
             return name
@@ -115,12 +118,15 @@ class Settings:
 
     @property
     def browser_grace(self) -> timedelta:
-        """How long after a rotation without an Idempotency-Key a browser's family may present the old token again."""
+        """How long the old token may be presented again after a rotation, in the family of a browser.
+
+        Only a rotation without an Idempotency-Key has this grace.
+        """
         return _duration("BROWSER_GRACE", 10)
 
     @property
     def reuse_grace(self) -> timedelta:
-        """The same for the families of all other clients."""
+        """How long the previous refresh token of any other client works after a refresh without an Idempotency-Key."""
         return _duration("REUSE_GRACE", 0)
 
     @property
@@ -145,20 +151,20 @@ class Settings:
 
     @property
     def issuer(self) -> str | None:
-        """The ``iss`` claim of access tokens, issued and required.
+        """The ``iss`` claim of access tokens: each is issued with it, and refused without it.
 
-        A string; or a callable without arguments, or its dotted path, that is called on each use and returns the
-        string: then refresh tokens have the claim too.
+        A string; or a callable without arguments that returns the string and is called on each use; or the callable's
+        dotted path. With a callable, refresh tokens have the claim too.
         """
         value, found = _get("ISSUER", None), callable_of("ISSUER")
         return value if found is None else _issuer_from(found)
 
     @property
     def audience(self) -> tuple[str, ...]:
-        """The ``aud`` claim of access tokens. A token that is presented must name one of its values.
+        """The ``aud`` claim of access tokens: each is issued with all values, and accepted if it names one of them.
 
-        A string or a list; or a callable without arguments, or its dotted path, that is called on each use and returns
-        one of the two.
+        A string or a list of strings; or a callable without arguments that returns a string or a list and is called on
+        each use; or the callable's dotted path.
         """
         value, found = _get("AUDIENCE", None), callable_of("AUDIENCE")
         return _texts(value) if found is None else _audience_from(found)
@@ -175,7 +181,10 @@ class Settings:
 
     @property
     def login_throttle(self) -> str | None:
-        """How often one address may try one user name (all spellings that the database takes as equal). None: off."""
+        """How often one address may try one user name. None: off.
+
+        Spellings that the database treats as equal count together.
+        """
         return _get("LOGIN_THROTTLE", "10/min")
 
     @property
@@ -185,7 +194,7 @@ class Settings:
 
     @property
     def record_client(self) -> bool:
-        """Whether to store the address and user agent of a family's last refresh."""
+        """Whether to store the address and user agent of logins and refreshes."""
         return _get("RECORD_CLIENT", True)
 
     @property
@@ -195,7 +204,7 @@ class Settings:
 
     @property
     def tenant_issuer(self) -> str | None:
-        """The issuer if ISSUER is a callable, else None. Refresh tokens and the keys of caches carry it."""
+        """The issuer if ISSUER is a callable, else None. It is part of refresh tokens and of cache keys."""
         found = callable_of("ISSUER")
         return None if found is None else _issuer_from(found)
 

@@ -103,7 +103,8 @@ def cookie_path(request: HttpRequest | Request) -> str:
         return conf.cookie_path
     match = request.resolver_match
     if match is not None and match.namespace:
-        # Only what the mount's prefix captures: reverse() takes no arguments that an include() adds.
+        # Only what the mount's prefix captures: the options of an include() are in match.kwargs too, and with them
+        # reverse() would find no URL.
         captured = set(_CAPTURED.findall(match.route)) - {"family_id"}
         kwargs = {name: value for name, value in match.kwargs.items() if name in captured}
         try:

@@ -46,7 +46,10 @@ class InvalidToken(TokenNotValid):
 
 
 class ConflictingCookies(InvalidToken):
-    """The browser's own refresh cookie is unknown: a sibling subdomain may have set or evicted some (RFC 6265 8.6)."""
+    """It is unknown which refresh cookie is this browser's own: a sibling subdomain may have set or evicted cookies.
+
+    See RFC 6265 section 8.6.
+    """
 
     message: ClassVar[str] = gettext_noop("The cookies do not show which refresh token is this browser's own.")
 

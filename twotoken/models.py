@@ -171,7 +171,7 @@ class RefreshToken(models.Model):
 
 
 class EventKind(models.TextChoices):
-    """The kinds of events in a token family's timeline, in addition to its start and its end."""
+    """The kinds of stored events in a token family's timeline. Its start and its expiry are not stored as events."""
 
     DEVICE = "device", pgettext_lazy("family", "device changed")
     RETRIED = "retried", pgettext_lazy("family", "retried from another device or address")

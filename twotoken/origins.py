@@ -30,7 +30,7 @@ def check_origin(request: HttpRequest | Request) -> None:
     origin = request.META.get("HTTP_ORIGIN", "")
     if site in {"same-origin", "none"}:
         return
-    # Without Fetch Metadata, no Origin means no browser.
+    # Without Fetch Metadata, Origin decides. A request that has neither does not come from a browser.
     if not site and (not origin or _is_ours(request, origin)):
         return
     if not _is_trusted(origin):

@@ -67,10 +67,13 @@ class CompiledSelect(threading.local, Generic[M]):
         return None if row is None else self._load(select, list(row))
 
     def compiled(self, value: Any) -> _Compiled:
-        """Return the statement for the write database: a replica may lag. The compiler needs a value to see."""
+        """Return the statement for the write database: a replica may lag.
+
+        ``value`` is only an example: Django can't compile the condition without one.
+        """
         alias = router.db_for_write(self.model)
         connection = connections[alias]
-        key = alias, settings.USE_TZ  # a connection converts times by it
+        key = alias, settings.USE_TZ  # which decides how the connection converts times
         known = self._compiled.get(key)
         if known is None or known.connection is not connection:
             known = self._compiled[key] = self.compile(connection, value)
@@ -118,8 +121,8 @@ def write_rotation(family: RefreshToken, presented: int, rotation: Rotation) -> 
 
     The row must not be revoked and must not be newer than the generation that was presented. Without these conditions,
     two requests that read the same row would both rotate it, or one would rotate what a logout has just revoked. Its
-    ``auth_hash`` must be the one that was read, or the rotation would put the hash of an old password back over that of
-    a new one, which ``update_auth_hash`` has just written.
+    ``auth_hash`` must be the one that was read. Otherwise the rotation could overwrite the hash of a new password,
+    which ``update_auth_hash`` has just written, with the hash of the old one.
     """
     alias = router.db_for_write(RefreshToken)
     connection = connections[alias]

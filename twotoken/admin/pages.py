@@ -187,7 +187,10 @@ class RefreshTokenAdmin(RevokingAdmin):
 
 
 class TokenFamiliesMixin(UserModelAdmin):
-    """Adds the buttons to a project's own user admin: ``class UserAdmin(TokenFamiliesMixin, BaseUserAdmin)``."""
+    """Adds the buttons that list and revoke a user's families to a project's own user admin.
+
+    ``class UserAdmin(TokenFamiliesMixin, BaseUserAdmin)``.
+    """
 
     change_form_template = "admin/twotoken/user_change_form.html"
 

@@ -187,7 +187,7 @@ class RevokingAdmin(FamilyModelAdmin):
         return heapq.nlargest(SHOWN, visible, key=attrgetter("created_at"))
 
     def _revoke(self, request: HttpRequest, selected: list[Any], objects: list[Any] | None) -> None:
-        """Revoke, and write the admin's log: one entry for each given object, or else for each family."""
+        """Revoke, and write the admin's log: one entry for each of ``objects``, else for up to LISTED families."""
         count, refused = 0, 0
         logged: list[RefreshToken] = []
         for batch in self._batches(request, selected):

@@ -35,7 +35,7 @@ CACHE_FAULTS: tuple[tuple[type[BaseCache], str], ...] = (
     (LocMemCache, "each process has for itself"),
     (FileBasedCache, "counts requests that run at once as one"),
 )
-ENOUGH_ENTRIES = 10_000  # each try of another name is one, so a guesser can push counts out of a small cache
+ENOUGH_ENTRIES = 10_000  # each user name that is tried takes one, so a guesser can push counts out of a small cache
 
 
 def check_mounts(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
@@ -163,7 +163,7 @@ def _tenant_apps() -> list[Sequence[str]]:
 
 
 def _has_app(listed: Sequence[str], label: str) -> bool:
-    """Tell whether a list of apps has one, by its name or its class, as django-tenants reads it."""
+    """Tell whether an app is in a list, under its name or the path of its AppConfig: django-tenants accepts both."""
     config = apps.get_app_config(label)
     return config.name in listed or f"{config.__module__}.{type(config).__name__}" in listed
 

@@ -99,7 +99,7 @@ def check_cookie(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
             hint="Browsers drop such a cookie. Set COOKIE_SECURE to True.",
             id="twotoken.E008",
         )
-    name = conf.cookie_name.lower()  # browsers take a prefix in any case
+    name = conf.cookie_name.lower()  # browsers ignore the case of a prefix
     is_host = name.startswith(HOST.lower())
     if (is_host and (not conf.cookie_secure or conf.cookie_path != "/" or conf.cookie_domain)) or (
         name.startswith(SECURE.lower()) and not conf.cookie_secure
@@ -171,5 +171,5 @@ def check_deployed_cookie(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMes
 
 
 def callable_of_fine(key: str) -> Callable[[], object] | None:
-    """Return the callable that a setting is or names, else None. E003 reports a value of another type."""
+    """Return the callable of a setting, as ``callable_of`` does. None for a wrong value, which E003 reports."""
     return callable_of(key) if are_fine(key) else None

@@ -59,14 +59,15 @@ def claims_of(token: str, client: Client) -> RefreshClaims:
 def revoke(token: str, client: Client) -> RefreshToken | None:
     """Revoke an old refresh token, as a logout does: revoke its family, or insert one that is revoked already.
 
-    Returns the family, with its user, if this call revoked it. Raises a TokenNotValid if no family can be revoked.
+    Returns the family, with its user, if this call revoked it. Raises a TokenNotValid if the token is not valid, or if
+    it has no family and can't start one.
     """
     old = verify(token)
     family = find(old.family_id)
     if family is None:
         check_unused(old)
         blacklist.add(old)
-        # simplejwt may have no blacklist, so a revoked family keeps the token from being exchanged.
+        # There may be no blacklist. So insert a family that is revoked already: then the token can't start another.
         user = find_user(old.user_id)
         revoked = {"user": user, "revoked_at": timezone.now(), "revoked_reason": RevokedReason.LOGOUT}
         details = {**revoked, "ip_address": client.ip_address, "user_agent": client.user_agent}

@@ -132,7 +132,8 @@ def _decode(token: str, policy: Policy, kind: str) -> dict[str, Any]:
     except (PyJWTError, ValueError, RecursionError) as exc:
         raise InvalidToken from exc
     claims: dict[str, Any] = decoded["payload"]
-    # Even if both share a secret, against all advice, our own tokens are refused here (RFC 8725 section 3.11).
+    # twotoken's own tokens are refused here, even if simplejwt's have the same secret, against all advice (RFC 8725
+    # section 3.11).
     if decoded["header"].get("typ") != HEADER_TYPE or claims.get(policy.token_type_claim) != kind:
         raise InvalidToken
     return claims

@@ -52,7 +52,7 @@ class ShapedErrors(TokenView):
         return self.shape(super().refuse(error))
 
     def shape(self, response: Response) -> Response:
-        """Return the project's handler's answer to a refusal. The handler gets a DRF exception, as from simplejwt."""
+        """Have the project's exception handler shape a refusal. It gets a DRF exception, as it does from simplejwt."""
         handler = self.get_exception_handler()
         if handler is exception_handler:
             return response

@@ -286,7 +286,10 @@ SCHEMAS: dict[str, type[TokenSchema]] = {
 
 
 def replacement_of(view: type[APIView]) -> type[APIView]:
-    """Return the view that drf-spectacular describes instead. The project's descriptions override twotoken's."""
+    """Return a subclass of a view, for drf-spectacular to describe in its place.
+
+    It has twotoken's descriptions, and the project's own override those.
+    """
     names = (f"{ancestor.__module__}.{ancestor.__name__}" for ancestor in view.__mro__)
     ours = next((SCHEMAS[name] for name in names if name in SCHEMAS), TokenSchema)
     attributes = {

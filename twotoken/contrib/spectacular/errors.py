@@ -53,7 +53,7 @@ def kinds_of(error: Any) -> list[ErrorClass]:
 
 
 def values_of(key: str, *errors: ErrorClass) -> list[str]:
-    """Return the values that a key of the body can have in answers to these errors."""
+    """Return all values that a key, such as ``code``, can have in the bodies of these errors."""
     return sorted({body_of(kind)[key] for error in errors for kind in kinds_of(error)})
 
 

@@ -107,7 +107,7 @@ class TokenSchema(AutoSchema):
 
     @property
     def operation(self) -> Operation | None:
-        """The description by twotoken; None for a method that the project added."""
+        """What twotoken says of this endpoint's method. None for a method that the project added to the view."""
         return self.operations.get(self.method)
 
     @property
