@@ -77,7 +77,10 @@ class RefreshTokenQuerySet(models.QuerySet["RefreshToken"]):
         )
 
     def revocable(self, now: datetime | None = None) -> RefreshTokenQuerySet:
-        """Families to revoke, idle ones too: a longer REFRESH_LIFETIME, set later, would make them active again."""
+        """Families that can be revoked, also those past their idle lifetime.
+
+        Setting a longer REFRESH_LIFETIME later would make these active again.
+        """
         return self.filter(Q(expires_at=None) | Q(expires_at__gt=now or timezone.now()), revoked_at=None)
 
     def revoke(self, reason: str, now: datetime | None = None) -> int:
@@ -159,7 +162,7 @@ class RefreshToken(models.Model):
         return str(self.pk)
 
     def idle_end(self, refreshed_at: datetime | None = None) -> datetime:
-        """Return when the family expires if ``refreshed_at``, by default its own, is its last refresh."""
+        """Return when the family expires if it is last refreshed at ``refreshed_at``, by default the stored time."""
         end = (refreshed_at or self.refreshed_at) + conf.refresh_lifetime
         return end if self.expires_at is None else min(end, self.expires_at)
 

@@ -86,7 +86,10 @@ def check_tenants(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
 
 
 def check_user_id(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
-    """E012: USER_ID_FIELD is a unique field of the user model. W003: its values never pass to another user."""
+    """E012: USER_ID_FIELD is a unique field of the user model.
+
+    W003: a value of USER_ID_FIELD never passes from one user to another.
+    """
     if not are_fine("USER_ID_FIELD") or conf.user_id_field == "pk":
         return
     model: Any = get_user_model()

@@ -52,7 +52,7 @@ def check_shape(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
 
 
 def check_secrets(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
-    """E004: both secrets are set. E005: each one fits its algorithm. E006: all secrets are different."""
+    """E004: both secrets are set. E005: each secret fits its algorithm. E006: all secrets differ."""
     if not is_dict():
         return
     found: dict[str, tuple[str, ...]] = {}
