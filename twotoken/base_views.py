@@ -78,7 +78,10 @@ class TokenFormParser(FormParser):
 
 
 class TokenMultiPartParser(MultiPartParser):
-    """A multipart form within Django's DATA_UPLOAD limits: the whole body counts, so no file reaches a disk."""
+    """A multipart form within Django's DATA_UPLOAD limits.
+
+    The whole body counts towards the limit, files included, so no file is large enough to be written to disk.
+    """
 
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None) -> Any:
         with parse_errors():
@@ -98,8 +101,9 @@ class AlwaysJSON(DefaultContentNegotiation):
 class NoVariables:
     """Makes a filter of error reports, the project's or Django's own, hide the variables of all frames.
 
-    ``sensitive_variables`` is not enough: below another decorated function, such as Django's ``authenticate``, only
-    that function's names are hidden. So the password would be in the report of an error in an authentication back end.
+    ``sensitive_variables`` is not enough: for each frame, Django uses only the nearest decorated caller, and hides only
+    the names that its decorator lists. The caller of an authentication back end is Django's ``authenticate``, which is
+    decorated but lists other names. So the report of an error in a back end would contain the password.
     """
 
     is_active: Any
@@ -120,8 +124,8 @@ def without_variables(base: Any) -> Any:
 class TokenView(APIView):
     """The base of all endpoints. A project's DRF defaults don't apply to them.
 
-    ``delivery`` is the mount's, or else the class's, or else the setting's. With the delivery ``body`` the view reads
-    forms too, as DRF's own default does.
+    The delivery comes from the mount, or else from the class, or else from the setting. With the delivery ``body`` the
+    view accepts forms too, as DRF does by default.
     """
 
     delivery: str | None = None
@@ -145,7 +149,7 @@ class TokenView(APIView):
             view = transaction.non_atomic_requests(using=alias)(view)
         return view
 
-    # Variables hold tokens and passwords. The decorator hides them from a report that does not know the request.
+    # Variables hold tokens and passwords. The decorator hides them in a report made without the request.
     @sensitive_variables()
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         reporter_filter: Any = copy(get_exception_reporter_filter(request))
@@ -179,7 +183,7 @@ class TokenView(APIView):
         if isinstance(exc, TwoTokenError) and status_of(type(exc)) is not None:
             return self.refuse(exc)
         response = super().handle_exception(exc)
-        is_shaped = self.get_exception_handler() is not exception_handler  # by a project, which may leave no ``data``
+        is_shaped = self.get_exception_handler() is not exception_handler  # a project's may return no ``data``
         if isinstance(exc, APIException) and not is_shaped and "detail" in response.data:
             response.data.setdefault("code", exc.get_codes())
         return response
@@ -200,7 +204,7 @@ class TokenView(APIView):
         return response
 
     def refuse(self, error: TwoTokenError) -> Response:
-        """Return the answer to a refused request. Raising the error would let an ``atomic`` block roll back."""
+        """Return the answer to a refused request. Raising the error could roll back an outer ``atomic`` block."""
         logger.info("%s refused a request: %s.", type(self).__name__, getattr(error, "reason", error.code))
         return Response(body_of(error), status=status_of(type(error)), headers=headers_of(error))
 
@@ -231,8 +235,8 @@ class CredentialView(TokenView):
     def answer(self, pair: TokenPair, *, already_held: bool = False) -> Response:
         """Return a pair by this mount's delivery.
 
-        ``already_held`` says that the client has this refresh token. Then no cookie is set, or an answer that comes
-        late could put an older token back.
+        ``already_held`` says that the client already has this refresh token. Then no cookie is set: if this answer
+        arrives late, its cookie could replace a newer token.
         """
         body: dict[str, Any] = {"access": pair.access, "expires_in": pair.expires_in}
         if self.delivery is Delivery.BODY:

@@ -1,7 +1,7 @@
 """The settings: one dict, ``TWOTOKEN``, one typed property per key, read on every use.
 
-So ``override_settings`` works. ``manage.py check`` reports wrong values. Here only an unusable value raises
-ImproperlyConfigured.
+Because settings are not cached, ``override_settings`` works. ``manage.py check`` reports wrong values. This module
+raises ImproperlyConfigured only for a value that it can't use.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from twotoken.tokens import AccessPolicy
 
 T = TypeVar("T")
 
-# Browsers refuse such a name without Secure, and the first also with a Domain or another Path than "/" (RFC 6265bis).
+# Prefixes of cookie names (RFC 6265bis). Browsers require Secure for both. HOST also requires Path "/" and no Domain.
 HOST = "__Host-"
 SECURE = "__Secure-"
 
@@ -88,7 +88,7 @@ class Settings:
     def cookie_name(self) -> str:
         """Name of the cookie. None: ``refresh_token`` with the strongest prefix that browsers accept.
 
-        That depends on COOKIE_PATH, COOKIE_DOMAIN and COOKIE_SECURE.
+        The prefix depends on COOKIE_PATH, COOKIE_DOMAIN and COOKIE_SECURE.
         """
         name = _get("COOKIE_NAME", None)
         if name is not None:
@@ -108,7 +108,7 @@ class Settings:
 
     @property
     def cookie_samesite(self) -> str:
-        """SameSite attribute of the cookie: the string Strict, Lax or None."""
+        """SameSite attribute of the cookie, a string: "Strict", "Lax" or "None"."""
         return _get("COOKIE_SAMESITE", "Strict")
 
     @property
@@ -126,7 +126,10 @@ class Settings:
 
     @property
     def reuse_grace(self) -> timedelta:
-        """How long the previous refresh token of any other client works after a refresh without an Idempotency-Key."""
+        """How long the old token may be presented again after a rotation, in the family of any other client.
+
+        Only a rotation without an Idempotency-Key has this grace.
+        """
         return _duration("REUSE_GRACE", 0)
 
     @property
@@ -220,7 +223,7 @@ class Settings:
 
     @property
     def refresh_keys(self) -> KeyRing:
-        """The keys of refresh tokens, made from the settings above. Nobody else verifies them, so HS256 is enough."""
+        """The keys of refresh tokens, made from the settings above. Only we verify them, so HS256 is enough."""
         return _keys("REFRESH_SECRET", self.refresh_secret, (HS256,))
 
 
@@ -234,10 +237,10 @@ SETTING_NAMES = frozenset(
 
 
 def callable_of(key: str) -> Callable[[], object] | None:
-    """Return the callable that a setting is or leads to by its dotted path. None: the setting is a plain value.
+    """Return a setting's callable, given directly or as a dotted path. None: the setting is a plain value.
 
-    Raises ImproperlyConfigured for a dotted path that leads to no callable: a misspelt path must not become the one
-    issuer of all tenants.
+    Raises ImproperlyConfigured for a dotted path that leads to no callable. Otherwise a misspelt path would itself be
+    used as the issuer, the same one for all tenants.
     """
     value: Any = _get(key, None)
     if not isinstance(value, str):
@@ -257,15 +260,15 @@ def callable_of(key: str) -> Callable[[], object] | None:
 def _is_dotted_path(value: str) -> bool:
     """Tell whether a string is a dotted path to something in a module that Python can import.
 
-    A host such as auth.example.com looks like a path too. It counts as one only if Python finds a package with the name
-    before its first dot (for one dot, a module is enough). No module is imported to find out.
+    A host such as auth.example.com looks like a dotted path too. So a string counts as a dotted path only if Python
+    finds a package named like its first part. If the string has only one dot, a module is enough. Nothing is imported.
     """
     names = value.split(".")
     if len(names) < 2 or not all(name.isidentifier() for name in names):
         return False
     try:
         spec = find_spec(names[0])
-    except ValueError:  # a module that was made without a spec, such as __main__
+    except ValueError:  # the module is loaded but has no spec, such as __main__
         return True
     return spec is not None and (len(names) == 2 or spec.submodule_search_locations is not None)
 

@@ -18,7 +18,8 @@ ATTEMPTS = 20
 # Seconds after which no further try starts. Each try may wait for a lock as long as the database allows.
 PATIENCE = 5.0
 # Seconds between two tries. The pause doubles after each conflict, up to LONGEST_PAUSE: at most 1.5 s in all. Half of
-# it is random, or the same requests would conflict again. Galera has no queue for a row: all try, and one wins.
+# each pause is random, because otherwise the same requests would conflict again. Galera does not queue the writers of
+# a row: all try at once, and one wins.
 PAUSE, LONGEST_PAUSE = 0.001, 0.1
 # Conflicts with another write: serialization failure and deadlock (PostgreSQL), record changed, lock wait and
 # deadlock (MariaDB, and a certification conflict of Galera), busy and busy snapshot (SQLite).
@@ -28,7 +29,7 @@ CONFLICTS: Final = frozenset({"40001", "40P01", 1020, 1205, 1213, 5, 517})
 # read-only (PostgreSQL: 57P03, 53300, 25006), or it is a Galera node without its cluster (1047).
 REFUSALS: Final = frozenset({"57P03", "53300", "25006", 1047})
 
-# Unwrapped from the decorator that keeps Django's method out of event loops.
+# The method's own code, as a traceback shows it: Django's decorator against use in event loops is unwrapped.
 _CONNECT: Final = inspect.unwrap(BaseDatabaseWrapper.connect).__code__
 
 
@@ -45,7 +46,7 @@ def retry_on_conflict(write: Callable[[], T]) -> T:
 
 
 def tries() -> Iterator[int]:
-    """Yield the number of each try after a pause: at most ATTEMPTS, and none after PATIENCE."""
+    """Yield the number of each try, with a pause before each retry: at most ATTEMPTS, and none after PATIENCE."""
     deadline = time.monotonic() + PATIENCE
     yield 0
     for attempt in range(ATTEMPTS - 1):
@@ -62,15 +63,18 @@ def is_conflict(error: DatabaseError) -> bool:
 
 
 def may_try_again(error: DatabaseError) -> bool:
-    """Tell whether the failed write can be retried. In a broken transaction only the caller can, from its start."""
+    """Tell whether the failed write can be retried.
+
+    In a broken transaction it can't: only the caller can retry the whole transaction.
+    """
     return is_conflict(error) and not any(known.needs_rollback for known in connections.all(initialized_only=True))
 
 
 def is_refusal(error: DatabaseError) -> bool:
     """Tell whether the server refused to execute the statement, and may accept it later.
 
-    A failed connection counts too. It is recognized by its traceback: PostgreSQL's drivers give no code for it, and its
-    text is in the server's language.
+    A failed connection counts too. It is recognized by its traceback, because PostgreSQL's drivers give no code for
+    it, and the message is in the server's language.
     """
     frames = traceback.walk_tb(error.__traceback__)
     return not REFUSALS.isdisjoint(_codes(error)) or any(frame.f_code is _CONNECT for frame, _ in frames)

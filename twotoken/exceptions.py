@@ -1,7 +1,7 @@
 """The error tree. Each class has a stable ``code``; a refused token has a ``reason`` too.
 
-This module does not import Django. The messages are ASCII English, as an ``error_description`` must be (RFC 6750
-section 3). An answer's ``detail`` holds their translation.
+This module does not import Django. The messages are in English and in ASCII: ``error_description`` must be ASCII
+(RFC 6750 section 3). An answer's ``detail`` is the translated message.
 """
 
 from __future__ import annotations

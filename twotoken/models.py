@@ -18,7 +18,7 @@ from twotoken.clients import USER_AGENT_LENGTH
 from twotoken.conf import conf
 
 SECRET_BYTES = 16
-ACTOR_LENGTH = 150  # characters of a name, for people to read
+ACTOR_LENGTH = 150  # characters. An actor is a name for people to read
 
 
 def new_secret() -> bytes:
@@ -124,7 +124,7 @@ class RefreshToken(models.Model):
         related_name="token_families",
         verbose_name=pgettext_lazy("family", "user"),
     )
-    user_id: Any  # of the project's user model
+    user_id: Any  # its type depends on the project's user model
     secret = models.BinaryField(
         pgettext_lazy("family", "secret"), max_length=SECRET_BYTES, default=new_secret, editable=False
     )

@@ -34,9 +34,10 @@ class CacheRefuses(Exception):
 class _IdentThrottle(SimpleRateThrottle, ABC):
     """Counts the requests of an identity that the view gives. The cache key is a digest, so no cache holds a name.
 
-    It counts in a sliding window: all requests of the current window (a minute of the clock for ``10/min``), and of the
-    previous window's requests the share of it that lies within the last minute. A refused request is not counted:
-    otherwise a client that retries too often would never get in again.
+    It approximates a sliding window. For ``10/min``, each minute of the clock is a window. All requests of the current
+    window count. The previous window's requests count in proportion to the part of that window that lies within the
+    last 60 seconds. A refused request is not counted: otherwise a client that retries too often would never get in
+    again.
     """
 
     _wait = 0.0
@@ -132,7 +133,7 @@ class _Counter(ABC):
 
     @abstractmethod
     def take(self, window: str, taken: int, room: int) -> bool:
-        """Take a place in a window if fewer than ``room`` are taken, and tell whether it did.
+        """Take a place in a window if fewer than ``room`` are taken. Tell whether a place was taken.
 
         ``taken`` is the number that ``read`` returned. Raises CacheRefuses if the cache stores nothing.
         """
@@ -156,7 +157,7 @@ class _Increments(_Counter):
         for _ in range(ATTEMPTS):
             with suppress(ValueError):  # no number yet, or the cache dropped it
                 count = self.cache.incr(window)
-                if not count:  # a client that is configured to ignore errors
+                if not count:  # a cache client that is configured to ignore errors returned no count
                     break
                 return count
             if self.cache.add(window, 1, self.timeout):
@@ -180,7 +181,7 @@ class _Places(_Counter):
         for _ in tries():
             if self.cache.add(place, 1, self.timeout):
                 return True
-            # False has two more causes: a database that is read-only, or one that was busy with another write.
+            # add() also returns False if the cache's database is read-only or was busy with another write.
             if self.cache.get(place) is not None:
                 return False
         raise CacheRefuses

@@ -18,8 +18,8 @@ WEIGHTS = 512
 def normalize_username(name: str) -> str:
     """Return the same text for all spellings that the database treats as one name, whether such a user exists or not.
 
-    MariaDB, MySQL and a nondeterministic collation of PostgreSQL are asked in one statement. The statement does not
-    read the user table: a count that depended on it would tell who has an account. Raises a DatabaseError.
+    On MariaDB, MySQL and a nondeterministic collation of PostgreSQL, one statement asks the database. It reads no rows
+    of the user table: a count that depended on them would reveal who has an account. Raises a DatabaseError.
     """
     model: Any = get_user_model()
     field: Any = model._meta.get_field(model.USERNAME_FIELD)
@@ -39,8 +39,8 @@ def _mysql_digest(
 ) -> str | None:  # pragma: no cover - not on SQLite
     """Return a digest of the weights by which the collation of a MySQL column compares a name.
 
-    The UNION gives the name the column's collation. ``AS CHAR`` pads the weights with those of spaces, because most
-    collations ignore spaces at the end.
+    The UNION gives the name the column's collation. ``AS CHAR`` pads the name with spaces, so spaces at its end make no
+    difference: most collations ignore them.
     """
     quote = connection.ops.quote_name
     column, table = quote(field.column), quote(field.model._meta.db_table)
@@ -75,8 +75,8 @@ def _select_text(
 def _fold(name: str) -> str:
     """Return a name without the differences between its spellings: case, accents, spaces, invisible characters.
 
-    For databases that compare names exactly. Back ends that look a name up by ``iexact`` ignore case, and so does
-    citext.
+    This is for databases that compare names exactly. Case is removed all the same, because back ends that look up a
+    name by ``iexact`` ignore it, and so does the column type citext.
     """
     name = unicodedata.normalize("NFKD", name).upper().casefold()  # upper(), because casefold() keeps the dotless i
     return "".join(

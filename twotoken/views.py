@@ -85,7 +85,7 @@ class LoginView(CredentialView):
         return self.answer(pair)
 
     def authenticate(self, request: Request, data: Mapping[str, Any]) -> AbstractBaseUser | None:
-        """Return the user with these credentials, or None. Only Django's back ends decide: they know of lockouts.
+        """Return the user with these credentials, or None. Only Django's back ends decide: they apply lockouts.
 
         A subclass may raise a subclass of NoActiveAccount with a ``code`` and a ``message`` of its own.
         """
@@ -100,11 +100,14 @@ class LoginView(CredentialView):
         return FROM_SETTINGS
 
     def get_context(self, user: AbstractBaseUser, data: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return what ACCESS_CLAIMS finds in ``family.context`` at each refresh: a tenant, how the user logged in."""
+        """Return what ACCESS_CLAIMS finds in ``family.context`` at each refresh.
+
+        For example a tenant, or how the user logged in.
+        """
         return {}
 
     def revoke_replaced(self, request: Request) -> None:
-        """Revoke the family whose cookie the new one overwrites: nobody could revoke it later."""
+        """Revoke the family of the cookie that the new one overwrites: this browser could not log it out later."""
         for token in cookie_values(request, conf.cookie_name):
             with suppress(InvalidToken):
                 families.revoke_presented(families.verify(token), RevokedReason.REPLACED)
@@ -131,7 +134,10 @@ class RefreshView(CredentialView):
         return self.answer(pair, already_held=pair.generation == claims.generation)
 
     def get_claims(self, request: Request) -> RefreshClaims:
-        """Return the claims of the request's refresh token, read only from where this mount's delivery has it."""
+        """Return the claims of the request's refresh token, read only from the cookie or only from the body.
+
+        The mount's delivery decides which.
+        """
         if self.by_cookie:
             return token_from_cookie(request)
         return self.verify(self.get_token(request))
@@ -183,7 +189,9 @@ class LogoutView(CredentialView):
         return response
 
     def get_tokens(self, request: Request) -> list[str]:
-        """Return the refresh tokens that came by this mount's delivery. Several cookies make several tokens.
+        """Return the refresh tokens of the cookies or of the body, as the mount's delivery says.
+
+        There can be several cookies with different tokens.
 
         Raises MissingToken, or an error that says what is wrong with the body.
         """
@@ -191,7 +199,9 @@ class LogoutView(CredentialView):
             return cookie_values(request, conf.cookie_name)
         if self.delivery is Delivery.NONE:
             raise MissingToken
-        token = body_token(request).strip()  # a line's end of a file would make it rubbish, and nobody would notice
+        # A client that reads the token from a file may send a newline with it. That would make the token invalid, and
+        # logout does not report an invalid refresh token.
+        token = body_token(request).strip()
         if not token:
             raise ValidationError({"refresh": [CharField.default_error_messages["blank"]]})
         return [token]
@@ -246,7 +256,7 @@ class SessionsView(TokenView):
         # Read on each request, so that override_settings works.
         pagination_class: Any = api_settings.DEFAULT_PAGINATION_CLASS
         paginator = pagination_class() if pagination_class is not None else None
-        # A request may name a page so large that no database takes the number.
+        # Limit the page size: a request may ask for a number so large that no database accepts it.
         if isinstance(paginator, LimitOffsetPagination):
             paginator.max_limit = min(paginator.max_limit or MAX_PAGE_SIZE, MAX_PAGE_SIZE)
         if isinstance(paginator, CursorPagination):

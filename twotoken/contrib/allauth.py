@@ -1,9 +1,9 @@
-"""For django-allauth headless: its app client gets twotoken's pair as the tokens of a login.
+"""For django-allauth headless: a login with its app client returns twotoken's token pair.
 
-``HEADLESS_TOKEN_STRATEGY = "twotoken.contrib.allauth.TwoTokenStrategy"``. allauth authenticates the user, in the steps
-that the project requires, and the answer to the last step has the pair. allauth's session, which the client names by
-``X-Session-Token``, and the token family are one login: the session ends when the family is revoked or expires, and
-logging out of the session revokes the family.
+Set ``HEADLESS_TOKEN_STRATEGY = "twotoken.contrib.allauth.TwoTokenStrategy"``. allauth authenticates the user in the
+steps that the project requires; the answer to the last step contains the pair. The client names allauth's session in
+the header ``X-Session-Token``. The session and the token family belong to one login: the session ends when the family
+is revoked or expires, and logging out of the session revokes the family.
 """
 
 from __future__ import annotations
@@ -65,8 +65,8 @@ class TwoTokenStrategy(SessionTokenStrategy):  # type: ignore[misc]  # allauth h
     def lookup_session(self, session_token: str) -> SessionBase | None:
         """Return the session of a session token; None if its family was revoked or expired. Costs one more query.
 
-        None too if a user is logged in without a family. Another login page made that session, such as the admin's, and
-        it did not ask for allauth's steps.
+        Also None if the session has a logged-in user but no family. Such a session was made by another login page, for
+        example the admin's, which did not ask for allauth's steps.
         """
         session: SessionBase | None = super().lookup_session(session_token)
         if session is None:
@@ -74,7 +74,8 @@ class TwoTokenStrategy(SessionTokenStrategy):  # type: ignore[misc]  # allauth h
         family_id = family_of(session)
         if SESSION_KEY in session if family_id is None else not families.is_active(family_id):
             return None
-        # Kept for a login as another user, as after a password reset: it empties the session, and revokes this family.
+        # A login as another user, for example after a password reset, empties the session. Keep the id here, so that
+        # create_access_token_payload can then revoke this family.
         session._twotoken_replaced = family_id  # type: ignore[attr-defined]
         return session
 
@@ -103,7 +104,10 @@ def check_throttle(throttle: RefreshThrottle, request: HttpRequest) -> None:
 
 
 def busy(request: HttpRequest, code: int, seconds: int) -> ImmediateHttpResponse:
-    """Return the exception by which allauth answers with this status and Retry-After: a 400 means "log in again"."""
+    """Return an exception that makes allauth answer with this status and Retry-After.
+
+    allauth's usual answer, a 400, would mean "log in again".
+    """
     response = APIResponse(request, status=code)
     response["Retry-After"] = str(seconds)
     return ImmediateHttpResponse(response)
@@ -116,12 +120,12 @@ def family_of(session: SessionBase) -> UUID | None:
 
 
 def headless_of(request: HttpRequest | None) -> Any:
-    """Return what allauth's app client has put on a request, None for any other request."""
+    """Return the data that allauth puts on a request of its app client; None for any other request."""
     return getattr(getattr(request, "allauth", None), "headless", None)
 
 
 def family_of_request(request: HttpRequest | None) -> UUID | None:
-    """Return the id of the family of the session that a request of allauth's app client names, or None."""
+    """Return the id of the token family in the session of an app client's request, or None."""
     return None if request is None or headless_of(request) is None else family_of(request.session)
 
 

@@ -225,7 +225,10 @@ class JWKSSchema(TokenSchema):
 
 
 class ExchangeSchema(RefreshSchema):
-    """The exchange of simplejwt's refresh tokens: takes one in the body, at a cookie mount too, or in a cookie."""
+    """The exchange of simplejwt's refresh tokens.
+
+    It takes a token in the body, even at a cookie mount. A cookie mount with an ``old_cookie`` takes that cookie too.
+    """
 
     def get_request_serializer(self) -> Any:
         by_old_cookie = self.by_cookie and cast("Any", self.view).old_cookie is not None
@@ -299,7 +302,7 @@ def replacement_of(view: type[APIView]) -> type[APIView]:
     }
     replacement = type(view.__name__, (view,), attributes)
     for name in map(str.lower, ours.operations):
-        # The schema of a method with @extend_schema would replace the view's.
+        # @extend_schema on a method sets a schema that would replace the view's, so put it on top of ours too.
         decorated = getattr(getattr(view, name), "kwargs", {}).get("schema")
         if decorated is not None:
             isolated: Any = isolate_view_method(replacement, name)

@@ -50,7 +50,7 @@ class BearerExtension(OpenApiAuthenticationExtension):
 
 
 class LoginSerializerExtension(OpenApiSerializerExtension):
-    """Says that blank values are refused. drf-spectacular omits it if a serializer could describe an answer too."""
+    """Adds that blank values are refused. drf-spectacular omits this if a serializer could also describe an answer."""
 
     target_class = "twotoken.serializers.LoginSerializer"
     match_subclasses = True

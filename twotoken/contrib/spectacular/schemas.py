@@ -107,7 +107,7 @@ class TokenSchema(AutoSchema):
 
     @property
     def operation(self) -> Operation | None:
-        """What twotoken says of this endpoint's method. None for a method that the project added to the view."""
+        """twotoken's description of this endpoint's method. None for a method that the project added to the view."""
         return self.operations.get(self.method)
 
     @property
@@ -126,7 +126,7 @@ class TokenSchema(AutoSchema):
         return super().get_summary() if self.operation is None else str(self.operation.summary)
 
     def get_description(self) -> str:  # type: ignore[override]  # as drf-spectacular's own
-        """Return a subclass's docstring, or else twotoken's text for clients: its docstrings are for developers."""
+        """Return a subclass's docstring, or else our text for clients: twotoken's docstrings are for developers."""
         docstring: str = super().get_description()
         ours = next(view for view in type(self.view).__mro__ if view.__module__.startswith("twotoken."))
         if self.operation is None or docstring not in {"", get_doc(ours)}:
@@ -151,8 +151,8 @@ class TokenSchema(AutoSchema):
         return responses
 
     def optional(self, serializer: Any) -> dict[str, Schema]:
-        """Return the bodies of a request that may have none, by media type."""
-        # References to the schema: drf-spectacular requires a body where a serializer has a required field.
+        """Return the schema of an optional request body, by media type."""
+        # Return references, not the serializer: if a serializer has a required field, drf-spectacular requires a body.
         ref = self.resolve_serializer(serializer, "request").ref
         return {media_type: dict(ref) for media_type in self.map_parsers()}
 
@@ -170,7 +170,10 @@ class TokenSchema(AutoSchema):
         return [error for error in (self.operation.errors if self.operation else ()) if error not in impossible]
 
     def get_override_parameters(self) -> list[Any]:
-        """Return the request's parameters and the response headers. drf-spectacular puts each header to its status."""
+        """Return the request's parameters and the response headers.
+
+        drf-spectacular adds each header to the responses with its statuses.
+        """
         parameters: list[Any] = super().get_override_parameters()
         if self.operation is None:
             return parameters
@@ -203,8 +206,9 @@ class TokenSchema(AutoSchema):
     def error_body(self, errors: Sequence[ErrorClass]) -> Schema:
         """Return the body of an error.
 
-        The enumerations are components with all values; each use narrows them to the values of its errors. Inline
-        ones would be named after their property by drf-spectacular, and clash with a project's ``code`` or ``reason``.
+        The enumerations ``code`` and ``reason`` are components with all their values. Each use narrows ``code`` to the
+        codes of its errors. drf-spectacular would name inline enumerations after their property, and these names would
+        clash with a project's own ``code`` or ``reason``.
         """
         fields: Schema = {
             "detail": {"type": "string", "description": _("Text for people. Programs use the code.")},
@@ -230,9 +234,10 @@ class TokenSchema(AutoSchema):
         return self.cookie_scheme(COOKIE, conf.cookie_name, text)
 
     def require_companion(self) -> Schema:
-        """Do the same for the companion cookie of this mount. Return nothing if the mount has none.
+        """Register the security scheme of this mount's companion cookie, and return the requirement for an operation.
 
-        Its name depends on the mount's path. It is not known if the path has variables, or is not in the URLconf.
+        Return an empty dict if the mount has no companion, or if its name is unknown. The name depends on the mount's
+        path. It is unknown for a path that has variables or is not in the URLconf.
         """
         request = HttpRequest()
         try:
@@ -261,7 +266,7 @@ def object_of(fields: Schema) -> Schema:
 def mount_options(path_regex: str) -> dict[str, Any]:
     """Return the options that the URLconf gives a route.
 
-    A route outside the URLconf has no options: drf-spectacular can describe a list of patterns alone.
+    A route that is not in the URLconf has none: drf-spectacular can also describe a separate list of patterns.
     """
     for urlconf in dict.fromkeys([None, spectacular_settings.SERVE_URLCONF]):
         for route, options in routes_of(get_resolver(urlconf).url_patterns):
