@@ -292,7 +292,8 @@ def test_claims_are_tried_before_the_first_login() -> None:
 def test_claims_are_not_tried_without_a_callable() -> None:
     """E011 says what is wrong with the path, E003 with a value of another type."""
     UserFactory()
-    for value in ({"ACCESS_CLAIMS": len}, []):
+    wrong: list[Any] = [{"ACCESS_CLAIMS": len}, []]
+    for value in wrong:
         with override_settings(TWOTOKEN=value):
             assert not list(checks.check_claims_of_latest(None, databases=["default"]))
     assert not list(checks.check_claims_of_latest(None, databases=["default"]))
