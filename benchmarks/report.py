@@ -100,7 +100,7 @@ def get_table(results: Results) -> str:
     heads = ("class", "throughput, twotoken access = 1", "processor time above the floor, in decodes")
     return (
         f"{table(heads, lines)}\n\nThe floor itself, the same view on Django and DRF without authentication, takes"
-        f" {decode} PyJWT decodes of processor time; a decode takes {digest} HMACs."
+        f" as much processor time as {decode} PyJWT decodes; a decode takes as much as {digest} HMACs."
     )
 
 

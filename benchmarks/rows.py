@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from importlib import import_module
 from typing import Any
@@ -203,10 +203,18 @@ def run(statement: str) -> None:
 
 
 def rotation() -> str:
-    """Return the statement of a rotation, with ``%s`` for each value."""
-    table = apps.get_model("twotoken", "RefreshToken")
-    statement = import_module("twotoken.families").ROTATION  # other competitors' workers have no such app
-    return str(statement.compiled(table).sql)
+    """Return the statement of a rotation, with ``%s`` for each value, from a rotation that finds no row."""
+    statements = import_module("twotoken.statements")  # other competitors' workers have no such app
+    family = apps.get_model("twotoken", "RefreshToken")()
+    seen: list[str] = []
+
+    def record(execute: Callable[..., Any], sql: str, *arguments: Any) -> Any:
+        seen.append(sql)
+        return execute(sql, *arguments)
+
+    with connection.execute_wrapper(record):
+        statements.write_rotation(family, 0, statements.Rotation(1, timezone.now(), b"", "", None, ""))
+    return seen[-1]
 
 
 def expired_tokens(count: int) -> None:

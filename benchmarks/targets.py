@@ -105,8 +105,8 @@ TARGETS = (
     Target("rows added by refreshes", 0, False, rows_grown),
     Target("heap-only share of updates", 0.95, True, heap_only),
     Target("purge, rows per second over simplejwt", 5, True, purge_speed),
-    Target("purge, peak memory over that of a tenth of the rows", 1.1, False, purge_memory),
-    Target("refresh among the most families over that among the fewest, time", 1.3, False, refresh_growth),
+    Target("purge, peak memory: with all rows, over that with a tenth of them", 1.1, False, purge_memory),
+    Target("time of a refresh: with the most families, over that with the fewest", 1.3, False, refresh_growth),
 )
 
 

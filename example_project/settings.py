@@ -15,7 +15,7 @@ ENV_FILE = BASE_DIR / "demo.env"
 
 
 def read_env(path: Path) -> dict[str, str]:
-    """Return the NAME=value lines of a file, none if the file is missing."""
+    """Return the NAME=value lines of a file; an empty dict if the file is missing."""
     lines = path.read_text().splitlines() if path.exists() else []
     pairs = (line.split("=", 1) for line in lines if "=" in line and not line.lstrip().startswith("#"))
     return {name.strip(): value.strip() for name, value in pairs}
@@ -92,7 +92,7 @@ REST_FRAMEWORK = {
 
 TWOTOKEN: dict[str, Any] = {
     **token_secrets(env),
-    # Short, so that one can watch the token expire. The default is 15 minutes.
+    # Short, so that you can watch the token expire. The default is 15 minutes.
     "ACCESS_LIFETIME": timedelta(seconds=int(env.get("DEMO_ACCESS_SECONDS", "10"))),
     "ACCESS_CLAIMS": "example_project.claims.access_claims",
     # The demo uses plain HTTP.

@@ -20,11 +20,11 @@ from twotoken.models import RefreshToken
 from twotoken.tokens import AccessToken
 
 POLICY = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
-DOCS_POLICY = f"{POLICY}; style-src 'self' 'unsafe-inline'; img-src 'self' data:"  # Swagger UI needs both
+DOCS_POLICY = f"{POLICY}; style-src 'self' 'unsafe-inline'; img-src 'self' data:"  # for Swagger UI
 
 
 class IndexView(TemplateView):
-    """The demo page, under a strict Content-Security-Policy: an injected script does not run."""
+    """The demo page, with a strict Content-Security-Policy, so that an injected script does not run."""
 
     template_name = "example_project/index.html"
 
@@ -64,7 +64,7 @@ class FamilySerializer(serializers.Serializer[Any]):
 
 
 class MeView(APIView):
-    """Returns the user of the request, and what the access token says."""
+    """Returns the user of the request, and claims of the access token."""
 
     @extend_schema(responses=MeSerializer)
     def get(self, request: Request) -> Response:
@@ -80,7 +80,7 @@ class MeView(APIView):
 
 
 class FamilyView(APIView):
-    """Returns what the server stores of the session: one row, however many refreshes there were."""
+    """Returns what the server stores about the session: one row, for any number of refreshes."""
 
     authentication_classes = [RevocableAccessTokenAuthentication]
 

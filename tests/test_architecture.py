@@ -23,7 +23,7 @@ ROWS = [
     ["clients"],
     ["models"],
     ["statements", "responses", "bearer"],
-    ["users"],
+    ["users", "usernames"],
     ["families"],
     ["cookies", "origins", "serializers", "throttling", "checks", "testing", "templatetags", "receivers"],
     ["admin", "management", "authentication"],

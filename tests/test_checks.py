@@ -118,8 +118,8 @@ def test_each_mistake_has_its_id(expected: str, values: dict[str, Any]) -> None:
         ({7: 1}, "has no key 7.", "The keys are ACCESS_"),
         ({"ACCESS_LIFETIME": 900}, "TWOTOKEN['ACCESS_LIFETIME'] is wrong: 900.", "It must be a timedelta from"),
         ({"COOKIE_PATH": "x" * 500}, f"is wrong: '{'x' * 99}.", "It must be a path that starts"),
-        ({"ACCESS_SECRET": None}, f"TWOTOKEN['ACCESS_SECRET'] is not set. {MAKE_ONE}", "Put its output"),
-        ({"ACCESS_SECRET": b"x" * 32}, f"a string or a list of strings. {MAKE_ONE}", "Put its output"),
+        ({"ACCESS_SECRET": None}, f"TWOTOKEN['ACCESS_SECRET'] is not set. {MAKE_ONE}", "Put the output of"),
+        ({"ACCESS_SECRET": b"x" * 32}, f"a string or a list of strings. {MAKE_ONE}", "Put the output of"),
     ],
 )
 def test_what_a_mistake_is_told_by(values: dict[Any, Any], message: str, hint: str) -> None:
@@ -290,8 +290,12 @@ def test_claims_are_tried_before_the_first_login() -> None:
 
 
 def test_claims_are_not_tried_without_a_callable() -> None:
-    """E011 says what is wrong with the path."""
+    """E011 says what is wrong with the path, E003 with a value of another type."""
     UserFactory()
+    wrong: list[Any] = [{"ACCESS_CLAIMS": len}, []]
+    for value in wrong:
+        with override_settings(TWOTOKEN=value):
+            assert not list(checks.check_claims_of_latest(None, databases=["default"]))
     assert not list(checks.check_claims_of_latest(None, databases=["default"]))
     with with_settings(ACCESS_CLAIMS="tests.nothing.there"):
         assert not list(checks.check_claims_of_latest(None, databases=["default"]))

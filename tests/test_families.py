@@ -201,6 +201,15 @@ def test_a_new_secret_key_with_a_fallback(script: Caller) -> None:
         assert script.refresh(token).status_code == 200
 
 
+def test_a_new_secret_key_while_servers_are_replaced(script: Caller) -> None:
+    """A server that has the new key as a fallback takes what one that signs by it has written, and the reverse."""
+    token = script.log_in().json()["refresh"]
+    keys = [settings.SECRET_KEY, "another key of some length"]
+    for key, fallback in (keys, keys[::-1], keys, keys[::-1]):
+        with override_settings(SECRET_KEY=key, SECRET_KEY_FALLBACKS=[fallback]):
+            token = script.refresh(token).json()["refresh"]
+
+
 def test_a_new_secret_key_without_a_fallback(script: Caller) -> None:
     """A family that has not rotated since the key changed has a hash that no key of today makes."""
     token = script.log_in().json()["refresh"]

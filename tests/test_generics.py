@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import pytest
-from django.test import override_settings
+from django.contrib.auth import get_user_model
+from django.contrib.auth.backends import ModelBackend
+from django.test import RequestFactory, override_settings
+from django.urls import resolve
+from django.views.debug import SafeExceptionReporterFilter
 from rest_framework.authentication import BasicAuthentication
 from rest_framework.metadata import BaseMetadata
 from rest_framework.negotiation import DefaultContentNegotiation
@@ -16,6 +21,8 @@ from rest_framework.throttling import AnonRateThrottle
 from rest_framework.versioning import AcceptHeaderVersioning
 from rest_framework.views import APIView
 
+from tests.conformance.helpers import error_reports
+from tests.factories import PASSWORD
 from tests.http import Caller
 from tests.overrides import with_settings
 
@@ -93,3 +100,55 @@ def test_options_of_logout_all(db: None, client: Any) -> None:
     """For those who are signed in."""
     response = client.options("/api/auth/logout/all/")
     assert (response.status_code, response.json()["reason"]) == (401, "missing")
+
+
+class DownBackend(ModelBackend):
+    """A directory that is down. Like most back ends it does not mark its variables as sensitive."""
+
+    def authenticate(self, request: Any, username: Any = None, password: Any = None, **kwargs: Any) -> Any:
+        raise RuntimeError("the directory is down")
+
+
+class OwnFilter(SafeExceptionReporterFilter):
+    """A project's filter of error reports."""
+
+    def __init__(self, substitute: str) -> None:
+        self.cleansed_substitute = substitute
+
+
+def in_the_report(mount: str) -> list[bool]:
+    """Log in while the directory is down: whether the password is in the error report, HTML and text."""
+    caller = Caller(None, mount=mount, raise_request_exception=False)
+    with (
+        override_settings(AUTHENTICATION_BACKENDS=["tests.test_generics.DownBackend"]),
+        error_reports() as reports,
+    ):
+        assert caller.send("login/", {get_user_model().USERNAME_FIELD: "ann", "password": PASSWORD}).status_code == 500
+    assert all("the directory is down" in report for report in reports)
+    return [PASSWORD in report for report in reports]
+
+
+@pytest.mark.parametrize("mount", ["/api/auth/", "/api/app/auth/"])
+def test_no_password_in_an_error_report(db: None, mount: str) -> None:
+    """An authentication back end that raises does not send it to the administrators, whatever names it uses."""
+    assert in_the_report(mount) == [False, False]
+
+
+@override_settings(DEBUG=True)
+def test_variables_in_the_report_of_a_developer(db: None) -> None:
+    """With DEBUG they are shown, as Django shows them."""
+    assert in_the_report("/api/app/auth/") == [True, False]
+
+
+def test_a_project_s_own_filter_of_error_reports(db: None) -> None:
+    """It still filters what it did, and hides the variables too."""
+    request: Any = RequestFactory().post("/api/auth/logout/")
+    request.exception_reporter_filter = OwnFilter("hidden by the project")
+    match = request.resolver_match = resolve("/api/auth/logout/")
+    assert match.func(request).status_code == 204
+    assert isinstance(request.exception_reporter_filter, OwnFilter)
+    frame = inspect.currentframe()
+    assert frame is not None
+    variables = dict(request.exception_reporter_filter.get_traceback_frame_variables(request, frame))
+    assert set(variables.values()) == {"hidden by the project"}
+    assert "request" in variables

@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import jsonschema
@@ -26,6 +27,7 @@ from drf_spectacular.validation import validate_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.test import APIClient
 from rest_framework.views import APIView
 
 from tests.factories import PASSWORD
@@ -36,9 +38,10 @@ from tests.test_sessions import bearer, paginated
 from twotoken import exceptions, responses, urls
 from twotoken.authentication import StatelessAccessTokenAuthentication
 from twotoken.base_views import TokenView
+from twotoken.contrib.simplejwt.views import ExchangeView
 from twotoken.exceptions import NoActiveAccount, TokenNotValid
 from twotoken.serializers import LoginSerializer
-from twotoken.views import IDEMPOTENCY_KEY, LoginView, LogoutView
+from twotoken.views import IDEMPOTENCY_KEY, LoginView, LogoutView, RefreshView
 
 COOKIE, BODY, NONE = "/api/auth/", "/api/app/auth/", "/api/tool/auth/"
 MOUNTS = [COOKIE, BODY, NONE]
@@ -192,7 +195,7 @@ def test_security(described: Any) -> None:
         assert paths[route]["get"]["security"] == [{"jwtAuth": []}]
     assert [paths[mount + "login/"]["post"]["security"] for mount in MOUNTS] == [[{}]] * 3
     assert [paths[mount + "refresh/"]["post"]["security"] for mount in (COOKIE, BODY)] == [
-        [{"refreshCookie": []}],
+        [{"refreshCookie": [], "refreshCookie_sid_twotoken": []}],
         [{}],
     ]
     assert [paths[mount + "logout/"]["post"]["security"] for mount in MOUNTS] == [
@@ -207,6 +210,89 @@ def test_the_cookie_s_name_is_the_setting_s() -> None:
     with with_settings(COOKIE_NAME="__Secure-refresh"):
         scheme = cookie_mount()["components"]["securitySchemes"]["refreshCookie"]
     assert (scheme["type"], scheme["in"], scheme["name"]) == ("apiKey", "cookie", "__Secure-refresh")
+
+
+def test_a_refresh_needs_both_cookies(described: Any, user: Any) -> None:
+    """A client that sends the cookies of the schemes, under their names, is answered; with one of the two it is not."""
+    schemes = described["components"]["securitySchemes"]
+    (needed,) = described["paths"][COOKIE + "refresh/"]["post"]["security"]
+    caller = Caller(user, mount=COOKIE)
+    caller.log_in()
+    names = {schemes[key]["name"] for key in needed}
+    assert (names, {schemes[key]["in"] for key in needed}) == (set(caller.cookies), {"cookie"})
+    for name in names:
+        kept = caller.cookies.pop(name)
+        assert caller.refresh().status_code == 401
+        caller.cookies[name] = kept
+    assert caller.refresh().status_code == 200
+
+
+def test_the_urls_of_the_move_from_simplejwt(user: Any) -> None:
+    """They are described as they answer, without a warning: the tokens are in bodies, and logout is a 200."""
+    move = {
+        "SIGNING_KEY": "the key of an old project, and long enough for it",
+        "UNTIL": datetime.max.replace(tzinfo=UTC),
+    }
+    patterns: Any = (
+        path("api/token/", include("twotoken.contrib.simplejwt.urls")),
+        path("api/auth/exchange/", ExchangeView.as_view()),
+        path("api/auth/exchange/cookie/", ExchangeView.as_view(old_cookie="old")),
+        path("api/app/exchange/", ExchangeView.as_view(delivery="body")),
+        path("api/auth/", include("twotoken.urls")),
+    )
+    with override_settings(ROOT_URLCONF=patterns, TWOTOKEN_SIMPLEJWT=move):
+        described = generate(patterns=patterns)
+        client = APIClient()
+
+        def hold(path: str, data: Any, status: int) -> Any:
+            response = client.post(path, data, format="json")
+            assert response.status_code == status
+            answer_of(described, "", path, response)
+            return response
+
+        pair = hold("/api/token/", {user.USERNAME_FIELD: user.get_username(), "password": PASSWORD}, 200).json()
+        hold("/api/token/refresh/", {"refresh": "x"}, 401)
+        for token, status in ((pair["refresh"], 200), (pair["access"], 200), ("x", 401), (7, 400)):
+            hold("/api/token/verify/", {"token": token}, status)
+        hold("/api/token/blacklist/", {}, 400)
+        hold("/api/token/blacklist/", {"refresh": pair["refresh"]}, 200)
+        for route in ("/api/auth/exchange/", "/api/app/exchange/"):
+            hold(route, {"refresh": "x"}, 401)
+            hold(route, {}, 400)
+    paths = described["paths"]
+    required = {
+        route: operation["post"]["requestBody"].get("required", False)
+        for route, operation in paths.items()
+        if "requestBody" in operation.get("post", {})
+    }
+    assert [route for route in required if not required[route]] == ["/api/auth/exchange/cookie/"]
+    assert {"/api/auth/exchange/", "/api/token/verify/", "/api/token/blacklist/"} < set(required)
+    for route in ("/api/auth/exchange/", "/api/app/exchange/", "/api/token/blacklist/", "/api/token/verify/"):
+        assert paths[route]["post"]["security"] == [{}]
+
+
+def test_where_there_is_no_companion_cookie() -> None:
+    """A cookie for the whole host has none; behind a variable, or without a mount, its name is not known."""
+
+    def needed(*patterns: Any) -> set[str]:
+        with override_settings(ROOT_URLCONF=patterns):
+            made = generate(patterns=patterns)
+        return {
+            key
+            for route, operation in made["paths"].items()
+            if route.endswith("refresh/")
+            for key in operation["post"]["security"][0]
+        }
+
+    mount: Any = include("twotoken.urls")
+    assert needed(path("auth/", mount)) == {"refreshCookie", "refreshCookie_sid_twotoken"}
+    assert needed(path("<str:tenant>/auth/", mount)) == {"refreshCookie"}
+    assert needed(path("refresh/", RefreshView.as_view())) == {"refreshCookie"}
+    with with_settings(COOKIE_PATH="/"):
+        assert needed(path("auth/", mount)) == {"refreshCookie"}
+    with override_settings(ROOT_URLCONF=()):
+        made = generate(patterns=[path("auth/", mount)])
+    assert made["paths"]["/auth/refresh/"]["post"]["security"] == [{"refreshCookie": []}]
 
 
 def test_headers(described: Any) -> None:

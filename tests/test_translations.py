@@ -153,7 +153,7 @@ def test_the_admin(user: Any, revoker: Any) -> None:
         "Début",
         "Changement d’appareil",
         "de Chrome 126 sur Windows à curl",
-        "fin sans utilisation",
+        "expiration sans utilisation",
     ):
         assert words.casefold() in shown.casefold()
     asked = revoker.get(f"{LIST}{pair.family_id}/revoke/", **french)
@@ -168,7 +168,7 @@ def test_the_admin(user: Any, revoker: Any) -> None:
     assert 'value="Oui, je suis sûr"' in asked.content.decode()
     done = text(revoker.post(f"{LIST}{pair.family_id}/revoke/", follow=True, **french))
     assert "1 famille de jetons révoquée." in done
-    assert "terminée : révoquée par l’équipe" in done
+    assert "révoquée : révoquée par l’équipe" in done
     assert f"par {revoker.user.get_username()}" in done
 
 

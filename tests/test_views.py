@@ -379,6 +379,8 @@ def test_the_log_says_where_a_database_had_no_time(jar: Caller, caplog: pytest.L
     with receiving(count_logins, user_logged_in):
         assert jar.log_in().json()["code"] == "unavailable"
     assert "in count_logins" in caplog.text
+    (record,) = (record for record in caplog.records if "The database refused" in record.message)
+    assert record.__dict__["request"].exception_reporter_filter  # or an error report would show all variables
 
 
 def remembered(user: Any, family: Any) -> dict[str, Any]:

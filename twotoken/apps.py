@@ -19,7 +19,10 @@ class TwoTokenConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Register each check with its tag. Receivers and description register themselves; they need the models."""
+        """Register the checks, and import the receivers and the OpenAPI description, which register themselves.
+
+        These two modules need the models, so they are imported only here.
+        """
         for check in checks.CHECKS:
             register(check)
         for check in checks.DEPLOY_CHECKS:

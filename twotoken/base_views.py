@@ -5,12 +5,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import copy
+from functools import cache
 from io import BytesIO
+from types import FrameType
 from typing import Any
 
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
 from django.db import DatabaseError, connections, transaction
 from django.http import HttpRequest, HttpResponseBase
+from django.views.debug import get_exception_reporter_filter
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import APIException, NotAuthenticated, ParseError
@@ -74,7 +78,10 @@ class TokenFormParser(FormParser):
 
 
 class TokenMultiPartParser(MultiPartParser):
-    """A multipart form within Django's DATA_UPLOAD limits: the whole body counts, so no file reaches a disk."""
+    """A multipart form within Django's DATA_UPLOAD limits.
+
+    The whole body counts towards the limit, files included, so no file is large enough to be written to disk.
+    """
 
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None) -> Any:
         with parse_errors():
@@ -91,11 +98,34 @@ class AlwaysJSON(DefaultContentNegotiation):
         return renderer, renderer.media_type
 
 
+class NoVariables:
+    """Makes a filter of error reports, the project's or Django's own, hide the variables of all frames.
+
+    ``sensitive_variables`` is not enough: for each frame, Django uses only the nearest decorated caller, and hides only
+    the names that its decorator lists. The caller of an authentication back end is Django's ``authenticate``, which is
+    decorated but lists other names. So the report of an error in a back end would contain the password.
+    """
+
+    is_active: Any
+    cleansed_substitute: Any
+
+    def get_traceback_frame_variables(self, request: Any, tb_frame: FrameType) -> Any:
+        if not self.is_active(request):
+            return super().get_traceback_frame_variables(request, tb_frame)  # type: ignore[misc]  # the filter's own
+        return [(name, self.cleansed_substitute) for name in tb_frame.f_locals]
+
+
+@cache
+def without_variables(base: Any) -> Any:
+    """Return the subclass of a filter's class that hides the variables."""
+    return type(base.__name__, (NoVariables, base), {})
+
+
 class TokenView(APIView):
     """The base of all endpoints. A project's DRF defaults don't apply to them.
 
-    ``delivery`` is the mount's, or else the class's, or else the setting's. With the delivery ``body`` the view reads
-    forms too, as DRF's own default does.
+    The delivery comes from the mount, or else from the class, or else from the setting. With the delivery ``body`` the
+    view accepts forms too, as DRF does by default.
     """
 
     delivery: str | None = None
@@ -119,9 +149,12 @@ class TokenView(APIView):
             view = transaction.non_atomic_requests(using=alias)(view)
         return view
 
-    # Keeps the variables of all frames below out of error reports: they hold tokens and passwords.
+    # Variables hold tokens and passwords. The decorator hides them in a report made without the request.
     @sensitive_variables()
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        reporter_filter: Any = copy(get_exception_reporter_filter(request))
+        reporter_filter.__class__ = without_variables(reporter_filter.__class__)
+        request.exception_reporter_filter = reporter_filter
         self.delivery = self.get_delivery(kwargs)
         kwargs.pop("delivery", None)
         if self.delivery is Delivery.BODY:
@@ -150,7 +183,8 @@ class TokenView(APIView):
         if isinstance(exc, TwoTokenError) and status_of(type(exc)) is not None:
             return self.refuse(exc)
         response = super().handle_exception(exc)
-        if isinstance(exc, APIException) and isinstance(response.data, dict) and "detail" in response.data:
+        is_shaped = self.get_exception_handler() is not exception_handler  # a project's may return no ``data``
+        if isinstance(exc, APIException) and not is_shaped and "detail" in response.data:
             response.data.setdefault("code", exc.get_codes())
         return response
 
@@ -158,7 +192,10 @@ class TokenView(APIView):
         """Return our error, a 503, for a conflict or an unavailable server. Return any other error as it is."""
         if not is_conflict(error) and not is_refusal(error):
             return error
-        logger.warning("The database refused a request of %s: %s", type(self).__name__, error, exc_info=error)
+        details = {"request": self.request._request}  # for the filter of error reports
+        logger.warning(
+            "The database refused a request of %s: %s", type(self).__name__, error, exc_info=error, extra=details
+        )
         return RotationConflict() if is_conflict(error) else Unavailable()
 
     def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:
@@ -167,7 +204,7 @@ class TokenView(APIView):
         return response
 
     def refuse(self, error: TwoTokenError) -> Response:
-        """Return the answer to a refused request. Raising the error would let an ``atomic`` block roll back."""
+        """Return the answer to a refused request. Raising the error could roll back an outer ``atomic`` block."""
         logger.info("%s refused a request: %s.", type(self).__name__, getattr(error, "reason", error.code))
         return Response(body_of(error), status=status_of(type(error)), headers=headers_of(error))
 
@@ -198,8 +235,8 @@ class CredentialView(TokenView):
     def answer(self, pair: TokenPair, *, already_held: bool = False) -> Response:
         """Return a pair by this mount's delivery.
 
-        ``already_held`` says that the client has this refresh token. Then no cookie is set, or an answer that comes
-        late could put an older token back.
+        ``already_held`` says that the client already has this refresh token. Then no cookie is set: if this answer
+        arrives late, its cookie could replace a newer token.
         """
         body: dict[str, Any] = {"access": pair.access, "expires_in": pair.expires_in}
         if self.delivery is Delivery.BODY:

@@ -1,7 +1,7 @@
 """The settings: one dict, ``TWOTOKEN``, one typed property per key, read on every use.
 
-So ``override_settings`` works. ``manage.py check`` reports wrong values. Here only an unusable value raises
-ImproperlyConfigured.
+Because settings are not cached, ``override_settings`` works. ``manage.py check`` reports wrong values. This module
+raises ImproperlyConfigured only for a value that it can't use.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from twotoken.tokens import AccessPolicy
 
 T = TypeVar("T")
 
-# Browsers refuse such a name without Secure, and the first also with a Domain or another Path than "/" (RFC 6265bis).
+# Prefixes of cookie names (RFC 6265bis). Browsers require Secure for both. HOST also requires Path "/" and no Domain.
 HOST = "__Host-"
 SECURE = "__Secure-"
 
@@ -61,7 +61,7 @@ class Settings:
 
     @property
     def refresh_secret(self) -> tuple[str, ...]:
-        """Another secret (32 bytes or more), of refresh tokens. In a list the first signs and all verify."""
+        """Secret of refresh tokens only (32 bytes or more). In a list the first signs and all verify."""
         return _secrets("REFRESH_SECRET")
 
     @property
@@ -81,12 +81,15 @@ class Settings:
 
     @property
     def delivery(self) -> Delivery:
-        """How the refresh token travels, unless the mount says otherwise: by cookie, in the body, or not at all."""
+        """The default delivery of mounts: the refresh token in a cookie, in the body, or no refresh token."""
         return delivery(_get("DELIVERY", Delivery.COOKIE))
 
     @property
     def cookie_name(self) -> str:
-        """Name of the cookie. None: ``refresh_token`` with the strongest prefix that fits the other four settings."""
+        """Name of the cookie. None: ``refresh_token`` with the strongest prefix that browsers accept.
+
+        The prefix depends on COOKIE_PATH, COOKIE_DOMAIN and COOKIE_SECURE.
+        """
         name = _get("COOKIE_NAME", None)
         if name is not None:
             return name
@@ -105,7 +108,7 @@ class Settings:
 
     @property
     def cookie_samesite(self) -> str:
-        """SameSite attribute of the cookie: the string Strict, Lax or None."""
+        """SameSite attribute of the cookie, a string: "Strict", "Lax" or "None"."""
         return _get("COOKIE_SAMESITE", "Strict")
 
     @property
@@ -115,12 +118,18 @@ class Settings:
 
     @property
     def browser_grace(self) -> timedelta:
-        """How long after a rotation without an Idempotency-Key a browser's family may present the old token again."""
+        """How long the old token may be presented again after a rotation, in the family of a browser.
+
+        Only a rotation without an Idempotency-Key has this grace.
+        """
         return _duration("BROWSER_GRACE", 10)
 
     @property
     def reuse_grace(self) -> timedelta:
-        """The same for the families of all other clients."""
+        """How long the old token may be presented again after a rotation, in the family of any other client.
+
+        Only a rotation without an Idempotency-Key has this grace.
+        """
         return _duration("REUSE_GRACE", 0)
 
     @property
@@ -145,20 +154,20 @@ class Settings:
 
     @property
     def issuer(self) -> str | None:
-        """The ``iss`` claim of access tokens, issued and required.
+        """The ``iss`` claim of access tokens: each is issued with it, and refused without it.
 
-        A string; or a callable without arguments, or its dotted path, that is called on each use and returns the
-        string: then refresh tokens have the claim too.
+        A string; or a callable without arguments that returns the string and is called on each use; or the callable's
+        dotted path. With a callable, refresh tokens have the claim too.
         """
         value, found = _get("ISSUER", None), callable_of("ISSUER")
         return value if found is None else _issuer_from(found)
 
     @property
     def audience(self) -> tuple[str, ...]:
-        """The ``aud`` claim of access tokens. A token that is presented must name one of its values.
+        """The ``aud`` claim of access tokens: each is issued with all values, and accepted if it names one of them.
 
-        A string or a list; or a callable without arguments, or its dotted path, that is called on each use and returns
-        one of the two.
+        A string or a list of strings; or a callable without arguments that returns a string or a list and is called on
+        each use; or the callable's dotted path.
         """
         value, found = _get("AUDIENCE", None), callable_of("AUDIENCE")
         return _texts(value) if found is None else _audience_from(found)
@@ -175,7 +184,10 @@ class Settings:
 
     @property
     def login_throttle(self) -> str | None:
-        """How often one address may try one user name (all spellings that the database takes as equal). None: off."""
+        """How often one address may try one user name. None: off.
+
+        Spellings that the database treats as equal count together.
+        """
         return _get("LOGIN_THROTTLE", "10/min")
 
     @property
@@ -185,7 +197,7 @@ class Settings:
 
     @property
     def record_client(self) -> bool:
-        """Whether to store the address and user agent of a family's last refresh."""
+        """Whether to store the address and user agent of logins and refreshes."""
         return _get("RECORD_CLIENT", True)
 
     @property
@@ -195,7 +207,7 @@ class Settings:
 
     @property
     def tenant_issuer(self) -> str | None:
-        """The issuer if ISSUER is a callable, else None. Refresh tokens and the keys of caches carry it."""
+        """The issuer if ISSUER is a callable, else None. It is part of refresh tokens and of cache keys."""
         found = callable_of("ISSUER")
         return None if found is None else _issuer_from(found)
 
@@ -211,7 +223,7 @@ class Settings:
 
     @property
     def refresh_keys(self) -> KeyRing:
-        """The keys of refresh tokens, made from the settings above. Nobody else verifies them, so HS256 is enough."""
+        """The keys of refresh tokens, made from the settings above. Only we verify them, so HS256 is enough."""
         return _keys("REFRESH_SECRET", self.refresh_secret, (HS256,))
 
 
@@ -225,10 +237,10 @@ SETTING_NAMES = frozenset(
 
 
 def callable_of(key: str) -> Callable[[], object] | None:
-    """Return the callable that a setting is or leads to by its dotted path. None: the setting is a plain value.
+    """Return a setting's callable, given directly or as a dotted path. None: the setting is a plain value.
 
-    Raises ImproperlyConfigured for a dotted path that leads to no callable: a misspelt path must not become the one
-    issuer of all tenants.
+    Raises ImproperlyConfigured for a dotted path that leads to no callable. Otherwise a misspelt path would itself be
+    used as the issuer, the same one for all tenants.
     """
     value: Any = _get(key, None)
     if not isinstance(value, str):
@@ -248,15 +260,15 @@ def callable_of(key: str) -> Callable[[], object] | None:
 def _is_dotted_path(value: str) -> bool:
     """Tell whether a string is a dotted path to something in a module that Python can import.
 
-    A host such as auth.example.com looks like a path too. It is one only if Python finds a package with its first
-    name. No module is imported to find out.
+    A host such as auth.example.com looks like a dotted path too. So a string counts as a dotted path only if Python
+    finds a package named like its first part. If the string has only one dot, a module is enough. Nothing is imported.
     """
     names = value.split(".")
     if len(names) < 2 or not all(name.isidentifier() for name in names):
         return False
     try:
         spec = find_spec(names[0])
-    except ValueError:  # a module that was made without a spec, such as __main__
+    except ValueError:  # the module is loaded but has no spec, such as __main__
         return True
     return spec is not None and (len(names) == 2 or spec.submodule_search_locations is not None)
 

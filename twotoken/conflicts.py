@@ -15,26 +15,27 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 T = TypeVar("T")
 
 ATTEMPTS = 20
-# Seconds after which no further try starts. A try may wait for a lock, for as long as the database lets it.
+# Seconds after which no further try starts. Each try may wait for a lock as long as the database allows.
 PATIENCE = 5.0
-# Seconds between two tries, twice as long after each conflict up to the longest: at most a second and a half in all.
-# Half of it is random, or requests that met would meet again. On Galera nobody queues for a row: all try, and one wins.
+# Seconds between two tries. The pause doubles after each conflict, up to LONGEST_PAUSE: at most 1.5 s in all. Half of
+# each pause is random, because otherwise the same requests would conflict again. Galera does not queue the writers of
+# a row: all try at once, and one wins.
 PAUSE, LONGEST_PAUSE = 0.001, 0.1
 # Conflicts with another write: serialization failure and deadlock (PostgreSQL), record changed, lock wait and
 # deadlock (MariaDB, and a certification conflict of Galera), busy and busy snapshot (SQLite).
 CONFLICTS: Final = frozenset({"40001", "40P01", 1020, 1205, 1213, 5, 517})
 
-# A server that does no work now, and has done none: one that starts or stops, has too many connections, or only reads
-# (PostgreSQL: 57P03, 53300, 25006; MariaDB and MySQL: 1290, 1792, 1836), and a node of Galera without its cluster
-# (1047).
+# The server refused the statement without executing it: it is starting or stopping, has too many connections, or is
+# read-only (PostgreSQL: 57P03, 53300, 25006; MariaDB and MySQL: 1290, 1792, 1836), or it is a Galera node without its
+# cluster (1047).
 REFUSALS: Final = frozenset({"57P03", "53300", "25006", 1290, 1792, 1836, 1047})
 
-# Under the decorator that keeps Django's method out of event loops.
+# The method's own code, as a traceback shows it: Django's decorator against use in event loops is unwrapped.
 _CONNECT: Final = inspect.unwrap(BaseDatabaseWrapper.connect).__code__
 
 
 def retry_on_conflict(write: Callable[[], T]) -> T:
-    """Run a single write, again after each conflict, for seconds at most. Raises what the last try raised."""
+    """Run one write, and retry it after each conflict, as often as ``tries`` allows. Raises the last try's error."""
     for _ in tries():
         try:
             return write()
@@ -42,36 +43,39 @@ def retry_on_conflict(write: Callable[[], T]) -> T:
             if not may_try_again(exc):
                 raise
             conflict = exc
-    raise conflict
+    raise conflict  # pyright: ignore[reportPossiblyUnboundVariable, reportGeneralTypeIssues]  # one try at least
 
 
 def tries() -> Iterator[int]:
-    """Give the number of each try, after a pause: twenty within PATIENCE."""
+    """Yield the number of each try, with a pause before each retry: at most ATTEMPTS, and none after PATIENCE."""
     deadline = time.monotonic() + PATIENCE
     yield 0
     for attempt in range(ATTEMPTS - 1):
         if time.monotonic() > deadline:
             return
         pause = min(PAUSE * 2**attempt, LONGEST_PAUSE)
-        time.sleep(random.uniform(pause / 2, pause))  # noqa: S311 - no secret
+        time.sleep(random.uniform(pause / 2, pause))  # noqa: S311 - not a secret
         yield attempt + 1
 
 
 def is_conflict(error: DatabaseError) -> bool:
-    """Tell whether a statement failed only because another one was faster."""
+    """Tell whether a statement failed only because of a conflict with another one."""
     return not CONFLICTS.isdisjoint(_codes(error))
 
 
 def may_try_again(error: DatabaseError) -> bool:
-    """Tell whether what lost can be tried again. A caller's transaction that has lost can only be started again."""
+    """Tell whether the failed write can be retried.
+
+    In a broken transaction it can't: only the caller can retry the whole transaction.
+    """
     return is_conflict(error) and not any(known.needs_rollback for known in connections.all(initialized_only=True))
 
 
 def is_refusal(error: DatabaseError) -> bool:
-    """Tell whether the server took no work at all, and may take it later.
+    """Tell whether the server refused to execute the statement, and may accept it later.
 
-    A connection that could not be made counts as well. PostgreSQL's drivers don't tell the code of such an error, and
-    its text is in the server's language.
+    A failed connection counts too. It is recognized by its traceback, because PostgreSQL's drivers give no code for
+    it, and the message is in the server's language.
     """
     frames = traceback.walk_tb(error.__traceback__)
     return not REFUSALS.isdisjoint(_codes(error)) or any(frame.f_code is _CONNECT for frame, _ in frames)

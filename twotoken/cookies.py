@@ -18,15 +18,15 @@ from twotoken.exceptions import ConflictingCookies, InvalidToken, MissingToken
 from twotoken.families import TokenPair
 from twotoken.tokens import RefreshClaims
 
-_CAPTURED = re.compile(r"<(?:[^<>:]+:)?([^<>:]+)>")  # of a path() or a named group
+_CAPTURED = re.compile(r"<(?:[^<>:]+:)?([^<>:]+)>")  # the names in a route of path() or re_path()
 
 
 def cookie_values(request: HttpRequest | Request, name: str) -> list[str]:
-    """Return the different values that were sent of a cookie, without an empty one.
+    """Return the distinct, non-empty values that the request has for a cookie.
 
-    Names are compared byte for byte. Django's ``parse_cookie`` strips U+00A0 and other blanks that browsers keep, so a
-    sibling subdomain, which can't set ``__Host-…``, could set ``\\xa0__Host-…`` instead. And ``request.COOKIES`` hides
-    all values but the last.
+    Names are compared byte for byte. Django's ``parse_cookie`` also strips blanks that browsers keep in a name, such as
+    U+00A0. A sibling subdomain can't set ``__Host-…``, but it can set ``\\xa0__Host-…``, which Django would read as
+    the same name. ``request.COOKIES`` can't be used either, because it has only the last value of each name.
     """
     header: str = request.META.get("HTTP_COOKIE", "")
     if name not in header:
@@ -37,15 +37,15 @@ def cookie_values(request: HttpRequest | Request, name: str) -> list[str]:
 
 
 def token_from_cookie(request: HttpRequest | Request) -> RefreshClaims:
-    """Return the refresh token that counts among those that came by cookie, without a query.
+    """Return the claims of the refresh token in the cookie. If there are several, decide which one counts. No query.
 
-    A sibling subdomain can add values of our name, and can evict ours (RFC 6265 section 8.6). So values that don't
-    verify are dropped. If the mount has a companion cookie, only the family that it names counts, and without that
-    cookie none: then a sibling can sign people out, but can't put its own session in place of theirs. Of several
-    generations of one family the newest counts: a change of COOKIE_PATH leaves older ones in browsers, and one of those
-    would be reuse.
+    A sibling subdomain can add cookies with our name, and can evict ours (RFC 6265 section 8.6). So values that don't
+    verify are dropped. If the mount uses a companion cookie, only the family that the companion names counts; if the
+    companion is missing, no family counts. Then a sibling can sign people out, but can't put its own session in place
+    of theirs. If several generations of this family are left, the newest counts: after a change of COOKIE_PATH,
+    browsers send older ones too, and using one of those would be reuse.
 
-    Raises MissingToken; InvalidToken if no value verifies; ConflictingCookies if it is undecided which family counts.
+    Raises MissingToken; InvalidToken if no value verifies; ConflictingCookies if not exactly one family is left.
     """
     values = cookie_values(request, conf.cookie_name)
     if not values:
@@ -66,7 +66,7 @@ def token_from_cookie(request: HttpRequest | Request) -> RefreshClaims:
 
 
 def hide_cookie(request: HttpRequest | Request, name: str | None = None) -> None:
-    """Remove our cookie from ``request.COOKIES``: Django's error reports hide a cookie only if it has certain names."""
+    """Remove our cookie from ``request.COOKIES``: Django's error reports hide only cookies with certain names."""
     request.COOKIES.pop(name or conf.cookie_name, None)
 
 
@@ -81,10 +81,11 @@ def clear_refresh_cookie(response: HttpResponseBase, request: HttpRequest | Requ
 
 
 def companion_name(path: str) -> str | None:
-    """Return the name of the cookie that says which refresh token counts, for the mount with this cookie path.
+    """Return the name of the companion cookie of the mount with this cookie path. It holds the family that counts.
 
-    None if there is no such cookie: a ``__Host-`` cookie needs none, one with a Domain trusts its siblings, and without
-    Secure there is no ``__Host-``. Companions have the Path ``/``, so each mount needs another name.
+    None if the mount has no companion: a refresh cookie with the prefix ``__Host-`` needs none; with a Domain, sibling
+    subdomains are trusted; and without Secure, a companion with that prefix can't be set. All companions have the Path
+    ``/``, so each mount's companion has a different name.
     """
     name = conf.cookie_name
     if name.startswith(HOST) or conf.cookie_domain is not None or not conf.cookie_secure:
@@ -94,16 +95,17 @@ def companion_name(path: str) -> str | None:
 
 
 def cookie_path(request: HttpRequest | Request) -> str:
-    """Return the path to which the cookie is limited: the parent of the refresh URL of the request's own mount.
+    """Return the Path of the cookie: COOKIE_PATH, or else the parent of the refresh URL of the request's own mount.
 
-    It is percent-encoded, as in the URL that a browser asks for. Outside a mount it is the default mount's. Raises
-    ImproperlyConfigured if there is none and no COOKIE_PATH.
+    The URL's path is percent-encoded, as in a browser's request. Outside a mount, the default mount's URL is used.
+    Raises ImproperlyConfigured if there is neither a COOKIE_PATH nor such a mount.
     """
     if conf.cookie_path is not None:
         return conf.cookie_path
     match = request.resolver_match
     if match is not None and match.namespace:
-        # Only what the mount's prefix captures: reverse() takes no arguments that an include() adds.
+        # Pass only what the mount's prefix captures. match.kwargs also has the options of include(), and with those
+        # reverse() would find no URL.
         captured = set(_CAPTURED.findall(match.route)) - {"family_id"}
         kwargs = {name: value for name, value in match.kwargs.items() if name in captured}
         try:
@@ -119,7 +121,7 @@ def cookie_path(request: HttpRequest | Request) -> str:
 
 
 def _parent(url: str) -> str:
-    # Django's reverse() leaves a semicolon of a captured prefix as it is, and that would end the attribute.
+    # Django's reverse() does not encode a semicolon in a captured prefix. It would end the cookie's Path attribute.
     return url.replace(";", "%3B").rstrip("/").rpartition("/")[0] + "/"
 
 
@@ -137,5 +139,5 @@ def _set(response: HttpResponseBase, request: HttpRequest | Request, token: str,
             domain=domain,
             secure=conf.cookie_secure,
             httponly=True,
-            samesite=conf.cookie_samesite,  # type: ignore[arg-type]  # a check holds it to the three words
+            samesite=conf.cookie_samesite,  # type: ignore[arg-type]  # a check allows only the three words
         )

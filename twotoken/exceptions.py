@@ -1,7 +1,7 @@
 """The error tree. Each class has a stable ``code``; a refused token has a ``reason`` too.
 
-This module does not import Django. The messages are ASCII English, as an ``error_description`` must be (RFC 6750
-section 3). An answer's ``detail`` holds their translation.
+This module does not import Django. The messages are in English and in ASCII: ``error_description`` must be ASCII
+(RFC 6750 section 3). An answer's ``detail`` is the translated message.
 """
 
 from __future__ import annotations
@@ -46,7 +46,10 @@ class InvalidToken(TokenNotValid):
 
 
 class ConflictingCookies(InvalidToken):
-    """The browser's own refresh cookie is unknown: a sibling subdomain may have set or evicted some (RFC 6265 8.6)."""
+    """It is unknown which refresh cookie is this browser's own: a sibling subdomain may have set or evicted cookies.
+
+    See RFC 6265 section 8.6.
+    """
 
     message: ClassVar[str] = gettext_noop("The cookies do not show which refresh token is this browser's own.")
 
@@ -122,7 +125,7 @@ class Unavailable(TwoTokenError):
 
 
 class ClaimsError(TwoTokenError):
-    """The project's own claims can't go into an access token. Never in an answer. The refresh token stays valid."""
+    """The project's own claims can't go into an access token. Clients see only a 500. The refresh token stays valid."""
 
     code: ClassVar[str] = "claims_error"
     message: ClassVar[str] = "The claims can not go into an access token."

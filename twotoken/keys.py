@@ -61,7 +61,7 @@ class AsymmetricKey:
 
     @property
     def kid(self) -> str:
-        """The thumbprint of the public key (RFC 7638), so that a project need not name its keys."""
+        """The thumbprint of the public key (RFC 7638), so a project does not have to name its keys."""
         return self.jwk["kid"]
 
     @property
@@ -173,7 +173,10 @@ def b64encode(data: bytes) -> str:
 
 
 def b64decode(text: str) -> bytes:
-    """Decode base64url. Raises ValueError for a string that ``b64encode`` never returns: a token has one spelling."""
+    """Decode base64url. Raises ValueError for a string that ``b64encode`` never returns.
+
+    So each token has exactly one valid spelling.
+    """
     data = urlsafe_b64decode(text + "=" * (-len(text) % 4))
     if b64encode(data) != text:
         raise ValueError("not canonical base64url")

@@ -18,7 +18,7 @@ from twotoken.clients import USER_AGENT_LENGTH
 from twotoken.conf import conf
 
 SECRET_BYTES = 16
-ACTOR_LENGTH = 150  # characters of a name, for people to read
+ACTOR_LENGTH = 150  # characters. An actor is a name for people to read
 
 
 def new_secret() -> bytes:
@@ -77,7 +77,10 @@ class RefreshTokenQuerySet(models.QuerySet["RefreshToken"]):
         )
 
     def revocable(self, now: datetime | None = None) -> RefreshTokenQuerySet:
-        """Families to revoke, idle ones too: a longer REFRESH_LIFETIME, set later, would make them active again."""
+        """Families that can be revoked, also those past their idle lifetime.
+
+        Setting a longer REFRESH_LIFETIME later would make these active again.
+        """
         return self.filter(Q(expires_at=None) | Q(expires_at__gt=now or timezone.now()), revoked_at=None)
 
     def revoke(self, reason: str, now: datetime | None = None) -> int:
@@ -121,7 +124,7 @@ class RefreshToken(models.Model):
         related_name="token_families",
         verbose_name=pgettext_lazy("family", "user"),
     )
-    user_id: Any  # of the project's user model
+    user_id: Any  # its type depends on the project's user model
     secret = models.BinaryField(
         pgettext_lazy("family", "secret"), max_length=SECRET_BYTES, default=new_secret, editable=False
     )
@@ -136,7 +139,7 @@ class RefreshToken(models.Model):
     created_at = models.DateTimeField(pgettext_lazy("family", "started"), default=timezone.now, db_index=True)
     refreshed_at = models.DateTimeField(pgettext_lazy("family", "last refreshed"), default=timezone.now)
     expires_at = models.DateTimeField(
-        pgettext_lazy("family", "ends"), null=True, blank=True, default=None, db_index=True
+        pgettext_lazy("family", "expires"), null=True, blank=True, default=None, db_index=True
     )
     revoked_at = models.DateTimeField(pgettext_lazy("family", "revoked"), null=True, blank=True, default=None)
     revoked_reason = models.CharField(pgettext_lazy("family", "reason"), max_length=32, default="", blank=True)
@@ -159,7 +162,7 @@ class RefreshToken(models.Model):
         return str(self.pk)
 
     def idle_end(self, refreshed_at: datetime | None = None) -> datetime:
-        """Return when the family expires if ``refreshed_at``, by default its own, is its last refresh."""
+        """Return when the family expires if it is last refreshed at ``refreshed_at``, by default the stored time."""
         end = (refreshed_at or self.refreshed_at) + conf.refresh_lifetime
         return end if self.expires_at is None else min(end, self.expires_at)
 
@@ -171,7 +174,7 @@ class RefreshToken(models.Model):
 
 
 class EventKind(models.TextChoices):
-    """The kinds of events in a token family's timeline, in addition to its start and its end."""
+    """The kinds of stored events in a token family's timeline. Its start and its expiry are not stored as events."""
 
     DEVICE = "device", pgettext_lazy("family", "device changed")
     RETRIED = "retried", pgettext_lazy("family", "retried from another device or address")
@@ -182,8 +185,8 @@ class EventKind(models.TextChoices):
 class FamilyEvent(models.Model):
     """One event of a token family's timeline.
 
-    The foreign key has no constraint in the database, so that a rotation locks only its own row and a purge need not
-    look for the events of each family.
+    The foreign key has no constraint in the database. So a new event locks no family's row, and when a purge deletes
+    families, the database does not look for the events of each one.
     """
 
     family = models.ForeignKey(

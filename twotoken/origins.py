@@ -1,7 +1,8 @@
 """Cross-origin protection for requests with the refresh cookie, as in Go 1.25's ``CrossOriginProtection``.
 
-The header ``Sec-Fetch-Site`` (Fetch Metadata) decides if the browser sends it, else ``Origin``. A page need not fetch
-a CSRF token first. Rejected: Django's CSRF cookie, which is one more cookie that a sibling subdomain could set.
+If the browser sends the header ``Sec-Fetch-Site`` (Fetch Metadata), that header decides; otherwise ``Origin`` decides.
+A page does not have to fetch a CSRF token first. Django's CSRF cookie is not used, because a sibling subdomain could
+set that cookie too.
 """
 
 from __future__ import annotations
@@ -30,11 +31,11 @@ def check_origin(request: HttpRequest | Request) -> None:
     origin = request.META.get("HTTP_ORIGIN", "")
     if site in {"same-origin", "none"}:
         return
-    # Without Fetch Metadata, no Origin means no browser.
+    # Without Fetch Metadata, Origin decides. A request that has neither does not come from a browser.
     if not site and (not origin or _is_ours(request, origin)):
         return
     if not _is_trusted(origin):
-        # The sender controls the value. Quoted and cut, it can't forge a line of the log.
+        # The sender controls the values. They are quoted and shortened, so they can't forge a log line.
         logger.info("Origin %.200r is not in CSRF_TRUSTED_ORIGINS (Sec-Fetch-Site %.20r).", origin, site)
         raise CrossOrigin
 

@@ -1,4 +1,4 @@
-"""What the app does when a project saves a user."""
+"""Signal receivers: revoke the families of a user who is saved as inactive."""
 
 from __future__ import annotations
 
@@ -28,11 +28,12 @@ def revoke_families_of_inactive(
     """Revoke the token families of a user who was saved as inactive: activating the user again must not revive them.
 
     It is connected to every sender, because a proxy or subclass of the user model is a sender of its own. It runs in
-    the transaction of the save, if there is one. Active users cost no statement.
+    the transaction of the save, if there is one. For active users it runs no query.
     """
     if created or raw or not isinstance(instance, get_user_model()):
         return
-    # A column that was not written may be inactive in memory alone. A property may depend on whatever was written.
+    # If update_fields leaves out the column, only the object in memory is inactive. If is_active is not a column but a
+    # property, it may depend on any field that was written.
     if update_fields is not None and "is_active" not in update_fields and _has_column(instance):
         return
     if not instance.is_active:

@@ -1,4 +1,4 @@
-"""The status, the body and the headers of an error's answer. No other module decides them."""
+"""An error's status, body, ``WWW-Authenticate`` and ``Retry-After``. No other module decides them."""
 
 from __future__ import annotations
 

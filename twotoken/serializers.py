@@ -1,4 +1,4 @@
-"""Serializers of logins, refresh tokens and sessions. They decide nothing."""
+"""Serializers of logins, refresh tokens and sessions. They check only the format of the input."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rest_framework import serializers
 
 from twotoken.models import RefreshToken
 
-MIN_NAME_LENGTH = 254  # an e-mail address, which a back end may take in place of a shorter user name
+MIN_NAME_LENGTH = 254  # of an e-mail address: a back end may accept one, even if user names are shorter
 MAX_PASSWORD_LENGTH = 4096
 STEP = 10  # minutes
 
@@ -30,7 +30,7 @@ class LoginSerializer(serializers.Serializer[Any]):
 
 
 class TokenField(serializers.Field[str, str, str, Any]):
-    """A string, unchanged. The token's own check finds everything else that is wrong with it."""
+    """Any string, unchanged. The check of the token finds all other errors."""
 
     default_error_messages: ClassVar[dict[str, Any]] = {
         "invalid": serializers.CharField.default_error_messages["invalid"]
@@ -66,7 +66,8 @@ class SessionSerializer(serializers.ModelSerializer[RefreshToken]):
     def get_last_used_at(self, family: RefreshToken) -> str:
         """Return when it was last refreshed: now for the current family, rounded down to ten minutes for the others.
 
-        Otherwise a thief of two families could watch the owner's refreshes to the second, and time his own by them.
+        Otherwise a thief who has tokens of two families could see to the second when the owner refreshes, and choose
+        the time of his own refreshes accordingly.
         """
         moment = timezone.now()
         if not self.get_current(family):

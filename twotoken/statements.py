@@ -20,14 +20,14 @@ M = TypeVar("M", bound=Model)
 
 
 def has_fixed_rows(manager: BaseManager[Any]) -> bool:
-    """Tell whether a manager returns the whole table each time. A project's own manager may choose rows."""
+    """Tell whether a manager returns the whole table each time. A project's own manager may filter the rows."""
     made_by: Any = manager
     return type(manager).get_queryset is BaseManager.get_queryset and made_by._queryset_class is QuerySet
 
 
 @dataclass(frozen=True, slots=True)
 class _Compiled:
-    """A SELECT as one connection has it. Without ``sql`` the ORM has to run it."""
+    """A SELECT that was compiled for one connection. If ``sql`` is empty, the ORM has to run the query."""
 
     connection: BaseDatabaseWrapper
     compiler: Any
@@ -36,11 +36,11 @@ class _Compiled:
 
 
 class CompiledSelect(threading.local, Generic[M]):
-    """Finds the row with a value in a unique field, and the row that ``related`` points to. One SELECT.
+    """Finds a row by the value of a unique field, and the row that its foreign key ``related`` points to. One SELECT.
 
-    Building a query and compiling it costs Django several times what the database needs to run it. So each thread
-    keeps, for each of its connections, what Django's own compiler made of this one. Values are prepared by their
-    fields, and cursors are wrapped, as always.
+    Django needs several times as long to build and compile a query as the database needs to run it. So each thread
+    compiles this query only once for each of its connections, with Django's own compiler, and keeps the result.
+    Everything else works as in any query: the field prepares the value, and the connection wraps the cursor.
     """
 
     def __init__(self, model: type[M], field: str, related: str | None = None) -> None:
@@ -67,17 +67,20 @@ class CompiledSelect(threading.local, Generic[M]):
         return None if row is None else self._load(select, list(row))
 
     def compiled(self, value: Any) -> _Compiled:
-        """Return the statement for the write database: a replica may lag. The compiler needs a value to see."""
+        """Return the statement for the write database: a replica may lag.
+
+        ``value`` is only an example: Django can't compile the condition without one.
+        """
         alias = router.db_for_write(self.model)
         connection = connections[alias]
-        key = alias, settings.USE_TZ  # a connection converts times by it
+        key = alias, settings.USE_TZ  # USE_TZ decides how the connection converts times
         known = self._compiled.get(key)
         if known is None or known.connection is not connection:
             known = self._compiled[key] = self.compile(connection, value)
         return known
 
     def compile(self, connection: BaseDatabaseWrapper, value: Any) -> _Compiled:
-        """Have Django compile it."""
+        """Compile the statement with Django's compiler."""
         query: Any = self._rows(connection.alias, value).query
         compiler = query.get_compiler(connection=connection)
         sql, params = compiler.as_sql()
@@ -114,12 +117,12 @@ class Rotation(NamedTuple):
 
 
 def write_rotation(family: RefreshToken, presented: int, rotation: Rotation) -> bool:
-    """Rotate a family, as it was read, in one UPDATE; tell whether it found its row.
+    """Rotate a family in one UPDATE, if its row still allows it; tell whether the row was updated.
 
-    The row must not be revoked and must not be newer than the generation that was presented. Without these conditions,
-    two requests that read the same row would both rotate it, or one would rotate what a logout has just revoked. Its
-    ``auth_hash`` must be the one that was read, or the rotation would put the hash of an old password back over that of
-    a new one, which ``update_auth_hash`` has just written.
+    The row must not be revoked, and its generation must not be newer than the one presented. Without these conditions,
+    two requests that read the same row would both rotate it, or a request would rotate a family that a logout has just
+    revoked. The row's ``auth_hash`` must still be the one in ``family``. Otherwise, if ``update_auth_hash`` has just
+    written the hash of a new password, the rotation could overwrite it with the hash of the old one.
     """
     alias = router.db_for_write(RefreshToken)
     connection = connections[alias]
@@ -141,7 +144,7 @@ def write_rotation(family: RefreshToken, presented: int, rotation: Rotation) -> 
 
 
 def _params(compiler: Any, value: Any) -> list[Any]:
-    """Return a value as the one condition of a query has it. Raises EmptyResultSet where no row can have it."""
+    """Return the parameters of a query's one condition for this value. Raises EmptyResultSet if no row can have it."""
     (condition,) = compiler.query.where.children
     _, params = type(condition)(condition.lhs, value).process_rhs(compiler, compiler.connection)
     return list(params)

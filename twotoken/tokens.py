@@ -79,7 +79,8 @@ class AccessToken(Mapping[str, Any]):
 def token_id(secret: bytes, generation: int) -> str:
     """Return the ``jti`` of a generation: HMAC-SHA256 under the row's secret, shortened to 128 bits.
 
-    It binds a token to its row: the refresh secret alone can't forge a token, and the database holds no usable one.
+    It binds a token to its row: nobody can forge a token with the refresh secret alone, and the database holds no token
+    that could be used.
     """
     digest = hmac.digest(secret, str(generation).encode(), hashlib.sha256)
     return b64encode(digest[:16])

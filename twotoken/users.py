@@ -30,7 +30,7 @@ def may_log_in(user: AbstractBaseUser) -> bool:
     this costs no query.
     """
     alias = router.db_for_write(user.__class__, instance=user)
-    # A save, for example of a better hash, makes the user look as if it had been read from the write database.
+    # ``_state.db`` alone does not tell: it names the write database after any save, for example of a better hash.
     if not {user._state.db, router.db_for_read(user.__class__)} <= {None, alias}:
         proven = user.get_session_auth_hash()
         try:
@@ -104,7 +104,7 @@ class ClaimsUser(SimpleLazyObject):  # type: ignore[type-arg]  # not generic at 
         return get_user_model()._meta
 
     def __getattr__(self, name: str) -> Any:
-        # A query asks every value whether it is an expression. Answer without loading the user.
+        # A query looks for an expression's attributes on every value. Say no without loading the user.
         if hasattr(Expression, name) and not hasattr(get_user_model(), name):
             raise AttributeError(name)
         return super().__getattr__(name)

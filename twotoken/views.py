@@ -51,7 +51,7 @@ from twotoken.users import may_log_in
 MAX_PAGE_SIZE = 1000  # sessions
 JWKS_MAX_AGE = 300  # seconds for which a service may keep the keys that it fetched
 
-# The IETF draft wants a quoted string; bare keys are common. Both are the same key.
+# The IETF draft requires a quoted string, but bare keys are common. Quoted and bare are the same key.
 IDEMPOTENCY_KEY = re.compile(r'"([!#-~]{8,255})"|([!#-~]{8,255})')
 
 
@@ -71,7 +71,7 @@ class LoginView(CredentialView):
         user = self.authenticate(request, data)
         if user is None or not may_log_in(user):
             return self.refuse(NoActiveAccount())
-        # Django's receiver writes last_login, which may conflict with another login. Then the signal is sent again.
+        # Django's receiver writes last_login, which may conflict with another login. The signal is then sent again.
         retry_on_conflict(lambda: user_logged_in.send(sender=type(user), request=request._request, user=user))
         pair = families.start(
             user,
@@ -85,7 +85,7 @@ class LoginView(CredentialView):
         return self.answer(pair)
 
     def authenticate(self, request: Request, data: Mapping[str, Any]) -> AbstractBaseUser | None:
-        """Return the user with these credentials, or None. Only Django's back ends decide: they know of lockouts.
+        """Return the user with these credentials, or None. Only Django's back ends decide: they apply lockouts.
 
         A subclass may raise a subclass of NoActiveAccount with a ``code`` and a ``message`` of its own.
         """
@@ -100,11 +100,14 @@ class LoginView(CredentialView):
         return FROM_SETTINGS
 
     def get_context(self, user: AbstractBaseUser, data: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return what ACCESS_CLAIMS finds in ``family.context`` at each refresh: a tenant, how the user logged in."""
+        """Return what ACCESS_CLAIMS finds in ``family.context`` at each refresh.
+
+        For example a tenant, or how the user logged in.
+        """
         return {}
 
     def revoke_replaced(self, request: Request) -> None:
-        """Revoke the family whose cookie the new one overwrites: nobody could revoke it later."""
+        """Revoke the family of the cookie that the new one overwrites: this browser could not log it out later."""
         for token in cookie_values(request, conf.cookie_name):
             with suppress(InvalidToken):
                 families.revoke_presented(families.verify(token), RevokedReason.REPLACED)
@@ -131,7 +134,10 @@ class RefreshView(CredentialView):
         return self.answer(pair, already_held=pair.generation == claims.generation)
 
     def get_claims(self, request: Request) -> RefreshClaims:
-        """Return the refresh token of the request, from where this mount has it and from nowhere else."""
+        """Return the claims of the request's refresh token, read only from the cookie or only from the body.
+
+        The mount's delivery decides which.
+        """
         if self.by_cookie:
             return token_from_cookie(request)
         return self.verify(self.get_token(request))
@@ -141,7 +147,7 @@ class RefreshView(CredentialView):
         return body_token(request)
 
     def verify(self, token: str) -> RefreshClaims:
-        """Return whose token it is and which, by its signature. Raises a TokenNotValid."""
+        """Check the signature and return the claims. Raises a TokenNotValid."""
         return families.verify(token)
 
     def refuse(self, error: TwoTokenError) -> Response:
@@ -170,7 +176,7 @@ class LogoutView(CredentialView):
             if self.revoke_bearer(request):
                 problem = None
         except TokenNotValid as exc:
-            if problem is not None:  # else a stale header came beside a refresh token: it is ignored
+            if problem is not None:  # otherwise ignore a stale header that came with a refresh token
                 problem = exc
         if problem is not None:
             raise problem
@@ -183,7 +189,9 @@ class LogoutView(CredentialView):
         return response
 
     def get_tokens(self, request: Request) -> list[str]:
-        """Return the refresh tokens that came by this mount's delivery: several, if there are several cookies.
+        """Return the refresh tokens of the cookies or of the body, as the mount's delivery says.
+
+        There can be several cookies with different tokens.
 
         Raises MissingToken, or an error that says what is wrong with the body.
         """
@@ -191,7 +199,9 @@ class LogoutView(CredentialView):
             return cookie_values(request, conf.cookie_name)
         if self.delivery is Delivery.NONE:
             raise MissingToken
-        token = body_token(request)
+        # A client that reads the token from a file may send a newline with it. That would make the token invalid, and
+        # logout does not report an invalid refresh token.
+        token = body_token(request).strip()
         if not token:
             raise ValidationError({"refresh": [CharField.default_error_messages["blank"]]})
         return [token]
@@ -246,7 +256,7 @@ class SessionsView(TokenView):
         # Read on each request, so that override_settings works.
         pagination_class: Any = api_settings.DEFAULT_PAGINATION_CLASS
         paginator = pagination_class() if pagination_class is not None else None
-        # A request may name a page so large that no database takes the number.
+        # Limit the page size: a request may ask for a number so large that no database accepts it.
         if isinstance(paginator, LimitOffsetPagination):
             paginator.max_limit = min(paginator.max_limit or MAX_PAGE_SIZE, MAX_PAGE_SIZE)
         if isinstance(paginator, CursorPagination):

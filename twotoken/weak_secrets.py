@@ -3,8 +3,8 @@
 Anybody who knows the secret can sign tokens, and everybody may know a public key (CVE-2022-29217, CVE-2017-11424).
 ``keys`` recognizes a PEM by its BEGIN line. This module finds keys in other forms, such as a PEM without that line.
 
-The rules refuse a random secret of 32 bytes, as hex, base64 or base64url, with a probability below 10⁻¹². The only
-question to the file system is whether a file of that name exists.
+A random secret of 32 bytes, as hex, base64 or base64url, is refused with a probability below 10⁻¹². The file system is
+asked only whether a file with the text as its name exists. No file is read.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ _USE_CONTENT = "give the content of the file, not its name"
 
 # In DER, private and public keys, certificates and bundles of them are each one ASN.1 SEQUENCE.
 _SEQUENCE = 0x30
-_FIRST_TAGS = {0x02, 0x06, 0x30}  # a version or a modulus; the type of a bundle; an algorithm or a certificate
+_FIRST_TAGS = {0x02, 0x06, 0x30}  # INTEGER: version, modulus; OID: type of a bundle; SEQUENCE: algorithm, certificate
 _TAGS = {*_FIRST_TAGS, 0x03, 0x04, 0x05, 0x31, 0xA0, 0xA1, 0xA2, 0xA3}
-_MIN_DER = 39  # bytes: an elliptic curve's private key without its curve. A random secret of 32 bytes is shorter
+_MIN_DER = 39  # bytes of the shortest key, an EC private key without its curve. A random secret of 32 bytes is shorter
 _PEM_LINE = re.compile(r"-----(BEGIN|END) [^-\n]*-----")
 _ARMOR = re.compile(
     r"-{4,5} ?(BEGIN|END) |(BEGIN|END) ([A-Z]+ )*(KEY|CERTIFICATE)\b|"
@@ -46,7 +46,7 @@ _KEY_FILE = re.compile(
 )
 _PATH_START = re.compile(r"(\.{1,2}/|~[\w-]*/|file:|[A-Za-z]:[\\/]|\\\\)[\w./\\@:~-]+")
 _ABSOLUTE = re.compile(r"(/[\w.@-]+){2,}")
-_NOT_BASE64 = re.compile(r"[._@-]")  # base64 has "/", base64url has "-" and "_"; neither has both
+_NOT_BASE64 = re.compile(r"[._@-]")  # with "/" too: base64 has "/" but none of these, base64url "-" and "_" but no "/"
 
 
 def weakness(text: str) -> str | None:

@@ -1,4 +1,4 @@
-"""The demo page, used as a person would: by mouse, by keyboard, on a phone, while things happen to the session."""
+"""The demo page, used like a person: by mouse, by keyboard, on a phone, while the session changes."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def server(new_server: Callable[..., Server]) -> Server:
 
 @pytest.fixture(autouse=True)
 def _no_families(server: Server) -> None:
-    """Start without any."""
+    """Start without token families."""
     server.manage("revoke_token_families", "--all", "--no-input")
     server.manage("purge_token_families")
     server.faults()
@@ -55,7 +55,7 @@ def _no_families(server: Server) -> None:
 
 @pytest.fixture
 def complaints(context: BrowserContext) -> Iterator[list[str]]:
-    """What Chromium has to complain about, violations of the policy included; in the end there must be nothing."""
+    """Chromium's error messages, violations of the policy included. In the end there must be none."""
     found: list[str] = []
     context.on("console", lambda message: found.append(message.text) if message.type == "error" else None)
     context.on("weberror", lambda error: found.append(str(error.error)))
@@ -65,7 +65,7 @@ def complaints(context: BrowserContext) -> Iterator[list[str]]:
 
 @pytest.fixture
 def page(server: Server, context: BrowserContext, complaints: list[str]) -> Page:
-    """The page, before anybody has logged in."""
+    """The page before a login."""
     return open_page(server, context)
 
 
@@ -92,20 +92,20 @@ def log(page: Page, count: int) -> list[str]:
 
 
 def wait_for(page: Page, note: str) -> bool:
-    """Tell whether the page has written this into its log; wait a moment if not."""
+    """Tell whether the page's log contains this note; wait 50 ms if not."""
     found = note in page.locator("#log").inner_text()
     if not found:
         page.wait_for_timeout(50)
     return found
 
 
-def ends(server: Server) -> list[str]:
-    """Return why each family has ended, in the order of their starts; empty for those that live."""
+def reasons(server: Server) -> list[str]:
+    """Return why each family was revoked, the oldest first; an empty string for an active one."""
     return [reason for (reason,) in server.rows("SELECT revoked_reason FROM twotoken_refreshtoken ORDER BY created_at")]
 
 
 def test_it_renews_itself(server: Server, page: Page) -> None:
-    """One logs in, waits, and sees the tokens change by themselves."""
+    """After a login the tokens are renewed without any action."""
     expect(page.locator("#status")).to_have_text("You are not logged in.")
     enter(page)
     expect(page.locator("#access-name")).to_have_text("A1")
@@ -121,63 +121,63 @@ def test_it_renews_itself(server: Server, page: Page) -> None:
 
 
 def test_refused_refreshed_retried(server: Server, page: Page) -> None:
-    """A call with a bad token: 401, refresh, and once more; ten at once share one refresh."""
+    """A call with a bad token gets a 401, is refreshed and repeated; ten calls at once share one refresh."""
     enter(page)
     page.get_by_role("button", name="Call the API").click()
-    expect(page.locator("#call-says")).to_have_text("200: A1 opened the door.")
+    expect(page.locator("#call-says")).to_have_text("200: A1 was accepted.")
     page.get_by_role("button", name="Call with a bad token").click()
     expect(page.locator("#call-says")).to_contain_text("200 in the end")
     assert log(page, 3) == ["GET /api/me/ 401", f"POST {REFRESH} 200", "GET /api/me/ 200"]
-    expect(page.locator("#log li").nth(2)).to_contain_text("A1 with a wrong letter was refused (invalid).")
-    expect(page.locator("#log li").first).to_contain_text("The same once more, with A2.")
+    expect(page.locator("#log li").nth(2)).to_contain_text("A1 with a changed letter was refused (invalid).")
+    expect(page.locator("#log li").first).to_contain_text("The same request again, with A2.")
     server.faults()
     page.get_by_role("button", name="10 calls with a bad token").click()
-    expect(page.locator("#call-says")).to_contain_text("10 of 10 came through.")
+    expect(page.locator("#call-says")).to_contain_text("10 of 10 succeeded.")
     assert (server.calls()["/api/me/"], server.calls()[REFRESH]) == (20, 1)
 
 
 def test_without_a_token(page: Page) -> None:
-    """Doors stay shut, and the page says what to do."""
+    """Calls are refused, and the page says what to do."""
     page.get_by_role("button", name="Call the API").click()
-    expect(page.locator("#call-says")).to_have_text("401: no token, no entry. Log in first.")
+    expect(page.locator("#call-says")).to_have_text("401: not authenticated. Log in first.")
     page.locator("#login [name=password]").fill("wrong")
     page.locator("#login button").click()
     expect(page.locator("#status")).to_contain_text("No active account")
 
 
 def test_sessions(server: Server, page: Page) -> None:
-    """Another device is on the list and can be ended; the focus is not lost when its row goes."""
+    """Another device is listed and can be revoked; the focus is not lost when its row disappears."""
     other = log_in(server, **{"User-Agent": "curl/8.5.0"})
     log_in(server, **{"User-Agent": "<b>Firefox/140.0</b> on Windows"})
     enter(page)
     rows = page.locator("#sessions li")
     expect(rows).to_have_count(3)
     expect(rows.filter(has_text="this page")).to_contain_text("Chrome on Linux")
-    page.get_by_role("button", name="End this one: curl").press("Enter")
+    page.get_by_role("button", name="Revoke this one: curl").press("Enter")
     expect(rows).to_have_count(2)
     assert page.evaluate(FOCUSED)[1] == "BUTTON"
     status, answer = call(server, "/api/app/auth/refresh/", {"refresh": other["refresh"]})
     assert (status, answer["reason"]) == (401, "revoked")
-    page.get_by_role("button", name="End all others").press("Enter")
+    page.get_by_role("button", name="Revoke all others").press("Enter")
     expect(rows).to_have_count(1)
     assert page.evaluate(FOCUSED) == ["sessions-title", "H2"]
-    assert ends(server) == ["logout", "logout", ""]
+    assert reasons(server) == ["logout", "logout", ""]
 
 
-def test_two_kinds_of_door(page: Page) -> None:
-    """The session's own end: the ordinary route opens for a while, the one that looks at once not."""
+def test_two_kinds_of_route(page: Page) -> None:
+    """After the page revokes its own session, the stateless route still answers and the revocable one refuses."""
     enter(page)
     expect(page.locator("#access-name")).to_have_text("A2", timeout=10_000)
-    page.get_by_role("button", name="End this one").click()
-    expect(page.locator("#status")).to_contain_text("That session is ended.")
-    page.get_by_role("button", name="Ask two kinds of door").click()
-    expect(page.locator("#call-says")).to_have_text("The ordinary door says 200, the careful door says 401.")
-    expect(page.locator("#status")).to_contain_text("the session was ended")
+    page.get_by_role("button", name="Revoke this one").click()
+    expect(page.locator("#status")).to_contain_text("That session is revoked.")
+    page.get_by_role("button", name="Call two kinds of route").click()
+    expect(page.locator("#call-says")).to_have_text("The stateless route answers 200, the revocable route answers 401.")
+    expect(page.locator("#status")).to_contain_text("the session was revoked")
     expect(page.locator("#login-title")).to_be_visible()
 
 
 def test_log_out_everywhere(server: Server, chromium: Browser, page: Page) -> None:
-    """Another browser of the same person is logged out too, and its page says so."""
+    """Another browser of the same user is logged out too, and its page says so."""
     enter(page)
     elsewhere = chromium.new_context()
     other = open_page(server, elsewhere)
@@ -185,7 +185,7 @@ def test_log_out_everywhere(server: Server, chromium: Browser, page: Page) -> No
     page.get_by_role("button", name="Log out everywhere").click()
     expect(page.locator("#status")).to_contain_text("Logged out.")
     expect(other.locator("#status")).to_contain_text("Logged out by the server")
-    assert ends(server) == ["logout", "logout"]
+    assert reasons(server) == ["logout", "logout"]
     elsewhere.close()
 
 
@@ -196,32 +196,32 @@ def test_tabs_and_reload(server: Server, context: BrowserContext, page: Page) ->
     expect(page.locator("#session-title")).to_have_text("Logged in as demo")
     other = open_page(server, context)
     expect(other.locator("#session-title")).to_have_text("Logged in as demo")
-    handed = "Another tab has just refreshed, and shares its new access token."
+    handed = "Another tab has refreshed and shared its new access token."
     assert any(wait_for(each, handed) for _ in range(100) for each in (page, other))
     page.get_by_role("button", name="Log out", exact=True).click()
     for each in (page, other):
         expect(each.locator("#status")).to_contain_text("Logged out.")
         expect(each.locator("#login-title")).to_be_visible()
-    assert ends(server) == ["logout"]
+    assert reasons(server) == ["logout"]
 
 
 def test_the_server_stops(server: Server, page: Page, complaints: list[str]) -> None:
-    """The page says so and logs nobody out; when the server is back it goes on."""
+    """The page says that the server does not answer, and stays logged in. When the server answers, it goes on."""
     enter(page)
     server.stop()
     expect(page.locator("#status")).to_have_text("The server does not answer. You stay logged in.", timeout=10_000)
-    expect(page.locator("#access-says")).to_contain_text("Too old", timeout=10_000)
+    expect(page.locator("#access-says")).to_contain_text("Expired", timeout=10_000)
     page.get_by_role("button", name="Call the API").click()
     expect(page.locator("#session-title")).to_be_visible()
     server.start()
-    expect(page.locator("#status")).to_contain_text("The server is back, and you are still", timeout=10_000)
+    expect(page.locator("#status")).to_contain_text("The server answers again. You are still", timeout=10_000)
     page.get_by_role("button", name="Call the API").click()
-    expect(page.locator("#call-says")).to_contain_text("opened the door")
+    expect(page.locator("#call-says")).to_contain_text("was accepted")
     complaints[:] = [text for text in complaints if "net::ERR_" not in text]
 
 
-def test_staff_ends_the_session(server: Server, page: Page) -> None:
-    """The page finds out by itself, at its next refresh."""
+def test_staff_revokes_the_session(server: Server, page: Page) -> None:
+    """The page notices it at its next refresh."""
     enter(page)
     server.manage("revoke_token_families", "--user", "demo", "--no-input")
     expect(page.locator("#status")).to_contain_text("Logged out by the server", timeout=10_000)
@@ -229,7 +229,7 @@ def test_staff_ends_the_session(server: Server, page: Page) -> None:
 
 
 def test_a_stolen_cookie(server: Server, context: BrowserContext, page: Page) -> None:
-    """A script replays the cookie after the page has refreshed: the page says that it is over."""
+    """A script replays the cookie after the page has refreshed: the page is logged out and says why."""
     enter(page)
     stolen = "; ".join(f"{cookie['name']}={cookie['value']}" for cookie in context.cookies(f"{server.url}/api/auth/"))
     expect(page.locator("#refresh-name")).to_have_text("R1", timeout=10_000)
@@ -237,34 +237,34 @@ def test_a_stolen_cookie(server: Server, context: BrowserContext, page: Page) ->
     thief.request("POST", REFRESH, headers={"Cookie": stolen})
     assert b'"reused"' in thief.getresponse().read()
     thief.close()
-    expect(page.locator("#status")).to_contain_text("a copy of its token came back", timeout=10_000)
-    assert ends(server) == ["reuse"]
+    expect(page.locator("#status")).to_contain_text("a copy of its token was used", timeout=10_000)
+    assert reasons(server) == ["reuse"]
 
 
 def test_the_theft(server: Server, page: Page) -> None:
-    """Step by step to its end, and from the start again."""
+    """It plays step by step to the last one, and starts again."""
     moral = page.locator("#moral")
     page.get_by_label("Victim's password").fill(PASSWORD)
     page.get_by_label("Victim's password").press("Enter")
     expect(moral).to_contain_text("first refresh token, R0")
     for name, lesson in (
         ("The thief copies the token", "Both have R0 now."),
-        ("The victim refreshes, as always", "R0 became R1"),
-        ("The thief uses the copy", "it ends the whole line"),
-        ("The victim refreshes again", "The thief is out for good."),
+        ("The victim refreshes as usual", "R1 has replaced"),
+        ("The thief uses the copy", "revokes the whole token family"),
+        ("The victim refreshes again", "The thief is locked out."),
     ):
         assert page.evaluate(FOCUSED)[0] == name
         page.keyboard.press("Enter")
         expect(moral).to_contain_text(lesson)
     expect(page.locator("#thief .state")).to_have_text("Refused: reused.")
     expect(page.locator("#victim .state")).to_have_text("Refused: revoked.")
-    assert ends(server) == ["reuse"]
+    assert reasons(server) == ["reuse"]
     page.keyboard.press("Enter")
-    expect(moral).to_contain_text("needs a name and a password")
+    expect(moral).to_contain_text("Enter the victim's name and password.")
 
 
 def test_by_keyboard_alone(page: Page) -> None:
-    """Log in, call, log out; the focus is always on something, and to be seen."""
+    """A user can log in, call and log out by keyboard; the focus is always visible."""
     expect(page.locator("#login-part")).to_be_visible()
     seen = []
 
@@ -286,7 +286,7 @@ def test_by_keyboard_alone(page: Page) -> None:
     assert page.evaluate(FOCUSED) == ["logout", "BUTTON"]
     tab_to("Call the API")
     page.keyboard.press("Space")
-    expect(page.locator("#call-says")).to_contain_text("opened the door")
+    expect(page.locator("#call-says")).to_contain_text("was accepted")
     assert page.evaluate(FOCUSED)[0] == "call"
     page.keyboard.press("Shift+Tab")
     page.keyboard.press("Shift+Tab")
@@ -299,7 +299,7 @@ def test_by_keyboard_alone(page: Page) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize(("name", "width", "height"), [("phone", 360, 740), ("desktop", 1280, 900)])
 def test_its_looks(server: Server, chromium: Browser, scheme: Any, name: str, width: int, height: int) -> None:
-    """No horizontal scrolling, and no pale text, before and after login; with pictures for people."""
+    """Nothing scrolls horizontally and no text is pale, before and after login; it takes pictures for people."""
     log_in(server, **{"User-Agent": "Firefox/140.0 Windows " + "x" * 200})
     context = chromium.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
     page = open_page(server, context)
@@ -312,7 +312,7 @@ def test_its_looks(server: Server, chromium: Browser, scheme: Any, name: str, wi
             page.get_by_label("Victim's password").fill(PASSWORD)
             for step in page.locator("[data-step]").all()[:4]:
                 step.click()
-            page.get_by_text("With this page's own cookie").click()
+            page.get_by_text("Try it with this page's own cookie").click()
             expect(page.locator("#access-name")).to_have_text("A3", timeout=10_000)
         scrolled, inner = page.evaluate(SCROLLS)
         assert scrolled <= inner == width

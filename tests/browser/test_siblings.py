@@ -125,9 +125,12 @@ def test_a_token_in_place_of_ours(server: Server, context: BrowserContext) -> No
     sibling = open_page(context, server, SIBLING)
     token = attackers_token(server)
     sibling.evaluate(EVICT)
-    for name, value in ((COOKIE, token), (COMPANION, "x"), (f"\u00a0{COMPANION}", "x")):
-        sibling.evaluate(TOSS, [name, value, "/api/auth/"])
-    cookies = kept(context, server)
+    for _ in range(5):  # the browser that evicts may evict a new one of the attacker's too
+        for name, value in ((COOKIE, token), (COMPANION, "x"), (f"\u00a0{COMPANION}", "x")):
+            sibling.evaluate(TOSS, [name, value, "/api/auth/"])
+        cookies = kept(context, server)
+        if (COOKIE, f".{DOMAIN}") in cookies:
+            break
     assert {name for name, domain in cookies if domain == OURS} == set()
     assert cookies[COOKIE, f".{DOMAIN}"] == token
     assert COMPANION not in {name for name, _ in cookies}  # no browser lets a sibling set it

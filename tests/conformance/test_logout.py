@@ -97,6 +97,7 @@ BODIES = pytest.mark.parametrize(
         (b"", "application/json", 400, {"refresh"}),
         (b"", "application/x-www-form-urlencoded", 400, {"refresh"}),
         (b"refresh=", "application/x-www-form-urlencoded", 400, {"refresh"}),
+        (b"refresh=+%0A", "application/x-www-form-urlencoded", 400, {"refresh"}),
         (b"a=b" * 1_000_000, "application/x-www-form-urlencoded", 400, "parse_error"),
         (b"a=b&" * 1_001, "application/x-www-form-urlencoded", 400, "parse_error"),
         (b"--x", "multipart/form-data; boundary=x", 400, {"refresh"}),
@@ -137,6 +138,13 @@ def test_logout_with_a_body_that_holds_no_token(
     response = post_raw(script, url, body, content_type, **bearer(login["access"]))
     assert (response.status_code, response.content) == (204, b"")
     assert state(login["refresh"]) == (0, "logout")
+
+
+def test_logout_with_a_line_s_end(script: Caller) -> None:
+    """Case 17a: a token that a script read from a file is logged out, or its family would live on unnoticed."""
+    r0 = log_in(script)
+    assert log_out(script, f" {r0}\n").status_code == 204
+    assert state(r0) == (0, "logout")
 
 
 @pytest.mark.parametrize("mount", [BODY_MOUNT, TOOL_MOUNT])

@@ -301,6 +301,34 @@ def test_a_reset_that_logs_in_somebody_else(app: App, has_second_factor: bool) -
     assert app.refresh().json()["reason"] == "revoked"
 
 
+@override_settings(ACCOUNT_LOGIN_ON_PASSWORD_RESET=True)
+def test_a_reset_by_the_session_s_own_user(app: App) -> None:
+    """It is a login like any other: a new session with a new pair, and the old family is replaced."""
+    first = family()
+    key = reset_key(UserFactory._meta.model.objects.get(pk=first.user_id))
+    assert app.ask("password/reset", {"key": key, "password": NEW_PASSWORD}).status_code == 200
+    assert RefreshToken.objects.get(pk=first.pk).revoked_reason == RevokedReason.REPLACED
+    assert (app.call(), app.refresh().status_code, app.ask("session", method="get").status_code) == (200, 200, 200)
+
+
+def test_a_session_of_another_login_page(user: Any, client: Any) -> None:
+    """The admin's, say, asks for a password alone: its session opens nothing here, or the second factor could go."""
+    with_second_factor(user)
+    client.force_login(user, "django.contrib.auth.backends.ModelBackend")
+    app = App()
+    app.session_token = client.cookies["sessionid"].value
+    assert app.ask("session", method="get").status_code == 410
+    authenticators = app.get(f"{ALLAUTH}account/authenticators", HTTP_X_SESSION_TOKEN=app.session_token)
+    assert authenticators.status_code == 410
+    app.session_token = ""
+    app.log_in(user)  # the session of a login that is not finished, which the other page then completes
+    client.cookies["sessionid"] = app.session_token
+    client.force_login(user, "django.contrib.auth.backends.ModelBackend")
+    app.session_token = client.cookies["sessionid"].value
+    assert app.ask("session", method="get").status_code == 410
+    assert RefreshToken.objects.count() == 0
+
+
 def code(secret: bytes) -> str:
     """Return the code of an authenticator app at this moment (RFC 6238)."""
     digest = hmac.digest(secret, struct.pack(">Q", int(time.time()) // 30), "sha1")

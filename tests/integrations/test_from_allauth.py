@@ -92,6 +92,17 @@ def test_who_is_not_active_any_more(person: Any) -> None:
     assert_refused(exchange(session))
 
 
+def test_a_session_of_another_login_page(person: Any, client: Any) -> None:
+    """The exchange takes it, as the page warns; allauth can't tell either. The token strategy of ours does not."""
+    TOTP.activate(person, "SECRETSECRETSECR")
+    client.force_login(person, "django.contrib.auth.backends.ModelBackend")
+    session = client.cookies["sessionid"].value
+    assert exchange(session).status_code == 200
+    RefreshToken.objects.all().delete()
+    with override_settings(HEADLESS_TOKEN_STRATEGY="twotoken.contrib.allauth.TwoTokenStrategy"):
+        assert_refused(exchange(session))
+
+
 def test_the_plain_login_is_not_for_them(person: Any) -> None:
     """The URLs that the page shows have none: it would let in who has not verified the address, by password alone."""
     data = {"username": person.username, "password": PASSWORD}

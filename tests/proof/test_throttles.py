@@ -33,7 +33,7 @@ from tests.proof.servers import (
     new_user,
     start_family,
 )
-from twotoken.throttling import normalize_username
+from twotoken.usernames import normalize_username
 
 ROUNDS = 5 if FULL else 1
 NAMES = 30_000 if FULL else 1_500

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.jar import cookies
+from tests.jar import COMPANION, cookies
 from tests.proof.conftest import Tried
 from tests.proof.databases import database
 from tests.proof.servers import BODY, COOKIE, Service, in_reach, row, start_family
@@ -112,3 +112,15 @@ def test_two_cookie_headers(service: Service) -> None:
     for values in ([r0, "tossed"], ["tossed", r0]):
         assert send(service, *lines, *(f"Cookie: {cookies(value)}" for value in values)) == [401]
     assert (row(r0).generation, row(r0).revoked_at) == (0, None)
+
+
+@pytest.mark.parametrize("blank", ["\xa0", "\x85"])
+def test_a_cookie_header_that_begins_with_another_blank(service: Service, blank: str) -> None:
+    """The server leaves it there: without it a sibling's cookie would have the name of the companion."""
+    r0 = start_family()
+    tossed = cookies(r0).replace(COMPANION, f"{blank}{COMPANION}")
+    header = "; ".join(tossed.split("; ")[::-1])
+    assert header.startswith(blank)
+    lines = [f"POST {COOKIE}refresh/ HTTP/1.1", "Host: localhost", "Connection: close", "Content-Length: 0"]
+    assert send(service, *lines, f"Cookie: {header}") == [401]
+    assert send(service, *lines, f"Cookie: {header.removeprefix(blank)}") == [200]

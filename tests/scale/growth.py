@@ -243,11 +243,12 @@ def rotate(population: Population, statement: str, rotations: int, *, beside_an_
             ":generation + 1",
             "now()",
             "sha256(:generation::text::bytea)",
-            "0",
+            "auth_hash",
             "'198.51.100.8'",
             "'Mozilla/5.0 (X11; Linux x86_64; rv:146.0) Gecko/20100101 Firefox/146.0'",
             "md5('family' || :family)::uuid",
             ":generation",
+            "auth_hash",
         )
     )
     script = population.server.folder / "rotation.sql"

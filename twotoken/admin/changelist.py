@@ -1,4 +1,4 @@
-"""The admin's list of token families, quick with millions of them: paginator, queryset and filters."""
+"""The admin's list of token families, fast with millions of them: paginator, queryset and filters."""
 
 from __future__ import annotations
 
@@ -23,44 +23,44 @@ from django.utils.translation import pgettext_lazy
 from twotoken.admin.timeline import local_time
 from twotoken.models import RefreshToken, RefreshTokenQuerySet, RevokedReason, State
 
-LISTED = 10_000  # families that the list counts and pages through: a COUNT of millions takes seconds
+LISTED = 10_000  # families that the list counts and pages through, because a COUNT of millions takes seconds
 REUSED = "reused"
-LOOKUPS = ("", "__exact", "__in", "__isnull", "__isempty", "__gt", "__gte", "__lt", "__lte")  # of Django's list filters
+LOOKUPS = ("", "__exact", "__in", "__isnull", "__isempty", "__gt", "__gte", "__lt", "__lte")  # as in Django's filters
 
 
 class CappedPaginator(Paginator):  # type: ignore[type-arg]  # not generic when it runs
-    """Counts no further than LISTED."""
+    """Stops counting at LISTED."""
 
     limit = LISTED
 
     @cached_property
     def count(self) -> int:
-        """How many families there are, or the limit."""
+        """The number of families, or the limit if there are more."""
         rows: Any = self.object_list
         return int(rows.order_by()[: self.limit].count())
 
 
 class FamilyList(ChangeList):
-    """Django's list, which answers every odd value in the address by ``?e=1``, as Django does for most of them."""
+    """Django's list. It redirects every invalid value in the URL to ``?e=1``, as Django does for most of them."""
 
     def __init__(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
         alias = RefreshToken.objects.primary().db
-        # A value that the database itself refuses must not spoil the transaction of ATOMIC_REQUESTS.
+        # A value that only the database refuses must not break the transaction of ATOMIC_REQUESTS.
         savepoint = transaction.atomic(using=alias) if connections[alias].in_atomic_block else nullcontext()
         try:
             with savepoint:
                 super().__init__(request, *args, **kwargs)
         except (ValueError, OverflowError, ValidationError, DataError) as exc:
-            if not set(request.GET) - {ERROR_FLAG}:  # no value of the address is to blame
+            if not set(request.GET) - {ERROR_FLAG}:  # the URL has no parameter that could be the cause
                 raise
             raise IncorrectLookupParameters from exc
 
 
 class ListQuerySet(RefreshTokenQuerySet):
-    """Token families, with the dates of the list's date hierarchy: Django's own query would read the whole table."""
+    """Token families, with a date hierarchy that does not read the whole table as Django's own query does."""
 
     def datetimes(self, field_name: str, kind: str, *args: Any, **kwargs: Any) -> Any:
-        """Return every year, month or day from the first family to the last: two look-ups in an index."""
+        """Return every year, month or day from the first family to the last. It takes two index lookups."""
         span = self.aggregate(first=Min(field_name), last=Max(field_name))
         if span["first"] is None:
             return []
@@ -69,7 +69,7 @@ class ListQuerySet(RefreshTokenQuerySet):
 
 
 class StateFilter(admin.SimpleListFilter):
-    """Active, revoked or expired; and revoked for reuse alone."""
+    """Filters by state: active, revoked, expired, or revoked because of reuse."""
 
     title = pgettext_lazy("family", "state")
     parameter_name = "state"
@@ -88,7 +88,7 @@ class StateFilter(admin.SimpleListFilter):
 
 
 class ReasonFilter(admin.SimpleListFilter):
-    """Our own reasons. To offer a project's own ones too, the whole table would have to be read."""
+    """Filters by twotoken's reasons. Listing a project's own reasons would mean reading the whole table."""
 
     title = pgettext_lazy("family", "reason")
     parameter_name = "reason"
@@ -101,7 +101,7 @@ class ReasonFilter(admin.SimpleListFilter):
 
 
 def allowed_lookups(model_admin: admin.ModelAdmin[Any], request: HttpRequest) -> set[str]:
-    """Return the lookups that an address of the list may have: those of its links and filters."""
+    """Return the lookups that a URL of the list may have: those of its links and filters."""
     allowed = {f"{model_admin.date_hierarchy}__{part}" for part in ("year", "month", "day")}
     for listed in ("user", *model_admin.get_list_filter(request)):
         if isinstance(listed, type):
@@ -117,7 +117,7 @@ def allowed_lookups(model_admin: admin.ModelAdmin[Any], request: HttpRequest) ->
 
 
 def is_no_field(lookup: str) -> bool:
-    """Tell whether a parameter starts with the name of no field: Django filters by none of those."""
+    """Tell whether a parameter does not start with a field's name. Django does not filter by such a parameter."""
     name = lookup.split(LOOKUP_SEP)[0]
     try:
         RefreshToken._meta.get_field(name)

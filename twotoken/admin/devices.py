@@ -1,4 +1,4 @@
-"""A user agent in words, if ua-parser is installed (the extra ``admin``)."""
+"""Describes a user agent in words, if ua-parser is installed (the extra ``admin``)."""
 
 from __future__ import annotations
 

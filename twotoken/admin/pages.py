@@ -1,4 +1,4 @@
-"""The admin's list of token families and the page of each. It shows no part of a token and edits nothing."""
+"""The admin's list of token families and the page of each. They are read-only and show no part of a token."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ if TYPE_CHECKING:
 else:
     UserModelAdmin = object
 
-TERM_LENGTH = 254  # characters of a search: an e-mail address
+TERM_LENGTH = 254  # characters of a search term: the longest e-mail address
 
 
 @admin.register(RefreshToken)
 class RefreshTokenAdmin(RevokingAdmin):
-    """Token families: list, page and timeline. Revoking has a permission of its own."""
+    """Token families: list, page and timeline. Revoking has its own permission."""
 
     change_form_template = "admin/twotoken/refreshtoken/change_form.html"
     change_list_template = "admin/twotoken/refreshtoken/change_list.html"
@@ -71,7 +71,7 @@ class RefreshTokenAdmin(RevokingAdmin):
     show_full_result_count = False
     sortable_by = ("created_at",)
 
-    # What staff may do.
+    # Permissions.
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -80,7 +80,7 @@ class RefreshTokenAdmin(RevokingAdmin):
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Our own pages delete nothing. Whoever may delete a user may delete the user's families with it."""
+        """Nobody deletes on our own pages. Staff who may delete a user may delete the user's families with the user."""
         match = request.resolver_match
         ours = f"{self.opts.app_label}_{self.opts.model_name}_"
         if obj is None or match is None or (match.url_name or "").startswith(ours):
@@ -100,16 +100,16 @@ class RefreshTokenAdmin(RevokingAdmin):
         return FamilyList
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
-        """Allow the lookups of our links and filters. Any other could read a secret letter by letter."""
+        """Allow only the lookups of our links and filters. Any other could read a secret letter by letter."""
         return lookup in allowed_lookups(self, request) or is_no_field(lookup)
 
     def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:
         return tuple(f"user__{name}" for name in _user_names())
 
     def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
-        """Find by family id, by address, or by parts of the user's name and e-mail address."""
+        """Find families by id, by IP address, or by parts of the user's name and e-mail address."""
         term = search_term.strip()
-        if len(term) > TERM_LENGTH:  # thousands of words make a query that no database takes
+        if len(term) > TERM_LENGTH:  # thousands of words would make a query that every database refuses
             return queryset.none(), False
         try:
             return queryset.filter(pk=UUID(term)), False
@@ -124,7 +124,7 @@ class RefreshTokenAdmin(RevokingAdmin):
 
     @admin.display(description=pgettext_lazy("family", "user"))
     def user_link(self, family: RefreshToken) -> str:
-        """The user: a link if this site has an admin for users."""
+        """The user, as a link if this site has an admin for users."""
         opts = get_user_model()._meta
         if not self.admin_site.is_registered(get_user_model()):
             return str(family.user)
@@ -137,7 +137,7 @@ class RefreshTokenAdmin(RevokingAdmin):
 
     @admin.display(description=pgettext_lazy("family", "state"))
     def state(self, family: RefreshToken) -> str:
-        """Active, expired, or revoked and why."""
+        """Active, expired, or revoked with the reason."""
         state = family.state()
         if state is not State.REVOKED:
             return str(state.label)
@@ -153,17 +153,17 @@ class RefreshTokenAdmin(RevokingAdmin):
 
     @admin.display(description=pgettext_lazy("family", "last used"))
     def last_used(self, family: RefreshToken) -> str:
-        """How long ago it was refreshed."""
+        """How long ago the family was refreshed."""
         return distance_label(family.refreshed_at)
 
     @admin.display(description=pgettext_lazy("family", "revoked or expires"))
     def revoked_or_expires(self, family: RefreshToken) -> str:
-        """How long ago it was revoked, or when it expires unless it is refreshed before."""
+        """How long ago the family was revoked, or when it expires if it is not refreshed before."""
         return distance_label(family.revoked_at or family.idle_end())
 
     @admin.display(description=pgettext_lazy("family", "expires if unused"))
     def idle_end(self, family: RefreshToken) -> str:
-        """When it expires unless it is refreshed before."""
+        """When the family expires if it is not refreshed before."""
         return time_label(family.idle_end())
 
     # A family's page.
@@ -176,7 +176,7 @@ class RefreshTokenAdmin(RevokingAdmin):
         if family is not None and self.has_view_permission(request, family):
             revocable = self.revocable(request, family.user_id)
             context |= {
-                "subtitle": str(family.user),  # the buttons would run into Django's, the id
+                "subtitle": str(family.user),  # Django's own subtitle, the id, is so long that it touches the buttons
                 "timeline": timeline(family),
                 "may_revoke": self.has_revoke_permission(request, family),
                 "is_revocable": revocable.filter(pk=family.pk).exists(),
@@ -187,7 +187,10 @@ class RefreshTokenAdmin(RevokingAdmin):
 
 
 class TokenFamiliesMixin(UserModelAdmin):
-    """For a project's own user admin: ``class UserAdmin(TokenFamiliesMixin, BaseUserAdmin)`` adds the button."""
+    """Adds the buttons that list and revoke a user's families to a project's own user admin.
+
+    ``class UserAdmin(TokenFamiliesMixin, BaseUserAdmin)``.
+    """
 
     change_form_template = "admin/twotoken/user_change_form.html"
 
@@ -201,7 +204,7 @@ class TokenFamiliesMixin(UserModelAdmin):
             newest = revocable.first()
             context["user_change_form"] = select_template(names)
             context["may_view_families"] = ours.has_view_permission(request)
-            # Of many families one is asked about here, and each one by the page that the button opens.
+            # Only the newest family is checked here. The page that the button opens checks each one.
             context["may_revoke_families"] = newest is not None and ours.has_revoke_permission(request, newest)
             context["revocable_families"] = revocable.count()
             context["quoted_user_id"] = quote(user.pk)

@@ -1,4 +1,4 @@
-"""The admin's pages that revoke: one family, those that are selected, or all of a user's."""
+"""The admin's pages that revoke one family, the selected families, or all families of a user."""
 
 from __future__ import annotations
 
@@ -33,28 +33,28 @@ if TYPE_CHECKING:
 else:
     FamilyModelAdmin = admin.ModelAdmin
 
-SIZE = 1000  # families that are read at once
+SIZE = 1000  # families read in one query
 SHOWN = 50  # families that a confirmation lists
 SECRETS = ("secret", "retry_key", "auth_hash", "device_key")
 
 
 class Batch(NamedTuple):
-    """Families that this person may revoke, and others."""
+    """Families that this person may revoke, and families that they may not."""
 
     allowed: list[RefreshToken]
     refused: list[RefreshToken]
 
 
 class RevokingAdmin(FamilyModelAdmin):
-    """Revokes families that ``get_queryset`` has and ``has_revoke_permission`` allows, and no others."""
+    """Revokes only families that ``get_queryset`` returns and ``has_revoke_permission`` allows."""
 
     actions = ("revoke_families", "revoke_all_of_users")
 
     def has_revoke_permission(self, request: HttpRequest, obj: RefreshToken | None = None) -> bool:
-        """Tell whether this person may revoke token families, or this one. Override it to protect some of them.
+        """Tell whether this person may revoke token families, or this one. Override it to protect some families.
 
-        It is asked without a family first, and then for each family that is about to be revoked. The permission to view
-        does not include it.
+        It is called without a family first, and then for each family before it is revoked. The permission to view does
+        not include the permission to revoke.
         """
         return bool(_staff(request).has_perm(f"{self.opts.app_label}.revoke_refreshtoken"))
 
@@ -68,13 +68,13 @@ class RevokingAdmin(FamilyModelAdmin):
         ]
 
     def revocable(self, request: HttpRequest, user_id: Any) -> Any:
-        """Return the user's families that can still be revoked, as far as this person may find them."""
+        """Return the user's families that can still be revoked and that this person may find."""
         found: Any = self.get_queryset(request)
         return found.primary().revocable().filter(user_id=user_id)
 
     def revoke_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Ask, then revoke one family."""
-        self._check_may_revoke(request)  # before anything is looked up: a 403 says nothing about what is there
+        """Ask for confirmation, then revoke one family."""
+        self._check_may_revoke(request)  # before the lookup, so that a 403 does not tell whether the family exists
         family = self.get_object(request, unquote(object_id))
         if family is None:
             raise Http404
@@ -88,7 +88,7 @@ class RevokingAdmin(FamilyModelAdmin):
         return self._ask(request, [rows], {"back": back, "subject": family})
 
     def revoke_user_view(self, request: HttpRequest, user_id: str) -> HttpResponse:
-        """Ask, then revoke all families of a user. A user without a family that this person may find is a 404."""
+        """Ask for confirmation, then revoke all of a user's families. 404 if this person may find none of them."""
         self._check_may_revoke(request)
         try:
             key = get_user_model()._meta.pk.clean(unquote(user_id), None)
@@ -109,13 +109,13 @@ class RevokingAdmin(FamilyModelAdmin):
 
     @admin.action(permissions=["revoke"], description=_("Revoke selected token families"))
     def revoke_families(self, request: HttpRequest, queryset: Any) -> HttpResponse | None:
-        """Ask, then revoke the selected ones."""
+        """Ask for confirmation, then revoke the selected families."""
         return self._action(request, [queryset], "revoke_families")
 
     @admin.action(permissions=["revoke"], description=_("Revoke all token families of the users of the selected ones"))
     def revoke_all_of_users(self, request: HttpRequest, queryset: Any) -> HttpResponse | None:
-        """Ask, then revoke every family of these users."""
-        # Read once: a revoked family may leave the selection, and its user with it.
+        """Ask for confirmation, then revoke every family of the selected families' users."""
+        # Read once, because a revoked family may drop out of the selection, and its user with it.
         users = list(queryset.order_by().values_list("user_id", flat=True).distinct())
         found = self.get_queryset(request)
         parts = [users[start : start + SIZE] for start in range(0, len(users), SIZE)]
@@ -183,12 +183,12 @@ class RevokingAdmin(FamilyModelAdmin):
         return TemplateResponse(request, "admin/twotoken/refreshtoken/revoke_confirmation.html", context)
 
     def _newest(self, request: HttpRequest, found: list[RefreshToken]) -> list[RefreshToken]:
-        """Return the newest of those that this person may view: who may revoke need not be allowed to view."""
+        """Return the newest families that this person may view. The permission to revoke does not include viewing."""
         visible = [family for family in found if self.has_view_permission(request, family)]
         return heapq.nlargest(SHOWN, visible, key=attrgetter("created_at"))
 
     def _revoke(self, request: HttpRequest, selected: list[Any], objects: list[Any] | None) -> None:
-        """Revoke, and write the log: for the given objects, or for each family."""
+        """Revoke, and write the admin's log: one entry for each of ``objects``, else for up to LISTED families."""
         count, refused = 0, 0
         logged: list[RefreshToken] = []
         for batch in self._batches(request, selected):

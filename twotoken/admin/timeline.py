@@ -1,4 +1,4 @@
-"""A token family in words: its timeline, its state, its device."""
+"""Describes a token family in words: its timeline, its reason, its times, its device."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from twotoken.models import EventKind, FamilyEvent, RefreshToken, RevokedReason,
 
 
 def timeline(family: RefreshToken) -> list[dict[str, Any]]:
-    """Return what has happened to a family, the oldest first. Start, revocation and expiry are read from the row."""
+    """Return a family's events, the oldest first. Start, revocation and expiry come from the family's own row."""
     entries = [{"time": family.created_at, "what": pgettext("family", "started")}]
     revoked_by = ""
     for event in FamilyEvent.objects.using(family._state.db).filter(family=family.pk).order_by("created_at", "pk"):
@@ -54,13 +54,13 @@ def timeline(family: RefreshToken) -> list[dict[str, Any]]:
 
 
 def reason_label(family: RefreshToken) -> str:
-    """Return the label of one of our reasons, or a project's own reason as it is."""
+    """Return the label of one of twotoken's reasons, or a project's own reason unchanged."""
     labels = dict(RevokedReason.choices)
     return str(labels.get(family.revoked_reason, family.revoked_reason))
 
 
 def local_time(moment: datetime) -> datetime:
-    """Return a time in the current time zone. With ``USE_TZ`` off it is in that zone already."""
+    """Return a time in the current time zone. With ``USE_TZ`` off it already is in that zone."""
     return timezone.localtime(moment) if timezone.is_aware(moment) else moment
 
 
@@ -70,7 +70,7 @@ def time_label(moment: datetime) -> str:
 
 
 def distance_label(moment: datetime) -> str:
-    """Return how far away a time is; a tooltip shows the time itself."""
+    """Return the distance to a time, such as "2 days ago"; a tooltip shows the time itself."""
     now = timezone.now()
     text = gettext("%(time)s ago") if moment <= now else gettext("in %(time)s")
     nearer, later = sorted((moment, now))

@@ -11,7 +11,7 @@ from twotoken.checks.project import (
     check_time_zone,
     check_user_id,
 )
-from twotoken.checks.rules import RULES
+from twotoken.checks.rules import RULES, are_fine
 from twotoken.checks.settings import (
     check_claims,
     check_cookie,
@@ -45,6 +45,7 @@ __all__ = [
     "DATABASE_CHECKS",
     "DEPLOY_CHECKS",
     "RULES",
+    "are_fine",
     "check_authenticators",
     "check_claims",
     "check_claims_of_latest",

@@ -13,6 +13,7 @@ from django.core.checks import CheckMessage, Warning
 from django.db import DatabaseError, connections, router, transaction
 
 from twotoken import tokens
+from twotoken.checks.rules import are_fine
 from twotoken.checks.settings import check_claims
 from twotoken.conf import conf
 from twotoken.exceptions import ClaimsError
@@ -44,10 +45,12 @@ def check_claims_of_latest(
 ) -> Iterator[CheckMessage]:
     """W015: ACCESS_CLAIMS works for the latest login, or for the first user of a project that has no login yet."""
     alias = router.db_for_write(apps.get_model("twotoken", "RefreshToken"))
-    if alias not in (databases or ()) or list(check_claims(None)) or conf.access_claims is None:
+    if alias not in (databases or ()) or not are_fine("ACCESS_CLAIMS") or list(check_claims(None)):
+        return
+    if conf.access_claims is None:
         return
     problem = ""
-    # Whatever the callable writes is undone. Before the first migrate there is no table.
+    # The rollback undoes whatever the callable writes. DatabaseError: before the first migrate there is no table.
     with suppress(DatabaseError), transaction.atomic(using=alias):
         family = _latest_family()
         try:
@@ -68,7 +71,10 @@ def check_claims_of_latest(
 
 
 def _latest_family() -> Any:
-    """Return the family of the latest login with its user; without logins, one as the first user's would be."""
+    """Return the family of the latest login, with its user.
+
+    If there is none, return a new family of the first user, which is not saved. None without users.
+    """
     model: Any = apps.get_model("twotoken", "RefreshToken")
     family = model.objects.primary().select_related("user").order_by("-created_at").first()
     if family is None:

@@ -35,7 +35,7 @@ CACHE_FAULTS: tuple[tuple[type[BaseCache], str], ...] = (
     (LocMemCache, "each process has for itself"),
     (FileBasedCache, "counts requests that run at once as one"),
 )
-ENOUGH_ENTRIES = 10_000  # each try of another name is one, so a guesser can push counts out of a small cache
+ENOUGH_ENTRIES = 10_000  # each user name that is tried takes one, so a guesser can push counts out of a small cache
 
 
 def check_mounts(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
@@ -86,7 +86,10 @@ def check_tenants(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
 
 
 def check_user_id(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
-    """E012: USER_ID_FIELD is a unique field of the user model. W003: its values never pass to another user."""
+    """E012: USER_ID_FIELD is a unique field of the user model.
+
+    W003: a value of USER_ID_FIELD never passes from one user to another.
+    """
     if not are_fine("USER_ID_FIELD") or conf.user_id_field == "pk":
         return
     model: Any = get_user_model()
@@ -109,7 +112,7 @@ def check_user_id(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
 
 
 def check_authenticators(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
-    """W001: the first of DRF's default authenticators has a challenge, or clients get a 403 instead of a 401."""
+    """W001: the first of DRF's default authenticators has authenticate_header; else a refusal is a 403, not a 401."""
     classes: list[type[BaseAuthentication]] = list(cast("Any", api_settings.DEFAULT_AUTHENTICATION_CLASSES))
     if not any(_is_ours(authenticator) for authenticator in classes) or _is_ours(classes[0]):
         return
@@ -163,7 +166,7 @@ def _tenant_apps() -> list[Sequence[str]]:
 
 
 def _has_app(listed: Sequence[str], label: str) -> bool:
-    """Tell whether a list of apps has one, by its name or its class, as django-tenants reads it."""
+    """Tell whether an app is in a list, under its name or the path of its AppConfig: django-tenants accepts both."""
     config = apps.get_app_config(label)
     return config.name in listed or f"{config.__module__}.{type(config).__name__}" in listed
 

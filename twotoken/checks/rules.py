@@ -15,7 +15,7 @@ from twotoken.keys import ALGORITHMS
 RATE = re.compile(r"[1-9]\d*/(s|sec|second|m|min|minute|h|hour|d|day)")
 COOKIE_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 COOKIE_PATH = re.compile(r"/[!-:<-~]*")
-LONGEST = timedelta(days=36_525)  # a hundred years: beyond it the calendar ends
+LONGEST = timedelta(days=36_525)  # a hundred years: a time much further away is beyond what ``datetime`` can hold
 
 
 def _is_duration(value: object) -> bool:

@@ -52,7 +52,7 @@ def check_shape(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
 
 
 def check_secrets(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
-    """E004: both secrets are set. E005: each one fits its algorithm. E006: all secrets are different."""
+    """E004: both secrets are set. E005: each secret fits its algorithm. E006: all secrets differ."""
     if not is_dict():
         return
     found: dict[str, tuple[str, ...]] = {}
@@ -60,7 +60,11 @@ def check_secrets(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
         try:
             found[key] = getattr(conf, key.lower())
         except ImproperlyConfigured as exc:
-            yield Error(str(exc), hint="Put its output into the environment, not into the code.", id="twotoken.E004")
+            yield Error(
+                str(exc),
+                hint="Put the output of 'manage.py generate_token_secrets' into the environment, not into the code.",
+                id="twotoken.E004",
+            )
             continue
         if not are_fine("ACCESS_ALGORITHM"):
             continue
@@ -76,7 +80,7 @@ def check_secrets(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
 
 
 def check_lifetimes(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
-    """E007: the access token lives shorter than the refresh token."""
+    """E007: an access token lives no longer than a refresh token."""
     if are_fine("ACCESS_LIFETIME", "REFRESH_LIFETIME") and conf.access_lifetime > conf.refresh_lifetime:
         yield Error(
             "TWOTOKEN['ACCESS_LIFETIME'] is longer than REFRESH_LIFETIME.",
@@ -95,7 +99,7 @@ def check_cookie(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
             hint="Browsers drop such a cookie. Set COOKIE_SECURE to True.",
             id="twotoken.E008",
         )
-    name = conf.cookie_name.lower()  # browsers take a prefix in any case
+    name = conf.cookie_name.lower()  # browsers ignore the case of a prefix
     is_host = name.startswith(HOST.lower())
     if (is_host and (not conf.cookie_secure or conf.cookie_path != "/" or conf.cookie_domain)) or (
         name.startswith(SECURE.lower()) and not conf.cookie_secure
@@ -167,5 +171,5 @@ def check_deployed_cookie(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMes
 
 
 def callable_of_fine(key: str) -> Callable[[], object] | None:
-    """Return the callable that a setting is or names, else None. E003 reports a value of another type."""
+    """Return the callable of a setting, as ``callable_of`` does. None for a wrong value, which E003 reports."""
     return callable_of(key) if are_fine(key) else None

@@ -1,8 +1,9 @@
-"""django-allauth, headless: its app client gets twotoken's pair as the tokens of a login.
+"""For django-allauth headless: a login with its app client returns twotoken's token pair.
 
-``HEADLESS_TOKEN_STRATEGY = "twotoken.contrib.allauth.TwoTokenStrategy"``. allauth finds out who it is, by whatever
-steps the project asks for; the pair comes when it is done. Its session, which the client names by
-``X-Session-Token``, and the token family are one login: each ends with the other.
+Set ``HEADLESS_TOKEN_STRATEGY = "twotoken.contrib.allauth.TwoTokenStrategy"``. allauth authenticates the user in the
+steps that the project requires; the answer to the last step contains the pair. The client names allauth's session in
+the header ``X-Session-Token``. The session and the token family belong to one login: the session ends when the family
+is revoked or expires, and logging out of the session revokes the family.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.core.internal.httpkit import authenticated_user
 from allauth.headless.base.response import APIResponse
 from allauth.headless.tokens.strategies.sessions import SessionTokenStrategy
-from django.contrib.auth import user_logged_out
+from django.contrib.auth import SESSION_KEY, user_logged_in, user_logged_out
 from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.models import AnonymousUser
 from django.contrib.sessions.backends.base import SessionBase
 from django.dispatch import receiver
 from django.http import HttpRequest
@@ -42,8 +44,8 @@ class TwoTokenStrategy(SessionTokenStrategy):  # type: ignore[misc]  # allauth h
 
     @sensitive_variables()
     def create_access_token_payload(self, request: HttpRequest) -> dict[str, Any]:
-        """Start the login's token family and return its pair, under allauth's names. Once in a request."""
-        # allauth makes an answer, and with it tokens, more than once in a login of several steps.
+        """Start the login's token family, once in a request, and return its pair under allauth's names."""
+        # In a login of several steps allauth builds the answer, and asks for tokens, more than once.
         payload: dict[str, Any] | None = getattr(request, "_twotoken_payload", None)
         if payload is None:
             replaced: UUID | None = getattr(request.session, "_twotoken_replaced", None)
@@ -61,22 +63,27 @@ class TwoTokenStrategy(SessionTokenStrategy):  # type: ignore[misc]  # allauth h
         return payload
 
     def lookup_session(self, session_token: str) -> SessionBase | None:
-        """Return the session of a session token, None if its token family was revoked or expired. One query more."""
+        """Return the session of a session token; None if its family was revoked or expired. Costs one more query.
+
+        Also None if the session has a logged-in user but no family. Such a session was made by another login page, for
+        example the admin's, which did not ask for allauth's steps.
+        """
         session: SessionBase | None = super().lookup_session(session_token)
         if session is None:
             return None
         family_id = family_of(session)
-        if family_id is not None and not families.is_active(family_id):
+        if SESSION_KEY in session if family_id is None else not families.is_active(family_id):
             return None
-        # A login of somebody else, such as after a password reset, empties the session and forgets its family.
+        # A login as another user, for example after a password reset, empties the session. Keep the id here, so that
+        # create_access_token_payload can then revoke this family.
         session._twotoken_replaced = family_id  # type: ignore[attr-defined]
         return session
 
     @sensitive_variables()
     def refresh_token(self, refresh_token: str) -> tuple[str, str] | None:
-        """Rotate, by the same rule as ``refresh/``: for clients that know allauth's ``tokens/refresh`` alone.
+        """Rotate by the same rule as ``refresh/``, for clients that only know allauth's ``tokens/refresh``.
 
-        None is allauth's 400, which does not say why.
+        Return None if the token is refused: allauth then answers 400 without a reason.
         """
         request = cast("HttpRequest", context.request)
         try:
@@ -91,39 +98,53 @@ class TwoTokenStrategy(SessionTokenStrategy):  # type: ignore[misc]  # allauth h
 
 
 def check_throttle(throttle: RefreshThrottle, request: HttpRequest) -> None:
-    """Count a refresh, and answer it with a 429 when there were too many."""
+    """Count a refresh. Raises ImmediateHttpResponse with a 429 if there were too many."""
     if not throttle.allow_request(Request(request), APIView()):
         raise busy(request, status.HTTP_429_TOO_MANY_REQUESTS, int(throttle.wait()))
 
 
 def busy(request: HttpRequest, code: int, seconds: int) -> ImmediateHttpResponse:
-    """Return what makes allauth answer so, with Retry-After: a 400 would have the client log in again."""
+    """Return an exception that makes allauth answer with this status and Retry-After.
+
+    allauth's usual answer, a 400, would mean "log in again".
+    """
     response = APIResponse(request, status=code)
     response["Retry-After"] = str(seconds)
     return ImmediateHttpResponse(response)
 
 
 def family_of(session: SessionBase) -> UUID | None:
-    """Return the token family that belongs to an allauth session, None where it has none."""
+    """Return the id of an allauth session's token family, or None."""
     family_id = session.get(FAMILY_SESSION_KEY)
     return None if family_id is None else UUID(family_id)
 
 
+def headless_of(request: HttpRequest | None) -> Any:
+    """Return the data that allauth puts on a request of its app client; None for any other request."""
+    return getattr(getattr(request, "allauth", None), "headless", None)
+
+
 def family_of_request(request: HttpRequest | None) -> UUID | None:
-    """Return the token family of the session that a request of allauth's app client names."""
-    headless = getattr(getattr(request, "allauth", None), "headless", None)
-    return None if request is None or headless is None else family_of(request.session)
+    """Return the id of the token family in the session of an app client's request, or None."""
+    return None if request is None or headless_of(request) is None else family_of(request.session)
+
+
+@receiver(user_logged_in)
+def expect_pair(request: HttpRequest | None, **kwargs: Any) -> None:
+    """Make allauth answer every login with tokens, also when a password reset logs in the session's own user again."""
+    if (headless := headless_of(request)) is not None:
+        headless._pre_user = AnonymousUser()
 
 
 @receiver(user_logged_out)
-def end_family(request: HttpRequest | None, **kwargs: Any) -> None:
-    """End the family of an allauth session that is logged out. The session is still there then."""
+def revoke_family(request: HttpRequest | None, **kwargs: Any) -> None:
+    """Revoke the family of an allauth session that logs out. The signal comes before the session is emptied."""
     if (family_id := family_of_request(request)) is not None:
         families.revoke(family_id, RevokedReason.LOGOUT)
 
 
 @receiver([password_changed, password_set])
 def keep_family(request: HttpRequest, user: AbstractBaseUser, **kwargs: Any) -> None:
-    """Let who has just changed the own password stay signed in, as allauth does with the session."""
+    """Keep the user who has just changed their password logged in, as allauth keeps the session."""
     if (family_id := family_of_request(request)) is not None:
         families.update_auth_hash(family_id, user)

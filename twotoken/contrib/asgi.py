@@ -32,7 +32,9 @@ REFUSED: Final = 4401  # WebSocket close code, from the range for private use (R
 
 
 class AccessTokenMiddleware:
-    """Sets ``user`` and ``auth`` in the scope, without a token an AnonymousUser and None. Refuses invalid tokens.
+    """Sets ``user`` and ``auth`` in the scope. Refuses invalid tokens.
+
+    If there is no token, ``user`` is an AnonymousUser and ``auth`` is None.
 
     ``authentication_class`` decides what is checked, as in a DRF view: the claims, the user, or the token family too.
     The middleware calls its ``verify`` and ``get_user``, but reads the token from the scope itself.

@@ -18,7 +18,7 @@ def client_address(request: HttpRequest) -> str | None:
     """Return the address that axes counts failures by, for AXES_CLIENT_IP_CALLABLE.
 
     It is the address that the login throttle uses: X-Forwarded-For as far as NUM_PROXIES allows, and for IPv6 the start
-    of the /64, because one client can use every address in it. None for other text, which a database would refuse.
+    of the /64, because one client can use every address in it. None if it is no address: a database would refuse it.
     """
     return clients.stored_address(clients.network(clients.client_address(request)).removesuffix("/64"))
 
@@ -37,7 +37,7 @@ def lockout_response(
     answer = JsonResponse({"detail": message, "code": LOCKED_OUT}, status=status)
     answer["Cache-Control"] = "no-store"
     cool_off = get_cool_off(request)
-    if cool_off is not None:  # by default each attempt restarts the cool-off
+    if cool_off is not None:  # the whole time: by default each attempt restarts the cool-off
         answer["Retry-After"] = str(int(cool_off.total_seconds()))
     return answer
 

@@ -19,7 +19,8 @@ from twotoken.models import ACTOR_LENGTH, EventKind, FamilyEvent, RefreshToken
 
 T = TypeVar("T")
 
-# A family has at most one reuse and one revocation. With these limits it has at most 30 events, whatever is sent.
+# A family has at most one reuse and one revocation. With these limits it has 30 events, or a few more if requests that
+# run at once count the same ones.
 MAX_DEVICE_EVENTS = 18
 MAX_RETRY_EVENTS = 10
 
@@ -42,7 +43,7 @@ def record(kind: EventKind, family_ids: Iterable[UUID], *, actor: object = "", *
 
 
 def record_device(family: RefreshToken, client: Client) -> None:
-    """Record a refresh by another device, told by the user agent. An updated browser counts as the same device."""
+    """Record a refresh by another device, if the user agent shows one. An updated browser is the same device."""
     before, after = family.user_agent, client.user_agent
     if before == after or _without_versions(before) == _without_versions(after):
         return

@@ -52,7 +52,8 @@ def start(
     limit REFRESH_LIFETIME applies too. ``is_browser`` gives the family the BROWSER_GRACE: pass True if a browser keeps
     the refresh token in a cookie, because its tabs may refresh at the same time. ``context`` is a JSON object with what
     the project wants to know of this login later: ACCESS_CLAIMS finds it in ``family.context``. Pass ``family_id`` if
-    a proof of identity must start one family only: derive it from the proof, as a UUID of version 5.
+    one proof of identity must not start two families. Derive it from the proof, as a UUID of version 5: then the
+    second start fails.
 
     With MAX_FAMILIES_PER_USER the user's oldest families beyond that number are revoked. Raises UserInactive, and
     IntegrityError if a family with this id exists. It does not send Django's ``user_logged_in``: the caller does.
@@ -87,14 +88,15 @@ def start(
 def update_auth_hash(family_id: UUID, user: AbstractBaseUser) -> None:
     """Keep a family active after its user changed the password: ``update_session_auth_hash`` for token families.
 
-    Call it in the transaction that saves the password. A refresh between the two would revoke the family.
+    Call it in the transaction that saves the password. A refresh between the two changes would revoke the family.
     """
     families = rows().filter(pk=family_id, user_id=user.pk, revoked_at=None)
     retry_on_conflict(lambda: families.update(auth_hash=user.get_session_auth_hash()))
 
 
 def _revoke_oldest(user: AbstractBaseUser, limit: int) -> None:
-    # Read after the INSERT: two concurrent logins then see both families, or neither revokes what the other keeps.
+    # Read after the INSERT. Two concurrent logins that both see both families choose the same ones to revoke. A login
+    # that does not see the other's family does not revoke it.
     beyond = list(active(user).values_list("pk", flat=True)[limit:])
     if beyond:
         revoke_each(rows().filter(pk__in=beyond), RevokedReason.LIMIT)

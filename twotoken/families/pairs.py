@@ -50,7 +50,10 @@ def mint_access(family: RefreshToken, user: AbstractBaseUser, now: datetime) -> 
 def make_pair(
     family: RefreshToken, access: tuple[str, int], now: datetime, *, generation: int, refreshed_at: datetime
 ) -> TokenPair:
-    """Return a pair of the given access token, with its lifetime in seconds, and a generation's refresh token."""
+    """Return a pair: the given access token, and the refresh token of a generation.
+
+    ``access`` is what ``mint_access`` returned: the token and its lifetime in seconds.
+    """
     end = family.idle_end(refreshed_at)
     refresh = tokens.encode_refresh(
         conf.refresh_keys,

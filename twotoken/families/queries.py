@@ -88,11 +88,13 @@ def select(**criteria: Unpack[Criteria]) -> RefreshTokenQuerySet:
         "address": "ip_address",
         "user_is_active": "user__is_active",
     }
+    if None in criteria.values():  # or a missing address would match every family without one
+        return rows().none()
     return rows().revocable().filter(**{lookups[name]: value for name, value in criteria.items()})
 
 
-def user_of(access: AccessToken) -> AbstractBaseUser:
-    """Return the user of an access token whose family is active and whose password is unchanged. One SELECT.
+def user_of(access: AccessToken | RefreshClaims) -> AbstractBaseUser:
+    """Return the user of a token whose family is active and whose password is unchanged. One SELECT.
 
     Raises RevokedToken, ExpiredToken, UserInactive or PasswordChanged.
     """
@@ -106,7 +108,7 @@ def user_of(access: AccessToken) -> AbstractBaseUser:
 
 
 def verdict_on(family: RefreshToken, generation: int, retry_key: bytes, now: datetime) -> Verdict:
-    """Ask the rule about a family, by the settings and by the state of its user."""
+    """Judge a family's token of this generation by the rule, with the settings and the state of the family's user."""
     return judge(
         cast("Row", family),  # pyright gives a model's fields the types that they have on the class
         generation=generation,

@@ -28,7 +28,7 @@ from twotoken.models import EventKind, FamilyEvent, RefreshToken, RefreshTokenQu
 from twotoken.tokens import RefreshClaims
 
 BATCH: Final = 1000  # families; an UPDATE of so many takes some tens of milliseconds
-PURGE_BATCH: Final = 10_000  # families; a DELETE of one range of keys takes as long
+PURGE_BATCH: Final = 10_000  # families; a DELETE of so many, as one range of keys, takes as long
 
 logger = logging.getLogger("twotoken")
 

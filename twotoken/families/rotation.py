@@ -99,7 +99,7 @@ def _try_to_rotate(claims: RefreshClaims, client: Client, retry_key: bytes) -> T
 
 
 def _tell_retried(family: RefreshToken, claims: RefreshClaims, client: Client) -> None:
-    """Leave a trace of a retry from another address or user agent: it may be a thief within the grace."""
+    """Leave a trace of a retry from another address or user agent: a thief may have sent it within the grace."""
     if (client.ip_address, client.user_agent) == (family.ip_address, family.user_agent):
         return
     logger.warning(

@@ -72,11 +72,13 @@ def judge(
     if behind > 1:
         return Verdict.REUSED
     if retry_key:
-        # A key names one rotation. With the token before that rotation, a retry may come hours later. With the token
-        # that the rotation made, the key means a retry for a minute only; after that it may name a new rotation.
+        # A key names one rotation. If it comes with the token that this rotation replaced, it is a retry, even hours
+        # later. If it comes with the token that the rotation made, it is a retry for a minute only: after that the key
+        # may name a new rotation.
         is_retry = retry_key == bytes(row.retry_key) and (behind == 1 or (behind == 0 and abs(age) < KEY_LIFETIME))
     else:
-        # The current token gets twice the grace, or the slowest of several tabs opened at once would look like a thief.
+        # For twice the grace, a refresh with the current token is answered with the same token. If it rotated at once,
+        # a slower tab that still sends the token before it, or gets its answer late, would look like a thief.
         grace = grace_of(row, browser_grace, reuse_grace)
         is_retry = behind >= 0 and abs(age) < (grace if behind == 1 else 2 * grace)
     if is_retry:

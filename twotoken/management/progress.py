@@ -11,7 +11,7 @@ WIDTH = 40
 
 
 def with_progress(verb: Callable[[Callable[[Batch], object]], int], stream: Any) -> int:
-    """Call a verb that reports its batches, and return how many families it changed. On a terminal, show a bar."""
+    """Call a function that reports its batches, and return how many families it changed. Show a bar on a terminal."""
     total = 0
     shown = False
 

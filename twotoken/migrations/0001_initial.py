@@ -61,7 +61,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "expires_at",
-                    models.DateTimeField(blank=True, db_index=True, default=None, null=True, verbose_name="ends"),
+                    models.DateTimeField(blank=True, db_index=True, default=None, null=True, verbose_name="expires"),
                 ),
                 ("revoked_at", models.DateTimeField(blank=True, default=None, null=True, verbose_name="revoked")),
                 ("revoked_reason", models.CharField(blank=True, default="", max_length=32, verbose_name="reason")),

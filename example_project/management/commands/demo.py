@@ -65,7 +65,7 @@ class Command(BaseCommand):
         return values
 
     def make_user(self, name: str, password: str, **fields: bool) -> None:
-        """Create a user, or set the password of an existing one again."""
+        """Create a user, or reset the password of an existing one."""
         user, _ = get_user_model().objects.get_or_create(username=name, defaults=fields)
         if not user.check_password(password):
             user.set_password(password)
@@ -85,7 +85,7 @@ def ensure_free(host: str, port: int) -> None:
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind, protocol) as probe:
-            if os.name == "posix":  # as runserver does; on Windows it would let two servers share a port
+            if os.name == "posix":  # as runserver does; on Windows the option would let two servers share a port
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
     except OSError as exc:

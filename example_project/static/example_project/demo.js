@@ -1,4 +1,4 @@
-// The page, on twotoken's client. It watches the client's requests and events; what it shows has happened.
+// The demo page. It uses twotoken's client, and shows the client's real requests and events.
 import { createClient } from "../twotoken/client.js";
 import { $, announce, describe, hide, onClick, write } from "./dom.js";
 import { nameTokensBy, note, spoil, traffic, watchedFetch } from "./requests.js";
@@ -10,22 +10,22 @@ const ME = "/api/me/";
 const LOGIN = "/api/auth/login/";
 const REFRESH = "/api/auth/refresh/";
 const SESSIONS = "/api/auth/sessions/";
-const RETRY = 3_000; // milliseconds between tries while the server does not answer
-const LOOK = 1_000; // and at least between looks
+const RETRY = 3_000; // milliseconds between retries while the server does not answer
+const LOOK = 1_000; // minimum of milliseconds between two reads of the session's data
 const ENDS = {
-  logout: "Logged out. The server has ended the session, and the cookie is gone.",
-  replaced: "Somebody else logged in with this browser.",
-  revoked: "Logged out by the server: this session was ended elsewhere, by staff, or because a copy of its token came back.",
-  reused: "Logged out by the server: an old refresh token came back, so somebody has a copy.",
-  expired: "The session is over: it was not used for too long, or has reached its end.",
-  missing: "Logged out: the session was ended, and its cookie is gone.",
-  password_changed: "The password was changed: log in with the new one.",
-  user_inactive: "This user is not active any more.",
+  logout: "Logged out. The server has revoked the session and deleted the cookie.",
+  replaced: "Logged out: somebody has logged in anew with this browser.",
+  revoked: "Logged out by the server: the session was revoked, from another page, by staff, or because a copy of its token was used.",
+  reused: "Logged out by the server: an old refresh token was used again, so somebody has a copy.",
+  expired: "The session has expired: it was not used for too long, or reached its maximum age.",
+  missing: "Logged out: the session was revoked, and its cookie is gone.",
+  password_changed: "Logged out: the password was changed. Log in with the new one.",
+  user_inactive: "Logged out: this user was deactivated.",
 };
 
 const client = createClient({ authUrl: "/api/auth/" }, { fetch: watchedFetch });
-let isOwn = false; // whether the next access token is from a request of this tab
-let isAway = false; // whether the server does not answer
+let isOwn = false; // whether the next access token comes from a request of this tab
+let isAway = false; // whether the server is not answering
 let lastLook = 0;
 let nextLook;
 let retry;
@@ -33,7 +33,7 @@ let retry;
 nameTokensBy(accessName);
 client.addEventListener("sessionstarted", () => showParts(true));
 client.addEventListener("tokenchanged", ({ detail }) => {
-  if (!isOwn) note("Another tab has just refreshed, and shares its new access token.");
+  if (!isOwn) note("Another tab has refreshed and shared its new access token.");
   isOwn = false;
   renewAccess(detail.expiresIn, client.claims);
   look().catch(() => {});
@@ -42,16 +42,16 @@ client.addEventListener("sessionended", ({ detail }) => {
   clearTimeout(retry);
   clearTimeout(nextLook);
   clearTokens();
-  showSessions([], endSession);
+  showSessions([], revokeSession);
   showParts(false);
-  announce(ENDS[detail.reason] ?? `The session is over: ${detail.reason}.`, detail.reason === "logout" ? "good" : "bad");
+  announce(ENDS[detail.reason] ?? `Logged out: ${detail.reason}.`, detail.reason === "logout" ? "good" : "bad");
 });
 traffic.addEventListener("answered", ({ detail: { path, status } }) => {
   if (path === LOGIN || path === REFRESH) isOwn = status === 200;
   if (path === REFRESH) noticeRefresh(status);
 });
 
-// What the page itself asks: the row's number, and the sessions. Not too often, should tokens live for no time.
+// Read the family's generation and the sessions. Not more often than LOOK, even if tokens expire very quickly.
 async function look() {
   clearTimeout(nextLook);
   const wait = lastLook + LOOK - Date.now();
@@ -63,7 +63,7 @@ async function look() {
   const [family, sessions] = await Promise.all([client.fetch("/api/family/"), client.fetch(SESSIONS)]);
   if (!client.isAuthenticated) return;
   if (family.ok) showUser(await family.json());
-  if (sessions.ok) showSessions(await sessions.json(), endSession);
+  if (sessions.ok) showSessions(await sessions.json(), revokeSession);
 }
 
 function showUser(family) {
@@ -71,8 +71,8 @@ function showUser(family) {
   showFamily(family);
 }
 
-// Of its own session's end this page has to find out like any other: it doesn't look.
-async function endSession(id) {
+// Revoke a session. After revoking its own, the page does not look: it shows how any page notices, at its next request.
+async function revokeSession(id) {
   const isOwnSession = client.claims?.sid === id;
   clearTimeout(nextLook);
   const response = await client.fetch(`${SESSIONS}${id}/`, { method: "DELETE" });
@@ -85,12 +85,12 @@ async function lookAgain() {
   await look();
 }
 
-// No answer, or none that says whether the session lives: that logs nobody out.
+// No answer, or an answer that does not say whether the session is active, does not log the user out.
 function noticeRefresh(status) {
-  if (status === 200 && isAway) announce("The server is back, and you are still logged in.", "good");
+  if (status === 200 && isAway) announce("The server answers again. You are still logged in.", "good");
   isAway = status !== 200 && status !== 401;
   if (!isAway) return;
-  announce(`${status ? `The server says ${status}` : "The server does not answer"}. You stay logged in.`, "bad");
+  announce(`${status ? `The server answered ${status}` : "The server does not answer"}. You stay logged in.`, "bad");
   restoreLater();
 }
 
@@ -109,7 +109,7 @@ async function restore() {
   }
 }
 
-// The one of two parts that fits; the focus does not get lost with the other.
+// Show the login form or the session, and move the focus out of the part that is hidden.
 function showParts(isIn) {
   const [shown, gone] = isIn ? [$("session-part"), $("login-part")] : [$("login-part"), $("session-part")];
   shown.hidden = false;
@@ -141,27 +141,27 @@ $("login").addEventListener("submit", async (event) => {
 });
 onClick($("logout"), () => client.logout());
 onClick($("logout-all"), () => client.logoutAll());
-onClick($("end-others"), async () => {
+onClick($("revoke-others"), async () => {
   const response = await client.fetch(SESSIONS, { method: "DELETE" });
   await lookAgain();
-  announce(response.ok ? "All other sessions are ended." : `The answer was ${response.status}.`, response.ok ? "good" : "bad");
+  announce(response.ok ? "All other sessions are revoked." : `The answer was ${response.status}.`, response.ok ? "good" : "bad");
 });
 onClick($("call"), async () => {
   const status = await call(ME);
-  tell(status === 200 ? `200: ${accessName()} opened the door.` : `${status}: no token, no entry. Log in first.`);
+  tell(status === 200 ? `200: ${accessName()} was accepted.` : `${status}: not authenticated. Log in first.`);
 });
 onClick($("call-spoilt"), async () => {
   const [status] = await callSpoilt(1);
-  tell(status === 200 ? "200 in the end: refused, refreshed, and asked again." : `${status}: log in first.`);
+  tell(status === 200 ? "200 in the end: the call was refused, the token was refreshed, and the call was repeated." : `${status}: log in first.`);
 });
 onClick($("call-ten"), async () => {
   const good = (await callSpoilt(10)).filter((status) => status === 200).length;
-  tell(good ? `${good} of 10 came through. All ten were refused, and one refresh served them all.` : "401: log in first.");
+  tell(good ? `${good} of 10 succeeded. All ten were refused first, and one refresh was enough for all.` : "401: log in first.");
 });
 onClick($("call-both"), async () => {
-  const ordinary = await call(ME);
-  const careful = await call("/api/me/revocable/");
-  tell(`The ordinary door says ${ordinary}, the careful door says ${careful}.`);
+  const stateless = await call(ME);
+  const revocable = await call("/api/me/revocable/");
+  tell(`The stateless route answers ${stateless}, the revocable route answers ${revocable}.`);
 });
 
 $("curl").textContent = `curl -X POST ${location.origin}/api/auth/refresh/ -H "Cookie: PASTE-IT-HERE"`;

@@ -1,8 +1,8 @@
-// What all parts of the page use. Text goes in as text: nothing that a server says becomes markup.
+// Helpers for all parts of the page. They insert text as text: a server's answer never becomes markup.
 
 export const $ = (id) => document.getElementById(id);
 
-/** Make an element, with attributes and what is in it. */
+/** Create an element with attributes and content. */
 export function el(name, attributes = {}, ...content) {
   const element = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
@@ -10,30 +10,30 @@ export function el(name, attributes = {}, ...content) {
   return element;
 }
 
-/** A token in a line of tokens. */
+/** Create the list item of a token. */
 export function chip(name, text, isNow) {
   return el("li", isNow ? { class: "now", "aria-current": "true" } : {}, el("b", {}, name), text);
 }
 
-/** Change a text only where it differs, so that screen readers and selections are left in peace. */
+/** Set a text only if it differs, so that screen readers don't repeat it and selections stay. */
 export function write(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-/** Hide something; the focus that was in it goes to another element, and is not lost. */
+/** Hide an element. If it has the focus, move the focus to `refuge`. */
 export function hide(element, refuge) {
   const hadFocus = element.contains(document.activeElement);
   element.hidden = true;
   if (hadFocus) refuge.focus();
 }
 
-/** Say what has happened to the session. */
+/** Show a message about the session. */
 export function announce(text, kind = "") {
   write($("status"), text);
   $("status").className = kind;
 }
 
-/** Do something at a button's click, once at a time. The button keeps the focus, so it is not disabled meanwhile. */
+/** Run `work` on a click, one run at a time. The button is not disabled meanwhile, because it would lose the focus. */
 export function onClick(button, work) {
   button.addEventListener("click", async () => {
     if (button.getAttribute("aria-busy") === "true") return;
@@ -48,9 +48,9 @@ export function onClick(button, work) {
   });
 }
 
-/** What went wrong, in words. */
+/** Describe an error in words. */
 export function describe(error) {
-  if (error.status === 429) return `Too many tries. Wait ${error.retryAfter} seconds.`;
+  if (error.status === 429) return `Too many tries. Try again in ${error.retryAfter} seconds.`;
   if (error.fields) return Object.entries(error.fields).map(([field, texts]) => `${field}: ${texts}`).join(" ");
   if (error.status) return error.message;
   return "The server does not answer.";

@@ -1,28 +1,28 @@
-// Every request of this page goes through here on its way, and is told of as it happens.
+// Every request of this page goes through this module, which shows it in the list of requests.
 import { $, el } from "./dom.js";
 
 const SHOWN = 20;
 const LOOKS = ["/api/family/", "/api/auth/sessions/"];
 const clock = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
 
-/** Tells "answered", with the path and the status; 0 is none. */
+/** Dispatches "answered" with the path and the status; status 0: no answer. */
 export const traffic = new EventTarget();
 
 const spoilt = { path: "", left: 0 };
-const refused = new Map(); // how many requests to a place wait for their second try
+const refused = new Map(); // method and path: the number of refused requests that will be repeated
 let tokenName = () => "";
 
-/** Have the next requests to a path carry a token with one letter changed. */
+/** Change one letter of the token in the next `count` requests to a path. */
 export function spoil(path, count) {
   Object.assign(spoilt, { path, left: count });
 }
 
-/** Tell how the current access token is called. */
+/** Set the function that returns the current access token's name. */
 export function nameTokensBy(name) {
   tokenName = name;
 }
 
-/** The browser's fetch, watched. */
+/** The browser's fetch, which also shows the request. */
 export async function watchedFetch(input, init) {
   const request = new Request(input, init);
   const entry = begin(request);
@@ -31,12 +31,12 @@ export async function watchedFetch(input, init) {
     await end(entry, response);
     return response;
   } catch (error) {
-    finish(entry, 0, "No answer. That logs nobody out: the next try uses the same key.");
+    finish(entry, 0, "No answer. You stay logged in: the next try sends the same key.");
     throw error;
   }
 }
 
-/** Write a line that is no request. */
+/** Add a line that is not a request. */
 export function note(text) {
   show(el("li", { class: "note" }, stamp(), el("span", {}, text)));
 }
@@ -49,7 +49,7 @@ function begin(request) {
   if (token && path === spoilt.path && spoilt.left > 0) {
     spoilt.left -= 1;
     request.headers.set("Authorization", changeOneLetter(token));
-    entry.carries += " with a wrong letter";
+    entry.carries += " with a changed letter";
   } else if (refused.get(place) > 0) {
     refused.set(place, refused.get(place) - 1);
     entry.isAgain = true;
@@ -77,15 +77,15 @@ function finish({ path, item }, status, text) {
 }
 
 function explain({ path, carries, isAgain }, status, reason) {
-  if (status === 429 || status === 503) return "Too busy: ask again later.";
-  if (path.endsWith("/login/") && status === 200) return "Here are both tokens.";
-  if (path.endsWith("/refresh/") && status === 200) return "A new access token, without a password.";
+  if (status === 429 || status === 503) return "The server is busy. Try again later.";
+  if (path.endsWith("/login/") && status === 200) return "The server sent both tokens.";
+  if (path.endsWith("/refresh/") && status === 200) return "The server sent a new access token. No password was needed.";
   if (path.endsWith("/refresh/") && status === 401) return `Refused (${reason}): log in again.`;
-  if (path.includes("/logout/") && status === 204) return "The session is ended on the server too.";
+  if (path.includes("/logout/") && status === 204) return "The session is revoked on the server too.";
   if (status === 401 && carries) return `${carries} was refused (${reason}).`;
   if (status === 401) return "Refused.";
-  if (isAgain) return `The same once more, with ${carries}.`;
-  return carries ? `Opened by ${carries}.` : "";
+  if (isAgain) return `The same request again, with ${carries}.`;
+  return carries ? `${carries} was accepted.` : "";
 }
 
 function isLook({ path }, method) {

@@ -1,10 +1,10 @@
-// The theft, by an app's tokens, which are in a body: a cookie can't be had by this page's script.
+// The theft. It uses an app's tokens, which come in a body, because this page's script can't read the cookie.
 import { $, chip, onClick, write } from "./dom.js";
 import { watchedFetch } from "./requests.js";
 
 const tokens = { victim: null, thief: null };
 
-/** A step that can't go on; with `restart` the story begins again. */
+/** A step failed. With `restart` the theft starts again from the first step. */
 class Stop extends Error {
   constructor(text, restart = true) {
     super(text);
@@ -15,37 +15,37 @@ class Stop extends Error {
 const steps = {
   async login() {
     const form = $("theft-login");
-    if (!form.reportValidity()) throw new Stop("The victim needs a name and a password.", false);
+    if (!form.reportValidity()) throw new Stop("Enter the victim's name and password.", false);
     const body = await app("login", Object.fromEntries(new FormData(form)), 200, false);
     form.elements.password.value = "";
     Object.assign(tokens, { victim: body.refresh, thief: null });
     show("victim", ["R0"], "Logged in.", "good");
-    show("thief", [], "Waits for a chance.");
-    return "The victim's app has its first refresh token, R0.";
+    show("thief", [], "Has nothing yet.");
+    return "The victim's app has got its first refresh token, R0.";
   },
   async steal() {
     tokens.thief = tokens.victim;
     show("thief", ["R0"], "Has the victim's token.", "bad");
-    return "Both have R0 now. Nobody has noticed.";
+    return "Both have R0 now. Nobody has noticed it yet.";
   },
   async refresh() {
     tokens.victim = (await app("refresh", { refresh: tokens.victim }, 200)).refresh;
-    show("victim", ["R0", "R1"], "Still logged in. R0 is used up.", "good");
-    return "The victim's R0 became R1. The thief's copy is an old token now.";
+    show("victim", ["R0", "R1"], "Still logged in. R0 was used and replaced.", "good");
+    return "R1 has replaced the victim's R0. The thief's copy is an old token now.";
   },
   async replay() {
     const { reason } = await app("refresh", { refresh: tokens.thief }, 401);
     show("thief", ["R0"], `Refused: ${reason}.`, "bad");
-    return "R0 came a second time, so there is a copy. The server can't tell who is who: it ends the whole line.";
+    return "R0 was used a second time, so there is a copy. The server can't tell owner and thief apart, so it revokes the whole token family.";
   },
   async locked() {
     const { reason } = await app("refresh", { refresh: tokens.victim }, 401);
     show("victim", ["R0", "R1"], `Refused: ${reason}.`, "bad");
-    return "R1 is dead too. The thief is out for good. The victim logs in again, and only the victim can.";
+    return "R1 is revoked too. The thief is locked out. Only the victim can log in again, with the password.";
   },
 };
 
-/** Let the steps be played, one after the other. */
+/** Connect the buttons, so that the steps are played in order. */
 export function stageTheft() {
   $("theft-login").addEventListener("submit", (event) => event.preventDefault());
   const buttons = [...document.querySelectorAll("[data-step]")];

@@ -1,26 +1,26 @@
-// When each token was there, drawn on two lanes that move to the left, past the line that is now.
+// Draws when each token was valid, on two lanes that move to the left past a line, which is the present.
 import { $, el } from "./dom.js";
 
-const PAST = 6; // lives of an access token that are shown
-const FUTURE = 2;
+const PAST = 6; // access token lifetimes shown before now
+const FUTURE = 2; // and after
 const TICK = matchMedia("(prefers-reduced-motion: reduce)").matches ? 1_000 : 100;
 
-const lanes = { access: [], refresh: [] }; // each { element, from, to }; `to` is null while there is no end in sight
+const lanes = { access: [], refresh: [] }; // each { element, from, to }; `to` is null while the end is unknown
 let marks = []; // the refreshes
-let unit = 10_000; // an access token's life, in milliseconds
+let unit = 10_000; // an access token's lifetime in milliseconds
 
-/** Draw an access token that lives for so many milliseconds. */
+/** Draw an access token; `life` is its lifetime in milliseconds. */
 export function drawAccess(name, life) {
   if (lanes.access.length === 0) unit = life;
   draw("access", name, performance.now() + life);
 }
 
-/** Draw a refresh token; the one before it ends here. */
+/** Draw a refresh token, which replaces the one before it. */
 export function drawRefresh(name) {
   draw("refresh", name, null);
 }
 
-/** Draw that there was a refresh. */
+/** Draw a refresh as a dot. */
 export function drawMark() {
   const element = el("i");
   $("refresh-lane").append(element);
@@ -28,7 +28,7 @@ export function drawMark() {
   tick();
 }
 
-/** Let all tokens end here. */
+/** End the bars of all tokens now. */
 export function endLanes() {
   for (const name of Object.keys(lanes)) endLast(name);
   tick();
@@ -53,7 +53,7 @@ function tick() {
   marks = marks.filter((mark) => place(mark, start));
 }
 
-// Tell whether it is still in sight; take it away if not.
+// Place an element and tell whether it is still visible. Remove it if not.
 function place({ element, from, to }, start) {
   const percent = (moment) => Math.min(100, Math.max(0, (moment - start) / ((PAST + FUTURE) * unit) * 100));
   const [left, right] = [percent(from), percent(to ?? Infinity)];

@@ -1,5 +1,5 @@
-// The two tokens, as far as a page can know them: it counts the access tokens that it gets; of the refresh token, which
-// it can't read, the server says the number.
+// The two tokens. The page counts the access tokens that it gets. It can't read the refresh token, so the server tells
+// it the token's number.
 import { $, chip, el, moment, write } from "./dom.js";
 import { drawAccess, drawMark, drawRefresh, endLanes } from "./timeline.js";
 
@@ -7,21 +7,21 @@ const SHOWN = 6;
 const TICK = 100; // milliseconds
 
 const access = { count: 0, until: 0, life: 0 };
-const generations = []; // { number, given }, how often
+const generations = []; // { number, given }: a refresh token's number and how often the server gave it
 
-/** How the current access token is called. */
+/** The name of the current access token. */
 export const accessName = () => `A${access.count}`;
 
-/** Show a new access token that lives for so many seconds, and what it says. */
+/** Show a new access token: its lifetime in seconds and its claims. */
 export function renewAccess(seconds, { sub, sid, staff }) {
   Object.assign(access, { count: access.count + 1, until: performance.now() + seconds * 1000, life: seconds * 1000 });
   write($("access-name"), accessName());
-  write($("access-claims"), `user ${sub}, ${staff ? "one of the staff" : "not of the staff"}, session ${sid.slice(0, 8)}…`);
+  write($("access-claims"), `user ${sub}, ${staff ? "staff" : "not staff"}, session ${sid.slice(0, 8)}…`);
   drawAccess(accessName(), access.life);
   tick();
 }
 
-/** Show what the server says of the session's row. */
+/** Show what the server says about the token family. */
 export function showFamily({ id, generation, idle_end: idleEnd, expires_at: end }) {
   const last = generations.at(-1);
   if (last?.number !== generation) {
@@ -34,7 +34,7 @@ export function showFamily({ id, generation, idle_end: idleEnd, expires_at: end 
   write($("refresh-name"), `R${generation}`);
   write($("refresh-idle"), moment(idleEnd));
   write($("refresh-end"), end ? moment(end) : "never");
-  write($("refresh-row"), `one row, ${id.slice(0, 8)}…, which now says ${generation}`);
+  write($("refresh-row"), `one row, ${id.slice(0, 8)}…, now at generation ${generation}`);
 }
 
 /** Show that there are no tokens. */
@@ -53,7 +53,7 @@ function showLine() {
   const items = shown.map(({ number, given }, index) =>
     chip(`R${number}`, given > 1 ? ` given ${given} times` : "", index === shown.length - 1));
   const before = shown[0].number;
-  if (before > 0) items.unshift(el("li", { class: "more" }, `${before} before`));
+  if (before > 0) items.unshift(el("li", { class: "more" }, `${before} earlier`));
   $("refresh-line").replaceChildren(...items);
 }
 
@@ -64,9 +64,9 @@ function tick() {
 }
 
 function lifeInWords(left) {
-  if (access.count === 0) return "There is none.";
-  if (left === 0) return "Too old. The next call gets a new one first.";
-  return `Good for ${Math.ceil(left / 1000)} more seconds.`;
+  if (access.count === 0) return "No access token.";
+  if (left === 0) return "Expired. The next call gets a new one first.";
+  return `Valid for ${Math.ceil(left / 1000)} more seconds.`;
 }
 
 setInterval(tick, TICK);

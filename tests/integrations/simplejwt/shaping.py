@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.http import JsonResponse
 from rest_framework.exceptions import APIException
 from rest_framework.response import Response
 from rest_framework.views import exception_handler
@@ -20,3 +21,10 @@ def shaped(exc: Exception, context: dict[str, Any]) -> Response | None:
 def selective(exc: Exception, context: dict[str, Any]) -> Response | None:
     """Shape some errors, and give a list."""
     return Response(["wrong fields"], status=422) if isinstance(exc, APIException) and exc.status_code == 400 else None
+
+
+def plain(exc: Exception, context: dict[str, Any]) -> Any:
+    """Answer with Django's own response, by DRF's codes."""
+    if not isinstance(exc, APIException):
+        return None
+    return JsonResponse({"codes": exc.get_codes(), "detail": "Sorry."}, status=exc.status_code)

@@ -158,6 +158,12 @@ def test_retention() -> None:
     assert ids(TWOTOKEN_SIMPLEJWT=until, TWOTOKEN={**settings.TWOTOKEN, "RETENTION": timedelta(days=61)}) == []
 
 
+@pytest.mark.parametrize("value", [[], {**settings.TWOTOKEN, "RETENTION": 30}, {**settings.TWOTOKEN, "COOKIE_NAME": 7}])
+def test_settings_that_are_wrong(value: Any) -> None:
+    """Another check reports them, and ours do not crash on them."""
+    assert ids(TWOTOKEN=value) == []
+
+
 def test_every_old_setting() -> None:
     """W001 has an answer for each setting that simplejwt has or had."""
     assert {*DEFAULTS, *REMOVED_SETTINGS} <= set(REPLACEMENTS)

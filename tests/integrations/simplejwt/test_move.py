@@ -360,6 +360,31 @@ def test_the_project_s_exception_handler(move: Move) -> None:
         assert reason(refresh(old)) == "revoked"  # what it leaves alone is answered as ever
 
 
+def test_a_handler_that_makes_an_answer_of_its_own(move: Move) -> None:
+    """It may be any of Django's responses, nothing is added to it, and DRF's codes are those of the answer."""
+    with handled("plain"):
+        for path, data, status, codes in (
+            ("token/", {"username": "ann", "password": "wrong"}, 401, "no_active_account"),
+            ("token/refresh/", {"refresh": "x"}, 401, "token_not_valid"),
+            ("token/refresh/", {}, 400, {"refresh": ["required"]}),
+        ):
+            response = send(f"/api/{path}", data)
+            answer = response.json()
+            assert (response.status_code, set(answer), answer["detail"]) == (status, {"codes", "detail"}, "Sorry.")
+            found = answer["codes"]
+            assert (found["detail"] if status == 401 else found) == codes
+
+
+def test_blanks_around_a_token(move: Move) -> None:
+    """As simplejwt the old URLs take a token with a line's end or blanks, from an old client too."""
+    old = move.spare()
+    assert send("/api/token/verify/", {"token": f"{old}\n"}).json() == {}
+    new = refresh(f" {old}\n").json()["refresh"]
+    assert send("/api/token/verify/", {"token": f"{new}\n"}).json() == {}
+    assert log_out(f"{new}\n").json() == {}
+    assert reason(refresh(new)) == "revoked"
+
+
 def test_a_busy_database_and_the_project_s_handler(move: Move) -> None:
     """A 503 keeps its Retry-After."""
     pair = refresh(move.spare()).json()
@@ -420,6 +445,18 @@ def test_verify(move: Move) -> None:
     assert (verify(7).status_code, send("/api/token/verify/", {}).status_code) == (400, 400)
     if move.has_blacklist:
         assert reason(verify(move.issued["cid"]["refresh"])) == "revoked"
+
+
+def test_verify_asks_what_a_refresh_asks(move: Move) -> None:
+    """A token that refresh/ would refuse is a 401: the user has another password, or it was idle for too long."""
+    pair = refresh(move.spare()).json()
+    found = RefreshToken.objects.get(pk=families.verify(pair["refresh"]).family_id)
+    assert send("/api/token/verify/", {"token": pair["refresh"]}).json() == {}
+    RefreshToken.objects.filter(pk=found.pk).update(auth_hash="another")
+    assert reason(send("/api/token/verify/", {"token": pair["refresh"]})) == "password_changed"
+    RefreshToken.objects.filter(pk=found.pk).update(auth_hash=found.auth_hash)
+    with time_travel(timedelta(days=8)):
+        assert reason(send("/api/token/verify/", {"token": pair["refresh"]})) == "expired"
 
 
 def test_verify_asks_for_the_user(move: Move) -> None:

@@ -57,7 +57,7 @@ class BlacklistedToken(models.Model):
 
 
 def exists() -> bool:
-    """Tell whether simplejwt's blacklist exists. Called once for each old token, so the result is not cached."""
+    """Tell whether simplejwt's blacklist exists. Not cached: only old refresh tokens need it, each about once."""
     return BlacklistedToken._meta.db_table in connections[_alias()].introspection.table_names()
 
 

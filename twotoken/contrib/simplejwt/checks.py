@@ -15,6 +15,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
+from twotoken.checks import are_fine
 from twotoken.conf import conf as core
 from twotoken.contrib.simplejwt.conf import NAME, SETTING_NAMES, conf
 from twotoken.contrib.simplejwt.replacements import REPLACEMENTS
@@ -80,7 +81,7 @@ def check_shape(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
 
 def check_key(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
     """E004: the old key is set and fits its algorithm. E005: the new secrets differ from the old one."""
-    if not _fine():
+    if not _fine() or not are_fine():
         return
     try:
         conf.policy  # noqa: B018 - reading it validates the key
@@ -106,7 +107,9 @@ def check_key(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
 
 def check_retention(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
     """E006: no family of the move is purged before the move is over."""
-    if _fine() and conf.until.timestamp() - timezone.now().timestamp() > core.retention.total_seconds():
+    if not _fine() or not are_fine("RETENTION"):
+        return
+    if conf.until.timestamp() - timezone.now().timestamp() > core.retention.total_seconds():
         yield Error(
             f"{NAME}['UNTIL'] is further away than TWOTOKEN['RETENTION'].",
             hint="Old tokens that were issued longer than RETENTION ago are refused, because their family may have "
@@ -116,8 +119,8 @@ def check_retention(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
 
 
 def check_old_cookie(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
-    """E007: an ExchangeView reads the old token from a cookie of another name than the cookie that it sets."""
-    for place, view, options in _views():
+    """E007: the cookie from which an ExchangeView reads the old token has another name than the refresh cookie."""
+    for place, view, options in _views() if are_fine("COOKIE_NAME", "COOKIE_PATH") else ():
         if options.get("old_cookie", getattr(view, "old_cookie", None)) == core.cookie_name:
             yield Error(
                 f"{place} reads the old token from a cookie that has the name of twotoken's own refresh cookie.",
@@ -224,7 +227,7 @@ def _authenticators() -> Iterator[tuple[str, Any]]:
         if _is_of(view, "twotoken"):  # our views choose theirs on purpose
             continue
         owner = next((base for base in view.__mro__ if "authentication_classes" in vars(base)), None)
-        # A class of DRF has the defaults, which are covered above.
+        # If the view inherits the attribute from DRF, it uses the defaults, which were yielded above.
         inherited = () if owner is None or _is_of(owner, "rest_framework") else owner.authentication_classes
         for authenticator in options.get("authentication_classes", inherited):
             if _path(authenticator) not in known:

@@ -40,7 +40,7 @@ class Settings:
 
     @property
     def until(self) -> datetime:
-        """When the last old refresh token expires. From then on all are refused. Required."""
+        """When the last old refresh token expires. From then on every old token is refused. Required."""
         value = _get("UNTIL", None)
         if value is None:
             raise ImproperlyConfigured(f"{NAME}['UNTIL'] is not set.")
@@ -94,7 +94,7 @@ class Settings:
 
     @property
     def auth_header_types(self) -> tuple[str, ...]:
-        """The words of which one stands before an access token, old or new."""
+        """The words that the header may have before an access token, old or new, such as ``Bearer``."""
         value = _get("AUTH_HEADER_TYPES", ("Bearer",))
         return (value,) if isinstance(value, str) else tuple(value)
 

@@ -40,7 +40,7 @@ def verify(token: str) -> OldRefreshToken:
 def claims_of(token: str, client: Client) -> RefreshClaims:
     """Return the refresh claims that stand for an old refresh token, for ``families.rotate``.
 
-    Starts the family if there is none yet. Raises a TokenNotValid with its reason.
+    Starts the family if it does not exist yet. Raises a TokenNotValid with its reason.
     """
     old = verify(token)
     family = find(old.family_id)
@@ -59,17 +59,18 @@ def claims_of(token: str, client: Client) -> RefreshClaims:
 def revoke(token: str, client: Client) -> RefreshToken | None:
     """Revoke an old refresh token, as a logout does: revoke its family, or insert one that is revoked already.
 
-    Returns the family, with its user, if this call revoked it. Raises a TokenNotValid if no family can be revoked.
+    Returns the family, with its user, if this call revoked it. Raises a TokenNotValid if the token is not valid, or if
+    it has no family and can't start one.
     """
     old = verify(token)
     family = find(old.family_id)
     if family is None:
         check_unused(old)
         blacklist.add(old)
-        # simplejwt may have no blacklist, so a revoked family keeps the token from being exchanged.
+        # There may be no blacklist. So insert a family that is revoked already: then the token can't start another.
         user = find_user(old.user_id)
-        ended = {"user": user, "revoked_at": timezone.now(), "revoked_reason": RevokedReason.LOGOUT}
-        details = {**ended, "ip_address": client.ip_address, "user_agent": client.user_agent}
+        revoked = {"user": user, "revoked_at": timezone.now(), "revoked_reason": RevokedReason.LOGOUT}
+        details = {**revoked, "ip_address": client.ip_address, "user_agent": client.user_agent}
         rows = RefreshToken.objects.primary()
         family, made = retry_on_conflict(partial(rows.get_or_create, pk=old.family_id, defaults=details))
         if made:
@@ -91,7 +92,7 @@ def check_time(old: OldRefreshToken) -> None:
 def check_unused(old: OldRefreshToken) -> None:
     """Raise ExpiredToken or RevokedToken unless an old token without a family may start one."""
     check_time(old)
-    # In this order: another request may have started the family meanwhile, and blacklisted the token after that.
+    # The family is looked up last: another request may have started it meanwhile, and then blacklisted the token.
     if blacklist.contains(old.jti) and find(old.family_id) is None:
         raise RevokedToken
 

@@ -6,7 +6,7 @@ from typing import Final
 
 _OLD_TOKENS = "For the old tokens set TWOTOKEN_SIMPLEJWT[{0!r}]. "
 _GET_USER = "Override get_user(access) in a subclass of the authentication class"
-_SLIDING = "Delete it: twotoken has no sliding tokens. Clients use login/ and refresh/, and have to log in once more."
+_SLIDING = "Delete it: twotoken has no sliding tokens. Clients use login/ and refresh/, and have to log in again."
 _SERIALIZER = "Delete it. Add claims with TWOTOKEN['ACCESS_CLAIMS']. Subclass the view to change what a login reads "
 _SERIALIZER += "and answers. 'Coming from simplejwt' in the documentation shows both."
 _REMOVED = "Delete it: simplejwt itself has removed this setting."

@@ -22,7 +22,7 @@ HEADER_TYPE = "JWT"
 MAX_JTI_LENGTH = 255  # the length of simplejwt's column
 NO_FAMILY: Final = UUID(int=0)  # RFC 9562 section 5.9: an old access token belongs to no family
 
-# Unique to this package. If it changed, each old refresh token could be exchanged once more.
+# Unique to this package. If it changed, each old refresh token could be exchanged again.
 _NAMESPACE = UUID("5f2ad7a1-9c55-4b0f-8d3c-0e0b6c7b2f43")
 # This module checks the times itself, against ``now``. Before simplejwt 5.5.1 the subject usually was a number.
 _AUDIENCE: Any = {"verify_exp": False, "verify_iat": False, "verify_sub": False, "verify_jti": False}
@@ -64,7 +64,7 @@ def prepared_key(algorithm: str, key: str) -> Any:
 
 
 class OldAccessToken(AccessToken):
-    """The claims of an old access token, plus ``sub``, its user, and ``sid``, the nil UUID: it has no family."""
+    """The claims of an old access token, plus ``sub`` (its user) and ``sid`` (the nil UUID: it has no family)."""
 
     __slots__ = ("password_digest",)
 
@@ -132,7 +132,8 @@ def _decode(token: str, policy: Policy, kind: str) -> dict[str, Any]:
     except (PyJWTError, ValueError, RecursionError) as exc:
         raise InvalidToken from exc
     claims: dict[str, Any] = decoded["payload"]
-    # Even if both share a secret, against all advice, our own tokens are refused here (RFC 8725 section 3.11).
+    # twotoken's own tokens are refused here, even if simplejwt's have the same secret, against all advice (RFC 8725
+    # section 3.11).
     if decoded["header"].get("typ") != HEADER_TYPE or claims.get(policy.token_type_claim) != kind:
         raise InvalidToken
     return claims

@@ -34,7 +34,8 @@ def find_user(user_id: str) -> AbstractBaseUser:
 def active_user(user_id: str, password_digest: object) -> AbstractBaseUser:
     """Return the user of an old token if the user may still use it.
 
-    Raises what ``find_user`` raises, UserInactive, and, with CHECK_REVOKE_TOKEN, PasswordChanged.
+    Raises UserInactive or InvalidToken, as ``find_user`` does; UserInactive also if the user is inactive; and with
+    CHECK_REVOKE_TOKEN PasswordChanged.
     """
     user = find_user(user_id)
     if not user.is_active:

@@ -1,7 +1,7 @@
-"""simplejwt's views by their own names, for the URLs that clients know, and one that takes browsers to the cookie.
+"""Views with simplejwt's names for the URLs that clients know, and a view that moves browsers to the refresh cookie.
 
-At the old URLs tokens travel in bodies, JSON or forms, as they did; a 401 has ``code`` and ``reason`` as everywhere in
-twotoken. The project's EXCEPTION_HANDLER shapes errors, as it did.
+At the old URLs tokens travel in bodies (JSON or forms), as with simplejwt. A 401 has ``code`` and ``reason`` as in the
+rest of twotoken. The project's EXCEPTION_HANDLER shapes errors, as with simplejwt.
 """
 
 from __future__ import annotations
@@ -30,19 +30,18 @@ from twotoken.exceptions import (
     RevokedToken,
     TokenNotValid,
     TwoTokenError,
-    UserInactive,
 )
 from twotoken.families import TokenPair
-from twotoken.models import RefreshToken, RevokedReason, State
+from twotoken.models import RefreshToken, RevokedReason
 from twotoken.serializers import RefreshSerializer, TokenField
 from twotoken.tokens import RefreshClaims
 from twotoken.views import LoginView, LogoutView, RefreshView
 
 
 class ShapedErrors(TokenView):
-    """The project's EXCEPTION_HANDLER gets every error of these views, as it got those of simplejwt's.
+    """Passes every error to the project's EXCEPTION_HANDLER, as simplejwt's views do.
 
-    twotoken's own views don't ask it: their clients rely on the body of an error.
+    twotoken's own views don't: their clients rely on the body of an error.
     """
 
     def get_exception_handler(self) -> Callable[..., Response | None]:
@@ -53,14 +52,14 @@ class ShapedErrors(TokenView):
         return self.shape(super().refuse(error))
 
     def shape(self, response: Response) -> Response:
-        """Return what the project's handler makes of a refusal; it gets DRF's exception, as from simplejwt."""
+        """Have the project's exception handler shape a refusal. It gets a DRF exception, as it does from simplejwt."""
         handler = self.get_exception_handler()
         if handler is exception_handler:
             return response
         unauthorized = response.status_code == status.HTTP_401_UNAUTHORIZED
-        exc = AuthenticationFailed(response.data) if unauthorized else APIException(response.data)
+        exc = (AuthenticationFailed if unauthorized else APIException)(response.data, response.data["code"])
         exc.status_code = response.status_code
-        # DRF's own handler makes headers of these.
+        # DRF's own handler turns these into headers.
         wait = int(response.get("Retry-After", "0"))
         exc.__dict__.update({"auth_header": response.get("WWW-Authenticate"), "wait": wait})
         with keeping_transactions():
@@ -78,15 +77,18 @@ def keeping_transactions() -> Iterator[None]:
 
 
 class TokenObtainPairView(ShapedErrors, LoginView):
-    """POST the credentials, get ``{"access", "refresh"}``: ``api/token/``."""
+    """``api/token/``: POST the credentials, get ``{"access", "refresh"}``."""
 
     delivery = Delivery.BODY
 
 
 class TokenRefreshView(ShapedErrors, RefreshView):
-    """POST a refresh token, old or new, get ``{"access", "refresh"}``: ``api/token/refresh/``."""
+    """``api/token/refresh/``: POST a refresh token of simplejwt or twotoken, get ``{"access", "refresh"}``."""
 
     delivery = Delivery.BODY
+
+    def get_token(self, request: Request) -> str:
+        return super().get_token(request).strip()  # as simplejwt
 
     def verify(self, token: str) -> RefreshClaims:
         try:
@@ -96,10 +98,10 @@ class TokenRefreshView(ShapedErrors, RefreshView):
 
 
 class TokenBlacklistView(ShapedErrors, LogoutView):
-    """POST a refresh token, old or new, to log out, get ``{}``: ``api/token/blacklist/``.
+    """``api/token/blacklist/``: POST a refresh token of simplejwt or twotoken to log out, get ``{}``.
 
-    As with simplejwt a missing token is a 400, and the Authorization header is not read: a service may blacklist the
-    tokens of others.
+    As with simplejwt a missing token is a 400, and the Authorization header is not read: a service may blacklist other
+    users' tokens.
     """
 
     delivery = Delivery.BODY
@@ -119,27 +121,28 @@ class TokenBlacklistView(ShapedErrors, LogoutView):
 
 
 class TokenVerifySerializer(serializers.Serializer[Any]):
-    """Any token in the body."""
+    """The ``token`` field: a token of any kind."""
 
     token = TokenField(write_only=True)
 
 
 class TokenVerifyView(ShapedErrors):
-    """POST any token, get ``{}`` or a 401: ``api/token/verify/``. Nothing is used up by it, and nothing ended."""
+    """``api/token/verify/``: POST any token, get ``{}`` or a 401. It rotates nothing and revokes nothing."""
 
     delivery = Delivery.BODY
+    serializer_class: type[serializers.BaseSerializer[Any]] = TokenVerifySerializer
 
     def post(self, request: Request, **kwargs: Any) -> Response:
-        serializer = TokenVerifySerializer(data=request.data)
+        serializer = self.serializer_class(data=request.data)
         serializer.is_valid(raise_exception=True)
         try:
-            self.verify(serializer.validated_data["token"])
+            self.verify(serializer.validated_data["token"].strip())  # as simplejwt
         except TokenNotValid as exc:
             return self.refuse(exc)
         return Response({})
 
     def verify(self, token: str) -> None:
-        """Raise a TokenNotValid unless the token is good for something."""
+        """Check a token of any kind. Raises a TokenNotValid if it is not valid."""
         for kind in (self.verify_access, self.verify_refresh, self.verify_old_refresh):
             with suppress(InvalidToken):
                 kind(token)
@@ -147,23 +150,22 @@ class TokenVerifyView(ShapedErrors):
         raise InvalidToken
 
     def verify_access(self, token: str) -> None:
-        """Check an access token, old or new, and its user."""
+        """Check an access token of simplejwt or twotoken, and its user."""
         authentication = AccessTokenAuthentication()
         authentication.get_user(authentication.verify(token))
 
     def verify_refresh(self, token: str) -> None:
-        """Check one of our refresh tokens: it must be the current one of a live family, and its user active."""
+        """Check a refresh token of twotoken: the current one of its family, and one that refresh/ would not refuse."""
         claims = families.verify(token)
         family = exchange.find(claims.family_id)
         if family is None or not tokens.token_id_fits(claims, bytes(family.secret)):
             raise InvalidToken
-        if family.state() is not State.ACTIVE or claims.generation < family.generation:
+        if claims.generation < family.generation:
             raise RevokedToken
-        if not family.user.is_active:
-            raise UserInactive
+        families.user_of(claims)  # raises if there is no such user
 
     def verify_old_refresh(self, token: str) -> None:
-        """Check an old refresh token: it must not have been exchanged, and its user must be active."""
+        """Check a refresh token of simplejwt: it must not have been exchanged, and its user must be active."""
         old = exchange.verify(token)
         if exchange.find(old.family_id) is not None:
             raise RevokedToken
@@ -172,13 +174,13 @@ class TokenVerifyView(ShapedErrors):
 
 
 class ExchangeView(ShapedErrors, RefreshView):
-    """POST an old refresh token once in the body, get a pair by this mount's delivery: the way to the cookie.
+    """POST a refresh token of simplejwt in the body, get a pair by this mount's delivery. It works once per token.
 
-    A refresh token of ours is not taken here. Beside a cookie mount this is a login by another proof: a page of
-    another origin could plant its own session with it, so the same cross-origin protection stands before it.
+    A refresh token of twotoken is refused. With the cookie delivery the exchange is a login: a page of another origin
+    could use it to plant its own session, so the view has the same cross-origin protection as the login.
 
-    ``old_cookie`` is for tokens that no script can read, as dj-rest-auth keeps them: taken where the body has none, and
-    cleared by the answer. By the body delivery cookies are not read.
+    ``old_cookie`` names a cookie with the old token, for tokens that no script can read, as dj-rest-auth keeps them. It
+    is read if the body has no token, and the answer clears it. With the body delivery cookies are not read.
     """
 
     old_cookie: str | None = None
@@ -210,7 +212,7 @@ class ExchangeView(ShapedErrors, RefreshView):
         return self.clear_old_cookie(super().answer(pair, already_held=already_held))
 
     def revoke_replaced(self, pair: TokenPair) -> None:
-        """End the family whose cookie this one overwrites, as a login does; not the own one, which a retry brings."""
+        """Revoke the family whose cookie this one overwrites, as a login does, but not a retry's own family."""
         for token in cookie_values(self.request, conf.cookie_name):
             with suppress(InvalidToken):
                 claims = families.verify(token)
@@ -218,13 +220,13 @@ class ExchangeView(ShapedErrors, RefreshView):
                     families.revoke_presented(claims, RevokedReason.REPLACED)
 
     def refuse(self, error: TwoTokenError) -> Response:
-        # Our own cookie was not what was refused, so it is left alone.
+        # The refused token did not come from the refresh cookie, so that cookie is not cleared.
         response = self.shape(super(RefreshView, self).refuse(error))
         refused = isinstance(error, TokenNotValid) and not isinstance(error, ConflictingCookies)
         return self.clear_old_cookie(response) if refused else response
 
     def clear_old_cookie(self, response: Response) -> Response:
-        """Clear the cookie of an old token that is good for nothing any more."""
+        """Clear the cookie of an old token that can't be used any more."""
         if self.by_cookie and self.old_cookie is not None:
             response.delete_cookie(self.old_cookie, self.old_cookie_path, self.old_cookie_domain)
         return response

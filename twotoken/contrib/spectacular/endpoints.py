@@ -1,4 +1,4 @@
-"""What an OpenAPI description says about each endpoint."""
+"""The OpenAPI description of each endpoint."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ IDEMPOTENCY_KEY = OpenApiParameter(
     "Idempotency-Key",
     {"type": "string", "pattern": f"^(?:{views.IDEMPOTENCY_KEY.pattern})$"},
     OpenApiParameter.HEADER,
-    description=_("Names this refresh: the same token with the same key gets the same answer again. A secret."),
+    description=_("Identifies this refresh: a retry with the same token and key gets the same answer. Keep it secret."),
 )
 CLEARED = set_cookie(_("Clears the cookie."), status.HTTP_204_NO_CONTENT)
 
@@ -82,7 +82,7 @@ class RefreshSchema(TokenSchema):
             tells_delivery=True,
             parameters=(IDEMPOTENCY_KEY,),
             set_cookie=set_cookie(
-                _("The next refresh token, unless the client already has it. Cleared where the old one is refused."),
+                _("The next refresh token, unless the client already has it. Cleared if the old one is refused."),
                 status.HTTP_200_OK,
                 status.HTTP_401_UNAUTHORIZED,
                 required=False,
@@ -101,7 +101,7 @@ class RefreshSchema(TokenSchema):
 
     def get_auth(self) -> list[Schema]:
         auth = super().get_auth()
-        return [self.require_cookie(), *filter(None, auth)] if self.by_cookie else auth
+        return [self.require_cookie() | self.require_companion(), *filter(None, auth)] if self.by_cookie else auth
 
 
 class LogoutSchema(TokenSchema):
@@ -131,9 +131,7 @@ class LogoutSchema(TokenSchema):
     def get_request_serializer(self) -> Any:
         if self.delivery is not Delivery.BODY:
             return None
-        # References to the schema: drf-spectacular requires a body where a serializer has a required field.
-        ref = self.resolve_serializer(RefreshSerializer, "request").ref
-        return {media_type: dict(ref) for media_type in self.map_parsers()}
+        return self.optional(RefreshSerializer)
 
     def get_auth(self) -> list[Schema]:
         if not self.by_cookie:
@@ -159,7 +157,7 @@ class LogoutAllSchema(TokenSchema):
 
 
 class SessionsSchema(TokenSchema):
-    """sessions/: by the project's pagination."""
+    """sessions/: with the project's pagination."""
 
     operations = {
         "GET": Operation(
@@ -171,7 +169,7 @@ class SessionsSchema(TokenSchema):
         ),
         "DELETE": Operation(
             pgettext_lazy("operation", "Revoke all other sessions"),
-            _("Revokes all token families of the user except the one that asks."),
+            _("Revokes all token families of the user except the one of the request."),
             status.HTTP_204_NO_CONTENT,
             BEARER_ERRORS,
             "destroy_others",
@@ -182,7 +180,7 @@ class SessionsSchema(TokenSchema):
         return cast("views.SessionsView", self.view).serializer_class(many=True) if self.method == "GET" else None
 
     def get_errors(self) -> list[Any]:
-        """Return 404 only with a pagination: a page may not exist."""
+        """Include 404 only with pagination, because a page may not exist."""
         is_paged = self._get_paginator() is not None
         return [error for error in super().get_errors() if is_paged or error is not NotFound]
 
@@ -199,7 +197,7 @@ class SessionSchema(TokenSchema):
             "destroy",
             parameters=(OpenApiParameter("family_id", OpenApiTypes.UUID, OpenApiParameter.PATH),),
             set_cookie=set_cookie(
-                _("Clears the cookie where the session is the one that asks."),
+                _("Clears the cookie if the session is that of the request."),
                 status.HTTP_204_NO_CONTENT,
                 required=False,
             ),
@@ -208,38 +206,95 @@ class SessionSchema(TokenSchema):
 
 
 class JWKSSchema(TokenSchema):
-    """The public keys."""
+    """The public keys, as a JWK Set."""
 
     operations = {
         "GET": Operation(
             pgettext_lazy("operation", "List the public keys"),
-            _("Lists the keys that verify access tokens (RFC 7517). The list is empty where a secret signs them."),
+            _("Lists the keys that verify access tokens (RFC 7517). The list is empty if a secret signs them."),
             status.HTTP_200_OK,
             (),
         )
     }
 
     def get_success(self) -> Any:
-        # All members of a key are strings; its type decides which others it has.
+        # All members of a key are strings. The key type determines the others.
         text = {"type": "string"}
         key = {**object_of(dict.fromkeys(("kty", "kid", "alg", "use"), text)), "additionalProperties": text}
         return self.component("KeySet", object_of({"keys": {"type": "array", "items": key}}))
 
 
-SCHEMAS: dict[type[APIView], type[TokenSchema]] = {
-    views.LoginView: LoginSchema,
-    views.RefreshView: RefreshSchema,
-    views.LogoutView: LogoutSchema,
-    views.LogoutAllView: LogoutAllSchema,
-    views.SessionsView: SessionsSchema,
-    views.SessionView: SessionSchema,
-    views.JWKSView: JWKSSchema,
+class ExchangeSchema(RefreshSchema):
+    """The exchange of simplejwt's refresh tokens.
+
+    It takes a token in the body, even at a cookie mount. A cookie mount with an ``old_cookie`` takes that cookie too.
+    """
+
+    def get_request_serializer(self) -> Any:
+        by_old_cookie = self.by_cookie and cast("Any", self.view).old_cookie is not None
+        return self.optional(RefreshSerializer) if by_old_cookie else RefreshSerializer
+
+    def get_auth(self) -> list[Schema]:
+        return AutoSchema.get_auth(self)
+
+
+class BlacklistSchema(TokenSchema):
+    """simplejwt's logout: takes any refresh token in the body."""
+
+    operations = {
+        "POST": Operation(
+            pgettext_lazy("operation", "Log out"),
+            _("Revokes the token family of the refresh token."),
+            status.HTTP_200_OK,
+            (ValidationError, ParseError, UnsupportedMediaType, *BUSY),
+        )
+    }
+
+    def get_request_serializer(self) -> Any:
+        return RefreshSerializer
+
+    def get_success(self) -> Any:
+        return {"type": "object"}
+
+
+class VerifySchema(BlacklistSchema):
+    """simplejwt's test of a token: takes any token in the body."""
+
+    operations = {
+        "POST": Operation(
+            pgettext_lazy("operation", "Verify a token"),
+            _("Tells whether a token is accepted. The token stays valid."),
+            status.HTTP_200_OK,
+            (ValidationError, ParseError, UnsupportedMediaType, exceptions.TokenNotValid, *BUSY),
+        )
+    }
+
+    def get_request_serializer(self) -> Any:
+        return cast("Any", self.view).serializer_class
+
+
+# By name, because this package does not import the app of the move.
+SCHEMAS: dict[str, type[TokenSchema]] = {
+    "twotoken.views.LoginView": LoginSchema,
+    "twotoken.views.RefreshView": RefreshSchema,
+    "twotoken.views.LogoutView": LogoutSchema,
+    "twotoken.views.LogoutAllView": LogoutAllSchema,
+    "twotoken.views.SessionsView": SessionsSchema,
+    "twotoken.views.SessionView": SessionSchema,
+    "twotoken.views.JWKSView": JWKSSchema,
+    "twotoken.contrib.simplejwt.views.ExchangeView": ExchangeSchema,
+    "twotoken.contrib.simplejwt.views.TokenBlacklistView": BlacklistSchema,
+    "twotoken.contrib.simplejwt.views.TokenVerifyView": VerifySchema,
 }
 
 
 def replacement_of(view: type[APIView]) -> type[APIView]:
-    """Return the view that drf-spectacular describes instead: what the project says overrides what we say."""
-    ours = next((schema for known, schema in SCHEMAS.items() if issubclass(view, known)), TokenSchema)
+    """Return a subclass of a view, for drf-spectacular to describe in its place.
+
+    It has twotoken's descriptions, and the project's own override those.
+    """
+    names = (f"{ancestor.__module__}.{ancestor.__name__}" for ancestor in view.__mro__)
+    ours = next((SCHEMAS[name] for name in names if name in SCHEMAS), TokenSchema)
     attributes = {
         "__module__": view.__module__,
         "schema": layered(type(view.schema), ours)(),
@@ -247,7 +302,7 @@ def replacement_of(view: type[APIView]) -> type[APIView]:
     }
     replacement = type(view.__name__, (view,), attributes)
     for name in map(str.lower, ours.operations):
-        # The schema of a method with @extend_schema would replace the view's.
+        # @extend_schema on a method sets a schema that would replace the view's, so put it on top of ours too.
         decorated = getattr(getattr(view, name), "kwargs", {}).get("schema")
         if decorated is not None:
             isolated: Any = isolate_view_method(replacement, name)
@@ -256,7 +311,7 @@ def replacement_of(view: type[APIView]) -> type[APIView]:
 
 
 def layered(schema: type[Any], ours: type[TokenSchema]) -> type[TokenSchema]:
-    """Return a schema class that asks the project's class first, then ours, then drf-spectacular's own."""
+    """Return a schema class that inherits from the project's class, then ours, then drf-spectacular's own."""
     if not issubclass(schema, AutoSchema) or issubclass(ours, schema):
         return ours
     bases: tuple[Any, ...] = (schema, ours)

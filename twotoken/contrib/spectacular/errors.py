@@ -1,4 +1,4 @@
-"""What an OpenAPI description says about an error: its status, its codes and reasons, and examples of its body."""
+"""An error in an OpenAPI description: its status, its codes and reasons, and examples of its body."""
 
 from __future__ import annotations
 
@@ -38,27 +38,27 @@ def status_of(error: ErrorClass) -> int | None:
 def body_of(error: ErrorClass) -> dict[str, str]:
     """Return an example of the body."""
     if issubclass(error, TwoTokenError):
-        return responses.body_of(error.__new__(error))  # without __init__, which may take a project's arguments
+        return responses.body_of(error.__new__(error))  # a project's __init__ may require arguments
     return {"detail": str(error.default_detail).format(media_type="text/plain"), "code": error.default_code}
 
 
 def kinds_of(error: Any) -> list[ErrorClass]:
-    """Return the classes that answers can show: an error of twotoken and its subclasses, a project's too."""
+    """Return the errors that an answer can show: this one and its subclasses, those of a project included."""
     if not issubclass(error, TwoTokenError):
         return [error]
-    # A base class such as TokenNotValid has no reason or no message. No answer shows it.
+    # A base class such as TokenNotValid lacks a reason or a message, and no view answers with it.
     attributes = ("message", "reason") if issubclass(error, TokenNotValid) else ("message",)
     is_shown = status_of(error) is not None and all(hasattr(error, name) for name in attributes)
     return [*([error] if is_shown else []), *chain.from_iterable(map(kinds_of, error.__subclasses__()))]
 
 
 def values_of(key: str, *errors: ErrorClass) -> list[str]:
-    """Return the values that a key of the body can have."""
+    """Return all values that a key, such as ``code``, can have in the bodies of these errors."""
     return sorted({body_of(kind)[key] for error in errors for kind in kinds_of(error)})
 
 
 def examples_of(error: ErrorClass) -> list[OpenApiExample]:
-    """Return an example for each reason, or for each code of an error that has no reasons."""
+    """Return an example for each reason, or for each code if the error has no reasons."""
     bodies: dict[str, dict[str, str]] = {}
     for body in map(body_of, kinds_of(error)):
         bodies.setdefault(body.get("reason", body["code"]), body)
@@ -66,7 +66,7 @@ def examples_of(error: ErrorClass) -> list[OpenApiExample]:
 
 
 def describe(error: ErrorClass) -> str:
-    """Return what an error means."""
+    """Return the description of an error."""
     if error is ValidationError:
         return str(FIELD_ERRORS["description"])
     if issubclass(error, TokenNotValid):

@@ -21,25 +21,25 @@ from rest_framework.serializers import CharField
 
 from twotoken.authentication import AccessTokenAuthentication
 
-NOT_BLANK = r"[^\s\x1c-\x1f\x85]"  # Python strips more characters than a pattern of ECMAScript takes for space
+NOT_BLANK = r"[^\s\x1c-\x1f\x85]"  # DRF strips more characters than ``\s`` of an ECMAScript pattern matches
 
-# All our classes and their subclasses share one scheme. Without this drf-spectacular warns that they share its name.
+# twotoken's classes and their subclasses share one scheme on purpose. drf-spectacular would warn of a name collision.
 set_override(AccessTokenAuthentication, "suppress_collision_warning", True)
 
 
 class EndpointExtension(OpenApiViewExtension):
-    """Describes the endpoints."""
+    """Describes the endpoints of twotoken."""
 
     target_class = "twotoken.base_views.TokenView"
     match_subclasses = True
 
     def view_replacement(self) -> Any:
-        # Loaded only now, because it loads DRF's views, which read the project's defaults when they are imported.
+        # Imported only now: it imports DRF's views, which read the project's defaults when they are imported.
         return import_string("twotoken.contrib.spectacular.endpoints.replacement_of")(self.target)
 
 
 class BearerExtension(OpenApiAuthenticationExtension):
-    """The access token in the Authorization header, for all authentication classes."""
+    """Describes the access token in the Authorization header, for all authentication classes."""
 
     target_class = "twotoken.authentication.AccessTokenAuthentication"
     match_subclasses = True
@@ -50,7 +50,7 @@ class BearerExtension(OpenApiAuthenticationExtension):
 
 
 class LoginSerializerExtension(OpenApiSerializerExtension):
-    """Blank values are refused. drf-spectacular leaves this out where a serializer could be an answer too."""
+    """Adds that blank values are refused. drf-spectacular omits this if a serializer could also describe an answer."""
 
     target_class = "twotoken.serializers.LoginSerializer"
     match_subclasses = True
@@ -67,7 +67,7 @@ class LoginSerializerExtension(OpenApiSerializerExtension):
 
 
 class TokenFieldExtension(OpenApiSerializerFieldExtension):
-    """A token is a string."""
+    """Describes a token as a string."""
 
     target_class = "twotoken.serializers.TokenField"
 

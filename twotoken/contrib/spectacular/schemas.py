@@ -1,4 +1,4 @@
-"""How drf-spectacular describes an endpoint: by the delivery of its mount, with every error."""
+"""Describes an endpoint for drf-spectacular, by the delivery of its mount and with every error."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar, cast
 
-from django.urls import URLPattern, URLResolver, get_resolver
+from django.core.exceptions import ImproperlyConfigured
+from django.http import HttpRequest
+from django.urls import Resolver404, URLPattern, URLResolver, get_resolver, resolve
 from django.utils.translation import gettext_lazy as _
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.plumbing import ResolvedComponent, get_doc
@@ -28,12 +30,13 @@ from twotoken.contrib.spectacular.errors import (
     status_of,
     values_of,
 )
+from twotoken.cookies import companion_name, cookie_path
 from twotoken.exceptions import CrossOrigin, TokenNotValid, TwoTokenError
 from twotoken.serializers import LoginSerializer
 
 Schema = dict[str, Any]
 
-PREFIX = "TwoToken"  # keeps our components apart from a project's own Login and Error
+PREFIX = "TwoToken"  # separates twotoken's components from a project's own Login and Error
 COOKIE = "refreshCookie"
 DELIVERED = {
     Delivery.COOKIE: _("The refresh token travels in a cookie that no script can read."),
@@ -42,7 +45,7 @@ DELIVERED = {
 }
 SECONDS: Schema = {"type": "integer", "minimum": 0, "description": _("In seconds.")}
 TOKEN: Schema = {"type": "string"}
-EXAMPLE_TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI3In0.c2lnbmF0dXJl"  # noqa: S105 - opens nothing
+EXAMPLE_TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI3In0.c2lnbmF0dXJl"  # noqa: S105 - not a real token
 
 
 def header(name: str, schema: Any, text: Any, *codes: int, required: bool = True) -> OpenApiParameter:
@@ -71,9 +74,10 @@ ERROR_HEADERS = (
 
 @dataclass(frozen=True)
 class Operation:
-    """What is the same at every mount of an endpoint's method.
+    """The parts of an operation's description that are the same at every mount.
 
-    ``action`` ends the operationId. ``set_cookie`` is the Set-Cookie header at mounts that deliver by cookie.
+    ``action`` is the suffix of the operationId. ``set_cookie`` is the Set-Cookie header at mounts with the cookie
+    delivery.
     """
 
     summary: Any
@@ -87,7 +91,7 @@ class Operation:
 
 
 class TokenSchema(AutoSchema):
-    """Describes an endpoint by its mount. What the project says about the endpoint overrides it."""
+    """Describes an endpoint by its mount. The project's own description of the endpoint overrides it."""
 
     operations: ClassVar[Mapping[str, Operation]] = {}
     delivery: Delivery
@@ -97,13 +101,13 @@ class TokenSchema(AutoSchema):
         return super().get_operation(path, path_regex, path_prefix, method, registry)
 
     def map_parsers(self) -> list[str]:
-        """Return the media types of a body: forms too, where the delivery is the body."""
+        """Return the media types of a request body: with the body delivery also forms."""
         forms = cast("TokenView", self.view).form_parser_classes if self.delivery is Delivery.BODY else ()
         return list(dict.fromkeys([*super().map_parsers(), *(str(parser.media_type) for parser in forms)]))
 
     @property
     def operation(self) -> Operation | None:
-        """Our description; None for a method that the project added."""
+        """twotoken's description of this endpoint's method. None for a method that the project added to the view."""
         return self.operations.get(self.method)
 
     @property
@@ -122,7 +126,7 @@ class TokenSchema(AutoSchema):
         return super().get_summary() if self.operation is None else str(self.operation.summary)
 
     def get_description(self) -> str:  # type: ignore[override]  # as drf-spectacular's own
-        """Return a subclass's docstring, or else our text for clients: our docstrings are for developers."""
+        """Return a subclass's docstring, or else our text for clients: twotoken's docstrings are for developers."""
         docstring: str = super().get_description()
         ours = next(view for view in type(self.view).__mro__ if view.__module__.startswith("twotoken."))
         if self.operation is None or docstring not in {"", get_doc(ours)}:
@@ -138,7 +142,7 @@ class TokenSchema(AutoSchema):
 
     @cached_property
     def responses(self) -> dict[int, Any]:
-        """The answers by status. Cached, because drf-spectacular reads them about twelve times for each operation."""
+        """The responses by status. Cached, because drf-spectacular reads them about twelve times for each operation."""
         operation = self.operations[self.method]
         errors = self.get_errors()
         responses = {operation.status: self.get_success()}
@@ -146,8 +150,14 @@ class TokenSchema(AutoSchema):
             responses[code] = self.error_response([error for error in errors if status_of(error) == code])
         return responses
 
+    def optional(self, serializer: Any) -> dict[str, Schema]:
+        """Return the schema of an optional request body, by media type."""
+        # Return references, not the serializer: if a serializer has a required field, drf-spectacular requires a body.
+        ref = self.resolve_serializer(serializer, "request").ref
+        return {media_type: dict(ref) for media_type in self.map_parsers()}
+
     def get_success(self) -> Any:
-        """Return the body of the answer to a good request."""
+        """Return the body of the successful response."""
         return None
 
     def get_errors(self) -> list[ErrorClass]:
@@ -160,7 +170,10 @@ class TokenSchema(AutoSchema):
         return [error for error in (self.operation.errors if self.operation else ()) if error not in impossible]
 
     def get_override_parameters(self) -> list[Any]:
-        """Return the parameters of the request, and the headers of answers: drf-spectacular sorts them by status."""
+        """Return the request's parameters and the response headers.
+
+        drf-spectacular adds each header to the responses with its statuses.
+        """
         parameters: list[Any] = super().get_override_parameters()
         if self.operation is None:
             return parameters
@@ -172,7 +185,7 @@ class TokenSchema(AutoSchema):
         return f"{PREFIX}{name}" if type(serializer).__module__ == LoginSerializer.__module__ else name
 
     def pair(self) -> OpenApiResponse:
-        """Return the answer of login and refresh."""
+        """Return the successful response of login and refresh."""
         fields = {"access": TOKEN, "expires_in": SECONDS}
         example: Schema = {"access": EXAMPLE_TOKEN, "expires_in": int(conf.access_lifetime.total_seconds())}
         if self.delivery is Delivery.BODY:
@@ -182,7 +195,7 @@ class TokenSchema(AutoSchema):
         return OpenApiResponse(schema, _("The tokens."), [OpenApiExample("tokens", example)])
 
     def error_response(self, errors: Sequence[ErrorClass]) -> OpenApiResponse:
-        """Return the answer to errors that share a status."""
+        """Return the response for errors that share a status."""
         schemas = [self.component("FieldErrors", FIELD_ERRORS)] if ValidationError in errors else []
         coded = [error for error in errors if error is not ValidationError]
         schemas.append(self.error_body(coded))
@@ -193,11 +206,12 @@ class TokenSchema(AutoSchema):
     def error_body(self, errors: Sequence[ErrorClass]) -> Schema:
         """Return the body of an error.
 
-        The enumerations are components, narrowed where they are used. Otherwise drf-spectacular names an enumeration
-        after its property, and a project may have a ``code`` or a ``reason`` of its own.
+        The enumerations ``code`` and ``reason`` are components with all their values. Each use narrows ``code`` to the
+        codes of its errors. drf-spectacular would name inline enumerations after their property, and these names would
+        clash with a project's own ``code`` or ``reason``.
         """
         fields: Schema = {
-            "detail": {"type": "string", "description": _("For people; branch on the code.")},
+            "detail": {"type": "string", "description": _("Text for people. Programs use the code.")},
             "code": self.component(
                 "ErrorCode", {"type": "string", "enum": values_of("code", TwoTokenError, *DRF_ERRORS)}
             ),
@@ -209,29 +223,50 @@ class TokenSchema(AutoSchema):
         return {"allOf": [schema, {"type": "object", "properties": {"code": {"enum": values_of("code", *errors)}}}]}
 
     def component(self, name: str, schema: Schema) -> Schema:
-        """Register a schema unless it is registered, and return a reference to it."""
+        """Register a schema, unless it is registered already, and return a reference to it."""
         component = ResolvedComponent(f"{PREFIX}{name}", ResolvedComponent.SCHEMA, schema, TokenSchema)
         self.registry.register_on_missing(component)
         return dict(component.ref)
 
     def require_cookie(self) -> Schema:
-        """Register the security scheme of the refresh cookie, and return the requirement."""
+        """Register the security scheme of the refresh cookie, and return the requirement for an operation."""
         text = _("The refresh token. A browser sends it by itself; no script can read or set it.")
-        scheme = {"type": "apiKey", "in": "cookie", "name": conf.cookie_name, "description": text}
-        component = ResolvedComponent(COOKIE, ResolvedComponent.SECURITY_SCHEMA, scheme, TokenSchema)
+        return self.cookie_scheme(COOKIE, conf.cookie_name, text)
+
+    def require_companion(self) -> Schema:
+        """Register the security scheme of this mount's companion cookie, and return the requirement for an operation.
+
+        Return an empty dict if the mount has no companion, or if its name is unknown. The name depends on the mount's
+        path. It is unknown for a path that has variables or is not in the URLconf.
+        """
+        request = HttpRequest()
+        try:
+            match = request.resolver_match = resolve(self.path)
+            name = companion_name(cookie_path(request))
+        except (Resolver404, ImproperlyConfigured):
+            return {}
+        if name is None or "{" in self.path:
+            return {}
+        text = _("Says which refresh cookie is this browser's own. A browser sends it by itself.")
+        return self.cookie_scheme("_".join([COOKIE, "sid", *filter(None, match.namespaces)]), name, text)
+
+    def cookie_scheme(self, key: str, name: str, text: Any) -> Schema:
+        """Register a cookie as a security scheme, and return the requirement for an operation."""
+        scheme = {"type": "apiKey", "in": "cookie", "name": name, "description": text}
+        component = ResolvedComponent(key, ResolvedComponent.SECURITY_SCHEMA, scheme, TokenSchema)
         self.registry.register_on_missing(component)
-        return {COOKIE: []}
+        return {key: []}
 
 
 def object_of(fields: Schema) -> Schema:
-    """Return an object with these fields, all of them required."""
+    """Return the schema of an object with these fields, all of them required."""
     return {"type": "object", "properties": fields, "required": list(fields)}
 
 
 def mount_options(path_regex: str) -> dict[str, Any]:
     """Return the options that the URLconf gives a route.
 
-    A route that is not in the URLconf has none: drf-spectacular can describe a list of patterns by itself.
+    A route that is not in the URLconf has none: drf-spectacular can also describe a separate list of patterns.
     """
     for urlconf in dict.fromkeys([None, spectacular_settings.SERVE_URLCONF]):
         for route, options in routes_of(get_resolver(urlconf).url_patterns):
@@ -243,7 +278,7 @@ def mount_options(path_regex: str) -> dict[str, Any]:
 def routes_of(
     patterns: Sequence[URLPattern | URLResolver], prefix: str = "", outer: Mapping[str, Any] | None = None
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Give each route with its options. Inner options override outer ones."""
+    """Yield each route with its options. Inner options override outer ones."""
     for pattern in patterns:
         route = f"{prefix}{pattern.pattern}"
         if isinstance(pattern, URLPattern):

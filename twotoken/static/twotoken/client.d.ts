@@ -1,20 +1,20 @@
-/** What a client needs to know. */
+/** The options of a client. */
 export interface ClientOptions {
   /** Where `twotoken.urls` is mounted, such as "/api/auth/". */
   authUrl: string;
-  /** Origins whose requests carry the access token. Default: the page's own and that of `authUrl`. */
+  /** Origins whose requests carry the access token. Default: the page's origin and that of `authUrl`. */
   apiOrigins?: string[];
   /** Milliseconds to wait for an answer to login, refresh and logout. Default: 30 000. */
   timeout?: number;
-  /** Whether refreshes send an Idempotency-Key. false where pages of several origins share one cookie. Default: true. */
+  /** Whether refreshes send an Idempotency-Key. false if pages of several origins share a cookie. Default: true. */
   keys?: boolean;
 }
 
-/** The browser's facilities, to be watched by a page or replaced in tests. */
+/** Browser APIs that the client uses. A page can wrap them, and a test can replace them. */
 export interface Environment {
   fetch?: typeof fetch;
   locks?: Pick<LockManager, "request">;
-  /** Default: localStorage. null: none. */
+  /** Default: localStorage. null: no storage. */
   storage?: Pick<Storage, "getItem" | "setItem" | "removeItem"> | null;
   BroadcastChannel?: typeof BroadcastChannel;
   location?: { readonly href: string; readonly origin: string };
@@ -24,12 +24,12 @@ export interface Environment {
   clearTimeout?: (timer: any) => void;
 }
 
-/** `logout` and `replaced` (the cookie is of another session) are the browser's own, the others the server's. */
+/** `logout` and `replaced` (the cookie is of another session) come from the browser, the others from the server. */
 export type EndReason =
   | "logout" | "replaced"
   | "missing" | "invalid" | "expired" | "revoked" | "reused" | "password_changed" | "user_inactive";
 
-/** What an access token says. */
+/** The claims of an access token. */
 export interface Claims {
   sub: string;
   sid: string;
@@ -40,42 +40,42 @@ export interface Claims {
 }
 
 export interface ClientEventMap {
-  /** This tab has a session that it did not have: by login, restore, or another tab. */
+  /** This tab has got a session: by login, restore, or another tab. */
   sessionstarted: CustomEvent<{ claims: Claims }>;
   sessionended: CustomEvent<{ reason: EndReason }>;
-  /** There is another access token, for so many seconds. */
+  /** There is a new access token, good for `expiresIn` seconds. */
   tokenchanged: CustomEvent<{ expiresIn: number }>;
 }
 
-/** An answer that is not the one hoped for. Network errors stay the TypeErrors that fetch makes of them. */
+/** An unexpected answer: an error status, or no JSON. Network errors are not wrapped: they stay fetch's TypeError. */
 export declare class AuthError extends Error {
   readonly status: number;
   readonly code: string;
   readonly reason: string;
-  /** What is wrong with each field, where the status is 400. */
+  /** Errors by field, if the status is 400. */
   readonly fields: Record<string, string[]> | null;
   /** Seconds. */
   readonly retryAfter: number;
 }
 
 export interface Client extends EventTarget {
-  /** Whether there is a session: a token in this tab, or a marker that one can be had. */
+  /** Whether there is a session: this tab has a token, or the marker says that it can get one. */
   readonly isAuthenticated: boolean;
-  /** What the access token says, or null. Only the server can tell whether it is true. */
+  /** The claims of the access token, or null. They are not verified here: only the server can do that. */
   readonly claims: Claims | null;
-  /** Log in. Rejects with an AuthError, or as fetch does where no answer came. */
+  /** Log in. Rejects with an AuthError, or with fetch's error if no answer came. */
   login(credentials: Record<string, unknown>): Promise<void>;
-  /** Log out, in all tabs. Rejects where no answer came: the server then still knows the session. */
+  /** Log out, in all tabs. Rejects if no answer came: the session may still be active on the server. */
   logout(): Promise<void>;
   /** Log out on all devices. Rejects as `logout` does. */
   logoutAll(): Promise<void>;
-  /** Get this page a token if there is a session; tell whether there is one. `force`: after a login by redirect, to take whatever session there is. */
+  /** Get an access token if there is a session, and tell whether there is one. `force`: ask the server even without a marker, after a login by redirect. */
   restore(options?: { force?: boolean }): Promise<boolean>;
-  /** Like fetch, with the access token; on a 401 it is refreshed and the request sent once more. */
+  /** Like fetch, with the access token. After a 401 the token is refreshed and the request is sent a second time. */
   fetch(input: RequestInfo | URL, init?: RequestInit): Promise<Response>;
-  /** The access token, for what fetch can't send, such as a WebSocket; null where there is no session. */
+  /** The access token, for requests that fetch can't send, such as a WebSocket; null if there is no session. */
   accessToken(): Promise<string | null>;
-  /** Let go of timers and channel. The session stays; what is asked of this client later is refused. */
+  /** Stop the timers and close the channel. The session stays. Later calls of this client are refused. */
   destroy(): void;
   addEventListener<K extends keyof ClientEventMap>(
     type: K,

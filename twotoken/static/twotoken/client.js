@@ -1,9 +1,9 @@
 /**
- * The browser's half of twotoken: silent refresh that users never notice. No build step, no dependency.
+ * The browser's half of twotoken: it refreshes without the user noticing. No build step, no dependency.
  *
- * The access token is in this module's memory and nowhere else. The refresh token is in an HttpOnly cookie that
- * no script can read. What localStorage holds opens nothing: a marker that there is a session, or how it ended, and
- * the Idempotency-Key under which the last refresh was sent.
+ * The access token is only in this module's memory. The refresh token is in an HttpOnly cookie that no script can
+ * read. localStorage holds no token. It holds a marker, which says that there is a session or why it ended, and the
+ * Idempotency-Key of the last refresh.
  *
  * @module twotoken/client
  */
@@ -14,23 +14,23 @@
 /** @typedef {import("./client.js").AuthError} DeclaredError */
 /** @typedef {{ access: string, expires_in: number }} Pair */
 /** @typedef {{ value: string, used: number, answered: boolean }} Key */
-/** @typedef {{ sid: string, reason: string | null }} Marker a session, and why it ended if it did */
+/** @typedef {{ sid: string, reason: string | null }} Marker a session; `reason` says why it ended, null: it has not */
 
-const KEY_KEPT = 30_000; // after its last use: a request that a proxy delays can't look like a theft then
-const EARLY = 0.2; // of its life is left when a token is refreshed
-const JITTER = 0.1; // more, at random, so that tabs and servers don't all refresh at once
-const LONGEST_WAIT = 30_000; // for a server that says Retry-After
-const HANDOVER = 1_000; // how long to wait for a token that another tab has just fetched
-const SHORTEST_TIMER = 1_000; // close to the session's absolute end tokens live for no time at all
-const LONGEST_TIMER = 2 ** 31 - 1; // beyond it browsers fire at once
+const KEY_KEPT = 30_000; // after its last use, so that a request that a proxy delayed doesn't look like a theft
+const EARLY = 0.2; // refresh when this part of the token's life is left
+const JITTER = 0.1; // up to this part earlier, at random, so that not all tabs and users refresh at once
+const LONGEST_WAIT = 30_000; // to wait for a server that sends Retry-After
+const HANDOVER = 1_000; // to wait for a token that another tab has just fetched
+const SHORTEST_TIMER = 1_000; // near the session's absolute expiry tokens live for almost no time
+const LONGEST_TIMER = 2 ** 31 - 1; // browsers fire a longer timer at once
 
 /**
- * An answer that is not the one hoped for. Network errors stay the TypeErrors that fetch makes of them.
+ * An unexpected answer: an error status, or no JSON. Network errors are not wrapped: they stay fetch's TypeError.
  *
  * @implements {DeclaredError}
  */
 export class AuthError extends Error {
-  /** @param {Response} response @param {any} body what its JSON says, null where it is not JSON */
+  /** @param {Response} response @param {any} body the parsed JSON, null if it is not JSON */
   constructor(response, body) {
     super(body?.detail ?? `The answer was ${response.status}${body ? "" : ", without JSON"}.`);
     this.name = "AuthError";
@@ -40,7 +40,7 @@ export class AuthError extends Error {
     this.code = body?.code ?? "";
     /** @type {string} */
     this.reason = body?.reason ?? "";
-    /** @type {Record<string, string[]> | null} What is wrong with each field, where the status is 400. */
+    /** @type {Record<string, string[]> | null} Errors by field, if the status is 400. */
     this.fields = response.status === 400 ? body : null;
     /** @type {number} Seconds. */
     this.retryAfter = Number(response.headers.get("Retry-After")) || 0;
@@ -48,14 +48,14 @@ export class AuthError extends Error {
 }
 
 /**
- * Make a page's client. One for each mount of `twotoken.urls` is enough.
+ * Create a page's client: one for each mount of `twotoken.urls`.
  *
  * @param {ClientOptions} options
  * @param {Environment} [environment]
  * @returns {import("./client.js").Client}
  */
 export function createClient(options, environment = {}) {
-  return /** @type {any} */ (new Client(options, environment)); // any: EventTarget knows no names of events
+  return /** @type {any} */ (new Client(options, environment)); // any: EventTarget does not type event names
 }
 
 /** @implements {Omit<import("./client.js").Client, "addEventListener" | "removeEventListener">} */
@@ -81,16 +81,16 @@ class Client extends EventTarget {
   #memory = new Map();
   /** @type {AuthError | null} */
   #busy = null;
-  #notBefore = 0; // when a server that is busy may be asked again
+  #notBefore = 0; // a busy server may be asked again from this time on
   #isDestroyed = false;
 
   /** @type {string | null} */
   #access = null;
-  /** @type {string | null} The session's id while there is a token. */
+  /** @type {string | null} The session's id, while there is a token. */
   #sid = null;
-  /** @type {string | null} The session that ended last: what comes of it later is ignored. */
+  /** @type {string | null} The session that ended last. Later answers for it are ignored. */
   #ended = null;
-  #expires = 0; // by this tab's own clock: what the server's clock says does not matter
+  #expires = 0; // by this tab's clock, which may differ from the server's
   #lifetime = 0;
 
   /** @param {ClientOptions} options @param {Environment} environment */
@@ -115,8 +115,8 @@ class Client extends EventTarget {
     const own = this.#env.location ? [this.#env.location.origin] : [];
     this.#origins = new Set(apiOrigins ?? [...own, this.#authUrl.origin]);
     this.#timeout = timeout;
-    // All who send the cookie have to send the same key: without a lock or a shared memory for it there is none, and
-    // the server's BROWSER_GRACE carries the tabs.
+    // All tabs send the same cookie, so they must send the same key. Without a lock or a storage to share it no key is
+    // sent, and the server's BROWSER_GRACE covers refreshes of several tabs.
     this.#sendsKeys = keys && Boolean(this.#env.locks && this.#env.storage);
     this.#name = `twotoken:${this.#authUrl.href}`;
     if (this.#env.BroadcastChannel) {
@@ -125,13 +125,13 @@ class Client extends EventTarget {
     }
   }
 
-  /** Whether there is a session: a token in this tab, or a marker that one can be had. */
+  /** Whether there is a session: this tab has a token, or the marker says that it can get one. */
   get isAuthenticated() {
     return this.#access !== null || this.#marker()?.reason === null;
   }
 
   /**
-   * What the access token says, or null. Only the server can tell whether it is true.
+   * The claims of the access token, or null. They are not verified here: only the server can do that.
    *
    * @returns {Claims | null}
    */
@@ -140,7 +140,7 @@ class Client extends EventTarget {
   }
 
   /**
-   * Log in. Rejects with an AuthError, or as fetch does where no answer came.
+   * Log in. Rejects with an AuthError, or with fetch's error if no answer came.
    *
    * @param {Record<string, unknown>} credentials
    * @returns {Promise<void>}
@@ -150,7 +150,7 @@ class Client extends EventTarget {
   }
 
   /**
-   * Log out, in all tabs. Rejects where no answer came: the server then still knows the session.
+   * Log out, in all tabs. Rejects if no answer came: the session may still be active on the server.
    *
    * @returns {Promise<void>}
    */
@@ -175,23 +175,23 @@ class Client extends EventTarget {
   }
 
   /**
-   * Get this page a token if there is a session; tell whether there is one. A visitor who never logged in causes
-   * no request. After a login by redirect, which left no marker, `force` asks the server all the same, and takes the
-   * session that it finds: it is the only refresh that may change the session.
+   * Get an access token if there is a session, and tell whether there is one. A visitor who never logged in causes
+   * no request. A login by redirect leaves no marker: after it, `force` asks the server anyway and takes the session
+   * that it finds. It is the only refresh that may change the session.
    *
    * @param {{ force?: boolean }} [options]
    * @returns {Promise<boolean>}
    */
   async restore({ force = false } = {}) {
-    if (force) await this.#flight?.catch(() => {}); // it may have left before the login
+    if (force) await this.#flight?.catch(() => {}); // it may have been sent before the login
     if (force || (this.isAuthenticated && !this.#isFresh())) await this.#refresh(force);
     return this.#access !== null;
   }
 
   /**
-   * Like fetch. A request to the API's origins carries the access token; on a 401 it is refreshed and sent once
-   * more. A request that has an Authorization header of its own is left alone. Rejects as fetch does, and where the
-   * refresh got no answer: nobody is logged out by that.
+   * Like fetch, but a request to the API's origins carries the access token. After a 401 the token is refreshed and
+   * the request is sent a second time. A request with its own Authorization header is not changed. Rejects as fetch
+   * does, and if the refresh got no answer, which does not log out the user.
    *
    * @param {RequestInfo | URL} input
    * @param {RequestInit} [init]
@@ -206,7 +206,7 @@ class Client extends EventTarget {
     if (this.isAuthenticated && !this.#isFresh()) await unlessAborted(this.#refresh(), request.signal);
     const used = this.#tokenOf(sid);
     if (used === null) return this.#env.fetch(request);
-    // A body can be read once only, be it a stream or not: the copy is for the second time.
+    // A body can be read only once, so the second request needs a copy.
     const copy = request.clone();
     request.headers.set("Authorization", `Bearer ${used}`);
     const response = await this.#env.fetch(request);
@@ -224,8 +224,8 @@ class Client extends EventTarget {
   }
 
   /**
-   * The access token, for what fetch can't send, such as a WebSocket; null where there is no session. Refreshed where
-   * it has to be. Rejects where the refresh got no answer.
+   * The access token, for requests that fetch can't send, such as a WebSocket; null if there is no session. It is
+   * refreshed first if it is about to expire. Rejects if the refresh got no answer.
    *
    * @returns {Promise<string | null>}
    */
@@ -234,7 +234,7 @@ class Client extends EventTarget {
     return this.#access;
   }
 
-  /** Let go of timers and channel. The session stays; what is asked of this client later is refused. */
+  /** Stop the timers and close the channel. The session stays. Later calls of this client are refused. */
   destroy() {
     this.#isDestroyed = true;
     this.#channel?.close();
@@ -242,20 +242,20 @@ class Client extends EventTarget {
     this.#forget();
   }
 
-  // --- refresh: one at a time, in this tab by one promise, across tabs by one lock
+  // --- refresh: one at a time; in this tab by one promise, across tabs by one lock
 
   #refresh(force = false) {
     this.#flight ??= this.#refreshPatiently(this.#access, force).finally(() => (this.#flight = null));
     return this.#flight;
   }
 
-  // Waits outside the lock, so that a busy server holds up no login or logout.
+  // It waits outside the lock, so that a busy server does not delay a login or logout.
   /** @param {string | null} stale @param {boolean} force */
   async #refreshPatiently(stale, force) {
     const since = this.#env.now();
     for (;;) {
       const wait = this.#notBefore - this.#env.now();
-      // Longer than was asked for: somebody has put the clock back.
+      // A wait longer than Retry-After means that the clock was set back: don't wait.
       if (this.#busy && wait > 0 && wait <= this.#busy.retryAfter * 1000) {
         if (this.#notBefore > since + LONGEST_WAIT) throw this.#busy;
         await new Promise((resolve) => this.#env.setTimeout(() => resolve(null), wait));
@@ -276,7 +276,7 @@ class Client extends EventTarget {
   async #refreshAlone(stale, since, force) {
     const marker = this.#marker();
     if (marker !== null && marker.reason !== null && marker.sid === this.#sid) this.#finish(marker.sid, marker.reason);
-    if (!force && !this.isAuthenticated) return; // ended while this tab waited for its turn
+    if (!force && !this.isAuthenticated) return; // the session ended while this tab waited for its turn
     if (this.#access !== stale && this.#isFresh()) return;
     const last = this.#lastKey();
     if (last?.answered && last.used >= since && (await this.#handedOver(stale))) return;
@@ -285,18 +285,18 @@ class Client extends EventTarget {
     try {
       const pair = await this.#post("refresh/", { key: key?.value });
       this.#answered(key);
-      // Only a login changes the session. Otherwise who can set this site's cookies could put in a session of their own.
+      // Only a login changes the session. Otherwise an attacker who can set cookies could put in their own session.
       if (force || sessionOf(pair.access) === this.#held(sid)) this.#adopt(pair);
       else this.#end(sid, "replaced");
     } catch (error) {
-      if (!isRefusal(error)) throw error; // not a logout: the key stays, for whoever tries next
+      if (!isRefusal(error)) throw error; // not a logout: the next try sends the same key
       this.#answered(key);
       this.#end(sid, error.reason);
     }
   }
 
-  // Refresh, login and logout never overlap: a late answer to one could put its cookie over the other's. Without Web
-  // Locks that holds in this tab only.
+  // Refresh, login and logout never overlap: the cookie of a late answer could overwrite the cookie of a newer one.
+  // Without Web Locks this holds in this tab only.
   /** @template T @param {() => Promise<T>} work @returns {Promise<T>} */
   #alone(work) {
     const turn = () => {
@@ -316,11 +316,11 @@ class Client extends EventTarget {
   /** @returns {Key | null} */
   #lastKey() {
     const key = this.#sendsKeys ? parse(this.#read("key")) : null;
-    return isKey(key) ? key : null; // the server would refuse any other, and it would never be given up
+    return isKey(key) ? key : null; // the server refuses any other key, and a key without an answer is never replaced
   }
 
-  // Written down before the request. One whose answer did not arrive is used again, however old: it may have
-  // rotated the token. One that was answered is kept for a while after its last use, then there is a new one.
+  // The key is stored before the request. A key without an answer is used again, however old it is: its request may
+  // have rotated the token. A key with an answer is kept for KEY_KEPT after its last use; then a new one is made.
   /** @param {Key | null} last @returns {Key | null} */
   #nextKey(last) {
     if (!this.#sendsKeys) return null;
@@ -359,19 +359,19 @@ class Client extends EventTarget {
     return this.#access !== null && this.#env.now() < this.#expires - this.#lifetime * EARLY;
   }
 
-  /** The session that this tab has, or knows of by the marker. */
+  /** The session of this tab's token, or else the marker's. */
   #known() {
     return this.#sid ?? this.#marker()?.sid ?? null;
   }
 
-  // The session that the answer to a refresh has to be of. A login in another tab may have changed it meanwhile.
-  /** @param {string | null} sid when the refresh was sent */
+  // The session that a refresh's answer must belong to. A login in another tab may have changed it meanwhile.
+  /** @param {string | null} sid the session when the refresh was sent */
   #held(sid) {
     const marker = this.#marker();
     return marker?.reason === null ? marker.sid : (this.#sid ?? sid);
   }
 
-  // A request belongs to the session under which it was begun: it is never sent as somebody who logged in since.
+  // A request belongs to the session in which it was started: it is never sent as a user who logged in later.
   /** @param {string | null} sid @returns {string | null} */
   #tokenOf(sid) {
     return sid === null || sid === this.#sid ? this.#access : null;
@@ -380,7 +380,7 @@ class Client extends EventTarget {
   /** @param {Pair} pair */
   #adopt({ access, expires_in: seconds }) {
     const sid = sessionOf(access);
-    if (sid === this.#ended) return; // a late answer, where there is no lock across tabs
+    if (sid === this.#ended) return; // a late answer; possible without a lock across tabs
     this.#write("session", JSON.stringify({ sid, reason: null }));
     this.#channel?.postMessage({ type: "token", access, seconds });
     if (!this.#isDestroyed) this.#take(access, seconds);
@@ -409,7 +409,7 @@ class Client extends EventTarget {
     this.#finish(sid, reason, isMarked);
   }
 
-  // This tab's own part of an end. The marker is for the tab that ended it: a late one could mark another's session.
+  // End the session in this tab. Only the tab that ended it writes the marker: a late tab could mark another session.
   /** @param {string | null} sid @param {string} reason */
   #finish(sid, reason, isMarked = false) {
     if (sid === null) return;
@@ -439,7 +439,7 @@ class Client extends EventTarget {
     }
   }
 
-  // A hidden page asks when it is used again.
+  // A hidden page does not refresh. Its next request does.
   /** @param {number} due */
   #schedule(due) {
     this.#env.clearTimeout(this.#timer);
@@ -447,7 +447,7 @@ class Client extends EventTarget {
     this.#timer = this.#env.setTimeout(() => {
       if (delay === LONGEST_TIMER) return this.#schedule(due);
       if (this.#env.document?.visibilityState === "hidden") return;
-      this.#refresh().catch(() => {}); // the next call says what is wrong
+      this.#refresh().catch(() => {}); // the next call reports the error
     }, delay);
     this.#timer?.unref?.();
   }
@@ -472,13 +472,13 @@ class Client extends EventTarget {
       const response = await this.#env.fetch(new URL(path, this.#authUrl).href, {
         method: "POST",
         credentials: "include",
-        redirect: "error", // a password goes to nobody whom the page did not name
+        redirect: "error", // don't send a password to an address that the page did not name
         headers,
         body: body === undefined ? undefined : JSON.stringify(body),
         signal: abort.signal,
       });
       const answer = response.status === 204 ? null : await json(response);
-      // A proxy may answer in the server's place, with any status.
+      // A proxy may answer instead of the server, with any status.
       if (response.status === 204 ? path === "logout/" : response.ok && isPair(answer)) return answer;
       throw new AuthError(response, answer);
     } finally {
@@ -497,11 +497,11 @@ class Client extends EventTarget {
     try {
       return this.#env.storage?.getItem(`${this.#name}:${name}`) ?? this.#memory.get(name) ?? null;
     } catch {
-      return this.#memory.get(name) ?? null; // blocked since
+      return this.#memory.get(name) ?? null; // storage was blocked meanwhile
     }
   }
 
-  /** @param {string} name @param {string | null} value @returns {boolean} whether other tabs find it */
+  /** @param {string} name @param {string | null} value @returns {boolean} whether other tabs can read it */
   #write(name, value) {
     this.#memory.delete(name);
     try {
@@ -511,14 +511,14 @@ class Client extends EventTarget {
         return true;
       }
     } catch {
-      // full or blocked
+      // storage is full or blocked
     }
     if (value !== null) this.#memory.set(name, value);
     return false;
   }
 }
 
-// Whether the server has refused the session, and not a proxy or a throttle.
+// Whether the server has refused the session; answers of proxies and throttles are not refusals.
 /** @param {any} error @returns {error is AuthError} */
 const isRefusal = (error) => error.status === 401 && error.code === "token_not_valid";
 
@@ -531,7 +531,7 @@ const isPair = (answer) => typeof answer?.access === "string" && typeof answer.e
 /** @param {any} key @returns {key is Key} */
 const isKey = (key) =>
   typeof key?.value === "string" &&
-  /^[!#-~]{8,255}$/.test(key.value) && // as the server takes it, unquoted
+  /^[!#-~]{8,255}$/.test(key.value) && // what the server accepts, unquoted
   Number.isFinite(key.used) &&
   typeof key.answered === "boolean";
 
@@ -565,7 +565,7 @@ function decode(token) {
   }
 }
 
-/** @param {string | null} text @returns {any} null where it is not JSON */
+/** @param {string | null} text @returns {any} null if it is not JSON */
 function parse(text) {
   try {
     return text === null ? null : JSON.parse(text);
@@ -579,7 +579,7 @@ async function json(response) {
   return parse(await response.text());
 }
 
-/** @param {Request | Response} message whose body nobody is going to read */
+/** @param {Request | Response} message its body will not be read */
 function discard(message) {
   message.body?.cancel().catch(() => {});
 }
