@@ -40,7 +40,7 @@ PACKAGES = {
         ["rule", "pairs", "events"],
         ["queries"],
         ["revocation"],
-        ["logins", "rotation"],
+        ["logins", "rotation", "purging"],
         ["__init__"],
     ],
     "management": [["__init__", "progress"], ["commands"]],

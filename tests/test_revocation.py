@@ -25,7 +25,7 @@ from tests.receivers import heard, receiving
 from tests.test_databases import in_parallel
 from twotoken import families
 from twotoken.clients import Client
-from twotoken.families import revocation
+from twotoken.families import purging, revocation
 from twotoken.management import progress
 from twotoken.models import EventKind, FamilyEvent, RefreshToken, RevokedReason
 from twotoken.signals import family_revoked
@@ -239,7 +239,7 @@ def test_what_is_purged(user: Any) -> None:
 
 def test_a_purge_reads_one_key_a_batch(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Three statements a batch, by primary key, however many families it deletes; never a COUNT."""
-    monkeypatch.setattr(revocation, "PURGE_BATCH", 10)
+    monkeypatch.setattr(purging, "PURGE_BATCH", 10)
     many(user, 25, revoked_at=timezone.now() - timedelta(days=60))
     many(user, 5)
     for family in RefreshToken.objects.all():
@@ -275,7 +275,7 @@ def test_a_purge_where_somebody_listens(user: Any) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_purges_beside_each_other_and_live_traffic(script: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each dead family is deleted once, and clients go on refreshing."""
-    monkeypatch.setattr(revocation, "PURGE_BATCH", 20)
+    monkeypatch.setattr(purging, "PURGE_BATCH", 20)
     many(script.user, 300, revoked_at=timezone.now() - timedelta(days=60))
 
     def work(number: int) -> int:
@@ -295,8 +295,8 @@ def test_purges_beside_each_other_and_live_traffic(script: Caller, monkeypatch: 
 def test_the_place_of_a_key() -> None:
     """Keys are random, and each database sorts them its own way."""
     key = UUID("40000000-0000-4000-8000-c00000000000")
-    assert revocation._place(key, "postgresql") == pytest.approx(0.25)
-    assert revocation._place(key, "mysql") == pytest.approx(0.75)
+    assert revocation.place(key, "postgresql") == pytest.approx(0.25)
+    assert revocation.place(key, "mysql") == pytest.approx(0.75)
 
 
 def test_a_user_who_has_no_key_has_no_families(user: Any) -> None:
@@ -325,7 +325,7 @@ def test_a_purge_with_rows_of_the_project_s_own(user: Any, model: Any) -> None:
             app_label = "accounts"
 
     try:
-        assert not revocation._may_delete_raw()
+        assert not purging._may_delete_raw()
         with connection.schema_editor() as editor:
             editor.create_model(Note)
         try:
@@ -341,7 +341,7 @@ def test_a_purge_with_rows_of_the_project_s_own(user: Any, model: Any) -> None:
     finally:
         del apps.all_models["accounts"]["note"]
         apps.clear_cache()
-    assert revocation._may_delete_raw()
+    assert purging._may_delete_raw()
 
 
 def test_an_address_as_it_is_stored(user: Any) -> None:

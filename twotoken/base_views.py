@@ -99,7 +99,7 @@ class AlwaysJSON(DefaultContentNegotiation):
 
 
 class NoVariables:
-    """Makes a filter of error reports, the project's or Django's own, hide the variables of all frames.
+    """A mixin for an error report filter, Django's or the project's own. It hides the variables of all frames.
 
     ``sensitive_variables`` is not enough: for each frame, Django uses only the nearest decorated caller, and hides only
     the names that its decorator lists. The caller of an authentication back end is Django's ``authenticate``, which is

@@ -30,7 +30,8 @@ CONFLICTS: Final = frozenset({"40001", "40P01", 1020, 1205, 1213, 5, 517})
 # cluster (1047).
 REFUSALS: Final = frozenset({"57P03", "53300", "25006", 1290, 1792, 1836, 1047})
 
-# The method's own code, as a traceback shows it: Django's decorator against use in event loops is unwrapped.
+# The code object of Django's ``connect`` itself, which appears in a traceback. ``unwrap`` is needed because
+# Django wraps the method in ``async_unsafe``.
 _CONNECT: Final = inspect.unwrap(BaseDatabaseWrapper.connect).__code__
 
 

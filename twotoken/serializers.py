@@ -10,7 +10,9 @@ from rest_framework import serializers
 
 from twotoken.models import RefreshToken
 
-MIN_NAME_LENGTH = 254  # of an e-mail address: a back end may accept one, even if user names are shorter
+# A login accepts a name of at least this length, that of the longest e-mail address: a back end may look users up
+# by their address, even if the column of the user names is shorter.
+MIN_NAME_LENGTH = 254
 MAX_PASSWORD_LENGTH = 4096
 STEP = 10  # minutes
 

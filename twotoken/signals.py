@@ -8,7 +8,8 @@ If a receiver raises, Django logs the error and the request goes on. No signal c
 replaced; ``generation`` is that of the new token. Not sent for a retry, which writes nothing.
 
 ``token_retried``: ``family_id``, ``user_id``, ``generation`` (of the token presented), ``current_generation``,
-``ip_address``, ``user_agent``. A refresh was retried, and its address or user agent is not the rotation's.
+``ip_address``, ``user_agent``. A refresh was retried from another address or user agent than it was first
+sent from. Not sent for other retries.
 
 ``family_revoked``: ``family_id``, ``user_id``, ``reason``. Sent once per family.
 

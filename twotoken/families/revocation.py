@@ -1,4 +1,4 @@
-"""Revoking token families, one or many, and deleting those that were revoked or expired long ago.
+"""Revoking token families, one or many.
 
 A revocation is a conditional UPDATE by primary key, retried on conflict, so that no concurrent request undoes it. Many
 families are read in batches in the order of their keys: no statement locks the table, and memory use stays constant.
@@ -15,20 +15,17 @@ from uuid import UUID
 
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import connections
-from django.db.models.signals import post_delete, pre_delete
 from django.utils import timezone
 
 from twotoken import signals
-from twotoken.conf import conf
 from twotoken.conflicts import retry_on_conflict
 from twotoken.exceptions import InvalidToken
 from twotoken.families.events import record, send
 from twotoken.families.queries import find, rows, select
-from twotoken.models import EventKind, FamilyEvent, RefreshToken, RefreshTokenQuerySet, RevokedReason
+from twotoken.models import EventKind, RefreshToken, RefreshTokenQuerySet, RevokedReason
 from twotoken.tokens import RefreshClaims
 
 BATCH: Final = 1000  # families; an UPDATE of so many takes some tens of milliseconds
-PURGE_BATCH: Final = 10_000  # families; a DELETE of so many, as one range of keys, takes as long
 
 logger = logging.getLogger("twotoken")
 
@@ -113,25 +110,6 @@ def revoke_each(
     return total
 
 
-def purge(on_batch: Callable[[Batch], object] | None = None) -> int:
-    """Delete the families that were revoked or expired longer than RETENTION ago, with their events; return how many.
-
-    Safe beside live traffic and beside another purge: a family that is deleted can't become active again. A batch is
-    one range of keys, and only its last key is read. ``on_batch`` is called after each batch.
-    """
-    inactive = rows().inactive_before(timezone.now() - conf.retention)
-    rest, after, total = inactive, None, 0
-    while True:
-        last = next(iter(rest.order_by("pk").values_list("pk", flat=True)[PURGE_BATCH - 1 : PURGE_BATCH]), None)
-        changed = retry_on_conflict(partial(_delete, inactive, after, last))
-        total += changed
-        if on_batch is not None:
-            on_batch(Batch(changed, 1.0 if last is None else _place(last, connections[inactive.db].vendor)))
-        if last is None:
-            return total
-        rest, after = inactive.filter(pk__gt=last), last
-
-
 def revoke_family(family: RefreshToken, reason: str) -> bool:
     """Revoke one family that was read already; tell whether this call revoked it."""
     if not retry_on_conflict(lambda: rows().filter(pk=family.pk).revoke(reason)):
@@ -153,38 +131,12 @@ def _walk(families: RefreshTokenQuerySet) -> Iterator[tuple[dict[UUID, Any], flo
     page = ordered = families.order_by("pk").values_list("pk", "user_id")
     while batch := dict(page[:BATCH]):
         last = next(reversed(batch))
-        yield batch, _place(last, connections[families.db].vendor) if len(batch) == BATCH else 1.0
+        yield batch, place(last, connections[families.db].vendor) if len(batch) == BATCH else 1.0
         if len(batch) < BATCH:
             return
         page = ordered.filter(pk__gt=last)
 
 
-def _place(key: UUID, vendor: str) -> float:
+def place(key: UUID, vendor: str) -> float:
     # MariaDB sorts its UUIDs by their last group first.
     return key.node / 2**48 if vendor == "mysql" else key.int / 2**128
-
-
-def _delete(families: RefreshTokenQuerySet, after: UUID | None, last: UUID | None) -> int:
-    """Delete those of the families whose keys lie between two keys, the last included."""
-    span = {f"pk__{name}": key for name, key in (("gt", after), ("lte", last)) if key is not None}
-    families = families.filter(**span)
-    if not _may_delete_raw():
-        return families.delete()[1].get(RefreshToken._meta.label, 0)  # loads each family
-    # The range is given twice, or MariaDB would read every event.
-    events = FamilyEvent.objects.using(families.db).filter(family__in=families.values("pk"))
-    events.filter(**{name.replace("pk", "family_id"): key for name, key in span.items()})._raw_delete(families.db)
-    return families._raw_delete(families.db)
-
-
-def _may_delete_raw() -> bool:
-    """Tell whether only our events have a foreign key to families, and no delete signal has receivers."""
-    pointing = {
-        model: [
-            relation.related_model
-            for relation in model._meta.get_fields(include_hidden=True)  # related_name="+" is hidden
-            if relation.auto_created and not relation.concrete
-        ]
-        for model in (RefreshToken, FamilyEvent)
-    }
-    listened = any(signal.has_listeners(model) for signal in (pre_delete, post_delete) for model in pointing)
-    return pointing == {RefreshToken: [FamilyEvent], FamilyEvent: []} and not listened

@@ -1,6 +1,6 @@
 """Rotating a token family, safe against concurrent requests.
 
-A rotation is one conditional UPDATE, without a transaction of ours. A revocation is written before anything that could
+A rotation is one conditional UPDATE (``statements.write_rotation``), without a transaction of ours. A revocation is written before anything that could
 fail.
 """
 

@@ -92,7 +92,8 @@ def check_time(old: OldRefreshToken) -> None:
 def check_unused(old: OldRefreshToken) -> None:
     """Raise ExpiredToken or RevokedToken unless an old token without a family may start one."""
     check_time(old)
-    # The family is looked up last: another request may have started it meanwhile, and then blacklisted the token.
+    # A blacklisted token need not be refused: since the caller looked, another request may have started its
+    # family and then blacklisted the token. So look for the family again, after reading the blacklist.
     if blacklist.contains(old.jti) and find(old.family_id) is None:
         raise RevokedToken
 

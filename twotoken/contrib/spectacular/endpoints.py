@@ -302,7 +302,8 @@ def replacement_of(view: type[APIView]) -> type[APIView]:
     }
     replacement = type(view.__name__, (view,), attributes)
     for name in map(str.lower, ours.operations):
-        # @extend_schema on a method sets a schema that would replace the view's, so put it on top of ours too.
+        # @extend_schema on a method gives the method its own schema class, which would replace the view's. So let
+        # that class inherit from ours too.
         decorated = getattr(getattr(view, name), "kwargs", {}).get("schema")
         if decorated is not None:
             isolated: Any = isolate_view_method(replacement, name)

@@ -50,7 +50,10 @@ class BearerExtension(OpenApiAuthenticationExtension):
 
 
 class LoginSerializerExtension(OpenApiSerializerExtension):
-    """Adds that blank values are refused. drf-spectacular omits this if a serializer could also describe an answer."""
+    """Describes in the schema that blank values are refused.
+
+    drf-spectacular itself does not say so when requests and responses share one component.
+    """
 
     target_class = "twotoken.serializers.LoginSerializer"
     match_subclasses = True

@@ -172,7 +172,7 @@ class TokenSchema(AutoSchema):
     def get_override_parameters(self) -> list[Any]:
         """Return the request's parameters and the response headers.
 
-        drf-spectacular adds each header to the responses with its statuses.
+        Each header lists statuses; drf-spectacular adds it to the responses that have one of them.
         """
         parameters: list[Any] = super().get_override_parameters()
         if self.operation is None:
