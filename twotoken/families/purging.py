@@ -17,7 +17,7 @@ from twotoken.families.queries import rows
 from twotoken.families.revocation import Batch, place
 from twotoken.models import FamilyEvent, RefreshToken, RefreshTokenQuerySet
 
-PURGE_BATCH: Final = 10_000  # families; a DELETE of so many, as one range of keys, takes as long
+PURGE_BATCH: Final = 10_000  # families; a DELETE of one such range of keys takes some tens of milliseconds
 
 
 def purge(on_batch: Callable[[Batch], object] | None = None) -> int:

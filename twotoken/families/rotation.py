@@ -1,7 +1,7 @@
 """Rotating a token family, safe against concurrent requests.
 
-A rotation is one conditional UPDATE (``statements.write_rotation``), without a transaction of ours. A revocation is written before anything that could
-fail.
+A rotation is one conditional UPDATE, ``statements.write_rotation``, without a transaction of ours. A revocation is
+written before anything that could fail.
 """
 
 from __future__ import annotations
