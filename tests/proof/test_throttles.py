@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -25,6 +26,7 @@ from tests.proof.servers import (
     ALIAS,
     BODY,
     CONNECTIONS,
+    PROCESSES,
     Answer,
     Connection,
     Crowd,
@@ -80,18 +82,29 @@ def service(request: pytest.FixtureRequest, tmp_path: Any, django_db_blocker: An
             call_command("createcachetable", database=ALIAS)
         server = Service(ours, tmp_path, atomic=False)
         server.environment |= {
-            "PROOF_CACHES": json.dumps({"default": {**values, "KEY_PREFIX": str(tmp_path)}}),
+            "PROOF_CACHES": json.dumps({"default": {**values, "KEY_PREFIX": uuid4().hex}}),
             "PROOF_THROTTLES": json.dumps(
                 {"LOGIN_THROTTLE": f"{LOGINS}/min", "REFRESH_THROTTLE": f"{REFRESHES}/min"},
             ),
         }
         server.start()
+        wait_for_all_processes(server)
         try:
             yield server
         finally:
             server.stop()
         assert server.errors() == ""
         assert server.processes() > 1
+
+
+def wait_for_all_processes(server: Service) -> None:
+    """Wait until most processes accept connections: the first one would get all that come before the others are up."""
+    deadline = time.monotonic() + 30
+    while server.processes() <= PROCESSES // 2 and time.monotonic() < deadline:
+        crowd = Crowd(server.port)
+        crowd.at_once(partial(refresh, "no token"))
+        crowd.close()
+    server.access_log.write_text("")
 
 
 def wait_for_the_middle_of_a_minute() -> None:
