@@ -18,7 +18,7 @@ ROWS = [
     ["exceptions", "signals", "conflicts"],
     ["weak_secrets"],
     ["keys"],
-    ["tokens"],
+    ["tokens", "bindings"],
     ["conf"],
     ["clients"],
     ["models"],

@@ -183,6 +183,11 @@ class Settings:
         return _get("USER_ID_FIELD", "pk")
 
     @property
+    def dpop_access(self) -> bool:
+        """Whether the access tokens of a DPoP-bound family are bound too, or only its refresh tokens."""
+        return _get("DPOP_ACCESS", True)
+
+    @property
     def login_throttle(self) -> str | None:
         """How often one address may try one user name. None: off.
 
