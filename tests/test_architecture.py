@@ -18,7 +18,7 @@ ROWS = [
     ["exceptions", "signals", "conflicts"],
     ["weak_secrets"],
     ["keys"],
-    ["tokens"],
+    ["tokens", "dpop"],
     ["conf"],
     ["clients"],
     ["models"],

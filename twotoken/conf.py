@@ -178,6 +178,29 @@ class Settings:
         return _duration("LEEWAY", 0)
 
     @property
+    def dpop(self) -> str:
+        """Whether a login with a DPoP proof binds its token family to the client's key (RFC 9449).
+
+        ``"optional"``: a login with a proof binds, any other does not. ``"required"``: every new family is bound.
+        ``"off"``: proofs are ignored, and families that are bound already are refused. Without the package cryptography
+        ``"optional"`` means ``"off"``.
+        """
+        return _get("DPOP", "optional")
+
+    @property
+    def dpop_access(self) -> bool:
+        """Whether the access tokens of a family that is bound by DPoP are bound too: each API call needs a proof.
+
+        False: only the refresh token is bound.
+        """
+        return _get("DPOP_ACCESS", True)
+
+    @property
+    def dpop_nonce(self) -> bool:
+        """Whether each DPoP proof must have a nonce of the server: a script in the page can't sign proofs for later."""
+        return _get("DPOP_NONCE", False)
+
+    @property
     def user_id_field(self) -> str:
         """The field of the user model whose value is the ``sub`` claim."""
         return _get("USER_ID_FIELD", "pk")
