@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from django.utils import timezone
 
 from twotoken import dpop
+from twotoken.bindings import DPOP, thumbprint
 
 Private = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 
@@ -61,8 +62,8 @@ class Device:
 
     def __init__(self, key: Private = EC_KEY, host: str = "http://testserver") -> None:
         self.pem, self.host = pem(key), host
-        self.device_key = dpop.PREFIX + json.dumps(jwk(key), separators=(",", ":"), sort_keys=True)
-        self.thumbprint = str(dpop.thumbprint(self.device_key))
+        self.device_key = DPOP + json.dumps(jwk(key), separators=(",", ":"), sort_keys=True)
+        self.thumbprint = thumbprint(self.device_key)
         self.nonce: str | None = None
 
     def proof(self, path: str, method: str = "POST", access: str | None = None, now: datetime | None = None) -> str:

@@ -18,6 +18,7 @@ ROWS = [
     ["exceptions", "signals", "conflicts"],
     ["weak_secrets"],
     ["keys"],
+    ["bindings"],
     ["tokens", "dpop"],
     ["conf"],
     ["clients"],

@@ -23,11 +23,11 @@ from urllib.parse import SplitResult, unquote_to_bytes, urlsplit
 from jwt.algorithms import has_crypto
 from jwt.exceptions import PyJWTError
 
+from twotoken.bindings import DPOP, thumbprint
 from twotoken.exceptions import InvalidProof, NonceRequired, ProofAddress, ProofTime
-from twotoken.keys import AsymmetricKey, asymmetric_key, b64decode, b64encode, canonical, public_key, thumbprint_of
+from twotoken.keys import AsymmetricKey, asymmetric_key, b64decode, b64encode, canonical, public_key
 
 TYPE = "dpop+jwt"
-PREFIX = "dpop:"  # of a family's ``device_key``
 # The algorithms that a proof may name, each with the key type and the curve of its keys. RFC 9864 renamed EdDSA with
 # the curve Ed25519 to Ed25519.
 ALGORITHMS = {"ES256": ("EC", "P-256"), "EdDSA": ("OKP", "Ed25519"), "Ed25519": ("OKP", "Ed25519")}
@@ -55,7 +55,7 @@ class Proof:
     @property
     def device_key(self) -> str:
         """The key as a bound family stores it."""
-        return PREFIX + self.key
+        return DPOP + self.key
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,11 +142,6 @@ def token_hash(access_token: str) -> str:
     return urlsafe_b64encode(digest)[:43].decode()
 
 
-def thumbprint(device_key: str) -> str | None:
-    """Return the RFC 7638 thumbprint of a family's ``device_key``. None unless the family is bound by DPoP."""
-    return thumbprint_of(device_key.removeprefix(PREFIX)) if device_key.startswith(PREFIX) else None
-
-
 def nonce_at(secret: bytes, now: datetime, *, back: int = 0) -> str:
     """Return the server's nonce at a time, or the one that was current ``back`` lifetimes before.
 
@@ -188,7 +183,7 @@ def _key_of(protected: str) -> _ParsedKey:
         verifier = public_key("ES256" if members["kty"] == "EC" else "EdDSA", members)
     except (PyJWTError, ValueError) as exc:  # such as a point that is not on the curve
         raise InvalidProof("jwk") from exc
-    return _ParsedKey(verifier, text, thumbprint_of(text))
+    return _ParsedKey(verifier, text, thumbprint(DPOP + text))
 
 
 def _public_members(jwk: dict[str, Any], kind: str, curve: str) -> dict[str, str]:

@@ -89,6 +89,13 @@ class UserInactive(TokenNotValid):
     message: ClassVar[str] = gettext_noop("The user is inactive or was deleted.")
 
 
+class WrongDevice(TokenNotValid):
+    """The token family is bound to the key of a device, and the request proves no such key. The family stays active."""
+
+    reason: ClassVar[str] = "wrong_device"
+    message: ClassVar[str] = gettext_noop("The token belongs to another device.")
+
+
 class NoActiveAccount(TwoTokenError):
     """The credentials are wrong, or the account is unknown or inactive. The answer does not say which."""
 

@@ -220,12 +220,7 @@ def canonical(members: Mapping[str, Any]) -> str:
     return json.dumps(needed, separators=(",", ":"), sort_keys=True)
 
 
-def thumbprint_of(canonical_jwk: str) -> str:
-    """Return the thumbprint of a public key, given as ``canonical`` returns it."""
-    return b64encode(hashlib.sha256(canonical_jwk.encode()).digest())
-
-
 def _jwk(algorithm: str, members: Mapping[str, Any]) -> dict[str, str]:
     text = canonical(members)
     needed: dict[str, str] = json.loads(text)
-    return {**needed, "kid": thumbprint_of(text), "use": "sig", "alg": algorithm}
+    return {**needed, "kid": b64encode(hashlib.sha256(text.encode()).digest()), "use": "sig", "alg": algorithm}

@@ -9,6 +9,7 @@ from uuid import UUID
 from django.contrib.auth.base_user import AbstractBaseUser
 
 from twotoken import tokens
+from twotoken.bindings import DPOP, thumbprint
 from twotoken.conf import conf
 from twotoken.models import RefreshToken
 
@@ -34,6 +35,7 @@ def mint_access(family: RefreshToken, user: AbstractBaseUser, now: datetime) -> 
     expires_at = issued_at + int(conf.access_lifetime.total_seconds())
     if family.expires_at is not None:
         expires_at = min(expires_at, int(family.expires_at.timestamp()))
+    is_bound = family.device_key.startswith(DPOP) and conf.dpop_access
     claims = conf.access_claims
     extra = {} if claims is None else claims(user, family)
     token = tokens.encode_access(
@@ -43,6 +45,7 @@ def mint_access(family: RefreshToken, user: AbstractBaseUser, now: datetime) -> 
         issued_at=issued_at,
         expires_at=expires_at,
         extra=extra,
+        thumbprint=thumbprint(family.device_key) if is_bound else "",
     )
     return token, expires_at - issued_at
 
