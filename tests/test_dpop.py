@@ -339,8 +339,7 @@ def test_without_cryptography() -> None:
     """The codec can be imported, and refuses every proof."""
     code = (
         "import sys; sys.modules['cryptography'] = None\n"
-        "from datetime import UTC, datetime; from twotoken import dpop; from twotoken.bindings import thumbprint
-from twotoken.exceptions import InvalidProof\n"
+        "from datetime import UTC, datetime; from twotoken import dpop; from twotoken.exceptions import InvalidProof\n"
         "assert not dpop.SUPPORTED and 'django' not in sys.modules\n"
         "try:\n    dpop.verify_proof(sys.argv[1], method='POST', address='https://api.example.com/notes/7/',"
         " now=datetime.now(UTC))\n"

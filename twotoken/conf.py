@@ -235,6 +235,13 @@ class Settings:
         return None if found is None else _issuer_from(found)
 
     @property
+    def nonce_secrets(self) -> tuple[bytes, ...]:
+        """The secrets of DPOP_NONCE: REFRESH_SECRET, or SECRET_KEY in a service that has none. The first one makes."""
+        if _get("REFRESH_SECRET", None) is None:
+            return tuple(secret.encode() for secret in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS))
+        return tuple(secret.encode() for secret in self.refresh_secret)
+
+    @property
     def access_policy(self) -> AccessPolicy:
         """How access tokens are signed and verified, made from the settings above."""
         return AccessPolicy(self.access_keys, self.issuer, self.audience, self.leeway.total_seconds())
@@ -255,7 +262,8 @@ conf: Settings = Settings()
 SETTING_NAMES = frozenset(
     name.upper()
     for name in vars(Settings)
-    if not name.startswith("_") and name not in {"tenant_issuer", "access_policy", "access_keys", "refresh_keys"}
+    if not name.startswith("_")
+    and name not in {"tenant_issuer", "nonce_secrets", "access_policy", "access_keys", "refresh_keys"}
 )
 
 

@@ -219,10 +219,10 @@ def _object(segment: str, problem: str) -> dict[str, Any]:
 
 def _check_request(claims: dict[str, Any], method: str, address: str) -> None:
     if claims.get("htm") != method:
-        raise ProofAddress("htm")
+        raise ProofAddress("htm", claims.get("htm"))
     named = claims.get("htu")
     if named != address and (not isinstance(named, str) or _normal(named) != _normal(address)):
-        raise ProofAddress("htu")
+        raise ProofAddress("htu", named)
 
 
 def _check_time(claims: dict[str, Any], now: datetime, leeway: float) -> float:
@@ -247,7 +247,7 @@ def _normal(url: str) -> tuple[str, str, int | None, bytes]:
     try:
         port = parts.port
     except ValueError as exc:
-        raise ProofAddress("htu") from exc
+        raise ProofAddress("htu", url) from exc
     scheme, host = parts.scheme.lower(), (parts.hostname or "").lower()
     return scheme, host, _DEFAULT_PORTS[scheme] if port is None else port, _without_dots(path)
 
@@ -256,9 +256,9 @@ def _split(url: str) -> SplitResult:
     try:
         parts = urlsplit(url) if _URL.fullmatch(url) else None
     except ValueError as exc:  # such as a broken IPv6 address
-        raise ProofAddress("htu") from exc
+        raise ProofAddress("htu", url) from exc
     if parts is None or parts.scheme.lower() not in _DEFAULT_PORTS or not parts.hostname or "@" in parts.netloc:
-        raise ProofAddress("htu")
+        raise ProofAddress("htu", url)
     return parts
 
 

@@ -166,7 +166,10 @@ class RotationConflict(TwoTokenError):
 
 
 class Unavailable(TwoTokenError):
-    """The database is not available right now. The client may send the same request again."""
+    """The database is not available right now, or not the cache that remembers DPoP proofs.
+
+    The client may send the same request again, with a new proof.
+    """
 
     code: ClassVar[str] = "unavailable"
     message: ClassVar[str] = gettext_noop("The service is not available right now. Try again.")
