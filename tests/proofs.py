@@ -29,6 +29,12 @@ def pem(key: Any) -> str:
     return key.private_bytes(serialization.Encoding.PEM, *form).decode()
 
 
+def public_pem(key: Private) -> str:
+    """Return the public key of a private key as PEM."""
+    form = serialization.PublicFormat.SubjectPublicKeyInfo
+    return key.public_key().public_bytes(serialization.Encoding.PEM, form).decode()
+
+
 def jwk(key: Private) -> dict[str, str]:
     """Return the public JWK of a private key."""
     if isinstance(key, ed25519.Ed25519PrivateKey):

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.proofs import EC_KEY, ED_KEY, OTHER_KEY, P384_KEY, b64, jwk, pem, sign
+from tests.proofs import EC_KEY, ED_KEY, OTHER_KEY, P384_KEY, b64, jwk, pem, public_pem, sign
 from twotoken import dpop
 from twotoken.bindings import thumbprint
 from twotoken.exceptions import InvalidProof, NonceRequired, ProofAddress, ProofTime
@@ -97,7 +97,7 @@ def test_other_members_do_not_change_the_key() -> None:
     assert verify(made[0]).device_key == verify(made[1]).device_key
 
 
-@pytest.mark.parametrize("pem", [pem(P384_KEY), "x", pem(EC_KEY).replace("PRIVATE", "PUBLIC")])
+@pytest.mark.parametrize("pem", [pem(P384_KEY), "x", public_pem(EC_KEY)])
 def test_keys_that_make_no_proof(pem: str) -> None:
     """A client learns at once that its key can't be used."""
     with pytest.raises(ValueError, match="key"):
