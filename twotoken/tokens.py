@@ -71,6 +71,16 @@ class AccessToken(Mapping[str, Any]):
         return UUID(self._claims["sid"])
 
     @property
+    def thumbprint(self) -> str:
+        """The thumbprint of the key that the token is bound to, from ``cnf`` (RFC 9449 section 6.1).
+
+        Empty if the token is not bound, or bound by other means than DPoP.
+        """
+        confirmation = self._claims.get("cnf")
+        found = confirmation.get("jkt") if isinstance(confirmation, dict) else None
+        return found if isinstance(found, str) and found.isascii() else ""
+
+    @property
     def expires_at(self) -> datetime:
         """When the token expires, in UTC."""
         return datetime.fromtimestamp(self._claims["exp"], UTC)

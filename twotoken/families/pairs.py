@@ -16,7 +16,11 @@ from twotoken.models import RefreshToken
 
 @dataclass(frozen=True, slots=True)
 class TokenPair:
-    """What a login or a refresh gives. Durations are in seconds; ``generation`` is the refresh token's."""
+    """What a login or a refresh gives. Durations are in seconds; ``generation`` is the refresh token's.
+
+    ``token_type`` says how a bound family's access token is sent, "DPoP" or "Bearer". It is empty if the family is not
+    bound to a key.
+    """
 
     access: str = field(repr=False)
     expires_in: int
@@ -24,6 +28,7 @@ class TokenPair:
     refresh_expires_in: int
     family_id: UUID
     generation: int
+    token_type: str = ""
 
 
 def mint_access(family: RefreshToken, user: AbstractBaseUser, now: datetime) -> tuple[str, int]:
@@ -35,7 +40,6 @@ def mint_access(family: RefreshToken, user: AbstractBaseUser, now: datetime) -> 
     expires_at = issued_at + int(conf.access_lifetime.total_seconds())
     if family.expires_at is not None:
         expires_at = min(expires_at, int(family.expires_at.timestamp()))
-    is_bound = family.device_key.startswith(DPOP) and conf.dpop_access
     claims = conf.access_claims
     extra = {} if claims is None else claims(user, family)
     token = tokens.encode_access(
@@ -45,7 +49,7 @@ def mint_access(family: RefreshToken, user: AbstractBaseUser, now: datetime) -> 
         issued_at=issued_at,
         expires_at=expires_at,
         extra=extra,
-        thumbprint=thumbprint(family.device_key) if is_bound else "",
+        thumbprint=thumbprint(family.device_key) if token_type_of(family) == "DPoP" else "",
     )
     return token, expires_at - issued_at
 
@@ -67,4 +71,11 @@ def make_pair(
         issuer=conf.tenant_issuer,
     )
     remaining = int(end.timestamp()) - int(now.timestamp())
-    return TokenPair(*access, refresh, remaining, family.pk, generation)
+    return TokenPair(*access, refresh, remaining, family.pk, generation, token_type_of(family))
+
+
+def token_type_of(family: RefreshToken) -> str:
+    """Return how a family's access token is sent, or an empty string if the family is not bound by DPoP."""
+    if not family.device_key.startswith(DPOP):
+        return ""
+    return "DPoP" if conf.dpop_access else "Bearer"
