@@ -1,7 +1,7 @@
 """The verbs on token families: start, rotate, revoke, purge. Import them from here. This package knows nothing of HTTP.
 
-``rule`` decides, ``queries`` reads, ``logins``, ``rotation`` and ``revocation`` write, ``pairs`` makes tokens, and
-``events`` records and sends signals.
+``rule`` decides, ``queries`` reads, ``logins``, ``rotation``, ``revocation`` and ``unbinding`` write, ``pairs`` makes
+tokens, and ``events`` records and sends signals.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from twotoken.families.revocation import (
     revoke_presented,
 )
 from twotoken.families.rotation import rotate, verify
+from twotoken.families.unbinding import unbind_each
 
 __all__ = [
     "FROM_SETTINGS",
@@ -39,6 +40,7 @@ __all__ = [
     "rotate",
     "select",
     "start",
+    "unbind_each",
     "update_auth_hash",
     "user_of",
     "verify",
