@@ -14,6 +14,7 @@ from twotoken.exceptions import (
     ConflictingCookies,
     CrossOrigin,
     ExpiredToken,
+    InsufficientUserAuthentication,
     InvalidIdempotencyKey,
     InvalidToken,
     MissingToken,
@@ -40,6 +41,7 @@ REASONS: dict[type[TokenNotValid], str] = {
 }
 CODES: dict[type[TwoTokenError], str] = {
     NoActiveAccount: "no_active_account",
+    InsufficientUserAuthentication: "insufficient_user_authentication",
     CrossOrigin: "cross_origin",
     InvalidIdempotencyKey: "invalid_idempotency_key",
     RotationConflict: "rotation_conflict",
