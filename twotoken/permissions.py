@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import timedelta
-from typing import Any, ClassVar, Final, Self
+from typing import Any, ClassVar, Final, Self, cast
 
 from django.utils import timezone
 from rest_framework.exceptions import APIException
-from rest_framework.permissions import BasePermission
+from rest_framework.permissions import BasePermission, BasePermissionMetaclass
 from rest_framework.request import Request
 
 from twotoken.bearer import BearerAuthentication
@@ -25,14 +25,26 @@ from twotoken.tokens import AccessToken
 SHORTEST: Final = timedelta(seconds=1)
 
 
-class RecentLogin(BasePermission):
+class AskedFirst(BasePermissionMetaclass):
+    """Makes ``IsOwner | RecentLogin`` the same as ``RecentLogin | IsOwner``.
+
+    DRF does not ask the second one about a request if the first grants it. For an object it may be too late then: DRF
+    does not say which object it is about.
+    """
+
+    def __ror__(self, other: Any) -> Any:
+        return self | other
+
+
+class RecentLogin(BasePermission, metaclass=AskedFirst):
     """Grants a request if the user of its access token proved their identity recently: by a login, or a step-up.
 
     Otherwise the answer is a 401 with a challenge (RFC 9470), behind every authentication class. It is the usual answer
     if a fresh proof would not help: because nobody is logged in, or because another permission denies the request too.
 
     ``max_age`` is 5 minutes. Another one is ``RecentLogin.within(timedelta(hours=1))``, or that of a subclass. DRF's
-    ``&``, ``|`` and ``~`` combine this class with others.
+    ``&``, ``|`` and ``~`` combine this class with others. In an expression of three or more with permissions for
+    objects, write it first.
     """
 
     max_age: ClassVar[timedelta] = timedelta(minutes=5)
@@ -135,7 +147,8 @@ class Challenge(APIException):
         super().__init__(body_of(error), error.code)
         self.status_code = status_of(type(error)) or self.status_code
         self.auth_header = challenge(error)
-        self.detail: Any = {**body_of(error), "max_age": Seconds(error.max_age)}  # DRF made a text of it
+        seconds: Any = Seconds(error.max_age)  # DRF turned it into text
+        self.detail = {**cast("dict[str, Any]", self.detail), "max_age": seconds}
 
 
 class Seconds(int):
