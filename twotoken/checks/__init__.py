@@ -7,6 +7,7 @@ from twotoken.checks.project import (
     check_authenticators,
     check_deployed_cache,
     check_mounts,
+    check_step_up,
     check_tenants,
     check_time_zone,
     check_user_id,
@@ -35,6 +36,7 @@ CHECKS = (
     check_user_id,
     check_authenticators,
     check_graces,
+    check_step_up,
     check_time_zone,
 )
 DEPLOY_CHECKS = (check_deployed_cookie, check_deployed_cache)
@@ -59,6 +61,7 @@ __all__ = [
     "check_mounts",
     "check_secrets",
     "check_shape",
+    "check_step_up",
     "check_tenants",
     "check_time_zone",
     "check_user_id",
