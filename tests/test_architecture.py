@@ -53,7 +53,7 @@ PACKAGES = {
         ["views", "management"],
         ["urls", "apps"],
     ],
-    "spectacular": [["errors"], ["schemas"], ["endpoints"], ["extensions"]],
+    "spectacular": [["errors", "layers"], ["schemas"], ["endpoints", "step_up"], ["extensions"]],
 }
 MODULES = [path for path in sorted(PACKAGE.rglob("*.py")) if "migrations" not in path.parts]
 
