@@ -16,12 +16,18 @@ from django.core.checks import run_checks
 from django.core.management import call_command
 from django.test import override_settings
 from django.urls import include, path
+from rest_framework.decorators import action, api_view, permission_classes
+from rest_framework.permissions import IsAdminUser, IsAuthenticated
+from rest_framework.routers import SimpleRouter
+from rest_framework.views import APIView
+from rest_framework.viewsets import ViewSet
 
 from tests import issuers
 from tests.factories import UserFactory
 from tests.overrides import with_settings
 from twotoken import checks, families
 from twotoken.conf import MAKE_ONE
+from twotoken.permissions import RecentLogin
 
 # Django asks a MariaDB for its version when it checks the fields of models.
 pytestmark = pytest.mark.django_db(databases=["default", "replica"])
@@ -74,6 +80,8 @@ BAD: list[tuple[str, dict[str, Any]]] = [
     ("E003", {"DPOP_ACCESS": "yes"}),
     ("E003", {"DPOP_NONCE": None}),
     ("E003", {"LOGIN_THROTTLE": "10 a minute"}),
+    ("E003", {"STEP_UP_SESSIONS": 300}),
+    ("E003", {"STEP_UP_SESSIONS": timedelta()}),
     ("E003", {"RECORD_CLIENT": 1}),
     ("E003", {"RETENTION": 30}),
     ("E003", {"RETENTION": timedelta.max}),
@@ -103,6 +111,7 @@ BAD: list[tuple[str, dict[str, Any]]] = [
     ("E012", {"USER_ID_FIELD": "nothing"}),
     ("E012", {"USER_ID_FIELD": "is_active"}),
     ("W002", {"LEEWAY": 61}),
+    ("W016", {"STEP_UP_SESSIONS": timedelta(minutes=16)}),
     ("W003", {"USER_ID_FIELD": get_user_model().USERNAME_FIELD}),
 ]
 
@@ -146,6 +155,7 @@ FINE: list[dict[str, Any]] = [
     {"ACCESS_CLAIMS": "tests.claims.role"},
     {"ISSUER": "tests.issuers.issuer", "AUDIENCE": "tests.issuers.audience"},
     {"ISSUER": issuers.issuer, "AUDIENCE": issuers.audience},
+    {"STEP_UP_SESSIONS": timedelta(minutes=15)},
     {"ISSUER": "auth.example.com", "AUDIENCE": "api.example.com"},
 ]
 
@@ -245,6 +255,49 @@ def test_mounts_that_share_a_namespace(deliveries: list[str], found: set[str]) -
     named = [path(f"{n}/", include(("twotoken.urls", "twotoken"), namespace=f"n{n}")) for n in range(2)]
     with override_settings(ROOT_URLCONF=tuple(named)):
         assert ids() == set()
+
+
+class MayBeOld(APIView):
+    """A view whose permission promises more than a step-up gives."""
+
+    permission_classes = [IsAuthenticated & (IsAdminUser | RecentLogin.within(timedelta(hours=1)))]
+
+
+@api_view()
+@permission_classes([RecentLogin])
+def recent(request: Any) -> None:
+    """A function view that asks for the usual five minutes."""
+
+
+class Actions(ViewSet):
+    """A viewset, an action of which asks for more than the others."""
+
+    @action(detail=False, permission_classes=[RecentLogin.within(timedelta(minutes=20))])
+    def transfer(self, request: Any) -> None:
+        """Transfer money."""
+
+
+def test_a_login_older_than_an_access_token_may_be() -> None:
+    """Found in class views, function views, actions and within DRF's operators, wherever they are nested."""
+    router = SimpleRouter()
+    router.register("actions", Actions, basename="actions")
+    views = (path("a/", include([path("b/", MayBeOld.as_view()), path("c/", recent), *router.urls])),)
+    with override_settings(ROOT_URLCONF=views):
+        said = [message.msg.partition(",")[0] for message in checks.check_step_up(None)]
+        assert said == [
+            "MayBeOld accepts a login of the last 1:00:00",
+            "Actions accepts a login of the last 0:20:00",
+        ]
+        with with_settings(ACCESS_LIFETIME=timedelta(minutes=4)):
+            assert [message.msg.split()[0] for message in checks.check_step_up(None)] == [
+                "MayBeOld",
+                "recent",
+                "Actions",
+            ]
+        with with_settings(ACCESS_LIFETIME=timedelta(hours=1)):
+            assert ids() == set()
+    with override_settings(ROOT_URLCONF=None):
+        assert not list(checks.check_step_up(None))
 
 
 @override_settings(USE_TZ=False)

@@ -8,6 +8,7 @@ from twotoken.checks.project import (
     check_deployed_cache,
     check_deployed_proofs,
     check_mounts,
+    check_step_up,
     check_tenants,
     check_time_zone,
     check_user_id,
@@ -38,6 +39,7 @@ CHECKS = (
     check_user_id,
     check_authenticators,
     check_graces,
+    check_step_up,
     check_time_zone,
 )
 DEPLOY_CHECKS = (check_deployed_cookie, check_deployed_cache, check_deployed_proofs)
@@ -64,6 +66,7 @@ __all__ = [
     "check_proofs",
     "check_secrets",
     "check_shape",
+    "check_step_up",
     "check_tenants",
     "check_time_zone",
     "check_user_id",

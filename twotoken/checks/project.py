@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from datetime import timedelta
 from typing import Any, cast
 
 from django.apps import apps
@@ -27,6 +28,7 @@ from rest_framework.settings import api_settings
 from twotoken.checks.rules import are_fine, values_of_project
 from twotoken.checks.settings import callable_of_fine
 from twotoken.conf import Delivery, conf, delivery
+from twotoken.permissions import RecentLoginForSessions, recent_logins
 from twotoken.proofs import accepts_proofs
 
 Apps = Sequence[AppConfig] | None
@@ -42,6 +44,11 @@ PROOF_FAULTS: tuple[tuple[type[BaseCache], str], ...] = (
     (DummyCache, "remembers nothing, so a proof can be used again"),
     (LocMemCache, "each process has for itself, so a proof can be used once in each"),
     (FileBasedCache, "may accept a proof twice if both requests run at once"),
+)
+
+STEP_UP_HINT = (
+    "A step-up lasts until its access token expires: the next refresh returns to the time of the login. "
+    "So users are asked again sooner than this says. Use a shorter time."
 )
 
 
@@ -133,6 +140,23 @@ def check_authenticators(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMess
         )
 
 
+def check_step_up(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
+    """W016: RecentLogin and STEP_UP_SESSIONS don't ask for a time longer than ACCESS_LIFETIME."""
+    if not are_fine("ACCESS_LIFETIME", "STEP_UP_SESSIONS"):
+        return
+    if conf.step_up_sessions is not None and conf.step_up_sessions > conf.access_lifetime:
+        yield Warning(
+            "TWOTOKEN['STEP_UP_SESSIONS'] is longer than ACCESS_LIFETIME.", hint=STEP_UP_HINT, id="twotoken.W016"
+        )
+    for name, limit in _asked_by_views():
+        if limit > conf.access_lifetime:
+            yield Warning(
+                f"{name} accepts a login of the last {limit}, which is longer than ACCESS_LIFETIME.",
+                hint=STEP_UP_HINT,
+                id="twotoken.W016",
+            )
+
+
 def check_time_zone(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
     """W007: USE_TZ is on."""
     if not settings.USE_TZ:
@@ -214,6 +238,25 @@ def _has_app(listed: Sequence[str], label: str) -> bool:
 
 def _is_ours(authenticator: type) -> bool:
     return any(base.__module__.startswith("twotoken.") for base in authenticator.__mro__)
+
+
+def _asked_by_views() -> Iterator[tuple[str, timedelta]]:
+    """Yield the names of the project's views that have RecentLogin, and how long ago the login may be."""
+    callbacks = _callbacks(get_resolver().url_patterns) if getattr(settings, "ROOT_URLCONF", None) else []
+    for callback in callbacks:
+        view, options = getattr(callback, "cls", None), getattr(callback, "initkwargs", {})
+        permissions = options.get("permission_classes", getattr(view, "permission_classes", ()))
+        for permission in recent_logins(permissions):
+            if permission is not RecentLoginForSessions:  # its time is the setting's
+                yield cast("Any", view).__name__, permission.max_age
+
+
+def _callbacks(patterns: Sequence[URLPattern | URLResolver]) -> Iterator[Any]:
+    for pattern in patterns:
+        if isinstance(pattern, URLResolver):
+            yield from _callbacks(pattern.url_patterns)
+        else:
+            yield pattern.callback
 
 
 def _mounts(patterns: Sequence[URLPattern | URLResolver], outer: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
