@@ -16,7 +16,7 @@ PACKAGE = Path(twotoken.__file__).parent
 # A module imports only from rows above its own. Inside a package, only from the package's rows above.
 ROWS = [
     ["exceptions", "signals", "conflicts"],
-    ["weak_secrets"],
+    ["weak_secrets", "polling"],
     ["keys"],
     ["tokens"],
     ["conf"],

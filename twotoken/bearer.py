@@ -12,14 +12,15 @@ from typing import Any
 from django.http import HttpRequest
 from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
+from rest_framework import status
 from rest_framework.authentication import BaseAuthentication
-from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.exceptions import APIException, AuthenticationFailed
 from rest_framework.request import Request
 
 from twotoken import tokens
 from twotoken.conf import conf
-from twotoken.exceptions import InvalidToken, TokenNotValid
-from twotoken.responses import body_of, challenge
+from twotoken.exceptions import InvalidToken, TokenNotValid, Unavailable
+from twotoken.responses import RETRY_AFTER, body_of, challenge
 from twotoken.tokens import AccessToken
 
 
@@ -35,6 +36,13 @@ def bearer_token(request: HttpRequest | Request) -> str | None:
     if len(words) != 2:
         raise InvalidToken
     return words[1]
+
+
+class ServiceUnavailable(APIException):
+    """A 503 with Retry-After: the token can't be judged now, because what is needed for it can't be fetched."""
+
+    status_code = status.HTTP_503_SERVICE_UNAVAILABLE
+    wait = RETRY_AFTER  # DRF's exception handler makes Retry-After of it
 
 
 class BearerAuthentication(BaseAuthentication, ABC):
@@ -56,6 +64,8 @@ class BearerAuthentication(BaseAuthentication, ABC):
             # DRF calls authenticate_header() of another instance, so the request carries the error.
             request._bearer_error = exc  # type: ignore[attr-defined]
             raise AuthenticationFailed(body_of(exc)) from exc
+        except Unavailable as exc:
+            raise ServiceUnavailable(body_of(exc)) from exc
 
     def authenticate_header(self, request: Request) -> str:
         return challenge(getattr(request, "_bearer_error", None))

@@ -118,7 +118,7 @@ class RotationConflict(TwoTokenError):
 
 
 class Unavailable(TwoTokenError):
-    """The database is not available right now. The client may send the same request again."""
+    """The database, or another source of what the answer needs, is not available now. The client may try again."""
 
     code: ClassVar[str] = "unavailable"
     message: ClassVar[str] = gettext_noop("The service is not available right now. Try again.")
