@@ -69,6 +69,16 @@ BAD: list[tuple[str, dict[str, Any]]] = [
     ("E003", {"ISSUER": ""}),
     ("E003", {"AUDIENCE": []}),
     ("E003", {"AUDIENCE": [1]}),
+    ("E003", {"CLIENT_ID": ""}),
+    ("E003", {"JWKS_URL": "http://auth.example.com/jwks.json"}),
+    ("E003", {"JWKS_URL": "file:///etc/jwks.json"}),
+    ("E003", {"JWKS_URL": "https://user:password@auth.example.com/jwks.json"}),
+    ("E003", {"JWKS_URL": "https://auth.example.com/jwks.json#keys"}),
+    ("E003", {"JWKS_URL": "https://auth.example.com:port/jwks.json"}),
+    ("E003", {"JWKS_URL": "https://auth.example.com:0/jwks.json"}),
+    ("E003", {"JWKS_URL": "https:///jwks.json"}),
+    ("E003", {"JWKS_URL": "https://auth.example.com/jwks json"}),
+    ("E003", {"JWKS_URL": ["https://auth.example.com/jwks.json"]}),
     ("E003", {"LOGIN_THROTTLE": "10 a minute"}),
     ("E003", {"RECORD_CLIENT": 1}),
     ("E003", {"RETENTION": 30}),
@@ -182,8 +192,9 @@ def test_deployment() -> None:
     values = {**GOOD, "COOKIE_SECURE": False, "COOKIE_DOMAIN": "example.com", "LOGIN_THROTTLE": "1/s"}
     with override_settings(TWOTOKEN=values):
         assert ids() == set()
-        assert ids(deploy=True) == {"W004", "W005", "W006"}
-    assert ids(deploy=True) == set()
+        assert ids(deploy=True) == {"W004", "W005", "W006", "W012"}
+    with with_settings(ISSUER="https://auth.example.com", AUDIENCE="https://api.example.com"):
+        assert ids(deploy=True) == set()
 
 
 @pytest.mark.parametrize(

@@ -230,9 +230,7 @@ class Settings:
     @property
     def access_policy(self) -> AccessPolicy:
         """How access tokens are signed and verified, made from the settings above."""
-        return AccessPolicy(
-            self.access_keys, self.issuer, self.audience, self.leeway.total_seconds(), self.client_id
-        )
+        return AccessPolicy(self.access_keys, self.issuer, self.audience, self.leeway.total_seconds(), self.client_id)
 
     @property
     def access_keys(self) -> KeyRing:

@@ -52,8 +52,10 @@ def fetch(url: str, *, seconds: float, limit: int, headers: Mapping[str, str] | 
             results.put(_answer(url, seconds, limit, headers or {}))
         except FetchError as exc:
             results.put(exc)
-        except (OSError, HTTPException, ValueError) as exc:
+        except OSError as exc:
             results.put(FetchError(f"{type(exc).__name__}: {exc}"))
+        except (HTTPException, ValueError) as exc:  # its text may be what the other service sent
+            results.put(FetchError(type(exc).__name__))
 
     Thread(target=work, name="twotoken.fetch", daemon=True).start()
     try:

@@ -1,13 +1,13 @@
 """For a service that only verifies the access tokens of another one: no user table, no secret, no app to install.
 
-``"twotoken"`` need not be in INSTALLED_APPS, so no system check runs: the settings are checked on first use. This module
-must load no model and no view.
+``"twotoken"`` need not be in INSTALLED_APPS, so no system check runs: the settings are checked on first use. This
+module must load no model and no view.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Any, ClassVar
 
@@ -20,16 +20,18 @@ from twotoken.bearer import BearerAuthentication
 from twotoken.checks import check_shape
 from twotoken.conf import conf
 from twotoken.exceptions import InvalidToken
-from twotoken.fetching import fetch
+from twotoken.fetching import FetchError, fetch
 from twotoken.jwks import named_key, read_key_set
 from twotoken.keys import KeyRing, has_crypto, verifying_ring
 from twotoken.polling import Polled
 from twotoken.tokens import AccessPolicy, AccessToken
 
 KEYS_INTERVAL = 300.0  # seconds: JWKSView lets its answer be kept as long
-UNKNOWN_INTERVAL = 30.0  # seconds between two fetches because of unknown keys: anybody can make up a ``kid``
+# Seconds between two fetches because of an unknown key, for anybody can make up a ``kid``, and after one that failed.
+PAUSE = 30.0
 FETCH_SECONDS = 3.0
 FETCH_BYTES = 262_144
+NO_CRYPTO = "Public keys need the package cryptography: pip install 'twotoken[crypto]'."
 
 
 class RemoteUser:
@@ -138,29 +140,29 @@ class KeySource:
     answer: then nothing but the log shows it.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(
+        self, url: str, *, seconds: float = FETCH_SECONDS, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.url = url
-        self._polled = Polled(self._fetch, interval=KEYS_INTERVAL, in_background=True)
-        self._asked_at = -UNKNOWN_INTERVAL
+        self._seconds = seconds
+        self._polled = Polled(self._fetch, interval=KEYS_INTERVAL, in_background=True, pause=PAUSE, clock=clock)
 
     def keys(self) -> KeyRing:
         """Return the keys. Raises Unavailable if there are none, and none can be fetched now."""
         return self._polled.get()
 
-    def keys_for_unknown(self) -> KeyRing | None:
-        """Return the keys, fetched again for a token whose key is unknown. None: they were fetched for that just now.
+    def newer_keys(self) -> KeyRing:
+        """Return the keys for a token whose key is unknown, fetched again unless that was tried within PAUSE.
 
-        Requests that come while they are fetched wait for them.
+        Requests that come while the keys are fetched wait for them.
         """
-        now = time.monotonic()
-        if now - self._asked_at >= UNKNOWN_INTERVAL:
-            self._asked_at = now
-        elif now - self._asked_at > FETCH_SECONDS:
-            return None
-        return self._polled.get(interval=UNKNOWN_INTERVAL, wait=True)
+        return self._polled.get(interval=PAUSE, wait=True)
 
     def _fetch(self) -> KeyRing:
-        return read_key_set(fetch(self.url, seconds=FETCH_SECONDS, limit=FETCH_BYTES).body)
+        try:
+            return read_key_set(fetch(self.url, seconds=self._seconds, limit=FETCH_BYTES).body)
+        except (FetchError, ValueError) as exc:
+            raise FetchError(f"{self.url}: {exc}") from exc
 
 
 @lru_cache(maxsize=32)
@@ -182,7 +184,10 @@ class RemoteAccessTokenAuthentication(BearerAuthentication):
         self.check_settings()
         if conf.jwks_url is None:
             return self.decode(token, verifying_ring(conf.access_secret))
-        source = key_source(conf.jwks_url)
+        return self.verify_with(key_source(conf.jwks_url), token)
+
+    def verify_with(self, source: KeySource, token: str) -> AccessToken:
+        """Return the claims of a token that a key of this source signed; raise a TokenNotValid to refuse it."""
         keys = source.keys()
         try:
             return self.decode(token, keys)
@@ -190,8 +195,8 @@ class RemoteAccessTokenAuthentication(BearerAuthentication):
             kid = named_key(token)
             if kid is None or any(key.kid == kid for key in keys.keys):
                 raise
-            newer = source.keys_for_unknown()
-            if newer is None or newer is keys:
+            newer = source.newer_keys()
+            if newer is keys:
                 raise
         return self.decode(token, newer)
 
@@ -209,10 +214,10 @@ class RemoteAccessTokenAuthentication(BearerAuthentication):
         value = getattr(settings, "TWOTOKEN", None)
         if value is not None and value is cls._checked:
             return
-        for problem in check_shape(None):
-            raise ImproperlyConfigured(f"{problem.msg} {problem.hint}")
-        if not has_crypto:
-            raise ImproperlyConfigured("Public keys need the package cryptography: pip install 'twotoken[crypto]'.")
+        problems = [f"{error.msg} {error.hint}" for error in check_shape(None)]
+        problems += [] if has_crypto else [NO_CRYPTO]
+        if problems:
+            raise ImproperlyConfigured(problems[0])
         if conf.jwks_url is None:
             _check_public_keys()
         cls._checked = value

@@ -353,8 +353,8 @@ class JWKSView(WellKnownView):
 class DiscoveryView(WellKnownView):
     """GET the issuer and the address of its keys (RFC 8414), for services that find the keys by the issuer.
 
-    Not part of ``twotoken.urls``: mount it at ``.well-known/oauth-authorization-server``, beside JWKSView, whose URL has
-    the name ``jwks``.
+    Not part of ``twotoken.urls``: mount it at ``.well-known/oauth-authorization-server``, beside JWKSView, whose URL
+    has the name ``jwks``.
     """
 
     jwks_url_name = "jwks"
