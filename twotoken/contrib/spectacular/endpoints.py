@@ -247,6 +247,23 @@ class JWKSSchema(TokenSchema):
         return self.component("KeySet", object_of({"keys": {"type": "array", "items": key}}))
 
 
+class DiscoverySchema(TokenSchema):
+    """The issuer and the address of its keys."""
+
+    operations = {
+        "GET": Operation(
+            pgettext_lazy("operation", "Show the issuer"),
+            _("Says who issues access tokens, and where the public keys are (RFC 8414)."),
+            status.HTTP_200_OK,
+            (),
+        )
+    }
+
+    def get_success(self) -> Any:
+        address = {"type": "string", "format": "uri"}
+        return self.component("ServerMetadata", object_of({"issuer": address, "jwks_uri": address}))
+
+
 class ExchangeSchema(RefreshSchema):
     """The exchange of simplejwt's refresh tokens.
 
@@ -306,6 +323,7 @@ SCHEMAS: dict[str, type[TokenSchema]] = {
     "twotoken.views.SessionsView": SessionsSchema,
     "twotoken.views.SessionView": SessionSchema,
     "twotoken.views.JWKSView": JWKSSchema,
+    "twotoken.views.DiscoveryView": DiscoverySchema,
     "twotoken.contrib.simplejwt.views.ExchangeView": ExchangeSchema,
     "twotoken.contrib.simplejwt.views.TokenBlacklistView": BlacklistSchema,
     "twotoken.contrib.simplejwt.views.TokenVerifyView": VerifySchema,
