@@ -173,6 +173,22 @@ class Settings:
         return _texts(value) if found is None else _audience_from(found)
 
     @property
+    def client_id(self) -> str | None:
+        """The ``client_id`` claim of access tokens, for verifiers that require RFC 9068. None: no such claim.
+
+        With ISSUER, AUDIENCE and CLIENT_ID an access token has every claim that RFC 9068 requires.
+        """
+        return _get("CLIENT_ID", None)
+
+    @property
+    def jwks_url(self) -> str | None:
+        """Where ``RemoteAccessTokenAuthentication`` fetches the public keys (a JWK Set). None: ACCESS_SECRET has them.
+
+        Only a service that verifies the access tokens of another one needs it.
+        """
+        return _get("JWKS_URL", None)
+
+    @property
     def leeway(self) -> timedelta:
         """How long after its ``exp`` an access token is still accepted, because clocks differ."""
         return _duration("LEEWAY", 0)
@@ -219,6 +235,11 @@ class Settings:
         return _get("REFRESH_THROTTLE", "60/min")
 
     @property
+    def step_up_sessions(self) -> timedelta | None:
+        """How recent the user's last proof of identity must be to list or revoke sessions. None: it does not matter."""
+        return _get("STEP_UP_SESSIONS", None)
+
+    @property
     def record_client(self) -> bool:
         """Whether to store the address and user agent of logins and refreshes."""
         return _get("RECORD_CLIENT", True)
@@ -244,7 +265,7 @@ class Settings:
     @property
     def access_policy(self) -> AccessPolicy:
         """How access tokens are signed and verified, made from the settings above."""
-        return AccessPolicy(self.access_keys, self.issuer, self.audience, self.leeway.total_seconds())
+        return AccessPolicy(self.access_keys, self.issuer, self.audience, self.leeway.total_seconds(), self.client_id)
 
     @property
     def access_keys(self) -> KeyRing:

@@ -1,7 +1,9 @@
-"""The verbs on token families: start, rotate, revoke, purge. Import them from here. This package knows nothing of HTTP.
+"""The verbs on token families: start, rotate, step up, revoke, purge. Import them from here.
+
+This package knows nothing of HTTP.
 
 ``rule`` decides, ``queries`` reads, ``logins``, ``rotation``, ``revocation`` and ``unbinding`` write, ``pairs`` makes
-tokens, and ``events`` records and sends signals.
+tokens, ``stepping_up`` makes access tokens after a fresh proof, and ``events`` records and sends signals.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from twotoken.families.revocation import (
     revoke_presented,
 )
 from twotoken.families.rotation import rotate, verify
+from twotoken.families.stepping_up import SteppedUp, step_up
 from twotoken.families.unbinding import unbind_each
 
 __all__ = [
@@ -26,6 +29,7 @@ __all__ = [
     "Batch",
     "Criteria",
     "Lifetime",
+    "SteppedUp",
     "TokenPair",
     "active",
     "exists",
@@ -40,6 +44,7 @@ __all__ = [
     "rotate",
     "select",
     "start",
+    "step_up",
     "unbind_each",
     "update_auth_hash",
     "user_of",
