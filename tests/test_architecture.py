@@ -18,11 +18,13 @@ ROWS = [
     ["exceptions", "signals", "conflicts"],
     ["weak_secrets"],
     ["keys"],
-    ["tokens", "bindings"],
+    ["bindings"],
+    ["tokens", "dpop"],
     ["conf"],
     ["clients"],
     ["models"],
     ["statements", "responses"],
+    ["proofs"],
     ["bearer"],
     ["users", "usernames", "permissions"],
     ["families"],
@@ -105,12 +107,12 @@ def run(code: str) -> None:
 
 def test_the_codec_knows_no_django() -> None:
     """The codec and the errors can be used, and fuzzed, without it."""
-    run("import sys, twotoken.tokens; assert 'django' not in sys.modules")
+    run("import sys, twotoken.tokens, twotoken.dpop; assert 'django' not in sys.modules")
 
 
-def test_authentication_does_not_reach_views() -> None:
-    """DRF's views read DEFAULT_AUTHENTICATION_CLASSES on import, so it must not be on the way to those classes."""
+def test_authentication_and_permissions_do_not_reach_views() -> None:
+    """DRF's views read the default classes of both on import, so they must not be on the way to those classes."""
     run(
         "import os, sys, django; os.environ['DJANGO_SETTINGS_MODULE'] = 'tests.settings'; django.setup();"
-        "import twotoken.authentication; assert 'rest_framework.views' not in sys.modules"
+        "import twotoken.authentication, twotoken.permissions; assert 'rest_framework.views' not in sys.modules"
     )

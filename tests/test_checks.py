@@ -75,6 +75,10 @@ BAD: list[tuple[str, dict[str, Any]]] = [
     ("E003", {"ISSUER": ""}),
     ("E003", {"AUDIENCE": []}),
     ("E003", {"AUDIENCE": [1]}),
+    ("E003", {"DPOP": "on"}),
+    ("E003", {"DPOP": True}),
+    ("E003", {"DPOP_ACCESS": "yes"}),
+    ("E003", {"DPOP_NONCE": None}),
     ("E003", {"LOGIN_THROTTLE": "10 a minute"}),
     ("E003", {"STEP_UP_SESSIONS": 300}),
     ("E003", {"STEP_UP_SESSIONS": timedelta()}),
@@ -332,6 +336,62 @@ def test_claims_are_tried(user: Any) -> None:
     user.refresh_from_db()
     assert getattr(user, "first_name", "") != "changed by the claims"
     assert claims_problem("broken", ["replica"]) == ""
+
+
+@pytest.mark.parametrize(
+    ("backend", "options", "said"),
+    [
+        ("dummy.DummyCache", {}, "DummyCache, which remembers nothing, so a proof can be used again"),
+        (
+            "locmem.LocMemCache",
+            {},
+            "LocMemCache, which each process has for itself, so a proof can be used once in each",
+        ),
+        ("filebased.FileBasedCache", {}, "FileBasedCache, which may accept a proof twice if both requests run at once"),
+        ("db.DatabaseCache", {}, "DatabaseCache, which forgets proofs when it is full"),
+        ("db.DatabaseCache", {"OPTIONS": {"MAX_ENTRIES": 10_000}}, ""),
+        ("redis.RedisCache", {}, ""),
+    ],
+)
+def test_the_cache_of_proofs(backend: str, options: dict[str, Any], said: str) -> None:
+    """It is shared, and forgets nothing. A project that sets nothing about DPoP is not bothered."""
+    cache = {"BACKEND": f"django.core.cache.backends.{backend}", "LOCATION": "/tmp/proofs", **options}  # noqa: S108
+    with override_settings(CACHES={"default": cache}):
+        for values, speaks in (({"DPOP": "optional"}, True), ({"DPOP_ACCESS": False}, True), ({"DPOP": "off"}, False)):
+            with with_settings(**values):
+                found = [message.msg for message in checks.check_deployed_proofs(None)]
+                wanted = [f"The DPoP proofs that were used are remembered in a {said}."] if said and speaks else []
+                assert found == wanted
+        assert not list(checks.check_deployed_proofs(None))
+
+
+@pytest.mark.parametrize("proxy", [{"USE_X_FORWARDED_HOST": True}, {"USE_X_FORWARDED_PORT": True}, {"NUM_PROXIES": 1}])
+def test_addresses_that_fit_no_proof(proxy: dict[str, Any]) -> None:
+    """Behind a proxy that ends TLS Django has to be told of https."""
+    values = {"REST_FRAMEWORK": proxy} if "NUM_PROXIES" in proxy else proxy
+    cache = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": "redis://localhost"}}
+    with with_settings(DPOP="required"), override_settings(CACHES=cache):
+        assert ids(deploy=True) == set()
+        with override_settings(**values):
+            assert ids(deploy=True) == {"W017"}
+            with override_settings(SECURE_PROXY_SSL_HEADER=("HTTP_X_FORWARDED_PROTO", "https")):
+                assert ids(deploy=True) == set()
+
+
+def test_proofs_without_cryptography() -> None:
+    """A project that sets DPOP needs the package. One that does not set it is not bothered."""
+    code = (
+        "import sys; sys.modules['cryptography'] = None\n"
+        "import django; from django.conf import settings; from tests import settings as ours\n"
+        "values = {name: getattr(ours, name) for name in dir(ours) if name.isupper()}\n"
+        "settings.configure(**values); django.setup()\n"
+        "from twotoken import checks\n"
+        "for value in (None, 'off', 'optional', 'required', 'on'):\n"
+        "    settings.TWOTOKEN.update({'DPOP': value} if value else {})\n"
+        "    print([each.id for each in checks.check_proofs(None)])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["[]", "[]", "['twotoken.E017']", "['twotoken.E017']", "[]"]
 
 
 def test_claims_are_tried_before_the_first_login() -> None:

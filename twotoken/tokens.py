@@ -71,6 +71,16 @@ class AccessToken(Mapping[str, Any]):
         return UUID(self._claims["sid"])
 
     @property
+    def thumbprint(self) -> str:
+        """The thumbprint of the key that the token is bound to, from ``cnf`` (RFC 9449 section 6.1).
+
+        Empty if the token is not bound, or bound by other means than DPoP.
+        """
+        confirmation = self._claims.get("cnf")
+        found = confirmation.get("jkt") if isinstance(confirmation, dict) else None
+        return found if isinstance(found, str) and found.isascii() else ""
+
+    @property
     def expires_at(self) -> datetime:
         """When the token expires, in UTC."""
         return datetime.fromtimestamp(self._claims["exp"], UTC)
@@ -142,7 +152,7 @@ def encode_access(
     another type, or if the token would be longer than ``decode_access`` accepts.
     """
     check_claims(extra)
-    check_proof(auth_time, amr)
+    check_auth_event(auth_time, amr)
     claims: dict[str, Any] = {
         **extra,
         "sub": subject,
@@ -187,7 +197,7 @@ def check_claims(extra: object) -> None:
             raise ClaimsError(f"The claim {name!r} {problem}.")
 
 
-def check_proof(auth_time: object, amr: object) -> None:
+def check_auth_event(auth_time: object, amr: object) -> None:
     """Raise ClaimsError unless ``auth_time`` is a whole number and ``amr`` a list of strings, or None."""
     if auth_time is not None and type(auth_time) is not int:
         raise ClaimsError("auth_time must be a whole number of seconds.")

@@ -25,10 +25,11 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 from rest_framework.settings import api_settings
 
-from twotoken.checks.rules import are_fine
+from twotoken.checks.rules import are_fine, values_of_project
 from twotoken.checks.settings import callable_of_fine
 from twotoken.conf import Delivery, conf, delivery
 from twotoken.permissions import RecentLoginForSessions, recent_logins
+from twotoken.proofs import accepts_proofs
 
 Apps = Sequence[AppConfig] | None
 # What keeps a cache from counting. A subclass has the fault of its class.
@@ -38,6 +39,12 @@ CACHE_FAULTS: tuple[tuple[type[BaseCache], str], ...] = (
     (FileBasedCache, "counts requests that run at once as one"),
 )
 ENOUGH_ENTRIES = 10_000  # each user name that is tried takes one, so a guesser can push counts out of a small cache
+# What keeps a cache from accepting each DPoP proof only once.
+PROOF_FAULTS: tuple[tuple[type[BaseCache], str], ...] = (
+    (DummyCache, "remembers nothing, so a proof can be used again"),
+    (LocMemCache, "each process has for itself, so a proof can be used once in each"),
+    (FileBasedCache, "may accept a proof twice if both requests run at once"),
+)
 
 STEP_UP_HINT = (
     "A step-up lasts until its access token expires: the next refresh returns to the time of the login. "
@@ -177,6 +184,40 @@ def check_deployed_cache(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMess
             "twotoken's throttles count in a DatabaseCache, which drops counts when it is full.",
             hint=f"Set its OPTIONS['MAX_ENTRIES'] to {ENOUGH_ENTRIES} or more.",
             id="twotoken.W006",
+        )
+
+
+def check_deployed_proofs(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
+    """W014: the cache accepts each DPoP proof once, and all processes share it.
+
+    W017: behind proxies, Django sees the address that clients use, or no proof would fit.
+
+    Both are for projects that set DPOP, DPOP_ACCESS or DPOP_NONCE. The others would hear of a feature that they do not
+    use.
+    """
+    if not {"DPOP", "DPOP_ACCESS", "DPOP_NONCE"}.intersection(values_of_project()):
+        return
+    if not are_fine("DPOP") or not accepts_proofs():
+        return
+    cache = caches[DEFAULT_CACHE_ALIAS]
+    faults = [(kind.__name__, fault) for kind, fault in PROOF_FAULTS if isinstance(cache, kind)]
+    if isinstance(cache, DatabaseCache) and vars(cache)["_max_entries"] < ENOUGH_ENTRIES:
+        faults = [("DatabaseCache", "forgets proofs when it is full")]
+    for name, fault in faults:
+        yield Warning(
+            f"The DPoP proofs that were used are remembered in a {name}, which {fault}.",
+            hint="Use Redis or Memcached, or a DatabaseCache whose OPTIONS['MAX_ENTRIES'] is "
+            f"{ENOUGH_ENTRIES} or more. If no client sends proofs, set TWOTOKEN['DPOP'] to 'off'.",
+            id="twotoken.W014",
+        )
+    is_proxied = api_settings.NUM_PROXIES or settings.USE_X_FORWARDED_HOST or settings.USE_X_FORWARDED_PORT
+    if is_proxied and settings.SECURE_PROXY_SSL_HEADER is None:
+        yield Warning(
+            "Django is behind a proxy, and SECURE_PROXY_SSL_HEADER is not set.",
+            hint="If the proxy ends TLS, Django takes each request for http, and no DPoP proof fits its address. Let "
+            "the proxy set X-Forwarded-Proto, and set SECURE_PROXY_SSL_HEADER. Silence this if the server in front of "
+            "Django, such as gunicorn, reads the header itself.",
+            id="twotoken.W017",
         )
 
 

@@ -18,7 +18,7 @@ from twotoken.bindings import PREFIXES
 from twotoken.clients import Client
 from twotoken.conf import conf
 from twotoken.conflicts import retry_on_conflict
-from twotoken.exceptions import UserInactive
+from twotoken.exceptions import MissingProof, UserInactive
 from twotoken.families.events import send
 from twotoken.families.pairs import TokenPair, make_pair, mint_access
 from twotoken.families.queries import active, rows
@@ -58,14 +58,16 @@ def start(
     second start fails. ``device_key`` binds the family to a public key that the request has proven to hold: the prefix
     ``dpop:`` or ``dbsc:``, and the JWK as RFC 7638 hashes it. Nothing can bind a family later.
 
-    With MAX_FAMILIES_PER_USER the user's oldest families beyond that number are revoked. Raises UserInactive,
-    IntegrityError if a family with this id exists, and ValueError for a ``device_key`` without its prefix. It does not
-    send Django's ``user_logged_in``: the caller does.
+    With MAX_FAMILIES_PER_USER the user's oldest families beyond that number are revoked. Raises UserInactive;
+    IntegrityError if a family with this id exists; MissingProof without a ``device_key`` if DPOP is ``"required"``; and
+    ValueError for a ``device_key`` without its prefix. It does not send Django's ``user_logged_in``: the caller does.
     """
     if not may_log_in(user):
         raise UserInactive
     if device_key and not device_key.startswith(PREFIXES):
         raise ValueError(f"A device key starts with one of these: {', '.join(PREFIXES)}.")
+    if conf.dpop == "required" and not device_key:
+        raise MissingProof
     client = client or Client()
     lifetime = conf.family_lifetime if lifetime is FROM_SETTINGS else lifetime
     now = timezone.now()

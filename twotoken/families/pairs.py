@@ -17,7 +17,11 @@ from twotoken.models import RefreshToken
 
 @dataclass(frozen=True, slots=True)
 class TokenPair:
-    """What a login or a refresh gives. Durations are in seconds; ``generation`` is the refresh token's."""
+    """What a login or a refresh gives. Durations are in seconds; ``generation`` is the refresh token's.
+
+    ``token_type`` says how a bound family's access token is sent, "DPoP" or "Bearer". It is empty if the family is not
+    bound to a key.
+    """
 
     access: str = field(repr=False)
     expires_in: int
@@ -25,32 +29,33 @@ class TokenPair:
     refresh_expires_in: int
     family_id: UUID
     generation: int
+    token_type: str = ""
 
 
-class Proof(NamedTuple):
+class AuthEvent(NamedTuple):
     """When a user proved their identity, in seconds since the epoch, and by which methods (RFC 8176)."""
 
     auth_time: Any
     amr: Any
 
 
-def login_proof(family: RefreshToken) -> Proof:
-    """Return the proof of a family's login.
+def login_event(family: RefreshToken) -> AuthEvent:
+    """Return when and how the user proved their identity for a family's login.
 
-    ``auth_time`` in the family's context replaces the time of the login if the proof is older: a single sign-on may
-    rest on a password of last week, and the exchange of a token proves nothing.
+    ``auth_time`` in the family's context replaces the time of the login if it is earlier: a single sign-on may rest on
+    a password of last week, and the exchange of a token proves nothing.
     """
     login = int(family.created_at.timestamp())
     proven = family.context.get("auth_time", login)
-    return Proof(min(proven, login) if type(proven) is int else proven, family.context.get("amr"))
+    return AuthEvent(min(proven, login) if type(proven) is int else proven, family.context.get("amr"))
 
 
 def mint_access(
-    family: RefreshToken, user: AbstractBaseUser, now: datetime, proof: Proof | None = None
+    family: RefreshToken, user: AbstractBaseUser, now: datetime, event: AuthEvent | None = None
 ) -> tuple[str, int]:
     """Return a new access token and its lifetime in seconds. It never outlives the family's absolute lifetime.
 
-    ``proof`` is given for a step-up. Without it the token has the proof of the login.
+    ``event`` is given for a step-up. Without it the token has the event of the login.
 
     Raises ClaimsError if the project's claims can't go into a token.
     """
@@ -58,10 +63,9 @@ def mint_access(
     expires_at = issued_at + int(conf.access_lifetime.total_seconds())
     if family.expires_at is not None:
         expires_at = min(expires_at, int(family.expires_at.timestamp()))
-    is_bound = family.device_key.startswith(DPOP) and conf.dpop_access
     claims = conf.access_claims
     extra = {} if claims is None else claims(user, family)
-    auth_time, amr = proof or login_proof(family)
+    auth_time, amr = event or login_event(family)
     token = tokens.encode_access(
         conf.access_policy,
         subject=str(getattr(user, conf.user_id_field)),
@@ -71,7 +75,7 @@ def mint_access(
         extra=extra,
         auth_time=auth_time,
         amr=amr,
-        thumbprint=thumbprint(family.device_key) if is_bound else "",
+        thumbprint=thumbprint(family.device_key) if token_type_of(family) == "DPoP" else "",
     )
     return token, expires_at - issued_at
 
@@ -93,4 +97,11 @@ def make_pair(
         issuer=conf.tenant_issuer,
     )
     remaining = int(end.timestamp()) - int(now.timestamp())
-    return TokenPair(*access, refresh, remaining, family.pk, generation)
+    return TokenPair(*access, refresh, remaining, family.pk, generation, token_type_of(family))
+
+
+def token_type_of(family: RefreshToken) -> str:
+    """Return how a family's access token is sent, or an empty string if the family is not bound by DPoP."""
+    if not family.device_key.startswith(DPOP):
+        return ""
+    return "DPoP" if conf.dpop_access else "Bearer"
