@@ -43,10 +43,10 @@ PACKAGES = {
         ["rule", "pairs", "events"],
         ["queries"],
         ["revocation"],
-        ["logins", "rotation", "purging", "stepping_up"],
+        ["logins", "rotation", "purging", "stepping_up", "unbinding"],
         ["__init__"],
     ],
-    "management": [["__init__", "progress"], ["commands"]],
+    "management": [["__init__", "progress", "arguments"], ["commands"]],
     "simplejwt": [
         ["tokens", "replacements"],
         ["conf", "blacklist"],
