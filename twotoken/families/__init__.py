@@ -11,7 +11,7 @@ from __future__ import annotations
 from twotoken.families.logins import FROM_SETTINGS, Lifetime, start, update_auth_hash
 from twotoken.families.pairs import TokenPair
 from twotoken.families.purging import purge
-from twotoken.families.queries import Criteria, active, exists, get, is_active, select, user_of
+from twotoken.families.queries import Criteria, active, exists, family_of, get, is_active, select, user_of
 from twotoken.families.revocation import (
     Batch,
     revoke,
@@ -33,6 +33,7 @@ __all__ = [
     "TokenPair",
     "active",
     "exists",
+    "family_of",
     "get",
     "is_active",
     "purge",
