@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -15,13 +16,15 @@ from django.http import HttpRequest
 from django.test import override_settings
 
 from tests.jar import COMPANION, COOKIE, cookies
-from twotoken import tokens
+from tests.proofs import EC_KEY, Device, jwk, sign
+from twotoken import dpop, tokens
 from twotoken.bearer import bearer_token
 from twotoken.cookies import cookie_values, token_from_cookie
 from twotoken.exceptions import (
     CrossOrigin,
     ExpiredToken,
     InvalidIdempotencyKey,
+    InvalidProof,
     InvalidToken,
     MissingToken,
 )
@@ -45,6 +48,11 @@ COOKIE_HEADERS = [
     f"\xa0{cookies(REFRESH)}; {COOKIE} = {REFRESH}".encode("latin-1"),
     f'={COOKIE};;{COOKIE}="a"'.encode(),
 ]
+ADDRESS = "https://testserver/api/auth/refresh/"
+DEVICE = Device(EC_KEY, "https://testserver")
+PROOF = DEVICE.proof("/api/auth/refresh/", now=NOW)
+PROOF_HEADER = {"typ": "dpop+jwt", "alg": "ES256", "jwk": jwk(EC_KEY)}
+PROOF_CLAIMS = {"htm": "POST", "htu": ADDRESS, "iat": START, "jti": "x"}
 VISIBLE = {chr(code) for code in range(0x21, 0x7F)} - {'"'}
 TRUSTED = ["https://app.example", "https://*.example.org"]
 
@@ -127,6 +135,30 @@ def cookie(data: bytes) -> None:
         assert (claims.family_id, cookie_values(found, COMPANION)) == (FAMILY, [str(FAMILY)])
 
 
+def proved(header: str) -> dpop.Proof | None:
+    """Verify a DPoP header for a refresh at our address. Nothing but a refusal comes out otherwise."""
+    try:
+        found = dpop.verify_proof(header, method="POST", address=ADDRESS, now=NOW)
+    except InvalidProof:
+        return None
+    assert found.device_key == DEVICE.device_key
+    assert abs(found.issued_at - START) <= dpop.WINDOW
+    assert 0 < len(found.jti) <= dpop.MAX_JTI_LENGTH
+    return found
+
+
+def proof(data: bytes) -> None:
+    """A DPoP header: nothing proves the key but what the key has signed."""
+    header = data.decode("latin-1")
+    assert (proved(header) is not None) == (header == PROOF)
+
+
+def signed_proof(data: bytes) -> None:
+    """Header and claims as they are, parted by a line break, with the device's good signature."""
+    header, _, claims = data.partition(b"\n")
+    proved(sign(header, claims, EC_KEY))
+
+
 def key(data: bytes) -> None:
     """An Idempotency-Key: bare or quoted, 8 to 255 visible characters, or a refusal."""
     header = data.decode("latin-1")
@@ -143,16 +175,16 @@ def key(data: bytes) -> None:
 
 
 def bearer(data: bytes) -> None:
-    """An Authorization header: one word after Bearer, or none of ours, or a refusal."""
+    """An Authorization header: one word after Bearer or DPoP, or none of ours, or a refusal."""
     header = data.decode("latin-1")
     words = header.split()
     try:
         found = bearer_token(request(HTTP_AUTHORIZATION=header))
     except InvalidToken:
-        assert words[0].lower() == "bearer"
+        assert words[0].lower() in {"bearer", "dpop"}
         assert len(words) != 2
     else:
-        assert (found is None) == (not words or words[0].lower() != "bearer")
+        assert (found is None) == (not words or words[0].lower() not in {"bearer", "dpop"})
         assert found is None or found == words[1]
 
 
@@ -185,8 +217,17 @@ TARGETS: dict[str, tuple[Callable[[bytes], None], list[bytes]]] = {
     ),
     "foreign_token": (foreign_token, [b'{"alg":"HS256","typ":"rt+jwt"}\n{"gen":3}', b'{"alg":"none"}\n{}']),
     "cookie": (cookie, COOKIE_HEADERS),
+    "proof": (proof, [PROOF.encode(), f"{PROOF}, {PROOF}".encode(), b"a.b.c", b".."]),
+    "signed_proof": (
+        signed_proof,
+        [
+            json.dumps(PROOF_HEADER).encode() + b"\n" + json.dumps(PROOF_CLAIMS).encode(),
+            json.dumps({**PROOF_HEADER, "alg": "none"}).encode() + b"\n{}",
+            b'{"typ":"dpop+jwt","alg":"ES256","jwk":{"kty":"EC","crv":"P-256","x":"","y":""}}\n[]',
+        ],
+    ),
     "key": (key, [b'"a-key-of-some-length"', b"a-key-of-some-length", b'"12345678', b"1234567"]),
-    "bearer": (bearer, [b"Bearer a.b.c", b"bearer", b"Basic eDp5", b"Bearer a b"]),
+    "bearer": (bearer, [b"Bearer a.b.c", b"DPoP a.b.c", b"bearer", b"Basic eDp5", b"Bearer a b"]),
     "origin": (
         origin,
         [

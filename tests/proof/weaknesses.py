@@ -220,6 +220,73 @@ WEAKNESSES = [
         "packages that only sign their tokens",
         ("conformance.test_tokens.test_a_token_made_with_the_secret_alone",),
     ),
+    # Bound to a device.
+    Weakness(
+        "a copied refresh token works on another device",
+        "malware that copies cookie jars and token files: every bearer token",
+        (
+            "conformance.test_bound.test_a_bound_family",
+            "test_proofs.test_a_copied_token_is_worth_nothing",
+            "proof.test_races.test_copies_race_their_owner",
+            "proof.test_model.test_every_promise_holds",
+        ),
+    ),
+    Weakness(
+        "a copied token of a bound family signs its owner out: reuse is judged before the device is",
+        "an experiment with our own first model of bound families",
+        (
+            "test_rule.test_another_device",
+            "conformance.test_bound.test_a_bound_family",
+            "proof.test_model.test_a_broken_rule_is_seen",
+        ),
+    ),
+    Weakness(
+        "a thief binds a family to a key of his own, and its owner is refused",
+        "binding at a refresh, as RFC 9449 section 5 allows for new tokens",
+        (
+            "test_families.test_a_proof_binds_nothing_later",
+            "test_rule.test_a_proof_does_nothing_for_a_family_that_is_not_bound",
+            "proof.test_model.test_a_broken_rule_is_seen",
+        ),
+    ),
+    Weakness(
+        "copied tokens use up the owner's share of a throttle",
+        "throttles that count by session alone",
+        ("test_proofs.test_a_thief_can_t_use_up_the_owner_s_share",),
+    ),
+    Weakness(
+        "a proof works twice: checked and then stored, or stored for each process",
+        "pydpop 0.2.1; spring-security issue 18120",
+        (
+            "test_proofs.test_a_proof_is_good_once",
+            "test_proofs.test_requests_at_once",
+            "proof.test_model.test_a_broken_rule_is_seen",
+        ),
+    ),
+    Weakness(
+        "a proof for one request works for another: method, address, access token, time",
+        "RFC 9449 sections 4.3 and 11.1",
+        ("test_proofs.test_a_bad_proof_at_a_login", "test_proofs.test_a_bad_proof_at_a_refresh"),
+    ),
+    Weakness(
+        "a script in the page has proofs signed for later",
+        "RFC 9449 section 11.2",
+        ("test_proofs.test_nonces", "proof.test_model.test_a_broken_rule_is_seen"),
+    ),
+    Weakness(
+        "a bound token works as a bearer token: at a route, or when proofs are switched off",
+        "RFC 9449 section 7.1",
+        (
+            "test_proofs.test_the_schemes_can_t_be_swapped",
+            "test_proofs.test_families_that_are_bound_when_proofs_are_switched_off",
+            "test_families.test_a_bound_family_stays_bound",
+        ),
+    ),
+    Weakness(
+        "a hostile proof header causes an error",
+        "CWE-20",
+        ("proof.test_hostile.test_hostile_proofs", "proof.test_fuzz.test_fuzz"),
+    ),
     # The login.
     Weakness(
         "the response time or text tells who has an account",
