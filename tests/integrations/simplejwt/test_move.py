@@ -120,7 +120,8 @@ def test_an_exchange_proves_no_identity(move: Move) -> None:
     for access in (answer["access"], refresh(answer["refresh"]).json()["access"]):
         assert claims_of(access)["auth_time"] == 0
     request: Any = Request(APIRequestFactory().get("/", HTTP_AUTHORIZATION=f"Bearer {move.issued['gus']['access']}"))
-    request.user, request.auth = AccessTokenAuthentication().authenticate(request)
+    authenticated: Any = AccessTokenAuthentication().authenticate(request)
+    request.user, request.auth = authenticated
     assert not RecentLogin().has_permission(request, None)
 
 
