@@ -8,6 +8,7 @@ import json
 from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -16,7 +17,7 @@ from django.http import HttpRequest
 from django.test import override_settings
 
 from tests.jar import COMPANION, COOKIE, cookies
-from tests.proofs import EC_KEY, Device, jwk, sign
+from tests.proofs import EC_KEY, jwk, sign
 from twotoken import dpop, tokens
 from twotoken.bearer import bearer_token
 from twotoken.cookies import cookie_values, token_from_cookie
@@ -48,11 +49,10 @@ COOKIE_HEADERS = [
     f"\xa0{cookies(REFRESH)}; {COOKIE} = {REFRESH}".encode("latin-1"),
     f'={COOKIE};;{COOKIE}="a"'.encode(),
 ]
-ADDRESS = "https://testserver/api/auth/refresh/"
-DEVICE = Device(EC_KEY, "https://testserver")
-PROOF = DEVICE.proof("/api/auth/refresh/", now=NOW)
-PROOF_HEADER = {"typ": "dpop+jwt", "alg": "ES256", "jwk": jwk(EC_KEY)}
-PROOF_CLAIMS = {"htm": "POST", "htu": ADDRESS, "iat": START, "jti": "x"}
+ADDRESS = "https://api.example/notes/"
+PROOF_HEADER: dict[str, Any] = {"typ": "dpop+jwt", "alg": "ES256", "jwk": jwk(EC_KEY)}
+PROOF_CLAIMS: dict[str, Any] = {"htm": "POST", "htu": ADDRESS, "iat": START, "jti": "a-proof"}
+PROOFS = [sign(PROOF_HEADER, {**PROOF_CLAIMS, "jti": jti}, EC_KEY) for jti in ("a-proof", "b-proof")]
 VISIBLE = {chr(code) for code in range(0x21, 0x7F)} - {'"'}
 TRUSTED = ["https://app.example", "https://*.example.org"]
 
@@ -135,30 +135,6 @@ def cookie(data: bytes) -> None:
         assert (claims.family_id, cookie_values(found, COMPANION)) == (FAMILY, [str(FAMILY)])
 
 
-def proved(header: str) -> dpop.Proof | None:
-    """Verify a DPoP header for a refresh at our address. Nothing but a refusal comes out otherwise."""
-    try:
-        found = dpop.verify_proof(header, method="POST", address=ADDRESS, now=NOW)
-    except InvalidProof:
-        return None
-    assert found.device_key == DEVICE.device_key
-    assert abs(found.issued_at - START) <= dpop.WINDOW
-    assert 0 < len(found.jti) <= dpop.MAX_JTI_LENGTH
-    return found
-
-
-def proof(data: bytes) -> None:
-    """A DPoP header: nothing proves the key but what the key has signed."""
-    header = data.decode("latin-1")
-    assert (proved(header) is not None) == (header == PROOF)
-
-
-def signed_proof(data: bytes) -> None:
-    """Header and claims as they are, parted by a line break, with the device's good signature."""
-    header, _, claims = data.partition(b"\n")
-    proved(sign(header, claims, EC_KEY))
-
-
 def key(data: bytes) -> None:
     """An Idempotency-Key: bare or quoted, 8 to 255 visible characters, or a refusal."""
     header = data.decode("latin-1")
@@ -186,6 +162,30 @@ def bearer(data: bytes) -> None:
     else:
         assert (found is None) == (not words or words[0].lower() not in {"bearer", "dpop"})
         assert found is None or found == words[1]
+
+
+def proof(data: bytes) -> None:
+    """A DPoP header: it proves the seed's key for the seed's request, or is refused."""
+    try:
+        found = dpop.verify_proof(data.decode("latin-1"), method="POST", address=ADDRESS, now=NOW)
+    except InvalidProof:
+        return
+    assert data.decode("latin-1") in PROOFS
+    assert found.key == json.dumps(jwk(EC_KEY), separators=(",", ":"), sort_keys=True)
+
+
+def signed_proof(data: bytes) -> None:
+    """The header and the claims of a proof, parted by a line break and signed: what is proven is what they say."""
+    header, _, claims = data.partition(b"\n")
+    try:
+        found = dpop.verify_proof(sign(header, claims, EC_KEY), method="POST", address=ADDRESS, now=NOW)
+    except InvalidProof:
+        return
+    members = json.loads(claims)
+    assert (members["htm"], members["jti"]) == ("POST", found.jti)
+    assert abs(members["iat"] - START) <= dpop.WINDOW
+    assert urlsplit(members["htu"]).scheme.lower() == "https"
+    assert json.loads(header)["jwk"]["x"] == jwk(EC_KEY)["x"]
 
 
 def origin(data: bytes) -> None:
@@ -217,17 +217,17 @@ TARGETS: dict[str, tuple[Callable[[bytes], None], list[bytes]]] = {
     ),
     "foreign_token": (foreign_token, [b'{"alg":"HS256","typ":"rt+jwt"}\n{"gen":3}', b'{"alg":"none"}\n{}']),
     "cookie": (cookie, COOKIE_HEADERS),
-    "proof": (proof, [PROOF.encode(), f"{PROOF}, {PROOF}".encode(), b"a.b.c", b".."]),
+    "key": (key, [b'"a-key-of-some-length"', b"a-key-of-some-length", b'"12345678', b"1234567"]),
+    "bearer": (bearer, [b"Bearer a.b.c", b"bearer", b"Basic eDp5", b"Bearer a b"]),
+    "proof": (proof, [each.encode() for each in PROOFS]),
     "signed_proof": (
         signed_proof,
         [
-            json.dumps(PROOF_HEADER).encode() + b"\n" + json.dumps(PROOF_CLAIMS).encode(),
-            json.dumps({**PROOF_HEADER, "alg": "none"}).encode() + b"\n{}",
-            b'{"typ":"dpop+jwt","alg":"ES256","jwk":{"kty":"EC","crv":"P-256","x":"","y":""}}\n[]',
+            b"\n".join(json.dumps(part).encode() for part in (header, {**PROOF_CLAIMS, "htu": address}))
+            for header in (PROOF_HEADER, {**PROOF_HEADER, "crit": ["b64"]}, {**PROOF_HEADER, "alg": "EdDSA"})
+            for address in (ADDRESS, "https://API.example:443/a/../notes/?x#y", "https://[::1/")
         ],
     ),
-    "key": (key, [b'"a-key-of-some-length"', b"a-key-of-some-length", b'"12345678', b"1234567"]),
-    "bearer": (bearer, [b"Bearer a.b.c", b"DPoP a.b.c", b"bearer", b"Basic eDp5", b"Bearer a b"]),
     "origin": (
         origin,
         [

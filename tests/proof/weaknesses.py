@@ -345,6 +345,97 @@ WEAKNESSES = [
         "CVE-2023-46695 (Django)",
         ("test_usernames.test_a_name_of_a_serializer_without_a_limit",),
     ),
+    # Proofs of DPoP.
+    Weakness(
+        "a proof is accepted twice: on another process, or because the check and the mark are two steps",
+        "spring-security 18120; pydpop 0.2.1",
+        (
+            "test_proofs.test_a_proof_is_good_once",
+            "test_proofs.test_requests_at_once",
+            "test_proofs.test_a_cache_that_does_not_work",
+            "proof.test_throttles.test_one_proof_many_times_at_once",
+        ),
+    ),
+    Weakness(
+        "a bound token is accepted as a bearer token, and so is one whose binding is not understood",
+        "RFC 9449 section 7.2",
+        (
+            "test_proofs.test_the_schemes_can_t_be_swapped",
+            "test_proofs.test_a_confirmation_by_other_means",
+            "test_proofs.test_families_that_are_bound_when_proofs_are_switched_off",
+        ),
+    ),
+    Weakness(
+        "a proof for another request is accepted: of another method, address or token, or without a time",
+        "RFC 9449 section 11",
+        (
+            "test_dpop.test_bad_claims",
+            "test_dpop.test_addresses",
+            "test_dpop.test_the_access_token_of_a_proof",
+            "test_proofs.test_a_bound_access_token",
+        ),
+    ),
+    Weakness(
+        "a proof signed by a key that everybody has, is symmetric, or is not on the curve; none, or another algorithm",
+        "RFC 9449 section 4.3; CVE-2015-7940",
+        ("test_dpop.test_bad_headers", "test_dpop.test_what_is_no_signed_jwt", "proof.test_fuzz.test_fuzz"),
+    ),
+    Weakness(
+        "two DPoP headers: one part of the server checks the first, another the last",
+        "RFC 9449 section 4.3",
+        ("test_dpop.test_what_is_no_signed_jwt", "test_proofs.test_a_bad_proof_at_a_login"),
+    ),
+    Weakness(
+        "a thief with a copied token uses up the owner's share of a throttle",
+        "CWE-770",
+        ("test_proofs.test_a_thief_can_t_use_up_the_owner_s_share",),
+    ),
+    Weakness(
+        "a proof that a script in the page signed ahead is good for days",
+        "RFC 9449 section 11.2",
+        ("test_dpop.test_nonces", "test_proofs.test_nonces", "test_dpop.test_a_minute_both_ways"),
+    ),
+    # The step-up.
+    Weakness(
+        "a refresh makes an old login look recent, or a step-up does so for a thief's copy of the refresh token",
+        "an auth_time that is kept with the session; WorkOS moves it on active authentication only",
+        (
+            "conformance.test_step_up.test_step_up",
+            "conformance.test_step_up.test_a_refresh_after_a_step_up",
+            "test_pairs.test_the_proof_of_a_login",
+        ),
+    ),
+    Weakness(
+        "a stolen access token gives guesses at the password that nobody counts",
+        "CWE-307",
+        (
+            "conformance.test_step_up.test_a_thief_who_guesses_the_password",
+            "conformance.test_step_up.test_what_is_not_counted",
+        ),
+    ),
+    Weakness(
+        "a step-up with somebody else's password, or for a user or a session that is no longer active",
+        "CWE-287",
+        (
+            "conformance.test_step_up.test_somebody_else_s_password",
+            "conformance.test_step_up.test_a_back_end_that_finds_somebody_else",
+            "conformance.test_step_up.test_a_user_or_a_family_that_is_no_more",
+            "conformance.test_step_up.test_a_family_that_ends_meanwhile",
+        ),
+    ),
+    Weakness(
+        "a step-up without the device that the session is bound to",
+        "RFC 9449 section 7",
+        (
+            "conformance.test_step_up.test_a_bound_family",
+            "conformance.test_step_up.test_a_bound_family_whose_access_tokens_are_not",
+        ),
+    ),
+    Weakness(
+        "a time of login that is no number, or lies in the future, counts as recent",
+        "RFC 9470 section 6",
+        ("test_permissions.test_claims_that_are_no_time", "test_permissions.test_clocks_that_differ"),
+    ),
     # The browser.
     Weakness(
         "another site can trigger refresh, login and logout",

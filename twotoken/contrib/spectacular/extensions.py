@@ -49,7 +49,7 @@ class BearerExtension(OpenApiAuthenticationExtension):
     A bound one is sent with the scheme DPoP, beside a proof in the header ``DPoP``.
     """
 
-    target_class = "twotoken.authentication.AccessTokenAuthentication"
+    target_class = "twotoken.bearer.BearerAuthentication"
     match_subclasses = True
 
     @property
