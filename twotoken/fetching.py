@@ -69,7 +69,7 @@ def fetch(url: str, *, seconds: float, limit: int, headers: Mapping[str, str] | 
 
 def _answer(url: str, seconds: float, limit: int, headers: Mapping[str, str]) -> Answer:
     deadline = time.monotonic() + seconds
-    proxies = None if url.startswith("https:") else {}  # None: those of the environment
+    proxies: dict[str, str] | None = None if url.startswith("https:") else {}  # None: those of the environment
     request = Request(url, headers={"Accept": "application/json", **headers})  # noqa: S310 - the settings' own URL
     try:
         response = build_opener(NoRedirects, ProxyHandler(proxies)).open(request, timeout=seconds)
