@@ -8,11 +8,10 @@ from collections.abc import Iterator
 import pytest
 
 from tests.keyserver import KeyServer, running_key_server
-from tests.server import free_port
 from twotoken.fetching import FetchError, fetch
 
 SECONDS, LIMIT = 0.5, 100_000
-NOBODY = f"http://127.0.0.1:{free_port()}/"
+NOBODY = "http://127.0.0.1:1/"
 
 
 @pytest.fixture
