@@ -25,8 +25,6 @@ from twotoken.proofs import accepts_proofs, read_proof, spend
 from twotoken.responses import RETRY_AFTER, body_of, challenge
 from twotoken.tokens import AccessToken
 
-SCHEMES = frozenset({"bearer", "dpop"})
-
 
 @sensitive_variables()
 def bearer_token(request: HttpRequest | Request) -> str | None:
@@ -36,7 +34,7 @@ def bearer_token(request: HttpRequest | Request) -> str | None:
     calls this calls ``check_binding`` too. Raises InvalidToken if not exactly one word follows the scheme.
     """
     words: list[str] = request.META.get("HTTP_AUTHORIZATION", "").split()
-    if not words or words[0].lower() not in SCHEMES or (words[0].lower() != "bearer" and not accepts_proofs()):
+    if not words or not (words[0].lower() == "bearer" or by_dpop(request)):
         return None
     if len(words) != 2:
         raise InvalidToken
@@ -44,9 +42,9 @@ def bearer_token(request: HttpRequest | Request) -> str | None:
 
 
 def by_dpop(request: HttpRequest | Request) -> bool:
-    """Tell whether the Authorization header has the scheme DPoP."""
+    """Tell whether the Authorization header has the scheme DPoP. With DPOP ``"off"``, this is a foreign scheme."""
     words: list[str] = request.META.get("HTTP_AUTHORIZATION", "").split(maxsplit=1)
-    return bool(words) and words[0].lower() == "dpop"
+    return bool(words) and words[0].lower() == "dpop" and accepts_proofs()
 
 
 def is_bound(access: AccessToken) -> bool:
@@ -74,7 +72,7 @@ def check_binding(request: HttpRequest | Request, token: str, access: AccessToke
         raise MissingProof
     if not compare_digest(proof.thumbprint, access.thumbprint):
         raise WrongDevice
-    spend(proof)
+    spend(request, proof)
 
 
 class ServiceUnavailable(APIException):
@@ -109,9 +107,7 @@ class BearerAuthentication(BaseAuthentication, ABC):
 
     def authenticate_header(self, request: Request) -> str:
         error = getattr(request, "_bearer_error", None)
-        if not accepts_proofs():
-            return challenge(error)
-        offers_dpop = conf.dpop == "required" or "HTTP_DPOP" in request.META
+        offers_dpop = accepts_proofs() and (conf.dpop == "required" or "HTTP_DPOP" in request.META)
         return challenge(error, by_dpop=error is not None and by_dpop(request), offers_dpop=offers_dpop)
 
     def get_token(self, request: Request) -> str | None:
