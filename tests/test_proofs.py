@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.core.cache.backends.locmem import LocMemCache
 from django.test import override_settings
 from rest_framework.request import Request
@@ -23,9 +24,9 @@ from tests.settings import TWOTOKEN
 from twotoken import families
 from twotoken.authentication import RevocableAccessTokenAuthentication
 from twotoken.base_views import TokenView
-from twotoken.exceptions import InvalidProof, MissingProof, ProofReplayed
+from twotoken.exceptions import InvalidProof, MissingProof, NonceRequired, ProofReplayed
 from twotoken.models import RefreshToken
-from twotoken.proofs import proven_key
+from twotoken.proofs import current_nonce, proven_key
 from twotoken.testing import time_travel
 
 OWNER, THIEF = Device(EC_KEY), Device(OTHER_KEY)
@@ -357,6 +358,18 @@ def test_nonces_across_a_restart_with_another_secret(script: Caller) -> None:
         assert response.json()["code"] == "use_dpop_nonce"
         device.nonce = response["DPoP-Nonce"]
         assert log_in(script, device).status_code == 200
+
+
+@override_settings(TWOTOKEN={"DPOP_NONCE": True})
+def test_nonces_of_a_service_without_a_refresh_secret() -> None:
+    """A service that only verifies makes its nonces of SECRET_KEY, and knows those of its fallbacks."""
+    device = Device()
+    device.nonce = current_nonce()
+    assert proven_key(factory.post("/", HTTP_DPOP=device.proof("/"))) == device.device_key
+    with override_settings(SECRET_KEY="another", SECRET_KEY_FALLBACKS=[settings.SECRET_KEY]):
+        assert proven_key(factory.post("/", HTTP_DPOP=device.proof("/"))) == device.device_key
+    with override_settings(SECRET_KEY="another"), pytest.raises(NonceRequired):
+        proven_key(factory.post("/", HTTP_DPOP=device.proof("/")))
 
 
 @with_settings(DPOP_NONCE=True)

@@ -15,6 +15,7 @@ from typing import Any, TypeVar, cast
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
+from django.utils.encoding import force_bytes
 from django.utils.module_loading import import_string
 
 from twotoken.keys import ALGORITHMS, HS256, KeyRing, key_ring
@@ -173,6 +174,22 @@ class Settings:
         return _texts(value) if found is None else _audience_from(found)
 
     @property
+    def client_id(self) -> str | None:
+        """The ``client_id`` claim of access tokens, for verifiers that require RFC 9068. None: no such claim.
+
+        With ISSUER, AUDIENCE and CLIENT_ID an access token has every claim that RFC 9068 requires.
+        """
+        return _get("CLIENT_ID", None)
+
+    @property
+    def jwks_url(self) -> str | None:
+        """Where ``RemoteAccessTokenAuthentication`` fetches the public keys (a JWK Set). None: ACCESS_SECRET has them.
+
+        Only a service that verifies the access tokens of another one needs it.
+        """
+        return _get("JWKS_URL", None)
+
+    @property
     def leeway(self) -> timedelta:
         """How long after its ``exp`` an access token is still accepted, because clocks differ."""
         return _duration("LEEWAY", 0)
@@ -243,13 +260,13 @@ class Settings:
     def nonce_secrets(self) -> tuple[bytes, ...]:
         """The secrets of DPOP_NONCE: REFRESH_SECRET, or SECRET_KEY in a service that has none. The first one makes."""
         if _get("REFRESH_SECRET", None) is None:
-            return tuple(secret.encode() for secret in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS))
+            return tuple(map(force_bytes, (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)))
         return tuple(secret.encode() for secret in self.refresh_secret)
 
     @property
     def access_policy(self) -> AccessPolicy:
         """How access tokens are signed and verified, made from the settings above."""
-        return AccessPolicy(self.access_keys, self.issuer, self.audience, self.leeway.total_seconds())
+        return AccessPolicy(self.access_keys, self.issuer, self.audience, self.leeway.total_seconds(), self.client_id)
 
     @property
     def access_keys(self) -> KeyRing:

@@ -62,11 +62,12 @@ def body_of(error: TwoTokenError) -> dict[str, Any]:
 def challenge(error: TwoTokenError | None = None, *, by_dpop: bool = False, offers_dpop: bool = False) -> str:
     """Return a ``WWW-Authenticate`` value (RFC 6750 section 3, RFC 9449 section 7.1, RFC 9470 section 3).
 
-    If no token was refused, it is only the realm. ``by_dpop`` says that the request had the scheme DPoP.
-    ``offers_dpop`` adds the challenge of DPoP to that of Bearer.
+    If no token was refused and no fresh proof of identity is wanted, it is only the realm. ``by_dpop`` says that the
+    request had the scheme DPoP. ``offers_dpop`` adds the challenge of DPoP to that of Bearer.
     """
     if isinstance(error, InsufficientUserAuthentication):
-        return f'{f"{DPOP}," if by_dpop else "Bearer"} error="{error.code}", max_age="{error.max_age}"'
+        scheme = f"{DPOP}," if by_dpop else "Bearer"
+        return f'{scheme} error="{error.code}", max_age="{error.max_age}"'
     if isinstance(error, InvalidProof):
         return f'{DPOP}, error="{error.code}", error_description="{error.message}"'
     detail = ""

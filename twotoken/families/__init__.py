@@ -2,8 +2,8 @@
 
 This package knows nothing of HTTP.
 
-``rule`` decides, ``queries`` reads, ``logins``, ``rotation`` and ``revocation`` write, ``pairs`` makes tokens,
-``stepping_up`` makes access tokens after a fresh proof, and ``events`` records and sends signals.
+``rule`` decides, ``queries`` reads, ``logins``, ``rotation``, ``revocation`` and ``unbinding`` write, ``pairs`` makes
+tokens, ``stepping_up`` makes access tokens after a fresh proof, and ``events`` records and sends signals.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from twotoken.families.revocation import (
 )
 from twotoken.families.rotation import rotate, verify
 from twotoken.families.stepping_up import SteppedUp, step_up
+from twotoken.families.unbinding import unbind_each
 
 __all__ = [
     "FROM_SETTINGS",
@@ -45,6 +46,7 @@ __all__ = [
     "select",
     "start",
     "step_up",
+    "unbind_each",
     "update_auth_hash",
     "user_of",
     "verify",
