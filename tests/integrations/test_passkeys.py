@@ -185,7 +185,7 @@ CREDENTIALS: list[Any] = [
 @pytest.mark.parametrize("credential", CREDENTIALS)
 def test_what_is_no_passkey(browser: Caller, credential: Any) -> None:
     """A refusal at login and step-up, and a 400 at the registration; without options nothing is looked at."""
-    access = {"HTTP_AUTHORIZATION": f"Bearer {browser.log_in().json()['access']}"}
+    access: Any = {"HTTP_AUTHORIZATION": f"Bearer {browser.log_in().json()['access']}"}
     for name, headers in (("login/", {}), ("reauthenticate/", access)):
         for asked in (False, True):
             if asked:
@@ -204,7 +204,8 @@ def test_what_is_no_passkey(browser: Caller, credential: Any) -> None:
 @pytest.mark.usefixtures("_otp_webauthn")
 def test_bodies_that_are_no_object(browser: Caller) -> None:
     """A 400 as ever."""
-    for body in (5, None, [], "credential", {"credential": 5}, {"credential": None}):
+    bodies: list[Any] = [5, None, [], "credential", {"credential": 5}, {"credential": None}]
+    for body in bodies:
         assert browser.send("login/", body).status_code == 400
 
 

@@ -164,7 +164,7 @@ def method_of(record: Mapping[str, Any]) -> str | None:
     kind = record.get("type", record["method"])
     if kind != "webauthn":
         return METHODS.get(kind)
-    passkey = apps.get_model("mfa", "Authenticator").objects.filter(pk=record["id"]).first()
+    passkey = cast("Any", apps).get_model("mfa", "Authenticator").objects.filter(pk=record["id"]).first()
     if passkey is None:  # removed since then
         return None
     # A passkey that may be synchronised is not tied to one device's hardware (WebAuthn level 3, section 6.1.3).
