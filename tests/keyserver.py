@@ -74,11 +74,8 @@ class Handler(BaseHTTPRequestHandler):
         self.answer(b"", 304, {"ETag": '"1"'})
 
     def redirect(self) -> None:
-        """The same keys at another address."""
-        if self.path == "/elsewhere":
-            self.answer(self.server.document)
-        else:
-            self.answer(b"", 302, {"Location": "/elsewhere"})
+        """To another address, and from there to the next."""
+        self.answer(b"", 302, {"Location": f"/elsewhere/{len(self.server.asked)}"})
 
 
 class KeyServer(ThreadingHTTPServer):
