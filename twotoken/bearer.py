@@ -26,6 +26,12 @@ from twotoken.responses import RETRY_AFTER, body_of, challenge
 from twotoken.tokens import AccessToken
 
 
+class DPoPToken(str):
+    """A token that came with the scheme DPoP."""
+
+    __slots__ = ()
+
+
 @sensitive_variables()
 def bearer_token(request: HttpRequest | Request) -> str | None:
     """Return the token of an Authorization header, or None without one of our schemes.
@@ -34,11 +40,12 @@ def bearer_token(request: HttpRequest | Request) -> str | None:
     calls this calls ``check_binding`` too. Raises InvalidToken if not exactly one word follows the scheme.
     """
     words: list[str] = request.META.get("HTTP_AUTHORIZATION", "").split()
-    if not words or not (words[0].lower() == "bearer" or by_dpop(request)):
+    is_bearer = bool(words) and words[0].lower() == "bearer"
+    if not is_bearer and not by_dpop(request):
         return None
     if len(words) != 2:
         raise InvalidToken
-    return words[1]
+    return words[1] if is_bearer else DPoPToken(words[1])
 
 
 def by_dpop(request: HttpRequest | Request) -> bool:
@@ -47,25 +54,20 @@ def by_dpop(request: HttpRequest | Request) -> bool:
     return bool(words) and words[0].lower() == "dpop" and accepts_proofs()
 
 
-def is_bound(access: AccessToken) -> bool:
-    """Tell whether an access token is bound to a key, so that it must not be accepted without a proof (RFC 7800)."""
-    return "cnf" in access
-
-
 @sensitive_variables()
 def check_binding(request: HttpRequest | Request, token: str, access: AccessToken) -> None:
     """Check that a bound access token comes with a proof by its key, and an unbound one as Bearer (RFC 9449 section 7).
 
-    ``token`` is the string that ``access`` was read from. The proof is used up.
+    ``token`` is what ``bearer_token`` returned, and ``access`` has its claims. The proof is used up.
 
     Raises WrongDevice if a bound token comes as Bearer or the proof is by another key; InvalidToken if an unbound token
     comes as DPoP; InvalidProof; or Unavailable if the cache does not work.
     """
-    if not is_bound(access):
-        if by_dpop(request):
+    if not access.is_bound:
+        if isinstance(token, DPoPToken):
             raise InvalidToken
         return
-    if not by_dpop(request):
+    if not isinstance(token, DPoPToken):
         raise WrongDevice
     proof = read_proof(request, token)
     if proof is None:
@@ -96,7 +98,8 @@ class BearerAuthentication(BaseAuthentication, ABC):
             if token is None:
                 return None
             access = self.verify(token)
-            check_binding(request, token, access)
+            if access.is_bound or isinstance(token, DPoPToken):
+                check_binding(request, token, access)
             return self.get_user(access), access
         except (TokenNotValid, InvalidProof) as exc:
             # DRF calls authenticate_header() of another instance, so the request carries the error.
