@@ -41,7 +41,7 @@ PACKAGES = {
         ["rule", "pairs", "events"],
         ["queries"],
         ["revocation"],
-        ["logins", "rotation", "purging"],
+        ["logins", "rotation", "purging", "revoked"],
         ["__init__"],
     ],
     "management": [["__init__", "progress"], ["commands"]],

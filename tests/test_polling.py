@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import threading
@@ -198,23 +197,6 @@ def test_to_wait_for_a_newer_value(source: Source) -> None:
     assert polled.get() == 1
     assert in_threads(lambda: polled.get(interval=2, wait=True)) == [2] * THREADS
     assert source.calls == 2
-
-
-def test_in_an_event_loop(source: Source) -> None:
-    """The fetch runs in a thread without one, where Django allows queries. Its error arrives too."""
-
-    def fetch() -> str:
-        with pytest.raises(RuntimeError):
-            asyncio.get_running_loop()
-        return threading.current_thread().name
-
-    async def ask(polled: Polled[Any]) -> Any:
-        return polled.get()
-
-    assert asyncio.run(ask(Polled(fetch, interval=5))) != threading.current_thread().name
-    source.error = RuntimeError("down")
-    with pytest.raises(Unavailable):
-        asyncio.run(ask(source.polled()))
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

@@ -178,6 +178,14 @@ class Settings:
         return _duration("LEEWAY", 0)
 
     @property
+    def revocation_interval(self) -> timedelta | None:
+        """How often StatelessAccessTokenAuthentication reads which token families were revoked. None: never.
+
+        A revoked family is refused within this time, and within twice this time if the database is slow or fails.
+        """
+        return _get("REVOCATION_INTERVAL", None)
+
+    @property
     def user_id_field(self) -> str:
         """The field of the user model whose value is the ``sub`` claim."""
         return _get("USER_ID_FIELD", "pk")

@@ -6,14 +6,11 @@ module knows no models and no HTTP.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 from weakref import WeakSet
 
@@ -35,7 +32,7 @@ class _Held(NamedTuple, Generic[T]):
 
 
 class Polled(Generic[T]):
-    """A value that ``fetch`` returns, kept in this process. Safe for threads, after a fork, and in an event loop.
+    """A value that ``fetch`` returns, kept in this process. Safe for threads, and after a fork.
 
     Times are in seconds of ``clock``. The first request that finds the value older than ``interval`` calls ``fetch``.
     Meanwhile the others get the old value, until it is older than ``max_age``: then they wait. Without ``max_age`` an
@@ -105,7 +102,7 @@ class Polled(Generic[T]):
             if self._is_pausing() or self._held is not seen:
                 return
             started = self._clock()
-            self._held = _Held(_outside_event_loop(self._fetch), started)
+            self._held = _Held(self._fetch(), started)
             self._failed_at = None
         except Exception:  # whatever it is, an old value must stay in use
             self._failed_at = self._clock()
@@ -128,19 +125,6 @@ class Polled(Generic[T]):
     def _is_pausing(self) -> bool:
         failed_at = self._failed_at
         return failed_at is not None and self._clock() - failed_at < min(LONGEST_PAUSE, self._interval / 4)
-
-
-def _outside_event_loop(fetch: Callable[[], T]) -> T:
-    """Call ``fetch``, in another thread if this one runs an event loop: Django refuses queries there.
-
-    The event loop waits: a request in it can't be answered without the value.
-    """
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return fetch()
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(copy_context().run, fetch).result()
 
 
 _ALL: Final[WeakSet[Polled[Any]]] = WeakSet()

@@ -19,6 +19,7 @@ from twotoken.checks.settings import (
     check_graces,
     check_issuer,
     check_lifetimes,
+    check_revocation_interval,
     check_secrets,
     check_shape,
 )
@@ -27,6 +28,7 @@ CHECKS = (
     check_shape,
     check_secrets,
     check_lifetimes,
+    check_revocation_interval,
     check_cookie,
     check_mounts,
     check_claims,
@@ -57,6 +59,7 @@ __all__ = [
     "check_issuer",
     "check_lifetimes",
     "check_mounts",
+    "check_revocation_interval",
     "check_secrets",
     "check_shape",
     "check_tenants",

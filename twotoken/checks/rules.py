@@ -82,6 +82,10 @@ RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     ),
     "AUDIENCE": ("a string, a list of strings, a callable or its dotted path, or None", _is_audience),
     "LEEWAY": ("a number of seconds or a timedelta, not negative", _is_grace),
+    "REVOCATION_INTERVAL": (
+        "a timedelta of up to a hundred years, longer than 0, or None",
+        lambda value: value is None or (isinstance(value, timedelta) and timedelta() < value <= LONGEST),
+    ),
     "USER_ID_FIELD": ("the name of a field", _is_text),
     "LOGIN_THROTTLE": ("a rate such as '10/min', or None", _is_rate),
     "REFRESH_THROTTLE": ("a rate such as '60/min', or None", _is_rate),

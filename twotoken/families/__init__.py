@@ -1,7 +1,7 @@
 """The verbs on token families: start, rotate, revoke, purge. Import them from here. This package knows nothing of HTTP.
 
-``rule`` decides, ``queries`` reads, ``logins``, ``rotation`` and ``revocation`` write, ``pairs`` makes tokens, and
-``events`` records and sends signals.
+``rule`` decides, ``queries`` and ``revoked`` read, ``logins``, ``rotation`` and ``revocation`` write, ``pairs`` makes
+tokens, and ``events`` records and sends signals.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from twotoken.families.revocation import (
     revoke_own,
     revoke_presented,
 )
+from twotoken.families.revoked import forget_revoked, longest_access, refuse_revoked, revoked_since
 from twotoken.families.rotation import rotate, verify
 
 __all__ = [
@@ -28,14 +29,18 @@ __all__ = [
     "TokenPair",
     "active",
     "exists",
+    "forget_revoked",
     "get",
     "is_active",
+    "longest_access",
     "purge",
+    "refuse_revoked",
     "revoke",
     "revoke_all",
     "revoke_each",
     "revoke_own",
     "revoke_presented",
+    "revoked_since",
     "rotate",
     "select",
     "start",
