@@ -22,6 +22,7 @@ from twotoken.keys import MAX_TOKEN_LENGTH, KeyRing, b64encode
 
 ACCESS_TYPE = "at+jwt"
 REFRESH_TYPE = "rt+jwt"
+DIGEST_BYTES = 9
 MAX_TIME = 253_402_300_799  # seconds since the epoch: the maximum of ``datetime``
 RESERVED_CLAIMS = frozenset({"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "sid"})
 
@@ -74,6 +75,15 @@ class AccessToken(Mapping[str, Any]):
     def expires_at(self) -> datetime:
         """When the token expires, in UTC."""
         return datetime.fromtimestamp(self._claims["exp"], UTC)
+
+
+def family_digest(family_id: str) -> str:
+    """Return the digest under which RevocationsView lists a family: of its ``sid`` claim, SHA-256, as base64url.
+
+    Shortened to 72 bits: 12 characters without padding. Among 10 million families in use and 100,000 revoked ones, the
+    chance that a single one in use has the digest of a revoked one is 1 to 4 billion.
+    """
+    return b64encode(hashlib.sha256(family_id.encode()).digest()[:DIGEST_BYTES])
 
 
 def token_id(secret: bytes, generation: int) -> str:

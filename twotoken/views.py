@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import math
 import re
 from collections.abc import Mapping
 from contextlib import suppress
+from datetime import timedelta
 from typing import Any, cast
 from uuid import UUID
 
@@ -13,14 +16,16 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.exceptions import RequestDataTooBig
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.db import DataError
+from django.http import HttpResponse
 from django.utils import timezone
+from django.utils.cache import get_conditional_response
 from rest_framework import status
 from rest_framework.exceptions import APIException, NotFound, ValidationError
 from rest_framework.pagination import CursorPagination, LimitOffsetPagination
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.serializers import BaseSerializer, CharField
+from rest_framework.serializers import BaseSerializer, CharField, IntegerField
 from rest_framework.settings import api_settings
 
 from twotoken import families, tokens
@@ -49,6 +54,9 @@ from twotoken.tokens import AccessToken, RefreshClaims
 from twotoken.users import may_log_in
 
 MAX_PAGE_SIZE = 1000  # sessions
+REVOCATIONS_MAX_AGE = 1  # seconds for which a cache may keep the revocations. A service learns of one so much later
+CURSOR = re.compile("[0-9]{1,12}")  # seconds since the epoch
+CURSOR_STEP = 10  # seconds. Services that ask in the same ten seconds next ask for the same URL, which a cache may know
 JWKS_MAX_AGE = 300  # seconds for which a service may keep the keys that it fetched
 
 # The IETF draft requires a quoted string, but bare keys are common. Quoted and bare are the same key.
@@ -342,3 +350,48 @@ class JWKSView(TokenView):
         if response.status_code == status.HTTP_200_OK:
             response["Cache-Control"] = f"public, max-age={JWKS_MAX_AGE}"
         return response
+
+
+class RevocationsView(TokenView):
+    """GET the digests of the families revoked within the life of an access token, for services that verify tokens.
+
+    ``revoked`` has the digests, see ``tokens.family_digest``. ``lifetime`` says for how many seconds a service needs to
+    keep them. ``since`` is a cursor: with ``?since=`` and this value, the next answer has only what was revoked since,
+    and again a minute before.
+
+    Not part of ``twotoken.urls``: mount it once. By default anyone may read it. A digest can't be turned back into an
+    id, and an id opens nothing, so a reader learns only how many families were revoked. To restrict it, give
+    ``as_view`` the ``authentication_classes`` and ``permission_classes`` of your services.
+    """
+
+    def get(self, request: Request, **kwargs: Any) -> HttpResponse:
+        now = timezone.now()
+        seconds = int(now.timestamp())
+        since = cursor(request)
+        digests = families.revoked_digests(now, None if since is None else timedelta(seconds=seconds - since))
+        body = {
+            "revoked": digests,
+            "since": str(seconds - seconds % CURSOR_STEP),
+            "lifetime": math.ceil(families.longest_access().total_seconds()),
+        }
+        # Weak, and not of the cursor: until another family is revoked, the old cursor is as good as the new one.
+        etag = f'W/"{hashlib.sha256("".join(digests).encode()).hexdigest()}"'
+        response = Response(body, headers={"ETag": etag})
+        return get_conditional_response(request._request, etag=etag, response=response)
+
+    def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:
+        response = super().finalize_response(request, response, *args, **kwargs)
+        if response.status_code in {status.HTTP_200_OK, status.HTTP_304_NOT_MODIFIED}:
+            # Not "public": a shared cache must not give an answer that needed credentials to anybody else.
+            response["Cache-Control"] = f"max-age={REVOCATIONS_MAX_AGE}"
+        return response
+
+
+def cursor(request: Request) -> int | None:
+    """Return the seconds in ``?since=``, or None. Raises DRF's ValidationError if it is no cursor of an answer."""
+    text = request.query_params.get("since")
+    if text is None:
+        return None
+    if CURSOR.fullmatch(text) is None:
+        raise ValidationError({"since": [IntegerField.default_error_messages["invalid"]]})
+    return int(text)

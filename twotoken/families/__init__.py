@@ -18,7 +18,7 @@ from twotoken.families.revocation import (
     revoke_own,
     revoke_presented,
 )
-from twotoken.families.revoked import forget_revoked, longest_access, refuse_revoked, revoked_since
+from twotoken.families.revoked import forget_revoked, longest_access, refuse_revoked, revoked_digests
 from twotoken.families.rotation import rotate, verify
 
 __all__ = [
@@ -40,7 +40,7 @@ __all__ = [
     "revoke_each",
     "revoke_own",
     "revoke_presented",
-    "revoked_since",
+    "revoked_digests",
     "rotate",
     "select",
     "start",

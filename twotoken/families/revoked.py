@@ -22,7 +22,7 @@ from twotoken.exceptions import RevokedToken
 from twotoken.families.queries import rows
 from twotoken.models import RefreshToken
 from twotoken.polling import Polled
-from twotoken.tokens import AccessToken
+from twotoken.tokens import AccessToken, family_digest
 
 T = TypeVar("T")
 
@@ -63,7 +63,7 @@ def forget_revoked() -> None:
 
 
 def revoked_since(moment: datetime) -> list[str]:
-    """Return the ids of the families that were revoked after a time, as the database writes them. One SELECT.
+    """Return the ids of the families that were revoked after a time, as text in the database's own form. One SELECT.
 
     Not as UUIDs: to build 100,000 of them takes longer than to read them. A failure leaves a caller's transaction
     intact.
@@ -75,6 +75,16 @@ def revoked_since(moment: datetime) -> list[str]:
     with savepoint, connection.cursor() as cursor:
         cursor.execute(sql, params)
         return [text for (text,) in cursor.fetchall()]
+
+
+def revoked_digests(now: datetime, age: timedelta | None = None) -> list[str]:
+    """Return the sorted digests of the families revoked in the last ``age``, at most the life of an access token.
+
+    One SELECT. Some revocations are older, by up to OVERLAP.
+    """
+    longest = longest_access()
+    age = longest if age is None else min(max(age, timedelta()), longest)
+    return sorted(family_digest(_canonical(text)) for text in revoked_since(now - age - OVERLAP))
 
 
 def longest_access() -> timedelta:
@@ -127,6 +137,11 @@ def _polled(place: _Place) -> Polled[Collection[int]]:
 
 def _number(text: str) -> int:
     return int(text.replace("-", ""), 16)
+
+
+def _canonical(text: str) -> str:
+    """Return an id as ``str(UUID(...))`` writes it, and so as it is in a token. SQLite keeps it without hyphens."""
+    return text if len(text) > 32 else "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
 
 
 def _outside_event_loop(read: Callable[[], T], alias: str) -> T:
