@@ -224,6 +224,29 @@ class JWKSSchema(TokenSchema):
         return self.component("KeySet", object_of({"keys": {"type": "array", "items": key}}))
 
 
+class RevocationsSchema(TokenSchema):
+    """The digests of families that were revoked lately."""
+
+    operations = {
+        "GET": Operation(
+            pgettext_lazy("operation", "List the revoked token families"),
+            _("Lists the digests of the token families that were revoked within the lifetime of an access token."),
+            status.HTTP_200_OK,
+            (ValidationError, *BUSY),
+            parameters=(
+                OpenApiParameter(
+                    "since", str, description=_("The cursor of an earlier answer: lists only newer ones.")
+                ),
+            ),
+        )
+    }
+
+    def get_success(self) -> Any:
+        text, number = {"type": "string"}, {"type": "integer"}
+        members = {"revoked": {"type": "array", "items": text}, "since": text, "lifetime": number}
+        return self.component("Revocations", object_of(members))
+
+
 class ExchangeSchema(RefreshSchema):
     """The exchange of simplejwt's refresh tokens.
 
@@ -282,6 +305,7 @@ SCHEMAS: dict[str, type[TokenSchema]] = {
     "twotoken.views.SessionsView": SessionsSchema,
     "twotoken.views.SessionView": SessionSchema,
     "twotoken.views.JWKSView": JWKSSchema,
+    "twotoken.views.RevocationsView": RevocationsSchema,
     "twotoken.contrib.simplejwt.views.ExchangeView": ExchangeSchema,
     "twotoken.contrib.simplejwt.views.TokenBlacklistView": BlacklistSchema,
     "twotoken.contrib.simplejwt.views.TokenVerifyView": VerifySchema,
