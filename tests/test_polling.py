@@ -189,6 +189,24 @@ def test_in_background(source: Source) -> None:
     assert source.calls == 2
 
 
+def test_a_longer_pause(source: Source) -> None:
+    """It holds while the old value is good. Without one the next second may bring the first."""
+    source.error = RuntimeError("down")
+    polled = source.polled(max_age=None, interval=100, pause=20)
+    with pytest.raises(Unavailable):
+        polled.get()
+    source.now += 1
+    source.error = None
+    assert polled.get() == 2
+    source.now += 100
+    source.error = RuntimeError("down")
+    assert polled.get() == 2
+    source.now += 19
+    assert (polled.get(), source.calls) == (2, 3)
+    source.now += 1
+    assert (polled.get(), source.calls) == (2, 4)
+
+
 def test_to_wait_for_a_newer_value(source: Source) -> None:
     """Who needs a newer one than the interval gives waits for the one fetch, at most once in a while."""
     polled = source.polled(max_age=None, in_background=True)

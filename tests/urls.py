@@ -48,7 +48,7 @@ urlpatterns = [
     me("me", AccessTokenAuthentication),
     me("stateless", StatelessAccessTokenAuthentication),
     me("revocable", RevocableAccessTokenAuthentication),
-    path(".well-known/jwks.json", JWKSView.as_view()),
+    path(".well-known/jwks.json", JWKSView.as_view(), name="jwks"),
     path("api/revocations/", RevocationsView.as_view()),
     path("admin/", admin.site.urls),
 ]

@@ -19,7 +19,7 @@ from twotoken.exceptions import Unavailable
 T = TypeVar("T")
 
 PATIENCE: Final = 5.0  # seconds for which a request waits for the fetch of another one
-LONGEST_PAUSE: Final = 1.0  # seconds after a failed fetch in which no request tries again
+LONGEST_PAUSE: Final = 1.0  # seconds after a failed fetch in which no request tries again, if no value is good
 
 logger = logging.getLogger("twotoken")
 
@@ -40,7 +40,8 @@ class Polled(Generic[T]):
     the first request gets it at once too.
 
     If ``fetch`` raises, the error is logged, and the old value stays in use until ``max_age``. Then there is a pause in
-    which no request calls ``fetch``, so that a source that fails is not asked at each request.
+    which no request calls ``fetch``, so that a source that fails is not asked at each request. ``pause`` is how long it
+    may be while there is a good value.
     """
 
     def __init__(
@@ -50,12 +51,14 @@ class Polled(Generic[T]):
         interval: float,
         max_age: float | None = None,
         in_background: bool = False,
+        pause: float = LONGEST_PAUSE,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._fetch = fetch
         self._interval = interval
         self._max_age = max_age
         self._in_background = in_background
+        self._pause = pause
         self._clock = clock
         self._held: _Held[T] | None = None
         self._failed_at: float | None = None
@@ -124,7 +127,10 @@ class Polled(Generic[T]):
 
     def _is_pausing(self) -> bool:
         failed_at = self._failed_at
-        return failed_at is not None and self._clock() - failed_at < min(LONGEST_PAUSE, self._interval / 4)
+        if failed_at is None:
+            return False
+        pause = LONGEST_PAUSE if self._usable() is None else self._pause
+        return self._clock() - failed_at < min(pause, self._interval / 4)
 
 
 _ALL: Final[WeakSet[Polled[Any]]] = WeakSet()
