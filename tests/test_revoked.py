@@ -247,6 +247,7 @@ def test_each_database_and_each_tenant_has_its_own_list(user: Any, monkeypatch: 
             ("a", "one", "replica"),
         ):
             monkeypatch.setattr(connections[alias], "schema_name", schema, raising=False)
+            monkeypatch.setattr(connections[alias], "set_schema", None, raising=False)
             with issuers.tenant(tenant):
                 pair = revoked(user)
                 with monkeypatch.context() as elsewhere:

@@ -50,10 +50,11 @@ class RefreshClaims:
 class AccessToken(Mapping[str, Any]):
     """The claims of a verified access token. ``request.auth`` is one: ``request.auth["role"]``."""
 
-    __slots__ = ("_claims",)
+    __slots__ = ("_claims", "_family_id")
 
-    def __init__(self, claims: dict[str, Any]) -> None:
+    def __init__(self, claims: dict[str, Any], family_id: UUID | None = None) -> None:
         self._claims = claims
+        self._family_id = family_id
 
     def __getitem__(self, name: str) -> Any:
         return self._claims[name]
@@ -70,7 +71,7 @@ class AccessToken(Mapping[str, Any]):
     @property
     def family_id(self) -> UUID:
         """The token family, from the ``sid`` claim."""
-        return UUID(self._claims["sid"])
+        return self._family_id or UUID(self._claims["sid"])
 
     @property
     def thumbprint(self) -> str:
@@ -229,7 +230,7 @@ def decode_access(token: str, policy: AccessPolicy, now: datetime) -> AccessToke
     expires_at = claims.get("exp")
     if type(expires_at) is not int or expires_at > MAX_TIME or not isinstance(claims.get("sub"), str):
         raise InvalidToken
-    _family_id(claims)
+    family_id = _family_id(claims)
     if policy.issuer is not None and claims.get("iss") != policy.issuer:
         raise InvalidToken
     if policy.audience:
@@ -239,7 +240,7 @@ def decode_access(token: str, policy: AccessPolicy, now: datetime) -> AccessToke
             raise InvalidToken
     if now.timestamp() >= expires_at + policy.leeway:
         raise ExpiredToken
-    return AccessToken(claims)
+    return AccessToken(claims, family_id)
 
 
 def _not_json(value: object) -> str | None:

@@ -10,7 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from contextvars import copy_context
 from datetime import datetime, timedelta
-from typing import Any, Final, NamedTuple, TypeVar
+from functools import cache
+from typing import Any, Final, TypeVar
 
 from django.db import connections, router, transaction
 from django.db.models import CharField
@@ -31,16 +32,8 @@ T = TypeVar("T")
 OVERLAP: Final = timedelta(seconds=60)
 
 
-class _Place(NamedTuple):
-    """Where a list of families comes from, and how often. Each place has its own list in a process."""
-
-    alias: str
-    schema: str | None  # django-tenants keeps the schema of the current tenant on the connection
-    issuer: str | None
-    interval: timedelta
-
-
-_LISTS: Final[dict[_Place, Polled[Collection[int]]]] = {}
+# The lists of this process, by database alias, schema, tenant's issuer and interval.
+_LISTS: Final[dict[tuple[str, str | None, str | None, timedelta], Polled[Collection[int]]]] = {}
 
 
 def refuse_revoked(access: AccessToken, interval: timedelta) -> None:
@@ -50,10 +43,9 @@ def refuse_revoked(access: AccessToken, interval: timedelta) -> None:
     that is new enough, and none can be read.
     """
     alias = router.db_for_write(RefreshToken)
-    place = _Place(alias, getattr(connections[alias], "schema_name", None), conf.tenant_issuer, interval)
-    polled = _LISTS.get(place) or _LISTS.setdefault(place, _polled(place))
-    revoked = polled.get()
-    if revoked and access.family_id.int in revoked:
+    key = alias, _schema(alias), conf.tenant_issuer, interval
+    polled = _LISTS.get(key) or _LISTS.setdefault(key, _polled(alias, interval.total_seconds()))
+    if access.family_id.int in polled.get():
         raise RevokedToken
 
 
@@ -130,9 +122,19 @@ class RevokedFamilies:
             self.ids.difference_update(self.batches.popleft()[1])
 
 
-def _polled(place: _Place) -> Polled[Collection[int]]:
-    interval = place.interval.total_seconds()
-    return Polled(RevokedFamilies(place.alias).read, interval=interval, max_age=2 * interval)
+def _polled(alias: str, interval: float) -> Polled[Collection[int]]:
+    return Polled(RevokedFamilies(alias).read, interval=interval, max_age=2 * interval)
+
+
+def _schema(alias: str) -> str | None:
+    """Return the schema of the current tenant, which django-tenants keeps on the connection."""
+    return getattr(connections[alias], "schema_name", None) if _has_schemas(alias) else None
+
+
+@cache
+def _has_schemas(alias: str) -> bool:
+    """Tell whether a database's back end is that of django-tenants. To look at a connection takes a while."""
+    return hasattr(connections[alias], "set_schema")
 
 
 def _number(text: str) -> int:
