@@ -20,7 +20,7 @@ ROWS = [
     ["keys"],
     ["bindings"],
     ["tokens", "dpop", "jwks"],
-    ["conf"],
+    ["conf", "revocations"],
     ["clients"],
     ["models"],
     ["statements", "responses"],

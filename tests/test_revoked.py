@@ -233,6 +233,8 @@ class Elsewhere:
 @pytest.mark.django_db(databases=["default", "replica"])
 def test_each_database_and_each_tenant_has_its_own_list(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """One request reads for one database, one schema and one issuer."""
+    for alias in ("default", "replica"):  # as django-tenants' own are
+        monkeypatch.setattr(connections[alias], "set_schema", None, raising=False)
     with (
         with_settings(REVOCATION_INTERVAL=LONG, ISSUER="tests.issuers.issuer"),
         override_settings(DATABASE_ROUTERS=["tests.test_revoked.Elsewhere"]),
@@ -247,7 +249,6 @@ def test_each_database_and_each_tenant_has_its_own_list(user: Any, monkeypatch: 
             ("a", "one", "replica"),
         ):
             monkeypatch.setattr(connections[alias], "schema_name", schema, raising=False)
-            monkeypatch.setattr(connections[alias], "set_schema", None, raising=False)
             with issuers.tenant(tenant):
                 pair = revoked(user)
                 with monkeypatch.context() as elsewhere:

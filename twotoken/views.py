@@ -55,6 +55,7 @@ from twotoken.families import FROM_SETTINGS, Lifetime
 from twotoken.models import RefreshToken, RevokedReason
 from twotoken.permissions import RecentLoginForSessions
 from twotoken.responses import challenge, status_of
+from twotoken.revocations import CURSOR
 from twotoken.serializers import LoginSerializer, PasswordSerializer, RefreshSerializer, SessionSerializer
 from twotoken.throttling import LoginThrottle, RefreshThrottle
 from twotoken.tokens import AccessToken, RefreshClaims
@@ -62,7 +63,6 @@ from twotoken.users import may_log_in
 
 MAX_PAGE_SIZE = 1000  # sessions
 REVOCATIONS_MAX_AGE = 1  # seconds for which a cache may keep the revocations. A service learns of one so much later
-CURSOR = re.compile("[0-9]{1,12}")  # seconds since the epoch
 CURSOR_STEP = 10  # seconds. Services that ask in the same ten seconds next ask for the same URL, which a cache may know
 JWKS_MAX_AGE = 300  # seconds for which a service may keep the keys that it fetched
 

@@ -103,6 +103,10 @@ RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
         lambda value: value is None or is_service_url(value),
     ),
     "LEEWAY": ("a number of seconds or a timedelta, not negative", _is_grace),
+    "REVOCATIONS_URL": (
+        "an https URL, or an http URL of localhost, or None",
+        lambda value: value is None or is_service_url(value),
+    ),
     "REVOCATION_INTERVAL": (
         "a timedelta of up to a hundred years, longer than 0, or None",
         lambda value: value is None or (isinstance(value, timedelta) and timedelta() < value <= LONGEST),

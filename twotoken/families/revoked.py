@@ -50,8 +50,9 @@ def refuse_revoked(access: AccessToken, interval: timedelta) -> None:
 
 
 def forget_revoked() -> None:
-    """Forget the lists of this process, so that the next request reads the revoked families. For tests."""
+    """Forget what this process knows, so that the next request reads the revoked families. For tests."""
     _LISTS.clear()
+    _has_schemas.cache_clear()
 
 
 def revoked_since(moment: datetime) -> list[str]:
