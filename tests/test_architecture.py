@@ -43,10 +43,10 @@ PACKAGES = {
         ["rule", "pairs", "events"],
         ["queries"],
         ["revocation"],
-        ["logins", "rotation", "purging", "stepping_up", "revoked"],
+        ["logins", "rotation", "purging", "stepping_up", "unbinding", "revoked"],
         ["__init__"],
     ],
-    "management": [["__init__", "progress"], ["commands"]],
+    "management": [["__init__", "progress", "arguments"], ["commands"]],
     "simplejwt": [
         ["tokens", "replacements"],
         ["conf", "blacklist"],
@@ -121,9 +121,9 @@ def test_a_remote_service_needs_no_app() -> None:
     )
 
 
-def test_authentication_does_not_reach_views() -> None:
-    """DRF's views read DEFAULT_AUTHENTICATION_CLASSES on import, so it must not be on the way to those classes."""
+def test_authentication_and_permissions_do_not_reach_views() -> None:
+    """DRF's views read the default classes of both on import, so they must not be on the way to those classes."""
     run(
         "import os, sys, django; os.environ['DJANGO_SETTINGS_MODULE'] = 'tests.settings'; django.setup();"
-        "import twotoken.authentication; assert 'rest_framework.views' not in sys.modules"
+        "import twotoken.authentication, twotoken.permissions; assert 'rest_framework.views' not in sys.modules"
     )

@@ -1,10 +1,9 @@
 """The verbs on token families: start, rotate, step up, revoke, purge. Import them from here.
 
-
 This package knows nothing of HTTP.
 
-``rule`` decides, ``queries`` and ``revoked`` read, ``logins``, ``rotation`` and ``revocation`` write, ``pairs`` makes
-tokens, ``stepping_up`` makes access tokens after a fresh proof, and ``events`` records and sends signals.
+``rule`` decides, ``queries`` and ``revoked`` read, ``logins``, ``rotation``, ``revocation`` and ``unbinding`` write,
+``pairs`` makes tokens, ``stepping_up`` makes access tokens after a fresh proof, and ``events`` records and sends signals.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from __future__ import annotations
 from twotoken.families.logins import FROM_SETTINGS, Lifetime, start, update_auth_hash
 from twotoken.families.pairs import TokenPair
 from twotoken.families.purging import purge
-from twotoken.families.queries import Criteria, active, exists, get, is_active, select, user_of
+from twotoken.families.queries import Criteria, active, exists, family_of, get, is_active, select, user_of
 from twotoken.families.revocation import (
     Batch,
     revoke,
@@ -24,6 +23,7 @@ from twotoken.families.revocation import (
 from twotoken.families.revoked import forget_revoked, longest_access, refuse_revoked, revoked_digests
 from twotoken.families.rotation import rotate, verify
 from twotoken.families.stepping_up import SteppedUp, step_up
+from twotoken.families.unbinding import unbind_each
 
 __all__ = [
     "FROM_SETTINGS",
@@ -34,6 +34,7 @@ __all__ = [
     "TokenPair",
     "active",
     "exists",
+    "family_of",
     "forget_revoked",
     "get",
     "is_active",
@@ -50,6 +51,7 @@ __all__ = [
     "select",
     "start",
     "step_up",
+    "unbind_each",
     "update_auth_hash",
     "user_of",
     "verify",
