@@ -3,7 +3,8 @@
 This package knows nothing of HTTP.
 
 ``rule`` decides, ``queries`` and ``revoked`` read, ``logins``, ``rotation``, ``revocation`` and ``unbinding`` write,
-``pairs`` makes tokens, ``stepping_up`` makes access tokens after a fresh proof, and ``events`` records and sends signals.
+``pairs`` makes tokens, ``stepping_up`` makes access tokens after a fresh proof, and ``events`` records and sends
+signals.
 """
 
 from __future__ import annotations
