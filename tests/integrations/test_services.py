@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-import textwrap
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -129,10 +128,14 @@ class Service:
     def write_fastapi_revoking(self) -> list[str]:
         command = self.write_fastapi()
         self.write("revocations.py", block(PAGE, "def is_revoked"))
-        end = textwrap.indent(block(PAGE, 'is_revoked(token["payload"]["sid"])'), " " * 4)
-        text = (self.folder / "service.py").read_text()
-        old = text[text.index("    except jwt.PyJWKClientConnectionError") : text.index("    except jwt.PyJWTError")]
-        self.write("service.py", replaced(text, old, end), "from revocations import is_revoked")
+        route = '@app.get("/")\ndef me(claims: Annotated[dict, Depends({})])'
+        dependency = block(PAGE, "def unrevoked_claims")
+        text = replaced(
+            (self.folder / "service.py").read_text(),
+            route.format("claims_of"),
+            f"{dependency}\n\n{route.format('unrevoked_claims')}",
+        )
+        self.write("service.py", text)
         return command
 
     def write_django_revoking(self) -> list[str]:
