@@ -78,7 +78,7 @@ def listing(*sids: Any, since: str = "1", lifetime: Any = 900) -> bytes:
 @pytest.mark.django_db(transaction=True)
 def test_beside_the_view(live_server: Any, clock: Clock) -> None:
     """Revocations are known after the interval, and each fetch asks for newer ones only."""
-    user = UserFactory()
+    user: Any = UserFactory()
     old, pair, other = revoked(user, timedelta(minutes=5)), families.start(user), families.start(user)
     source = source_at(live_server.url + PATH, clock)
     assert refused(source, old, pair, other) == [True, False, False]

@@ -469,7 +469,8 @@ class RevocationsView(TokenView):
         # Weak, and not of the cursor: until another family is revoked, the old cursor is as good as the new one.
         etag = f'W/"{hashlib.sha256("".join(digests).encode()).hexdigest()}"'
         response = Response(body, headers={"ETag": etag})
-        return get_conditional_response(request._request, etag=etag, response=response)
+        found = get_conditional_response(request._request, etag=etag, response=response)
+        return cast("HttpResponse", found)  # never None if it was given a response
 
     def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:
         response = super().finalize_response(request, response, *args, **kwargs)
