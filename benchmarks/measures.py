@@ -221,23 +221,25 @@ def revoked(run: Run) -> Any:
 
 
 def revoked_index(run: Run) -> Any:
-    """Login, refresh and logout with the index on ``revoked_at``, and without it."""
+    """Login, refresh and logout with the index on ``revoked_at``, and without it, among many families."""
     competitor = run.competitors["twotoken"]
     remotes = {name: Remote(competitor, run.database, f"index_{name}") for name in ("with", WITHOUT)}
+    rounds = 10 * run.size.rounds  # more than usual: the difference is small
     try:
         for remote in remotes.values():
             remote.ready()
             remote.call("fill", "live_families", run.size.rows // 2)
+            remote.call("sample", min(run.size.rows // 2, rounds * run.size.batch + 100))
         remotes[WITHOUT].call("drop_revoked_index")
         found: dict[str, Any] = {}
-        for operation in ("login", "refresh", "logout"):
-            before = remotes["with"].call("updates")
-            # More rounds than usual: the difference is small.
+        for operation in ("refresh", "login", "logout"):
+            before = {name: remote.call("updates") for name, remote in remotes.items()}
             cases = [(name, remote, operation) for name, remote in remotes.items()]
-            found[operation] = run.interleave(cases, rounds=10 * run.size.rounds)
-            found[operation]["updates"] = [
-                now - then for now, then in zip(remotes["with"].call("updates"), before, strict=True)
-            ]
+            found[operation] = run.interleave(cases, rounds=rounds)
+            for name, remote in remotes.items():
+                found[operation][name]["updates"] = [
+                    now - then for now, then in zip(remote.call("updates"), before[name], strict=True)
+                ]
         return found
     finally:
         for remote in remotes.values():

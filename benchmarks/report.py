@@ -204,10 +204,12 @@ def revoked_index_table(results: Results) -> str:
     """Return what the index on ``revoked_at`` costs."""
     lines = []
     for operation, found in results["revoked-index"].items():
-        updated, hot = found["updates"]
-        share = f"{hot / updated:.1%}" if updated and operation == "refresh" else ""
-        lines.append((operation, str(ratio(found["with"]["wall"], found["without"]["wall"])), share))
-    return table(("", "time with the index, without = 1", "heap-only updates with it"), lines)
+        shares = [
+            f"{hot / updated:.1%}" if updated and operation == "refresh" else ""
+            for updated, hot in (found[name]["updates"] for name in ("with", "without"))
+        ]
+        lines.append((operation, str(ratio(found["with"]["wall"], found["without"]["wall"])), *shares))
+    return table(("", "time with the index, without = 1", "heap-only updates with it", "without it"), lines)
 
 
 SECTIONS = {
