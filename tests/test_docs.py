@@ -25,6 +25,7 @@ from django.urls import include, path, reverse
 from rest_framework.test import APIClient, APIRequestFactory
 
 from docs import generate
+from tests.conformance.helpers import claims_of
 from tests.factories import PASSWORD, UserFactory
 from tests.jar import COOKIE
 from tests.overrides import with_settings
@@ -32,6 +33,7 @@ from twotoken import checks, exceptions, families, signals, urls
 from twotoken.clients import Client
 from twotoken.conf import SETTING_NAMES, conf
 from twotoken.models import RefreshToken, RevokedReason
+from twotoken.testing import TokenClient
 from twotoken.tokens import RESERVED_CLAIMS
 
 ROOT = Path(__file__).parent.parent
@@ -349,6 +351,38 @@ def test_claims_that_depend_on_the_login(user: Any, monkeypatch: pytest.MonkeyPa
             assert (claims["tenant"], claims["device"], claims["amr"]) == ("acme", "Ann's phone", ["pwd"])
         refused = post("other")
     assert (refused.status_code, set(refused.data)) == (400, {"tenant"})
+
+
+@pytest.mark.django_db
+def test_views_that_ask_for_a_step_up(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page's views, and its own way to prove who it is: an old login is asked, and a step-up satisfies them."""
+    monkeypatch.setitem(sys.modules, "shown_views", ModuleType("shown_views"))
+    names: dict[str, Any] = vars(sys.modules["shown_views"])
+    for block in blocks(text_of("how-to/step-up")):
+        exec(block, names)  # noqa: S102 - our own docs
+    assert set(names["TWOTOKEN"]) < SETTING_NAMES
+    views = {
+        "email/": names["ChangeEmailView"].as_view(),
+        "pay/": names["pay"],
+        "finish/": names["FinishView"].as_view(),
+    }
+    routes = (
+        *(path(name, view) for name, view in views.items()),
+        path("auth/", include((names["urlpatterns"], "twotoken"))),
+    )
+    client = TokenClient(user, context={"auth_time": 0})
+    with override_settings(ROOT_URLCONF=routes):
+        for name, max_age in (("/email/", 300), ("/pay/", 60)):
+            assert client.post(name, {"email": "new@example.com"}).json()["max_age"] == max_age
+        wrong = client.post("/auth/reauthenticate/", {"pin": "0815"}, format="json")
+        assert wrong.json()["code"] == "no_active_account"
+        access = client.post("/auth/reauthenticate/", {"pin": "4711"}, format="json").json()["access"]
+        for token in (access, client.post("/finish/").json()["access"]):
+            client.credentials(HTTP_AUTHORIZATION=f"Bearer {token}")
+            assert client.post("/email/", {"email": "new@example.com"}).status_code == 200
+            assert client.post("/pay/").json() == {"paid": True}
+    login = names["OurLoginView"]().get_context(user, {})
+    assert claims_of(families.start(user, context=login).access)["amr"] == ["pwd"]
 
 
 def test_the_client() -> None:
