@@ -164,7 +164,7 @@ def _families(count: int, **different: object) -> None:
         "retry_key": b"",
         "is_browser": False,
         "device_key": "",
-        "context": "{}",
+        "context": {},
         "auth_hash": user.get_session_auth_hash(),
         "revoked_reason": "",
         "ip_address": "127.0.0.1",
