@@ -79,8 +79,6 @@ def test_a_value_is_kept_for_the_interval(source: Source) -> None:
     source.now += 0.1
     assert [polled.get(), polled.get()] == [2, 2]
     assert polled.get(interval=0) == 3
-    polled.forget()
-    assert polled.get() == 4
 
 
 def test_the_age_counts_from_the_start_of_the_fetch(source: Source) -> None:
@@ -187,6 +185,22 @@ def test_in_background(source: Source) -> None:
     source.go.set()
     assert polled.get(wait=True) == 2
     assert source.calls == 2
+
+
+def test_in_background_without_threads(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the system has no thread left, the old value stays, and a later request fetches."""
+
+    def refuse(thread: Any) -> None:
+        raise RuntimeError("can't start new thread")
+
+    polled = source.polled(max_age=None, in_background=True)
+    polled.get()
+    source.now += 5
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        assert [polled.get(), polled.get()] == [1, 1]
+    assert source.calls == 1
+    assert polled.get(wait=True) == 2
 
 
 def test_a_longer_pause(source: Source) -> None:

@@ -77,10 +77,6 @@ class Polled(Generic[T]):
             return held.value
         return self._renewed(held, wait=wait)
 
-    def forget(self) -> None:
-        """Drop the value: the next call fetches it."""
-        self._held = self._failed_at = None
-
     def after_fork(self) -> None:
         """Make a new lock: in the parent process, another thread may have held the old one during the fork."""
         self._lock = threading.Lock()
@@ -93,11 +89,17 @@ class Polled(Generic[T]):
         if not (lock.acquire(timeout=PATIENCE) if must_wait else lock.acquire(blocking=False)):
             return self._value_or_raise()
         if usable is not None and self._in_background and not must_wait:
-            run = threading.Thread(target=self._fetch_and_release, args=(seen, lock), daemon=True)
-            run.start()
+            self._start(seen, lock)
             return usable.value
         self._fetch_and_release(seen, lock)
         return self._value_or_raise()
+
+    def _start(self, seen: _Held[T] | None, lock: threading.Lock) -> None:
+        try:
+            threading.Thread(target=self._fetch_and_release, args=(seen, lock), daemon=True).start()
+        except RuntimeError:  # the system has no thread left. The next request tries again
+            lock.release()
+            logger.exception("A thread could not be started.")
 
     def _fetch_and_release(self, seen: _Held[T] | None, lock: threading.Lock) -> None:
         """Fetch the value, unless another request has fetched it since it was seen, or has just failed to."""
