@@ -231,6 +231,18 @@ def test_to_wait_for_a_newer_value(source: Source) -> None:
     assert source.calls == 2
 
 
+def test_after_a_fork(source: Source) -> None:
+    """A thread of the parent process that was fetching does not exist in the child, so nobody waits for it."""
+    polled = source.polled()
+    source.hang()
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(polled.get)
+        assert source.asked.wait(30)
+        polling.renew_locks()
+        threading.Timer(0.1, source.go.set).start()
+        assert polled.get() == 2
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 def test_a_fork_during_a_fetch(source: Source) -> None:

@@ -77,8 +77,8 @@ class Polled(Generic[T]):
             return held.value
         return self._renewed(held, wait=wait)
 
-    def after_fork(self) -> None:
-        """Make a new lock: in the parent process, another thread may have held the old one during the fork."""
+    def renew_lock(self) -> None:
+        """Make a new lock, in a forked process: in the parent, another thread may have held the old one then."""
         self._lock = threading.Lock()
 
     def _renewed(self, seen: _Held[T] | None, *, wait: bool) -> T:
@@ -138,10 +138,11 @@ class Polled(Generic[T]):
 _ALL: Final[WeakSet[Polled[Any]]] = WeakSet()
 
 
-def _after_fork() -> None:
+def renew_locks() -> None:
+    """Renew the lock of each value of this process, after a fork."""
     for polled in list(_ALL):
-        polled.after_fork()
+        polled.renew_lock()
 
 
-if hasattr(os, "register_at_fork"):  # Windows has no fork
-    os.register_at_fork(after_in_child=_after_fork)
+if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
+    os.register_at_fork(after_in_child=renew_locks)
