@@ -190,6 +190,62 @@ def growth(run: Run) -> Any:
     return {"families": found, "admin": listed}
 
 
+REVOKED = (0, 1_000, 100_000)
+WITHOUT = "without"
+POLL_SECONDS = 5.0
+
+
+def revoked(run: Run) -> Any:
+    """A GET by the stateless class with REVOCATION_INTERVAL over one without it, by the number of revoked families.
+
+    The rounds take a minute, so that each process reads its list some times.
+    """
+    competitor = run.competitors["twotoken"]
+    counts = REVOKED if run.size.warm else REVOKED[:2]
+    remotes = {str(name): Remote(competitor, run.database, f"revoked_{name}") for name in (WITHOUT, *counts)}
+    try:
+        readings = {}
+        for name, remote in remotes.items():
+            remote.ready()
+            if name != WITHOUT:
+                if int(name):
+                    remote.call("fill", "revoked_families", int(name))
+                readings[name] = remote.call("readings")
+                remote.call("poll_revocations", POLL_SECONDS)
+        cases = [(name, remote, "get stateless") for name, remote in remotes.items()]
+        rounds = 10_000 if run.size.warm else run.size.rounds  # until the time is over
+        return {"cases": run.interleave(cases, batch=5 * run.size.batch, rounds=rounds), "readings": readings}
+    finally:
+        for remote in remotes.values():
+            remote.close()
+
+
+def revoked_index(run: Run) -> Any:
+    """Login, refresh and logout with the index on ``revoked_at``, and without it, among many families."""
+    competitor = run.competitors["twotoken"]
+    remotes = {name: Remote(competitor, run.database, f"index_{name}") for name in ("with", WITHOUT)}
+    rounds = 10 * run.size.rounds  # more than usual: the difference is small
+    try:
+        for remote in remotes.values():
+            remote.ready()
+            remote.call("fill", "live_families", run.size.rows // 2)
+            remote.call("sample", min(run.size.rows // 2, rounds * run.size.batch + 100))
+        remotes[WITHOUT].call("drop_revoked_index")
+        found: dict[str, Any] = {}
+        for operation in ("refresh", "login", "logout"):
+            before = {name: remote.call("updates") for name, remote in remotes.items()}
+            cases = [(name, remote, operation) for name, remote in remotes.items()]
+            found[operation] = run.interleave(cases, rounds=rounds)
+            for name, remote in remotes.items():
+                found[operation][name]["updates"] = [
+                    now - then for now, then in zip(remote.call("updates"), before[name], strict=True)
+                ]
+        return found
+    finally:
+        for remote in remotes.values():
+            remote.close()
+
+
 MEASURES: dict[str, Callable[[Run], Any]] = {
     "storage": storage,
     "statements": statements,
@@ -201,4 +257,6 @@ MEASURES: dict[str, Callable[[Run], Any]] = {
     "logout": logout,
     "purge": purge,
     "growth": growth,
+    "revoked": revoked,
+    "revoked-index": revoked_index,
 }

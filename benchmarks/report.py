@@ -174,12 +174,54 @@ def growth_table(results: Results) -> str:
     return table(heads, lines) + f"\n\nThe admin's list of the largest table. {'; '.join(listed)}."
 
 
+def revoked_table(results: Results) -> str:
+    """Return the cost of a GET by the stateless class with REVOCATION_INTERVAL, over one without it."""
+    found = results["revoked"]
+    plain = found["cases"]["without"]["processor"]
+    lines = []
+    for count, (first, later, kept) in found["readings"].items():
+        case = found["cases"][count]["processor"]
+        lines.append(
+            (
+                f"{int(count):,}",
+                str(ratio(case, plain)),
+                f"{sum(case) / sum(plain):.3f}",
+                f"{first * 1000:.0f} ms",
+                f"{later * 1000:.1f} ms",
+                f"{kept / MIB:.1f}",
+            )
+        )
+    heads = (
+        "revoked families",
+        "processor time of a GET, without = 1",
+        "of all GETs, with the readings",
+        "first reading",
+        "later reading",
+        "MiB kept",
+    )
+    return table(heads, lines)
+
+
+def revoked_index_table(results: Results) -> str:
+    """Return what the index on ``revoked_at`` costs."""
+    lines = []
+    for operation, found in results["revoked-index"].items():
+        shares = [
+            f"{hot / updated:.1%}" if updated and operation == "refresh" else ""
+            for updated, hot in (found[name]["updates"] for name in ("with", "without"))
+        ]
+        lines.append((operation, str(ratio(found["with"]["wall"], found["without"]["wall"])), *shares))
+    return table(("", "time with the index, without = 1", "heap-only updates with it", "without it"), lines)
+
+
 SECTIONS = {
     "get": ("An authenticated GET, by class", get_table),
     "statements": ("SQL statements per operation, with BEGIN, COMMIT and SAVEPOINT", statement_table),
     "storage": ("What one login and {refreshes:,} refreshes leave", storage_table),
     "purge": ("Purging {rows:,} ended families, or expired tokens", purge_table),
     "growth": ("Refresh, as the families grow", growth_table),
+    "revoked": ("The stateless class with REVOCATION_INTERVAL of 5 seconds", revoked_table),
+    "revoked-index": ("The index on `revoked_at`", revoked_index_table),
 }
 
 

@@ -28,6 +28,12 @@ RANDOM = {
     "mysql": "CONCAT(LEFT(MD5(CONCAT(RAND(), n)), 12), '4', LEFT(MD5(RAND()), 3), '8', LEFT(MD5(RAND()), 15))",
     "sqlite": "lower(hex(randomblob(16)))",
 }
+# A time ``start`` seconds ago, and ``step`` seconds later for each row.
+MOMENTS = {
+    "postgresql": "now() + (n * {step} - {start}) * interval '1 second'",
+    "mysql": "TIMESTAMPADD(MICROSECOND, (n * {step} - {start}) * 1000000, UTC_TIMESTAMP(6))",
+    "sqlite": "strftime('%%Y-%%m-%%d %%H:%%M:%%f', julianday('now') + (n * {step} - {start}) / 86400.0)",
+}
 ROW_SECRET = b"sixteen bytes..."
 DAY = 86_400  # seconds
 FIRST_PERSON = 1000  # after the users that every worker has
@@ -123,6 +129,31 @@ def ended_families(count: int) -> None:
     _families(count, created_at=then, refreshed_at=then, expires_at=then + timedelta(days=30))
 
 
+def revoked_families(count: int) -> None:
+    """Insert families that were revoked one after the other, from 16 minutes ago until a minute from now.
+
+    So there are new ones for a minute, as if people logged out at this rate.
+    """
+    now = timezone.now()
+    moment = MOMENTS[connection.vendor].format(start=16 * 60, step=17 * 60 / max(count, 1))
+    _families(
+        count,
+        created_at=now,
+        refreshed_at=now,
+        expires_at=now + timedelta(days=30),
+        revoked_at=[moment],
+        revoked_reason="logout",
+    )
+
+
+def drop_revoked_index() -> None:
+    """Drop the index on ``revoked_at``."""
+    model = apps.get_model("twotoken", "RefreshToken")
+    (index,) = model._meta.indexes
+    with connection.schema_editor() as editor:
+        editor.remove_index(model, index)
+
+
 def _families(count: int, **different: object) -> None:
     user = apps.get_model("auth", "User").objects.get(username="user0")
     values: dict[str, object] = {
@@ -133,7 +164,7 @@ def _families(count: int, **different: object) -> None:
         "retry_key": b"",
         "is_browser": False,
         "device_key": "",
-        "context": "{}",
+        "context": {},
         "auth_hash": user.get_session_auth_hash(),
         "revoked_reason": "",
         "ip_address": "127.0.0.1",

@@ -79,6 +79,17 @@ def refresh_growth(results: Results) -> Spread:
     return ratio(families[max(families, key=int)]["wall"], families[min(families, key=int)]["wall"])
 
 
+def revoked_cost(results: Results) -> Spread:
+    """Processor time of a GET by the stateless class with REVOCATION_INTERVAL, over one without; of the worst case."""
+    cases = results["revoked"]["cases"]
+    plain = cases["without"]["processor"]
+    return max((ratio(case["processor"], plain) for name, case in cases.items() if name != "without"), key=_middle)
+
+
+def _middle(found: Spread) -> float:
+    return found.middle
+
+
 TARGETS = (
     Target("refresh, over simplejwt with rotation", 4.5, True, faster("refresh", "twotoken", "simplejwt")),
     Target("refresh, over django-oauth-toolkit", 6, True, faster("refresh", "twotoken", "oauth-toolkit")),
@@ -106,6 +117,7 @@ TARGETS = (
     Target("heap-only share of updates", 0.95, True, heap_only),
     Target("purge, rows per second over simplejwt", 5, True, purge_speed),
     Target("purge, peak memory: with all rows, over that with a tenth of them", 1.1, False, purge_memory),
+    Target("GET, stateless class with REVOCATION_INTERVAL, over without, by processor time", 1.05, False, revoked_cost),
     Target("time of a refresh: with the most families, over that with the fewest", 1.3, False, refresh_growth),
 )
 

@@ -10,8 +10,10 @@ import os
 import pstats
 import resource
 import time
+import tracemalloc
 from collections.abc import Callable
 from contextlib import nullcontext
+from datetime import timedelta
 from importlib import import_module
 from io import BytesIO, StringIO
 from itertools import cycle
@@ -19,6 +21,7 @@ from typing import Any
 
 import jwt
 from django.apps import apps
+from django.conf import settings
 from django.core.management import call_command
 from django.core.wsgi import get_wsgi_application
 from django.db import connection
@@ -241,6 +244,30 @@ class Worker:
     def drop_indexes(self) -> list[str]:
         """Drop those of the table of families; return the statements that make them again."""
         return rows.drop_indexes()
+
+    def drop_revoked_index(self) -> None:
+        """Drop the index on ``revoked_at``."""
+        rows.drop_revoked_index()
+
+    def poll_revocations(self, seconds: float) -> None:
+        """Have the stateless class refuse revoked families, read this often."""
+        settings.TWOTOKEN = {**settings.TWOTOKEN, "REVOCATION_INTERVAL": timedelta(seconds=seconds)}
+
+    def readings(self) -> list[float]:
+        """Read the revoked families twice; return the processor seconds of each, and the bytes that are kept."""
+        made = import_module("twotoken.families.revoked").RevokedFamilies  # other competitors have no such app
+        known, times = made("default"), []
+        for _ in range(2):
+            began = time.process_time()
+            known.read()
+            times.append(time.process_time() - began)
+        tracemalloc.start()
+        known = made("default")
+        known.read()
+        gc.collect()
+        kept, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return [*times, float(kept)]
 
     def run(self, statement: str) -> None:
         """Run a statement."""

@@ -38,6 +38,10 @@ class Handler(BaseHTTPRequestHandler):
         """The keys."""
         self.answer(self.server.document)
 
+    def restricted(self) -> None:
+        """Only to a service that says who it is."""
+        self.answer(self.server.document, 200 if self.headers["Authorization"] else 401)
+
     def hang(self) -> None:
         """No answer until the test ends."""
         self.server.go.wait(30)

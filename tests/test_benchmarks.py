@@ -90,6 +90,24 @@ def test_targets_of_counts() -> None:
     ]
 
 
+def test_the_cost_of_revocation_in_seconds(results: dict[str, Any]) -> None:
+    """The worst case is judged, and the readings are told apart from the median request."""
+    results["revoked"] = {
+        "cases": {"without": timed(1, 1, 1), "0": timed(1, 1, 1), "100000": timed(1.04, 1.04, 1.24)},
+        "readings": {"0": [0.001, 0.001, 0], "100000": [0.1, 0.01, 9 * 1024 * 1024]},
+    }
+    results["revoked-index"] = {
+        "refresh": {"with": timed(2) | {"updates": [100, 99]}, "without": timed(2) | {"updates": [100, 98]}},
+        "login": {"with": timed(2) | {"updates": [0, 0]}, "without": timed(1) | {"updates": [0, 0]}},
+    }
+    results["about"]["database"] = "SomeDB 1"
+    text = page({"somedb": results})
+    assert "over without, by processor time | at most 1.05 | 1.04 (1.04 to 1.14) | met |" in text
+    assert "| 100,000 | 1.04 (1.04 to 1.14) | 1.107 | 100 ms | 10.0 ms | 9.0 |" in text
+    assert "| refresh | 1 | 99.0% | 98.0% |" in text
+    assert "| login | 2 |  |  |" in text
+
+
 def test_page_and_plot(results: dict[str, Any]) -> None:
     """The page has the ratios and the verdicts, the plot a bar per competitor."""
     text = page({"somedb": results})

@@ -107,7 +107,10 @@ BAD: list[tuple[str, dict[str, Any]]] = [
     ("E005", {"ACCESS_SECRET": "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA\n-----END PUBLIC KEY-----"}),
     ("E006", {"ACCESS_SECRET": [GOOD["ACCESS_SECRET"], GOOD["REFRESH_SECRET"]]}),
     ("E006", {"ACCESS_SECRET": settings.SECRET_KEY}),
+    ("E003", {"REVOCATION_INTERVAL": 5}),
+    ("E003", {"REVOCATION_INTERVAL": timedelta()}),
     ("E007", {"ACCESS_LIFETIME": timedelta(days=8)}),
+    ("E016", {"REVOCATION_INTERVAL": timedelta(minutes=15)}),
     ("E008", {"COOKIE_SAMESITE": "None", "COOKIE_SECURE": False}),
     ("E009", {"COOKIE_NAME": "__Host-refresh"}),
     ("E009", {"COOKIE_NAME": "__HOST-refresh", "COOKIE_PATH": "/", "COOKIE_DOMAIN": "example.com"}),
@@ -122,6 +125,7 @@ BAD: list[tuple[str, dict[str, Any]]] = [
     ("E012", {"USER_ID_FIELD": "nothing"}),
     ("E012", {"USER_ID_FIELD": "is_active"}),
     ("W002", {"LEEWAY": 61}),
+    ("W013", {"REVOCATION_INTERVAL": timedelta(seconds=61)}),
     ("W016", {"STEP_UP_SESSIONS": timedelta(minutes=16)}),
     ("W003", {"USER_ID_FIELD": get_user_model().USERNAME_FIELD}),
 ]

@@ -15,18 +15,22 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import jwt
 import pytest
+from django.contrib.auth.models import Group
 from django.core.checks.registry import registry
 from django.dispatch import Signal
 from django.test import override_settings
 from django.urls import include, path, reverse
-from rest_framework.test import APIClient
+from rest_framework.test import APIClient, APIRequestFactory
 
 from docs import generate
 from tests.conformance.helpers import claims_of
 from tests.factories import PASSWORD, UserFactory
 from tests.jar import COOKIE
+from tests.overrides import with_settings
 from twotoken import checks, exceptions, families, signals, urls
+from twotoken.clients import Client
 from twotoken.conf import SETTING_NAMES, conf
 from twotoken.models import RefreshToken, RevokedReason
 from twotoken.testing import TokenClient
@@ -320,6 +324,33 @@ def test_a_login_of_one_s_own(user: Any, monkeypatch: pytest.MonkeyPatch) -> Non
         assert not list(checks.check_mounts(None))
     lives = {family.expires_at - family.created_at for family in RefreshToken.objects.all() if family.expires_at}
     assert (RefreshToken.objects.count(), lives) == (3, {timedelta(days=90)})
+
+
+@pytest.mark.django_db
+def test_claims_that_depend_on_the_login(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the login stores is in the first access token and in that of a refresh, and a foreign tenant is refused."""
+    (code,) = (block for block in blocks(text_of("how-to/custom-login")) if "DeviceLoginView" in block)
+    shown: Any = ModuleType("accounts.logins")
+    monkeypatch.setitem(sys.modules, "accounts.logins", shown)
+    exec(code, vars(shown))  # noqa: S102 - our own docs
+    settings = next(block for block in blocks(text_of("how-to/custom-login")) if "ACCESS_CLAIMS" in block)
+    values: dict[str, Any] = {}
+    exec(settings, values)  # noqa: S102
+    user.groups.add(Group.objects.create(name="acme"))
+    login = shown.DeviceLoginView.as_view(delivery="body")
+    body = {user.USERNAME_FIELD: user.get_username(), "password": PASSWORD, "device": "Ann's phone"}
+
+    def post(tenant: str) -> Any:
+        return login(APIRequestFactory().post("/", {**body, "tenant": tenant}, format="json")).render()
+
+    with with_settings(**values["TWOTOKEN"]):
+        answer = post("acme")
+        again = families.rotate(families.verify(answer.data["refresh"]), Client())
+        for access in (answer.data["access"], again.access):
+            claims = jwt.decode(access, options={"verify_signature": False})
+            assert (claims["tenant"], claims["device"], claims["amr"]) == ("acme", "Ann's phone", ["pwd"])
+        refused = post("other")
+    assert (refused.status_code, set(refused.data)) == (400, {"tenant"})
 
 
 @pytest.mark.django_db

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import threading
@@ -80,8 +79,6 @@ def test_a_value_is_kept_for_the_interval(source: Source) -> None:
     source.now += 0.1
     assert [polled.get(), polled.get()] == [2, 2]
     assert polled.get(interval=0) == 3
-    polled.forget()
-    assert polled.get() == 4
 
 
 def test_the_age_counts_from_the_start_of_the_fetch(source: Source) -> None:
@@ -190,6 +187,22 @@ def test_in_background(source: Source) -> None:
     assert source.calls == 2
 
 
+def test_in_background_without_threads(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the system has no thread left, the old value stays, and a later request fetches."""
+
+    def refuse(thread: Any) -> None:
+        raise RuntimeError("can't start new thread")
+
+    polled = source.polled(max_age=None, in_background=True)
+    polled.get()
+    source.now += 5
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        assert [polled.get(), polled.get()] == [1, 1]
+    assert source.calls == 1
+    assert polled.get(wait=True) == 2
+
+
 def test_a_longer_pause(source: Source) -> None:
     """It holds while the old value is good. Without one the next second may bring the first."""
     source.error = RuntimeError("down")
@@ -218,21 +231,16 @@ def test_to_wait_for_a_newer_value(source: Source) -> None:
     assert source.calls == 2
 
 
-def test_in_an_event_loop(source: Source) -> None:
-    """The fetch runs in a thread without one, where Django allows queries. Its error arrives too."""
-
-    def fetch() -> str:
-        with pytest.raises(RuntimeError):
-            asyncio.get_running_loop()
-        return threading.current_thread().name
-
-    async def ask(polled: Polled[Any]) -> Any:
-        return polled.get()
-
-    assert asyncio.run(ask(Polled(fetch, interval=5))) != threading.current_thread().name
-    source.error = RuntimeError("down")
-    with pytest.raises(Unavailable):
-        asyncio.run(ask(source.polled()))
+def test_after_a_fork(source: Source) -> None:
+    """A thread of the parent process that was fetching does not exist in the child, so nobody waits for it."""
+    polled = source.polled()
+    source.hang()
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(polled.get)
+        assert source.asked.wait(30)
+        polling.renew_locks()
+        threading.Timer(0.1, source.go.set).start()
+        assert polled.get() == 2
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from tests.http import Caller
 from tests.overrides import with_settings
 from twotoken import families, urls
 from twotoken.models import FamilyEvent, RefreshToken
+from twotoken.testing import poll_revocations
 
 PAGE = Path(__file__).parent.parent / "docs/how-to/scale-sharding.md"
 KEY = "a-key-of-some-length"
@@ -184,6 +186,14 @@ OPERATIONS: dict[str, Listed] = {
     "session": of(lambda session: session.send(f"sessions/{session.pk}/", "delete")),
     "revocable": of(lambda session: session.script.get("/api/revocable/", **session.bearer)),
     "me": of(lambda session: session.script.get("/api/me/", **session.bearer)),
+    "stateless": of(lambda session: session.script.get("/api/stateless/", **session.bearer)),
+    "stateless, the list of an interval": of(
+        lambda session: session.script.get("/api/stateless/", **session.bearer),
+        after=lambda session: poll_revocations(),
+        also={"SELECT family by revoked_at"},
+        REVOCATION_INTERVAL=timedelta(hours=1),
+    ),
+    "revocations": of(lambda session: session.script.get("/api/revocations/"), also={"SELECT family by revoked_at"}),
     "families.revoke": of(lambda session: families.revoke(session.pk, actor="staff")),
     "families.exists": of(lambda session: families.exists(session.pk)),
     "families.update_auth_hash": of(lambda session: families.update_auth_hash(session.pk, session.user)),

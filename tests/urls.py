@@ -17,7 +17,7 @@ from twotoken.authentication import (
     StatelessAccessTokenAuthentication,
 )
 from twotoken.tokens import AccessToken
-from twotoken.views import JWKSView
+from twotoken.views import JWKSView, RevocationsView
 
 
 class MeSerializer(serializers.Serializer[Any]):
@@ -49,5 +49,6 @@ urlpatterns = [
     me("stateless", StatelessAccessTokenAuthentication),
     me("revocable", RevocableAccessTokenAuthentication),
     path(".well-known/jwks.json", JWKSView.as_view(), name="jwks"),
+    path("api/revocations/", RevocationsView.as_view()),
     path("admin/", admin.site.urls),
 ]

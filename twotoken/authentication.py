@@ -10,6 +10,7 @@ from typing import Any
 
 from twotoken import families
 from twotoken.bearer import BearerAuthentication
+from twotoken.conf import conf
 from twotoken.tokens import AccessToken
 from twotoken.users import ClaimsUser, load_user
 
@@ -33,7 +34,18 @@ class RevocableAccessTokenAuthentication(AccessTokenAuthentication):
 
 
 class StatelessAccessTokenAuthentication(AccessTokenAuthentication):
-    """Make a user of the claims, without a query. Reading more than its primary key loads the real user."""
+    """Make a user of the claims, without a query. Reading more than its primary key loads the real user.
+
+    With REVOCATION_INTERVAL, tokens of revoked families are refused too. Then one request per interval and process
+    makes one query.
+    """
+
+    def verify(self, token: str) -> AccessToken:
+        access = super().verify(token)
+        interval = conf.revocation_interval
+        if interval is not None:
+            families.refuse_revoked(access, interval)
+        return access
 
     def get_user(self, access: AccessToken) -> Any:
         return ClaimsUser(access)

@@ -195,6 +195,24 @@ class Settings:
         return _duration("LEEWAY", 0)
 
     @property
+    def revocations_url(self) -> str | None:
+        """Where ``RemoteAccessTokenAuthentication`` asks which token families were revoked: a ``RevocationsView``.
+
+        Only a service that verifies the access tokens of another one needs it.
+        """
+        return _get("REVOCATIONS_URL", None)
+
+    @property
+    def revocation_interval(self) -> timedelta | None:
+        """How often a process reads which token families were revoked, while requests come. None: never.
+
+        ``StatelessAccessTokenAuthentication`` reads the database, ``RemoteAccessTokenAuthentication`` REVOCATIONS_URL.
+        A revoked family is refused within this time and that of a reading; if the reading is slow or fails, within
+        twice this time.
+        """
+        return _get("REVOCATION_INTERVAL", None)
+
+    @property
     def dpop(self) -> str:
         """Whether a login with a DPoP proof binds its token family to the client's key (RFC 9449).
 

@@ -6,14 +6,11 @@ module knows no models and no HTTP.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 from weakref import WeakSet
 
@@ -35,7 +32,7 @@ class _Held(NamedTuple, Generic[T]):
 
 
 class Polled(Generic[T]):
-    """A value that ``fetch`` returns, kept in this process. Safe for threads, after a fork, and in an event loop.
+    """A value that ``fetch`` returns, kept in this process. Safe for threads, and after a fork.
 
     Times are in seconds of ``clock``. The first request that finds the value older than ``interval`` calls ``fetch``.
     Meanwhile the others get the old value, until it is older than ``max_age``: then they wait. Without ``max_age`` an
@@ -80,12 +77,8 @@ class Polled(Generic[T]):
             return held.value
         return self._renewed(held, wait=wait)
 
-    def forget(self) -> None:
-        """Drop the value: the next call fetches it."""
-        self._held = self._failed_at = None
-
-    def after_fork(self) -> None:
-        """Make a new lock: in the parent process, another thread may have held the old one during the fork."""
+    def renew_lock(self) -> None:
+        """Make a new lock, in a forked process: in the parent, another thread may have held the old one then."""
         self._lock = threading.Lock()
 
     def _renewed(self, seen: _Held[T] | None, *, wait: bool) -> T:
@@ -96,11 +89,17 @@ class Polled(Generic[T]):
         if not (lock.acquire(timeout=PATIENCE) if must_wait else lock.acquire(blocking=False)):
             return self._value_or_raise()
         if usable is not None and self._in_background and not must_wait:
-            run = threading.Thread(target=self._fetch_and_release, args=(seen, lock), daemon=True)
-            run.start()
+            self._start(seen, lock)
             return usable.value
         self._fetch_and_release(seen, lock)
         return self._value_or_raise()
+
+    def _start(self, seen: _Held[T] | None, lock: threading.Lock) -> None:
+        try:
+            threading.Thread(target=self._fetch_and_release, args=(seen, lock), daemon=True).start()
+        except RuntimeError:  # the system has no thread left. The next request tries again
+            lock.release()
+            logger.exception("A thread could not be started.")
 
     def _fetch_and_release(self, seen: _Held[T] | None, lock: threading.Lock) -> None:
         """Fetch the value, unless another request has fetched it since it was seen, or has just failed to."""
@@ -108,7 +107,7 @@ class Polled(Generic[T]):
             if self._is_pausing() or self._held is not seen:
                 return
             started = self._clock()
-            self._held = _Held(_outside_event_loop(self._fetch), started)
+            self._held = _Held(self._fetch(), started)
             self._failed_at = None
         except Exception:  # whatever it is, an old value must stay in use
             self._failed_at = self._clock()
@@ -136,26 +135,14 @@ class Polled(Generic[T]):
         return self._clock() - failed_at < min(pause, self._interval / 4)
 
 
-def _outside_event_loop(fetch: Callable[[], T]) -> T:
-    """Call ``fetch``, in another thread if this one runs an event loop: Django refuses queries there.
-
-    The event loop waits: a request in it can't be answered without the value.
-    """
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return fetch()
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(copy_context().run, fetch).result()
-
-
 _ALL: Final[WeakSet[Polled[Any]]] = WeakSet()
 
 
-def _after_fork() -> None:
+def renew_locks() -> None:
+    """Renew the lock of each value of this process, after a fork."""
     for polled in list(_ALL):
-        polled.after_fork()
+        polled.renew_lock()
 
 
-if hasattr(os, "register_at_fork"):  # Windows has no fork
-    os.register_at_fork(after_in_child=_after_fork)
+if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
+    os.register_at_fork(after_in_child=renew_locks)

@@ -7,7 +7,7 @@ module must load no model and no view.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any, ClassVar
 
@@ -25,6 +25,7 @@ from twotoken.fetching import FetchError, fetch
 from twotoken.jwks import named_key, read_key_set
 from twotoken.keys import KeyRing, verifying_ring
 from twotoken.polling import Polled
+from twotoken.revocations import RevocationSource
 from twotoken.tokens import AccessPolicy, AccessToken
 
 KEYS_INTERVAL = 300.0  # seconds: JWKSView lets its answer be kept as long
@@ -32,6 +33,7 @@ KEYS_INTERVAL = 300.0  # seconds: JWKSView lets its answer be kept as long
 PAUSE = 30.0
 FETCH_SECONDS = 3.0
 FETCH_BYTES = 262_144
+NO_PAIR = "A service that only verifies needs both REVOCATIONS_URL and REVOCATION_INTERVAL in TWOTOKEN, or neither."
 NO_CRYPTO = "Public keys need the package cryptography: pip install 'twotoken[crypto]'."
 
 
@@ -167,6 +169,14 @@ class KeySource:
 
 
 @lru_cache(maxsize=32)
+def revocation_source(
+    url: str, interval: float, leeway: float, headers: tuple[tuple[str, str], ...]
+) -> RevocationSource:
+    """Return the revoked families at a URL, the same object each time. Durations are in seconds."""
+    return RevocationSource(url, interval=interval, leeway=leeway, headers=dict(headers))
+
+
+@lru_cache(maxsize=32)
 def key_source(url: str) -> KeySource:
     """Return the keys at a URL, the same object each time."""
     return KeySource(url)
@@ -175,17 +185,30 @@ def key_source(url: str) -> KeySource:
 class RemoteAccessTokenAuthentication(BearerAuthentication):
     """Make a user of the claims, in a service that only verifies: RemoteUser. No query.
 
-    The keys come from JWKS_URL, or are the public keys that ACCESS_SECRET has as PEM. Without any key the answer is a
-    503. Override ``get_user`` to make another user of the claims.
+    The keys come from JWKS_URL, or are the public keys that ACCESS_SECRET has as PEM. With REVOCATIONS_URL and
+    REVOCATION_INTERVAL, tokens of revoked families are refused. Without any key or any list of revoked families, the
+    answer is a 503. Override ``get_user`` to make another user of the claims. ``revocations_headers`` are sent to
+    REVOCATIONS_URL, for example an Authorization header.
     """
 
+    revocations_headers: ClassVar[Mapping[str, str]] = {}
     _checked: ClassVar[object] = None
 
     def verify(self, token: str) -> AccessToken:
         self.check_settings()
         if conf.jwks_url is None:
-            return self.decode(token, verifying_ring(conf.access_secret))
-        return self.verify_with(key_source(conf.jwks_url), token)
+            access = self.decode(token, verifying_ring(conf.access_secret))
+        else:
+            access = self.verify_with(key_source(conf.jwks_url), token)
+        if conf.revocations_url is not None:
+            self.revocation_source(conf.revocations_url).refuse_revoked(access)
+        return access
+
+    def revocation_source(self, url: str) -> RevocationSource:
+        """Return the revoked families at a URL, the same object each time."""
+        interval: Any = conf.revocation_interval  # set, as check_settings has made sure
+        headers = tuple(self.revocations_headers.items())
+        return revocation_source(url, interval.total_seconds(), conf.leeway.total_seconds(), headers)
 
     def verify_with(self, source: KeySource, token: str) -> AccessToken:
         """Return the claims of a token that a key of this source signed; raise a TokenNotValid to refuse it."""
@@ -217,6 +240,8 @@ class RemoteAccessTokenAuthentication(BearerAuthentication):
             return
         problems = [f"{error.msg} {error.hint}" for error in check_shape(None)]
         problems += [] if has_crypto else [NO_CRYPTO]
+        if not problems and (conf.revocations_url is None) != (conf.revocation_interval is None):
+            problems.append(NO_PAIR)
         if problems:
             raise ImproperlyConfigured(problems[0])
         if conf.jwks_url is None:

@@ -22,6 +22,7 @@ from twotoken.keys import MAX_TOKEN_LENGTH, KeyRing, b64encode
 
 ACCESS_TYPE = "at+jwt"
 REFRESH_TYPE = "rt+jwt"
+DIGEST_BYTES = 9
 MAX_TIME = 253_402_300_799  # seconds since the epoch: the maximum of ``datetime``
 RESERVED_CLAIMS = frozenset({"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "sid", "cnf", "auth_time", "amr"})
 
@@ -49,10 +50,11 @@ class RefreshClaims:
 class AccessToken(Mapping[str, Any]):
     """The claims of a verified access token. ``request.auth`` is one: ``request.auth["role"]``."""
 
-    __slots__ = ("_claims",)
+    __slots__ = ("_claims", "_family_id")
 
-    def __init__(self, claims: dict[str, Any]) -> None:
+    def __init__(self, claims: dict[str, Any], family_id: UUID | None = None) -> None:
         self._claims = claims
+        self._family_id = family_id
 
     def __getitem__(self, name: str) -> Any:
         return self._claims[name]
@@ -69,7 +71,7 @@ class AccessToken(Mapping[str, Any]):
     @property
     def family_id(self) -> UUID:
         """The token family, from the ``sid`` claim."""
-        return UUID(self._claims["sid"])
+        return self._family_id or UUID(self._claims["sid"])
 
     @property
     def is_bound(self) -> bool:
@@ -90,6 +92,15 @@ class AccessToken(Mapping[str, Any]):
     def expires_at(self) -> datetime:
         """When the token expires, in UTC."""
         return datetime.fromtimestamp(self._claims["exp"], UTC)
+
+
+def family_digest(family_id: str) -> str:
+    """Return the digest under which RevocationsView lists a family: of its ``sid`` claim, SHA-256, as base64url.
+
+    Shortened to 72 bits: 12 characters without padding. Among 10 million families in use and 100,000 revoked ones, the
+    chance that a single one in use has the digest of a revoked one is 1 to 4 billion.
+    """
+    return b64encode(hashlib.sha256(family_id.encode()).digest()[:DIGEST_BYTES])
 
 
 def token_id(secret: bytes, generation: int) -> str:
@@ -224,7 +235,7 @@ def decode_access(token: str, policy: AccessPolicy, now: datetime) -> AccessToke
     expires_at = claims.get("exp")
     if type(expires_at) is not int or expires_at > MAX_TIME or not isinstance(claims.get("sub"), str):
         raise InvalidToken
-    _family_id(claims)
+    family_id = _family_id(claims)
     if policy.issuer is not None and claims.get("iss") != policy.issuer:
         raise InvalidToken
     if policy.audience:
@@ -234,7 +245,7 @@ def decode_access(token: str, policy: AccessPolicy, now: datetime) -> AccessToke
             raise InvalidToken
     if now.timestamp() >= expires_at + policy.leeway:
         raise ExpiredToken
-    return AccessToken(claims)
+    return AccessToken(claims, family_id)
 
 
 def _not_json(value: object) -> str | None:

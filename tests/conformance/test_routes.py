@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,8 +10,10 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from tests.conformance.helpers import REALM, ROUTES, assert_refused, bearer, statements
+from tests.conformance.helpers import REALM, ROUTES, assert_refused, bearer, log_out, statements, token_of
 from tests.http import Caller
+from tests.overrides import with_settings
+from twotoken.testing import poll_revocations
 
 
 @pytest.mark.parametrize("route", ROUTES)
@@ -46,3 +49,20 @@ def test_a_route_with_an_expired_token(script: Caller, clock: Any, route: str) -
     response = script.get(route, **bearer(access))
     assert_refused(response, "expired")
     assert response["WWW-Authenticate"].endswith('error_description="The token has expired."')
+
+
+def test_a_revoked_family_at_the_stateless_class(script: Caller) -> None:
+    """Case 41: a logout counts after REVOCATION_INTERVAL, at one query per interval for all requests together."""
+    poll_revocations()
+    login, other = script.log_in(), script.log_in()
+    header = bearer(login.json()["access"])
+    with with_settings(REVOCATION_INTERVAL=timedelta(seconds=1)):
+        assert script.get("/api/stateless/", **header).status_code == 200
+        assert log_out(script, token_of(login)).status_code == 204
+        assert script.get("/api/stateless/", **header).status_code == 200
+        time.sleep(1)
+        assert_refused(script.get("/api/stateless/", **header), "revoked")
+        with CaptureQueriesContext(connection) as queries:
+            assert_refused(script.get("/api/stateless/", **header), "revoked")
+            assert script.get("/api/stateless/", **bearer(other.json()["access"])).status_code == 200
+        assert statements(queries) == []

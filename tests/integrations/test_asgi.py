@@ -22,8 +22,8 @@ from tests.overrides import with_settings
 from tests.proofs import Device
 from twotoken import families
 from twotoken.authentication import RevocableAccessTokenAuthentication, StatelessAccessTokenAuthentication
-from twotoken.contrib.asgi import REFUSED, SUBPROTOCOL, AccessTokenMiddleware
-from twotoken.exceptions import RevokedToken
+from twotoken.contrib.asgi import REFUSED, SUBPROTOCOL, TRY_AGAIN, AccessTokenMiddleware
+from twotoken.exceptions import RevokedToken, Unavailable
 from twotoken.models import RefreshToken
 from twotoken.signals import family_revoked
 from twotoken.testing import expired_access_token
@@ -245,6 +245,24 @@ async def test_a_class_that_takes_fewer_tokens(user: Any) -> None:
     """What it refuses is refused here as in a view."""
     access = (await sync_to_async(families.start)(user)).access
     await turned_away(socket(AccessTokenMiddleware(chosen, Narrow), SUBPROTOCOL, access), "revoked")
+
+
+class Waiting(StatelessAccessTokenAuthentication):
+    """A class that can't tell now."""
+
+    def verify(self, token: str) -> AccessToken:
+        raise Unavailable
+
+
+@in_a_loop
+async def test_when_nobody_can_tell(user: Any) -> None:
+    """As in a view, a 503 with Retry-After. A WebSocket is closed with the code that says so."""
+    application = AccessTokenMiddleware(chosen, Waiting)
+    page = socket(application, SUBPROTOCOL, "x")
+    assert (await page.connect())[0] is True
+    assert await page.receive_output() == {"type": "websocket.close", "code": TRY_AGAIN, "reason": "unavailable"}
+    status, headers, body = await ask(application, (b"authorization", b"Bearer x"))
+    assert (status, json.loads(body)["code"], headers[b"retry-after"]) == (503, "unavailable", b"1")
 
 
 async def ask(application: Any, *headers: tuple[bytes, bytes]) -> tuple[int, dict[bytes, bytes], bytes]:

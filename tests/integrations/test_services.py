@@ -32,14 +32,22 @@ KEY, OTHER_KEY = PRIVATE["ES256"]
 ROOT = Path(__file__).parents[2]
 NOBODY = f"http://127.0.0.1:{free_port()}"
 NAMES = ["jose", "express", "fastapi", "django", "django-pem", "simplejwt"]
+REVOKING = ["jose-revoking", "fastapi-revoking", "django-revoking"]
 # What a service answers that has no key and finds nobody to ask, as the page has it.
 WITHOUT_KEYS = {"jose": 503, "express": 401, "fastapi": 503, "django": 503, "simplejwt": 401}
+
+
+def replaced(text: str, old: str, new: str) -> str:
+    """Return a text with another piece in the place of one that it has once."""
+    assert text.count(old) == 1
+    return text.replace(old, new)
 
 
 class Service:
     """A service of the page in a process of its own, which trusts an issuer."""
 
-    def __init__(self, name: str, folder: Path, issuer: str) -> None:
+    def __init__(self, name: str, folder: Path, issuer: str, revocations: str | None = None) -> None:
+        self.revocations = revocations or issuer
         self.port, self.issuer, self.folder = free_port(), issuer, folder
         self.environment = {"PORT": str(self.port), "PYTHONPATH": f"{folder}:{ROOT}", "SECRET_KEY": "of the service"}
         command = getattr(self, f"write_{name.replace('-', '_')}")()
@@ -76,7 +84,8 @@ class Service:
     def write(self, path: str, *parts: str) -> None:
         """Write a module of the service, with the issuer in place of the page's."""
         (self.folder / path).parent.mkdir(exist_ok=True)
-        (self.folder / path).write_text("\n".join(parts).replace(ISSUER, self.issuer))
+        text = "\n".join(parts).replace(f"{ISSUER}/api/revocations/", f"{self.revocations}/api/revocations/")
+        (self.folder / path).write_text(text.replace(ISSUER, self.issuer))
 
     def node(self, containing: str) -> list[str]:
         """Write a block of JavaScript, beside the packages that it imports."""
@@ -107,6 +116,31 @@ class Service:
         settings = block(PAGE, "/run/secrets/access.pub.pem")
         return self.write_django(settings.replace("/run/secrets/access.pub.pem", str(self.folder / "access.pub.pem")))
 
+    def write_jose_revoking(self) -> list[str]:
+        command = self.write_jose()
+        self.write("revocations.mjs", block(PAGE, "isRevoked(sid)", "js"))
+        call = block(PAGE, "await isRevoked(payload.sid)", "js")
+        start = 'import { isRevoked } from "./revocations.mjs";\n'
+        text = (self.folder / "service.mjs").read_text()
+        self.write("service.mjs", start + replaced(text, "  return payload;\n", f"{call}  return payload;\n"))
+        return command
+
+    def write_fastapi_revoking(self) -> list[str]:
+        command = self.write_fastapi()
+        self.write("revocations.py", block(PAGE, "def is_revoked"))
+        route = '@app.get("/")\ndef me(claims: Annotated[dict, Depends({})])'
+        dependency = block(PAGE, "def unrevoked_claims")
+        text = replaced(
+            (self.folder / "service.py").read_text(),
+            route.format("claims_of"),
+            f"{dependency}\n\n{route.format('unrevoked_claims')}",
+        )
+        self.write("service.py", text)
+        return command
+
+    def write_django_revoking(self) -> list[str]:
+        return self.write_django(block(PAGE, "REVOCATIONS_URL"))
+
     def write_simplejwt(self) -> list[str]:
         apps = 'INSTALLED_APPS = ["django.contrib.auth", "django.contrib.contenttypes", "rest_framework"]'
         command = self.write_django(apps, block(PAGE, "AUTH_TOKEN_CLASSES"))
@@ -128,19 +162,27 @@ def login(live_server: Any, tmp_path: Path) -> Iterator[str]:
         for module, code in ((claims, block(PAGE, "def access_claims")), (urls, block(PAGE, "DiscoveryView"))):
             patch.setitem(sys.modules, module.__name__, module)
             exec(code, vars(module))  # noqa: S102 - our own docs
+        more: dict[str, Any] = {}
+        exec(block(PAGE, "RevocationsView"), more)  # noqa: S102
+        urls.urlpatterns += more["urlpatterns"]
         exec(shown, settings)  # noqa: S102
         with override_settings(TWOTOKEN=settings["TWOTOKEN"], ROOT_URLCONF=urls.__name__):
             yield live_server.url
 
 
-@pytest.fixture
-def access(login: str) -> tuple[str, str]:
-    """An access token of a login, and the key of its user."""
+def log_in(login: str) -> tuple[str, str]:
+    """Log another user in; return the access token and the key of the user."""
     user: Any = UserFactory()
     body = {user.USERNAME_FIELD: user.get_username(), "password": PASSWORD}
     answer = requests.post(f"{login}/api/auth/login/", json=body, timeout=30)
     assert answer.status_code == 200
     return answer.json()["access"], str(user.pk)
+
+
+@pytest.fixture
+def access(login: str) -> tuple[str, str]:
+    """An access token of a login, and the key of its user."""
+    return log_in(login)
 
 
 @pytest.fixture(scope="module")
@@ -204,6 +246,41 @@ def test_a_service_without_keys(
 ) -> None:
     """It lets nobody in, with the status that the page has."""
     assert start(name, NOBODY).get(token=access[0])[0] == status
+
+
+@pytest.mark.parametrize("name", REVOKING)
+def test_revocation_in_seconds(
+    name: str, login: str, access: tuple[str, str], start: Callable[[str, str], Service]
+) -> None:
+    """A service lets a session in until its logout, refuses it at most five seconds later, and lets others in."""
+    service, (token, subject) = start(name, login), access
+    other = log_in(login)[0]
+    for each in (token, other):
+        assert service.get(token=each)[0] == 200
+    assert json.loads(service.get(token=token)[1])["id"] == subject
+    headers = {"Authorization": f"Bearer {token}"}
+    assert requests.post(f"{login}/api/auth/logout/", headers=headers, timeout=30).status_code == 204
+    revoked_at = time.monotonic()
+    asked_at, status = revoked_at, 200
+    while status == 200:
+        time.sleep(0.1)
+        asked_at = time.monotonic()
+        status = service.get(token=token)[0]
+    assert status == 401
+    assert asked_at - revoked_at <= 5
+    assert service.get(token=other)[0] == 200
+
+
+@pytest.mark.parametrize("name", REVOKING)
+def test_a_service_without_a_list(name: str, login: str, access: tuple[str, str], tmp_path: Path) -> None:
+    """It lets nobody in."""
+    folder = tmp_path / "service"
+    folder.mkdir()
+    service = Service(name, folder, login, revocations=NOBODY)
+    try:
+        assert service.get(token=access[0])[0] == 503
+    finally:
+        service.stop()
 
 
 @pytest.mark.filterwarnings("ignore:Please `KeySet.import_key_set`")

@@ -104,6 +104,13 @@ class Connection:
         token = cookies[REFRESH_COOKIE].value if REFRESH_COOKIE in cookies else (body or {}).get("refresh", "")
         return Answer(status, body, token)
 
+    def get(self, path: str, access: str) -> Answer:
+        """GET with an access token."""
+        self.http.request("GET", path, headers={"Authorization": f"Bearer {access}"})
+        response = self.http.getresponse()
+        self.statuses[response.status] += 1
+        return Answer(response.status, json.loads(response.read()))
+
     def refresh(self, token: str, key: str = "", device: Device | None = None) -> Answer:
         """Refresh as a script does, with a fresh proof by a device if there is one."""
         headers = {"Idempotency_Key": key} if key else {}
@@ -117,7 +124,7 @@ class Connection:
 
 
 class Service(Gunicorn):
-    """The tests' project in eight processes, or fewer, of four threads each, on a database of the proof."""
+    """The tests' project on a database of the proof, by default in eight processes of four threads each."""
 
     def __init__(
         self,
@@ -127,6 +134,8 @@ class Service(Gunicorn):
         isolation: str = READ_COMMITTED,
         atomic: bool,
         processes: int = PROCESSES,
+        threads: int = THREADS,
+        **variables: str,
     ) -> None:
         self.database = database
         environment = {
@@ -135,10 +144,11 @@ class Service(Gunicorn):
             "PROOF_ISOLATION": isolation,
             "TMPDIR": str(folder),
             **({"PROOF_ATOMIC_REQUESTS": "1"} if atomic else {}),
+            **variables,
         }
         self.access_log = folder / "access.log"
         arguments = [
-            *("-w", str(processes), "-k", "gthread", "--threads", str(THREADS), "--preload", "--keep-alive", "75"),
+            *("-w", str(processes), "-k", "gthread", "--threads", str(threads), "--preload", "--keep-alive", "75"),
             *("--graceful-timeout", "1"),
             *("--access-logfile", str(self.access_log), "--log-level", "error"),
             *("--access-logformat", "%(p)s %({Idempotency-Key}i)s"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from datetime import timedelta
 from typing import Any
 
 import dj_database_url
@@ -37,6 +38,8 @@ DATABASES = {
     )
 }
 TWOTOKEN = {**TWOTOKEN, "MAX_FAMILIES_PER_USER": LIMIT, **json.loads(os.environ.get("PROOF_THROTTLES", "{}"))}
+if "PROOF_REVOCATION_SECONDS" in os.environ:
+    TWOTOKEN["REVOCATION_INTERVAL"] = timedelta(seconds=float(os.environ["PROOF_REVOCATION_SECONDS"]))
 CACHES = json.loads(os.environ.get("PROOF_CACHES", "null")) or global_settings.CACHES
 # The reader of the log looks for what went wrong.
 LOGGING = {

@@ -568,4 +568,47 @@ WEAKNESSES = [
         "CWE-208",
         ("test_sessions.test_other_sessions_in_steps_of_ten_minutes",),
     ),
+    Weakness(
+        "a list of revoked tokens that can't be read counts as empty",
+        "OCSP in browsers (soft-fail), deny lists in a cache that is down; CWE-636",
+        (
+            "test_revoked.test_without_a_first_list",
+            "test_revoked.test_a_failing_query",
+            "test_revoked.test_a_failing_query_in_a_transaction",
+            "test_revocations.test_the_first_list_is_missing",
+            "test_revocations.test_a_server_that_goes_down",
+            "test_revocations.test_a_document_that_is_none",
+            "test_revocations_view.test_a_database_that_is_down",
+        ),
+    ),
+    Weakness(
+        "a process that was idle, or has just started, lets in what was revoked meanwhile",
+        "CWE-613",
+        (
+            "test_revoked.test_an_idle_process",
+            "test_revoked.test_what_was_revoked_before_the_process_started",
+            "test_polling.test_one_request_fetches_and_the_others_use_the_old_value",
+            "proof.test_revoked.test_everywhere_within_the_interval",
+        ),
+    ),
+    Weakness(
+        "a revocation that is committed late, or by a server whose clock is slow, never gets into a list",
+        "CWE-362",
+        ("test_revoked.test_late_commits_and_clocks_that_differ", "test_revocations_view.test_since"),
+    ),
+    Weakness(
+        "one tenant's list of revoked tokens is used for another",
+        "CWE-668",
+        ("test_revoked.test_each_database_and_each_tenant_has_its_own_list",),
+    ),
+    Weakness(
+        "a list of revoked tokens shows the ids of sessions",
+        "CWE-200",
+        ("test_revocations_view.test_the_list", "test_revocations_view.test_a_digest"),
+    ),
+    Weakness(
+        "half of a configuration looks as if revocations counted",
+        "CWE-1188",
+        ("test_revocations.test_settings_of_the_class",),
+    ),
 ]

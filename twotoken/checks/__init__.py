@@ -23,6 +23,7 @@ from twotoken.checks.settings import (
     check_issuer,
     check_lifetimes,
     check_proofs,
+    check_revocation_interval,
     check_secrets,
     check_shape,
 )
@@ -31,6 +32,7 @@ CHECKS = (
     check_shape,
     check_secrets,
     check_lifetimes,
+    check_revocation_interval,
     check_proofs,
     check_cookie,
     check_mounts,
@@ -68,6 +70,7 @@ __all__ = [
     "check_mounts",
     "check_proofs",
     "check_published_keys",
+    "check_revocation_interval",
     "check_secrets",
     "check_shape",
     "check_step_up",

@@ -103,6 +103,14 @@ RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
         lambda value: value is None or is_service_url(value),
     ),
     "LEEWAY": ("a number of seconds or a timedelta, not negative", _is_grace),
+    "REVOCATIONS_URL": (
+        "an https URL, or an http URL of localhost, or None",
+        lambda value: value is None or is_service_url(value),
+    ),
+    "REVOCATION_INTERVAL": (
+        "a timedelta of up to a hundred years, longer than 0, or None",
+        lambda value: value is None or (isinstance(value, timedelta) and timedelta() < value <= LONGEST),
+    ),
     "DPOP": ("'off', 'optional' or 'required'", lambda value: value in ("off", "optional", "required")),
     "DPOP_ACCESS": ("True or False", lambda value: isinstance(value, bool)),
     "DPOP_NONCE": ("True or False", lambda value: isinstance(value, bool)),

@@ -20,6 +20,7 @@ from twotoken.weak_secrets import MIN_SECRET_BYTES
 
 Apps = Sequence[AppConfig] | None
 LONGEST_GRACE = timedelta(minutes=1)
+LONGEST_REVOCATION_INTERVAL = timedelta(minutes=1)
 LONGEST_REPR = 100  # of a wrong value
 KEYS_HINT = (
     f"A secret for HS256 has {MIN_SECRET_BYTES} bytes or more: 'manage.py generate_token_secrets' makes two. "
@@ -110,6 +111,25 @@ def check_lifetimes(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
             "TWOTOKEN['ACCESS_LIFETIME'] is longer than REFRESH_LIFETIME.",
             hint="An access token can't be revoked, so let it live for minutes only.",
             id="twotoken.E007",
+        )
+
+
+def check_revocation_interval(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
+    """E016: revoked families are read more often than access tokens expire. W013: they are read every minute."""
+    if not are_fine("REVOCATION_INTERVAL", "ACCESS_LIFETIME") or conf.revocation_interval is None:
+        return
+    if conf.revocation_interval >= conf.access_lifetime:
+        yield Error(
+            "TWOTOKEN['REVOCATION_INTERVAL'] is not shorter than ACCESS_LIFETIME.",
+            hint="By the time that a revocation is read, the access token has expired. Use seconds.",
+            id="twotoken.E016",
+        )
+    elif conf.revocation_interval > LONGEST_REVOCATION_INTERVAL:
+        yield Warning(
+            "TWOTOKEN['REVOCATION_INTERVAL'] is longer than a minute.",
+            hint="For that time a revoked family's access tokens are still accepted. A query every few seconds costs "
+            "next to nothing.",
+            id="twotoken.W013",
         )
 
 

@@ -20,8 +20,8 @@ from django.http import HttpRequest
 
 from twotoken.authentication import AccessTokenAuthentication
 from twotoken.bearer import bearer_token, by_dpop
-from twotoken.exceptions import InvalidToken, TokenNotValid, WrongDevice
-from twotoken.responses import body_of, challenge
+from twotoken.exceptions import InvalidToken, TokenNotValid, Unavailable, WrongDevice
+from twotoken.responses import body_of, headers_of, status_of
 from twotoken.tokens import AccessToken
 
 Scope = MutableMapping[str, Any]
@@ -31,6 +31,7 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 SUBPROTOCOL: Final = "bearer"
 REFUSED: Final = 4401  # WebSocket close code, from the range for private use (RFC 6455 section 7.4.2)
+TRY_AGAIN: Final = 1013  # WebSocket close code, registered as "Try Again Later"
 
 
 class AccessTokenMiddleware:
@@ -59,7 +60,7 @@ class AccessTokenMiddleware:
         try:
             token = presented(scope, offered)
             user, access = (AnonymousUser(), None) if token is None else await sync_to_async(self.authenticate)(token)
-        except TokenNotValid as exc:
+        except (TokenNotValid, Unavailable) as exc:
             await REFUSALS[scope["type"]](exc, receive, send)
             return
         await self.app({**scope, "user": user, "auth": access}, receive, send)
@@ -109,22 +110,25 @@ def selecting(send: Send) -> Send:
     return select
 
 
-async def refuse_http(error: TokenNotValid, receive: Receive, send: Send) -> None:
-    """Answer with the 401 of an API route."""
+async def refuse_http(error: TokenNotValid | Unavailable, receive: Receive, send: Send) -> None:
+    """Answer with the 401 or 503 of an API route."""
     headers = [
         (b"content-type", b"application/json"),
         (b"cache-control", b"no-store"),
-        (b"www-authenticate", challenge(error).encode()),
+        *((name.lower().encode(), value.encode()) for name, value in headers_of(error).items()),
     ]
-    await send({"type": "http.response.start", "status": 401, "headers": headers})
+    await send({"type": "http.response.start", "status": status_of(type(error)), "headers": headers})
     await send({"type": "http.response.body", "body": json.dumps(body_of(error)).encode()})
 
 
-async def refuse_websocket(error: TokenNotValid, receive: Receive, send: Send) -> None:
+async def refuse_websocket(error: TokenNotValid | Unavailable, receive: Receive, send: Send) -> None:
     """Accept, then close with a code and the reason. A page could not see why a handshake was refused."""
     await receive()  # websocket.connect
     await send({"type": "websocket.accept"})
-    await send({"type": "websocket.close", "code": REFUSED, "reason": error.reason})
+    if isinstance(error, Unavailable):
+        await send({"type": "websocket.close", "code": TRY_AGAIN, "reason": error.code})
+    else:
+        await send({"type": "websocket.close", "code": REFUSED, "reason": error.reason})
 
 
 REFUSALS: Final = {"http": refuse_http, "websocket": refuse_websocket}

@@ -2,8 +2,9 @@
 
 This package knows nothing of HTTP.
 
-``rule`` decides, ``queries`` reads, ``logins``, ``rotation``, ``revocation`` and ``unbinding`` write, ``pairs`` makes
-tokens, ``stepping_up`` makes access tokens after a fresh proof, and ``events`` records and sends signals.
+``rule`` decides, ``queries`` and ``revoked`` read, ``logins``, ``rotation``, ``revocation`` and ``unbinding`` write,
+``pairs`` makes tokens, ``stepping_up`` makes access tokens after a fresh proof, and ``events`` records and sends
+signals.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from twotoken.families.revocation import (
     revoke_own,
     revoke_presented,
 )
+from twotoken.families.revoked import forget_revoked, longest_access, refuse_revoked, revoked_digests
 from twotoken.families.rotation import rotate, verify
 from twotoken.families.stepping_up import SteppedUp, step_up
 from twotoken.families.unbinding import unbind_each
@@ -34,14 +36,18 @@ __all__ = [
     "active",
     "exists",
     "family_of",
+    "forget_revoked",
     "get",
     "is_active",
+    "longest_access",
     "purge",
+    "refuse_revoked",
     "revoke",
     "revoke_all",
     "revoke_each",
     "revoke_own",
     "revoke_presented",
+    "revoked_digests",
     "rotate",
     "select",
     "start",

@@ -20,6 +20,7 @@ from tests.integrations.tenants.conftest import ARE_SHARED
 from tests.overrides import with_settings
 from twotoken import families
 from twotoken.models import RefreshToken
+from twotoken.testing import poll_revocations
 
 ROUTES = ["/api/me/", "/api/stateless/", "/api/revocable/"]
 
@@ -54,6 +55,18 @@ def test_a_tenant_by_itself(ann: Caller, boss: Caller) -> None:
             assert ask(caller, route, pair["access"]).json()["id"] == "1"
         assert caller.send("logout/", {"refresh": pair["refresh"]}).status_code == 204
         assert caller.refresh(pair["refresh"]).json()["reason"] == "revoked"
+
+
+def test_revoked_families_of_a_tenant(ann: Caller, boss: Caller) -> None:
+    """Each tenant has its own list of revoked families, which a request at its host reads."""
+    poll_revocations()
+    with with_settings(REVOCATION_INTERVAL=timedelta(hours=1)):
+        for caller in (ann, boss):
+            pair, other = caller.log_in().json(), caller.log_in().json()
+            assert caller.send("logout/", {"refresh": pair["refresh"]}).status_code == 204
+            answer = ask(caller, "/api/stateless/", pair["access"])
+            assert (answer.status_code, answer.json()["reason"]) == (401, "revoked")
+            assert ask(caller, "/api/stateless/", other["access"]).status_code == 200
 
 
 @pytest.mark.parametrize("setting", ["ISSUER", "AUDIENCE"])

@@ -274,6 +274,29 @@ class DiscoverySchema(TokenSchema):
         return self.component("ServerMetadata", object_of({"issuer": address, "jwks_uri": address}))
 
 
+class RevocationsSchema(TokenSchema):
+    """The digests of families that were revoked lately."""
+
+    operations = {
+        "GET": Operation(
+            pgettext_lazy("operation", "List the revoked token families"),
+            _("Lists the digests of the token families that were revoked within the lifetime of an access token."),
+            status.HTTP_200_OK,
+            (ValidationError, *BUSY),
+            parameters=(
+                OpenApiParameter(
+                    "since", str, description=_("The cursor of an earlier answer: lists only newer ones.")
+                ),
+            ),
+        )
+    }
+
+    def get_success(self) -> Any:
+        text, number = {"type": "string"}, {"type": "integer"}
+        members = {"revoked": {"type": "array", "items": text}, "since": text, "lifetime": number}
+        return self.component("Revocations", object_of(members))
+
+
 class ExchangeSchema(RefreshSchema):
     """The exchange of simplejwt's refresh tokens.
 
@@ -333,6 +356,7 @@ SCHEMAS: dict[str, type[TokenSchema]] = {
     "twotoken.views.SessionsView": SessionsSchema,
     "twotoken.views.SessionView": SessionSchema,
     "twotoken.views.JWKSView": JWKSSchema,
+    "twotoken.views.RevocationsView": RevocationsSchema,
     "twotoken.views.DiscoveryView": DiscoverySchema,
     "twotoken.contrib.simplejwt.views.ExchangeView": ExchangeSchema,
     "twotoken.contrib.simplejwt.views.TokenBlacklistView": BlacklistSchema,

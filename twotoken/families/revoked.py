@@ -1,0 +1,174 @@
+"""Which families were revoked within the life of an access token: read once per interval, and kept in each process."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from contextvars import copy_context
+from datetime import datetime, timedelta
+from functools import cache
+from typing import Any, Final, TypeVar
+
+from django.db import connections, router, transaction
+from django.db.models import CharField
+from django.db.models.functions import Cast
+from django.utils import timezone
+
+from twotoken.conf import conf
+from twotoken.exceptions import RevokedToken
+from twotoken.families.queries import rows
+from twotoken.models import RefreshToken
+from twotoken.polling import Polled
+from twotoken.tokens import AccessToken, family_digest
+
+T = TypeVar("T")
+
+# A revocation gets its time before it is committed, perhaps from a server whose clock is behind. Each read starts this
+# much before the last one, so that it finds these too.
+OVERLAP: Final = timedelta(seconds=60)
+
+
+# The lists of this process, by database alias, schema, tenant's issuer and interval.
+_LISTS: Final[dict[tuple[str, str | None, str | None, timedelta], Polled[Collection[int]]]] = {}
+
+
+def refuse_revoked(access: AccessToken, interval: timedelta) -> None:
+    """Raise RevokedToken if the token's family is in the list of revoked ones, which is at most two intervals old.
+
+    No query, except that one request per interval and process reads the list. Raises Unavailable if there is no list
+    that is new enough, and none can be read.
+    """
+    alias = router.db_for_write(RefreshToken)
+    key = alias, _schema(alias), conf.tenant_issuer, interval
+    polled = _LISTS.get(key) or _LISTS.setdefault(key, _polled(alias, interval.total_seconds()))
+    if access.family_id.int in polled.get():
+        raise RevokedToken
+
+
+def forget_revoked() -> None:
+    """Forget what this process knows, so that the next request reads the revoked families. For tests."""
+    _LISTS.clear()
+    _has_schemas.cache_clear()
+
+
+def revoked_since(moment: datetime) -> list[str]:
+    """Return the ids of the families that were revoked after a time, as text in the database's own form. One SELECT.
+
+    Not as UUIDs: to build 100,000 of them takes longer than to read them. A failure leaves a caller's transaction
+    intact.
+    """
+    found: Any = rows().filter(revoked_at__gt=moment).order_by().values_list(Cast("pk", CharField()))
+    connection = connections[found.db]
+    sql, params = found.query.get_compiler(connection=connection).as_sql()
+    savepoint = transaction.atomic(using=found.db) if connection.in_atomic_block else nullcontext()
+    with savepoint, connection.cursor() as cursor:
+        cursor.execute(sql, params)
+        return [text for (text,) in cursor.fetchall()]
+
+
+def revoked_digests(now: datetime, age: timedelta | None = None) -> list[str]:
+    """Return the sorted digests of the families revoked in the last ``age``, at most the life of an access token.
+
+    One SELECT. Some revocations are older, by up to OVERLAP.
+    """
+    longest = longest_access()
+    age = longest if age is None else min(max(age, timedelta()), longest)
+    return sorted(family_digest(_canonical(text)) for text in revoked_since(now - age - OVERLAP))
+
+
+def longest_access() -> timedelta:
+    """Return how long after its revocation a family may still have a valid access token."""
+    return conf.access_lifetime + conf.leeway
+
+
+class RevokedFamilies:
+    """The ids of the families revoked lately, as numbers, which are small and quick to look up.
+
+    ``clock`` is in seconds, and is never set back.
+    """
+
+    def __init__(self, alias: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self.alias = alias
+        self.clock = clock
+        self.ids: set[int] = set()
+        self.batches: deque[tuple[float, list[int]]] = deque()  # when they were first seen, for dropping them
+        self.read_at: tuple[float, datetime] | None = None
+
+    def read(self) -> Collection[int]:
+        """Add what was revoked since the last time, and drop what no access token can belong to any more."""
+        seen, now, longest = self.clock(), timezone.now(), longest_access()
+        since = longest
+        if self.read_at is not None:
+            # Either clock may stand still for a while: one if the machine sleeps, the other if it is set back.
+            passed = max(timedelta(seconds=seen - self.read_at[0]), now - self.read_at[1])
+            since = min(passed, longest)
+        found = _outside_event_loop(lambda: revoked_since(now - since - OVERLAP), self.alias)
+        self._add(map(_number, found), seen)
+        self._drop(seen - (longest + OVERLAP).total_seconds())
+        self.read_at = seen, now
+        return self.ids
+
+    def _add(self, found: Iterable[int], seen: float) -> None:
+        new = [number for number in found if number not in self.ids]
+        if new:
+            self.ids.update(new)
+            self.batches.append((seen, new))
+
+    def _drop(self, before: float) -> None:
+        while self.batches and self.batches[0][0] < before:
+            self.ids.difference_update(self.batches.popleft()[1])
+
+
+def _polled(alias: str, interval: float) -> Polled[Collection[int]]:
+    return Polled(RevokedFamilies(alias).read, interval=interval, max_age=2 * interval)
+
+
+def _schema(alias: str) -> str | None:
+    """Return the schema of the current tenant, which django-tenants keeps on the connection."""
+    return getattr(connections[alias], "schema_name", None) if _has_schemas(alias) else None
+
+
+@cache
+def _has_schemas(alias: str) -> bool:
+    """Tell whether a database's back end is that of django-tenants. To look at a connection takes a while."""
+    return hasattr(connections[alias], "set_schema")
+
+
+def _number(text: str) -> int:
+    return int(text.replace("-", ""), 16)
+
+
+def _canonical(text: str) -> str:
+    """Return an id as ``str(UUID(...))`` writes it, and so as it is in a token. SQLite keeps it without hyphens."""
+    return text if len(text) > 32 else "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
+
+
+def _outside_event_loop(read: Callable[[], T], alias: str) -> T:
+    """Read, in another thread if this one runs an event loop: Django refuses queries there.
+
+    The event loop waits, because the request that is being authenticated does. So the thread may use its connection.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return read()
+    connection = connections[alias]
+
+    def read_and_close() -> T:
+        connections[alias] = connection
+        try:
+            return read()
+        finally:
+            if not connection.in_atomic_block:
+                connection.close()  # it is this task's own, and Django closes no connection of a task
+
+    connection.inc_thread_sharing()
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(copy_context().run, read_and_close).result()
+    finally:
+        connection.dec_thread_sharing()
