@@ -45,6 +45,7 @@ PACKAGES = {
         ["__init__"],
     ],
     "management": [["__init__", "progress"], ["commands"]],
+    "scripts": [["errors", "session"], ["stores"], ["steps"], ["protocol"], ["base"], ["__init__"]],
     "simplejwt": [
         ["tokens", "replacements"],
         ["conf", "blacklist"],
@@ -55,6 +56,7 @@ PACKAGES = {
     ],
     "spectacular": [["errors"], ["schemas"], ["endpoints"], ["extensions"]],
 }
+SCRIPTS = {"httpx", "requests"}  # two adapters of contrib.scripts
 MODULES = [path for path in sorted(PACKAGE.rglob("*.py")) if "migrations" not in path.parts]
 
 
@@ -91,6 +93,9 @@ def test_imports_point_one_way(path: Path) -> None:
             assert row_of(parts[0], ROWS) < row_of(own[0], ROWS), f"{path.name} imports {'.'.join(parts)}"
             assert parts[0] not in PACKAGES or len(parts) == 1 or parts[0] == "management", "families has one door"
             continue
+        if own[0] == "contrib" and own[1] in SCRIPTS:
+            assert parts[:2] == ["contrib", "scripts"], "the adapters of scripts import what they share"
+            continue
         if own[0] == "contrib":
             assert parts[:2] == list(own[:2]), "the packages of contrib know nothing of each other"
         level = 1 if own[0] == "contrib" else 0
@@ -106,6 +111,16 @@ def run(code: str) -> None:
 def test_the_codec_knows_no_django() -> None:
     """The codec and the errors can be used, and fuzzed, without it."""
     run("import sys, twotoken.tokens; assert 'django' not in sys.modules")
+
+
+def test_a_script_needs_no_django() -> None:
+    """It may run where only httpx or requests is installed, and each adapter without the other."""
+    needless = "{'django', 'rest_framework', 'jwt', 'cryptography'}"
+    for name, other in (("httpx", "requests"), ("requests", "httpx")):
+        run(
+            f"import sys, twotoken.contrib.{name};"
+            f"assert not ({needless} | {{'{other}', 'twotoken.contrib.{other}'}}) & set(sys.modules)"
+        )
 
 
 def test_authentication_does_not_reach_views() -> None:

@@ -40,6 +40,7 @@ PATIENCE = 30.0  # seconds
 EARLY, JITTER = 0.2, 0.1  # of a token's life, is left when it is refreshed; at random, so not all clients do it at once
 EARLY_PAUSE = 10  # seconds, after an early refresh failed; the token is still good
 KEY_KEPT = 30  # seconds after its last use: a request that a proxy delayed must not look like a theft
+REFUSED = {400, 401, 403}  # and a body of twotoken's, for a proxy answers so too
 BUSY = {429, 502, 503, 504}
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 5.0  # seconds between tries
 LONGEST_REST = 3600  # seconds: a longer Retry-After, or a clock that was set back, is not believed
@@ -73,7 +74,7 @@ class TokenProtocol:
         self._started_with = hashlib.sha256(options.refresh.encode()).hexdigest() if options.refresh else ""
         self.store = store
         self._rest_until = 0.0
-        self._failed: tuple[float, TokenAuthError] | None = None
+        self._failures: tuple[int, TokenAuthError | None] = (0, None)
         self._login_refused: LoginFailed | None = None
 
     def covers(self, url: str) -> bool:
@@ -92,17 +93,17 @@ class TokenProtocol:
 
         Raises a TokenAuthError.
         """
-        since = self._options.now()
+        since, failures = self._options.now(), self._failures[0]
         if fresh := self._usable(stale, fresh=True):
             return fresh
         pauses = lock_pauses()
         while not self.store.try_lock():
             if usable := self._usable(stale):  # somebody refreshes it early: no need to wait
                 return usable
-            self._share_failure(since)
+            self._share_failure(failures)
             yield self._turn(since, next(pauses))
         try:
-            self._share_failure(since)
+            self._share_failure(failures)
             return self._usable(stale, fresh=True) or (yield from self._renew(stale, since))
         finally:
             self.store.unlock()
@@ -144,10 +145,10 @@ class TokenProtocol:
             if usable:
                 self._rest_until = self._options.now() + EARLY_PAUSE
                 return usable
-            self._failed = (self._options.now(), error)
+            self._fail(error)
             raise
         except TokenAuthError as error:
-            self._failed = (self._options.now(), error)
+            self._fail(error)
             raise
         return session.access
 
@@ -187,7 +188,7 @@ class TokenProtocol:
         answer = yield from self._post("login/", given, session, since)
         if is_pair(answer):
             return (yield from self._adopt(self._empty(session), answer))
-        if answer.status in {400, 401, 403} and isinstance(answer.body, dict):
+        if answer.status in REFUSED and (answer.code or (answer.status == 400 and isinstance(answer.body, dict))):
             fields = answer.body if answer.status == 400 else {}
             refusal = LoginFailed(answer.detail or f"The login was refused: {fields}", answer.code, fields)
             if not callable(credentials):  # again and again they would lock the account
@@ -292,16 +293,20 @@ class TokenProtocol:
             raise Unavailable("Another thread or process has been refreshing for too long.")
         return Pause(pause)
 
-    def _share_failure(self, since: float) -> None:
+    def _fail(self, error: TokenAuthError) -> None:
+        self._failures = (self._failures[0] + 1, error)
+
+    def _share_failure(self, seen: int) -> None:
         """Raise the error of the login or refresh that this call has waited for, instead of trying once more."""
-        if self._failed is not None and self._failed[0] > since:
-            raise copy(self._failed[1])
+        number, error = self._failures
+        if error is not None and number != seen:
+            raise copy(error)
 
 
 def lock_pauses() -> Iterator[float]:
     """Yield the seconds to wait between looks at a lock, growing and at random."""
-    for number in count():
-        yield min(LOCK_PAUSE * 1.3 ** min(number, 20), LONGEST_LOCK_PAUSE) * random.uniform(0.5, 1)  # noqa: S311
+    growing = (min(LOCK_PAUSE * 1.3 ** min(number, 20), LONGEST_LOCK_PAUSE) for number in count())
+    return (pause * random.uniform(0.5, 1) for pause in growing)  # noqa: S311 - no secret
 
 
 def backoff(attempt: int) -> float:

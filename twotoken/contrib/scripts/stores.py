@@ -16,6 +16,8 @@ from typing import Protocol
 from twotoken.contrib.scripts.errors import StoreError
 from twotoken.contrib.scripts.session import Session, from_json, to_json
 
+NOT_LOCKED = -1  # is no descriptor
+
 logger = logging.getLogger("twotoken.scripts")
 
 if sys.platform == "win32":
@@ -101,7 +103,7 @@ class FileStore:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         self._threads = threading.Lock()
-        self._lock_file: int | None = None
+        self._lock_file = NOT_LOCKED
         self._process = os.getpid()
         self._read: tuple[tuple[int, int] | None, Session] = (None, Session())
 
@@ -117,7 +119,7 @@ class FileStore:
             except FileNotFoundError:
                 return Session()
             version = (state.st_ino, state.st_ctime_ns)
-            if self._lock_file is not None or self._read[0] != version:
+            if self._lock_file != NOT_LOCKED or self._read[0] != version:
                 self._read = (version, self._parse())
         return self._read[1]
 
@@ -149,16 +151,15 @@ class FileStore:
                 else:
                     self._lock_file = descriptor
         finally:
-            if self._lock_file is None:
+            if self._lock_file == NOT_LOCKED:
                 self._threads.release()
-        return self._lock_file is not None
+        return self._lock_file != NOT_LOCKED
 
     def unlock(self) -> None:
         """Give both locks back."""
-        if self._lock_file is not None:
-            unlock_file(self._lock_file)
-            os.close(self._lock_file)
-            self._lock_file = None
+        unlock_file(self._lock_file)
+        os.close(self._lock_file)
+        self._lock_file = NOT_LOCKED
         self._threads.release()
 
     def _parse(self) -> Session:
@@ -184,7 +185,9 @@ class FileStore:
         if not stat.S_ISREG(state.st_mode) or state.st_uid != os.geteuid():
             raise StoreError(f"{path} is not a file of this process's user.")
         if state.st_mode & 0o077:
-            raise StoreError(f"Others can use {path}. Log out, because they may have copied it, and delete it.")
+            raise StoreError(
+                f"Others can use {path}, and may have copied its tokens. Delete it, and end its session on the server."
+            )
 
     def _sync_folder(self) -> None:
         if sys.platform == "win32":  # can't open a folder
@@ -206,6 +209,6 @@ class FileStore:
         if self._process != os.getpid():
             self._process = os.getpid()
             self._threads = threading.Lock()
-            if self._lock_file is not None:  # the parent's: open here, it would stay locked if the parent was killed
+            if self._lock_file != NOT_LOCKED:  # the parent's: open here, it would stay locked if the parent was killed
                 os.close(self._lock_file)
-                self._lock_file = None
+                self._lock_file = NOT_LOCKED
