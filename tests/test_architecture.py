@@ -15,7 +15,7 @@ import twotoken
 PACKAGE = Path(twotoken.__file__).parent
 # A module imports only from rows above its own. Inside a package, only from the package's rows above.
 ROWS = [
-    ["exceptions", "signals", "conflicts"],
+    ["exceptions", "signals", "conflicts", "lossy"],
     ["weak_secrets"],
     ["keys"],
     ["tokens"],

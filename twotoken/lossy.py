@@ -34,8 +34,7 @@ class LossyProxy:
         self.lost: Counter[str] = Counter()
         self._numbers = count(1)
         self._lock = Lock()
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"proxy": self}))
-        self._http.daemon_threads = True
+        self._http = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"proxy": self}))
         self._thread = Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         self.url = f"http://127.0.0.1:{self._http.server_port}"
 
@@ -69,6 +68,14 @@ class LossyProxy:
             upstream.close()
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing: clients hang up, and servers are stopped."""
+
+
 class _Handler(BaseHTTPRequestHandler):
     proxy: LossyProxy
     protocol_version = "HTTP/1.1"
@@ -91,6 +98,3 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = answer  # noqa: N815 - names of http.server
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""

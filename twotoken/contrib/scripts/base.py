@@ -40,6 +40,8 @@ class BaseTokenAuth:
         timeout: how many seconds one try may take.
     """
 
+    protocol_class = TokenProtocol
+
     def __init__(self, auth_url: str, **options: Unpack[AuthOptions]) -> None:
         self._timeout = options.get("timeout", TIMEOUT)
         self._store = options.get("store") or MemoryStore()
@@ -50,7 +52,7 @@ class BaseTokenAuth:
             origins=options.get("origins", ()),
             patience=options.get("patience", PATIENCE),
         )
-        self._protocol = TokenProtocol(known, self._store)
+        self._protocol = self.protocol_class(known, self._store)
 
     def access_token(self) -> str:
         """Return an access token, for what these clients can't send, such as a WebSocket. Raises a TokenAuthError."""

@@ -66,6 +66,8 @@ class Options:
 class TokenProtocol:
     """Decides for one session. Threads share it: it changes only while its store is locked."""
 
+    key_kept = KEY_KEPT
+
     def __init__(self, options: Options, store: Store) -> None:
         self._options = options
         self._url = options.auth_url.rstrip("/") + "/"
@@ -220,7 +222,7 @@ class TokenProtocol:
         A key without an answer is used again, however old it is: its request may have used up the token.
         """
         now = self._options.now()
-        is_kept = session.key and (not session.key_answered or abs(now - session.key_used_at) < KEY_KEPT)
+        is_kept = session.key and (not session.key_answered or abs(now - session.key_used_at) < self.key_kept)
         key = session.key if is_kept else secrets.token_urlsafe(16)
         return replace(session, key=key, key_used_at=now, key_answered=False)
 

@@ -185,9 +185,7 @@ class FileStore:
         if not stat.S_ISREG(state.st_mode) or state.st_uid != os.geteuid():
             raise StoreError(f"{path} is not a file of this process's user.")
         if state.st_mode & 0o077:
-            raise StoreError(
-                f"Others can use {path}, and may have copied its tokens. Delete it, and end its session on the server."
-            )
+            raise StoreError(f"Others can use {path}, and may have copied it. Delete it, and end its session.")
 
     def _sync_folder(self) -> None:
         if sys.platform == "win32":  # can't open a folder
