@@ -1,4 +1,4 @@
-"""Helpers for a project's own tests: a logged-in API client, expired and revoked tokens, a shifted clock, a bad network.
+"""Helpers for a project's own tests: a logged-in API client, expired and revoked tokens, a clock, a bad network.
 
 from twotoken.testing import LossyProxy, TokenClient, expired_access_token, revoked_access_token, time_travel
 """

@@ -124,6 +124,7 @@ class Service(Gunicorn):
         isolation: str = READ_COMMITTED,
         atomic: bool,
         processes: int = PROCESSES,
+        access_seconds: float = 900,
     ) -> None:
         self.database = database
         environment = {
@@ -131,6 +132,7 @@ class Service(Gunicorn):
             "DATABASE_URL": database.url,
             "PROOF_ISOLATION": isolation,
             "TMPDIR": str(folder),
+            "PROOF_ACCESS_SECONDS": str(access_seconds),
             **({"PROOF_ATOMIC_REQUESTS": "1"} if atomic else {}),
         }
         self.access_log = folder / "access.log"

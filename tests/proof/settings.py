@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from datetime import timedelta
 from typing import Any
 
 import dj_database_url
@@ -37,6 +38,7 @@ DATABASES = {
     )
 }
 TWOTOKEN = {**TWOTOKEN, "MAX_FAMILIES_PER_USER": LIMIT, **json.loads(os.environ.get("PROOF_THROTTLES", "{}"))}
+TWOTOKEN["ACCESS_LIFETIME"] = timedelta(seconds=float(os.environ.get("PROOF_ACCESS_SECONDS", "900")))
 CACHES = json.loads(os.environ.get("PROOF_CACHES", "null")) or global_settings.CACHES
 # The reader of the log looks for what went wrong.
 LOGGING = {
