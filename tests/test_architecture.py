@@ -16,18 +16,20 @@ PACKAGE = Path(twotoken.__file__).parent
 # A module imports only from rows above its own. Inside a package, only from the package's rows above.
 ROWS = [
     ["exceptions", "signals", "conflicts", "lossy"],
-    ["weak_secrets"],
+    ["weak_secrets", "polling", "fetching"],
     ["keys"],
-    ["tokens"],
+    ["bindings"],
+    ["tokens", "dpop", "jwks"],
     ["conf"],
     ["clients"],
     ["models"],
     ["statements", "responses"],
+    ["proofs"],
     ["bearer"],
-    ["users", "usernames"],
+    ["users", "usernames", "permissions"],
     ["families"],
     ["cookies", "origins", "serializers", "throttling", "checks", "testing", "templatetags", "receivers"],
-    ["admin", "management", "authentication"],
+    ["admin", "management", "authentication", "remote"],
     ["base_views"],
     ["views"],
     ["urls"],
@@ -36,12 +38,12 @@ ROWS = [
 ]
 PACKAGES = {
     "admin": [["devices"], ["timeline"], ["changelist"], ["revoking"], ["pages"], ["__init__"]],
-    "checks": [["rules"], ["settings"], ["project", "databases"], ["__init__"]],
+    "checks": [["rules"], ["settings"], ["project", "databases", "services"], ["__init__"]],
     "families": [
         ["rule", "pairs", "events"],
         ["queries"],
         ["revocation"],
-        ["logins", "rotation", "purging"],
+        ["logins", "rotation", "purging", "stepping_up"],
         ["__init__"],
     ],
     "management": [["__init__", "progress"], ["commands"]],
@@ -54,7 +56,7 @@ PACKAGES = {
         ["views", "management"],
         ["urls", "apps"],
     ],
-    "spectacular": [["errors"], ["schemas"], ["endpoints"], ["extensions"]],
+    "spectacular": [["errors", "layers"], ["schemas"], ["endpoints", "step_up"], ["extensions"]],
 }
 SCRIPTS = {"httpx", "requests"}  # two adapters of contrib.scripts
 MODULES = [path for path in sorted(PACKAGE.rglob("*.py")) if "migrations" not in path.parts]
@@ -110,7 +112,18 @@ def run(code: str) -> None:
 
 def test_the_codec_knows_no_django() -> None:
     """The codec and the errors can be used, and fuzzed, without it."""
-    run("import sys, twotoken.tokens; assert 'django' not in sys.modules")
+    run("import sys, twotoken.tokens, twotoken.dpop; assert 'django' not in sys.modules")
+
+
+def test_a_remote_service_needs_no_app() -> None:
+    """Without databases and user model, and with nothing of Django's but DRF: no model is loaded, and no view."""
+    run(
+        "import sys, django; from django.conf import settings;"
+        "settings.configure(INSTALLED_APPS=['rest_framework'], DATABASES={},"
+        " REST_FRAMEWORK={'UNAUTHENTICATED_USER': None}); django.setup();"
+        "import twotoken.remote; from django.apps import apps; assert not apps.all_models['twotoken'];"
+        "assert not {'twotoken.models', 'rest_framework.views', 'django.contrib.auth.models'} & set(sys.modules)"
+    )
 
 
 def test_a_script_needs_no_django() -> None:

@@ -40,6 +40,7 @@ from twotoken.checks import check_secrets
 from twotoken.conf import conf
 from twotoken.exceptions import InvalidToken
 from twotoken.keys import ALGORITHMS, AsymmetricKey, SecretKey, b64decode, b64encode, key_ring
+from twotoken.models import RefreshToken
 from twotoken.tokens import AccessPolicy
 
 NOW = datetime(2031, 5, 4, tzinfo=UTC)
@@ -136,6 +137,19 @@ def test_a_public_key_verifies(algorithm: str) -> None:
     signer = policy(TEXTS[algorithm][0], algorithm=algorithm)
     verifier = policy(SECRET, public_pem(PRIVATE[algorithm][0]), algorithm="HS256")
     assert tokens.decode_access(access(signer), verifier, NOW)["sub"] == "7"
+
+
+@pytest.mark.parametrize("algorithm", ASYMMETRIC)
+def test_a_public_key_alone(script: Caller, algorithm: str) -> None:
+    """Requests are judged by it, as by its private key. A login says why it can't be answered, and starts no family."""
+    with with_settings(ACCESS_SECRET=TEXTS[algorithm], ACCESS_ALGORITHM=algorithm):
+        token = script.log_in().json()["access"]
+    with with_settings(ACCESS_SECRET=public_pem(PRIVATE[algorithm][0]), ACCESS_ALGORITHM=algorithm):
+        for route in ("me", "stateless", "revocable"):
+            assert script.get(f"/api/{route}/", HTTP_AUTHORIZATION=f"Bearer {token}").status_code == 200
+        with pytest.raises(ValueError, match="a public key, which can not sign"):
+            script.log_in()
+    assert RefreshToken.objects.count() == 1
 
 
 @pytest.mark.django_db(databases="__all__")

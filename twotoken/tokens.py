@@ -23,7 +23,7 @@ from twotoken.keys import MAX_TOKEN_LENGTH, KeyRing, b64encode
 ACCESS_TYPE = "at+jwt"
 REFRESH_TYPE = "rt+jwt"
 MAX_TIME = 253_402_300_799  # seconds since the epoch: the maximum of ``datetime``
-RESERVED_CLAIMS = frozenset({"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "sid"})
+RESERVED_CLAIMS = frozenset({"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "sid", "cnf", "auth_time", "amr"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,7 @@ class AccessPolicy:
     issuer: str | None = None
     audience: tuple[str, ...] = ()
     leeway: float = 0
+    client_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,16 @@ class AccessToken(Mapping[str, Any]):
     def family_id(self) -> UUID:
         """The token family, from the ``sid`` claim."""
         return UUID(self._claims["sid"])
+
+    @property
+    def thumbprint(self) -> str:
+        """The thumbprint of the key that the token is bound to, from ``cnf`` (RFC 9449 section 6.1).
+
+        Empty if the token is not bound, or bound by other means than DPoP.
+        """
+        confirmation = self._claims.get("cnf")
+        found = confirmation.get("jkt") if isinstance(confirmation, dict) else None
+        return found if isinstance(found, str) and found.isascii() else ""
 
     @property
     def expires_at(self) -> datetime:
@@ -128,13 +139,21 @@ def encode_access(
     issued_at: int,
     expires_at: int,
     extra: Mapping[str, Any],
+    auth_time: int | None = None,
+    amr: object = None,
+    thumbprint: str = "",
 ) -> str:
     """Return an access JWT (RFC 9068 section 2.2). Times are in seconds since the epoch.
 
-    Raises ClaimsError if a claim of ``extra`` has a reserved name or is not JSON, or if the token would be longer than
-    ``decode_access`` accepts.
+    ``auth_time`` says when the user proved their identity, and ``amr`` by which methods, as a list of strings
+    (RFC 9068 section 2.2.1, RFC 8176). ``thumbprint`` is that of the public key which the token is bound to
+    (RFC 9449 section 6.1), or empty.
+
+    Raises ClaimsError if a claim of ``extra`` has a reserved name or is not JSON, if ``auth_time`` or ``amr`` has
+    another type, or if the token would be longer than ``decode_access`` accepts.
     """
-    check_claims(extra)
+    check_claims(extra, client_id=policy.client_id)
+    check_proof(auth_time, amr)
     claims: dict[str, Any] = {
         **extra,
         "sub": subject,
@@ -143,8 +162,16 @@ def encode_access(
         "iat": issued_at,
         "exp": expires_at,
     }
+    if auth_time is not None:
+        claims["auth_time"] = auth_time
+    if amr:
+        claims["amr"] = amr
+    if thumbprint:
+        claims["cnf"] = {"jkt": thumbprint}
     if policy.issuer is not None:
         claims["iss"] = policy.issuer
+    if policy.client_id is not None:
+        claims["client_id"] = policy.client_id
     if policy.audience:
         claims["aud"] = policy.audience[0] if len(policy.audience) == 1 else list(policy.audience)
     token = _encode(claims, policy.keys, ACCESS_TYPE)
@@ -153,14 +180,15 @@ def encode_access(
     return token
 
 
-def check_claims(extra: object) -> None:
+def check_claims(extra: object, *, client_id: str | None = None) -> None:
     """Raise ClaimsError if a claim of the project has a reserved name or a value that JSON can't hold unchanged.
 
-    The error gives the claim's name and type, but not its value, which may be personal data.
+    The error gives the claim's name and type, but not its value, which may be personal data. ``client_id`` is
+    a reserved name only where the setting CLIENT_ID gives the claim: otherwise a project may set it for each login.
     """
     if not isinstance(extra, dict):
         raise ClaimsError("ACCESS_CLAIMS must return a dict.")
-    if taken := sorted(RESERVED_CLAIMS.intersection(extra)):
+    if taken := sorted((RESERVED_CLAIMS if client_id is None else {*RESERVED_CLAIMS, "client_id"}).intersection(extra)):
         raise ClaimsError(f"These claim names are reserved: {', '.join(taken)}.")
     for name, value in extra.items():
         if not isinstance(name, str):
@@ -171,6 +199,14 @@ def check_claims(extra: object) -> None:
             problem = "is nested too deep"
         if problem is not None:
             raise ClaimsError(f"The claim {name!r} {problem}.")
+
+
+def check_proof(auth_time: object, amr: object) -> None:
+    """Raise ClaimsError unless ``auth_time`` is a whole number and ``amr`` a list of strings, or None."""
+    if auth_time is not None and type(auth_time) is not int:
+        raise ClaimsError("auth_time must be a whole number of seconds.")
+    if amr is not None and not (isinstance(amr, list | tuple) and all(isinstance(each, str) and each for each in amr)):
+        raise ClaimsError("amr must be a list of strings.")
 
 
 def decode_access(token: str, policy: AccessPolicy, now: datetime) -> AccessToken:
