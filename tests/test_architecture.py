@@ -47,7 +47,15 @@ PACKAGES = {
         ["__init__"],
     ],
     "management": [["__init__", "progress"], ["commands"]],
-    "scripts": [["errors", "session"], ["stores"], ["steps"], ["protocol"], ["base"], ["__init__"]],
+    "scripts": [
+        ["errors", "session", "proving"],
+        ["stores"],
+        ["steps"],
+        ["answers"],
+        ["protocol"],
+        ["base"],
+        ["__init__"],
+    ],
     "simplejwt": [
         ["tokens", "replacements"],
         ["conf", "blacklist"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from email.utils import formatdate
@@ -31,6 +32,8 @@ from twotoken.contrib.scripts import (
 from twotoken.contrib.scripts.base import BaseTokenAuth
 from twotoken.contrib.scripts.protocol import Options
 from twotoken.contrib.scripts.session import Session, from_json, to_json
+from twotoken.dpop import token_hash
+from twotoken.keys import b64decode
 
 T = TypeVar("T")
 
@@ -49,6 +52,11 @@ def refusal(reason: str) -> Answer:
 def pair(number: int) -> Answer:
     """Return an answer with the tokens of a number."""
     return Answer(200, {"access": f"a{number}", "expires_in": LIFE, "refresh": f"r{number}"}, {})
+
+
+def claims_of(proof: str) -> Any:
+    """Return the claims of a proof, unverified."""
+    return json.loads(b64decode(proof.split(".")[1]))
 
 
 def busy(status: int, retry_after: str = "") -> Answer:
@@ -73,6 +81,7 @@ class World:
         self.now = START
         self.answers = list(answers)
         self.sent: list[Sent] = []
+        self.proofs: list[str] = []
         self.pauses: list[float] = []
         self.store = store or MemoryStore()
         given = {"auth_url": URL, "credentials": ANN, **options}
@@ -92,6 +101,7 @@ class World:
         """Do one step."""
         if isinstance(step, Post):
             key = step.headers.get("Idempotency-Key", "")
+            self.proofs.append(step.headers.get("DPoP", ""))
             self.sent.append(Sent(step.url.removeprefix(URL), step.body, key, self.store.load()))
             return self.answers.pop(0)
         if isinstance(step, Pause):
@@ -431,16 +441,126 @@ def test_a_step_up(body: Any, challenge: str, age: int | None) -> None:
     """The API wants a more recent login: no refresh would help, and none is sent."""
     world = World(pair(1))
     token = world.token()
+    refused = Answer(401, body, {"WWW-Authenticate": challenge})
     with pytest.raises(StepUpRequired) as caught:
-        world.run(world.protocol.refused(token, Answer(401, body, {"WWW-Authenticate": challenge})))
+        world.run(world.protocol.refused(token, refused, set()))
     assert caught.value.max_age == age
     assert len(world.sent) == 1
+
+
+STEP_UP = Answer(401, {"code": "insufficient_user_authentication", "max_age": 60}, {})
+
+
+def test_a_step_up_that_somebody_answers() -> None:
+    """The new access token is stored. It is asked for once a request, and a refresh is another remedy."""
+    asked: list[int | None] = []
+
+    def ask(age: int | None) -> Any:
+        asked.append(age)
+        return {"password": "correct horse"}
+
+    stepped_up = Answer(200, {"access": "up", "expires_in": 600}, {})
+    world = World(pair(1), pair(2), LOST, stepped_up, on_step_up=ask)
+    tried: set[str] = set()
+    token = world.run(world.protocol.refused(world.token(), Answer(401, None, {}), tried))
+    token = world.run(world.protocol.refused(token, STEP_UP, tried))
+    assert (token, world.token(), asked) == ("up", "up", [60])
+    assert [(sent.path, sent.body) for sent in world.sent[2:]] == [
+        ("reauthenticate/", {"password": "correct horse"}),
+        ("reauthenticate/", {"password": "correct horse"}),
+    ]
+    assert world.store.load().refresh == "r2"
+    assert world.run(world.protocol.refused(token, Answer(401, None, {}), tried)) == ""
+    with pytest.raises(StepUpRequired):
+        world.run(world.protocol.refused(token, STEP_UP, tried))
+    assert asked == [60]
+
+
+@pytest.mark.parametrize(
+    ("given", "answer", "error"),
+    [
+        (None, None, StepUpRequired),
+        ({}, Answer(400, {"password": ["Required."]}, {}), LoginFailed),
+        ({}, Answer(401, {"code": "no_active_account"}, {}), LoginFailed),
+        ({}, refusal("revoked"), UnexpectedAnswer),
+        ({}, Answer(200, {"access": ""}, {}), UnexpectedAnswer),
+        ({}, Answer(404, None, {}), UnexpectedAnswer),
+    ],
+)
+def test_a_step_up_that_fails(given: Any, answer: Any, error: type[TokenAuthError]) -> None:
+    """The session stays, and its token too."""
+    world = World(pair(1), answer, on_step_up=lambda age: given)
+    with pytest.raises(error):
+        world.run(world.protocol.refused(world.token(), STEP_UP, set()))
+    assert world.token() == "a1"
+
+
+def test_a_bound_session() -> None:
+    """Each login, refresh and step-up has a proof of its own; the key stays in the store. A logout needs none."""
+    bound = Answer(200, {**pair(1).body, "token_type": "DPoP"}, {"DPoP-Nonce": "n1"})
+    world = World(bound, LOST, bound, Answer(204, None, {}), dpop=True)
+    world.token()
+    key = world.store.load().device_key
+    world.token("a1")
+    world.run(world.protocol.log_out())
+    assert [path for path, proof in zip(world.paths, world.proofs, strict=True) if proof] == [
+        "login/",
+        *["refresh/"] * 2,
+    ]
+    assert len(set(world.proofs)) == 4
+    assert [claims_of(proof).get("nonce") for proof in world.proofs[:3]] == [None, "n1", "n1"]
+    assert (world.store.load().device_key, world.store.load().scheme) == (key, "Bearer")
+
+
+def test_a_bound_session_without_the_option() -> None:
+    """A script that shares the store proves its key all the same, and keeps the refresh's key as long as the proof."""
+    bound = Answer(200, {**pair(1).body, "token_type": "DPoP"}, {})
+    world = World(bound, bound, dpop=True)
+    world.token()
+    world.token("a1")
+    other = World(bound, bound, store=world.store)
+    for seconds in (59, 61):
+        other.now = world.store.load().key_used_at + seconds
+        other.store.save(replace(other.store.load(), access=""))
+        other.token()
+    assert [sent.key == world.sent[1].key for sent in other.sent] == [True, False]
+    headers = other.protocol.headers("a1", "GET", "https://api.example.com/api/me/?page=1")
+    assert headers["Authorization"] == "DPoP a1"
+    claims = claims_of(headers["DPoP"])
+    assert (claims["htm"], claims["htu"]) == ("GET", "https://api.example.com/api/me/")
+    assert claims["ath"] == token_hash("a1")
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_nonce_of_the_server(times: int) -> None:
+    """The same request is sent once more, with the nonce, and not for ever. That is no refusal of the credentials."""
+    asked = Answer(400, {"code": "use_dpop_nonce", "detail": "A nonce, please."}, {"DPoP-Nonce": "n1"})
+    world = World(*[asked] * times, pair(1), dpop=True)
+    if times == 2:
+        with pytest.raises(UnexpectedAnswer, match="A nonce"):
+            world.token()
+    assert world.token() == "a1"
+    assert [claims_of(proof).get("nonce") for proof in world.proofs[:2]] == [None, "n1"]
+
+
+@pytest.mark.parametrize("code", ["invalid_dpop_proof", "use_dpop_nonce"])
+@pytest.mark.parametrize("has_body", [True, False])
+def test_a_proof_that_the_api_refuses(code: str, has_body: bool) -> None:
+    """The same token is sent again, once, with another proof: a refresh would not help."""
+    world = World(pair(1))
+    answer = Answer(
+        401, {"code": code} if has_body else None, {"WWW-Authenticate": f'DPoP algs="ES256", error="{code}"'}
+    )
+    tried: set[str] = set()
+    assert world.run(world.protocol.refused(world.token(), answer, tried)) == "a1"
+    assert world.run(world.protocol.refused(world.token(), answer, tried)) == ""
+    assert world.paths == ["login/"]
 
 
 def test_a_401_of_the_api() -> None:
     """Any other one asks for a new token."""
     world = World(pair(1), pair(2))
-    assert world.run(world.protocol.refused(world.token(), Answer(401, None, {}))) == "a2"
+    assert world.run(world.protocol.refused(world.token(), Answer(401, None, {}), set())) == "a2"
 
 
 def test_logout() -> None:

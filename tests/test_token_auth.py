@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import timedelta
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,12 @@ import trio
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.urls import path
 from django.views.decorators.csrf import csrf_exempt
+from rest_framework.permissions import IsAuthenticated
 
 from tests.factories import PASSWORD
+from tests.overrides import with_settings
 from tests.server import free_port
+from tests.urls import MeView
 from tests.urls import urlpatterns as usual
 from twotoken import families
 from twotoken.contrib import httpx as for_httpx
@@ -36,6 +40,8 @@ from twotoken.contrib.scripts import (
     UnexpectedAnswer,
 )
 from twotoken.models import RefreshToken
+from twotoken.permissions import RecentLogin
+from twotoken.testing import time_travel
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls(__name__)]
 
@@ -52,6 +58,8 @@ def echo(request: HttpRequest) -> HttpResponse:
 def away(request: HttpRequest) -> HttpResponse:
     """Redirect: to the same host, or to one of another name."""
     port = request.get_port()
+    if "me" in request.GET:
+        return HttpResponseRedirect("/api/me/")
     return HttpResponseRedirect(f"http://127.0.0.1:{port}/echo/" if "far" in request.GET else "/echo/")
 
 
@@ -72,8 +80,15 @@ def teapot(request: HttpRequest, place: str) -> HttpResponse:
     return JsonResponse({"detail": repr(request.headers.get("Authorization"))}, status=HTTPStatus.IM_A_TEAPOT)
 
 
+class RecentView(MeView):
+    """Says who is asking, if that is known since five minutes at most."""
+
+    permission_classes = [IsAuthenticated & RecentLogin]
+
+
 urlpatterns = [
     *usual,
+    path("recent/", RecentView.as_view()),
     path("echo/", echo),
     path("away/", away),
     path("sensitive/", sensitive),
@@ -274,6 +289,58 @@ def test_a_step_up(program: Callable[..., Program]) -> None:
     with pytest.raises(StepUpRequired, match="Again") as caught:
         program().send("/sensitive/")
     assert (caught.value.max_age, rotations()) == (60, [0])
+
+
+def test_a_step_up_that_somebody_answers(program: Callable[..., Program], user: Any) -> None:
+    """The program is asked once, sends the password, and then the request again."""
+    asked: list[int | None] = []
+
+    def ask(age: int | None) -> dict[str, str]:
+        asked.append(age)
+        return {"password": PASSWORD}
+
+    script = program(on_step_up=ask)
+    assert script.send("/recent/")[0] == 200
+    with time_travel(timedelta(minutes=6)):
+        for _ in range(2):
+            status, body = script.send("/recent/")
+            assert (status, body["id"]) == (200, str(user.pk))
+    assert (asked, rotations()) == ([300], [0])
+
+
+def test_a_bound_session(program: Callable[..., Program]) -> None:
+    """With ``dpop=True`` the family is bound to a key of the store, and each request has a proof."""
+    script = program(dpop=True)
+    assert script.send("/api/me/")[0] == 200
+    token = script.store.load().access
+    assert RefreshToken.objects.get().device_key.startswith("dpop:")
+    stolen = httpx.get(f"{script.server}/api/me/", headers={"Authorization": f"Bearer {token}"})
+    assert (stolen.status_code, stolen.json()["reason"]) == (401, "wrong_device")
+    script.refuse()
+    assert script.send("/api/me/")[0] == 200
+    assert script.send("/away/?me")[0] == 200
+    assert rotations() == [1]
+
+
+@with_settings(DPOP_NONCE=True)
+def test_a_bound_session_with_nonces(program: Callable[..., Program]) -> None:
+    """The server's nonces go into the next proofs, at logins and in the API."""
+    script = program(dpop=True)
+    assert script.send("/api/me/")[0] == 200
+    script.refuse()
+    assert script.send("/api/me/")[0] == 200
+    assert rotations() == [1]
+
+
+@with_settings(DPOP_ACCESS=False)
+def test_only_the_refresh_token_is_bound(program: Callable[..., Program]) -> None:
+    """Then requests need no proof, and refreshes do."""
+    script = program(dpop=True)
+    script.token()
+    assert script.store.load().scheme == "Bearer"
+    script.refuse()
+    assert script.send("/api/me/")[0] == 200
+    assert rotations() == [1]
 
 
 def test_logout(program: Callable[..., Program]) -> None:

@@ -64,13 +64,14 @@ class TokenAuth(BaseTokenAuth, httpx.Auth):
             return
         token = self.access_token()
         self._authorize(request, token)
-        response = yield request
-        if self._is_refusal(response, token):
+        response, tried = (yield request), set[str]()
+        while self._is_refusal(response, token):
             response.read()
-            token = self._renewed(token, answer_of(response))
-            if can_be_repeated(response.request):
-                self._authorize(response.request, token)
-                yield response.request
+            token = self._remedied(token, answer_of(response), tried)
+            if not token or not can_be_repeated(response.request):
+                return
+            self._authorize(response.request, token)
+            response = yield response.request
 
     async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
         """Authenticate a request of an AsyncClient."""
@@ -79,13 +80,14 @@ class TokenAuth(BaseTokenAuth, httpx.Auth):
             return
         token = await self.access_token_async()
         self._authorize(request, token)
-        response = yield request
-        if self._is_refusal(response, token):
+        response, tried = (yield request), set[str]()
+        while self._is_refusal(response, token):
             await response.aread()
-            token = await self._run_async(self._protocol.refused(token, answer_of(response)))
-            if can_be_repeated(response.request):
-                self._authorize(response.request, token)
-                yield response.request
+            token = await self._run_async(self._protocol.refused(token, answer_of(response), tried))
+            if not token or not can_be_repeated(response.request):
+                return
+            self._authorize(response.request, token)
+            response = yield response.request
 
     async def access_token_async(self) -> str:
         """Return an access token as ``access_token`` does, without blocking the event loop."""
@@ -99,6 +101,7 @@ class TokenAuth(BaseTokenAuth, httpx.Auth):
         request.headers.update(self._protocol.headers(token, request.method, str(request.url)))
 
     def _is_refusal(self, response: httpx.Response, token: str) -> bool:
+        self._protocol.note(response.headers)
         # After a redirect to another origin, httpx has removed the header: that 401 is not about our token.
         sent = response.request.headers.get("Authorization", "")
         return response.status_code == httpx.codes.UNAUTHORIZED and sent.endswith(f" {token}")

@@ -70,16 +70,21 @@ class TokenAuth(BaseTokenAuth, AuthBase):
         return request
 
     def _answered(self, token: str, response: requests.Response, **options: Any) -> requests.Response:
+        tried: set[str] = set()
+        while self._is_refusal(response, token):
+            content = response.content  # read all of it, so that the connection can be used again
+            token = self._remedied(token, answer(response.status_code, content, response.headers), tried)
+            if not token or not is_rewound(response.request):
+                break
+            response.close()
+            response = self._repeat(response, token, **options)
+        return response
+
+    def _is_refusal(self, response: requests.Response, token: str) -> bool:
+        self._protocol.note(response.headers)
         # After a redirect to another origin, requests has removed the header: that 401 is not about our token.
         sent = str(response.request.headers.get("Authorization", ""))
-        if response.status_code != requests.codes.unauthorized or not sent.endswith(f" {token}"):
-            return response
-        content = response.content  # read all of it, so that the connection can be used again
-        token = self._renewed(token, answer(response.status_code, content, response.headers))
-        if not is_rewound(response.request):
-            return response
-        response.close()
-        return self._repeat(response, token, **options)
+        return response.status_code == requests.codes.unauthorized and sent.endswith(f" {token}")
 
     def _repeat(self, response: requests.Response, token: str, **options: Any) -> requests.Response:
         again = response.request.copy()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TypedDict, Unpack
 
-from twotoken.contrib.scripts.protocol import PATIENCE, Credentials, Options, TokenProtocol
+from twotoken.contrib.scripts.protocol import PATIENCE, Credentials, Options, StepUp, TokenProtocol
 from twotoken.contrib.scripts.steps import Answer, Lost, Post, run
 from twotoken.contrib.scripts.stores import MemoryStore, Store
 
@@ -22,6 +22,8 @@ class AuthOptions(TypedDict, total=False):
     store: Store | None
     origins: Collection[str]
     patience: float
+    dpop: bool
+    on_step_up: StepUp | None
     timeout: float
 
 
@@ -37,6 +39,10 @@ class BaseTokenAuth:
         store: a MemoryStore, which is the default, or a FileStore.
         origins: more origins that get the access token, besides that of ``auth_url``.
         patience: how many seconds a request waits for a login or refresh, with all its tries.
+        dpop: whether to bind new sessions to a key of this store, so that a copied token is worth nothing (RFC 9449).
+            It needs the extra ``crypto``.
+        on_step_up: a function that is asked for the body of ``reauthenticate/``, such as ``{"password": …}``, where a
+            route wants a more recent login. It gets the ``max_age`` in seconds, or None. It may return None.
         timeout: how many seconds one try may take.
     """
 
@@ -51,6 +57,8 @@ class BaseTokenAuth:
             refresh=options.get("refresh", ""),
             origins=options.get("origins", ()),
             patience=options.get("patience", PATIENCE),
+            dpop=options.get("dpop", False),
+            on_step_up=options.get("on_step_up"),
         )
         self._protocol = self.protocol_class(known, self._store)
 
@@ -62,8 +70,8 @@ class BaseTokenAuth:
         """End the session. Raises Unavailable if no answer came: then it may still be active."""
         run(self._protocol.log_out(), self._send, self._store)
 
-    def _renewed(self, token: str, answer: Answer) -> str:
-        return run(self._protocol.refused(token, answer), self._send, self._store)
+    def _remedied(self, token: str, answer: Answer, tried: set[str]) -> str:
+        return run(self._protocol.refused(token, answer, tried), self._send, self._store)
 
     def _send(self, step: Post) -> Answer | Lost:
         raise NotImplementedError

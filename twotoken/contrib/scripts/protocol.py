@@ -9,16 +9,28 @@ from __future__ import annotations
 import hashlib
 import logging
 import random
-import re
 import secrets
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass, replace
+from importlib import import_module
 from itertools import count
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
+from twotoken.contrib.scripts.answers import (
+    BUSY,
+    PROOF,
+    STEP_UP,
+    gave_up,
+    has_access,
+    is_pair,
+    login_refusal,
+    max_age,
+    remedy_of,
+    unexpected,
+)
 from twotoken.contrib.scripts.errors import (
     LoginFailed,
     SessionEnded,
@@ -34,31 +46,37 @@ from twotoken.contrib.scripts.stores import Store
 
 logger = logging.getLogger("twotoken.scripts")
 
+StepUp: TypeAlias = Callable[[int | None], Mapping[str, Any] | None]
 Credentials: TypeAlias = Mapping[str, Any] | Callable[[], Mapping[str, Any] | None]
 
 PATIENCE = 30.0  # seconds
 EARLY, JITTER = 0.2, 0.1  # of a token's life, is left when it is refreshed; at random, so not all clients do it at once
 EARLY_PAUSE = 10  # seconds, after an early refresh failed; the token is still good
 KEY_KEPT = 30  # seconds after its last use: a request that a proxy delayed must not look like a theft
-REFUSED = {400, 401, 403}  # and a body of twotoken's, for a proxy answers so too
-BUSY = {429, 502, 503, 504}
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 5.0  # seconds between tries
 LONGEST_REST = 3600  # seconds: a longer Retry-After, or a clock that was set back, is not believed
 LOCK_PAUSE, LONGEST_LOCK_PAUSE = 0.005, 0.1  # seconds between looks at a lock
+PROVEN = {"login/", "refresh/", "reauthenticate/"}  # what carries a proof, if the session is bound to a key
+PROOF_LIFE = 60  # seconds, of a proof; as long, a refresh that was given up may still arrive
+NONCE_TRIES = 2  # of one request: the server's nonce changes every two minutes
 PORTS = {"http": 80, "https": 443}
-STEP_UP = "insufficient_user_authentication"
-MAX_AGE = re.compile(r'max_age="?(\d{1,9})')
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Options:
-    """How a client behaves. ``patience`` is how many seconds a call may wait for a login or refresh."""
+    """How a client behaves.
+
+    ``patience`` is how many seconds a call may wait for a login or refresh. ``dpop`` binds new sessions to a key.
+    ``on_step_up`` gets the ``max_age`` of a route, and returns the body of ``reauthenticate/``, or None.
+    """
 
     auth_url: str
     credentials: Credentials | None = None
     refresh: str = ""
     origins: Collection[str] = ()
     patience: float = PATIENCE
+    dpop: bool = False
+    on_step_up: StepUp | None = None
     now: Callable[[], float] = time.time
     random: Callable[[], float] = random.random
 
@@ -78,6 +96,9 @@ class TokenProtocol:
         self._rest_until = 0.0
         self._failures: tuple[int, TokenAuthError | None] = (0, None)
         self._login_refused: LoginFailed | None = None
+        self._nonce = ""
+        if options.dpop:
+            proving()  # or a missing cryptography would be noticed at the first request
 
     def covers(self, url: str) -> bool:
         """Tell whether a request to this URL gets the access token."""
@@ -87,8 +108,15 @@ class TokenProtocol:
             return False
 
     def headers(self, token: str, method: str, url: str) -> dict[str, str]:
-        """Return the headers that carry an access token. A proof of possession (RFC 9449) would be added here."""
-        return {"Authorization": f"Bearer {token}"}
+        """Return the headers that carry an access token, with a proof if it is bound to a key (RFC 9449)."""
+        session = self.store.load()
+        if session.scheme != "DPoP":
+            return {"Authorization": f"Bearer {token}"}
+        return {"Authorization": f"DPoP {token}", **self._proof(session, method, url, access=token)}
+
+    def note(self, headers: Mapping[str, str]) -> None:
+        """Remember the nonce that an answer gives for the next proof (RFC 9449 section 8)."""
+        self._nonce = headers.get("DPoP-Nonce") or self._nonce
 
     def token(self, stale: str = "") -> Flow[str]:
         """Return an access token other than ``stale``, the one that the API has refused.
@@ -110,22 +138,26 @@ class TokenProtocol:
         finally:
             self.store.unlock()
 
-    def refused(self, token: str, answer: Answer) -> Flow[str]:
-        """Return the token with which to send a request again that was answered with a 401.
+    def refused(self, token: str, answer: Answer, tried: set[str]) -> Flow[str]:
+        """Return the token with which to send a request again that was answered with a 401, or an empty string.
 
-        Raises StepUpRequired if the API wants a more recent login: a refresh would not help. Raises a TokenAuthError.
+        ``tried`` is what was done for this request: each remedy is tried once. Where the API wants a more recent login,
+        a refresh would not help. Raises StepUpRequired, or another TokenAuthError.
         """
-        challenge = answer.headers.get("WWW-Authenticate", "")
-        if answer.code == STEP_UP or f'error="{STEP_UP}"' in challenge:
-            raise StepUpRequired(answer.detail or "A more recent login is required.", max_age(answer, challenge))
-        return (yield from self.token(token))
+        remedy = remedy_of(answer)
+        is_new = remedy not in tried
+        tried.add(remedy)
+        if remedy == STEP_UP:
+            required = StepUpRequired(answer.detail or "A more recent login is required.", max_age(answer))
+            return (yield from self._step_up(token, required, is_new=is_new))
+        if not is_new:
+            return ""
+        return token if remedy == PROOF else (yield from self.token(token))
 
     def log_out(self) -> Flow[None]:
         """End the session on the server and in the store. Without an answer both stay, and Unavailable is raised."""
         since = self._options.now()
-        pauses = lock_pauses()
-        while not self.store.try_lock():
-            yield self._turn(since, next(pauses))
+        yield from self._lock(since)
         try:
             session = self._load()
             if session.refresh:
@@ -135,6 +167,26 @@ class TokenProtocol:
             yield Save(self._empty(session, ended="logout"))
         finally:
             self.store.unlock()
+
+    def _step_up(self, token: str, required: StepUpRequired, *, is_new: bool) -> Flow[str]:
+        """Return an access token that says that the user has just logged in (RFC 9470), and store it for the others."""
+        ask = self._options.on_step_up
+        given = ask(required.max_age) if ask is not None and is_new else None
+        if given is None:
+            raise required
+        since = self._options.now()
+        headers = self.headers(token, "POST", self._url + "reauthenticate/")
+        answer = yield from self._post("reauthenticate/", given, self._load(), since, headers)
+        if (refusal := login_refusal(answer)) is not None:
+            raise refusal
+        if not has_access(answer):
+            raise unexpected(answer)
+        yield from self._lock(since)
+        try:
+            yield Save(self._with_access(self._load(), answer.body))
+        finally:
+            self.store.unlock()
+        return str(answer.body["access"])
 
     # --- under the lock
 
@@ -187,12 +239,12 @@ class TokenProtocol:
         given = credentials() if callable(credentials) else credentials
         if given is None:
             raise SessionEnded(f"There is no session ({ended}), and there are no credentials to log in.", ended)
+        if self._options.dpop:
+            session = replace(session, device_key=session.device_key or proving().new_key())
         answer = yield from self._post("login/", given, session, since)
         if is_pair(answer):
             return (yield from self._adopt(self._empty(session), answer))
-        if answer.status in REFUSED and (answer.code or (answer.status == 400 and isinstance(answer.body, dict))):
-            fields = answer.body if answer.status == 400 else {}
-            refusal = LoginFailed(answer.detail or f"The login was refused: {fields}", answer.code, fields)
+        if (refusal := login_refusal(answer)) is not None:
             if not callable(credentials):  # again and again they would lock the account
                 self._login_refused = refusal
             raise refusal
@@ -202,19 +254,21 @@ class TokenProtocol:
 
     def _adopt(self, session: Session, answer: Answer) -> Flow[Session]:
         """Save both tokens and that the key has its answer, at once."""
-        now, lifetime = self._options.now(), float(answer.body["expires_in"])
         session = replace(
-            session,
-            access=answer.body["access"],
+            self._with_access(session, answer.body),
+            scheme="DPoP" if str(answer.body.get("token_type")).lower() == "dpop" else "Bearer",
             refresh=answer.body["refresh"],
-            renew_at=now + lifetime * (1 - EARLY - JITTER * self._options.random()),
-            expires_at=now + lifetime,
-            key_used_at=now,
+            key_used_at=self._options.now(),
             key_answered=True,
             not_before=0.0,
         )
         yield Save(session)
         return session
+
+    def _with_access(self, session: Session, body: Mapping[str, Any]) -> Session:
+        now, lifetime = self._options.now(), float(body["expires_in"])
+        renew_at = now + lifetime * (1 - EARLY - JITTER * self._options.random())
+        return replace(session, access=body["access"], renew_at=renew_at, expires_at=now + lifetime)
 
     def _with_key(self, session: Session) -> Session:
         """Return the session with the key for its next refresh.
@@ -222,7 +276,8 @@ class TokenProtocol:
         A key without an answer is used again, however old it is: its request may have used up the token.
         """
         now = self._options.now()
-        is_kept = session.key and (not session.key_answered or abs(now - session.key_used_at) < self.key_kept)
+        kept = PROOF_LIFE if session.device_key else self.key_kept
+        is_kept = session.key and (not session.key_answered or abs(now - session.key_used_at) < kept)
         key = session.key if is_kept else secrets.token_urlsafe(16)
         return replace(session, key=key, key_used_at=now, key_answered=False)
 
@@ -245,7 +300,7 @@ class TokenProtocol:
             yield Pause(rest)
         attempts = count()
         while True:
-            answer: Answer | Lost = yield Post(self._url + path, body, headers or {})
+            answer = yield from self._post_once(path, body, session, headers or {})
             if isinstance(answer, Answer) and answer.status not in BUSY:
                 return answer
             now = self._options.now()
@@ -256,6 +311,29 @@ class TokenProtocol:
                     yield Save(replace(session, not_before=now + rest))
                 raise gave_up(answer, rest) from (answer.error if isinstance(answer, Lost) else None)
             yield Pause(pause)
+
+    def _post_once(
+        self, path: str, body: Mapping[str, Any], session: Session, headers: Mapping[str, str]
+    ) -> Flow[Answer | Lost]:
+        """POST, with a new proof if the session is bound, and again if the server gives a nonce for it."""
+        url = self._url + path
+        for _ in range(NONCE_TRIES):
+            proof = self._proof(session, "POST", url, headers.get("Authorization", "")) if path in PROVEN else {}
+            answer: Answer | Lost = yield Post(url, body, {**headers, **proof})
+            if isinstance(answer, Lost):
+                break
+            self.note(answer.headers)
+            if answer.code != "use_dpop_nonce":
+                break
+        return answer
+
+    def _proof(self, session: Session, method: str, url: str, access: str = "") -> dict[str, str]:
+        """Return the header with the proof for one request. Nothing if the session is not bound to a key."""
+        if not session.device_key:
+            return {}
+        token = access.rpartition(" ")[2]
+        now, nonce = self._options.now(), self._nonce
+        return {"DPoP": proving().proof(session.device_key, method, url, now, access=token, nonce=nonce)}
 
     # --- the session that is stored
 
@@ -275,6 +353,7 @@ class TokenProtocol:
         return Session(
             auth_url=self._url,
             account=self._account or session.account,
+            device_key=session.device_key,
             started_with=self._started_with or session.started_with,
             ended=ended,
         )
@@ -290,6 +369,11 @@ class TokenProtocol:
 
     # --- turns
 
+    def _lock(self, since: float) -> Flow[None]:
+        pauses = lock_pauses()
+        while not self.store.try_lock():
+            yield self._turn(since, next(pauses))
+
     def _turn(self, since: float, pause: float) -> Pause:
         if self._options.now() > since + self._options.patience:
             raise Unavailable("Another thread or process has been refreshing for too long.")
@@ -303,6 +387,11 @@ class TokenProtocol:
         number, error = self._failures
         if error is not None and number != seen:
             raise copy(error)
+
+
+def proving() -> Any:
+    """Return the module that makes keys and proofs. It is loaded only where a session is bound to a key."""
+    return import_module("twotoken.contrib.scripts.proving")
 
 
 def lock_pauses() -> Iterator[float]:
@@ -329,36 +418,3 @@ def account_of(credentials: Credentials | None) -> str:
     if credentials is None or callable(credentials):
         return ""
     return next((str(value) for name, value in credentials.items() if name != "password"), "")
-
-
-def is_pair(answer: Answer) -> bool:
-    """Tell whether an answer has both tokens."""
-    body = answer.body
-    return (
-        answer.status == 200
-        and isinstance(body, dict)
-        and all(isinstance(body.get(name), str) and body[name] for name in ("access", "refresh"))
-        and type(body.get("expires_in")) in (int, float)
-    )
-
-
-def max_age(answer: Answer, challenge: str) -> int | None:
-    """Return the ``max_age`` of a step-up challenge (RFC 9470), in seconds."""
-    if isinstance(answer.body, dict) and type(age := answer.body.get("max_age")) is int:
-        return age
-    match = MAX_AGE.search(challenge)
-    return int(match[1]) if match else None
-
-
-def gave_up(answer: Answer | Lost, retry_after: float) -> Unavailable:
-    """Return the error after the last try."""
-    if isinstance(answer, Lost):
-        return Unavailable(f"No answer came: {answer.error!r}")
-    return Unavailable(answer.detail or f"The server was busy: its answer was {answer.status}.", retry_after)
-
-
-def unexpected(answer: Answer) -> UnexpectedAnswer:
-    """Return the error for an answer that is not twotoken's, or that it should not have given."""
-    place = answer.headers.get("Location", "")
-    text = f", to {place}: use that address" if place else f": {answer.detail or answer.body}"
-    return UnexpectedAnswer(f"The answer was {answer.status}{text}", answer.status)

@@ -14,19 +14,22 @@ KEY = re.compile(r"[\w-]{8,255}", re.ASCII)
 class Session:
     """Both tokens, and the Idempotency-Key of the last refresh. Times are in seconds since the epoch.
 
-    ``ended`` says why there is no session. ``started_with`` is the SHA-256 of the refresh token that the program gave.
-    The server must not be asked before ``not_before``.
+    ``scheme`` is that of the access token, Bearer or DPoP. ``device_key`` is the private key that the session is bound
+    to, as PEM, if any. ``started_with`` is the SHA-256 of the refresh token that the program gave. ``ended`` says why
+    there is no session. The server must not be asked before ``not_before``.
     """
 
     auth_url: str = ""
     account: str = ""
     access: str = field(default="", repr=False)
+    scheme: str = "Bearer"
     renew_at: float = 0.0
     expires_at: float = 0.0
     refresh: str = field(default="", repr=False)
     key: str = field(default="", repr=False)
     key_used_at: float = 0.0
     key_answered: bool = False
+    device_key: str = field(default="", repr=False)
     started_with: str = ""
     ended: str = ""
     not_before: float = 0.0
