@@ -43,10 +43,10 @@ PACKAGES = {
         ["rule", "pairs", "events"],
         ["queries"],
         ["revocation"],
-        ["logins", "rotation", "purging", "stepping_up"],
+        ["logins", "rotation", "purging", "stepping_up", "unbinding"],
         ["__init__"],
     ],
-    "management": [["__init__", "progress"], ["commands"]],
+    "management": [["__init__", "progress", "arguments"], ["commands"]],
     "scripts": [
         ["errors", "session", "proving"],
         ["stores"],
@@ -144,9 +144,9 @@ def test_a_script_needs_no_django() -> None:
         )
 
 
-def test_authentication_does_not_reach_views() -> None:
-    """DRF's views read DEFAULT_AUTHENTICATION_CLASSES on import, so it must not be on the way to those classes."""
+def test_authentication_and_permissions_do_not_reach_views() -> None:
+    """DRF's views read the default classes of both on import, so they must not be on the way to those classes."""
     run(
         "import os, sys, django; os.environ['DJANGO_SETTINGS_MODULE'] = 'tests.settings'; django.setup();"
-        "import twotoken.authentication; assert 'rest_framework.views' not in sys.modules"
+        "import twotoken.authentication, twotoken.permissions; assert 'rest_framework.views' not in sys.modules"
     )

@@ -12,8 +12,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 import pytest
@@ -28,7 +29,8 @@ from rest_framework.throttling import UserRateThrottle
 from rest_framework.views import APIView
 
 from tests.keyserver import KeyServer, running_key_server
-from tests.test_keys import ASYMMETRIC, PRIVATE, SECRET, TEXTS, by_hand, public_pem
+from tests.test_keys import ASYMMETRIC, PRIVATE, SECRET, TEXTS, by_hand, pem, public_pem
+from twotoken.dpop import make_proof
 from twotoken.exceptions import InvalidToken, Unavailable
 from twotoken.keys import key_ring
 from twotoken.polling import LONGEST_PAUSE
@@ -43,11 +45,12 @@ RINGS = {name: [key_ring((text,), (name,)) for text in TEXTS[name]] for name in 
 OLD, NEW = RINGS["ES256"]
 
 
-def token_of(keys: Any = OLD, *, life: int = 900, issuer: str = ISSUER, **claims: Any) -> str:
+def token_of(keys: Any = OLD, *, life: int = 900, issuer: str = ISSUER, thumbprint: str = "", **claims: Any) -> str:
     """Return an access token as the project that logs in makes it."""
     now = int(time.time())
     policy = AccessPolicy(keys, issuer, (AUDIENCE,))
-    return encode_access(policy, subject="7", family_id=uuid4(), issued_at=now, expires_at=now + life, extra=claims)
+    times = {"issued_at": now, "expires_at": now + life}
+    return encode_access(policy, subject="7", family_id=uuid4(), extra=claims, thumbprint=thumbprint, **times)
 
 
 def user_of(**claims: Any) -> Any:
@@ -68,14 +71,14 @@ class WhoView(APIView):
     queryset = get_user_model()._default_manager.none()
 
     def get(self, request: Request) -> Response:
-        return Response({"user": request.user.pk, "claims": dict(request.auth or {})})
+        return Response({"user": request.user.pk, "claims": dict(cast("AccessToken", request.auth))})
 
 
 def call(token: str | None = None, *permissions: Any, **attributes: Any) -> Any:
     """GET the view with a token."""
-    headers = {} if token is None else {"HTTP_AUTHORIZATION": f"Bearer {token}"}
+    headers: dict[str, Any] = {} if token is None else {"HTTP_AUTHORIZATION": f"Bearer {token}"}
     view = WhoView.as_view(permission_classes=permissions or WhoView.permission_classes, **attributes)
-    return view(APIRequestFactory().get("/", **headers)).render()  # type: ignore[no-untyped-call]
+    return view(APIRequestFactory().get("/", **headers)).render()
 
 
 @pytest.fixture
@@ -403,6 +406,19 @@ def test_permission_classes(server: KeyServer) -> None:
         label = f"{get_user_model()._meta.app_label}.view_{get_user_model()._meta.model_name}"
         assert call(token_of(), Reading).status_code == 403
         assert call(token_of(permissions=[label]), Reading).status_code == 200
+
+
+def test_a_bound_token(server: KeyServer) -> None:
+    """It is good with a proof by its key only, and as a bearer token for nobody."""
+    device = PRIVATE["ES256"][1]
+    token = token_of(thumbprint=str(NEW.keys[0].kid))
+    address = "http://testserver/"
+    proof = make_proof(pem(device), method="GET", address=address, now=datetime.now(UTC), access_token=token)
+    with service(JWKS_URL=server.url):
+        answer = call(token)
+        assert (answer.status_code, answer.data["reason"]) == (401, "wrong_device")
+        request = APIRequestFactory().get("/", HTTP_AUTHORIZATION=f"DPoP {token}", HTTP_DPOP=proof)
+        assert [WhoView.as_view()(request).status_code for _ in range(2)] == [200, 401]
 
 
 def test_throttles(server: KeyServer) -> None:

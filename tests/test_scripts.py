@@ -411,7 +411,7 @@ def test_those_who_waited_share_a_failure(is_locked: bool) -> None:
     assert not is_locked or world.store.try_lock()
     with pytest.raises(Unavailable, match="gone") as second:
         waiting.send(None)
-    assert first.value is not second.value
+    assert (first.value is second.value, second.value.__cause__) == (False, LOST.error)
     if is_locked:
         world.store.unlock()
     world.now += 1
@@ -493,6 +493,19 @@ def test_a_step_up_that_fails(given: Any, answer: Any, error: type[TokenAuthErro
     with pytest.raises(error):
         world.run(world.protocol.refused(world.token(), STEP_UP, set()))
     assert world.token() == "a1"
+
+
+def test_a_logout_during_a_step_up() -> None:
+    """The store stays empty."""
+    store = MemoryStore()
+
+    def ask(age: int | None) -> Any:
+        store.save(Session(ended="logout"))
+        return {"password": "correct horse"}
+
+    world = World(pair(1), Answer(200, {"access": "up", "expires_in": 600}, {}), store=store, on_step_up=ask)
+    assert world.run(world.protocol.refused(world.token(), STEP_UP, set())) == "up"
+    assert store.load() == Session(ended="logout")
 
 
 def test_a_bound_session() -> None:

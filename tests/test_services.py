@@ -15,8 +15,10 @@ from rest_framework.test import APIClient
 from tests.http import Caller
 from tests.overrides import with_settings
 from tests.test_keys import TEXTS
+from tests.urls import MeView
 from twotoken import checks
 from twotoken.exceptions import ClaimsError
+from twotoken.remote import RemoteAccessTokenAuthentication
 from twotoken.tokens import check_claims
 from twotoken.views import DiscoveryView, JWKSView
 
@@ -72,10 +74,17 @@ def test_the_discovery_document(published: None, client: APIClient) -> None:
 
 def test_its_description(published: None) -> None:
     """The OpenAPI schema has it."""
-    described: Any = SchemaGenerator(patterns=[DISCOVERY]).get_schema(public=True)  # type: ignore[no-untyped-call]
+    described: Any = SchemaGenerator(patterns=[DISCOVERY]).get_schema(public=True)
     (operation,) = described["paths"].values()
     assert operation["get"]["security"] == [{}]
     assert set(described["components"]["schemas"]["TwoTokenServerMetadata"]["required"]) == {"issuer", "jwks_uri"}
+
+
+def test_the_description_of_the_class(published: None) -> None:
+    """A route of a service that only verifies wants an access token like any other."""
+    route: Any = path("me/", MeView.as_view(authentication_classes=[RemoteAccessTokenAuthentication]))
+    described: Any = SchemaGenerator(patterns=[route]).get_schema(public=True)
+    assert {"jwtAuth": []} in described["paths"]["/me/"]["get"]["security"]
 
 
 @pytest.mark.parametrize(

@@ -173,7 +173,7 @@ class RequestsProgram(Program):
         with requests.Session() as session:
             session.auth = self.auth
             url = str(httpx.URL(self.server).join(route))
-            response = session.request(method, url, data=content, timeout=30)  # type: ignore[arg-type]
+            response = session.request(method, url, data=content, timeout=30)
             return response.status_code, response.json()
 
     @staticmethod

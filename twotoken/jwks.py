@@ -55,20 +55,23 @@ def _read(entry: Mapping[str, Any]) -> list[AsymmetricKey]:
         return []
     for kind, curve, algorithm, names in _KINDS:
         if entry.get("kty") == kind and entry.get("crv") == curve and entry.get("alg", algorithm) in names:
-            members = {name: entry.get(name) for name in _MEMBERS[algorithm]}
-            if not all(isinstance(value, str) and len(value) <= MAX_MEMBER_LENGTH for value in members.values()):
-                return []
-            if len(members.get("e") or "") > MAX_EXPONENT_LENGTH:
-                return []
-            try:
-                key = public_key(algorithm, members)
-            except (PyJWTError, ValueError):  # such as a point that is not on the curve
-                return []
-            if algorithm == "RS256" and key.public.key_size < MIN_RSA_BITS:
-                return []
-            kid = entry.get("kid", key.kid)
-            return [replace(key, jwk={**key.jwk, "kid": kid})] if isinstance(kid, str) else []
+            key = _key(algorithm, {name: entry.get(name) for name in _MEMBERS[algorithm]})
+            kid = entry.get("kid", key and key.kid)
+            return [] if key is None or not isinstance(kid, str) else [replace(key, jwk={**key.jwk, "kid": kid})]
     return []
+
+
+def _key(algorithm: str, members: Mapping[str, Any]) -> AsymmetricKey | None:
+    """Return the key with these members, or None if it is none, or of a size that we don't take."""
+    if not all(isinstance(value, str) and len(value) <= MAX_MEMBER_LENGTH for value in members.values()):
+        return None
+    if len(members.get("e", "")) > MAX_EXPONENT_LENGTH:
+        return None
+    try:
+        key = public_key(algorithm, members)
+    except (PyJWTError, ValueError):  # such as a point that is not on the curve
+        return None
+    return None if algorithm == "RS256" and key.public.key_size < MIN_RSA_BITS else key
 
 
 def named_key(token: str) -> str | None:

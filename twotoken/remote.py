@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.utils import timezone
+from jwt.algorithms import has_crypto
 
 from twotoken import tokens
 from twotoken.bearer import BearerAuthentication
@@ -22,7 +23,7 @@ from twotoken.conf import conf
 from twotoken.exceptions import InvalidToken
 from twotoken.fetching import FetchError, fetch
 from twotoken.jwks import named_key, read_key_set
-from twotoken.keys import KeyRing, has_crypto, verifying_ring
+from twotoken.keys import KeyRing, verifying_ring
 from twotoken.polling import Polled
 from twotoken.tokens import AccessPolicy, AccessToken
 

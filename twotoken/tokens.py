@@ -153,7 +153,7 @@ def encode_access(
     another type, or if the token would be longer than ``decode_access`` accepts.
     """
     check_claims(extra, client_id=policy.client_id)
-    check_proof(auth_time, amr)
+    check_auth_event(auth_time, amr)
     claims: dict[str, Any] = {
         **extra,
         "sub": subject,
@@ -201,7 +201,7 @@ def check_claims(extra: object, *, client_id: str | None = None) -> None:
             raise ClaimsError(f"The claim {name!r} {problem}.")
 
 
-def check_proof(auth_time: object, amr: object) -> None:
+def check_auth_event(auth_time: object, amr: object) -> None:
     """Raise ClaimsError unless ``auth_time`` is a whole number and ``amr`` a list of strings, or None."""
     if auth_time is not None and type(auth_time) is not int:
         raise ClaimsError("auth_time must be a whole number of seconds.")

@@ -148,8 +148,11 @@ class ReauthenticateView(CredentialView):
         if user is None or user.pk != request.user.pk or not may_log_in(user):
             return self.refuse(NoActiveAccount())
         # Django's user_logged_in is not sent: its receivers would record a login that did not happen.
-        stepped_up = families.step_up(cast("AccessToken", request.auth), self.get_amr(user, data))
-        return Response({"access": stepped_up.access, "expires_in": stepped_up.expires_in})
+        family = families.family_of(cast("AccessToken", request.auth))  # checking a password takes time
+        self.check_device(family.device_key)
+        stepped_up = families.step_up(family, self.get_amr(user, data))
+        body = {"access": stepped_up.access, "expires_in": stepped_up.expires_in}
+        return Response({**body, "token_type": stepped_up.token_type} if stepped_up.token_type else body)
 
     def authenticate(self, request: Request, data: Mapping[str, Any]) -> AbstractBaseUser | None:
         """Return the user that these data prove, or None. Another user than the access token's is refused.

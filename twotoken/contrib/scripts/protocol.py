@@ -183,7 +183,9 @@ class TokenProtocol:
             raise unexpected(answer)
         yield from self._lock(since)
         try:
-            yield Save(self._with_access(self._load(), answer.body))
+            session = self._load()
+            if session.refresh:  # nobody has logged out meanwhile
+                yield Save(self._with_access(session, answer.body))
         finally:
             self.store.unlock()
         return str(answer.body["access"])
@@ -386,7 +388,7 @@ class TokenProtocol:
         """Raise the error of the login or refresh that this call has waited for, instead of trying once more."""
         number, error = self._failures
         if error is not None and number != seen:
-            raise copy(error)
+            raise copy(error) from error.__cause__
 
 
 def proving() -> Any:
