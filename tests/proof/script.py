@@ -1,6 +1,6 @@
 """A script with many threads or tasks that share one TokenAuth, until its stdin ends. It knows no Django.
 
-``python -m tests.proof.script httpx http://127.0.0.1:8000 session 13`` reads its credentials from stdin, as JSON.
+``python -m tests.proof.script usual-httpx http://127.0.0.1:8000 session 13`` reads its credentials from stdin, as JSON.
 What should not happen goes to stderr; ``ready`` goes to stdout with the first good answer, and ``done`` at the end.
 """
 
@@ -48,11 +48,18 @@ class Script:
     """Sends requests until it is told to stop, and expects nothing but good or lost answers."""
 
     def __init__(self, kind: str, server: str, credentials: Any, path: str) -> None:
-        is_hasty = kind.startswith("hasty")
+        manner, client = kind.split("-")
+        is_hasty = manner == "hasty"
         adapters: Any = {"requests": HastyRequests if is_hasty else for_requests.TokenAuth}
-        adapter = adapters.get(kind.removeprefix("hasty-"), HastyHttpx if is_hasty else for_httpx.TokenAuth)
-        url = f"{server}/api/app/auth/"
-        self.auth: Any = adapter(url, credentials=credentials, store=FileStore(path), patience=PATIENCE, timeout=30)
+        adapter = adapters.get(client, HastyHttpx if is_hasty else for_httpx.TokenAuth)
+        self.auth: Any = adapter(
+            f"{server}/api/app/auth/",
+            credentials=credentials,
+            store=FileStore(path),
+            patience=PATIENCE,
+            timeout=30,
+            dpop=manner == "bound",
+        )
         self.url = f"{server}/api/stateless/"
         self.stopped = threading.Event()
         self.is_ready = False

