@@ -58,7 +58,6 @@ LONGEST_REST = 3600  # seconds: a longer Retry-After, or a clock that was set ba
 LOCK_PAUSE, LONGEST_LOCK_PAUSE = 0.005, 0.1  # seconds between looks at a lock
 PROVEN = {"login/", "refresh/", "reauthenticate/"}  # what carries a proof, if the session is bound to a key
 PROOF_LIFE = 60  # seconds, of a proof; as long, a refresh that was given up may still arrive
-NONCE_TRIES = 2  # of one request: the server's nonce changes every two minutes
 PORTS = {"http": 80, "https": 443}
 
 
@@ -317,17 +316,19 @@ class TokenProtocol:
     def _post_once(
         self, path: str, body: Mapping[str, Any], session: Session, headers: Mapping[str, str]
     ) -> Flow[Answer | Lost]:
-        """POST, with a new proof if the session is bound, and again if the server gives a nonce for it."""
-        url = self._url + path
-        for _ in range(NONCE_TRIES):
-            proof = self._proof(session, "POST", url, headers.get("Authorization", "")) if path in PROVEN else {}
-            answer: Answer | Lost = yield Post(url, body, {**headers, **proof})
-            if isinstance(answer, Lost):
-                break
+        """POST, and once more if the server gives a nonce for the proof (RFC 9449 section 8)."""
+        answer: Answer | Lost = yield self._proven(path, body, session, headers)
+        if isinstance(answer, Answer):
             self.note(answer.headers)
-            if answer.code != "use_dpop_nonce":
-                break
+            if answer.code == "use_dpop_nonce":
+                answer = yield self._proven(path, body, session, headers)
         return answer
+
+    def _proven(self, path: str, body: Mapping[str, Any], session: Session, headers: Mapping[str, str]) -> Post:
+        """Return a request, with a proof of its own if the session is bound to a key."""
+        url = self._url + path
+        proof = self._proof(session, "POST", url, headers.get("Authorization", "")) if path in PROVEN else {}
+        return Post(url, body, {**headers, **proof})
 
     def _proof(self, session: Session, method: str, url: str, access: str = "") -> dict[str, str]:
         """Return the header with the proof for one request. Nothing if the session is not bound to a key."""
