@@ -19,11 +19,9 @@ TIMEOUT = 60  # seconds
 class LossyProxy:
     """A proxy that passes every request to a server, and loses every fifth answer: it closes the connection instead.
 
-    Use it in a ``with`` statement, and have the client call ``proxy.url``. ``requests`` and ``lost`` count by path.
-
-    Args:
-        server: the URL of the server, such as pytest-django's ``live_server.url``. Only http.
-        every: which answers are lost; 1 loses all.
+    Use it in a ``with`` statement, and have the client call ``proxy.url``. ``server`` is the server's URL, such as that
+    of pytest-django's ``live_server``; only http. ``every=3`` loses every third answer, 1 all. ``requests`` and
+    ``lost`` count the requests and the lost answers by path.
     """
 
     def __init__(self, server: str, *, every: int = 5) -> None:

@@ -30,20 +30,19 @@ class AuthOptions(TypedDict, total=False):
 class BaseTokenAuth:
     """Logs in with credentials or begins with a refresh token, and keeps the session in a store.
 
-    Args:
-        auth_url: where ``twotoken.urls`` is mounted with the delivery ``body``.
-        username, password: what ``login/`` asks for, if the user model's name field is ``username``.
-        credentials: instead of these, the body of ``login/``, such as ``{"email": …, "password": …}``. Its first entry
-            names the user. Or a function that returns such a body, or None.
-        refresh: a refresh token to begin with. Give it a FileStore: it works only once.
-        store: a MemoryStore, which is the default, or a FileStore.
-        origins: more origins that get the access token, besides that of ``auth_url``.
-        patience: how many seconds a request waits for a login or refresh, with all its tries.
-        dpop: whether to bind new sessions to a key of this store, so that a copied token is worth nothing (RFC 9449).
-            It needs the extra ``crypto``.
-        on_step_up: a function that is asked for the body of ``reauthenticate/``, such as ``{"password": …}``, where a
-            route wants a more recent login. It gets the ``max_age`` in seconds, or None. It may return None.
-        timeout: how many seconds one try may take.
+    - ``auth_url``: where ``twotoken.urls`` is mounted with the delivery ``body``
+    - ``username``, ``password``: what ``login/`` asks for, if the user model's name field is ``username``
+    - ``credentials``: instead of these, the body of ``login/``, such as ``{"email": …, "password": …}``. Its first
+      entry names the user. Or a function that returns such a body, or None
+    - ``refresh``: a refresh token to begin with. Give it a FileStore: it works only once
+    - ``store``: a MemoryStore, which is the default, or a FileStore
+    - ``origins``: more origins that get the access token, besides that of ``auth_url``
+    - ``dpop``: whether to bind new sessions to a key of this store, so that a copied token is worth nothing
+      (RFC 9449). It needs the extra ``crypto``
+    - ``on_step_up``: a function that is asked for the body of ``reauthenticate/``, such as ``{"password": …}``, where a
+      route wants a more recent login. It gets the ``max_age`` in seconds, or None. It may return None
+    - ``patience``: how many seconds a request waits for a login or refresh, with all its tries
+    - ``timeout``: how many seconds one try may take
     """
 
     protocol_class = TokenProtocol
