@@ -36,8 +36,9 @@ autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
 # Other projects' names, and what is private here: there is nothing offline to link to.
 nitpick_ignore_regex = [
-    (r"py:.*", r"(datetime|uuid|collections|typing|enum|django|rest_framework)\..*"),
-    (r"py:.*", r"(timedelta|UUID|Any|optional|AbstractBaseUser|Lifetime)"),
+    (r"py:.*", r"(datetime|uuid|collections|typing|enum|os|http|httpx|requests|django|rest_framework)\..*"),
+    (r"py:.*", r"(timedelta|UUID|Any|optional|AbstractBaseUser|Lifetime|AuthOptions|AuthBase)"),
+    (r"py:.*", r"twotoken\.contrib\.scripts\.session\.Session"),
     (r"py:.*", r"twotoken\.(families\.logins\._FromSettings|models\.State)"),
 ]
 

@@ -15,7 +15,7 @@ import twotoken
 PACKAGE = Path(twotoken.__file__).parent
 # A module imports only from rows above its own. Inside a package, only from the package's rows above.
 ROWS = [
-    ["exceptions", "signals", "conflicts"],
+    ["exceptions", "signals", "conflicts", "lossy"],
     ["weak_secrets", "polling", "fetching"],
     ["keys"],
     ["bindings"],
@@ -47,6 +47,15 @@ PACKAGES = {
         ["__init__"],
     ],
     "management": [["__init__", "progress", "arguments"], ["commands"]],
+    "scripts": [
+        ["errors", "session", "proving"],
+        ["stores"],
+        ["steps"],
+        ["answers"],
+        ["protocol"],
+        ["base"],
+        ["__init__"],
+    ],
     "simplejwt": [
         ["tokens", "replacements"],
         ["conf", "blacklist"],
@@ -57,6 +66,7 @@ PACKAGES = {
     ],
     "spectacular": [["errors", "layers"], ["schemas"], ["endpoints", "step_up"], ["extensions"]],
 }
+SCRIPTS = {"httpx", "requests"}  # two adapters of contrib.scripts
 MODULES = [path for path in sorted(PACKAGE.rglob("*.py")) if "migrations" not in path.parts]
 
 
@@ -93,6 +103,9 @@ def test_imports_point_one_way(path: Path) -> None:
             assert row_of(parts[0], ROWS) < row_of(own[0], ROWS), f"{path.name} imports {'.'.join(parts)}"
             assert parts[0] not in PACKAGES or len(parts) == 1 or parts[0] == "management", "families has one door"
             continue
+        if own[0] == "contrib" and own[1] in SCRIPTS:
+            assert parts[:2] == ["contrib", "scripts"], "the adapters of scripts import what they share"
+            continue
         if own[0] == "contrib":
             assert parts[:2] == list(own[:2]), "the packages of contrib know nothing of each other"
         level = 1 if own[0] == "contrib" else 0
@@ -119,6 +132,16 @@ def test_a_remote_service_needs_no_app() -> None:
         "import twotoken.remote; from django.apps import apps; assert not apps.all_models['twotoken'];"
         "assert not {'twotoken.models', 'rest_framework.views', 'django.contrib.auth.models'} & set(sys.modules)"
     )
+
+
+def test_a_script_needs_no_django() -> None:
+    """It may run where only httpx or requests is installed, and each adapter without the other."""
+    needless = "{'django', 'rest_framework', 'jwt', 'cryptography'}"
+    for name, other in (("httpx", "requests"), ("requests", "httpx")):
+        run(
+            f"import sys, twotoken.contrib.{name};"
+            f"assert not ({needless} | {{'{other}', 'twotoken.contrib.{other}'}}) & set(sys.modules)"
+        )
 
 
 def test_authentication_and_permissions_do_not_reach_views() -> None:

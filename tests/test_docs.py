@@ -17,6 +17,7 @@ from typing import Any
 
 import jwt
 import pytest
+from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
 from django.core.checks.registry import registry
 from django.dispatch import Signal
@@ -269,35 +270,41 @@ def test_python_blocks_compile(page: Path) -> None:
         compile(block, str(page), "exec")
 
 
+def of_ann(code: str, server: str, user: Any) -> str:
+    """Return a script of a page, for a user and a server of the tests."""
+    name = f'credentials={{"{user.USERNAME_FIELD}": "{user.get_username()}", "password": "{PASSWORD}"}}'
+    code = code.replace("https://api.example.com", server).replace("session.json", f"{user.pk}.json")
+    return re.sub(r'username="ann", password="correct horse"|username=os.+\n *password=os.+\]', name, code)
+
+
+SCRIPTS = [block for block in blocks(text_of("how-to/apps")) if "TokenAuth(" in block]
+
+
+@pytest.mark.parametrize("number", range(len(SCRIPTS)))
 @pytest.mark.django_db(transaction=True)
-def test_the_script_runs(live_server: Any, tmp_path: Path) -> None:
-    """The script logs in, then refreshes by key, and gets over a lost answer."""
-    user: Any = UserFactory()
-    (script,) = (block for block in blocks(text_of("how-to/apps")) if "urlopen" in block)
-    script = script.replace('"username"', repr(user.USERNAME_FIELD))
-    environment = {
-        **os.environ,
-        "API": f"{live_server.url}/api/app/auth/",
-        "API_USER": user.get_username(),
-        "API_PASSWORD": PASSWORD,
-    }
-
-    def run() -> None:
+def test_a_script_runs(live_server: Any, tmp_path: Path, number: int) -> None:
+    """It logs in once and gets its answer. A second run goes on with the session, if that is in a file."""
+    script = of_ann(SCRIPTS[number], live_server.url, UserFactory())
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    for _ in range(2):
         subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=environment, check=True, capture_output=True)
+    assert RefreshToken.objects.count() == (1 if "FileStore" in script else 2)
 
-    store, key = tmp_path / "refresh.token", tmp_path / "refresh.key"
-    run()
-    first = store.read_text()
-    assert store.stat().st_mode & 0o777 == 0o600
-    key.write_text("key-of-an-answer-that-got-lost")
-    run()
-    second = store.read_text()
-    assert not key.exists()
-    store.write_text(first)
-    key.write_text("key-of-an-answer-that-got-lost")
-    run()
-    assert store.read_text() == second
-    assert RefreshToken.objects.get().generation == 1
+
+def test_the_shortest_script() -> None:
+    """The README's is the beginning of one that runs."""
+    (shown,) = (block for block in blocks(README) if "TokenAuth(" in block)
+    assert [script for script in SCRIPTS if script.startswith(shown)]
+
+
+@pytest.mark.skipif(get_user_model().USERNAME_FIELD != "username", reason="the page shows Django's own user")
+@pytest.mark.django_db(transaction=True)
+def test_a_test_of_a_client(live_server: Any) -> None:
+    """The one that the page on tests shows passes."""
+    (code,) = (block for block in blocks(text_of("how-to/testing")) if "LossyProxy" in block)
+    names: dict[str, Any] = {}
+    exec(code, names)  # noqa: S102 - our own docs
+    names["test_my_client"](live_server, get_user_model())
 
 
 @pytest.mark.django_db

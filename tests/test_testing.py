@@ -5,15 +5,19 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import httpx
 import pytest
 from django.utils import timezone
 from rest_framework.test import APIClient
 
+from tests.factories import PASSWORD
 from tests.overrides import with_settings
 from tests.proofs import EC_KEY, pem
+from tests.server import free_port
 from twotoken.exceptions import RevokedToken
 from twotoken.models import RefreshToken
 from twotoken.testing import (
+    LossyProxy,
     TokenClient,
     expired_access_token,
     expired_pair,
@@ -127,3 +131,27 @@ def test_tokens_of_a_revoked_family(user: Any) -> None:
     pair = revoked_pair(user, "stolen device")
     assert refreshed(pair.refresh).json()["reason"] == "revoked"
     assert RefreshToken.objects.get(pk=pair.family_id).revoked_reason == "stolen device"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_lossy_proxy(live_server: Any, user: Any) -> None:
+    """Every third answer is lost, after the server has done what it was asked."""
+    with LossyProxy(live_server.url, every=3) as proxy:
+        url = f"{proxy.url}/api/app/auth/login/"
+        body = {user.USERNAME_FIELD: user.get_username(), "password": PASSWORD}
+        answers: list[Any] = []
+        for _ in range(6):
+            try:
+                answers.append(httpx.post(url, json=body).json().keys())
+            except httpx.RemoteProtocolError:
+                answers.append(None)
+    assert [answer is None for answer in answers] == [False, False, True] * 2
+    assert "refresh" in answers[0]
+    assert RefreshToken.objects.count() == 6
+    assert (proxy.requests, proxy.lost) == ({"/api/app/auth/login/": 6}, {"/api/app/auth/login/": 2})
+
+
+def test_a_lossy_proxy_without_a_server() -> None:
+    """The client gets no answer, and nobody complains."""
+    with LossyProxy(f"http://localhost:{free_port()}") as proxy, pytest.raises(httpx.RemoteProtocolError):
+        httpx.get(proxy.url)

@@ -1,6 +1,6 @@
-"""Helpers for a project's own tests: a logged-in API client, expired and revoked tokens, and a shifted clock.
+"""Helpers for a project's own tests: a logged-in API client, expired and revoked tokens, a clock, a bad network.
 
-from twotoken.testing import TokenClient, expired_access_token, revoked_access_token, time_travel
+from twotoken.testing import LossyProxy, TokenClient, expired_access_token, revoked_access_token, time_travel
 """
 
 from __future__ import annotations
@@ -20,8 +20,21 @@ from twotoken import dpop, families
 from twotoken.clients import Client
 from twotoken.conf import conf
 from twotoken.families import FROM_SETTINGS, Lifetime, TokenPair
+from twotoken.lossy import LossyProxy
 from twotoken.models import RevokedReason
 from twotoken.proofs import address_of
+
+__all__ = [
+    "LossyProxy",
+    "TokenClient",
+    "expired_access_token",
+    "expired_pair",
+    "expired_refresh_token",
+    "revoked_access_token",
+    "revoked_pair",
+    "revoked_refresh_token",
+    "time_travel",
+]
 
 
 class TokenClient(APIClient):

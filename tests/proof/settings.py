@@ -40,6 +40,7 @@ DATABASES = {
 TWOTOKEN = {**TWOTOKEN, "MAX_FAMILIES_PER_USER": LIMIT, **json.loads(os.environ.get("PROOF_THROTTLES", "{}"))}
 if "PROOF_REVOCATION_SECONDS" in os.environ:
     TWOTOKEN["REVOCATION_INTERVAL"] = timedelta(seconds=float(os.environ["PROOF_REVOCATION_SECONDS"]))
+TWOTOKEN["ACCESS_LIFETIME"] = timedelta(seconds=float(os.environ.get("PROOF_ACCESS_SECONDS", "900")))
 CACHES = json.loads(os.environ.get("PROOF_CACHES", "null")) or global_settings.CACHES
 # The reader of the log looks for what went wrong.
 LOGGING = {

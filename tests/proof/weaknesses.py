@@ -473,6 +473,38 @@ WEAKNESSES = [
         "CVE-2024-21520 (DRF)",
         ("conformance.test_input.test_an_accept_that_can_t_be_met",),
     ),
+    # A script as client.
+    Weakness(
+        "a client sends its token to another origin: after a redirect, or by a URL that looks like the API's",
+        "CVE-2018-18074 and CVE-2023-32681 (requests)",
+        (
+            "test_token_auth.test_another_origin",
+            "test_token_auth.test_a_redirect_to_another_origin",
+            "test_token_auth.test_a_login_that_is_redirected",
+            "test_scripts.test_where_the_token_goes",
+            "test_scripts.test_a_store_of_another_session",
+        ),
+    ),
+    Weakness(
+        "others can read the file with the tokens, or put one of their own in its place",
+        "CWE-732, CWE-59",
+        (
+            "test_stores.test_a_file_for_its_user_alone",
+            "test_stores.test_a_file_that_others_can_use",
+            "test_stores.test_a_file_of_somebody_else",
+            "test_stores.test_a_link_and_a_folder",
+        ),
+    ),
+    Weakness(
+        "a client that refreshes twice at once, or forgets a lost answer, ends its own session",
+        "RFC 9700 section 4.14.2, common in clients",
+        (
+            "test_token_auth.test_ten_refused_requests_at_once",
+            "test_scripts.test_a_key_without_an_answer_is_used_again",
+            "test_stores.test_a_fork",
+            "proof.test_scripts.test_scripts_that_are_killed",
+        ),
+    ),
     # The request.
     Weakness(
         "an access token is accepted in the query string or a form",

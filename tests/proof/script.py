@@ -1,0 +1,149 @@
+"""A script with many threads or tasks that share one TokenAuth, until its stdin ends. It knows no Django.
+
+``python -m tests.proof.script usual-httpx http://127.0.0.1:8000 session 13`` reads its credentials from stdin, as JSON.
+What should not happen goes to stderr; ``ready`` goes to stdout with the first good answer, and ``done`` at the end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import sys
+import threading
+import time
+from secrets import token_hex
+from typing import Any
+
+import httpx
+import requests
+
+from twotoken.contrib import httpx as for_httpx
+from twotoken.contrib import requests as for_requests
+from twotoken.contrib.scripts import FileStore, TokenAuthError, TokenProtocol
+
+PATIENCE = 120
+SHORT, LONG = 0.2, 1.5  # seconds between requests
+
+
+class Hasty(TokenProtocol):
+    """Takes a new key at once, so each refresh rotates. The proxy delays no request, or it would look like a theft."""
+
+    key_kept = 0
+
+
+class HastyHttpx(for_httpx.TokenAuth):
+    """For httpx."""
+
+    protocol_class = Hasty
+
+
+class HastyRequests(for_requests.TokenAuth):
+    """For requests."""
+
+    protocol_class = Hasty
+
+
+class Script:
+    """Sends requests until it is told to stop, and expects nothing but good or lost answers."""
+
+    def __init__(self, kind: str, server: str, credentials: Any, path: str) -> None:
+        manner, client = kind.split("-")
+        is_hasty = manner == "hasty"
+        adapters: Any = {"requests": HastyRequests if is_hasty else for_requests.TokenAuth}
+        adapter = adapters.get(client, HastyHttpx if is_hasty else for_httpx.TokenAuth)
+        self.auth: Any = adapter(
+            f"{server}/api/app/auth/",
+            credentials=credentials,
+            store=FileStore(path),
+            patience=PATIENCE,
+            timeout=30,
+            dpop=manner == "bound",
+        )
+        self.url = f"{server}/api/stateless/"
+        self.stopped = threading.Event()
+        self.is_ready = False
+
+    def judge(self, status: int) -> None:
+        """Say what came, if it should not have come."""
+        if status != 200:
+            print(f"an answer was {status}", file=sys.stderr, flush=True)
+        elif not self.is_ready:
+            self.is_ready = True
+            print("ready", flush=True)
+
+    def blame(self, error: TokenAuthError) -> None:
+        """Say what went wrong, and stop: one is enough."""
+        print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
+        self.stopped.set()
+
+    def stop_with_stdin(self) -> None:
+        """Wait for the end of stdin."""
+        sys.stdin.read()
+        self.stopped.set()
+
+    def with_httpx(self) -> None:
+        """Send requests in a thread."""
+        with httpx.Client(auth=self.auth, timeout=60) as client:
+            while not self.stopped.is_set():
+                try:
+                    self.judge(client.get(self.url, headers=new_request()).status_code)
+                except TokenAuthError as error:
+                    self.blame(error)
+                except httpx.TransportError:
+                    continue  # its own answer was lost, and that is for the program to judge
+                time.sleep(random.uniform(SHORT, LONG))
+
+    def with_requests(self) -> None:
+        """Send requests in a thread."""
+        with requests.Session() as session:
+            session.auth = self.auth
+            while not self.stopped.is_set():
+                try:
+                    self.judge(session.get(self.url, headers=new_request(), timeout=60).status_code)
+                except TokenAuthError as error:
+                    self.blame(error)
+                except requests.ConnectionError:
+                    continue
+                time.sleep(random.uniform(SHORT, LONG))
+
+    async def with_tasks(self, number: int) -> None:
+        """Send requests in many tasks."""
+        limits = httpx.Limits(max_connections=None)
+        async with httpx.AsyncClient(auth=self.auth, timeout=60, limits=limits) as client:
+            await asyncio.gather(*[self.task(client) for _ in range(number)])
+
+    async def task(self, client: httpx.AsyncClient) -> None:
+        """Send requests in a task."""
+        while not self.stopped.is_set():
+            try:
+                self.judge((await client.get(self.url, headers=new_request())).status_code)
+            except TokenAuthError as error:
+                self.blame(error)
+            except httpx.TransportError:
+                continue
+            await asyncio.sleep(random.uniform(SHORT, LONG))
+
+    def run(self, kind: str, number: int) -> None:
+        """Run so many threads or tasks."""
+        threading.Thread(target=self.stop_with_stdin).start()
+        if kind.endswith("async"):
+            asyncio.run(self.with_tasks(number))
+            return
+        work = self.with_requests if kind.endswith("requests") else self.with_httpx
+        threads = [threading.Thread(target=work) for _ in range(number)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+
+def new_request() -> dict[str, str]:
+    """Name a request, so that the network refuses it only once."""
+    return {"X-Request": token_hex(8)}
+
+
+if __name__ == "__main__":
+    kind, server, path, number = sys.argv[1:]
+    Script(kind, server, json.loads(sys.stdin.readline()), path).run(kind, int(number))
+    print("done", flush=True)

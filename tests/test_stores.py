@@ -1,0 +1,191 @@
+"""Where scripts keep their session: a file that nobody else can read, and that survives crashes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from twotoken.contrib.scripts import FileStore, MemoryStore, Store, StoreError
+from twotoken.contrib.scripts.session import Session
+
+SESSION = Session(auth_url="https://api.example.com/auth/", access="a1", refresh="r1", key="a-key-of-some-length")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FileStore:
+    """A store that holds a session."""
+    store = FileStore(tmp_path / "session")
+    store.save(SESSION)
+    return store
+
+
+def test_a_file_for_its_user_alone(tmp_path: Path) -> None:
+    """It is so from the beginning, whatever the umask is, and so is the lock's."""
+    old = os.umask(0)
+    try:
+        store = FileStore(str(tmp_path / "session"))
+        assert store.load() == Session()
+        assert store.try_lock()
+        store.save(SESSION)
+        store.unlock()
+    finally:
+        os.umask(old)
+    assert FileStore(store.path).load() == SESSION
+    assert {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {
+        "session": 0o600,
+        "session.lock": 0o600,
+    }
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o644, 0o666])
+def test_a_file_that_others_can_use(store: FileStore, mode: int) -> None:
+    """It is refused, before its token is sent, also when that happens to a file that was read before."""
+    assert store.load() == SESSION
+    store.path.chmod(mode)
+    for each in (store, FileStore(store.path)):
+        with pytest.raises(StoreError, match=f"Others can use {store.path}"):
+            each.load()
+
+
+def test_a_lock_that_others_can_use(store: FileStore) -> None:
+    """They could hold it for ever."""
+    lock = store.path.with_name("session.lock")
+    lock.touch(0o600)
+    lock.chmod(0o666)
+    with pytest.raises(StoreError, match="Others can use"):
+        store.try_lock()
+    lock.unlink()
+    assert store.try_lock()
+
+
+def test_a_file_of_somebody_else(store: FileStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They could put in a session of their own."""
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    with pytest.raises(StoreError, match="not a file of this process's user"):
+        store.load()
+
+
+def test_a_link_and_a_folder(store: FileStore) -> None:
+    """Neither is followed or read."""
+    link = store.path.with_name("link")
+    link.symlink_to(store.path)
+    with pytest.raises(StoreError, match="link can not be used"):
+        FileStore(link).load()
+    with pytest.raises(StoreError, match="not a file"):
+        FileStore(store.path.parent).load()
+
+
+def test_a_folder_that_is_missing(tmp_path: Path) -> None:
+    """It is named."""
+    store = FileStore(tmp_path / "missing" / "session")
+    assert store.load() == Session()
+    with pytest.raises(StoreError, match="missing"):
+        store.save(SESSION)
+    with pytest.raises(StoreError, match="missing"):
+        store.try_lock()
+    (tmp_path / "missing").mkdir()
+    assert store.try_lock()
+
+
+def test_what_a_killed_process_leaves(store: FileStore) -> None:
+    """Half a new file is no obstacle, and is replaced."""
+    new = store.path.with_name("session.new")
+    new.write_text("{")
+    assert store.load() == SESSION
+    store.save(Session(access="a2"))
+    assert store.load().access == "a2"
+    assert not new.exists()
+
+
+def test_what_another_process_has_written(store: FileStore) -> None:
+    """It is read at the next look; an unchanged file is not read again."""
+    first = store.load()
+    assert store.load() is first
+    FileStore(store.path).save(Session(access="a2"))
+    assert store.load().access == "a2"
+    assert store.try_lock()
+    locked = store.load()
+    assert store.load() is not locked  # it must not miss a change now
+
+
+@pytest.mark.parametrize("kind", [MemoryStore, FileStore])
+def test_one_at_a_time(tmp_path: Path, kind: type[MemoryStore | FileStore]) -> None:
+    """Whoever comes second does not get the lock, in this process or with another store for the same file."""
+    store: Store = FileStore(tmp_path / "session") if kind is FileStore else MemoryStore()
+    others = [store, FileStore(tmp_path / "session")] if kind is FileStore else [store]
+    for _ in range(2):
+        assert store.try_lock()
+        assert [other.try_lock() for other in others] == [False] * len(others)
+        store.unlock()
+    assert others[-1].try_lock()
+
+
+def test_a_lock_ends_with_its_process(store: FileStore) -> None:
+    """After a ``kill -9`` too."""
+    code = (
+        "import sys; from twotoken.contrib.scripts import FileStore\n"
+        f"print(FileStore({str(store.path)!r}).try_lock(), flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"True\n"
+        assert not store.try_lock()
+        other.kill()
+    assert store.try_lock()
+
+
+FORK = """
+import os, sys, warnings
+from dataclasses import replace
+from twotoken.contrib.scripts import FileStore, MemoryStore
+from twotoken.contrib.scripts.session import Session
+
+memory, file = MemoryStore(), FileStore(sys.argv[1])
+for store in (memory, file):
+    assert store.try_lock()
+    store.save(Session(access="a1", refresh="r1", started_with="x"))
+if os.fork() == 0:
+    assert memory.load() == Session(ended="forked", started_with="x")
+    assert memory.try_lock()
+    assert file.load().refresh == "r1"
+    assert not file.try_lock()
+    os._exit(7)
+assert os.waitstatus_to_exitcode(os.wait()[1]) == 7
+assert memory.load().refresh == "r1"
+if os.fork() == 0:
+    sys.stdin.read()
+    os._exit(0)
+file.unlock()
+assert FileStore(sys.argv[1]).try_lock()
+print("good")
+"""
+
+
+def test_a_fork(tmp_path: Path) -> None:
+    """A child has no part in a session in memory, shares one in a file, and holds no lock of its parent's."""
+    command = [sys.executable, "-c", FORK, str(tmp_path / "session")]
+    done = subprocess.run(command, check=True, capture_output=True, stdin=subprocess.DEVNULL)
+    assert done.stdout == b"good\n"
+
+
+@pytest.mark.parametrize("is_locked", [True, False])
+@pytest.mark.parametrize("refresh", ["r1", ""])
+def test_a_process_that_is_another(
+    store: FileStore, monkeypatch: pytest.MonkeyPatch, refresh: str, is_locked: bool
+) -> None:
+    """It knows by its number, and begins with a free lock."""
+    memory = MemoryStore()
+    memory.save(Session(access="a1", refresh=refresh, ended="" if refresh else "logout"))
+    if is_locked:
+        assert memory.try_lock()
+        assert store.try_lock()
+    number = os.getpid() + 1
+    monkeypatch.setattr(os, "getpid", lambda: number)
+    assert memory.load().ended == ("forked" if refresh else "logout")
+    assert memory.try_lock()
+    assert store.load() == SESSION
+    assert store.try_lock()  # the file's lock went with the last descriptor: here there is no parent that has it too

@@ -1,0 +1,440 @@
+"""TokenAuth of httpx and of requests, each against a server."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import requests
+import trio
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.urls import path
+from django.views.decorators.csrf import csrf_exempt
+from rest_framework.permissions import IsAuthenticated
+
+from tests.factories import PASSWORD
+from tests.overrides import with_settings
+from tests.server import free_port
+from tests.urls import MeView
+from tests.urls import urlpatterns as usual
+from twotoken import families
+from twotoken.contrib import httpx as for_httpx
+from twotoken.contrib import requests as for_requests
+from twotoken.contrib.scripts import (
+    FileStore,
+    LoginFailed,
+    MemoryStore,
+    SessionEnded,
+    StepUpRequired,
+    Store,
+    Unavailable,
+    UnexpectedAnswer,
+)
+from twotoken.models import RefreshToken
+from twotoken.permissions import RecentLogin
+from twotoken.testing import time_travel
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls(__name__)]
+
+
+@csrf_exempt
+def echo(request: HttpRequest) -> HttpResponse:
+    """Say what came; a 401 if the token is the first one or there is none, and always at ``?never``."""
+    said = {"body": request.body.decode("latin-1"), "token": request.headers.get("Authorization")}
+    is_refused = said["token"] in (None, "Bearer refused") or "never" in request.GET
+    return JsonResponse(said, status=401 if is_refused else 200)
+
+
+@csrf_exempt
+def away(request: HttpRequest) -> HttpResponse:
+    """Redirect: to the same host, or to one of another name."""
+    port = request.get_port()
+    if "me" in request.GET:
+        return HttpResponseRedirect("/api/me/")
+    return HttpResponseRedirect(f"http://127.0.0.1:{port}/echo/" if "far" in request.GET else "/echo/")
+
+
+def sensitive(request: HttpRequest) -> HttpResponse:
+    """Ask for a more recent login."""
+    return JsonResponse({"code": "insufficient_user_authentication", "detail": "Again.", "max_age": 60}, status=401)
+
+
+@csrf_exempt
+def moved(request: HttpRequest, place: str) -> HttpResponse:
+    """Redirect whoever logs in."""
+    return HttpResponseRedirect("/api/app/auth/login/")
+
+
+@csrf_exempt
+def teapot(request: HttpRequest, place: str) -> HttpResponse:
+    """Say with which Authorization somebody logs in."""
+    return JsonResponse({"detail": repr(request.headers.get("Authorization"))}, status=HTTPStatus.IM_A_TEAPOT)
+
+
+class RecentView(MeView):
+    """Says who is asking, if that is known since five minutes at most."""
+
+    permission_classes = [IsAuthenticated & RecentLogin]
+
+
+urlpatterns = [
+    *usual,
+    path("recent/", RecentView.as_view()),
+    path("echo/", echo),
+    path("away/", away),
+    path("sensitive/", sensitive),
+    path("moved/<path:place>", moved),
+    path("teapot/<path:place>", teapot),
+]
+
+Body = str | bytes | Iterable[bytes] | None
+
+
+class Program:
+    """A program that uses one of the clients. ``send`` returns an answer's status and JSON."""
+
+    def __init__(self, server: str, user: Any, **options: Any) -> None:
+        self.server = server
+        self.store: Store = options.pop("store", None) or MemoryStore()
+        if "refresh" not in options:
+            options["credentials"] = {user.USERNAME_FIELD: user.get_username(), "password": PASSWORD}
+        url = options.pop("auth_url", f"{server}/api/app/auth/")
+        self.auth: Any = self.kind(url, store=self.store, **options)
+
+    kind: type[Any] = for_httpx.TokenAuth
+    header_options: Any = {"client_options": {"headers": {"User-Agent": "a program"}}}
+
+    def send(self, route: str, method: str = "GET", content: Body = None) -> tuple[int, Any]:
+        with httpx.Client(auth=self.auth, follow_redirects=True) as client:
+            response = client.request(method, httpx.URL(self.server).join(route), content=content)
+            return response.status_code, response.json()
+
+    def token(self) -> str:
+        return str(self.auth.access_token())
+
+    def log_out(self) -> None:
+        self.auth.logout()
+
+    def refuse(self) -> None:
+        """Have the server refuse the access token that is stored."""
+        self.store.save(replace(self.store.load(), access="refused"))
+
+    def many(self, route: str, number: int) -> list[int]:
+        """Send many requests at once."""
+        with ThreadPoolExecutor(number) as pool:
+            return list(pool.map(lambda _: self.send(route)[0], range(number)))
+
+
+class AsyncProgram(Program):
+    """A program with an event loop."""
+
+    def send(self, route: str, method: str = "GET", content: Body = None) -> tuple[int, Any]:
+        return asyncio.run(self.send_async(route, method, content))
+
+    async def send_async(self, route: str, method: str = "GET", content: Body = None) -> tuple[int, Any]:
+        is_text = content is None or isinstance(content, str | bytes)
+        async with httpx.AsyncClient(auth=self.auth, follow_redirects=True) as client:
+            body: Any = content if is_text else self.parts(content)
+            response = await client.request(method, httpx.URL(self.server).join(route), content=body)
+            return response.status_code, response.json()
+
+    async def parts(self, content: Any) -> Any:
+        for part in content:
+            yield part
+
+    def token(self) -> str:
+        return str(asyncio.run(self.auth.access_token_async()))
+
+    def log_out(self) -> None:
+        asyncio.run(self.auth.logout_async())
+
+    def many(self, route: str, number: int) -> list[int]:
+        async def all_at_once() -> list[int]:
+            return [status for status, _ in await asyncio.gather(*[self.send_async(route) for _ in range(number)])]
+
+        return asyncio.run(all_at_once())
+
+
+class RequestsProgram(Program):
+    """A program with requests."""
+
+    kind = for_requests.TokenAuth
+
+    def send(self, route: str, method: str = "GET", content: Body = None) -> tuple[int, Any]:
+        with requests.Session() as session:
+            session.auth = self.auth
+            url = str(httpx.URL(self.server).join(route))
+            response = session.request(method, url, data=content, timeout=30)
+            return response.status_code, response.json()
+
+    @staticmethod
+    def new_session() -> requests.Session:
+        session = requests.Session()
+        session.headers["User-Agent"] = "a program"
+        return session
+
+    header_options = {"new_session": new_session}
+
+
+@pytest.fixture(params=[Program, AsyncProgram, RequestsProgram])
+def program(request: pytest.FixtureRequest, live_server: Any, user: Any) -> Callable[..., Program]:
+    """Make a program of each kind."""
+    kind: type[Program] = request.param
+    return lambda **options: kind(live_server.url, user, **options)
+
+
+def rotations() -> list[int]:
+    """Return how often each family has rotated, the first login first."""
+    return list(RefreshToken.objects.order_by("created_at").values_list("generation", flat=True))
+
+
+def test_the_first_request_logs_in(program: Callable[..., Program], user: Any) -> None:
+    """Two requests are one login."""
+    script = program()
+    assert RefreshToken.objects.count() == 0
+    for _ in range(2):
+        status, body = script.send("/api/me/")
+        assert (status, body["id"]) == (200, str(user.pk))
+    assert rotations() == [0]
+    assert script.send("/echo/")[1]["token"] == f"Bearer {script.token()}"
+
+
+def test_a_token_that_is_refused(program: Callable[..., Program]) -> None:
+    """It is refreshed, and the request is sent again with its body."""
+    script = program()
+    script.token()
+    script.refuse()
+    status, body = script.send("/echo/", "POST", "some text")
+    assert (status, body) == (200, {"body": "some text", "token": f"Bearer {script.token()}"})
+    assert rotations() == [1]
+
+
+def test_a_route_that_refuses_every_token(program: Callable[..., Program]) -> None:
+    """Its second 401 goes to the program: a request is sent twice at most."""
+    script = program()
+    status, body = script.send("/echo/?never")
+    assert (status, body["token"]) == (401, f"Bearer {script.token()}")
+    assert rotations() == [1]
+
+
+def test_ten_refused_requests_at_once(program: Callable[..., Program]) -> None:
+    """They are one refresh, and from the beginning they are one login."""
+    script = program()
+    assert script.many("/api/me/", 10) == [200] * 10
+    assert rotations() == [0]
+    script.refuse()
+    assert script.many("/api/me/", 10) == [200] * 10
+    assert rotations() == [1]
+
+
+def test_another_origin(program: Callable[..., Program]) -> None:
+    """It gets no token, and nobody logs in for it. One that is named gets it."""
+    script = program()
+    there = script.server.replace("localhost", "127.0.0.1")
+    assert script.send(f"{there}/echo/")[1]["token"] is None
+    assert rotations() == []
+    script = program(origins=[there])
+    assert script.send(f"{there}/echo/")[1]["token"] == f"Bearer {script.token()}"
+
+
+def test_a_redirect_to_another_origin(program: Callable[..., Program]) -> None:
+    """The token is not sent there, and the 401 from there is no reason to refresh."""
+    script = program()
+    assert script.send("/away/?far") == (401, {"body": "", "token": None})
+    assert rotations() == [0]
+
+
+def test_a_redirect_within_the_api(program: Callable[..., Program]) -> None:
+    """The request that was refused is sent again, and not the one that led to it: it has done its work."""
+    script = program()
+    script.token()
+    script.refuse()
+    status, body = script.send("/away/", "POST", "order")
+    assert (status, body) == (200, {"body": "", "token": f"Bearer {script.token()}"})
+    assert rotations() == [1]
+
+
+def test_a_body_that_is_used_up(program: Callable[..., Program]) -> None:
+    """The program gets the 401. The token is refreshed, so the program can send the request again."""
+    script = program()
+    script.token()
+    script.refuse()
+    assert script.send("/echo/", "POST", (part for part in (b"a", b"b")))[0] == 401
+    assert script.send("/echo/", "POST", (part for part in (b"a", b"b")))[0] == 200
+    assert rotations() == [1]
+
+
+@pytest.mark.parametrize("program", [RequestsProgram], indirect=True)
+def test_a_file_is_rewound(program: Callable[..., Program], tmp_path: Path) -> None:
+    """With requests a file is sent again from where it began."""
+    script = program()
+    script.token()
+    script.refuse()
+    (tmp_path / "upload").write_text("a line")
+    with (tmp_path / "upload").open("rb") as file:
+        assert script.send("/echo/", "POST", file)[1]["body"] == "a line"
+
+
+def test_a_step_up(program: Callable[..., Program]) -> None:
+    """The error says how recent the login must be. Nothing is refreshed."""
+    with pytest.raises(StepUpRequired, match="Again") as caught:
+        program().send("/sensitive/")
+    assert (caught.value.max_age, rotations()) == (60, [0])
+
+
+def test_a_step_up_that_somebody_answers(program: Callable[..., Program], user: Any) -> None:
+    """The program is asked once, sends the password, and then the request again."""
+    asked: list[int | None] = []
+
+    def ask(age: int | None) -> dict[str, str]:
+        asked.append(age)
+        return {"password": PASSWORD}
+
+    script = program(on_step_up=ask)
+    assert script.send("/recent/")[0] == 200
+    with time_travel(timedelta(minutes=6)):
+        for _ in range(2):
+            status, body = script.send("/recent/")
+            assert (status, body["id"]) == (200, str(user.pk))
+    assert (asked, rotations()) == ([300], [0])
+
+
+def test_a_bound_session(program: Callable[..., Program]) -> None:
+    """With ``dpop=True`` the family is bound to a key of the store, and each request has a proof."""
+    script = program(dpop=True)
+    assert script.send("/api/me/")[0] == 200
+    token = script.store.load().access
+    assert RefreshToken.objects.get().device_key.startswith("dpop:")
+    stolen = httpx.get(f"{script.server}/api/me/", headers={"Authorization": f"Bearer {token}"})
+    assert (stolen.status_code, stolen.json()["reason"]) == (401, "wrong_device")
+    script.refuse()
+    assert script.send("/api/me/")[0] == 200
+    assert script.send("/away/?me")[0] == 200
+    assert rotations() == [1]
+
+
+@with_settings(DPOP_NONCE=True)
+def test_a_bound_session_with_nonces(program: Callable[..., Program]) -> None:
+    """The server's nonces go into the next proofs, at logins and in the API."""
+    script = program(dpop=True)
+    assert script.send("/api/me/")[0] == 200
+    script.refuse()
+    assert script.send("/api/me/")[0] == 200
+    assert rotations() == [1]
+
+
+@with_settings(DPOP_ACCESS=False)
+def test_only_the_refresh_token_is_bound(program: Callable[..., Program]) -> None:
+    """Then requests need no proof, and refreshes do."""
+    script = program(dpop=True)
+    script.token()
+    assert script.store.load().scheme == "Bearer"
+    script.refuse()
+    assert script.send("/api/me/")[0] == 200
+    assert rotations() == [1]
+
+
+def test_logout(program: Callable[..., Program]) -> None:
+    """It revokes the family. The next request logs in again."""
+    script = program()
+    script.token()
+    script.log_out()
+    assert [family.revoked_reason for family in RefreshToken.objects.all()] == ["logout"]
+    assert script.send("/api/me/")[0] == 200
+    assert rotations() == [0, 0]
+
+
+def test_a_session_that_was_revoked(program: Callable[..., Program], user: Any) -> None:
+    """With credentials there is a new one. Without, the error names the server's reason."""
+    script = program()
+    script.token()
+    families.revoke_all(user, "admin")
+    assert script.send("/api/revocable/")[0] == 200
+    assert rotations() == [0, 0]
+    script = program(refresh=families.start(user).refresh)
+    assert script.send("/api/revocable/")[0] == 200
+    families.revoke_all(user, "admin")
+    with pytest.raises(SessionEnded) as caught:
+        script.send("/api/revocable/")
+    assert caught.value.reason == "revoked"
+
+
+def test_wrong_credentials(program: Callable[..., Program], user: Any) -> None:
+    """The login is refused, and the request is not sent."""
+    user.set_password("another password")
+    user.save()
+    with pytest.raises(LoginFailed) as caught:
+        program().send("/echo/")
+    assert caught.value.code == "no_active_account"
+
+
+def test_no_server(program: Callable[..., Program]) -> None:
+    """The error says that no answer came, with the network's error as its cause."""
+    script = program(auth_url=f"http://localhost:{free_port()}/", patience=0)
+    with pytest.raises(Unavailable, match="No answer came") as caught:
+        script.token()
+    assert isinstance(caught.value.__cause__, httpx.TransportError | requests.ConnectionError)
+
+
+def test_a_server_that_stays_away(program: Callable[..., Program]) -> None:
+    """While there is patience, the call waits and tries again."""
+    script = program(auth_url=f"http://localhost:{free_port()}/", patience=0.3)
+    with pytest.raises(Unavailable):
+        script.token()
+
+
+def test_a_login_that_is_redirected(program: Callable[..., Program]) -> None:
+    """The password does not go to an address that the program did not name."""
+    script = program()
+    script = program(auth_url=f"{script.server}/moved/")
+    with pytest.raises(UnexpectedAnswer, match="use that address") as caught:
+        script.token()
+    assert (caught.value.status, rotations()) == (HTTPStatus.FOUND, [])
+
+
+def test_options_for_logins(program: Callable[..., Program]) -> None:
+    """Logins and refreshes can have certificates, proxies and headers of their own."""
+    script = program(**program().header_options)
+    script.token()
+    assert RefreshToken.objects.get().user_agent == "a program"
+
+
+def test_a_password_in_netrc(program: Callable[..., Program], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not sent: a client would take it for the Authorization of a login."""
+    (tmp_path / "netrc").write_text("default login ann password of-another-service\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    script = program()
+    with pytest.raises(UnexpectedAnswer, match="418: None"):
+        program(auth_url=f"{script.server}/teapot/").token()
+
+
+def test_a_file_that_programs_share(program: Callable[..., Program], tmp_path: Path) -> None:
+    """The second program does not log in, and finds what the first has refreshed."""
+    first = program(store=FileStore(tmp_path / "session"))
+    second = program(store=FileStore(tmp_path / "session"))
+    assert first.token() == second.token()
+    first.refuse()
+    assert first.send("/echo/")[0] == 200
+    assert first.token() == second.token()
+    assert rotations() == [1]
+
+
+def test_trio(live_server: Any, user: Any) -> None:
+    """httpx runs under trio too."""
+    auth = Program(live_server.url, user).auth
+
+    async def main() -> int:
+        async with httpx.AsyncClient(auth=auth) as client:
+            return (await client.get(f"{live_server.url}/api/me/")).status_code
+
+    assert trio.run(main) == 200
+    assert json.loads(httpx.get(f"{live_server.url}/api/me/", auth=auth).text)["id"] == str(user.pk)

@@ -1,0 +1,39 @@
+"""Scripts and servers as clients: what the adapters for httpx and requests share. It imports no Django."""
+
+from twotoken.contrib.scripts.base import AuthOptions, BaseTokenAuth
+from twotoken.contrib.scripts.errors import (
+    LoginFailed,
+    SessionEnded,
+    StepUpRequired,
+    StoreError,
+    TokenAuthError,
+    Unavailable,
+    UnexpectedAnswer,
+)
+from twotoken.contrib.scripts.protocol import Credentials, TokenProtocol
+from twotoken.contrib.scripts.steps import Answer, Flow, Lost, Pause, Post, answer, run
+from twotoken.contrib.scripts.stores import FileStore, MemoryStore, Store
+
+__all__ = [
+    "Answer",
+    "AuthOptions",
+    "BaseTokenAuth",
+    "Credentials",
+    "FileStore",
+    "Flow",
+    "LoginFailed",
+    "Lost",
+    "MemoryStore",
+    "Pause",
+    "Post",
+    "SessionEnded",
+    "StepUpRequired",
+    "Store",
+    "StoreError",
+    "TokenAuthError",
+    "TokenProtocol",
+    "Unavailable",
+    "UnexpectedAnswer",
+    "answer",
+    "run",
+]

@@ -1,0 +1,74 @@
+"""What an answer of the server means."""
+
+from __future__ import annotations
+
+import re
+
+from twotoken.contrib.scripts.errors import LoginFailed, Unavailable, UnexpectedAnswer
+from twotoken.contrib.scripts.steps import Answer, Lost
+
+REFUSED = {400, 401, 403}
+BUSY = {429, 502, 503, 504}
+PROOF_CODES = {"invalid_dpop_proof", "use_dpop_nonce"}
+NO_REFUSALS = {*PROOF_CODES, "token_not_valid"}  # they do not concern the credentials
+STEP_UP = "insufficient_user_authentication"
+PROOF, REFRESH = "proof", "refresh"  # the other remedies after a 401
+MAX_AGE = re.compile(r'max_age="?(\d{1,9})')
+
+
+def has_access(answer: Answer) -> bool:
+    """Tell whether an answer has an access token."""
+    body = answer.body if answer.status == 200 and isinstance(answer.body, dict) else {}
+    return is_token(body.get("access")) and type(body.get("expires_in")) in (int, float)
+
+
+def is_pair(answer: Answer) -> bool:
+    """Tell whether an answer has both tokens."""
+    return has_access(answer) and is_token(answer.body.get("refresh"))
+
+
+def is_token(value: object) -> bool:
+    """Tell whether a value of a body may be a token."""
+    return isinstance(value, str) and value != ""
+
+
+def login_refusal(answer: Answer) -> LoginFailed | None:
+    """Return the error if the server refused credentials, or None. A proxy may answer with the same status."""
+    is_ours = answer.code not in NO_REFUSALS and (answer.code or answer.status == 400)
+    if answer.status not in REFUSED or not isinstance(answer.body, dict) or not is_ours:
+        return None
+    fields = answer.body if answer.status == 400 else {}
+    return LoginFailed(answer.detail or f"The login was refused: {fields}", answer.code, fields)
+
+
+def remedy_of(answer: Answer) -> str:
+    """Return what may help after a 401: a step-up, another proof, or a refresh."""
+    challenge = answer.headers.get("WWW-Authenticate", "")
+    if answer.code == STEP_UP or f'error="{STEP_UP}"' in challenge:
+        return STEP_UP
+    # After a redirect within the API, the proof was for another address.
+    return (
+        PROOF if answer.code in PROOF_CODES or any(f'error="{code}"' in challenge for code in PROOF_CODES) else REFRESH
+    )
+
+
+def max_age(answer: Answer) -> int | None:
+    """Return the ``max_age`` of a step-up challenge (RFC 9470), in seconds."""
+    if isinstance(answer.body, dict) and type(age := answer.body.get("max_age")) is int:
+        return age
+    match = MAX_AGE.search(answer.headers.get("WWW-Authenticate", ""))
+    return int(match[1]) if match else None
+
+
+def gave_up(answer: Answer | Lost, retry_after: float) -> Unavailable:
+    """Return the error after the last try."""
+    if isinstance(answer, Lost):
+        return Unavailable(f"No answer came: {answer.error!r}")
+    return Unavailable(answer.detail or f"The server was busy: its answer was {answer.status}.", retry_after)
+
+
+def unexpected(answer: Answer) -> UnexpectedAnswer:
+    """Return the error for an answer that is not twotoken's, or that it should not have given."""
+    place = answer.headers.get("Location", "")
+    text = f", to {place}: use that address" if place else f": {answer.detail or answer.body}"
+    return UnexpectedAnswer(f"The answer was {answer.status}{text}", answer.status)

@@ -1,0 +1,86 @@
+"""The part of TokenAuth that all HTTP clients share: its options, and the calls that wait for an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TypedDict, Unpack
+
+from twotoken.contrib.scripts.protocol import PATIENCE, Credentials, Options, StepUp, TokenProtocol
+from twotoken.contrib.scripts.steps import Answer, Lost, Post, run
+from twotoken.contrib.scripts.stores import MemoryStore, Store
+
+TIMEOUT = 10.0  # seconds, for one try
+
+
+class AuthOptions(TypedDict, total=False):
+    """The keyword arguments of every TokenAuth, which BaseTokenAuth describes."""
+
+    username: str | None
+    password: str | None
+    credentials: Credentials | None
+    refresh: str
+    store: Store | None
+    origins: Collection[str]
+    patience: float
+    dpop: bool
+    on_step_up: StepUp | None
+    timeout: float
+
+
+class BaseTokenAuth:
+    """Logs in with credentials or begins with a refresh token, and keeps the session in a store.
+
+    - ``auth_url``: where ``twotoken.urls`` is mounted with the delivery ``body``
+    - ``username``, ``password``: what ``login/`` asks for, if the user model's name field is ``username``
+    - ``credentials``: instead of these, the body of ``login/``, such as ``{"email": …, "password": …}``. Its first
+      entry names the user. Or a function that returns such a body, or None
+    - ``refresh``: a refresh token to begin with. Give it a FileStore: it works only once
+    - ``store``: a MemoryStore, which is the default, or a FileStore
+    - ``origins``: more origins that get the access token, besides that of ``auth_url``
+    - ``dpop``: whether to bind new sessions to a key of this store, so that a copied token is worth nothing
+      (RFC 9449). It needs the extra ``crypto``
+    - ``on_step_up``: a function that is asked for the body of ``reauthenticate/``, such as ``{"password": …}``, where a
+      route wants a more recent login. It gets the ``max_age`` in seconds, or None. It may return None
+    - ``patience``: how many seconds a request waits for a login or refresh, with all its tries
+    - ``timeout``: how many seconds one try may take
+    """
+
+    protocol_class = TokenProtocol
+
+    def __init__(self, auth_url: str, **options: Unpack[AuthOptions]) -> None:
+        self._timeout = options.get("timeout", TIMEOUT)
+        self._store = options.get("store") or MemoryStore()
+        known = Options(
+            auth_url=auth_url,
+            credentials=credentials_of(options),
+            refresh=options.get("refresh", ""),
+            origins=options.get("origins", ()),
+            patience=options.get("patience", PATIENCE),
+            dpop=options.get("dpop", False),
+            on_step_up=options.get("on_step_up"),
+        )
+        self._protocol = self.protocol_class(known, self._store)
+
+    def access_token(self) -> str:
+        """Return an access token, for what these clients can't send, such as a WebSocket. Raises a TokenAuthError."""
+        return run(self._protocol.token(), self._send, self._store)
+
+    def logout(self) -> None:
+        """End the session. Raises Unavailable if no answer came: then it may still be active."""
+        run(self._protocol.log_out(), self._send, self._store)
+
+    def _remedied(self, token: str, answer: Answer, tried: set[str]) -> str:
+        return run(self._protocol.refused(token, answer, tried), self._send, self._store)
+
+    def _send(self, step: Post) -> Answer | Lost:
+        raise NotImplementedError
+
+
+def credentials_of(options: AuthOptions) -> Credentials | None:
+    """Return the credentials that were given, by either way. Raises TypeError if half of them are missing."""
+    username, password, credentials = options.get("username"), options.get("password"), options.get("credentials")
+    if username is None and password is None:
+        return credentials
+    if username is None or password is None or credentials is not None:
+        raise TypeError("Give username and password, or credentials.")
+    return {"username": username, "password": password}

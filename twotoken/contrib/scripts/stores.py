@@ -1,0 +1,212 @@
+"""Where a client keeps its session: in memory, or in a file that several processes share."""
+
+from __future__ import annotations
+
+import logging
+import os
+import stat
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+
+from twotoken.contrib.scripts.errors import StoreError
+from twotoken.contrib.scripts.session import Session, from_json, to_json
+
+NOT_LOCKED = -1  # is no descriptor
+
+logger = logging.getLogger("twotoken.scripts")
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def lock_file(descriptor: int) -> None:
+        """Lock a file for this process. Raises OSError if another one has the lock."""
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+
+    def unlock_file(descriptor: int) -> None:
+        """Unlock a file."""
+        msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
+else:
+    import fcntl
+
+    def lock_file(descriptor: int) -> None:
+        """Lock a file for this process. Raises OSError if another one has the lock."""
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def unlock_file(descriptor: int) -> None:
+        """Unlock a file. Closing it is not enough if a child process was forked meanwhile: it has it open too."""
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+
+class Store(Protocol):
+    """A place for one session. ``load`` is called before each request, so it must be quick."""
+
+    def load(self) -> Session:
+        """Return the session, an empty one if there is none."""
+        ...
+
+    def save(self, session: Session) -> None:
+        """Replace the session, completely or not at all."""
+        ...
+
+    def try_lock(self) -> bool:
+        """Take the lock for logging in and refreshing, without waiting. Return whether it was free."""
+        ...
+
+    def unlock(self) -> None:
+        """Give the lock back."""
+        ...
+
+
+class MemoryStore:
+    """Keeps the session in this process. After a fork, the child has to log in: both would use up the same token."""
+
+    def __init__(self) -> None:
+        self._session = Session()
+        self._lock = threading.Lock()
+        self._process = os.getpid()
+
+    def load(self) -> Session:
+        self._leave_parent()
+        return self._session
+
+    def save(self, session: Session) -> None:
+        self._session = session
+
+    def try_lock(self) -> bool:
+        self._leave_parent()
+        return self._lock.acquire(blocking=False)
+
+    def unlock(self) -> None:
+        self._lock.release()
+
+    def _leave_parent(self) -> None:
+        if self._process != os.getpid():
+            self._process = os.getpid()
+            self._lock = threading.Lock()
+            ended = "forked" if self._session.refresh else self._session.ended
+            self._session = replace(self._session, access="", refresh="", key="", ended=ended)
+
+
+class FileStore:
+    """Keeps the session in a file that only its user can read; it survives restarts, and processes can share it.
+
+    ``path`` is written by replacing it. ``path.lock`` beside it is locked while a process logs in or refreshes: the
+    system unlocks it if the process dies. Both belong on a local disk, because locks of network file systems are not
+    reliable.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self._threads = threading.Lock()
+        self._lock_file = NOT_LOCKED
+        self._process = os.getpid()
+        self._read: tuple[tuple[int, int] | None, Session] = (None, Session())
+
+    def load(self) -> Session:
+        """Return the session. Reads the file only if it was changed. A damaged file holds no session.
+
+        While this process has the lock it always reads: a refresh with a stale token would end the session, and after
+        two quick changes a new file may have the number and the time of an old one.
+        """
+        with self._errors():
+            try:
+                state = self.path.lstat()
+            except FileNotFoundError:
+                return Session()
+            version = (state.st_ino, state.st_ctime_ns)
+            if self._lock_file != NOT_LOCKED or self._read[0] != version:
+                self._read = (version, self._parse())
+        return self._read[1]
+
+    def save(self, session: Session) -> None:
+        """Write a new file and put it in place of the old one, so that no crash leaves half a file."""
+        new = self.path.with_name(f"{self.path.name}.new")
+        with self._errors():
+            with suppress(FileNotFoundError):
+                new.unlink()  # of a process that was killed
+            with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+                file.write(to_json(session))
+                file.flush()
+                os.fsync(file.fileno())
+            new.replace(self.path)
+            self._sync_folder()
+
+    def try_lock(self) -> bool:
+        """Take the lock among the threads of this process, then the one among processes."""
+        self._leave_parent()
+        if not self._threads.acquire(blocking=False):
+            return False
+        try:
+            with self._errors():
+                descriptor = self._open(self.path.with_name(f"{self.path.name}.lock"), os.O_RDWR | os.O_CREAT)
+                try:
+                    lock_file(descriptor)
+                except (BlockingIOError, PermissionError):  # the second is Windows' word for it
+                    os.close(descriptor)
+                else:
+                    self._lock_file = descriptor
+        finally:
+            if self._lock_file == NOT_LOCKED:
+                self._threads.release()
+        return self._lock_file != NOT_LOCKED
+
+    def unlock(self) -> None:
+        """Give both locks back."""
+        unlock_file(self._lock_file)
+        os.close(self._lock_file)
+        self._lock_file = NOT_LOCKED
+        self._threads.release()
+
+    def _parse(self) -> Session:
+        with open(self._open(self.path, os.O_RDONLY), encoding="utf-8") as file:
+            try:
+                return from_json(file.read())
+            except (ValueError, RecursionError):
+                logger.warning("%s is damaged and is treated as empty.", self.path)
+                return Session()
+
+    def _open(self, path: Path, flags: int) -> int:
+        descriptor = os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o600)
+        try:
+            self._check(path, os.fstat(descriptor))
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return descriptor
+
+    def _check(self, path: Path, state: os.stat_result) -> None:
+        if sys.platform == "win32":  # has no such modes; a user's folders are closed to others
+            return
+        if not stat.S_ISREG(state.st_mode) or state.st_uid != os.geteuid():
+            raise StoreError(f"{path} is not a file of this process's user.")
+        if state.st_mode & 0o077:
+            raise StoreError(f"Others can use {path}, and may have copied it. Delete it, and end its session.")
+
+    def _sync_folder(self) -> None:
+        if sys.platform == "win32":  # can't open a folder
+            return
+        descriptor = os.open(self.path.parent, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as exc:
+            raise StoreError(f"{self.path} can not be used: {exc}") from exc
+
+    def _leave_parent(self) -> None:
+        if self._process != os.getpid():
+            self._process = os.getpid()
+            self._threads = threading.Lock()
+            if self._lock_file != NOT_LOCKED:  # the parent's: open here, it would stay locked if the parent was killed
+                os.close(self._lock_file)
+                self._lock_file = NOT_LOCKED
