@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.utils.translation import gettext
 from rest_framework import status
 
@@ -35,8 +36,13 @@ def status_of(error: type[TwoTokenError]) -> int | None:
 
 
 def body_of(error: TwoTokenError) -> dict[str, str]:
-    """Return the JSON body of an error. If a token was refused, it has a ``reason``."""
+    """Return the JSON body of an error. If a token was refused, it has a ``reason``.
+
+    With DEBUG, the ``detail`` of a cross-origin refusal also names the origin and the setting.
+    """
     body = {"detail": gettext(error.message), "code": error.code}
+    if settings.DEBUG and isinstance(error, CrossOrigin):
+        body["detail"] += f" {error}"
     return {**body, "reason": error.reason} if isinstance(error, TokenNotValid) else body
 
 

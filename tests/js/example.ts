@@ -3,7 +3,7 @@ import { AuthError, createClient } from "../../twotoken/static/twotoken/client.j
 import type { Claims, Client, ClientOptions, EndReason, Environment } from "../../twotoken/static/twotoken/client.js";
 
 const options: ClientOptions = { authUrl: "/api/auth/", apiOrigins: ["https://api.example"], timeout: 10_000, keys: false };
-const environment: Environment = { fetch, locks: navigator.locks, storage: null, now: () => performance.now() };
+const environment: Environment = { fetch, locks: navigator.locks, storage: null, now: () => performance.now(), window };
 
 export const client: Client = createClient(options, environment);
 
@@ -40,6 +40,10 @@ export async function open(): Promise<WebSocket | null> {
   const token: string | null = await client.accessToken();
   return token === null ? null : new WebSocket("/ws/news/", ["bearer", token]);
 }
+
+/** Hand methods over to a library, and to a button. */
+export const library: { fetch: (request: Request) => Promise<Response> } = { fetch: client.fetch };
+export const { logout, fetch: authenticatedFetch } = client;
 
 /** Go. */
 export async function logOut(everywhere: boolean): Promise<void> {

@@ -3,6 +3,8 @@ import { createClient } from "../../twotoken/static/twotoken/client.js";
 
 export const ORIGIN = "https://app.example";
 
+export const TRIES = 5; // of a refresh whose answers are lost: the first, and four retries
+
 /** Let everything that is under way come to its end. */
 export const settle = () => new Promise((resolve) => setTimeout(resolve, 5));
 
@@ -42,6 +44,7 @@ export class World {
     this.serial = 0;
     this.valid = new Set();
     this.faults = []; // of refresh, login and logout
+    this.window = new EventTarget();
   }
 
   tab(options = {}, environment = {}) {
@@ -67,6 +70,7 @@ export class World {
       },
       BroadcastChannel: Channel,
       location: { href: `${ORIGIN}/page`, origin: ORIGIN },
+      window: this.window,
       now: () => this.time,
       setTimeout: (work, delay) => {
         const timer = { at: this.time + (delay > 2 ** 31 - 1 ? 0 : delay), work }; // as browsers do
@@ -98,6 +102,21 @@ export class World {
     this.time = end;
   }
 
+  /** Let time pass, with what falls due in it, until a promise is settled. */
+  async through(promise) {
+    let isSettled = false;
+    const settled = () => (isSettled = true);
+    promise.then(settled, settled);
+    for (await settle(); !isSettled; await settle()) {
+      const next = Math.min(...this.timers.map(({ at }) => at));
+      await this.pass(next === Infinity ? 0 : Math.max(0, next - this.time));
+    }
+    return promise;
+  }
+
+  /** The next answers of the server to refresh, login and logout are lost, or all those that a call asks for. */
+  lose(fault = "lose", times = TRIES) { this.faults.push(...Array(times).fill(fault)); }
+
   answer(status, body, headers = {}) {
     return new Response(body === undefined ? null : JSON.stringify(body), { status, headers });
   }
@@ -122,13 +141,14 @@ export class World {
     const { pathname, origin } = new URL(request.url);
     const authorization = request.headers.get("Authorization");
     const body = await request.text();
-    this.requests.push({ pathname, origin, authorization, key: request.headers.get("Idempotency-Key"), body });
+    this.requests.push({ pathname, origin, authorization, key: request.headers.get("Idempotency-Key"), body, at: this.time });
     this.time += 1;
     await Promise.resolve();
     if (!/(login|refresh|logout|all)\/$/.test(pathname)) {
       return this.valid.has(authorization?.slice(7)) ? this.answer(200, {}) : this.refuse("expired");
     }
-    const fault = this.faults.shift();
+    let fault = this.faults.shift();
+    if (typeof fault === "function") fault = fault();
     if (fault === "cut") throw new TypeError("network");
     if (fault instanceof Response) return fault;
     const answer = this.authenticate(pathname, request.headers.get("Idempotency-Key"));

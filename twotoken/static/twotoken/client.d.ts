@@ -19,6 +19,8 @@ export interface Environment {
   BroadcastChannel?: typeof BroadcastChannel;
   location?: { readonly href: string; readonly origin: string };
   document?: { readonly visibilityState: string };
+  /** Its event `online` ends the pause before a retry. */
+  window?: Pick<EventTarget, "addEventListener" | "removeEventListener">;
   now?: () => number;
   setTimeout?: (callback: () => void, milliseconds: number) => any;
   clearTimeout?: (timer: any) => void;
@@ -58,25 +60,26 @@ export declare class AuthError extends Error {
   readonly retryAfter: number;
 }
 
+/** The methods but those of EventTarget can be handed over without their client. */
 export interface Client extends EventTarget {
   /** Whether there is a session: this tab has a token, or the marker says that it can get one. */
   readonly isAuthenticated: boolean;
   /** The claims of the access token, or null. They are not verified here: only the server can do that. */
   readonly claims: Claims | null;
-  /** Log in. Rejects with an AuthError, or with fetch's error if no answer came. */
-  login(credentials: Record<string, unknown>): Promise<void>;
-  /** Log out, in all tabs. Rejects if no answer came: the session may still be active on the server. */
-  logout(): Promise<void>;
-  /** Log out on all devices. Rejects as `logout` does. */
-  logoutAll(): Promise<void>;
+  /** Log in. Rejects with an AuthError, or with fetch's error if no answer came: it is not repeated. */
+  login(this: void, credentials: Record<string, unknown>): Promise<void>;
+  /** Log out, in all tabs. Rejects if no answer came to the retries either: the session may still be active on the server. */
+  logout(this: void): Promise<void>;
+  /** Log out on all devices. Rejects if no answer came. */
+  logoutAll(this: void): Promise<void>;
   /** Get an access token if there is a session, and tell whether there is one. `force`: ask the server even without a marker, after a login by redirect. */
-  restore(options?: { force?: boolean }): Promise<boolean>;
+  restore(this: void, options?: { force?: boolean }): Promise<boolean>;
   /** Like fetch, with the access token. After a 401 the token is refreshed and the request is sent a second time. */
-  fetch(input: RequestInfo | URL, init?: RequestInit): Promise<Response>;
+  fetch(this: void, input: RequestInfo | URL, init?: RequestInit): Promise<Response>;
   /** The access token, for requests that fetch can't send, such as a WebSocket; null if there is no session. */
-  accessToken(): Promise<string | null>;
+  accessToken(this: void): Promise<string | null>;
   /** Stop the timers and close the channel. The session stays. Later calls of this client are refused. */
-  destroy(): void;
+  destroy(this: void): void;
   addEventListener<K extends keyof ClientEventMap>(
     type: K,
     listener: (this: Client, event: ClientEventMap[K]) => void,

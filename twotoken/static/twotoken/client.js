@@ -14,15 +14,24 @@
 /** @typedef {import("./client.js").AuthError} DeclaredError */
 /** @typedef {{ access: string, expires_in: number }} Pair */
 /** @typedef {{ value: string, used: number, answered: boolean }} Key */
-/** @typedef {{ sid: string, reason: string | null }} Marker a session; `reason` says why it ended, null: it has not */
+/** @typedef {{ sid: string, reason: string | null, login?: number }} Marker `reason`: why the session ended, null: it has not */
 
 const KEY_KEPT = 30_000; // after its last use, so that a request that a proxy delayed doesn't look like a theft
 const EARLY = 0.2; // refresh when this part of the token's life is left
 const JITTER = 0.1; // up to this part earlier, at random, so that not all tabs and users refresh at once
 const LONGEST_WAIT = 30_000; // to wait for a server that sends Retry-After
 const HANDOVER = 1_000; // to wait for a token that another tab has just fetched
+const RETRIES = 4; // of a refresh or logout whose answer was lost
+const FIRST_PAUSE = 500; // before the first retry, at most; each further pause is twice as long
+const LONGEST_RETRY = 10_000; // after the first loss, no retry starts later than this
+const JUST = 3_600_000; // a login that is not older than this had a cookie that can't have expired
 const SHORTEST_TIMER = 1_000; // near the session's absolute expiry tokens live for almost no time
 const LONGEST_TIMER = 2 ** 31 - 1; // browsers fire a longer timer at once
+
+const NO_COOKIE =
+  "twotoken: this browser has just logged in, but its refresh cookie does not reach the server, so a reload logs out. " +
+  "Over plain http, the cookie needs COOKIE_SECURE: False. If the page and the API have different host names, " +
+  "such as localhost and 127.0.0.1, use one, or set COOKIE_SAMESITE. If a proxy changes the path, set COOKIE_PATH.";
 
 /**
  * An unexpected answer: an error status, or no JSON. Network errors are not wrapped: they stay fetch's TypeError.
@@ -77,6 +86,8 @@ class Client extends EventTarget {
   #timer;
   /** @type {Set<() => void>} */
   #waiting = new Set();
+  /** @type {Set<() => void>} What ends the pauses before a retry. */
+  #pauses = new Set();
   /** @type {Map<string, string>} */
   #memory = new Map();
   /** @type {AuthError | null} */
@@ -103,6 +114,7 @@ class Client extends EventTarget {
       BroadcastChannel: globalThis.BroadcastChannel,
       location: globalThis.location,
       document: globalThis.document,
+      window: globalThis.window,
       now: () => Date.now(),
       /** @type {(callback: () => void, milliseconds: number) => any} */
       setTimeout: (...args) => globalThis.setTimeout(...args),
@@ -123,11 +135,22 @@ class Client extends EventTarget {
       this.#channel = new this.#env.BroadcastChannel(this.#name);
       this.#channel.onmessage = ({ data }) => this.#hear(data);
     }
+    this.#env.window?.addEventListener("online", this.#resume);
+    this.#bind("login", "logout", "logoutAll", "restore", "fetch", "accessToken", "destroy");
+  }
+
+  // A page can hand a method over without its client: `onClick={client.logout}`.
+  /** @param {string[]} names */
+  #bind(...names) {
+    const methods = /** @type {any} */ (this);
+    for (const name of names) methods[name] = methods[name].bind(this);
   }
 
   /** Whether there is a session: this tab has a token, or the marker says that it can get one. */
   get isAuthenticated() {
-    return this.#access !== null || this.#marker()?.reason === null;
+    const marker = this.#marker();
+    // Another tab's message may arrive before what that tab wrote to the storage.
+    return this.#access !== null || (marker?.reason === null && marker.sid !== this.#ended);
   }
 
   /**
@@ -140,30 +163,32 @@ class Client extends EventTarget {
   }
 
   /**
-   * Log in. Rejects with an AuthError, or with fetch's error if no answer came.
+   * Log in. Rejects with an AuthError, or with fetch's error if no answer came: it is not repeated.
    *
    * @param {Record<string, unknown>} credentials
    * @returns {Promise<void>}
    */
   async login(credentials) {
-    await this.#alone(async () => this.#adopt(await this.#post("login/", { body: credentials })));
+    await this.#alone(async () => this.#adopt(await this.#post("login/", { body: credentials }), this.#env.now()));
   }
 
   /**
-   * Log out, in all tabs. Rejects if no answer came: the session may still be active on the server.
+   * Log out, in all tabs. Rejects if no answer came, not to the retries either: the session may still be active on the
+   * server.
    *
    * @returns {Promise<void>}
    */
   async logout() {
-    await this.#alone(async () => {
+    const work = async () => {
       const sid = this.#known();
       await this.#post("logout/");
       this.#end(sid, "logout");
-    });
+    };
+    await this.#retried(() => this.#alone(work));
   }
 
   /**
-   * Log out on all devices. Rejects as `logout` does.
+   * Log out on all devices. Rejects if no answer came.
    *
    * @returns {Promise<void>}
    */
@@ -239,6 +264,8 @@ class Client extends EventTarget {
     this.#isDestroyed = true;
     this.#channel?.close();
     this.#channel = null;
+    this.#env.window?.removeEventListener("online", this.#resume);
+    this.#resume();
     this.#forget();
   }
 
@@ -261,7 +288,7 @@ class Client extends EventTarget {
         await new Promise((resolve) => this.#env.setTimeout(() => resolve(null), wait));
       }
       try {
-        await this.#alone(() => this.#refreshAlone(stale, since, force));
+        await this.#retried(() => this.#alone(() => this.#refreshAlone(stale, since, force)));
         this.#refuseIfDestroyed();
         return;
       } catch (error) {
@@ -271,6 +298,39 @@ class Client extends EventTarget {
       }
     }
   }
+
+  // Repeat what is safe to repeat if its answer was lost. It pauses outside the lock.
+  /** @template T @param {() => Promise<T>} work @returns {Promise<T>} */
+  async #retried(work) {
+    let last = Infinity;
+    for (let retries = 0; ; retries += 1) {
+      try {
+        return await work();
+      } catch (error) {
+        const pause = FIRST_PAUSE * 2 ** retries * (1 - Math.random() / 2);
+        last = Math.min(last, this.#env.now() + LONGEST_RETRY);
+        if (!isLost(error) || retries === RETRIES || this.#env.now() + pause > last) throw error;
+        await this.#pause(pause);
+      }
+    }
+  }
+
+  /** @param {number} milliseconds @returns {Promise<void>} */
+  #pause(milliseconds) {
+    return new Promise((resolve) => {
+      const done = () => {
+        this.#pauses.delete(done);
+        this.#env.clearTimeout(timer);
+        resolve();
+      };
+      const timer = this.#env.setTimeout(done, milliseconds);
+      this.#pauses.add(done);
+    });
+  }
+
+  #resume = () => {
+    for (const done of this.#pauses) done();
+  };
 
   /** @param {string | null} stale @param {number} since @param {boolean} force */
   async #refreshAlone(stale, since, force) {
@@ -291,6 +351,7 @@ class Client extends EventTarget {
     } catch (error) {
       if (!isRefusal(error)) throw error; // not a logout: the next try sends the same key
       this.#answered(key);
+      if (error.reason === "missing" && this.#env.now() - (this.#marker()?.login ?? -Infinity) < JUST) console.warn(NO_COOKIE);
       this.#end(sid, error.reason);
     }
   }
@@ -377,11 +438,12 @@ class Client extends EventTarget {
     return sid === null || sid === this.#sid ? this.#access : null;
   }
 
-  /** @param {Pair} pair */
-  #adopt({ access, expires_in: seconds }) {
+  // The marker has the time of the login until the first refresh: then the cookie has come back.
+  /** @param {Pair} pair @param {number} [login] */
+  #adopt({ access, expires_in: seconds }, login) {
     const sid = sessionOf(access);
     if (sid === this.#ended) return; // a late answer; possible without a lock across tabs
-    this.#write("session", JSON.stringify({ sid, reason: null }));
+    this.#write("session", JSON.stringify({ sid, reason: null, login }));
     this.#channel?.postMessage({ type: "token", access, seconds });
     if (!this.#isDestroyed) this.#take(access, seconds);
   }
@@ -524,6 +586,11 @@ const isRefusal = (error) => error.status === 401 && error.code === "token_not_v
 
 /** @param {any} error @returns {error is AuthError} */
 const isBusy = (error) => (error.status === 429 || error.status === 503) && error.retryAfter > 0;
+
+// Whether the server may have done what it was asked without the answer reaching us. TypeError is a network error. After
+// a timeout the user has waited long enough.
+/** @param {any} error @returns {boolean} */
+const isLost = (error) => error instanceof TypeError || (error.status >= 500 && !isBusy(error));
 
 /** @param {any} answer @returns {boolean} */
 const isPair = (answer) => typeof answer?.access === "string" && typeof answer.expires_in === "number";
