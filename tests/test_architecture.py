@@ -18,11 +18,13 @@ ROWS = [
     ["exceptions", "signals", "conflicts"],
     ["weak_secrets"],
     ["keys"],
-    ["tokens"],
+    ["bindings"],
+    ["tokens", "dpop"],
     ["conf"],
     ["clients"],
     ["models"],
     ["statements", "responses"],
+    ["proofs"],
     ["bearer"],
     ["users", "usernames"],
     ["families"],
@@ -105,7 +107,7 @@ def run(code: str) -> None:
 
 def test_the_codec_knows_no_django() -> None:
     """The codec and the errors can be used, and fuzzed, without it."""
-    run("import sys, twotoken.tokens; assert 'django' not in sys.modules")
+    run("import sys, twotoken.tokens, twotoken.dpop; assert 'django' not in sys.modules")
 
 
 def test_authentication_does_not_reach_views() -> None:

@@ -15,10 +15,16 @@ from twotoken.exceptions import (
     CrossOrigin,
     ExpiredToken,
     InvalidIdempotencyKey,
+    InvalidProof,
     InvalidToken,
+    MissingProof,
     MissingToken,
     NoActiveAccount,
+    NonceRequired,
     PasswordChanged,
+    ProofAddress,
+    ProofReplayed,
+    ProofTime,
     ReusedToken,
     RevokedToken,
     RotationConflict,
@@ -26,6 +32,7 @@ from twotoken.exceptions import (
     TwoTokenError,
     Unavailable,
     UserInactive,
+    WrongDevice,
 )
 
 REASONS: dict[type[TokenNotValid], str] = {
@@ -37,8 +44,15 @@ REASONS: dict[type[TokenNotValid], str] = {
     ReusedToken: "reused",
     PasswordChanged: "password_changed",
     UserInactive: "user_inactive",
+    WrongDevice: "wrong_device",
 }
 CODES: dict[type[TwoTokenError], str] = {
+    InvalidProof: "invalid_dpop_proof",
+    MissingProof: "invalid_dpop_proof",
+    ProofAddress: "invalid_dpop_proof",
+    ProofReplayed: "invalid_dpop_proof",
+    ProofTime: "invalid_dpop_proof",
+    NonceRequired: "use_dpop_nonce",
     NoActiveAccount: "no_active_account",
     CrossOrigin: "cross_origin",
     InvalidIdempotencyKey: "invalid_idempotency_key",

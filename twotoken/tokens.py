@@ -23,7 +23,7 @@ from twotoken.keys import MAX_TOKEN_LENGTH, KeyRing, b64encode
 ACCESS_TYPE = "at+jwt"
 REFRESH_TYPE = "rt+jwt"
 MAX_TIME = 253_402_300_799  # seconds since the epoch: the maximum of ``datetime``
-RESERVED_CLAIMS = frozenset({"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "sid"})
+RESERVED_CLAIMS = frozenset({"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "sid", "cnf"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +69,16 @@ class AccessToken(Mapping[str, Any]):
     def family_id(self) -> UUID:
         """The token family, from the ``sid`` claim."""
         return UUID(self._claims["sid"])
+
+    @property
+    def thumbprint(self) -> str:
+        """The thumbprint of the key that the token is bound to, from ``cnf`` (RFC 9449 section 6.1).
+
+        Empty if the token is not bound, or bound by other means than DPoP.
+        """
+        confirmation = self._claims.get("cnf")
+        found = confirmation.get("jkt") if isinstance(confirmation, dict) else None
+        return found if isinstance(found, str) and found.isascii() else ""
 
     @property
     def expires_at(self) -> datetime:
@@ -128,8 +138,11 @@ def encode_access(
     issued_at: int,
     expires_at: int,
     extra: Mapping[str, Any],
+    thumbprint: str = "",
 ) -> str:
     """Return an access JWT (RFC 9068 section 2.2). Times are in seconds since the epoch.
+
+    ``thumbprint`` is that of the public key which the token is bound to (RFC 9449 section 6.1), or empty.
 
     Raises ClaimsError if a claim of ``extra`` has a reserved name or is not JSON, or if the token would be longer than
     ``decode_access`` accepts.
@@ -143,6 +156,8 @@ def encode_access(
         "iat": issued_at,
         "exp": expires_at,
     }
+    if thumbprint:
+        claims["cnf"] = {"jkt": thumbprint}
     if policy.issuer is not None:
         claims["iss"] = policy.issuer
     if policy.audience:

@@ -23,10 +23,10 @@ from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer, CharField
 from rest_framework.settings import api_settings
 
-from twotoken import families, tokens
+from twotoken import families, proofs, tokens
 from twotoken.authentication import RevocableAccessTokenAuthentication
 from twotoken.base_views import CredentialView, TokenView
-from twotoken.bearer import bearer_token
+from twotoken.bearer import bearer_token, by_dpop, check_binding
 from twotoken.clients import client_address, sent_by_browser
 from twotoken.conf import Delivery, conf
 from twotoken.conflicts import retry_on_conflict
@@ -34,15 +34,19 @@ from twotoken.cookies import clear_refresh_cookie, cookie_values, token_from_coo
 from twotoken.exceptions import (
     ConflictingCookies,
     InvalidIdempotencyKey,
+    InvalidProof,
     InvalidToken,
+    MissingProof,
     MissingToken,
     NoActiveAccount,
     TokenNotValid,
     TwoTokenError,
+    Unavailable,
+    WrongDevice,
 )
 from twotoken.families import FROM_SETTINGS, Lifetime
 from twotoken.models import RefreshToken, RevokedReason
-from twotoken.responses import status_of
+from twotoken.responses import challenge, status_of
 from twotoken.serializers import LoginSerializer, RefreshSerializer, SessionSerializer
 from twotoken.throttling import LoginThrottle, RefreshThrottle
 from twotoken.tokens import AccessToken, RefreshClaims
@@ -56,7 +60,7 @@ IDEMPOTENCY_KEY = re.compile(r'"([!#-~]{8,255})"|([!#-~]{8,255})')
 
 
 class LoginView(CredentialView):
-    """POST the credentials, get a token pair.
+    """POST the credentials, get a token pair. A DPoP proof binds the token family to the client's key.
 
     A subclass may have another ``serializer_class``. Its validated data are the arguments of ``authenticate``.
     """
@@ -67,7 +71,13 @@ class LoginView(CredentialView):
         serializer = self.serializer_class(data=request.data, context={"request": request, "view": self})
         serializer.is_valid(raise_exception=True)
         data = serializer.validated_data
+        # Read before the throttle counts: a client that lacks a nonce comes again. Spent after it: a client that has
+        # to wait has not used up its proof.
+        proof = proofs.read_proof(request)
+        if proof is None and conf.dpop == "required":
+            raise MissingProof
         self.check_throttle(LoginThrottle(client_address(request), self.get_login_name(data)))
+        proofs.spend(proof)
         user = self.authenticate(request, data)
         if user is None or not may_log_in(user):
             return self.refuse(NoActiveAccount())
@@ -79,6 +89,7 @@ class LoginView(CredentialView):
             lifetime=conf.access_lifetime if self.delivery is Delivery.NONE else self.get_lifetime(user, data),
             is_browser=self.by_cookie and sent_by_browser(request),
             context=self.get_context(user, data),
+            device_key="" if proof is None else proof.device_key,
         )
         if self.by_cookie:
             self.revoke_replaced(request)
@@ -126,8 +137,11 @@ class RefreshView(CredentialView):
         try:
             key = idempotency_key(request)
             claims = self.get_claims(request)
-            self.check_throttle(RefreshThrottle(claims.family_id))
-            pair = families.rotate(claims, self.client, key)
+            proof = proofs.read_proof(request)
+            device_key = "" if proof is None else proof.device_key
+            self.check_throttle(RefreshThrottle(claims.family_id, device_key))
+            proofs.spend(proof)
+            pair = families.rotate(claims, self.client, key, device_key=device_key)
         except TwoTokenError as exc:
             if status_of(type(exc)) is None:
                 raise
@@ -153,7 +167,9 @@ class RefreshView(CredentialView):
 
     def refuse(self, error: TwoTokenError) -> Response:
         response = super().refuse(error)
-        refused = isinstance(error, TokenNotValid) and not isinstance(error, MissingToken | ConflictingCookies)
+        # Not WrongDevice: the family lives on, and a single tab without the key must not sign out all others.
+        kept = MissingToken | ConflictingCookies | WrongDevice
+        refused = isinstance(error, TokenNotValid) and not isinstance(error, kept)
         if self.by_cookie and refused:
             clear_refresh_cookie(response, self.request)
         return response
@@ -176,7 +192,7 @@ class LogoutView(CredentialView):
         try:
             if self.revoke_bearer(request):
                 problem = None
-        except TokenNotValid as exc:
+        except (TokenNotValid, InvalidProof, Unavailable) as exc:
             if problem is not None:  # otherwise ignore a stale header that came with a refresh token
                 problem = exc
         if problem is not None:
@@ -214,14 +230,22 @@ class LogoutView(CredentialView):
     def revoke_bearer(self, request: Request) -> bool:
         """Revoke the family of the access token in the Authorization header; tell whether there is one.
 
-        Raises a TokenNotValid.
+        A bound access token needs its proof. Raises a TokenNotValid, InvalidProof or Unavailable.
         """
         token = bearer_token(request)
         if token is None:
             return False
         access = tokens.decode_access(token, conf.access_policy, timezone.now())
+        check_binding(request, token, access)
         self.send_logged_out(families.revoke(access.family_id, RevokedReason.LOGOUT))
         return True
+
+    def refuse(self, error: TwoTokenError) -> Response:
+        response = super().refuse(error)
+        if isinstance(error, InvalidProof | TokenNotValid):  # of the access token: answer as an API route does
+            response.status_code = status.HTTP_401_UNAUTHORIZED
+            response["WWW-Authenticate"] = challenge(error, by_dpop=by_dpop(self.request))
+        return response
 
     def send_logged_out(self, family: RefreshToken | None) -> None:
         """Send Django's signal if a family was revoked."""

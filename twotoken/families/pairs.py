@@ -9,13 +9,18 @@ from uuid import UUID
 from django.contrib.auth.base_user import AbstractBaseUser
 
 from twotoken import tokens
+from twotoken.bindings import DPOP, thumbprint
 from twotoken.conf import conf
 from twotoken.models import RefreshToken
 
 
 @dataclass(frozen=True, slots=True)
 class TokenPair:
-    """What a login or a refresh gives. Durations are in seconds; ``generation`` is the refresh token's."""
+    """What a login or a refresh gives. Durations are in seconds; ``generation`` is the refresh token's.
+
+    ``token_type`` says how a bound family's access token is sent, "DPoP" or "Bearer". It is empty if the family is not
+    bound to a key.
+    """
 
     access: str = field(repr=False)
     expires_in: int
@@ -23,6 +28,7 @@ class TokenPair:
     refresh_expires_in: int
     family_id: UUID
     generation: int
+    token_type: str = ""
 
 
 def mint_access(family: RefreshToken, user: AbstractBaseUser, now: datetime) -> tuple[str, int]:
@@ -43,6 +49,7 @@ def mint_access(family: RefreshToken, user: AbstractBaseUser, now: datetime) -> 
         issued_at=issued_at,
         expires_at=expires_at,
         extra=extra,
+        thumbprint=thumbprint(family.device_key) if token_type_of(family) == "DPoP" else "",
     )
     return token, expires_at - issued_at
 
@@ -64,4 +71,11 @@ def make_pair(
         issuer=conf.tenant_issuer,
     )
     remaining = int(end.timestamp()) - int(now.timestamp())
-    return TokenPair(*access, refresh, remaining, family.pk, generation)
+    return TokenPair(*access, refresh, remaining, family.pk, generation, token_type_of(family))
+
+
+def token_type_of(family: RefreshToken) -> str:
+    """Return how a family's access token is sent, or an empty string if the family is not bound by DPoP."""
+    if not family.device_key.startswith(DPOP):
+        return ""
+    return "DPoP" if conf.dpop_access else "Bearer"
