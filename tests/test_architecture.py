@@ -26,7 +26,7 @@ ROWS = [
     ["statements", "responses"],
     ["proofs"],
     ["bearer"],
-    ["users", "usernames"],
+    ["users", "usernames", "permissions"],
     ["families"],
     ["cookies", "origins", "serializers", "throttling", "checks", "testing", "templatetags", "receivers"],
     ["admin", "management", "authentication"],
@@ -43,7 +43,7 @@ PACKAGES = {
         ["rule", "pairs", "events"],
         ["queries"],
         ["revocation"],
-        ["logins", "rotation", "purging"],
+        ["logins", "rotation", "purging", "stepping_up"],
         ["__init__"],
     ],
     "management": [["__init__", "progress"], ["commands"]],
@@ -55,7 +55,7 @@ PACKAGES = {
         ["views", "management"],
         ["urls", "apps"],
     ],
-    "spectacular": [["errors"], ["schemas"], ["endpoints"], ["extensions"]],
+    "spectacular": [["errors", "layers"], ["schemas"], ["endpoints", "step_up"], ["extensions"]],
 }
 MODULES = [path for path in sorted(PACKAGE.rglob("*.py")) if "migrations" not in path.parts]
 

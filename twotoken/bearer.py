@@ -28,13 +28,6 @@ from twotoken.tokens import AccessToken
 SCHEMES = frozenset({"bearer", "dpop"})
 
 
-class NotAvailable(APIException):
-    """A 503 with Retry-After that any view of DRF can answer with: the cache can't say whether a proof is new."""
-
-    status_code = status.HTTP_503_SERVICE_UNAVAILABLE
-    wait = RETRY_AFTER
-
-
 @sensitive_variables()
 def bearer_token(request: HttpRequest | Request) -> str | None:
     """Return the token of an Authorization header, or None without one of our schemes.
@@ -84,6 +77,13 @@ def check_binding(request: HttpRequest | Request, token: str, access: AccessToke
     spend(proof)
 
 
+class ServiceUnavailable(APIException):
+    """A 503 with Retry-After: the token can't be judged now, because what is needed for it can't be fetched."""
+
+    status_code = status.HTTP_503_SERVICE_UNAVAILABLE
+    wait = RETRY_AFTER  # DRF's exception handler makes Retry-After of it
+
+
 class BearerAuthentication(BaseAuthentication, ABC):
     """Base of the authentication classes: from the header to claims. A subclass makes a user of the claims.
 
@@ -105,7 +105,7 @@ class BearerAuthentication(BaseAuthentication, ABC):
             request._bearer_error = exc  # type: ignore[attr-defined]
             raise AuthenticationFailed(body_of(exc)) from exc
         except Unavailable as exc:
-            raise NotAvailable(body_of(exc)) from exc
+            raise ServiceUnavailable(body_of(exc)) from exc
 
     def authenticate_header(self, request: Request) -> str:
         error = getattr(request, "_bearer_error", None)

@@ -219,6 +219,11 @@ class Settings:
         return _get("REFRESH_THROTTLE", "60/min")
 
     @property
+    def step_up_sessions(self) -> timedelta | None:
+        """How recent the user's last proof of identity must be to list or revoke sessions. None: it does not matter."""
+        return _get("STEP_UP_SESSIONS", None)
+
+    @property
     def record_client(self) -> bool:
         """Whether to store the address and user agent of logins and refreshes."""
         return _get("RECORD_CLIENT", True)

@@ -103,6 +103,21 @@ class NoActiveAccount(TwoTokenError):
     message: ClassVar[str] = gettext_noop("No active account found with the given credentials.")
 
 
+class InsufficientUserAuthentication(TwoTokenError):
+    """The user's last proof of identity is too old for this request, and a fresh one would help (RFC 9470).
+
+    ``max_age`` says how old it may be, in seconds. The access token stays valid.
+    """
+
+    code: ClassVar[str] = "insufficient_user_authentication"
+    message: ClassVar[str] = gettext_noop("Confirm your identity again.")
+    max_age: int = 300
+
+    def __init__(self, max_age: int = max_age) -> None:
+        super().__init__()
+        self.max_age = max_age
+
+
 class CrossOrigin(TwoTokenError):
     """A browser sent the request from an untrusted origin. The cookie stays as it is.
 
@@ -169,10 +184,7 @@ class RotationConflict(TwoTokenError):
 
 
 class Unavailable(TwoTokenError):
-    """The database is not available right now, or not the cache that remembers DPoP proofs.
-
-    The client may send the same request again, with a new proof.
-    """
+    """The database, or another source of what the answer needs, is not available now. The client may try again."""
 
     code: ClassVar[str] = "unavailable"
     message: ClassVar[str] = gettext_noop("The service is not available right now. Try again.")

@@ -23,7 +23,7 @@ from twotoken.keys import MAX_TOKEN_LENGTH, KeyRing, b64encode
 ACCESS_TYPE = "at+jwt"
 REFRESH_TYPE = "rt+jwt"
 MAX_TIME = 253_402_300_799  # seconds since the epoch: the maximum of ``datetime``
-RESERVED_CLAIMS = frozenset({"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "sid", "cnf"})
+RESERVED_CLAIMS = frozenset({"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "sid", "cnf", "auth_time", "amr"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,16 +138,21 @@ def encode_access(
     issued_at: int,
     expires_at: int,
     extra: Mapping[str, Any],
+    auth_time: int | None = None,
+    amr: object = None,
     thumbprint: str = "",
 ) -> str:
     """Return an access JWT (RFC 9068 section 2.2). Times are in seconds since the epoch.
 
-    ``thumbprint`` is that of the public key which the token is bound to (RFC 9449 section 6.1), or empty.
+    ``auth_time`` says when the user proved their identity, and ``amr`` by which methods, as a list of strings
+    (RFC 9068 section 2.2.1, RFC 8176). ``thumbprint`` is that of the public key which the token is bound to
+    (RFC 9449 section 6.1), or empty.
 
-    Raises ClaimsError if a claim of ``extra`` has a reserved name or is not JSON, or if the token would be longer than
-    ``decode_access`` accepts.
+    Raises ClaimsError if a claim of ``extra`` has a reserved name or is not JSON, if ``auth_time`` or ``amr`` has
+    another type, or if the token would be longer than ``decode_access`` accepts.
     """
     check_claims(extra)
+    check_proof(auth_time, amr)
     claims: dict[str, Any] = {
         **extra,
         "sub": subject,
@@ -156,6 +161,10 @@ def encode_access(
         "iat": issued_at,
         "exp": expires_at,
     }
+    if auth_time is not None:
+        claims["auth_time"] = auth_time
+    if amr:
+        claims["amr"] = amr
     if thumbprint:
         claims["cnf"] = {"jkt": thumbprint}
     if policy.issuer is not None:
@@ -186,6 +195,14 @@ def check_claims(extra: object) -> None:
             problem = "is nested too deep"
         if problem is not None:
             raise ClaimsError(f"The claim {name!r} {problem}.")
+
+
+def check_proof(auth_time: object, amr: object) -> None:
+    """Raise ClaimsError unless ``auth_time`` is a whole number and ``amr`` a list of strings, or None."""
+    if auth_time is not None and type(auth_time) is not int:
+        raise ClaimsError("auth_time must be a whole number of seconds.")
+    if amr is not None and not (isinstance(amr, list | tuple) and all(isinstance(each, str) and each for each in amr)):
+        raise ClaimsError("amr must be a list of strings.")
 
 
 def decode_access(token: str, policy: AccessPolicy, now: datetime) -> AccessToken:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, cast
 from uuid import UUID
@@ -46,8 +46,9 @@ from twotoken.exceptions import (
 )
 from twotoken.families import FROM_SETTINGS, Lifetime
 from twotoken.models import RefreshToken, RevokedReason
+from twotoken.permissions import RecentLoginForSessions
 from twotoken.responses import challenge, status_of
-from twotoken.serializers import LoginSerializer, RefreshSerializer, SessionSerializer
+from twotoken.serializers import LoginSerializer, PasswordSerializer, RefreshSerializer, SessionSerializer
 from twotoken.throttling import LoginThrottle, RefreshThrottle
 from twotoken.tokens import AccessToken, RefreshClaims
 from twotoken.users import may_log_in
@@ -123,6 +124,47 @@ class LoginView(CredentialView):
         for token in cookie_values(request, conf.cookie_name):
             with suppress(InvalidToken):
                 families.revoke_presented(families.verify(token), RevokedReason.REPLACED)
+
+
+class ReauthenticateView(CredentialView):
+    """POST the password and an access token, get an access token whose ``auth_time`` is now. Nothing is written.
+
+    A subclass may ask for another proof, such as a second factor: it overrides ``serializer_class``, ``authenticate``
+    and ``get_amr``.
+    """
+
+    authentication_classes = [RevocableAccessTokenAuthentication]
+    permission_classes = [IsAuthenticated]
+    serializer_class: type[BaseSerializer[Any]] = PasswordSerializer
+
+    def post(self, request: Request, **kwargs: Any) -> Response:
+        serializer = self.serializer_class(data=request.data, context={"request": request, "view": self})
+        serializer.is_valid(raise_exception=True)
+        data = serializer.validated_data
+        # The key is the login's: whoever stole an access token has no more guesses than anybody else.
+        self.check_throttle(LoginThrottle(client_address(request), self.get_login_name(data)))
+        user = self.authenticate(request, data)
+        if user is None or user.pk != request.user.pk or not may_log_in(user):
+            return self.refuse(NoActiveAccount())
+        # Django's user_logged_in is not sent: its receivers would record a login that did not happen.
+        stepped_up = families.step_up(cast("AccessToken", request.auth), self.get_amr(user, data))
+        return Response({"access": stepped_up.access, "expires_in": stepped_up.expires_in})
+
+    def authenticate(self, request: Request, data: Mapping[str, Any]) -> AbstractBaseUser | None:
+        """Return the user that these data prove, or None. Another user than the access token's is refused.
+
+        A subclass may raise a subclass of NoActiveAccount with a ``code`` and a ``message`` of its own.
+        """
+        name = cast("Any", get_user_model()).USERNAME_FIELD
+        return authenticate(request._request, **{name: request.user.get_username(), **data})
+
+    def get_login_name(self, data: Mapping[str, Any]) -> str:
+        """Return the name that the login throttle counts by: the one that the user logs in with."""
+        return self.request.user.get_username()
+
+    def get_amr(self, user: AbstractBaseUser, data: Mapping[str, Any]) -> Sequence[str]:
+        """Return the methods of this proof for the ``amr`` claim (RFC 8176): those of the login don't count here."""
+        return ["pwd"]
 
 
 class RefreshView(CredentialView):
@@ -258,7 +300,7 @@ class LogoutAllView(TokenView):
     """POST to revoke every token family of the access token's user."""
 
     authentication_classes = [RevocableAccessTokenAuthentication]
-    permission_classes = [IsAuthenticated]
+    permission_classes = [IsAuthenticated, RecentLoginForSessions]
 
     def post(self, request: Request, **kwargs: Any) -> Response:
         families.revoke_all(request.user, RevokedReason.LOGOUT)
@@ -273,7 +315,7 @@ class SessionsView(TokenView):
     """GET the user's active token families, with the project's pagination. DELETE to revoke all but the current one."""
 
     authentication_classes = [RevocableAccessTokenAuthentication]
-    permission_classes = [IsAuthenticated]
+    permission_classes = [IsAuthenticated, RecentLoginForSessions]
     serializer_class: type[BaseSerializer[Any]] = SessionSerializer
 
     def get(self, request: Request, **kwargs: Any) -> Response:
@@ -309,7 +351,7 @@ class SessionView(TokenView):
     """DELETE to revoke one of the user's own token families. It may be revoked or expired already."""
 
     authentication_classes = [RevocableAccessTokenAuthentication]
-    permission_classes = [IsAuthenticated]
+    permission_classes = [IsAuthenticated, RecentLoginForSessions]
 
     def delete(self, request: Request, family_id: str, **kwargs: Any) -> Response:
         try:
