@@ -63,6 +63,9 @@ def test_more_than_are_listed(user: Any, viewer: Any, monkeypatch: pytest.Monkey
         ("state=reused", {"stolen"}),
         ("reason=logout", {"logged out"}),
         ("reason=admin", set()),
+        ("bound=yes", {"live"}),
+        ("bound=no", {"old", "idle", "stolen", "logged out"}),
+        ("bound=x", {"live", "old", "idle", "stolen", "logged out"}),
         ("q={name}", {"live", "old", "idle", "stolen", "logged out"}),
         ("q=nobody", set()),
         ("q={live}", {"live"}),
@@ -76,11 +79,11 @@ def test_more_than_are_listed(user: Any, viewer: Any, monkeypatch: pytest.Monkey
     ],
 )
 def test_filters_and_search(user: Any, viewer: Any, query: str, found: set[str]) -> None:
-    """By state, reason, date, name, family id and address."""
+    """By state, reason, binding, date, name, family id and address."""
     now = timezone.now()
     made: dict[str, dict[str, Any]] = {
-        "live": {},
-        "old": {"expires_at": now, "created_at": now.replace(year=1999, month=5, day=4)},
+        "live": {"device_key": "dpop:a key"},
+        "old": {"expires_at": now, "created_at": now.replace(year=1999, month=5, day=4, hour=12)},
         "idle": {"refreshed_at": now - timedelta(days=8)},
         "stolen": {"revoked_at": now, "revoked_reason": "reuse", "ip_address": "192.0.2.9"},
         "logged out": {"revoked_at": now, "revoked_reason": "logout"},

@@ -18,6 +18,7 @@ from django.test import override_settings
 from django.urls import include, path
 from rest_framework.decorators import action, api_view, permission_classes
 from rest_framework.permissions import IsAdminUser, IsAuthenticated
+from rest_framework.response import Response
 from rest_framework.routers import SimpleRouter
 from rest_framework.views import APIView
 from rest_framework.viewsets import ViewSet
@@ -79,6 +80,16 @@ BAD: list[tuple[str, dict[str, Any]]] = [
     ("E003", {"DPOP": True}),
     ("E003", {"DPOP_ACCESS": "yes"}),
     ("E003", {"DPOP_NONCE": None}),
+    ("E003", {"CLIENT_ID": ""}),
+    ("E003", {"JWKS_URL": "http://auth.example.com/jwks.json"}),
+    ("E003", {"JWKS_URL": "file:///etc/jwks.json"}),
+    ("E003", {"JWKS_URL": "https://user:password@auth.example.com/jwks.json"}),
+    ("E003", {"JWKS_URL": "https://auth.example.com/jwks.json#keys"}),
+    ("E003", {"JWKS_URL": "https://auth.example.com:port/jwks.json"}),
+    ("E003", {"JWKS_URL": "https://auth.example.com:0/jwks.json"}),
+    ("E003", {"JWKS_URL": "https:///jwks.json"}),
+    ("E003", {"JWKS_URL": "https://auth.example.com/jwks json"}),
+    ("E003", {"JWKS_URL": ["https://auth.example.com/jwks.json"]}),
     ("E003", {"LOGIN_THROTTLE": "10 a minute"}),
     ("E003", {"STEP_UP_SESSIONS": 300}),
     ("E003", {"STEP_UP_SESSIONS": timedelta()}),
@@ -196,8 +207,9 @@ def test_deployment() -> None:
     values = {**GOOD, "COOKIE_SECURE": False, "COOKIE_DOMAIN": "example.com", "LOGIN_THROTTLE": "1/s"}
     with override_settings(TWOTOKEN=values):
         assert ids() == set()
-        assert ids(deploy=True) == {"W004", "W005", "W006"}
-    assert ids(deploy=True) == set()
+        assert ids(deploy=True) == {"W004", "W005", "W006", "W012"}
+    with with_settings(ISSUER="https://auth.example.com", AUDIENCE="https://api.example.com"):
+        assert ids(deploy=True) == set()
 
 
 @pytest.mark.parametrize(
@@ -265,16 +277,18 @@ class MayBeOld(APIView):
 
 @api_view()
 @permission_classes([RecentLogin])
-def recent(request: Any) -> None:
+def recent(request: Any) -> Response:
     """A function view that asks for the usual five minutes."""
+    raise NotImplementedError  # pragma: no cover - the check looks at it, and nobody calls it
 
 
 class Actions(ViewSet):
     """A viewset, an action of which asks for more than the others."""
 
     @action(detail=False, permission_classes=[RecentLogin.within(timedelta(minutes=20))])
-    def transfer(self, request: Any) -> None:
+    def transfer(self, request: Any) -> Response:
         """Transfer money."""
+        raise NotImplementedError  # pragma: no cover - the check looks at it, and nobody calls it
 
 
 def test_a_login_older_than_an_access_token_may_be() -> None:
@@ -371,11 +385,11 @@ def test_addresses_that_fit_no_proof(proxy: dict[str, Any]) -> None:
     values = {"REST_FRAMEWORK": proxy} if "NUM_PROXIES" in proxy else proxy
     cache = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": "redis://localhost"}}
     with with_settings(DPOP="required"), override_settings(CACHES=cache):
-        assert ids(deploy=True) == set()
+        assert "W017" not in ids(deploy=True)
         with override_settings(**values):
-            assert ids(deploy=True) == {"W017"}
+            assert "W017" in ids(deploy=True)
             with override_settings(SECURE_PROXY_SSL_HEADER=("HTTP_X_FORWARDED_PROTO", "https")):
-                assert ids(deploy=True) == set()
+                assert "W017" not in ids(deploy=True)
 
 
 def test_proofs_without_cryptography() -> None:

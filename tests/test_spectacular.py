@@ -46,7 +46,7 @@ from twotoken.contrib.simplejwt.views import ExchangeView
 from twotoken.exceptions import NoActiveAccount, TokenNotValid
 from twotoken.permissions import RecentLogin
 from twotoken.serializers import LoginSerializer
-from twotoken.views import IDEMPOTENCY_KEY, LoginView, LogoutView, RefreshView
+from twotoken.views import IDEMPOTENCY_KEY, LoginView, LogoutView, ReauthenticateView, RefreshView
 
 COOKIE, BODY, NONE = "/api/auth/", "/api/app/auth/", "/api/tool/auth/"
 MOUNTS = [COOKIE, BODY, NONE]
@@ -89,6 +89,12 @@ def content(described: Any, answer: Any) -> Any:
 def nullable(schema: dict[str, Any]) -> dict[str, Any]:
     """Say as JSON Schema does what may be null in OpenAPI 3.0."""
     return {**schema, "type": [schema["type"], "null"]} if schema.get("nullable") else schema
+
+
+def parameters(described: Any, route: str, method: str = "post") -> list[Any]:
+    """Return the parameters of a request."""
+    found: list[Any] = described["paths"][route][method].get("parameters", [])
+    return found
 
 
 def headers(answer: Any) -> dict[str, bool]:
@@ -198,7 +204,7 @@ def test_security(described: Any) -> None:
     }
     paths = described["paths"]
     for route in ("/api/me/", "/api/stateless/", "/api/revocable/", COOKIE + "sessions/", NONE + "sessions/"):
-        assert paths[route]["get"]["security"] == [{"jwtAuth": []}]
+        assert paths[route]["get"]["security"] == [{"jwtAuth": []}, {"dpopAuth": []}]
     assert [paths[mount + "login/"]["post"]["security"] for mount in MOUNTS] == [[{}]] * 3
     assert [paths[mount + "refresh/"]["post"]["security"] for mount in (COOKIE, BODY)] == [
         [{"refreshCookie": [], "refreshCookie_sid_twotoken": []}],
@@ -206,8 +212,8 @@ def test_security(described: Any) -> None:
     ]
     assert [paths[mount + "logout/"]["post"]["security"] for mount in MOUNTS] == [
         [{"refreshCookie": []}, {}],
-        [{"jwtAuth": []}, {}],
-        [{"jwtAuth": []}],
+        [{"jwtAuth": []}, {"dpopAuth": []}, {}],
+        [{"jwtAuth": []}, {"dpopAuth": []}],
     ]
 
 
@@ -324,9 +330,61 @@ def test_headers(described: Any) -> None:
 def test_the_idempotency_key(described: Any) -> None:
     """Refresh may have one, of the form that it is held to."""
     for mount in (COOKIE, BODY):
-        (key,) = described["paths"][mount + "refresh/"]["post"]["parameters"]
+        (key,) = (each for each in parameters(described, mount + "refresh/") if each["name"] != "DPoP")
         assert (key["name"], key["in"], key.get("required", False)) == ("Idempotency-Key", "header", False)
         assert IDEMPOTENCY_KEY.pattern in key["schema"]["pattern"]
+
+
+def codes(operation: Any, status: str) -> set[str]:
+    """Return the codes of our errors with this status."""
+    examples = operation["responses"].get(status, {}).get("content", {}).get("application/json", {}).get("examples", {})
+    return {example["value"]["code"] for example in examples.values()}
+
+
+PROOF_CODES = {exceptions.InvalidProof.code, exceptions.NonceRequired.code}
+
+
+def test_proofs(described: Any) -> None:
+    """A request may have one. A bad one is a 400 where it stands alone, and a 401 beside an access token."""
+    assert described["components"]["securitySchemes"]["dpopAuth"]["scheme"] == "dpop"
+    paths = described["paths"]
+    alone = [COOKIE + "login/", BODY + "login/", NONE + "login/", COOKIE + "refresh/", BODY + "refresh/"]
+    beside = [COOKIE + "logout/all/", BODY + "logout/", NONE + "logout/", COOKIE + "reauthenticate/"]
+    for route in [*alone, *beside]:
+        (proof,) = (each for each in parameters(described, route) if each["name"] == "DPoP")
+        assert (proof["in"], proof.get("required", False)) == ("header", False)
+        status, other = ("400", "401") if route in alone else ("401", "400")
+        assert codes(paths[route]["post"], status) >= PROOF_CODES
+        assert not codes(paths[route]["post"], other) & PROOF_CODES
+        assert "DPoP-Nonce" not in headers(paths[route]["post"]["responses"][status])
+    assert not [each for each in parameters(described, COOKIE + "logout/") if each["name"] == "DPoP"]
+    schemas = described["components"]["schemas"]
+    assert schemas["TwoTokenTokenType"]["enum"] == ["DPoP", "Bearer"]
+    for name in ("TwoTokenPair", "TwoTokenAccess"):
+        assert schemas[name]["properties"]["token_type"] == {"$ref": "#/components/schemas/TwoTokenTokenType"}
+        assert "token_type" not in schemas[name]["required"]
+
+
+@pytest.mark.parametrize(
+    ("values", "has_scheme", "has_proofs", "has_nonces"),
+    [
+        ({"DPOP": "off"}, False, False, False),
+        ({"DPOP_ACCESS": False}, False, True, False),
+        ({"DPOP_NONCE": True}, True, True, True),
+    ],
+)
+def test_proofs_by_the_settings(values: Any, has_scheme: bool, has_proofs: bool, has_nonces: bool) -> None:
+    """What is switched off is not described."""
+    with with_settings(**values):
+        made = cookie_mount()
+    login = made["paths"]["/api/auth/login/"]["post"]
+    assert ("dpopAuth" in made["components"]["securitySchemes"]) is has_scheme
+    assert ("token_type" in made["components"]["schemas"]["TwoTokenAccess"]["properties"]) is has_proofs
+    assert bool(codes(login, "400") & PROOF_CODES) is has_proofs
+    assert [each["name"] for each in login.get("parameters", [])] == (["DPoP"] if has_proofs else [])
+    assert [headers(login["responses"][status]).get("DPoP-Nonce") for status in ("200", "400")] == (
+        [False] * 2 if has_nonces else [None] * 2
+    )
 
 
 def test_codes_and_reasons_are_the_exceptions_own(described: Any) -> None:
@@ -554,7 +612,8 @@ def of(*patterns: Any) -> Any:
 
 def test_a_subclass_shows_what_it_overrides() -> None:
     """Its serializer, with no example that would be wrong, and its docstring; the rest stays ours."""
-    made = whole(path("a/login/", RememberView.as_view()), path("b/logout/", SaidView.as_view()))
+    by_code = path("c/", ReauthenticateView.as_view(serializer_class=CodeSerializer))
+    made = whole(path("a/login/", RememberView.as_view()), path("b/logout/", SaidView.as_view()), by_code)
     fields = {get_user_model().USERNAME_FIELD, "password", "remember", "device"}
     assert set(made["components"]["schemas"]["Remember"]["properties"]) == fields
     paths = made["paths"]
@@ -564,6 +623,8 @@ def test_a_subclass_shows_what_it_overrides() -> None:
     assert login["description"].startswith("Exchanges credentials")
     assert set(login["responses"]) == {"200", "400", "401", "403", "415", "429", "503"}
     assert paths["/b/logout/"]["post"]["description"] == "Says good-bye."
+    media = paths["/c/"]["post"]["requestBody"]["content"]["application/json"]
+    assert media == {"schema": {"$ref": "#/components/schemas/Code"}}
 
 
 def test_decorators_come_first() -> None:
@@ -748,7 +809,8 @@ def test_a_part_of_a_project(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_session_s_id(described: Any) -> None:
     """It is a UUID, which the route's converter does not say."""
-    (family_id,) = described["paths"][COOKIE + "sessions/{family_id}/"]["delete"]["parameters"]
+    operation = COOKIE + "sessions/{family_id}/"
+    (family_id,) = (each for each in parameters(described, operation, "delete") if each["name"] != "DPoP")
     assert (family_id["in"], family_id["schema"]["format"], family_id["required"]) == ("path", "uuid", True)
     session = described["components"]["schemas"]["TwoTokenSession"]
     assert session["properties"]["last_used_at"]["format"] == "date-time"

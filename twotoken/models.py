@@ -11,9 +11,11 @@ from django.conf import settings
 from django.db import models, router
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
+from twotoken.bindings import protocol
 from twotoken.clients import USER_AGENT_LENGTH
 from twotoken.conf import conf
 
@@ -83,6 +85,10 @@ class RefreshTokenQuerySet(models.QuerySet["RefreshToken"]):
         """
         return self.filter(Q(expires_at=None) | Q(expires_at__gt=now or timezone.now()), revoked_at=None)
 
+    def bound(self, prefix: str = "") -> RefreshTokenQuerySet:
+        """Families that are bound to a device: all, or those by one protocol, which its prefix names."""
+        return self.filter(device_key__startswith=prefix) if prefix else self.exclude(device_key="")
+
     def revoke(self, reason: str, now: datetime | None = None) -> int:
         """Revoke those that are not revoked yet, in one UPDATE, and return how many. Sends no signal."""
         return self.filter(revoked_at=None).update(revoked_at=now or timezone.now(), revoked_reason=reason)
@@ -98,6 +104,7 @@ if TYPE_CHECKING:
         def expired(self, now: datetime | None = None) -> RefreshTokenQuerySet: ...
         def inactive_before(self, moment: datetime) -> RefreshTokenQuerySet: ...
         def revocable(self, now: datetime | None = None) -> RefreshTokenQuerySet: ...
+        def bound(self, prefix: str = "") -> RefreshTokenQuerySet: ...
         def revoke(self, reason: str, now: datetime | None = None) -> int: ...
 
 
@@ -161,10 +168,20 @@ class RefreshToken(models.Model):
     def __str__(self) -> str:
         return str(self.pk)
 
+    @cached_property
+    def current_auth_hash(self) -> str:
+        """What ``auth_hash`` is for the user's password and SECRET_KEY of today."""
+        return self.user.get_session_auth_hash()
+
     def idle_end(self, refreshed_at: datetime | None = None) -> datetime:
         """Return when the family expires if it is last refreshed at ``refreshed_at``, by default the stored time."""
         end = (refreshed_at or self.refreshed_at) + conf.refresh_lifetime
         return end if self.expires_at is None else min(end, self.expires_at)
+
+    @property
+    def bound_by(self) -> str:
+        """The protocol that binds the family to its device, "DPoP" or "DBSC", or an empty string."""
+        return protocol(self.device_key)
 
     def state(self, now: datetime | None = None) -> State:
         """Return the state of the family now, or at another time."""
@@ -181,6 +198,7 @@ class EventKind(models.TextChoices):
     REUSE = "reuse", pgettext_lazy("family", "refresh token reused")
     REVOKED = "revoked", pgettext_lazy("family", "revoked")
     WRONG_DEVICE = "wrong_device", pgettext_lazy("family", "refused on another device")
+    UNBOUND = "unbound", pgettext_lazy("family", "unbound from its device")
 
 
 class FamilyEvent(models.Model):

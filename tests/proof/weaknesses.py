@@ -71,6 +71,36 @@ WEAKNESSES = [
         ("test_tokens.test_bad_headers", "proof.test_hostile.test_a_key_that_the_token_names"),
     ),
     Weakness(
+        "with expired keys a service refuses every token while the key server hangs, one request after the other",
+        "PyJWT's PyJWKClient",
+        ("test_remote.test_old_keys_on_a_bad_day", "test_remote.test_a_key_that_somebody_made_up"),
+    ),
+    Weakness(
+        "made-up kids make a service ask the key server at each request",
+        "PyJWT's PyJWKClient before 2.15; CWE-406",
+        ("test_remote.test_a_key_that_somebody_made_up", "test_remote.test_tokens_that_name_no_unknown_key"),
+    ),
+    Weakness(
+        "the key server's answer is followed or read without a limit: a redirect, megabytes, a byte a second",
+        "CWE-400, CWE-601",
+        ("test_fetching.test_a_bad_answer", "test_remote.test_old_keys_on_a_bad_day"),
+    ),
+    Weakness(
+        "a published key is used although it is for encryption, a secret, too short, or slow to verify with",
+        "RFC 7517 sections 4.2 and 4.3; CVE-2022-29217; CWE-770",
+        ("test_jwks.test_an_entry_that_is_skipped",),
+    ),
+    Weakness(
+        "a discovery document is made from the Host header, so that a cache serves an attacker's key server",
+        "CWE-644",
+        ("test_services.test_the_discovery_document",),
+    ),
+    Weakness(
+        "a claim is text where a list is expected, and each of its letters counts; or it hides a user's method",
+        "CWE-843",
+        ("test_remote.test_permissions", "test_remote.test_claims_hide_no_method"),
+    ),
+    Weakness(
         "a key that the token contains or points to is trusted: jwk, jku, x5u, x5c",
         "CVE-2018-0114 (node-jose)",
         ("proof.test_hostile.test_a_key_that_the_token_names",),
@@ -247,6 +277,97 @@ WEAKNESSES = [
         "a name that takes seconds to normalize",
         "CVE-2023-46695 (Django)",
         ("test_usernames.test_a_name_of_a_serializer_without_a_limit",),
+    ),
+    # Proofs of DPoP.
+    Weakness(
+        "a proof is accepted twice: on another process, or because the check and the mark are two steps",
+        "spring-security 18120; pydpop 0.2.1",
+        (
+            "test_proofs.test_a_proof_is_good_once",
+            "test_proofs.test_requests_at_once",
+            "test_proofs.test_a_cache_that_does_not_work",
+            "proof.test_throttles.test_one_proof_many_times_at_once",
+        ),
+    ),
+    Weakness(
+        "a bound token is accepted as a bearer token, and so is one whose binding is not understood",
+        "RFC 9449 section 7.2",
+        (
+            "test_proofs.test_the_schemes_can_t_be_swapped",
+            "test_proofs.test_a_confirmation_by_other_means",
+            "test_proofs.test_families_that_are_bound_when_proofs_are_switched_off",
+        ),
+    ),
+    Weakness(
+        "a proof for another request is accepted: of another method, address or token, or without a time",
+        "RFC 9449 section 11",
+        (
+            "test_dpop.test_bad_claims",
+            "test_dpop.test_addresses",
+            "test_dpop.test_the_access_token_of_a_proof",
+            "test_proofs.test_a_bound_access_token",
+        ),
+    ),
+    Weakness(
+        "a proof signed by a key that everybody has, is symmetric, or is not on the curve; none, or another algorithm",
+        "RFC 9449 section 4.3; CVE-2015-7940",
+        ("test_dpop.test_bad_headers", "test_dpop.test_what_is_no_signed_jwt", "proof.test_fuzz.test_fuzz"),
+    ),
+    Weakness(
+        "two DPoP headers: one part of the server checks the first, another the last",
+        "RFC 9449 section 4.3",
+        ("test_dpop.test_what_is_no_signed_jwt", "test_proofs.test_a_bad_proof_at_a_login"),
+    ),
+    Weakness(
+        "a thief with a copied token uses up the owner's share of a throttle",
+        "CWE-770",
+        ("test_proofs.test_a_thief_can_t_use_up_the_owner_s_share",),
+    ),
+    Weakness(
+        "a proof that a script in the page signed ahead is good for days",
+        "RFC 9449 section 11.2",
+        ("test_dpop.test_nonces", "test_proofs.test_nonces", "test_dpop.test_a_minute_both_ways"),
+    ),
+    # The step-up.
+    Weakness(
+        "a refresh makes an old login look recent, or a step-up does so for a thief's copy of the refresh token",
+        "an auth_time that is kept with the session; WorkOS moves it on active authentication only",
+        (
+            "conformance.test_step_up.test_step_up",
+            "conformance.test_step_up.test_a_refresh_after_a_step_up",
+            "test_pairs.test_the_proof_of_a_login",
+        ),
+    ),
+    Weakness(
+        "a stolen access token gives guesses at the password that nobody counts",
+        "CWE-307",
+        (
+            "conformance.test_step_up.test_a_thief_who_guesses_the_password",
+            "conformance.test_step_up.test_what_is_not_counted",
+        ),
+    ),
+    Weakness(
+        "a step-up with somebody else's password, or for a user or a session that is no longer active",
+        "CWE-287",
+        (
+            "conformance.test_step_up.test_somebody_else_s_password",
+            "conformance.test_step_up.test_a_back_end_that_finds_somebody_else",
+            "conformance.test_step_up.test_a_user_or_a_family_that_is_no_more",
+            "conformance.test_step_up.test_a_family_that_ends_meanwhile",
+        ),
+    ),
+    Weakness(
+        "a step-up without the device that the session is bound to",
+        "RFC 9449 section 7",
+        (
+            "conformance.test_step_up.test_a_bound_family",
+            "conformance.test_step_up.test_a_bound_family_whose_access_tokens_are_not",
+        ),
+    ),
+    Weakness(
+        "a time of login that is no number, or lies in the future, counts as recent",
+        "RFC 9470 section 6",
+        ("test_permissions.test_claims_that_are_no_time", "test_permissions.test_clocks_that_differ"),
     ),
     # The browser.
     Weakness(

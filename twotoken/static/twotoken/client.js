@@ -14,12 +14,12 @@
 /** @typedef {import("./client.js").DeviceKeys} DeviceKeys */
 /** @typedef {import("./client.js").AuthError} DeclaredError */
 /** @typedef {{ access: string, expires_in: number }} Pair */
-/** @typedef {{ value: string, used: number, answered: boolean }} Key */
+/** @typedef {{ value: string, used: number, answered: boolean, lost?: number }} Key `lost`: the last use without an answer */
 /** @typedef {{ privateKey: CryptoKey, jwk: JsonWebKey }} Device the key that a session is bound to */
 /** @typedef {{ sid: string, reason: string | null, login?: number }} Marker `reason`: why the session ended, null: it has not */
 
 const KEY_KEPT = 30_000; // after its last use, so that a request that a proxy delayed doesn't look like a theft
-const PROOF_GOOD = 60_000; // the server refuses an older proof
+const LATE = 60_000; // a request without an answer may arrive so much later; with an older proof the server refuses it
 const CLOCK_OFF = 30_000; // a proof that was refused with the clock this far off is made again by the server's clock
 const STEP_UP_TRIES = 3; // of a password, as sudo allows
 const EARLY = 0.2; // refresh when this part of the token's life is left
@@ -551,14 +551,17 @@ class Client extends EventTarget {
   }
 
   // The key is stored before the request. A key without an answer is used again, however old it is: its request may
-  // have rotated the token. A key with an answer is kept for KEY_KEPT after its last use; then a new one is made. With
-  // proofs it is kept until no proof is good any more that got no answer: the request that carries it may still arrive.
+  // have rotated the token. A key with an answer is kept for KEY_KEPT after its last use; then a new one is made. But
+  // where a request got no answer, it may arrive late and rotate the token by its key, so this key is kept until an answer
+  // that comes later than that. So the late request never meets a token that another key has made.
   /** @param {Key | null} last @returns {Key | null} */
   #nextKey(last) {
     if (!this.#sendsKeys) return null;
     const now = this.#env.now();
-    const isKept = last !== null && (!last.answered || Math.abs(now - last.used) < (this.#binds ? PROOF_GOOD : KEY_KEPT));
-    const key = { value: isKept ? last.value : randomKey(), used: now, answered: false };
+    const lost = last && !last.answered ? last.used : last?.lost;
+    const isKept =
+      last !== null && (!last.answered || Math.abs(now - last.used) < KEY_KEPT || Math.abs(last.used - (lost ?? -LATE)) < LATE);
+    const key = { value: isKept ? last.value : randomKey(), used: now, answered: false, lost: isKept ? lost : undefined };
     return this.#write("key", JSON.stringify(key)) || isKept ? key : null;
   }
 
@@ -787,6 +790,7 @@ const isKey = (key) =>
   typeof key?.value === "string" &&
   /^[!#-~]{8,255}$/.test(key.value) && // what the server accepts, unquoted
   Number.isFinite(key.used) &&
+  Number.isFinite(key.lost ?? 0) &&
   typeof key.answered === "boolean";
 
 /** @param {any} marker @returns {marker is Marker} */
