@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +13,7 @@ from django.db.utils import ConnectionHandler
 
 from twotoken import families
 from twotoken.clients import Client
-from twotoken.conflicts import PATIENCE, is_conflict, is_refusal
+from twotoken.conflicts import ATTEMPTS, LONGEST_PAUSE, PATIENCE, PAUSE, is_conflict, is_refusal, tries
 from twotoken.models import RefreshToken
 
 
@@ -43,25 +42,19 @@ def test_a_transaction_that_lost_is_for_its_owner_to_repeat(user: Any, verb: str
     assert RefreshToken.objects.get().revoked_at is None
 
 
-@pytest.mark.django_db(transaction=True)
-def test_a_revocation_that_waits_for_locks(user: Any) -> None:
-    """One time-out of the database's own is enough: nothing is tried again when seconds have passed."""
-    pair = families.start(user)
-    claims = families.verify(pair.refresh)
-    for _ in range(2):
-        claims = families.verify(families.rotate(claims, Client()).refresh)
-    waits: list[float] = []
+def test_the_pauses_between_tries() -> None:
+    """Each pause is about twice the one before it, up to the longest one. At least half of it is waited."""
+    pauses: list[float] = []
+    assert list(tries(sleep=pauses.append)) == [*range(ATTEMPTS)]
+    longest = [min(PAUSE * 2**number, LONGEST_PAUSE) for number in range(ATTEMPTS - 1)]
+    assert all(limit / 2 <= pause <= limit for pause, limit in zip(pauses, longest, strict=True))
+    assert len(set(pauses)) == len(pauses)
 
-    def wait(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
-        if sql.startswith("UPDATE"):
-            waits.append(time.monotonic())
-            time.sleep(PATIENCE + 0.1)
-            raise OperationalError(1205, "Lock wait timeout exceeded; try restarting transaction")
-        return execute(sql, params, many, context)
 
-    with connection.execute_wrapper(wait), pytest.raises(OperationalError, match="Lock wait"):
-        families.rotate(families.verify(pair.refresh), Client())  # reuse, so it revokes
-    assert len(waits) == 1
+def test_no_try_after_a_long_wait() -> None:
+    """A statement may wait for a lock until the database gives up. After that it is not tried again."""
+    times = iter([0, PATIENCE, PATIENCE + 0.1])
+    assert list(tries(clock=lambda: next(times), sleep=lambda pause: None)) == [0, 1]
 
 
 @contextmanager

@@ -19,10 +19,8 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from tests.factories import UserFactory
-from tests.http import Caller
 from tests.overrides import with_settings
 from tests.receivers import heard, receiving
-from tests.test_databases import in_parallel
 from twotoken import families
 from twotoken.clients import Client
 from twotoken.families import purging, revocation
@@ -270,26 +268,6 @@ def test_a_purge_where_somebody_listens(user: Any) -> None:
         assert families.purge() == 3
     assert len(heard_of) == 3
     assert not FamilyEvent.objects.exists()
-
-
-@pytest.mark.django_db(transaction=True)
-def test_purges_beside_each_other_and_live_traffic(script: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each dead family is deleted once, and clients go on refreshing."""
-    monkeypatch.setattr(purging, "PURGE_BATCH", 20)
-    many(script.user, 300, revoked_at=timezone.now() - timedelta(days=60))
-
-    def work(number: int) -> int:
-        if number < 3:
-            return families.purge()
-        caller = Caller(script.user, mount="/api/app/auth/")
-        token = caller.log_in().json()["refresh"]
-        for _ in range(10):
-            token = caller.refresh(token).json()["refresh"]
-        return 0
-
-    assert sum(in_parallel(5, work)) == 300
-    assert RefreshToken.objects.count() == 2
-    assert set(RefreshToken.objects.values_list("generation", flat=True)) == {10}
 
 
 def test_the_place_of_a_key() -> None:

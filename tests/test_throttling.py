@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from threading import Barrier
 from typing import Any
 from uuid import uuid4
 
@@ -17,7 +15,7 @@ from django.core.cache import cache
 from django.core.cache.backends.base import BaseCache
 from django.core.cache.backends.locmem import LocMemCache
 from django.core.management import call_command
-from django.db import connection, connections
+from django.db import connection
 from django.http import HttpRequest
 from django.test import override_settings
 from rest_framework.request import Request
@@ -184,29 +182,6 @@ def test_logins_count_by_address_and_name(script: Caller) -> None:
         assert attempt(script, "bob").status_code == 401
         assert attempt(script, "ann", REMOTE_ADDR="192.0.2.9").status_code == 401
         assert_throttled(attempt(script, "ann", HTTP_X_FORWARDED_FOR="192.0.2.10"))
-
-
-@pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("name", ["memory", "database"])
-def test_tries_at_once(name: str) -> None:
-    """Exactly as many pass as the rate says, of a login and of a refresh."""
-
-    def run(number: int) -> tuple[bool, bool]:
-        login, refresh = LoginThrottle("192.0.2.1", "ann"), RefreshThrottle(family_id)
-        start.wait(60)
-        try:
-            return passes(login), passes(refresh)
-        finally:
-            connections.close_all()
-
-    start, family_id = Barrier(64), uuid4()
-    with (
-        counting_in(name),
-        with_settings(LOGIN_THROTTLE="10/hour", REFRESH_THROTTLE="12/day"),
-        ThreadPoolExecutor(64) as pool,
-    ):
-        logins, refreshes = zip(*pool.map(run, range(64)), strict=True)
-    assert (sum(logins), sum(refreshes)) == (10, 12)
 
 
 @pytest.mark.django_db

@@ -216,7 +216,6 @@ WEAKNESSES = [
         (
             "proof.test_throttles.test_many_tries_at_once",
             "conformance.test_deliveries.test_guesses_at_once",
-            "test_throttling.test_tries_at_once",
         ),
     ),
     Weakness(
