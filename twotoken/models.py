@@ -11,6 +11,7 @@ from django.conf import settings
 from django.db import models, router
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
@@ -160,6 +161,11 @@ class RefreshToken(models.Model):
 
     def __str__(self) -> str:
         return str(self.pk)
+
+    @cached_property
+    def current_auth_hash(self) -> str:
+        """What ``auth_hash`` is for the user's password and SECRET_KEY of today."""
+        return self.user.get_session_auth_hash()
 
     def idle_end(self, refreshed_at: datetime | None = None) -> datetime:
         """Return when the family expires if it is last refreshed at ``refreshed_at``, by default the stored time."""

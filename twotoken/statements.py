@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from django.conf import settings
@@ -127,20 +128,25 @@ def write_rotation(family: RefreshToken, presented: int, rotation: Rotation) -> 
     alias = router.db_for_write(RefreshToken)
     connection = connections[alias]
     options: Any = RefreshToken._meta
-    quote = connection.ops.quote_name
+    values = [options.get_field(name).get_db_prep_save(value, connection) for name, value in rotation._asdict().items()]
+    params = [*values, options.pk.get_db_prep_value(family.pk, connection), presented, family.auth_hash]
+    with transaction.mark_for_rollback_on_error(using=alias), connection.cursor() as cursor:
+        cursor.execute(_rotation_sql(alias), params)
+        return bool(cursor.rowcount)
+
+
+@cache
+def _rotation_sql(alias: str) -> str:
+    """Return the UPDATE of a rotation. Its parameters are the fields of ``Rotation``, and then those of the guard."""
+    quote = connections[alias].ops.quote_name
+    options: Any = RefreshToken._meta
     table = quote(options.db_table)
-    fields = [options.get_field(name) for name in rotation._fields]
-    columns = ", ".join(f"{quote(field.column)} = %s" for field in fields)
-    sql = (
+    columns = ", ".join(f"{quote(options.get_field(name).column)} = %s" for name in Rotation._fields)
+    return (
         f"UPDATE {table} SET {columns} WHERE {table}.{quote(options.pk.column)} = %s "  # noqa: S608
         f"AND {table}.{quote('generation')} <= %s AND {table}.{quote('revoked_at')} IS NULL "
         f"AND {table}.{quote('auth_hash')} = %s"
     )
-    values = [field.get_db_prep_save(value, connection) for field, value in zip(fields, rotation, strict=True)]
-    params = [*values, options.pk.get_db_prep_value(family.pk, connection), presented, family.auth_hash]
-    with transaction.mark_for_rollback_on_error(using=alias), connection.cursor() as cursor:
-        cursor.execute(sql, params)
-        return bool(cursor.rowcount)
 
 
 def _params(compiler: Any, value: Any) -> list[Any]:

@@ -123,7 +123,6 @@ def verdict_on(family: RefreshToken, generation: int, retry_key: bytes, now: dat
 
 
 def _password_unchanged(family: RefreshToken) -> bool:
-    user = family.user
-    return constant_time_compare(family.auth_hash, user.get_session_auth_hash()) or any(
-        constant_time_compare(family.auth_hash, fallback) for fallback in user.get_session_auth_fallback_hash()
+    return constant_time_compare(family.auth_hash, family.current_auth_hash) or any(
+        constant_time_compare(family.auth_hash, fallback) for fallback in family.user.get_session_auth_fallback_hash()
     )

@@ -80,7 +80,7 @@ def _try_to_rotate(claims: RefreshClaims, client: Client, retry_key: bytes) -> T
         generation=claims.generation + 1,
         refreshed_at=now,
         retry_key=retry_key,
-        auth_hash=family.user.get_session_auth_hash(),  # by today's SECRET_KEY, so that a fallback can be dropped
+        auth_hash=family.current_auth_hash,  # by today's SECRET_KEY, so that a fallback can be dropped
         ip_address=client.ip_address,
         user_agent=client.user_agent,
     )
