@@ -7,6 +7,7 @@ from typing import Any
 from uuid import NAMESPACE_URL, uuid4, uuid5
 
 import pytest
+import time_machine
 from django.conf import settings
 from django.db import IntegrityError, OperationalError, connection, transaction
 from django.test import override_settings
@@ -20,7 +21,7 @@ from tests.receivers import heard, raising
 from twotoken import conflicts, families, signals, tokens
 from twotoken.clients import Client
 from twotoken.conf import conf
-from twotoken.exceptions import ReusedToken, UserInactive
+from twotoken.exceptions import ExpiredToken, ReusedToken, UserInactive
 from twotoken.models import RefreshToken
 from twotoken.testing import time_travel
 from twotoken.views import RefreshView
@@ -287,3 +288,17 @@ def test_whether_a_family_is_active(user: Any) -> None:
         assert not families.is_active(pair.family_id)
     families.revoke(pair.family_id)
     assert not families.is_active(pair.family_id)
+
+
+def test_the_last_second_of_a_family(user: Any) -> None:
+    """The rotation rule and the lists agree: a family with less than a second left has expired."""
+    pair = families.start(user, lifetime=timedelta(days=1))
+    claims = families.verify(pair.refresh)
+    with time_machine.travel(timezone.now(), tick=False) as clock:
+        clock.shift(timedelta(days=1) - timedelta(milliseconds=500))
+        with pytest.raises(ExpiredToken):
+            families.user_of(claims)
+        assert not families.is_active(pair.family_id)
+        clock.shift(-timedelta(seconds=1))
+        assert families.user_of(claims) == user
+        assert families.is_active(pair.family_id)

@@ -215,6 +215,7 @@ NO_JSON: dict[str, tuple[Any, str]] = {
     "a lazy translation": (gettext_lazy("Yes"), "a value of type __proxy__"),
     "within a list": (["a", [FAMILY]], "a value of type UUID"),
     "within a dict": ({"a": {"b": (1, FAMILY)}}, "a value of type UUID"),
+    "a number of 5,000 digits": ([10**5000], "an integer with too many digits"),
     "no number": (float("nan"), "a float that is not finite"),
     "infinity": ([-float("inf")], "a float that is not finite"),
     "a number as a key": ({7: "a"}, "a key of type int"),

@@ -9,8 +9,9 @@ from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import Protocol
 
+from twotoken.tokens import SHORTEST_LIFE
+
 KEY_LIFETIME = timedelta(minutes=1)
-SHORTEST_LIFE = timedelta(seconds=1)  # of an access token: ``expires_in`` counts whole seconds
 
 
 class Verdict(Enum):
