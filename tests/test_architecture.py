@@ -103,11 +103,13 @@ def run(code: str) -> None:
     subprocess.run([sys.executable, "-c", code], cwd=PACKAGE.parent, check=True)
 
 
+@pytest.mark.slow
 def test_the_codec_knows_no_django() -> None:
     """The codec and the errors can be used, and fuzzed, without it."""
     run("import sys, twotoken.tokens; assert 'django' not in sys.modules")
 
 
+@pytest.mark.slow
 def test_authentication_does_not_reach_views() -> None:
     """DRF's views read DEFAULT_AUTHENTICATION_CLASSES on import, so it must not be on the way to those classes."""
     run(

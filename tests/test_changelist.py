@@ -80,7 +80,7 @@ def test_filters_and_search(user: Any, viewer: Any, query: str, found: set[str])
     now = timezone.now()
     made: dict[str, dict[str, Any]] = {
         "live": {},
-        "old": {"expires_at": now, "created_at": now.replace(year=1999, month=5, day=4)},
+        "old": {"expires_at": now, "created_at": now.replace(year=1999, month=5, day=4, hour=12)},
         "idle": {"refreshed_at": now - timedelta(days=8)},
         "stolen": {"revoked_at": now, "revoked_reason": "reuse", "ip_address": "192.0.2.9"},
         "logged out": {"revoked_at": now, "revoked_reason": "logout"},

@@ -263,6 +263,7 @@ def test_python_blocks_compile(page: Path) -> None:
         compile(block, str(page), "exec")
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 def test_the_script_runs(live_server: Any, tmp_path: Path) -> None:
     """The script logs in, then refreshes by key, and gets over a lost answer."""

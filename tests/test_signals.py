@@ -104,15 +104,6 @@ def test_the_other_receivers_still_hear(script: Caller) -> None:
     assert len(calls) == 1
 
 
-def test_a_login_receiver_that_raises_leaves_nothing(script: Caller) -> None:
-    """Django's own signal is sent Django's way: the error is the project's to see, and no family is left over."""
-    script.raise_request_exception = False
-    with raising(user_logged_in):
-        assert script.log_in().status_code == 500
-    assert not RefreshToken.objects.exists()
-    assert script.log_in().status_code == 200
-
-
 def test_django_s_own_signals(script: Caller) -> None:
     """Back ends and audits see logins, failures and logouts as they know them, each once."""
     name = script.user.USERNAME_FIELD

@@ -90,6 +90,7 @@ def headers(answer: Any) -> dict[str, bool]:
     return {name: value.get("required", False) for name, value in answer.get("headers", {}).items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "values",
     [
@@ -635,6 +636,7 @@ def test_a_mount_is_found_wherever_it_is() -> None:
     assert len(ids) == len(set(ids))
 
 
+@pytest.mark.slow
 def test_a_part_of_a_project(monkeypatch: pytest.MonkeyPatch) -> None:
     """SERVE_URLCONF's routes are known; those of patterns from elsewhere have the setting's delivery."""
     monkeypatch.setattr(spectacular_settings, "SERVE_URLCONF", "tests.urls")
@@ -688,6 +690,7 @@ assert not [name for name in sys.modules if "spectacular" in name]
 """
 
 
+@pytest.mark.slow
 def test_without_drf_spectacular() -> None:
     """A project that has not installed it as an app never imports it, so the package may be missing."""
     subprocess.run([sys.executable, "-c", WITHOUT], check=True)

@@ -274,6 +274,7 @@ def test_a_cache_whose_table_is_missing(script: Caller, caplog: pytest.LogCaptur
     assert "LoginThrottle did not count a request" in caplog.text
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 def test_a_cache_in_a_database_that_only_reads(caplog: pytest.LogCaptureFixture) -> None:
     """Django's answer to a write is that there is such a key, which is not so."""

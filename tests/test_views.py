@@ -435,20 +435,6 @@ def test_who_is_a_browser(user: Any, mount: str, headers: Any, is_browser: bool)
         assert RefreshToken.objects.get().is_browser is is_browser
 
 
-def overtake(user: Any, family: Any) -> dict[str, Any]:
-    """Rotate the user's families while their claims are made: a callable for ACCESS_CLAIMS."""
-    RefreshToken.objects.update(generation=F("generation") + 1)
-    return {}
-
-
-def test_claims_that_rotate_behind_the_request_s_back(script: Caller) -> None:
-    """The write finds another generation, and the token, judged again, is one that was used."""
-    token = script.log_in().json()["refresh"]
-    with with_settings(ACCESS_CLAIMS="tests.test_views.overtake"):
-        assert script.refresh(token).json()["reason"] == "reused"
-    assert RefreshToken.objects.get().revoked_reason == "reuse"
-
-
 def test_a_login_receiver_that_raises(jar: Caller) -> None:
     """An error of the server; the old cookie's family lives on, and no new one is left over."""
     jar.log_in()
@@ -477,10 +463,3 @@ def test_logins_at_once_race_for_the_last_login(script: Caller) -> None:
     assert len(losses) == 2
     script.user.refresh_from_db()
     assert script.user.last_login is not None
-
-
-@pytest.mark.parametrize("kind", ["multipart/form-data; boundary=x", "application/x-www-form-urlencoded", "text/plain"])
-def test_a_form_is_no_json(jar: Caller, kind: str) -> None:
-    """A cookie mount reads JSON alone: a cross-site form can't log anyone in."""
-    response = jar.generic("POST", jar.mount + "login/", json.dumps(credentials(jar.user)), kind)
-    assert (response.status_code, response.json()["code"]) == (415, "unsupported_media_type")

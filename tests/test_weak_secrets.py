@@ -249,10 +249,11 @@ def test_other_texts(text: str) -> None:
     assert weakness(text) is None
 
 
+@pytest.mark.slow
 def test_random_secrets_pass() -> None:
     """Of 32 bytes and more, as hex, base64 and base64url; and 16 bytes as hex."""
     for size in (32, 33, 48, 64):
-        for _ in range(300):
+        for _ in range(100):
             data = secrets.token_bytes(size)
             for text in (
                 data.hex(),
@@ -285,6 +286,7 @@ def test_how_probable_it_is_that_a_random_secret_is_refused(symbols: int, length
     assert min(map(len, DER.values())) > 32
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SIGNING)
 def test_a_part_of_a_public_key_of_the_list(name: str) -> None:
     """Its numbers look like any random bytes, but all can read them, and its thumbprint is in every token's header."""

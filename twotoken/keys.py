@@ -190,7 +190,7 @@ def _secret_key(text: str) -> SecretKey:
 
 
 def _asymmetric_key(pem: str) -> AsymmetricKey:
-    for algorithm in ASYMMETRIC if has_crypto else ():
+    for algorithm in reversed(ASYMMETRIC) if has_crypto else ():  # loading an RSA key is slow: once is enough
         scheme = _schemes[algorithm]
         try:
             found = scheme.prepare_key(pem)

@@ -143,6 +143,7 @@ def test_a_429_leaves_the_cookie(jar: Caller) -> None:
     assert jar.cookie == r1
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("kind", ["locmem.LocMemCache", "db.DatabaseCache"])
 def test_guesses_at_once(script: Caller, clock: Any, kind: str) -> None:
@@ -322,6 +323,7 @@ def test_no_cookie_clears_nothing(jar: Caller, header: str) -> None:
     assert not response.cookies
 
 
+@pytest.mark.slow
 @with_settings(REFRESH_THROTTLE="60/min", LOGIN_THROTTLE="10/min")
 def test_an_office_behind_one_address(db: None) -> None:
     """Case 33b: seventy people who log in and refresh within a minute are not too many."""

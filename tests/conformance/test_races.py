@@ -11,6 +11,7 @@ from twotoken import families
 from twotoken.signals import reuse_detected
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("kind", ["script", "browser"])
 def test_parallel_refreshes_with_one_key(kind: str, request: pytest.FixtureRequest) -> None:
@@ -25,6 +26,7 @@ def test_parallel_refreshes_with_one_key(kind: str, request: pytest.FixtureReque
     assert state(r0) == (1, "")
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("kind", ["script", "jar"])
 def test_parallel_refreshes_without_a_key(kind: str, request: pytest.FixtureRequest) -> None:
@@ -45,6 +47,7 @@ def test_parallel_refreshes_without_a_key(kind: str, request: pytest.FixtureRequ
         assert_refused(caller.refresh(token_of(answer)), "revoked")
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 def test_logout_races_refresh(script: Caller) -> None:
     """Case 15: after a logout and a refresh in parallel nothing works, a hundred times."""

@@ -1,7 +1,7 @@
 """The verbs on token families: start, rotate, revoke, purge. Import them from here. This package knows nothing of HTTP.
 
 ``rule`` decides, ``queries`` reads, ``logins``, ``rotation`` and ``revocation`` write, ``pairs`` makes tokens, and
-``events`` records and sends signals.
+``events`` records and sends signals. The UPDATE of a rotation is ``twotoken.statements.write_rotation``.
 """
 
 from __future__ import annotations
