@@ -46,7 +46,7 @@ PACKAGES = {
     ],
     "management": [["__init__", "progress"], ["commands"]],
     "simplejwt": [
-        ["tokens", "replacements"],
+        ["tokens", "replacements", "leftovers"],
         ["conf", "blacklist"],
         ["users", "checks"],
         ["authentication", "exchange"],
