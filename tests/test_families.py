@@ -1,4 +1,4 @@
-"""The verbs, the signals they send, and bad days."""
+"""The verbs on token families, their signals, and failures in the middle of them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def access_of(pair: Any) -> Any:
 
 
 class AtomicRefreshView(RefreshView):
-    """A project's own transaction around ours."""
+    """A view of a project that runs our view in a transaction."""
 
     @transaction.atomic
     def post(self, request: Any, **kwargs: Any) -> Any:
@@ -49,7 +49,7 @@ urlpatterns = [
 
 
 def test_start(user: Any) -> None:
-    """Without end where so asked; never for an inactive user (CVE-2024-22513)."""
+    """A family may have no absolute end. An inactive user gets no family (CVE-2024-22513)."""
     families.start(user, lifetime=None)
     assert RefreshToken.objects.get().expires_at is None
     user.is_active = False
@@ -67,7 +67,7 @@ def test_a_proof_that_starts_one_family_only(user: Any) -> None:
 
 
 def test_the_oldest_family_ends_at_the_limit(user: Any) -> None:
-    """And those that are over don't count."""
+    """Families that are revoked or expired don't count."""
     with with_settings(MAX_FAMILIES_PER_USER=2):
         pairs = []
         for minutes in range(4):
@@ -79,7 +79,7 @@ def test_the_oldest_family_ends_at_the_limit(user: Any) -> None:
 
 
 def test_revoking(user: Any) -> None:
-    """One, all but one, all; each is told once."""
+    """One family, all but one, or all can be revoked. Each sends one signal."""
     pairs = [families.start(user) for _ in range(4)]
     with heard(signals.family_revoked) as calls:
         assert families.revoke(pairs[0].family_id, "stolen laptop") is not None
@@ -91,7 +91,7 @@ def test_revoking(user: Any) -> None:
 
 
 def test_who_is_faster_tells(user: Any) -> None:
-    """A family that another request ends meanwhile is told of once, by that request."""
+    """If another request revokes the family first, only that request sends the signal."""
     pairs = [families.start(user) for _ in range(3)]
     done: list[int] = []
 
@@ -108,7 +108,7 @@ def test_who_is_faster_tells(user: Any) -> None:
 
 
 def test_a_person_who_changes_the_own_password_stays(script: Caller) -> None:
-    """Of two families, the one whose hash is brought up to date."""
+    """``update_auth_hash`` keeps the given family, and the user's other family ends."""
     here, there = (script.log_in().json()["refresh"] for _ in range(2))
     script.user.set_password("another password")
     script.user.save()
@@ -118,7 +118,7 @@ def test_a_person_who_changes_the_own_password_stays(script: Caller) -> None:
 
 
 def test_a_password_is_changed_while_a_refresh_runs(script: Caller) -> None:
-    """A refresh that read the family before does not put the old hash back: it is judged again, and goes on."""
+    """A refresh that read the row before the change does not write the old hash back. It is judged again."""
     token = script.log_in().json()["refresh"]
     done: list[int] = []
 
@@ -137,7 +137,7 @@ def test_a_password_is_changed_while_a_refresh_runs(script: Caller) -> None:
 
 
 def test_whose_auth_hash_is_brought_up_to_date(user: Any) -> None:
-    """Only that of a living family of that very user: an id that somebody else sent along keeps nothing alive."""
+    """Only an active family of this user is updated, so another user's id has no effect."""
     other: Any = UserFactory()
     theirs, ended = families.start(other), families.start(user)
     families.revoke(ended.family_id)
@@ -149,7 +149,7 @@ def test_whose_auth_hash_is_brought_up_to_date(user: Any) -> None:
 
 
 def test_a_rotation_without_a_key(user: Any) -> None:
-    """By the verb too: the same token twice is reuse, and who came last is on the row."""
+    """``rotate`` called twice with the same token is reuse. The row has the client of the last rotation."""
     claims = families.verify(families.start(user).refresh)
     families.rotate(claims, Client(ip_address="192.0.2.7", user_agent="curl/8"))
     family = RefreshToken.objects.get()
@@ -168,7 +168,7 @@ def test_a_new_secret_key_with_a_fallback(script: Caller) -> None:
 
 
 def test_a_new_secret_key_while_servers_are_replaced(script: Caller) -> None:
-    """A server that has the new key as a fallback takes what one that signs by it has written, and the reverse."""
+    """During a deploy, servers with the old and the new SECRET_KEY accept each other's hashes as fallbacks."""
     token = script.log_in().json()["refresh"]
     keys = [settings.SECRET_KEY, "another key of some length"]
     for key, fallback in (keys, keys[::-1], keys, keys[::-1]):
@@ -177,14 +177,14 @@ def test_a_new_secret_key_while_servers_are_replaced(script: Caller) -> None:
 
 
 def test_a_new_secret_key_without_a_fallback(script: Caller) -> None:
-    """A family that has not rotated since the key changed has a hash that no key of today makes."""
+    """Without a fallback, a family whose hash was made with the old key ends as after a changed password."""
     token = script.log_in().json()["refresh"]
     with override_settings(SECRET_KEY="another key of some length"):
         assert script.refresh(token).json()["reason"] == "password_changed"
 
 
 def test_the_own_families_end_of_an_access_token(user: Any) -> None:
-    """The revocable class refuses what the family's end says."""
+    """The access token of a family whose row was deleted is refused as revoked."""
     pair = families.start(user)
     access = access_of(pair)
     assert families.user_of(access) == user
@@ -217,7 +217,7 @@ def test_a_revocation_is_tried_again(user: Any) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_a_database_that_goes_away_before_the_write(script: Caller) -> None:
-    """An error of the server, and nothing is lost."""
+    """The request fails with a 500, and the token still works afterwards."""
     token = script.log_in().json()["refresh"]
 
     def gone(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
@@ -232,7 +232,7 @@ def test_a_database_that_goes_away_before_the_write(script: Caller) -> None:
 
 
 def test_a_rotation_that_is_overtaken_is_judged_again(script: Caller) -> None:
-    """No row changed: read again. The token is old by then, and by another's hand."""
+    """If the UPDATE changes no row, the family is read and judged again. The token has been used by then: reuse."""
     token = script.log_in().json()["refresh"]
     done: list[int] = []
 
@@ -247,7 +247,7 @@ def test_a_rotation_that_is_overtaken_is_judged_again(script: Caller) -> None:
 
 
 def test_a_revocation_that_overtakes_a_rotation(script: Caller) -> None:
-    """Between the look at the row and the write: the write finds a family that has ended, and changes nothing."""
+    """A family is revoked between the read and the write of a rotation. The write changes nothing."""
     token = script.log_in().json()["refresh"]
 
     done: list[int] = []
@@ -265,7 +265,7 @@ def test_a_revocation_that_overtakes_a_rotation(script: Caller) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_a_revocation_survives_atomic_requests(script: Caller) -> None:
-    """In our views, in a subclass with a transaction of its own, and with a receiver that raises."""
+    """It holds in our views, in a subclass with its own transaction, and if a receiver raises."""
     connection.settings_dict["ATOMIC_REQUESTS"] = True
     try:
         with override_settings(ROOT_URLCONF="tests.test_families"), raising(signals.reuse_detected):
@@ -280,7 +280,7 @@ def test_a_revocation_survives_atomic_requests(script: Caller) -> None:
 
 
 def test_whether_a_family_is_active(user: Any) -> None:
-    """Until it is revoked, runs out or stays unused; one that is unknown never was."""
+    """A family is active until it is revoked or expires. An unknown family is not active."""
     pair = families.start(user, lifetime=timedelta(days=30))
     assert families.is_active(pair.family_id)
     assert not families.is_active(uuid4())

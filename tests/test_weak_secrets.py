@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa, x25519
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, x25519
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -26,6 +26,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
+from tests.test_keys import PRIVATE
 from twotoken.keys import key_ring
 from twotoken.weak_secrets import MAX_STEPS, MIN_VARIETY, weakness
 
@@ -33,7 +34,7 @@ KEYS: dict[str, Any] = {
     "Ed25519": ed25519.Ed25519PrivateKey.generate(),
     "X25519": x25519.X25519PrivateKey.generate(),
     "P-256": ec.generate_private_key(ec.SECP256R1()),
-    "RSA": rsa.generate_private_key(65537, 2048),
+    "RSA": PRIVATE["RS256"][0],
 }
 SIGNING = {name: key for name, key in KEYS.items() if name != "X25519"}
 
