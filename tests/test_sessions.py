@@ -16,6 +16,7 @@ from django.test import override_settings
 from django.utils import timezone
 from rest_framework.pagination import CursorPagination, LimitOffsetPagination, PageNumberPagination
 
+from tests.conformance.helpers import bearer
 from tests.factories import UserFactory
 from tests.http import Caller
 from tests.jar import COOKIE
@@ -25,11 +26,6 @@ from twotoken.clients import Client
 from twotoken.models import RefreshToken, RevokedReason
 
 FIELDS = {"id", "created_at", "last_used_at", "expires_at", "ip_address", "user_agent", "current"}
-
-
-def bearer(access: str) -> Any:
-    """Return the header that carries an access token."""
-    return {"HTTP_AUTHORIZATION": f"Bearer {access}"}
 
 
 class Pages(PageNumberPagination):

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.contrib.auth import get_user_model, user_logged_in, user_logged_out, user_login_failed
 
+from tests.conformance.helpers import bearer
 from tests.factories import PASSWORD
 from tests.http import Caller
 from tests.receivers import heard, raising
@@ -18,11 +19,6 @@ from twotoken.signals import family_revoked, family_started, reuse_detected, tok
 KEY = "a-key-of-some-length"
 OURS = (family_started, token_rotated, family_revoked, reuse_detected)
 DJANGO_S = (user_logged_in, user_login_failed, user_logged_out)
-
-
-def bearer(access: str) -> Any:
-    """Return the header that carries an access token."""
-    return {"HTTP_AUTHORIZATION": f"Bearer {access}"}
 
 
 def test_what_the_signals_carry(script: Caller) -> None:

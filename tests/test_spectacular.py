@@ -29,11 +29,12 @@ from rest_framework.response import Response
 from rest_framework.test import APIClient
 from rest_framework.views import APIView
 
+from tests.conformance.helpers import bearer
 from tests.factories import PASSWORD
 from tests.http import Caller
 from tests.overrides import with_settings
 from tests.test_keys import ASYMMETRIC, TEXTS
-from tests.test_sessions import bearer, paginated
+from tests.test_sessions import paginated
 from twotoken import exceptions, responses, urls
 from twotoken.authentication import StatelessAccessTokenAuthentication
 from twotoken.base_views import TokenView

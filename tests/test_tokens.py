@@ -151,52 +151,14 @@ def test_a_payload_that_is_no_json(payload: bytes) -> None:
         tokens.decode_access(token, POLICY, NOW)
 
 
-@pytest.mark.parametrize(
-    "spoil", [lambda t: t + "=", lambda t: t + "A", lambda t: " " + t, lambda t: t + "\n", str.upper]
-)
-def test_a_changed_string(spoil: Any) -> None:
-    """One token is one string: no padding, no white space."""
-    with pytest.raises(InvalidToken):
-        tokens.decode_access(spoil(access()), POLICY, NOW)
-
-
-def test_expiry_and_leeway() -> None:
-    """Exactly at its end it is over; the leeway comes on top."""
-    token, end = access(), NOW + timedelta(minutes=15)
-    tokens.decode_access(token, POLICY, end - timedelta(microseconds=1))
-    with pytest.raises(ExpiredToken):
-        tokens.decode_access(token, POLICY, end)
-    late = AccessPolicy(KEYS, leeway=10)
-    tokens.decode_access(token, late, end + timedelta(seconds=9))
-    with pytest.raises(ExpiredToken):
-        tokens.decode_access(token, late, end + timedelta(seconds=10))
-
-
-def test_a_clock_that_is_behind() -> None:
-    """A server ten seconds behind takes a fresh token."""
-    tokens.decode_access(access(), POLICY, NOW - timedelta(seconds=10))
-
-
 def test_issuer_and_audience() -> None:
-    """Issuer to the letter (CVE-2024-53861), one audience in common."""
-    acme = AccessPolicy(KEYS, "acme", ("a", "b"))
-    token = access(acme)
-    assert tokens.decode_access(token, acme, NOW)["aud"] == ["a", "b"]
-    assert tokens.decode_access(token, AccessPolicy(KEYS, "acme", ("b", "c")), NOW)
-    assert tokens.decode_access(access(AccessPolicy(KEYS, None, ("b",))), AccessPolicy(KEYS, None, ("b",)), NOW)
-    for other in (AccessPolicy(KEYS, "acm"), AccessPolicy(KEYS, "acme", ("c",))):
-        with pytest.raises(InvalidToken):
-            tokens.decode_access(token, other, NOW)
+    """A token is issued with the issuer and with all audiences. A single audience is a string."""
+    several, one = AccessPolicy(KEYS, "acme", ("a", "b")), AccessPolicy(KEYS, None, ("b",))
+    claims = tokens.decode_access(access(several), several, NOW)
+    assert (claims["iss"], claims["aud"]) == ("acme", ["a", "b"])
+    assert tokens.decode_access(access(one), one, NOW)["aud"] == "b"
     with pytest.raises(InvalidToken):
-        tokens.decode_access(access(), AccessPolicy(KEYS, None, ("b",)), NOW)
-
-
-def test_claims_that_can_t_go_in() -> None:
-    """Reserved names, and more than a token that we would take again."""
-    with pytest.raises(ClaimsError, match="reserved: iss, sub"):
-        access(sub="1", iss="2", role="3")
-    with pytest.raises(ClaimsError, match="longer"):
-        access(text="x" * 9000)
+        tokens.decode_access(access(), one, NOW)
 
 
 class Colour(StrEnum):
@@ -352,6 +314,8 @@ HOSTILE = {
     "a header of half a character": f"{b64(b'{' + bytes([0xED, 0xA0, 0x80]) + b'}')}.{b64(b'{}')}.{b64(b'x' * 32)}",
     "a header of a long number": f"{b64(b'9' * 5_000)}.{b64(b'{}')}.{b64(b'x' * 32)}",
     "five parts": "a.b.c.d.e",
+    "one more letter": GOOD + "A",
+    "upper case": GOOD.upper(),
 }
 
 
@@ -479,7 +443,7 @@ def test_clocks_and_names_that_are_not_held_against_a_token(change: dict[str, An
 def test_reserved_claims(name: str) -> None:
     """A project can't give a token another subject, life or family by mistake."""
     with pytest.raises(ClaimsError, match=f"reserved: {name}"):
-        access(POLICY, **{name: "x"})
+        access(POLICY, **{name: "x", "role": "admin"})
 
 
 def test_a_token_is_as_long_as_may_be() -> None:
