@@ -121,64 +121,64 @@ def test_the_date_hierarchy_reads_an_index_s_ends(user: Any, viewer: Any) -> Non
     assert viewer.get(f"{LIST}?created_at__year={year}").status_code == 200
 
 
-@pytest.mark.parametrize(
-    "lookup",
-    [
-        "secret__startswith",
-        "secret__gt",
-        "secret",
-        "auth_hash__startswith",
-        "retry_key__gt",
-        "device_key__startswith",
-        "context__contains",
-        "refreshed_at__gt",
-        "ip_address__startswith",
-        "created_at__year__gt",
-        "user_id__gt",
-        "user__password__startswith",
-        "user__last_login__gt",
-        "events__user_agent__contains",
-        "pk__gt",
-    ],
-)
-def test_lookups_that_no_page_links_to(user: Any, viewer: Any, lookup: str) -> None:
+LOOKUPS = [
+    "secret__startswith",
+    "secret__gt",
+    "secret",
+    "auth_hash__startswith",
+    "retry_key__gt",
+    "device_key__startswith",
+    "context__contains",
+    "refreshed_at__gt",
+    "ip_address__startswith",
+    "created_at__year__gt",
+    "user_id__gt",
+    "user__password__startswith",
+    "user__last_login__gt",
+    "events__user_agent__contains",
+    "pk__gt",
+]
+
+
+def test_lookups_that_no_page_links_to(user: Any, viewer: Any) -> None:
     """400, so that nobody reads a secret letter by letter from the count of what is found."""
     families.start(user)
-    assert viewer.get(f"{LIST}?{lookup}=x").status_code == 400
-    assert viewer.get(f"{LIST}?{lookup}=2026").status_code == 400
+    for lookup in LOOKUPS:
+        assert viewer.get(f"{LIST}?{lookup}=x").status_code == 400
+        assert viewer.get(f"{LIST}?{lookup}=2026").status_code == 400
 
 
 HUGE = "9" * 30
 
 
-@pytest.mark.parametrize(
-    "query",
-    [
-        "created_at__year=x",
-        "created_at__year=99999999999999",
-        "created_at__year=9999",
-        "created_at__year=9999&created_at__month=12",
-        "created_at__year=9999&created_at__month=12&created_at__day=31",
-        "created_at__year=2026&created_at__month=13",
-        "created_at__year=2026&created_at__month=2&created_at__day=30",
-        f"created_at__year=2026&created_at__month={HUGE}",
-        "created_at__month=x",
-        f"created_at__gte={HUGE}",
-        "created_at__gte=9999-12-31T23:59:59-23:59",
-        "created_at__lt=x",
-        "no_field=x",
-        "no_field__gt=x",
-        f"p={HUGE}",
-        "p=-1",
-    ],
-)
-def test_odd_values(user: Any, viewer: Any, monkeypatch: pytest.MonkeyPatch, query: str) -> None:
+ODD = [
+    "created_at__year=x",
+    "created_at__year=99999999999999",
+    "created_at__year=9999",
+    "created_at__year=9999&created_at__month=12",
+    "created_at__year=9999&created_at__month=12&created_at__day=31",
+    "created_at__year=2026&created_at__month=13",
+    "created_at__year=2026&created_at__month=2&created_at__day=30",
+    f"created_at__year=2026&created_at__month={HUGE}",
+    "created_at__month=x",
+    f"created_at__gte={HUGE}",
+    "created_at__gte=9999-12-31T23:59:59-23:59",
+    "created_at__lt=x",
+    "no_field=x",
+    "no_field__gt=x",
+    f"p={HUGE}",
+    "p=-1",
+]
+
+
+def test_odd_values(user: Any, viewer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The whole list, by Django's own redirect for what it can't filter by."""
     monkeypatch.setattr(RefreshTokenAdmin, "list_per_page", 1)
     families.start(user)
     families.start(user)
-    response = viewer.get(f"{LIST}?{query}")
-    assert (response.status_code, response["Location"]) == (302, f"{LIST}?e=1")
+    for query in ODD:
+        response = viewer.get(f"{LIST}?{query}")
+        assert (query, response.status_code, response["Location"]) == (query, 302, f"{LIST}?e=1")
     assert viewer.get(LIST).context["cl"].result_count == 2
 
 

@@ -315,6 +315,9 @@ HOSTILE = {
     "a header of a long number": f"{b64(b'9' * 5_000)}.{b64(b'{}')}.{b64(b'x' * 32)}",
     "five parts": "a.b.c.d.e",
     "one more letter": GOOD + "A",
+    "a signature of zeros": f"{GOOD.rpartition('.')[0]}.{b64(bytes(32))}",
+    "a signature of one byte": f"{GOOD.rpartition('.')[0]}.{b64(bytes(1))}",
+    "a signature of 33 bytes": f"{GOOD.rpartition('.')[0]}.{b64(bytes(33))}",
     "upper case": GOOD.upper(),
 }
 
@@ -343,7 +346,8 @@ def test_one_bit_flipped(part: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "key", [b"", SECRET.encode()[:-1], b"n" * 32, SECRET.encode() + b"\n", SECRET.encode().hex().encode()]
+    "key",
+    [b"", b"null", SECRET.encode()[:-1], b"n" * 32, SECRET.encode() + b"\n", SECRET.encode().hex().encode()],
 )
 def test_another_key(key: bytes) -> None:
     """The empty one is a key like any other that isn't ours."""
