@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.conformance.helpers import KEY, again, assert_refused, in_threads, log_in, row, state, threads, token_of
@@ -51,11 +53,16 @@ def test_parallel_refreshes_without_a_key(kind: str, request: pytest.FixtureRequ
 @pytest.mark.django_db(transaction=True)
 def test_logout_races_refresh(script: Caller) -> None:
     """Case 15: after a logout and a refresh in parallel nothing works, a hundred times."""
-    callers, paths = [again(script), again(script)], ["logout/", "refresh/"]
+    callers = [(again(script), "logout/"), (again(script), "refresh/")]
     with threads(2) as at_once:
         for _ in range(100):
             r0 = families.start(script.user).refresh
-            logout, refresh = at_once(lambda number, r0=r0: callers[number].send(paths[number], {"refresh": r0}))
+
+            def call(number: int, r0: str = r0) -> Any:
+                caller, path = callers[number]
+                return caller.send(path, {"refresh": r0})
+
+            logout, refresh = at_once(call)
             assert logout.status_code == 204
             assert refresh.status_code in {200, 401}, refresh.content
             late = script.refresh(token_of(refresh)) if refresh.status_code == 200 else refresh
