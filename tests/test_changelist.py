@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.urls("tests.test_admin"), pytest.mark.django_db]
 
 
 def test_no_query_per_row_and_no_count_of_all(user: Any, viewer: Any) -> None:
-    """However many there are; the count goes no further than what is listed."""
+    """The number of queries does not grow with the rows, and the count stops at the limit of the list."""
     counts = []
     for _ in range(2):
         for number in range(5):
@@ -43,7 +43,7 @@ def test_no_query_per_row_and_no_count_of_all(user: Any, viewer: Any) -> None:
 
 
 def test_more_than_are_listed(user: Any, viewer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The list says that it ends."""
+    """The list says that it shows only the first ones."""
     monkeypatch.setattr(CappedPaginator, "limit", 3)
     for _ in range(5):
         families.start(user)
@@ -95,7 +95,7 @@ def test_filters_and_search(user: Any, viewer: Any) -> None:
 
 @pytest.mark.skipif(len(ours._user_names()) < 2, reason="this user model has one name only")
 def test_search_by_e_mail(viewer: Any) -> None:
-    """A part of it is enough."""
+    """A part of the address is enough."""
     user: Any = UserFactory()
     User.objects.filter(pk=user.pk).update(email="ann@mail.example")
     families.start(user)
@@ -104,7 +104,7 @@ def test_search_by_e_mail(viewer: Any) -> None:
 
 
 def test_the_date_hierarchy_reads_an_index_s_ends(user: Any, viewer: Any) -> None:
-    """Years, months and days from the first family to the last, without reading all between."""
+    """It has all years, months and days from the first family to the last, and reads only these two."""
     now = timezone.now()
     for days in (0, 1, 400):
         RefreshToken.objects.create(user=user, created_at=now - timedelta(days=days))
@@ -172,7 +172,7 @@ ODD = [
 
 
 def test_odd_values(user: Any, viewer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The whole list, by Django's own redirect for what it can't filter by."""
+    """Django redirects to the whole list, as for any filter that it can't use."""
     monkeypatch.setattr(RefreshTokenAdmin, "list_per_page", 1)
     families.start(user)
     families.start(user)
@@ -186,7 +186,7 @@ def test_odd_values(user: Any, viewer: Any, monkeypatch: pytest.MonkeyPatch) -> 
     "query", ["user=x", f"user={HUGE}", f"user=-{HUGE}", "user__exact=%00", "user__in=1,x", "user="]
 )
 def test_a_user_of_an_odd_key(user: Any, viewer: Any, query: str) -> None:
-    """The same, or no family, if the user model takes it for a key."""
+    """Django redirects, or the list is empty if the user model accepts the value as a key."""
     families.start(user)
     response = viewer.get(f"{LIST}?{query}")
     assert response.status_code == 302 or response.context["cl"].result_count == 0
@@ -196,7 +196,7 @@ def test_a_user_of_an_odd_key(user: Any, viewer: Any, query: str) -> None:
     "query", ["p=x", f"o={HUGE}", "o=x", f"created_at__day={HUGE}", "created_at__year=0001", "reason=%00", "state=x"]
 )
 def test_odd_values_that_some_databases_take(user: Any, viewer: Any, query: str) -> None:
-    """A list, or the same redirect."""
+    """The answer is a list or a redirect."""
     families.start(user)
     assert viewer.get(f"{LIST}?{query}").status_code in {200, 302}
 
@@ -238,13 +238,13 @@ class BrokenAdmin(RefreshTokenAdmin):
     ],
 )
 def test_a_project_s_own_filters(rf: Any, lookup: str, allowed: bool) -> None:
-    """Are allowed, and nothing beside them."""
+    """Only the filters that a project lists are allowed."""
     model_admin = FilteringAdmin(RefreshToken, admin.site)
     assert model_admin.lookup_allowed(lookup, "x", rf.get(LIST)) is allowed
 
 
 def test_an_error_that_no_address_causes(rf: Any, viewer: Any) -> None:
-    """Is an error, with its traceback, and not a redirect."""
+    """An error of the project's code is raised, and not turned into a redirect."""
     model_admin = BrokenAdmin(RefreshToken, admin.site)
     for address in (LIST, f"{LIST}?e=1"):
         request = rf.get(address)

@@ -20,7 +20,7 @@ from twotoken.models import RefreshToken
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("verb", ["rotate", "revoke"])
 def test_a_transaction_that_lost_is_for_its_owner_to_repeat(user: Any, verb: str) -> None:
-    """Nothing is written again in what the database has undone: the conflict itself is raised, by which to tell."""
+    """In a transaction that the database rolled back, nothing is retried. The caller gets the conflict."""
     pair = families.start(user)
     claims = families.verify(pair.refresh)
     lost: list[str] = []
@@ -59,7 +59,7 @@ def test_no_try_after_a_long_wait() -> None:
 
 @contextmanager
 def sqlite(path: Path) -> Iterator[Any]:
-    """Give a connection to a database of SQLite that waits for nobody."""
+    """Give a connection to an SQLite database that does not wait for locks."""
     values = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(path), "OPTIONS": {"timeout": 0}}
     made: Any = ConnectionHandler({"default": values})["default"]
     try:
@@ -71,7 +71,7 @@ def sqlite(path: Path) -> Iterator[Any]:
 @pytest.mark.django_db
 @pytest.mark.parametrize(("begin", "code"), [("BEGIN", 517), ("SELECT 1", 5)])
 def test_a_busy_sqlite(tmp_path: Path, begin: str, code: int) -> None:
-    """A database that another writes to, and a snapshot that another has overtaken, are conflicts."""
+    """A locked database is a conflict, and so is a write after another write that the transaction has not seen."""
     with sqlite(tmp_path / "busy.sqlite3") as ours, sqlite(tmp_path / "busy.sqlite3") as theirs:
         with ours.cursor() as our, theirs.cursor() as their:
             our.execute("PRAGMA journal_mode = WAL")
@@ -92,7 +92,7 @@ def test_a_busy_sqlite(tmp_path: Path, begin: str, code: int) -> None:
 
 @pytest.mark.django_db
 def test_no_connection(tmp_path: Path) -> None:
-    """A server that can't be reached takes no work; an error of a statement is no such thing."""
+    """A failed connection means that the server is unavailable. A wrong statement does not."""
     with sqlite(tmp_path / "missing" / "db.sqlite3") as missing, pytest.raises(OperationalError) as unreachable:
         missing.cursor()
     with sqlite(tmp_path / "db.sqlite3") as there, there.cursor() as cursor, pytest.raises(DatabaseError) as wrong:

@@ -51,7 +51,7 @@ HEADER = {"alg": "HS256", "typ": "at+jwt"}
 
 
 def test_an_access_token_comes_back() -> None:
-    """Claims go in and come out, and none of them shows in a repr."""
+    """Decoding returns the claims that were encoded. The repr shows none of them."""
     claims = tokens.decode_access(access(role="admin"), POLICY, NOW)
     assert claims["role"] == "admin"
     assert claims.family_id == FAMILY
@@ -102,7 +102,7 @@ def test_bad_headers(header: Any) -> None:
 
 
 def test_a_good_forgery_is_taken() -> None:
-    """What the tests above refuse is refused for its header, not for how it was made."""
+    """A forged token with a good header is accepted, so the tests above fail for their headers only."""
     assert tokens.decode_access(forge(HEADER, CLAIMS), POLICY, NOW)["sub"] == "7"
 
 
@@ -162,7 +162,7 @@ def test_issuer_and_audience() -> None:
 
 
 class Colour(StrEnum):
-    """A text that is of another type."""
+    """A subclass of str."""
 
     RED = "red"
 
@@ -203,7 +203,7 @@ def test_names_of_claims_are_text() -> None:
 
 
 def test_a_claim_that_holds_itself() -> None:
-    """It has no end."""
+    """A value that contains itself is refused."""
     value: list[Any] = []
     value.append(value)
     with pytest.raises(ClaimsError, match="The claim 'profile' is nested too deep"):
@@ -211,14 +211,14 @@ def test_a_claim_that_holds_itself() -> None:
 
 
 def test_claims_that_json_can_hold() -> None:
-    """They come back as they were; a tuple as a list."""
+    """Decoding returns these values unchanged, except that a tuple becomes a list."""
     given: dict[str, Any] = {"a": None, "b": [True, 1, 1.5, "ü", Colour.RED], "c": {"d": {"": []}}, "e": (1, 2)}
     claims = tokens.decode_access(access(**given), POLICY, NOW)
     assert {name: claims[name] for name in given} == {**given, "e": [1, 2]}
 
 
 def test_the_issuer_of_a_refresh_token() -> None:
-    """The token is its issuer's, to the letter; without an issuer it has no such claim and nobody asks for one."""
+    """A token is accepted only for exactly its issuer. Without an issuer no such claim is set or required."""
     row: Any = {"family_id": FAMILY, "generation": 3, "secret": b"x" * 16, "expires_at": NOW}
     token = tokens.encode_refresh(KEYS, **row, issuer="acme")
     assert token == tokens.encode_refresh(KEYS, **row, issuer="acme") != tokens.encode_refresh(KEYS, **row)
@@ -278,7 +278,7 @@ def test_bad_refresh_claims(change: dict[str, Any]) -> None:
 
 
 def test_any_key_of_the_list_verifies() -> None:
-    """The first signs."""
+    """Only the first key signs."""
     both = key_ring(("a newer secret of the codec tests", SECRET))
     tokens.decode_access(access(), AccessPolicy(both), NOW)
     with pytest.raises(InvalidToken):
@@ -324,7 +324,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("token", HOSTILE.values(), ids=HOSTILE)
 def test_hostile_strings(token: str) -> None:
-    """One reason for all of them, and no other error."""
+    """Each of them is refused as invalid, and raises no other error."""
     for decode in (lambda: tokens.decode_access(token, POLICY, NOW), lambda: tokens.decode_refresh(token, KEYS)):
         with pytest.raises(InvalidToken) as caught:
             decode()
@@ -333,7 +333,7 @@ def test_hostile_strings(token: str) -> None:
 
 @pytest.mark.parametrize("part", [0, 1, 2])
 def test_one_bit_flipped(part: int) -> None:
-    """Anywhere in any part: the last character's unused bits too, or one token had several strings."""
+    """Each bit of each part counts, also the unused bits of the last character: one token has one string."""
     parts = GOOD.split(".")
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
     for position, character in enumerate(parts[part]):
@@ -350,7 +350,7 @@ def test_one_bit_flipped(part: int) -> None:
     [b"", b"null", SECRET.encode()[:-1], b"n" * 32, SECRET.encode() + b"\n", SECRET.encode().hex().encode()],
 )
 def test_another_key(key: bytes) -> None:
-    """The empty one is a key like any other that isn't ours."""
+    """A token signed with any other key, even an empty one, is refused."""
     with pytest.raises(InvalidToken):
         tokens.decode_access(forge(HEADER, CLAIMS, key), POLICY, NOW)
     with pytest.raises(InvalidToken):
@@ -358,7 +358,7 @@ def test_another_key(key: bytes) -> None:
 
 
 def test_another_digest_under_the_same_name() -> None:
-    """The algorithm is ours to choose, and it is one."""
+    """A signature with another hash function is refused."""
     for digest in (hashlib.sha1, hashlib.sha384, hashlib.sha512):
         with pytest.raises(InvalidToken):
             tokens.decode_access(forge(HEADER, CLAIMS, digest=digest), POLICY, NOW)
@@ -422,7 +422,7 @@ def test_audiences(audience: Any, fits: bool) -> None:
 
 
 def test_without_issuer_and_audience_nobody_asks() -> None:
-    """Their claims are then a token's own affair."""
+    """Without these settings a token may have any issuer and audience."""
     assert tokens.decode_access(forge(HEADER, {**CLAIMS, "iss": "x", "aud": ["y"]}), POLICY, NOW)["iss"] == "x"
 
 
@@ -476,20 +476,20 @@ def test_a_token_id_is_bound_to_its_row_and_generation() -> None:
 
 
 def test_a_token_id_that_is_half_a_character() -> None:
-    """JSON can carry one; it is refused as any other of the wrong shape."""
+    """JSON can contain half of a surrogate pair. Such a ``jti`` is refused as invalid."""
     with pytest.raises(InvalidToken):
         tokens.decode_refresh(forge(REFRESH_HEADER, {**REFRESH_CLAIMS, "jti": "\ud800"}), KEYS)
 
 
 def test_an_end_that_no_clock_reaches() -> None:
-    """It is a whole number all the same; what is said of it has to be an error of ours, or nothing."""
+    """An ``exp`` beyond what a float can hold is refused as invalid, and raises no other error."""
     token = forge(HEADER, {**CLAIMS, "exp": 10**400})
     with pytest.raises(InvalidToken):
         tokens.decode_access(token, AccessPolicy(KEYS, leeway=0.0), NOW)
 
 
 def test_the_last_end_that_a_clock_reaches() -> None:
-    """The last second of the year 9999 is an end; the one after it can't be told of."""
+    """The last second of the year 9999 is a valid ``exp``. The next one is not, because ``datetime`` can't hold it."""
     token = forge(HEADER, {**CLAIMS, "exp": tokens.MAX_TIME})
     assert tokens.decode_access(token, POLICY, NOW).expires_at == datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
     with pytest.raises(InvalidToken):
@@ -497,7 +497,7 @@ def test_the_last_end_that_a_clock_reaches() -> None:
 
 
 def test_a_token_at_the_longest_and_one_beyond() -> None:
-    """8,192 characters are taken, 8,193 are not, whoever has made it."""
+    """A token of 8,192 characters is accepted, one of 8,193 is refused."""
     forged = [
         forge({**HEADER, "kid": kid}, {**CLAIMS, "text": "x" * room})
         for kid in ("", "a", "ab", "abc")
