@@ -16,12 +16,18 @@ from django.core.checks import run_checks
 from django.core.management import call_command
 from django.test import override_settings
 from django.urls import include, path
+from rest_framework.decorators import action, api_view, permission_classes
+from rest_framework.permissions import IsAdminUser, IsAuthenticated
+from rest_framework.routers import SimpleRouter
+from rest_framework.views import APIView
+from rest_framework.viewsets import ViewSet
 
 from tests import issuers
 from tests.factories import UserFactory
 from tests.overrides import with_settings
 from twotoken import checks, families
 from twotoken.conf import MAKE_ONE
+from twotoken.permissions import RecentLogin
 
 # Django asks a MariaDB for its version when it checks the fields of models.
 pytestmark = pytest.mark.django_db(databases=["default", "replica"])
@@ -69,7 +75,13 @@ BAD: list[tuple[str, dict[str, Any]]] = [
     ("E003", {"ISSUER": ""}),
     ("E003", {"AUDIENCE": []}),
     ("E003", {"AUDIENCE": [1]}),
+    ("E003", {"DPOP": "on"}),
+    ("E003", {"DPOP": True}),
+    ("E003", {"DPOP_ACCESS": "yes"}),
+    ("E003", {"DPOP_NONCE": None}),
     ("E003", {"LOGIN_THROTTLE": "10 a minute"}),
+    ("E003", {"STEP_UP_SESSIONS": 300}),
+    ("E003", {"STEP_UP_SESSIONS": timedelta()}),
     ("E003", {"RECORD_CLIENT": 1}),
     ("E003", {"RETENTION": 30}),
     ("E003", {"RETENTION": timedelta.max}),
@@ -99,6 +111,7 @@ BAD: list[tuple[str, dict[str, Any]]] = [
     ("E012", {"USER_ID_FIELD": "nothing"}),
     ("E012", {"USER_ID_FIELD": "is_active"}),
     ("W002", {"LEEWAY": 61}),
+    ("W016", {"STEP_UP_SESSIONS": timedelta(minutes=16)}),
     ("W003", {"USER_ID_FIELD": get_user_model().USERNAME_FIELD}),
 ]
 
@@ -142,6 +155,7 @@ FINE: list[dict[str, Any]] = [
     {"ACCESS_CLAIMS": "tests.claims.role"},
     {"ISSUER": "tests.issuers.issuer", "AUDIENCE": "tests.issuers.audience"},
     {"ISSUER": issuers.issuer, "AUDIENCE": issuers.audience},
+    {"STEP_UP_SESSIONS": timedelta(minutes=15)},
     {"ISSUER": "auth.example.com", "AUDIENCE": "api.example.com"},
 ]
 
@@ -243,6 +257,49 @@ def test_mounts_that_share_a_namespace(deliveries: list[str], found: set[str]) -
         assert ids() == set()
 
 
+class MayBeOld(APIView):
+    """A view whose permission promises more than a step-up gives."""
+
+    permission_classes = [IsAuthenticated & (IsAdminUser | RecentLogin.within(timedelta(hours=1)))]
+
+
+@api_view()
+@permission_classes([RecentLogin])
+def recent(request: Any) -> None:
+    """A function view that asks for the usual five minutes."""
+
+
+class Actions(ViewSet):
+    """A viewset, an action of which asks for more than the others."""
+
+    @action(detail=False, permission_classes=[RecentLogin.within(timedelta(minutes=20))])
+    def transfer(self, request: Any) -> None:
+        """Transfer money."""
+
+
+def test_a_login_older_than_an_access_token_may_be() -> None:
+    """Found in class views, function views, actions and within DRF's operators, wherever they are nested."""
+    router = SimpleRouter()
+    router.register("actions", Actions, basename="actions")
+    views = (path("a/", include([path("b/", MayBeOld.as_view()), path("c/", recent), *router.urls])),)
+    with override_settings(ROOT_URLCONF=views):
+        said = [message.msg.partition(",")[0] for message in checks.check_step_up(None)]
+        assert said == [
+            "MayBeOld accepts a login of the last 1:00:00",
+            "Actions accepts a login of the last 0:20:00",
+        ]
+        with with_settings(ACCESS_LIFETIME=timedelta(minutes=4)):
+            assert [message.msg.split()[0] for message in checks.check_step_up(None)] == [
+                "MayBeOld",
+                "recent",
+                "Actions",
+            ]
+        with with_settings(ACCESS_LIFETIME=timedelta(hours=1)):
+            assert ids() == set()
+    with override_settings(ROOT_URLCONF=None):
+        assert not list(checks.check_step_up(None))
+
+
 @override_settings(USE_TZ=False)
 def test_times_without_a_zone() -> None:
     """They jump."""
@@ -279,6 +336,62 @@ def test_claims_are_tried(user: Any) -> None:
     user.refresh_from_db()
     assert getattr(user, "first_name", "") != "changed by the claims"
     assert claims_problem("broken", ["replica"]) == ""
+
+
+@pytest.mark.parametrize(
+    ("backend", "options", "said"),
+    [
+        ("dummy.DummyCache", {}, "DummyCache, which remembers nothing, so a proof can be used again"),
+        (
+            "locmem.LocMemCache",
+            {},
+            "LocMemCache, which each process has for itself, so a proof can be used once in each",
+        ),
+        ("filebased.FileBasedCache", {}, "FileBasedCache, which may accept a proof twice if both requests run at once"),
+        ("db.DatabaseCache", {}, "DatabaseCache, which forgets proofs when it is full"),
+        ("db.DatabaseCache", {"OPTIONS": {"MAX_ENTRIES": 10_000}}, ""),
+        ("redis.RedisCache", {}, ""),
+    ],
+)
+def test_the_cache_of_proofs(backend: str, options: dict[str, Any], said: str) -> None:
+    """It is shared, and forgets nothing. A project that sets nothing about DPoP is not bothered."""
+    cache = {"BACKEND": f"django.core.cache.backends.{backend}", "LOCATION": "/tmp/proofs", **options}  # noqa: S108
+    with override_settings(CACHES={"default": cache}):
+        for values, speaks in (({"DPOP": "optional"}, True), ({"DPOP_ACCESS": False}, True), ({"DPOP": "off"}, False)):
+            with with_settings(**values):
+                found = [message.msg for message in checks.check_deployed_proofs(None)]
+                wanted = [f"The DPoP proofs that were used are remembered in a {said}."] if said and speaks else []
+                assert found == wanted
+        assert not list(checks.check_deployed_proofs(None))
+
+
+@pytest.mark.parametrize("proxy", [{"USE_X_FORWARDED_HOST": True}, {"USE_X_FORWARDED_PORT": True}, {"NUM_PROXIES": 1}])
+def test_addresses_that_fit_no_proof(proxy: dict[str, Any]) -> None:
+    """Behind a proxy that ends TLS Django has to be told of https."""
+    values = {"REST_FRAMEWORK": proxy} if "NUM_PROXIES" in proxy else proxy
+    cache = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": "redis://localhost"}}
+    with with_settings(DPOP="required"), override_settings(CACHES=cache):
+        assert ids(deploy=True) == set()
+        with override_settings(**values):
+            assert ids(deploy=True) == {"W017"}
+            with override_settings(SECURE_PROXY_SSL_HEADER=("HTTP_X_FORWARDED_PROTO", "https")):
+                assert ids(deploy=True) == set()
+
+
+def test_proofs_without_cryptography() -> None:
+    """A project that sets DPOP needs the package. One that does not set it is not bothered."""
+    code = (
+        "import sys; sys.modules['cryptography'] = None\n"
+        "import django; from django.conf import settings; from tests import settings as ours\n"
+        "values = {name: getattr(ours, name) for name in dir(ours) if name.isupper()}\n"
+        "settings.configure(**values); django.setup()\n"
+        "from twotoken import checks\n"
+        "for value in (None, 'off', 'optional', 'required', 'on'):\n"
+        "    settings.TWOTOKEN.update({'DPOP': value} if value else {})\n"
+        "    print([each.id for each in checks.check_proofs(None)])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["[]", "[]", "['twotoken.E017']", "['twotoken.E017']", "[]"]
 
 
 def test_claims_are_tried_before_the_first_login() -> None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from django.contrib.auth import get_user_model
 
+from tests.conformance.helpers import claims_of
 from tests.http import Caller
 from tests.overrides import with_settings
+from twotoken import families
+from twotoken.clients import Client
 from twotoken.exceptions import ClaimsError
 
 
@@ -29,3 +34,36 @@ def test_claims_are_read_afresh(script: Caller) -> None:
         script.get("/api/me/", HTTP_AUTHORIZATION=f"Bearer {pair['access']}").json()["claims"]["role"] for pair in pairs
     ]
     assert roles == ["user", "staff"]
+
+
+@pytest.mark.parametrize(
+    ("context", "auth_time", "amr"),
+    [
+        ({}, 0, None),
+        ({"amr": ["pwd", "otp"]}, 0, ["pwd", "otp"]),
+        ({"amr": ("hwk",)}, 0, ["hwk"]),
+        ({"amr": []}, 0, None),
+        ({"auth_time": 1_000_000_000}, 1_000_000_000, None),
+        ({"auth_time": 0}, 0 - 1, None),
+        ({"auth_time": 9_999_999_999}, 0, None),
+    ],
+)
+def test_the_proof_of_a_login(user: Any, context: Any, auth_time: int, amr: Any) -> None:
+    """Its time and methods are in each access token of the family. The context may say that the proof is older."""
+    pair = families.start(user, context=context)
+    login = claims_of(pair.access)["iat"]
+    expected = {0: login, -1: 0}.get(auth_time, auth_time)
+    pairs = [pair, families.rotate(families.verify(pair.refresh), Client())]
+    for claims in (claims_of(each.access) for each in pairs):
+        assert (claims["auth_time"], claims.get("amr")) == (expected, amr)
+
+
+@pytest.mark.parametrize(
+    "context",
+    [{"amr": "pwd"}, {"amr": {"pwd": 1}}, {"amr": [5]}, {"amr": [""]}, {"auth_time": "now"}, {"auth_time": 1.5}],
+)
+def test_a_proof_that_is_none(user: Any, context: Any) -> None:
+    """An error of the project, at the login and not at each refresh: no family starts."""
+    with pytest.raises(ClaimsError, match=r"must be a (list|whole number)"):
+        families.start(user, context=context)
+    assert not families.active(user)

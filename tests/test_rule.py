@@ -13,26 +13,30 @@ from twotoken.families.rule import Verdict, judge
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 IDLE = timedelta(days=7)
 KEY, OTHER, NONE = b"the key of the last rotation", b"another key", b""
+DEVICE, COOKIE, OTHER_DEVICE = "dpop:the device's key", "dbsc:the device's key", "dpop:another device's key"
 RETRY, ROTATE, REUSED, EXPIRED = Verdict.RETRY, Verdict.ROTATE, Verdict.REUSED, Verdict.EXPIRED
+WRONG_DEVICE = Verdict.WRONG_DEVICE
 
 
 @dataclass(frozen=True)
 class Row:
-    """A family of generation 5 that was rotated without a key, unless it says otherwise."""
+    """A family of generation 5, not bound to a device, that was rotated without a key, unless it says otherwise."""
 
     generation: int = 5
     retry_key: bytes = NONE
     is_browser: bool = False
+    device_key: str = ""
     refreshed_at: datetime = NOW
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
 
 
 def verdict(row: Row, behind: int, key: bytes = NONE, **changed: Any) -> Verdict:
-    """Judge a token so many generations behind its row."""
+    """Judge a token so many generations behind its row, with a proof of the device's key if the row is bound to one."""
     given = {
         "generation": row.generation - behind,
         "retry_key": key,
+        "device_key": row.device_key,
         "now": NOW,
         "idle_limit": IDLE,
         "browser_grace": timedelta(seconds=10),
@@ -45,6 +49,9 @@ def verdict(row: Row, behind: int, key: bytes = NONE, **changed: Any) -> Verdict
 
 # kind of family, key of the request, verdicts for the token one behind and for the current one by age in seconds
 BROWSER, SCRIPT = Row(is_browser=True), Row()
+BOUND, BOUND_BROWSER = Row(device_key=DEVICE), Row(is_browser=True, device_key=DEVICE)
+KEYED_BOUND = Row(retry_key=KEY, device_key=DEVICE)
+BY_COOKIE = Row(is_browser=True, device_key=COOKIE)
 KEYED, KEYED_BROWSER = Row(retry_key=KEY), Row(retry_key=KEY, is_browser=True)
 TABLE: list[tuple[Row, bytes, int, float, Verdict]] = [
     # A browser's family, rotated without a key: ten seconds for the token before, twenty for the current one.
@@ -72,8 +79,27 @@ TABLE: list[tuple[Row, bytes, int, float, Verdict]] = [
     # No key and another key get no grace then.
     *((row, key, 1, 0, REUSED) for row in (KEYED, KEYED_BROWSER) for key in (NONE, OTHER)),
     *((row, key, 0, 0, ROTATE) for row in (KEYED, KEYED_BROWSER) for key in (NONE, OTHER)),
+    # Bound by DPoP and rotated without a key: with the device's proof, the token one behind is a retry at any time.
+    *((row, NONE, 1, age, RETRY) for row in (BOUND, BOUND_BROWSER) for age in (0, 10, 60, 6 * 86_400, -60)),
+    # The current token is what it is in every family.
+    (BOUND, NONE, 0, 3.9, RETRY),
+    (BOUND, NONE, 0, 4, ROTATE),
+    (BOUND_BROWSER, NONE, 0, 19.9, RETRY),
+    (BOUND_BROWSER, NONE, 0, 20, ROTATE),
+    # The proof stands in for a key only where neither the rotation nor the request has one.
+    *((row, OTHER, 1, 0, REUSED) for row in (BOUND, BOUND_BROWSER, KEYED_BOUND)),
+    (KEYED_BOUND, KEY, 1, 6 * 86_400, RETRY),
+    *((KEYED_BOUND, NONE, 1, age, REUSED) for age in (0, 6 * 86_400)),
+    # The cookie of a device session (DBSC) is no proof that could not be copied: only the grace retries.
+    (BY_COOKIE, NONE, 1, 9.9, RETRY),
+    (BY_COOKIE, NONE, 1, 10, REUSED),
+    (BY_COOKIE, NONE, 0, 20, ROTATE),
     # Two generations behind is reuse, whatever comes with it.
-    *((row, key, 2, 0, REUSED) for row in (BROWSER, SCRIPT, KEYED, KEYED_BROWSER) for key in (NONE, KEY, OTHER)),
+    *(
+        (row, key, 2, 0, REUSED)
+        for row in (BROWSER, SCRIPT, KEYED, KEYED_BROWSER, BOUND, BOUND_BROWSER, KEYED_BOUND, BY_COOKIE)
+        for key in (NONE, KEY, OTHER)
+    ),
     # After a login there is no rotation to retry.
     *((row, key, 0, 0, ROTATE) for row in (Row(generation=0), Row(0, is_browser=True)) for key in (NONE, KEY)),
     # The first rotation has a grace like any other: the generation of the row counts, not that of the token.
@@ -87,6 +113,31 @@ TABLE: list[tuple[Row, bytes, int, float, Verdict]] = [
 def test_the_table(row: Row, key: bytes, behind: int, age: float, expected: Verdict) -> None:
     """What a refresh token comes to, by its family, its generation, the request's key and the age of the rotation."""
     assert verdict(row, behind, key, now=NOW + timedelta(seconds=age)) is expected
+
+
+@pytest.mark.parametrize("behind", [-1, 0, 1, 2, 5])
+@pytest.mark.parametrize("key", [NONE, KEY, OTHER])
+@pytest.mark.parametrize("row", [BOUND, BOUND_BROWSER, KEYED_BOUND, BY_COOKIE, Row(generation=0, device_key=DEVICE)])
+@pytest.mark.parametrize("proven", ["", OTHER_DEVICE, DEVICE.removeprefix("dpop:"), f"{DEVICE} "])
+def test_another_device(row: Row, key: bytes, behind: int, proven: str) -> None:
+    """Without a proof by the family's own key each token is refused, a reused one too, so that nothing ends."""
+    assert verdict(row, behind, key, device_key=proven) is WRONG_DEVICE
+
+
+def test_a_kind_of_proof_is_not_another() -> None:
+    """One public key under two protocols is two device keys: a device cookie passes for no DPoP proof."""
+    assert verdict(BOUND, 0, device_key=COOKIE) is WRONG_DEVICE
+    assert verdict(BY_COOKIE, 0, device_key=DEVICE) is WRONG_DEVICE
+
+
+@pytest.mark.parametrize("behind", [0, 1, 2])
+@pytest.mark.parametrize("row", [BROWSER, SCRIPT, KEYED, KEYED_BROWSER])
+def test_a_proof_does_nothing_for_a_family_that_is_not_bound(row: Row, behind: int) -> None:
+    """It makes no retry and refuses nothing: only a login binds."""
+    ages = [NOW + timedelta(seconds=age) for age in (0, 5, 30)]
+    assert [verdict(row, behind, device_key=DEVICE, now=now) for now in ages] == [
+        verdict(row, behind, now=now) for now in ages
+    ]
 
 
 @pytest.mark.parametrize("behind", [0, 1, 2])
@@ -119,10 +170,15 @@ def test_both_limits(values: dict[str, Any], expected: Verdict) -> None:
 
 @pytest.mark.parametrize("behind", [0, 1, 2, -1])
 def test_what_comes_first(behind: int) -> None:
-    """Revoked, expired, inactive, password changed: in this order, for every generation, before any retry or reuse."""
-    changed: dict[str, Any] = {"user_is_active": False, "password_unchanged": False, "key": KEY}
-    over: dict[str, Any] = {"retry_key": KEY, "expires_at": NOW}
+    """Revoked, expired, inactive, password changed, another device: in this order, for every generation.
+
+    All of them before any retry or reuse.
+    """
+    changed: dict[str, Any] = {"user_is_active": False, "password_unchanged": False, "key": KEY, "device_key": ""}
+    over: dict[str, Any] = {"retry_key": KEY, "expires_at": NOW, "device_key": DEVICE}
     assert verdict(Row(revoked_at=NOW, **over), behind, **changed) is Verdict.REVOKED
     assert verdict(Row(**over), behind, **changed) is EXPIRED
-    assert verdict(Row(retry_key=KEY), behind, **changed) is Verdict.USER_INACTIVE
-    assert verdict(Row(retry_key=KEY), behind, **{**changed, "user_is_active": True}) is Verdict.PASSWORD_CHANGED
+    assert verdict(KEYED_BOUND, behind, **changed) is Verdict.USER_INACTIVE
+    assert verdict(KEYED_BOUND, behind, **{**changed, "user_is_active": True}) is Verdict.PASSWORD_CHANGED
+    changed |= {"user_is_active": True, "password_unchanged": True}
+    assert verdict(KEYED_BOUND, behind, **changed) is WRONG_DEVICE

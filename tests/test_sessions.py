@@ -17,7 +17,7 @@ from django.utils import timezone
 from rest_framework.pagination import CursorPagination, LimitOffsetPagination, PageNumberPagination
 
 from tests.conformance.helpers import bearer
-from tests.factories import UserFactory
+from tests.factories import PASSWORD, UserFactory
 from tests.http import Caller
 from tests.jar import COOKIE
 from tests.receivers import heard
@@ -204,3 +204,51 @@ def test_a_cursor_that_is_none(script: Caller) -> None:
             assert response.status_code in {200, 404}
         response = script.get(f"{script.mount}sessions/?cursor=cD0x", **headers)
         assert (response.status_code, response.json()["code"]) == (404, "not_found")
+
+
+ASKED = [
+    ("get", "sessions/", 200),
+    ("delete", "sessions/", 204),
+    ("delete", f"sessions/{UUID(int=7)}/", 404),
+    ("post", "logout/all/", 204),
+]
+
+
+@pytest.mark.parametrize("mount", ["/api/auth/", "/api/app/auth/", "/api/tool/auth/"])
+@pytest.mark.parametrize(("method", "path", "status"), ASKED)
+def test_a_step_up_for_sessions(user: Any, mount: str, method: str, path: str, status: int) -> None:
+    """With STEP_UP_SESSIONS a login that is too old is asked again, nothing is done, and the cookie stays."""
+    caller = Caller(user, mount=mount)
+    with time_machine.travel(timezone.now() - timedelta(minutes=10)):
+        access = caller.log_in().json()["access"]
+    call = getattr(caller, method)
+    with with_settings(STEP_UP_SESSIONS=timedelta(minutes=5)):
+        response = call(mount + path, **bearer(access))
+        assert (response.status_code, response.json()) == (
+            401,
+            {
+                "detail": "Confirm your identity again.",
+                "code": "insufficient_user_authentication",
+                "max_age": 300,
+            },
+        )
+        challenge = 'Bearer error="insufficient_user_authentication", max_age="300"'
+        assert (response["WWW-Authenticate"], response["Cache-Control"]) == (challenge, "no-store")
+        assert not response.cookies
+        assert call(mount + path).json()["reason"] == "missing"
+        assert RefreshToken.objects.get().revoked_at is None
+        answer = caller.send("reauthenticate/", {"password": PASSWORD}, **bearer(access))
+        assert call(mount + path, **bearer(answer.json()["access"])).status_code == status
+    with with_settings(STEP_UP_SESSIONS=timedelta(minutes=15)):
+        access = caller.log_in().json()["access"]
+        assert call(mount + path, **bearer(access)).status_code == status
+
+
+@pytest.mark.parametrize(("method", "path", "status"), ASKED)
+def test_no_step_up_for_sessions(script: Caller, method: str, path: str, status: int) -> None:
+    """By default the age of the login does not matter, and logging out this session never asks."""
+    with time_machine.travel(timezone.now() - timedelta(minutes=10)):
+        access = script.log_in().json()["access"]
+    assert getattr(script, method)(script.mount + path, **bearer(access)).status_code == status
+    with with_settings(STEP_UP_SESSIONS=timedelta(seconds=1)):
+        assert script.send("logout/", **bearer(access)).status_code in {204, 401}

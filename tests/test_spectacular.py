@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import jsonschema
@@ -24,10 +24,14 @@ from drf_spectacular.settings import patched_settings, spectacular_settings
 from drf_spectacular.utils import extend_schema
 from drf_spectacular.validation import validate_schema
 from rest_framework import serializers
+from rest_framework.decorators import action, api_view, permission_classes
+from rest_framework.permissions import IsAdminUser, IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.routers import SimpleRouter
 from rest_framework.test import APIClient
 from rest_framework.views import APIView
+from rest_framework.viewsets import ViewSet
 
 from tests.conformance.helpers import bearer
 from tests.factories import PASSWORD
@@ -35,11 +39,12 @@ from tests.http import Caller
 from tests.overrides import with_settings
 from tests.test_keys import ASYMMETRIC, TEXTS
 from tests.test_sessions import paginated
-from twotoken import exceptions, responses, urls
+from twotoken import exceptions, families, responses, urls
 from twotoken.authentication import StatelessAccessTokenAuthentication
 from twotoken.base_views import TokenView
 from twotoken.contrib.simplejwt.views import ExchangeView
 from twotoken.exceptions import NoActiveAccount, TokenNotValid
+from twotoken.permissions import RecentLogin
 from twotoken.serializers import LoginSerializer
 from twotoken.views import IDEMPOTENCY_KEY, LoginView, LogoutView, RefreshView
 
@@ -111,6 +116,7 @@ def test_every_setting_of_drf_spectacular(values: dict[str, Any]) -> None:
 STATUSES = {
     ("login/", "post"): ({200, 400, 401, 415, 429, 503}, {403}),
     ("refresh/", "post"): ({200, 400, 401, 429, 503}, {403}),
+    ("reauthenticate/", "post"): ({200, 400, 401, 415, 429, 503}, {403}),
     ("logout/", "post"): ({204, 503}, {403}),
     ("logout/all/", "post"): ({204, 401, 503}, set()),
     ("sessions/", "get"): ({200, 401, 503}, set()),
@@ -330,7 +336,8 @@ def test_codes_and_reasons_are_the_exceptions_own(described: Any) -> None:
         for status, answer in operation["responses"].items()
         for example in answer.get("content", {}).get("application/json", {}).get("examples", {}).values()
     }
-    assert {(str(status), code) for code, status in responses.STATUS_CODES.items()} < told
+    step_up = exceptions.InsufficientUserAuthentication.code  # only with STEP_UP_SESSIONS
+    assert {(str(status), code) for code, status in responses.STATUS_CODES.items() if code != step_up} < told
 
 
 def test_examples_are_as_described(described: Any) -> None:
@@ -413,6 +420,10 @@ def test_answers_are_as_described(described: Any, user: Any, mount: str) -> None
         hold("refresh/", caller.send("refresh/", {}), 400)
         hold("refresh/", caller.post(mount + "refresh/", "x", content_type="text/plain"), 415)
     access = caller.log_in().json()["access"]
+    hold("reauthenticate/", caller.send("reauthenticate/", {"password": PASSWORD}, **bearer(access)), 200)
+    hold("reauthenticate/", caller.send("reauthenticate/", {"password": "wrong"}, **bearer(access)), 401)
+    hold("reauthenticate/", caller.send("reauthenticate/", {"password": PASSWORD}), 401)
+    hold("reauthenticate/", caller.send("reauthenticate/", {}, **bearer(access)), 400)
     hold("sessions/", caller.get(mount + "sessions/", **bearer(access)), 200)
     hold("sessions/", caller.get(mount + "sessions/"), 401)
     hold("sessions/", caller.delete(mount + "sessions/", **bearer(access)), 204)
@@ -456,6 +467,7 @@ class RememberSerializer(LoginSerializer):
     """A login form with a box to tick."""
 
     remember = serializers.BooleanField(default=False)
+    device = serializers.CharField(required=False)
 
 
 class RememberView(LoginView):
@@ -524,15 +536,23 @@ class RouteView(APIView):
         raise NotImplementedError  # pragma: no cover - it is described, and never called
 
 
-def of(*patterns: Any) -> Any:
-    """Return what is said of a project with these URLs."""
+def whole(*patterns: Any) -> Any:
+    """Return the description of a project with these URLs."""
     with override_settings(ROOT_URLCONF=patterns):
-        return generate(patterns=patterns)["paths"]
+        return generate(patterns=patterns)
+
+
+def of(*patterns: Any) -> Any:
+    """Return what is said of the paths of a project with these URLs."""
+    return whole(*patterns)["paths"]
 
 
 def test_a_subclass_shows_what_it_overrides() -> None:
     """Its serializer, with no example that would be wrong, and its docstring; the rest stays ours."""
-    paths = of(path("a/login/", RememberView.as_view()), path("b/logout/", SaidView.as_view()))
+    made = whole(path("a/login/", RememberView.as_view()), path("b/logout/", SaidView.as_view()))
+    fields = {get_user_model().USERNAME_FIELD, "password", "remember", "device"}
+    assert set(made["components"]["schemas"]["Remember"]["properties"]) == fields
+    paths = made["paths"]
     login = paths["/a/login/"]["post"]
     media = login["requestBody"]["content"]["application/json"]
     assert media == {"schema": {"$ref": "#/components/schemas/Remember"}}
@@ -549,9 +569,9 @@ def test_decorators_come_first() -> None:
     assert (code["summary"], set(code["responses"])) == ("By code", {"200", "400", "401", "403", "415", "429", "503"})
     assert "Set-Cookie" in code["responses"]["200"]["headers"]
     assert set(paths["/code/"]["get"]["responses"]) == {"200"}
-    whole = paths["/whole/"]["post"]
-    assert (whole["description"], whole["summary"], whole["tags"]) == ("All of it.", "Log in", ["all"])
-    assert "429" in whole["responses"]
+    all_of_it = paths["/whole/"]["post"]
+    assert (all_of_it["description"], all_of_it["summary"], all_of_it["tags"]) == ("All of it.", "Log in", ["all"])
+    assert "429" in all_of_it["responses"]
 
 
 def test_a_project_s_own_schema_class_comes_first() -> None:
@@ -577,6 +597,79 @@ def test_a_view_of_the_project_s_own() -> None:
     paths = of(path("other/", OtherView.as_view()), path("route/", RouteView.as_view()))
     assert paths["/other/"]["post"]["operationId"] == "other_create"
     assert paths["/route/"]["get"]["security"][0] == {"jwtAuth": []}
+
+
+class RecentView(RouteView):
+    permission_classes = [IsAuthenticated & (RecentLogin | IsAdminUser)]
+
+
+class DescribedView(RouteView):
+    permission_classes = [RecentLogin]
+
+    @extend_schema(responses={200: CodeSerializer, 401: CodeSerializer})
+    def get(self, request: Request) -> Response:
+        raise NotImplementedError  # pragma: no cover - it is described, and never called
+
+
+@extend_schema(responses=dict[str, str], summary="A function")
+@api_view(["GET"])
+@permission_classes([RecentLogin])
+def function(request: Request) -> Response:
+    """A function view."""
+    raise NotImplementedError  # pragma: no cover - it is described, and never called
+
+
+class Actions(ViewSet):
+    serializer_class = CodeSerializer
+
+    def list(self, request: Request) -> Response:
+        raise NotImplementedError  # pragma: no cover - it is described, and never called
+
+    @extend_schema(summary="An action")
+    @action(detail=False, permission_classes=[RecentLogin.within(timedelta(minutes=1))])
+    def transfer(self, request: Request) -> Response:
+        raise NotImplementedError  # pragma: no cover - it is described, and never called
+
+
+def test_a_step_up_of_the_project_s_views() -> None:
+    """A view, function or action that has RecentLogin answers with a challenge, if the project says nothing else."""
+    router = SimpleRouter()
+    router.register("actions", Actions, basename="actions")
+    views = {"recent/": RecentView, "described/": DescribedView, "route/": RouteView}
+    patterns = [path(name, view.as_view()) for name, view in views.items()]
+    made = whole(*patterns, path("function/", function), *router.urls)
+    found = {route: methods["get"] for route, methods in made["paths"].items()}
+    assert {route for route, operation in found.items() if "401" in operation["responses"]} == {
+        "/recent/",
+        "/described/",
+        "/function/",
+        "/actions/transfer/",
+    }
+    assert (found["/function/"]["summary"], found["/actions/transfer/"]["summary"]) == ("A function", "An action")
+    assert "headers" not in found["/described/"]["responses"]["401"]
+    answer = found["/recent/"]["responses"]["401"]
+    assert headers(answer) == {"WWW-Authenticate": True}
+    (example,) = answer["content"]["application/json"]["examples"].values()
+    jsonschema.validate(example["value"], content(made, answer))
+    assert example["value"] == {
+        "detail": "Confirm your identity again.",
+        "code": "insufficient_user_authentication",
+        "max_age": 300,
+    }
+
+
+def test_a_step_up_for_sessions(user: Any) -> None:
+    """With STEP_UP_SESSIONS the 401 of these endpoints has one body more, and the answers are as described."""
+    with with_settings(STEP_UP_SESSIONS=timedelta(seconds=1)):
+        described = cookie_mount()
+        caller = Caller(user, mount=COOKIE)
+        access = families.start(user, context={"auth_time": 0}).access
+        for name, method in (("sessions/", "get"), ("sessions/", "delete"), ("logout/all/", "post")):
+            for header, code in ((bearer(access), "insufficient_user_authentication"), ({}, "token_not_valid")):
+                response = getattr(caller, method)(COOKIE + name, **header)
+                assert (response.status_code, response.json()["code"]) == (401, code)
+                answer_of(described, COOKIE, name, response)
+    assert "max_age" not in str(cookie_mount())
 
 
 def test_refusals_of_the_project_s_own() -> None:

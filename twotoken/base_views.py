@@ -32,11 +32,13 @@ from rest_framework.throttling import BaseThrottle, SimpleRateThrottle
 from rest_framework.utils import json
 from rest_framework.views import APIView, exception_handler
 
+from twotoken import proofs
+from twotoken.bindings import DPOP, thumbprint
 from twotoken.clients import Client
 from twotoken.conf import Delivery, conf, delivery
 from twotoken.conflicts import is_conflict, is_refusal
 from twotoken.cookies import hide_cookie, set_refresh_cookie
-from twotoken.exceptions import MissingToken, RotationConflict, TwoTokenError, Unavailable
+from twotoken.exceptions import MissingToken, RotationConflict, TwoTokenError, Unavailable, WrongDevice
 from twotoken.families import TokenPair
 from twotoken.origins import check_origin
 from twotoken.responses import body_of, headers_of, status_of
@@ -216,6 +218,22 @@ class TokenView(APIView):
         if not throttle.allow_request(self.request, self):
             self.throttled(self.request, throttle.wait() or 0)
 
+    def check_device(self, device_key: str) -> None:
+        """Check that the request proves the key that a family is bound to by DPoP. Any other family passes.
+
+        Call it once, in a view that authenticates by access token. With DPOP_ACCESS the authentication class has
+        checked the proof already, so this accepts its result. Raises WrongDevice, InvalidProof or Unavailable.
+        """
+        if not device_key.startswith(DPOP):
+            return
+        auth: Any = self.request.auth
+        if auth is not None and auth.thumbprint == thumbprint(device_key):
+            return
+        proof = proofs.read_proof(self.request)
+        if proof is None or proof.device_key != device_key:
+            raise WrongDevice
+        proofs.spend(proof)
+
     @property
     def by_cookie(self) -> bool:
         """Whether this mount delivers by cookie."""
@@ -242,6 +260,8 @@ class CredentialView(TokenView):
         arrives late, its cookie could replace a newer token.
         """
         body: dict[str, Any] = {"access": pair.access, "expires_in": pair.expires_in}
+        if pair.token_type:
+            body["token_type"] = pair.token_type
         if self.delivery is Delivery.BODY:
             body |= {"refresh": pair.refresh, "refresh_expires_in": pair.refresh_expires_in}
         response = Response(body)

@@ -1,4 +1,4 @@
-"""What an Authorization header carries: read its token, verify it, and answer a refusal by RFC 6750.
+"""What an Authorization header carries: read its token, verify it, and answer a refusal by RFC 6750 and RFC 9449.
 
 This module knows no models. It must not import ``rest_framework.views``, not even indirectly: that module reads
 DEFAULT_AUTHENTICATION_CLASSES when it is imported.
@@ -7,41 +7,88 @@ DEFAULT_AUTHENTICATION_CLASSES when it is imported.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from hmac import compare_digest
 from typing import Any
 
 from django.http import HttpRequest
 from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
+from rest_framework import status
 from rest_framework.authentication import BaseAuthentication
-from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.exceptions import APIException, AuthenticationFailed
 from rest_framework.request import Request
 
 from twotoken import tokens
 from twotoken.conf import conf
-from twotoken.exceptions import InvalidToken, TokenNotValid
-from twotoken.responses import body_of, challenge
+from twotoken.exceptions import InvalidProof, InvalidToken, MissingProof, TokenNotValid, Unavailable, WrongDevice
+from twotoken.proofs import accepts_proofs, read_proof, spend
+from twotoken.responses import RETRY_AFTER, body_of, challenge
 from twotoken.tokens import AccessToken
+
+SCHEMES = frozenset({"bearer", "dpop"})
 
 
 @sensitive_variables()
 def bearer_token(request: HttpRequest | Request) -> str | None:
-    """Return the token of a Bearer Authorization header (RFC 6750 section 2.1), or None without such a header.
+    """Return the token of an Authorization header, or None without one of our schemes.
 
-    Raises InvalidToken if not exactly one word follows "Bearer".
+    The schemes are Bearer (RFC 6750 section 2.1) and, unless DPOP is ``"off"``, DPoP (RFC 9449 section 7.1). Whoever
+    calls this calls ``check_binding`` too. Raises InvalidToken if not exactly one word follows the scheme.
     """
     words: list[str] = request.META.get("HTTP_AUTHORIZATION", "").split()
-    if not words or words[0].lower() != "bearer":
+    if not words or words[0].lower() not in SCHEMES or (words[0].lower() != "bearer" and not accepts_proofs()):
         return None
     if len(words) != 2:
         raise InvalidToken
     return words[1]
 
 
+def by_dpop(request: HttpRequest | Request) -> bool:
+    """Tell whether the Authorization header has the scheme DPoP."""
+    words: list[str] = request.META.get("HTTP_AUTHORIZATION", "").split(maxsplit=1)
+    return bool(words) and words[0].lower() == "dpop"
+
+
+def is_bound(access: AccessToken) -> bool:
+    """Tell whether an access token is bound to a key, so that it must not be accepted without a proof (RFC 7800)."""
+    return "cnf" in access
+
+
+@sensitive_variables()
+def check_binding(request: HttpRequest | Request, token: str, access: AccessToken) -> None:
+    """Check that a bound access token comes with a proof by its key, and an unbound one as Bearer (RFC 9449 section 7).
+
+    ``token`` is the string that ``access`` was read from. The proof is used up.
+
+    Raises WrongDevice if a bound token comes as Bearer or the proof is by another key; InvalidToken if an unbound token
+    comes as DPoP; InvalidProof; or Unavailable if the cache does not work.
+    """
+    if not is_bound(access):
+        if by_dpop(request):
+            raise InvalidToken
+        return
+    if not by_dpop(request):
+        raise WrongDevice
+    proof = read_proof(request, token)
+    if proof is None:
+        raise MissingProof
+    if not compare_digest(proof.thumbprint, access.thumbprint):
+        raise WrongDevice
+    spend(proof)
+
+
+class ServiceUnavailable(APIException):
+    """A 503 with Retry-After: the token can't be judged now, because what is needed for it can't be fetched."""
+
+    status_code = status.HTTP_503_SERVICE_UNAVAILABLE
+    wait = RETRY_AFTER  # DRF's exception handler makes Retry-After of it
+
+
 class BearerAuthentication(BaseAuthentication, ABC):
     """Base of the authentication classes: from the header to claims. A subclass makes a user of the claims.
 
     Override ``get_user`` to change which user a token stands for, ``get_token`` to read the token from another place,
-    and ``verify`` to change what makes it valid.
+    and ``verify`` to change what makes it valid. A bound token is accepted from an Authorization header only.
     """
 
     @sensitive_variables()
@@ -51,14 +98,21 @@ class BearerAuthentication(BaseAuthentication, ABC):
             if token is None:
                 return None
             access = self.verify(token)
+            check_binding(request, token, access)
             return self.get_user(access), access
-        except TokenNotValid as exc:
+        except (TokenNotValid, InvalidProof) as exc:
             # DRF calls authenticate_header() of another instance, so the request carries the error.
             request._bearer_error = exc  # type: ignore[attr-defined]
             raise AuthenticationFailed(body_of(exc)) from exc
+        except Unavailable as exc:
+            raise ServiceUnavailable(body_of(exc)) from exc
 
     def authenticate_header(self, request: Request) -> str:
-        return challenge(getattr(request, "_bearer_error", None))
+        error = getattr(request, "_bearer_error", None)
+        if not accepts_proofs():
+            return challenge(error)
+        offers_dpop = conf.dpop == "required" or "HTTP_DPOP" in request.META
+        return challenge(error, by_dpop=error is not None and by_dpop(request), offers_dpop=offers_dpop)
 
     def get_token(self, request: Request) -> str | None:
         """Return the token that the request carries, or None; raise a TokenNotValid to refuse the request."""

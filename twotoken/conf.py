@@ -178,6 +178,29 @@ class Settings:
         return _duration("LEEWAY", 0)
 
     @property
+    def dpop(self) -> str:
+        """Whether a login with a DPoP proof binds its token family to the client's key (RFC 9449).
+
+        ``"optional"``: a login with a proof binds, any other does not. ``"required"``: every new family is bound.
+        ``"off"``: proofs are ignored, and families that are bound already are refused. Without the package cryptography
+        ``"optional"`` means ``"off"``.
+        """
+        return _get("DPOP", "optional")
+
+    @property
+    def dpop_access(self) -> bool:
+        """Whether the access tokens of a family that is bound by DPoP are bound too: each API call needs a proof.
+
+        False: only the refresh token is bound.
+        """
+        return _get("DPOP_ACCESS", True)
+
+    @property
+    def dpop_nonce(self) -> bool:
+        """Whether each DPoP proof must have a nonce of the server: a script in the page can't sign proofs for later."""
+        return _get("DPOP_NONCE", False)
+
+    @property
     def user_id_field(self) -> str:
         """The field of the user model whose value is the ``sub`` claim."""
         return _get("USER_ID_FIELD", "pk")
@@ -196,6 +219,11 @@ class Settings:
         return _get("REFRESH_THROTTLE", "60/min")
 
     @property
+    def step_up_sessions(self) -> timedelta | None:
+        """How recent the user's last proof of identity must be to list or revoke sessions. None: it does not matter."""
+        return _get("STEP_UP_SESSIONS", None)
+
+    @property
     def record_client(self) -> bool:
         """Whether to store the address and user agent of logins and refreshes."""
         return _get("RECORD_CLIENT", True)
@@ -210,6 +238,13 @@ class Settings:
         """The issuer if ISSUER is a callable, else None. It is part of refresh tokens and of cache keys."""
         found = callable_of("ISSUER")
         return None if found is None else _issuer_from(found)
+
+    @property
+    def nonce_secrets(self) -> tuple[bytes, ...]:
+        """The secrets of DPOP_NONCE: REFRESH_SECRET, or SECRET_KEY in a service that has none. The first one makes."""
+        if _get("REFRESH_SECRET", None) is None:
+            return tuple(secret.encode() for secret in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS))
+        return tuple(secret.encode() for secret in self.refresh_secret)
 
     @property
     def access_policy(self) -> AccessPolicy:
@@ -232,7 +267,8 @@ conf: Settings = Settings()
 SETTING_NAMES = frozenset(
     name.upper()
     for name in vars(Settings)
-    if not name.startswith("_") and name not in {"tenant_issuer", "access_policy", "access_keys", "refresh_keys"}
+    if not name.startswith("_")
+    and name not in {"tenant_issuer", "nonce_secrets", "access_policy", "access_keys", "refresh_keys"}
 )
 
 

@@ -89,11 +89,33 @@ class UserInactive(TokenNotValid):
     message: ClassVar[str] = gettext_noop("The user is inactive or was deleted.")
 
 
+class WrongDevice(TokenNotValid):
+    """The token family is bound to the key of a device, and the request proves no such key. The family stays active."""
+
+    reason: ClassVar[str] = "wrong_device"
+    message: ClassVar[str] = gettext_noop("The token belongs to another device.")
+
+
 class NoActiveAccount(TwoTokenError):
     """The credentials are wrong, or the account is unknown or inactive. The answer does not say which."""
 
     code: ClassVar[str] = "no_active_account"
     message: ClassVar[str] = gettext_noop("No active account found with the given credentials.")
+
+
+class InsufficientUserAuthentication(TwoTokenError):
+    """The user's last proof of identity is too old for this request, and a fresh one would help (RFC 9470).
+
+    ``max_age`` says how old it may be, in seconds. The access token stays valid.
+    """
+
+    code: ClassVar[str] = "insufficient_user_authentication"
+    message: ClassVar[str] = gettext_noop("Confirm your identity again.")
+    max_age: int = 300
+
+    def __init__(self, max_age: int = max_age) -> None:
+        super().__init__()
+        self.max_age = max_age
 
 
 class CrossOrigin(TwoTokenError):
@@ -110,6 +132,47 @@ class InvalidIdempotencyKey(TwoTokenError):
     message: ClassVar[str] = gettext_noop("Idempotency-Key must be 8 to 255 visible ASCII characters.")
 
 
+class InvalidProof(TwoTokenError):
+    """The DPoP proof is missing, malformed, or signed by another key (RFC 9449 section 4.3). The log says why.
+
+    At endpoints the status is 400. Beside an access token it is 401. No token is revoked.
+    """
+
+    code: ClassVar[str] = "invalid_dpop_proof"
+    message: ClassVar[str] = gettext_noop("The DPoP proof is not valid.")
+
+
+class MissingProof(InvalidProof):
+    """The request needs a DPoP proof and has none: a login with DPOP ``"required"``, or a bound access token."""
+
+    message: ClassVar[str] = gettext_noop("A DPoP proof is required.")
+
+
+class ProofAddress(InvalidProof):
+    """The DPoP proof is for another method or address (``htm``, ``htu``). The log names both addresses."""
+
+    message: ClassVar[str] = gettext_noop("The DPoP proof is for another method or address.")
+
+
+class ProofTime(InvalidProof):
+    """The DPoP proof is older than a minute, or the client's clock is more than a minute off."""
+
+    message: ClassVar[str] = gettext_noop("The time of the DPoP proof is more than a minute from the server's time.")
+
+
+class ProofReplayed(InvalidProof):
+    """The DPoP proof was used before. Each proof is good for one request."""
+
+    message: ClassVar[str] = gettext_noop("The DPoP proof was used before.")
+
+
+class NonceRequired(InvalidProof):
+    """The DPoP proof lacks the server's current nonce. The client repeats the request with that of ``DPoP-Nonce``."""
+
+    code: ClassVar[str] = "use_dpop_nonce"
+    message: ClassVar[str] = gettext_noop("The DPoP proof needs the nonce of this answer.")
+
+
 class RotationConflict(TwoTokenError):
     """Other requests kept changing the token family. The client may send the same request again."""
 
@@ -118,7 +181,7 @@ class RotationConflict(TwoTokenError):
 
 
 class Unavailable(TwoTokenError):
-    """The database is not available right now. The client may send the same request again."""
+    """The database, or another source of what the answer needs, is not available now. The client may try again."""
 
     code: ClassVar[str] = "unavailable"
     message: ClassVar[str] = gettext_noop("The service is not available right now. Try again.")

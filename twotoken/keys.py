@@ -155,7 +155,7 @@ def key_ring(secrets: tuple[str, ...], algorithms: tuple[str, ...] = (HS256,)) -
     """
     if not secrets:
         raise ValueError("at least one secret is needed")
-    keys = [_asymmetric_key(text) if "-----BEGIN" in text else _secret_key(text) for text in secrets]
+    keys = [asymmetric_key(text) if "-----BEGIN" in text else _secret_key(text) for text in secrets]
     public = [part for key in keys if isinstance(key, AsymmetricKey) for part in key.parts]
     if any(isinstance(key, SecretKey) and holds(text, public) for text, key in zip(secrets, keys, strict=True)):
         raise ValueError("a secret contains part of a public key of the same list, which everybody can read")
@@ -189,7 +189,8 @@ def _secret_key(text: str) -> SecretKey:
     return SecretKey(text.encode())
 
 
-def _asymmetric_key(pem: str) -> AsymmetricKey:
+def asymmetric_key(pem: str) -> AsymmetricKey:
+    """Return the private or public key of a PEM. Raises ValueError, whose message contains no key."""
     for algorithm in reversed(ASYMMETRIC) if has_crypto else ():  # loading an RSA key is slow: once is enough
         scheme = _schemes[algorithm]
         try:
@@ -206,7 +207,20 @@ def _asymmetric_key(pem: str) -> AsymmetricKey:
     raise ValueError(_NO_PEM if has_crypto else _NO_CRYPTO)
 
 
-def _jwk(algorithm: str, members: Mapping[str, Any]) -> dict[str, str]:
+def public_key(algorithm: str, jwk: Mapping[str, str]) -> AsymmetricKey:
+    """Return the key of a public JWK, to verify with. Raises a PyJWTError or ValueError if it is no such key."""
+    if not has_crypto:
+        raise ValueError(_NO_CRYPTO)
+    return AsymmetricKey(algorithm, _schemes[algorithm].from_jwk(dict(jwk)), None, _jwk(algorithm, jwk))
+
+
+def canonical(members: Mapping[str, Any]) -> str:
+    """Return the JSON of a public key that its thumbprint is made of (RFC 7638 section 3)."""
     needed = {name: members[name] for name in _THUMBPRINT_MEMBERS[members["kty"]]}
-    thumbprint = hashlib.sha256(json.dumps(needed, separators=(",", ":"), sort_keys=True).encode()).digest()
-    return {**needed, "kid": b64encode(thumbprint), "use": "sig", "alg": algorithm}
+    return json.dumps(needed, separators=(",", ":"), sort_keys=True)
+
+
+def _jwk(algorithm: str, members: Mapping[str, Any]) -> dict[str, str]:
+    text = canonical(members)
+    needed: dict[str, str] = json.loads(text)
+    return {**needed, "kid": b64encode(hashlib.sha256(text.encode()).digest()), "use": "sig", "alg": algorithm}

@@ -192,6 +192,7 @@ class EventKind(models.TextChoices):
     RETRIED = "retried", pgettext_lazy("family", "retried from another device or address")
     REUSE = "reuse", pgettext_lazy("family", "refresh token reused")
     REVOKED = "revoked", pgettext_lazy("family", "revoked")
+    WRONG_DEVICE = "wrong_device", pgettext_lazy("family", "refused on another device")
 
 
 class FamilyEvent(models.Model):

@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.utils.translation import gettext
 from rest_framework import status
 
+from twotoken.conf import conf
+from twotoken.dpop import ALGORITHMS
 from twotoken.exceptions import (
     CrossOrigin,
+    InsufficientUserAuthentication,
     InvalidIdempotencyKey,
+    InvalidProof,
     MissingToken,
     NoActiveAccount,
+    NonceRequired,
     RotationConflict,
     TokenNotValid,
     TwoTokenError,
     Unavailable,
+    WrongDevice,
 )
 
 REALM = 'Bearer realm="api"'
+DPOP = f'DPoP algs="{" ".join(ALGORITHMS)}"'
 RETRY_AFTER = 1  # seconds, on a 503
 STATUS_CODES = {
     TokenNotValid.code: status.HTTP_401_UNAUTHORIZED,
     NoActiveAccount.code: status.HTTP_401_UNAUTHORIZED,
+    InsufficientUserAuthentication.code: status.HTTP_401_UNAUTHORIZED,
     InvalidIdempotencyKey.code: status.HTTP_400_BAD_REQUEST,
+    InvalidProof.code: status.HTTP_400_BAD_REQUEST,
+    NonceRequired.code: status.HTTP_400_BAD_REQUEST,
     CrossOrigin.code: status.HTTP_403_FORBIDDEN,
     RotationConflict.code: status.HTTP_503_SERVICE_UNAVAILABLE,
     Unavailable.code: status.HTTP_503_SERVICE_UNAVAILABLE,
@@ -34,17 +46,37 @@ def status_of(error: type[TwoTokenError]) -> int | None:
     return next((STATUS_CODES[code] for code in codes if code in STATUS_CODES), None)
 
 
-def body_of(error: TwoTokenError) -> dict[str, str]:
-    """Return the JSON body of an error. If a token was refused, it has a ``reason``."""
+def body_of(error: TwoTokenError) -> dict[str, Any]:
+    """Return the JSON body of an error.
+
+    If a token was refused, it has a ``reason``. If a fresh proof of identity is wanted, it has a ``max_age``.
+    """
     body = {"detail": gettext(error.message), "code": error.code}
-    return {**body, "reason": error.reason} if isinstance(error, TokenNotValid) else body
+    if isinstance(error, TokenNotValid):
+        return {**body, "reason": error.reason}
+    if isinstance(error, InsufficientUserAuthentication):
+        return {**body, "max_age": error.max_age}
+    return body
 
 
-def challenge(error: TwoTokenError | None = None) -> str:
-    """Return a ``WWW-Authenticate`` value (RFC 6750 section 3). If no token was refused, it is only the realm."""
-    if not isinstance(error, TokenNotValid) or isinstance(error, MissingToken):
-        return REALM
-    return f'{REALM}, error="invalid_token", error_description="{error.message}"'
+def challenge(error: TwoTokenError | None = None, *, by_dpop: bool = False, offers_dpop: bool = False) -> str:
+    """Return a ``WWW-Authenticate`` value (RFC 6750 section 3, RFC 9449 section 7.1, RFC 9470 section 3).
+
+    If no token was refused and no fresh proof of identity is wanted, it is only the realm. ``by_dpop`` says that the
+    request had the scheme DPoP. ``offers_dpop`` adds the challenge of DPoP to that of Bearer.
+    """
+    if isinstance(error, InsufficientUserAuthentication):
+        scheme = f"{DPOP}," if by_dpop else "Bearer"
+        return f'{scheme} error="{error.code}", max_age="{error.max_age}"'
+    if isinstance(error, InvalidProof):
+        return f'{DPOP}, error="{error.code}", error_description="{error.message}"'
+    detail = ""
+    if isinstance(error, TokenNotValid) and not isinstance(error, MissingToken):
+        detail = f', error="invalid_token", error_description="{error.message}"'
+    if by_dpop:
+        return f"{DPOP}{detail}"
+    offers_dpop = offers_dpop or (isinstance(error, WrongDevice) and conf.dpop != "off")
+    return f"{REALM}{detail}, {DPOP}" if offers_dpop else f"{REALM}{detail}"
 
 
 def headers_of(error: TwoTokenError) -> dict[str, str]:

@@ -17,12 +17,16 @@ MAX_PASSWORD_LENGTH = 4096
 STEP = 10  # minutes
 
 
-class LoginSerializer(serializers.Serializer[Any]):
-    """The user model's USERNAME_FIELD and a password: the keyword arguments of ``authenticate``."""
+class PasswordSerializer(serializers.Serializer[Any]):
+    """A password. It proves again who the user of an access token is."""
 
     password = serializers.CharField(
         max_length=MAX_PASSWORD_LENGTH, trim_whitespace=False, write_only=True, style={"input_type": "password"}
     )
+
+
+class LoginSerializer(PasswordSerializer):
+    """The user model's USERNAME_FIELD and a password: the keyword arguments of ``authenticate``."""
 
     def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
         user_model: Any = get_user_model()

@@ -11,6 +11,10 @@ replaced; ``generation`` is that of the new token. Not sent for a retry, which w
 ``ip_address``, ``user_agent``. A refresh was retried from another address or user agent than it was first
 sent from. Not sent for other retries.
 
+``wrong_device_refused``: ``family_id``, ``user_id``, ``generation`` (of the token presented), ``current_generation``,
+``ip_address``, ``user_agent``. A refresh token of a bound family was presented without a proof of the device's key.
+Sent each time. Nothing was revoked.
+
 ``family_revoked``: ``family_id``, ``user_id``, ``reason``. Sent once per family.
 
 ``reuse_detected``: ``family_id``, ``user_id``, ``generation`` (of the reused token), ``current_generation``,
@@ -24,5 +28,6 @@ from django.dispatch import Signal
 family_started: Signal = Signal()
 token_rotated: Signal = Signal()
 token_retried: Signal = Signal()
+wrong_device_refused: Signal = Signal()
 family_revoked: Signal = Signal()
 reuse_detected: Signal = Signal()

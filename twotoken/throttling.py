@@ -105,19 +105,24 @@ class LoginThrottle(_IdentThrottle):
 
 
 class RefreshThrottle(_IdentThrottle):
-    """Counts by token family, after the signature check: nobody can use up another family's share."""
+    """Counts by token family, after the signature check: nobody can use up another family's share.
+
+    With a DPoP proof it counts by family and key. Otherwise a thief with a copied token of a bound family could use up
+    the owner's share.
+    """
 
     scope = "twotoken_refresh"
 
-    def __init__(self, family_id: UUID) -> None:
+    def __init__(self, family_id: UUID, device_key: str = "") -> None:
         super().__init__()
         self.family_id = family_id
+        self.device_key = device_key
 
     def get_rate(self) -> str | None:
         return conf.refresh_throttle
 
     def ident(self) -> str:
-        return str(self.family_id)
+        return f"{self.family_id}\n{self.device_key}" if self.device_key else str(self.family_id)
 
 
 class _Counter(ABC):

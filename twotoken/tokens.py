@@ -24,7 +24,7 @@ ACCESS_TYPE = "at+jwt"
 REFRESH_TYPE = "rt+jwt"
 SHORTEST_LIFE = timedelta(seconds=1)  # of an access token: ``expires_in`` counts whole seconds
 MAX_TIME = 253_402_300_799  # seconds since the epoch: the maximum of ``datetime``
-RESERVED_CLAIMS = frozenset({"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "sid"})
+RESERVED_CLAIMS = frozenset({"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "sid", "cnf", "auth_time", "amr"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +70,16 @@ class AccessToken(Mapping[str, Any]):
     def family_id(self) -> UUID:
         """The token family, from the ``sid`` claim."""
         return UUID(self._claims["sid"])
+
+    @property
+    def thumbprint(self) -> str:
+        """The thumbprint of the key that the token is bound to, from ``cnf`` (RFC 9449 section 6.1).
+
+        Empty if the token is not bound, or bound by other means than DPoP.
+        """
+        confirmation = self._claims.get("cnf")
+        found = confirmation.get("jkt") if isinstance(confirmation, dict) else None
+        return found if isinstance(found, str) and found.isascii() else ""
 
     @property
     def expires_at(self) -> datetime:
@@ -129,13 +139,21 @@ def encode_access(
     issued_at: int,
     expires_at: int,
     extra: Mapping[str, Any],
+    auth_time: int | None = None,
+    amr: object = None,
+    thumbprint: str = "",
 ) -> str:
     """Return an access JWT (RFC 9068 section 2.2). Times are in seconds since the epoch.
 
-    Raises ClaimsError if a claim of ``extra`` has a reserved name or is not JSON, or if the token would be longer than
-    ``decode_access`` accepts.
+    ``auth_time`` says when the user proved their identity, and ``amr`` by which methods, as a list of strings
+    (RFC 9068 section 2.2.1, RFC 8176). ``thumbprint`` is that of the public key which the token is bound to
+    (RFC 9449 section 6.1), or empty.
+
+    Raises ClaimsError if a claim of ``extra`` has a reserved name or is not JSON, if ``auth_time`` or ``amr`` has
+    another type, or if the token would be longer than ``decode_access`` accepts.
     """
     check_claims(extra)
+    check_proof(auth_time, amr)
     claims: dict[str, Any] = {
         **extra,
         "sub": subject,
@@ -144,6 +162,12 @@ def encode_access(
         "iat": issued_at,
         "exp": expires_at,
     }
+    if auth_time is not None:
+        claims["auth_time"] = auth_time
+    if amr:
+        claims["amr"] = amr
+    if thumbprint:
+        claims["cnf"] = {"jkt": thumbprint}
     if policy.issuer is not None:
         claims["iss"] = policy.issuer
     if policy.audience:
@@ -172,6 +196,14 @@ def check_claims(extra: object) -> None:
             problem = "is nested too deep"
         if problem is not None:
             raise ClaimsError(f"The claim {name!r} {problem}.")
+
+
+def check_proof(auth_time: object, amr: object) -> None:
+    """Raise ClaimsError unless ``auth_time`` is a whole number and ``amr`` a list of strings, or None."""
+    if auth_time is not None and type(auth_time) is not int:
+        raise ClaimsError("auth_time must be a whole number of seconds.")
+    if amr is not None and not (isinstance(amr, list | tuple) and all(isinstance(each, str) and each for each in amr)):
+        raise ClaimsError("amr must be a list of strings.")
 
 
 def decode_access(token: str, policy: AccessPolicy, now: datetime) -> AccessToken:

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from django.urls import URLPattern, path
 
-from twotoken.views import LoginView, LogoutAllView, LogoutView, RefreshView, SessionsView, SessionView
+from twotoken.views import (
+    LoginView,
+    LogoutAllView,
+    LogoutView,
+    ReauthenticateView,
+    RefreshView,
+    SessionsView,
+    SessionView,
+)
 
 app_name = "twotoken"
 
 urlpatterns: list[URLPattern] = [
     path("login/", LoginView.as_view(), name="login"),
     path("refresh/", RefreshView.as_view(), name="refresh"),
+    path("reauthenticate/", ReauthenticateView.as_view(), name="reauthenticate"),
     path("logout/", LogoutView.as_view(), name="logout"),
     path("logout/all/", LogoutAllView.as_view(), name="logout_all"),
     path("sessions/", SessionsView.as_view(), name="sessions"),

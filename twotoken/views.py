@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, cast
 from uuid import UUID
@@ -23,10 +23,10 @@ from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer, CharField
 from rest_framework.settings import api_settings
 
-from twotoken import families, tokens
+from twotoken import families, proofs, tokens
 from twotoken.authentication import RevocableAccessTokenAuthentication
 from twotoken.base_views import CredentialView, TokenView
-from twotoken.bearer import bearer_token
+from twotoken.bearer import bearer_token, by_dpop, check_binding
 from twotoken.clients import client_address, sent_by_browser
 from twotoken.conf import Delivery, conf
 from twotoken.conflicts import retry_on_conflict
@@ -34,16 +34,21 @@ from twotoken.cookies import clear_refresh_cookie, cookie_values, token_from_coo
 from twotoken.exceptions import (
     ConflictingCookies,
     InvalidIdempotencyKey,
+    InvalidProof,
     InvalidToken,
+    MissingProof,
     MissingToken,
     NoActiveAccount,
     TokenNotValid,
     TwoTokenError,
+    Unavailable,
+    WrongDevice,
 )
 from twotoken.families import FROM_SETTINGS, Lifetime
 from twotoken.models import RefreshToken, RevokedReason
-from twotoken.responses import status_of
-from twotoken.serializers import LoginSerializer, RefreshSerializer, SessionSerializer
+from twotoken.permissions import RecentLoginForSessions
+from twotoken.responses import challenge, status_of
+from twotoken.serializers import LoginSerializer, PasswordSerializer, RefreshSerializer, SessionSerializer
 from twotoken.throttling import LoginThrottle, RefreshThrottle
 from twotoken.tokens import AccessToken, RefreshClaims
 from twotoken.users import may_log_in
@@ -56,7 +61,7 @@ IDEMPOTENCY_KEY = re.compile(r'"([!#-~]{8,255})"|([!#-~]{8,255})')
 
 
 class LoginView(CredentialView):
-    """POST the credentials, get a token pair.
+    """POST the credentials, get a token pair. A DPoP proof binds the token family to the client's key.
 
     A subclass may have another ``serializer_class``. Its validated data are the arguments of ``authenticate``.
     """
@@ -67,7 +72,13 @@ class LoginView(CredentialView):
         serializer = self.serializer_class(data=request.data, context={"request": request, "view": self})
         serializer.is_valid(raise_exception=True)
         data = serializer.validated_data
+        # Read before the throttle counts: a client that lacks a nonce comes again. Spent after it: a client that has
+        # to wait has not used up its proof.
+        proof = proofs.read_proof(request)
+        if proof is None and conf.dpop == "required":
+            raise MissingProof
         self.check_throttle(LoginThrottle(client_address(request), self.get_login_name(data)))
+        proofs.spend(proof)
         user = self.authenticate(request, data)
         if user is None or not may_log_in(user):
             return self.refuse(NoActiveAccount())
@@ -79,6 +90,7 @@ class LoginView(CredentialView):
             lifetime=conf.access_lifetime if self.delivery is Delivery.NONE else self.get_lifetime(user, data),
             is_browser=self.by_cookie and sent_by_browser(request),
             context=self.get_context(user, data),
+            device_key="" if proof is None else proof.device_key,
         )
         if self.by_cookie:
             self.revoke_replaced(request)
@@ -113,6 +125,47 @@ class LoginView(CredentialView):
                 families.revoke_presented(families.verify(token), RevokedReason.REPLACED)
 
 
+class ReauthenticateView(CredentialView):
+    """POST the password and an access token, get an access token whose ``auth_time`` is now. Nothing is written.
+
+    A subclass may ask for another proof, such as a second factor: it overrides ``serializer_class``, ``authenticate``
+    and ``get_amr``.
+    """
+
+    authentication_classes = [RevocableAccessTokenAuthentication]
+    permission_classes = [IsAuthenticated]
+    serializer_class: type[BaseSerializer[Any]] = PasswordSerializer
+
+    def post(self, request: Request, **kwargs: Any) -> Response:
+        serializer = self.serializer_class(data=request.data, context={"request": request, "view": self})
+        serializer.is_valid(raise_exception=True)
+        data = serializer.validated_data
+        # The key is the login's: whoever stole an access token has no more guesses than anybody else.
+        self.check_throttle(LoginThrottle(client_address(request), self.get_login_name(data)))
+        user = self.authenticate(request, data)
+        if user is None or user.pk != request.user.pk or not may_log_in(user):
+            return self.refuse(NoActiveAccount())
+        # Django's user_logged_in is not sent: its receivers would record a login that did not happen.
+        stepped_up = families.step_up(cast("AccessToken", request.auth), self.get_amr(user, data))
+        return Response({"access": stepped_up.access, "expires_in": stepped_up.expires_in})
+
+    def authenticate(self, request: Request, data: Mapping[str, Any]) -> AbstractBaseUser | None:
+        """Return the user that these data prove, or None. Another user than the access token's is refused.
+
+        A subclass may raise a subclass of NoActiveAccount with a ``code`` and a ``message`` of its own.
+        """
+        name = cast("Any", get_user_model()).USERNAME_FIELD
+        return authenticate(request._request, **{name: request.user.get_username(), **data})
+
+    def get_login_name(self, data: Mapping[str, Any]) -> str:
+        """Return the name that the login throttle counts by: the one that the user logs in with."""
+        return self.request.user.get_username()
+
+    def get_amr(self, user: AbstractBaseUser, data: Mapping[str, Any]) -> Sequence[str]:
+        """Return the methods of this proof for the ``amr`` claim (RFC 8176): those of the login don't count here."""
+        return ["pwd"]
+
+
 class RefreshView(CredentialView):
     """POST the refresh token, get the next token pair."""
 
@@ -125,8 +178,11 @@ class RefreshView(CredentialView):
         try:
             key = idempotency_key(request)
             claims = self.get_claims(request)
-            self.check_throttle(RefreshThrottle(claims.family_id))
-            pair = families.rotate(claims, self.client, key)
+            proof = proofs.read_proof(request)
+            device_key = "" if proof is None else proof.device_key
+            self.check_throttle(RefreshThrottle(claims.family_id, device_key))
+            proofs.spend(proof)
+            pair = families.rotate(claims, self.client, key, device_key=device_key)
         except TwoTokenError as exc:
             if status_of(type(exc)) is None:
                 raise
@@ -152,7 +208,9 @@ class RefreshView(CredentialView):
 
     def refuse(self, error: TwoTokenError) -> Response:
         response = super().refuse(error)
-        refused = isinstance(error, TokenNotValid) and not isinstance(error, MissingToken | ConflictingCookies)
+        # Not WrongDevice: the family lives on, and a single tab without the key must not sign out all others.
+        kept = MissingToken | ConflictingCookies | WrongDevice
+        refused = isinstance(error, TokenNotValid) and not isinstance(error, kept)
         if self.by_cookie and refused:
             clear_refresh_cookie(response, self.request)
         return response
@@ -175,7 +233,7 @@ class LogoutView(CredentialView):
         try:
             if self.revoke_bearer(request):
                 problem = None
-        except TokenNotValid as exc:
+        except (TokenNotValid, InvalidProof, Unavailable) as exc:
             if problem is not None:  # otherwise ignore a stale header that came with a refresh token
                 problem = exc
         if problem is not None:
@@ -213,14 +271,22 @@ class LogoutView(CredentialView):
     def revoke_bearer(self, request: Request) -> bool:
         """Revoke the family of the access token in the Authorization header; tell whether there is one.
 
-        Raises a TokenNotValid.
+        A bound access token needs its proof. Raises a TokenNotValid, InvalidProof or Unavailable.
         """
         token = bearer_token(request)
         if token is None:
             return False
         access = tokens.decode_access(token, conf.access_policy, timezone.now())
+        check_binding(request, token, access)
         self.send_logged_out(families.revoke(access.family_id, RevokedReason.LOGOUT))
         return True
+
+    def refuse(self, error: TwoTokenError) -> Response:
+        response = super().refuse(error)
+        if isinstance(error, InvalidProof | TokenNotValid):  # of the access token: answer as an API route does
+            response.status_code = status.HTTP_401_UNAUTHORIZED
+            response["WWW-Authenticate"] = challenge(error, by_dpop=by_dpop(self.request))
+        return response
 
     def send_logged_out(self, family: RefreshToken | None) -> None:
         """Send Django's signal if a family was revoked."""
@@ -233,7 +299,7 @@ class LogoutAllView(TokenView):
     """POST to revoke every token family of the access token's user."""
 
     authentication_classes = [RevocableAccessTokenAuthentication]
-    permission_classes = [IsAuthenticated]
+    permission_classes = [IsAuthenticated, RecentLoginForSessions]
 
     def post(self, request: Request, **kwargs: Any) -> Response:
         families.revoke_all(request.user, RevokedReason.LOGOUT)
@@ -248,7 +314,7 @@ class SessionsView(TokenView):
     """GET the user's active token families, with the project's pagination. DELETE to revoke all but the current one."""
 
     authentication_classes = [RevocableAccessTokenAuthentication]
-    permission_classes = [IsAuthenticated]
+    permission_classes = [IsAuthenticated, RecentLoginForSessions]
     serializer_class: type[BaseSerializer[Any]] = SessionSerializer
 
     def get(self, request: Request, **kwargs: Any) -> Response:
@@ -284,7 +350,7 @@ class SessionView(TokenView):
     """DELETE to revoke one of the user's own token families. It may be revoked or expired already."""
 
     authentication_classes = [RevocableAccessTokenAuthentication]
-    permission_classes = [IsAuthenticated]
+    permission_classes = [IsAuthenticated, RecentLoginForSessions]
 
     def delete(self, request: Request, family_id: str, **kwargs: Any) -> Response:
         try:

@@ -24,6 +24,7 @@ from rest_framework.test import APIClient
 from tests.factories import PASSWORD, UserFactory
 from tests.integrations.pages import module_of
 from tests.overrides import with_settings
+from tests.proofs import EC_KEY, OTHER_KEY, Device
 from tests.urls import me
 from twotoken import families
 from twotoken.authentication import RevocableAccessTokenAuthentication
@@ -390,3 +391,62 @@ def test_no_token_is_stored(app: App) -> None:
     assert stored["twotoken_family"] == str(family().pk)
     assert app.refresh_token not in str(stored)
     assert app.access not in str(stored)
+
+
+OWNER, THIEF = Device(EC_KEY), Device(OTHER_KEY)
+
+
+def log_in_bound(user: Any) -> App:
+    """Log in with a proof."""
+    app = App()
+    credentials = {"username": user.get_username(), "password": PASSWORD}
+    assert app.ask("login", credentials, **OWNER.headers(f"{AUTH}login")).json()["meta"]["token_type"] == "DPoP"
+    return app
+
+
+def test_a_login_with_a_proof(user: Any) -> None:
+    """The last step of a login binds its family. Both endpoints for refreshes want the key then."""
+    app = log_in_bound(user)
+    assert family().device_key == OWNER.device_key
+    assert app.call() == 401
+    path = "/api/revocable/"
+    assert app.get(path, **OWNER.headers(path, "GET", app.access)).status_code == 200
+    for device in ({}, THIEF.headers(f"{ALLAUTH}tokens/refresh")):
+        assert app.refresh_by_allauth(**device).status_code == 400
+    for device in ({}, THIEF.headers(f"{OURS}refresh/")):
+        assert app.refresh(**device).json()["reason"] == "wrong_device"
+    response = app.refresh_by_allauth(**OWNER.headers(f"{ALLAUTH}tokens/refresh"))
+    app.refresh_token = response.json()["data"]["refresh_token"]
+    assert app.refresh(**OWNER.headers(f"{OURS}refresh/")).json()["token_type"] == "DPoP"
+
+
+def test_a_second_factor_with_a_proof(user: Any) -> None:
+    """Only the step that ends the login binds: the proof of an earlier step is not looked at."""
+    with_second_factor(user)
+    app = App()
+    headers = OWNER.headers(f"{AUTH}login")
+    credentials = {"username": user.get_username(), "password": PASSWORD}
+    assert app.ask("login", credentials, **headers).status_code == 401
+    response = app.ask("2fa/authenticate", {"code": code(SECRET)}, **OWNER.headers(f"{AUTH}2fa/authenticate"))
+    assert response.json()["meta"]["token_type"] == "DPoP"
+
+
+def test_proofs_that_allauth_s_endpoints_refuse(user: Any) -> None:
+    """With our code under allauth's names, and nobody is logged in; a nonce comes with the refusal."""
+    app = App()
+    with with_settings(DPOP="required"):
+        response = app.log_in(user)
+        assert (response.status_code, response.json()["errors"][0]["code"]) == (400, "invalid_dpop_proof")
+    assert not RefreshToken.objects.exists()
+    credentials = {"username": user.get_username(), "password": PASSWORD}
+    headers = OWNER.headers(f"{AUTH}login")
+    app = App()
+    assert app.ask("login", credentials, **headers).json()["meta"]["token_type"] == "DPoP"
+    again = App().ask("login", credentials, **headers).json()
+    assert again["errors"] == [{"message": "The DPoP proof was used before.", "code": "invalid_dpop_proof"}]
+    with with_settings(DPOP_NONCE=True):
+        device = Device(EC_KEY)
+        response = app.refresh_by_allauth(**device.headers(f"{ALLAUTH}tokens/refresh"))
+        assert response.json()["errors"][0]["code"] == "use_dpop_nonce"
+        device.nonce = response["DPoP-Nonce"]
+        assert app.refresh_by_allauth(**device.headers(f"{ALLAUTH}tokens/refresh")).status_code == 200

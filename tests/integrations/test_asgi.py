@@ -19,6 +19,7 @@ from django.test.utils import CaptureQueriesContext
 
 from tests.integrations.pages import block, module_of
 from tests.overrides import with_settings
+from tests.proofs import Device
 from twotoken import families
 from twotoken.authentication import RevocableAccessTokenAuthentication, StatelessAccessTokenAuthentication
 from twotoken.contrib.asgi import REFUSED, SUBPROTOCOL, AccessTokenMiddleware
@@ -271,6 +272,17 @@ async def test_plain_http(user: Any) -> None:
     assert headers[b"cache-control"] == b"no-store"
     status, _, _ = await ask(application, (b"authorization", b"Basic eDp5"))
     assert status == 200  # not ours to judge
+
+
+@in_a_loop
+async def test_a_bound_token(shown: Any, user: Any) -> None:
+    """It is refused by each way: a handshake has no proof. So is any token with the scheme DPoP."""
+    bound = (await sync_to_async(families.start)(user, device_key=Device().device_key)).access
+    await turned_away(socket(shown.application, SUBPROTOCOL, bound), "wrong_device")
+    await turned_away(socket(shown.application, authorization=f"Bearer {bound}"), "wrong_device")
+    await turned_away(socket(shown.application, authorization=f"DPoP {bound}"), "invalid")
+    unbound = (await sync_to_async(families.start)(user)).access
+    await turned_away(socket(shown.application, authorization=f"DPoP {unbound}"), "invalid")
 
 
 @in_a_loop

@@ -6,7 +6,9 @@ from twotoken.checks.databases import check_claims_of_latest, check_cluster
 from twotoken.checks.project import (
     check_authenticators,
     check_deployed_cache,
+    check_deployed_proofs,
     check_mounts,
+    check_step_up,
     check_tenants,
     check_time_zone,
     check_user_id,
@@ -19,6 +21,7 @@ from twotoken.checks.settings import (
     check_graces,
     check_issuer,
     check_lifetimes,
+    check_proofs,
     check_secrets,
     check_shape,
 )
@@ -27,6 +30,7 @@ CHECKS = (
     check_shape,
     check_secrets,
     check_lifetimes,
+    check_proofs,
     check_cookie,
     check_mounts,
     check_claims,
@@ -35,9 +39,10 @@ CHECKS = (
     check_user_id,
     check_authenticators,
     check_graces,
+    check_step_up,
     check_time_zone,
 )
-DEPLOY_CHECKS = (check_deployed_cookie, check_deployed_cache)
+DEPLOY_CHECKS = (check_deployed_cookie, check_deployed_cache, check_deployed_proofs)
 DATABASE_CHECKS = (check_cluster, check_claims_of_latest)
 
 __all__ = [
@@ -53,12 +58,15 @@ __all__ = [
     "check_cookie",
     "check_deployed_cache",
     "check_deployed_cookie",
+    "check_deployed_proofs",
     "check_graces",
     "check_issuer",
     "check_lifetimes",
     "check_mounts",
+    "check_proofs",
     "check_secrets",
     "check_shape",
+    "check_step_up",
     "check_tenants",
     "check_time_zone",
     "check_user_id",

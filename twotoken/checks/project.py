@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from datetime import timedelta
 from typing import Any, cast
 
 from django.apps import apps
@@ -24,9 +25,11 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 from rest_framework.settings import api_settings
 
-from twotoken.checks.rules import are_fine
+from twotoken.checks.rules import are_fine, values_of_project
 from twotoken.checks.settings import callable_of_fine
 from twotoken.conf import Delivery, conf, delivery
+from twotoken.permissions import RecentLoginForSessions, recent_logins
+from twotoken.proofs import accepts_proofs
 
 Apps = Sequence[AppConfig] | None
 # What keeps a cache from counting. A subclass has the fault of its class.
@@ -36,6 +39,17 @@ CACHE_FAULTS: tuple[tuple[type[BaseCache], str], ...] = (
     (FileBasedCache, "counts requests that run at once as one"),
 )
 ENOUGH_ENTRIES = 10_000  # each user name that is tried takes one, so a guesser can push counts out of a small cache
+# What keeps a cache from accepting each DPoP proof only once.
+PROOF_FAULTS: tuple[tuple[type[BaseCache], str], ...] = (
+    (DummyCache, "remembers nothing, so a proof can be used again"),
+    (LocMemCache, "each process has for itself, so a proof can be used once in each"),
+    (FileBasedCache, "may accept a proof twice if both requests run at once"),
+)
+
+STEP_UP_HINT = (
+    "A step-up lasts until its access token expires: the next refresh returns to the time of the login. "
+    "So users are asked again sooner than this says. Use a shorter time."
+)
 
 
 def check_mounts(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
@@ -126,6 +140,23 @@ def check_authenticators(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMess
         )
 
 
+def check_step_up(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
+    """W016: RecentLogin and STEP_UP_SESSIONS don't ask for a time longer than ACCESS_LIFETIME."""
+    if not are_fine("ACCESS_LIFETIME", "STEP_UP_SESSIONS"):
+        return
+    if conf.step_up_sessions is not None and conf.step_up_sessions > conf.access_lifetime:
+        yield Warning(
+            "TWOTOKEN['STEP_UP_SESSIONS'] is longer than ACCESS_LIFETIME.", hint=STEP_UP_HINT, id="twotoken.W016"
+        )
+    for name, limit in _asked_by_views():
+        if limit > conf.access_lifetime:
+            yield Warning(
+                f"{name} accepts a login of the last {limit}, which is longer than ACCESS_LIFETIME.",
+                hint=STEP_UP_HINT,
+                id="twotoken.W016",
+            )
+
+
 def check_time_zone(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
     """W007: USE_TZ is on."""
     if not settings.USE_TZ:
@@ -156,6 +187,40 @@ def check_deployed_cache(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMess
         )
 
 
+def check_deployed_proofs(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
+    """W014: the cache accepts each DPoP proof once, and all processes share it.
+
+    W017: behind proxies, Django sees the address that clients use, or no proof would fit.
+
+    Both are for projects that set DPOP, DPOP_ACCESS or DPOP_NONCE. The others would hear of a feature that they do not
+    use.
+    """
+    if not {"DPOP", "DPOP_ACCESS", "DPOP_NONCE"}.intersection(values_of_project()):
+        return
+    if not are_fine("DPOP") or not accepts_proofs():
+        return
+    cache = caches[DEFAULT_CACHE_ALIAS]
+    faults = [(kind.__name__, fault) for kind, fault in PROOF_FAULTS if isinstance(cache, kind)]
+    if isinstance(cache, DatabaseCache) and vars(cache)["_max_entries"] < ENOUGH_ENTRIES:
+        faults = [("DatabaseCache", "forgets proofs when it is full")]
+    for name, fault in faults:
+        yield Warning(
+            f"The DPoP proofs that were used are remembered in a {name}, which {fault}.",
+            hint="Use Redis or Memcached, or a DatabaseCache whose OPTIONS['MAX_ENTRIES'] is "
+            f"{ENOUGH_ENTRIES} or more. If no client sends proofs, set TWOTOKEN['DPOP'] to 'off'.",
+            id="twotoken.W014",
+        )
+    is_proxied = api_settings.NUM_PROXIES or settings.USE_X_FORWARDED_HOST or settings.USE_X_FORWARDED_PORT
+    if is_proxied and settings.SECURE_PROXY_SSL_HEADER is None:
+        yield Warning(
+            "Django is behind a proxy, and SECURE_PROXY_SSL_HEADER is not set.",
+            hint="If the proxy ends TLS, Django takes each request for http, and no DPoP proof fits its address. Let "
+            "the proxy set X-Forwarded-Proto, and set SECURE_PROXY_SSL_HEADER. Silence this if the server in front of "
+            "Django, such as gunicorn, reads the header itself.",
+            id="twotoken.W017",
+        )
+
+
 def _tenant_apps() -> list[Sequence[str]]:
     """Return the apps of each type of tenant that django-tenants has."""
     project: Any = settings
@@ -173,6 +238,25 @@ def _has_app(listed: Sequence[str], label: str) -> bool:
 
 def _is_ours(authenticator: type) -> bool:
     return any(base.__module__.startswith("twotoken.") for base in authenticator.__mro__)
+
+
+def _asked_by_views() -> Iterator[tuple[str, timedelta]]:
+    """Yield the names of the project's views that have RecentLogin, and how long ago the login may be."""
+    callbacks = _callbacks(get_resolver().url_patterns) if getattr(settings, "ROOT_URLCONF", None) else []
+    for callback in callbacks:
+        view, options = getattr(callback, "cls", None), getattr(callback, "initkwargs", {})
+        permissions = options.get("permission_classes", getattr(view, "permission_classes", ()))
+        for permission in recent_logins(permissions):
+            if permission is not RecentLoginForSessions:  # its time is the setting's
+                yield cast("Any", view).__name__, permission.max_age
+
+
+def _callbacks(patterns: Sequence[URLPattern | URLResolver]) -> Iterator[Any]:
+    for pattern in patterns:
+        if isinstance(pattern, URLResolver):
+            yield from _callbacks(pattern.url_patterns)
+        else:
+            yield pattern.callback
 
 
 def _mounts(patterns: Sequence[URLPattern | URLResolver], outer: str = "") -> Iterator[tuple[str, dict[str, Any]]]:

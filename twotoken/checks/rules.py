@@ -82,9 +82,16 @@ RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     ),
     "AUDIENCE": ("a string, a list of strings, a callable or its dotted path, or None", _is_audience),
     "LEEWAY": ("a number of seconds or a timedelta, not negative", _is_grace),
+    "DPOP": ("'off', 'optional' or 'required'", lambda value: value in ("off", "optional", "required")),
+    "DPOP_ACCESS": ("True or False", lambda value: isinstance(value, bool)),
+    "DPOP_NONCE": ("True or False", lambda value: isinstance(value, bool)),
     "USER_ID_FIELD": ("the name of a field", _is_text),
     "LOGIN_THROTTLE": ("a rate such as '10/min', or None", _is_rate),
     "REFRESH_THROTTLE": ("a rate such as '60/min', or None", _is_rate),
+    "STEP_UP_SESSIONS": (
+        "a timedelta from a second to a hundred years, or None",
+        lambda value: value is None or _is_duration(value),
+    ),
     "RECORD_CLIENT": ("True or False", lambda value: isinstance(value, bool)),
     "RETENTION": (
         "a timedelta of up to a hundred years",

@@ -15,6 +15,7 @@ from django.utils.module_loading import import_string
 
 from twotoken.checks.rules import RULES, are_fine, is_dict, values_of_project, wrong_keys
 from twotoken.conf import HOST, SECURE, SETTING_NAMES, callable_of, conf
+from twotoken.dpop import SUPPORTED
 from twotoken.weak_secrets import MIN_SECRET_BYTES
 
 Apps = Sequence[AppConfig] | None
@@ -77,6 +78,21 @@ def check_secrets(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
         yield Error(
             "ACCESS_SECRET, REFRESH_SECRET and SECRET_KEY must be different.", hint=SECRETS_HINT, id="twotoken.E006"
         )
+
+
+def check_proofs(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
+    """E017: a project that sets DPOP has the package cryptography."""
+    if "DPOP" not in values_of_project() or not are_fine("DPOP") or conf.dpop == "off":
+        return
+    missing = [] if SUPPORTED else ["cryptography"]
+    yield from (
+        Error(
+            f"TWOTOKEN['DPOP'] is {conf.dpop!r}, but the package {package} is not installed.",
+            hint="No proof can be verified without it: pip install 'twotoken[crypto]'.",
+            id="twotoken.E017",
+        )
+        for package in missing
+    )
 
 
 def check_lifetimes(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:

@@ -8,6 +8,8 @@ is revoked or expires, and logging out of the session revokes the family.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final, cast
 from uuid import UUID
 
@@ -22,7 +24,7 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AnonymousUser
 from django.contrib.sessions.backends.base import SessionBase
 from django.dispatch import receiver
-from django.http import HttpRequest
+from django.http import HttpRequest, JsonResponse
 from django.views.decorators.debug import sensitive_variables
 from rest_framework import status
 from rest_framework.request import Request
@@ -30,9 +32,11 @@ from rest_framework.views import APIView
 
 from twotoken import families
 from twotoken.clients import Client
-from twotoken.exceptions import InvalidIdempotencyKey, RotationConflict, TokenNotValid
+from twotoken.conf import conf
+from twotoken.exceptions import InvalidIdempotencyKey, InvalidProof, RotationConflict, TokenNotValid, Unavailable
 from twotoken.models import RevokedReason
-from twotoken.responses import RETRY_AFTER
+from twotoken.proofs import NONCE_HEADER, current_nonce, proven_key, read_proof, spend
+from twotoken.responses import RETRY_AFTER, body_of, headers_of, status_of
 from twotoken.throttling import RefreshThrottle
 from twotoken.views import idempotency_key
 
@@ -49,7 +53,10 @@ class TwoTokenStrategy(SessionTokenStrategy):  # type: ignore[misc]  # allauth h
         payload: dict[str, Any] | None = getattr(request, "_twotoken_payload", None)
         if payload is None:
             replaced: UUID | None = getattr(request.session, "_twotoken_replaced", None)
-            pair = families.start(authenticated_user(request), Client.from_request(request))
+            with proof_errors(request):
+                device_key = proven_key(request)
+            user = authenticated_user(request)
+            pair = families.start(user, Client.from_request(request), device_key=device_key)
             request.session[FAMILY_SESSION_KEY] = str(pair.family_id)
             payload = {
                 "access_token": pair.access,
@@ -57,6 +64,8 @@ class TwoTokenStrategy(SessionTokenStrategy):  # type: ignore[misc]  # allauth h
                 "refresh_token": pair.refresh,
                 "refresh_expires_in": pair.refresh_expires_in,
             }
+            if pair.token_type:
+                payload["token_type"] = pair.token_type
             request._twotoken_payload = payload  # type: ignore[attr-defined]
             if replaced is not None:
                 families.revoke(replaced, RevokedReason.REPLACED)
@@ -88,13 +97,35 @@ class TwoTokenStrategy(SessionTokenStrategy):  # type: ignore[misc]  # allauth h
         request = cast("HttpRequest", context.request)
         try:
             claims = families.verify(refresh_token)
-            check_throttle(RefreshThrottle(claims.family_id), request)
-            pair = families.rotate(claims, Client.from_request(request), idempotency_key(Request(request)))
+            key = idempotency_key(Request(request))
+            with proof_errors(request):
+                proof = read_proof(request)
+            device_key = "" if proof is None else proof.device_key
+            check_throttle(RefreshThrottle(claims.family_id, device_key), request)
+            with proof_errors(request):
+                spend(proof)
+            pair = families.rotate(claims, Client.from_request(request), key, device_key=device_key)
         except (TokenNotValid, InvalidIdempotencyKey):
             return None
         except RotationConflict as exc:
             raise busy(request, status.HTTP_503_SERVICE_UNAVAILABLE, RETRY_AFTER) from exc
         return pair.access, pair.refresh
+
+
+@contextmanager
+def proof_errors(request: HttpRequest) -> Iterator[None]:
+    """Make allauth answer a refused DPoP proof with our code, and a fresh nonce with DPOP_NONCE."""
+    try:
+        yield
+    except (InvalidProof, Unavailable) as exc:
+        body = body_of(exc)
+        status_code = status_of(type(exc))
+        error = {"message": body["detail"], "code": body["code"]}
+        # Not an APIResponse, which would ask for the tokens again.
+        response = JsonResponse({"status": status_code, "errors": [error]}, status=status_code, headers=headers_of(exc))
+        if conf.dpop_nonce:
+            response[NONCE_HEADER] = current_nonce()
+        raise ImmediateHttpResponse(response) from exc
 
 
 def check_throttle(throttle: RefreshThrottle, request: HttpRequest) -> None:

@@ -3,6 +3,8 @@
 The token comes as ``Authorization: Bearer`` or as two WebSocket subprotocols, ``bearer`` and the token: browsers can't
 set a header on a WebSocket. It is never read from the query string, because servers and proxies log URLs. No cookie is
 read, so another site can't open a WebSocket in its visitor's name.
+
+A bound access token (DPoP) is refused: a page can't send a proof with the handshake of a WebSocket.
 """
 
 from __future__ import annotations
@@ -17,8 +19,8 @@ from django.db import close_old_connections
 from django.http import HttpRequest
 
 from twotoken.authentication import AccessTokenAuthentication
-from twotoken.bearer import bearer_token
-from twotoken.exceptions import InvalidToken, TokenNotValid
+from twotoken.bearer import bearer_token, by_dpop, is_bound
+from twotoken.exceptions import InvalidToken, TokenNotValid, WrongDevice
 from twotoken.responses import body_of, challenge
 from twotoken.tokens import AccessToken
 
@@ -67,6 +69,8 @@ class AccessTokenMiddleware:
         close_old_connections()
         try:
             access = self.authentication.verify(token)
+            if is_bound(access):
+                raise WrongDevice
             return self.authentication.get_user(access), access
         finally:
             close_old_connections()
@@ -78,6 +82,8 @@ def presented(scope: Scope, offered: list[str]) -> str | None:
     values = [value.decode("latin-1") for name, value in scope["headers"] if name == b"authorization"]
     request.META["HTTP_AUTHORIZATION"] = ",".join(values)
     token = bearer_token(request)
+    if by_dpop(request):
+        raise InvalidToken
     if token is not None or SUBPROTOCOL not in offered:
         return token
     following = offered[offered.index(SUBPROTOCOL) + 1 :]

@@ -1,7 +1,10 @@
-"""The verbs on token families: start, rotate, revoke, purge. Import them from here. This package knows nothing of HTTP.
+"""The verbs on token families: start, rotate, step up, revoke, purge. Import them from here.
 
-``rule`` decides, ``queries`` reads, ``logins``, ``rotation`` and ``revocation`` write, ``pairs`` makes tokens, and
-``events`` records and sends signals. The UPDATE of a rotation is ``twotoken.statements.write_rotation``.
+This package knows nothing of HTTP.
+
+``rule`` decides, ``queries`` reads, ``logins``, ``rotation`` and ``revocation`` write, ``pairs`` makes tokens,
+``stepping_up`` makes access tokens after a fresh proof, and ``events`` records and sends signals. The UPDATE of a
+rotation is ``twotoken.statements.write_rotation``.
 """
 
 from __future__ import annotations
@@ -19,12 +22,14 @@ from twotoken.families.revocation import (
     revoke_presented,
 )
 from twotoken.families.rotation import rotate, verify
+from twotoken.families.stepping_up import SteppedUp, step_up
 
 __all__ = [
     "FROM_SETTINGS",
     "Batch",
     "Criteria",
     "Lifetime",
+    "SteppedUp",
     "TokenPair",
     "active",
     "exists",
@@ -39,6 +44,7 @@ __all__ = [
     "rotate",
     "select",
     "start",
+    "step_up",
     "update_auth_hash",
     "user_of",
     "verify",

@@ -19,10 +19,11 @@ from twotoken.models import ACTOR_LENGTH, EventKind, FamilyEvent, RefreshToken
 
 T = TypeVar("T")
 
-# A family has at most one reuse and one revocation. With these limits it has 30 events, or a few more if requests that
+# A family has at most one reuse and one revocation. With these limits it has 40 events, or a few more if requests that
 # run at once count the same ones.
 MAX_DEVICE_EVENTS = 18
 MAX_RETRY_EVENTS = 10
+MAX_WRONG_DEVICE_EVENTS = 10
 
 _VERSION = re.compile(r"[\d._]+")
 
@@ -61,6 +62,17 @@ def record_retry(family: RefreshToken, client: Client) -> None:
     """Record a retry that came from another device or address than the rotation."""
     _record_at_most(
         MAX_RETRY_EVENTS, EventKind.RETRIED, family, ip_address=client.ip_address, user_agent=client.user_agent
+    )
+
+
+def record_wrong_device(family: RefreshToken, client: Client) -> None:
+    """Record a refresh of a bound family that did not prove the key of its device."""
+    _record_at_most(
+        MAX_WRONG_DEVICE_EVENTS,
+        EventKind.WRONG_DEVICE,
+        family,
+        ip_address=client.ip_address,
+        user_agent=client.user_agent,
     )
 
 

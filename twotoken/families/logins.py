@@ -14,10 +14,11 @@ from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 
 from twotoken import signals
+from twotoken.bindings import PREFIXES
 from twotoken.clients import Client
 from twotoken.conf import conf
 from twotoken.conflicts import retry_on_conflict
-from twotoken.exceptions import UserInactive
+from twotoken.exceptions import MissingProof, UserInactive
 from twotoken.families.events import send
 from twotoken.families.pairs import TokenPair, make_pair, mint_access
 from twotoken.families.queries import active, rows
@@ -45,6 +46,7 @@ def start(
     is_browser: bool = False,
     context: Mapping[str, Any] | None = None,
     family_id: UUID | None = None,
+    device_key: str = "",
 ) -> TokenPair:
     """Start a token family for an authenticated user, and return its first pair. One INSERT.
 
@@ -53,13 +55,19 @@ def start(
     the refresh token in a cookie, because its tabs may refresh at the same time. ``context`` is a JSON object with what
     the project wants to know of this login later: ACCESS_CLAIMS finds it in ``family.context``. Pass ``family_id`` if
     one proof of identity must not start two families. Derive it from the proof, as a UUID of version 5: then the
-    second start fails.
+    second start fails. ``device_key`` binds the family to a public key that the request has proven to hold: the prefix
+    ``dpop:`` or ``dbsc:``, and the JWK as RFC 7638 hashes it. Nothing can bind a family later.
 
-    With MAX_FAMILIES_PER_USER the user's oldest families beyond that number are revoked. Raises UserInactive, and
-    IntegrityError if a family with this id exists. It does not send Django's ``user_logged_in``: the caller does.
+    With MAX_FAMILIES_PER_USER the user's oldest families beyond that number are revoked. Raises UserInactive;
+    IntegrityError if a family with this id exists; MissingProof without a ``device_key`` if DPOP is ``"required"``; and
+    ValueError for a ``device_key`` without its prefix. It does not send Django's ``user_logged_in``: the caller does.
     """
     if not may_log_in(user):
         raise UserInactive
+    if device_key and not device_key.startswith(PREFIXES):
+        raise ValueError(f"A device key starts with one of these: {', '.join(PREFIXES)}.")
+    if conf.dpop == "required" and not device_key:
+        raise MissingProof
     client = client or Client()
     lifetime = conf.family_lifetime if lifetime is FROM_SETTINGS else lifetime
     now = timezone.now()
@@ -68,6 +76,7 @@ def start(
         user_id=user.pk,
         secret=new_secret(),
         is_browser=is_browser,
+        device_key=device_key,
         context=dict(context or {}),
         auth_hash=user.get_session_auth_hash(),
         created_at=now,

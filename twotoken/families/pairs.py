@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.contrib.auth.base_user import AbstractBaseUser
 
 from twotoken import tokens
+from twotoken.bindings import DPOP, thumbprint
 from twotoken.conf import conf
 from twotoken.models import RefreshToken
 
 
 @dataclass(frozen=True, slots=True)
 class TokenPair:
-    """What a login or a refresh gives. Durations are in seconds; ``generation`` is the refresh token's."""
+    """What a login or a refresh gives. Durations are in seconds; ``generation`` is the refresh token's.
+
+    ``token_type`` says how a bound family's access token is sent, "DPoP" or "Bearer". It is empty if the family is not
+    bound to a key.
+    """
 
     access: str = field(repr=False)
     expires_in: int
@@ -23,10 +29,33 @@ class TokenPair:
     refresh_expires_in: int
     family_id: UUID
     generation: int
+    token_type: str = ""
 
 
-def mint_access(family: RefreshToken, user: AbstractBaseUser, now: datetime) -> tuple[str, int]:
+class Proof(NamedTuple):
+    """When a user proved their identity, in seconds since the epoch, and by which methods (RFC 8176)."""
+
+    auth_time: Any
+    amr: Any
+
+
+def login_proof(family: RefreshToken) -> Proof:
+    """Return the proof of a family's login.
+
+    ``auth_time`` in the family's context replaces the time of the login if the proof is older: a single sign-on may
+    rest on a password of last week, and the exchange of a token proves nothing.
+    """
+    login = int(family.created_at.timestamp())
+    proven = family.context.get("auth_time", login)
+    return Proof(min(proven, login) if type(proven) is int else proven, family.context.get("amr"))
+
+
+def mint_access(
+    family: RefreshToken, user: AbstractBaseUser, now: datetime, proof: Proof | None = None
+) -> tuple[str, int]:
     """Return a new access token and its lifetime in seconds. It never outlives the family's absolute lifetime.
+
+    ``proof`` is given for a step-up. Without it the token has the proof of the login.
 
     Raises ClaimsError if the project's claims can't go into a token.
     """
@@ -36,6 +65,7 @@ def mint_access(family: RefreshToken, user: AbstractBaseUser, now: datetime) -> 
         expires_at = min(expires_at, int(family.expires_at.timestamp()))
     claims = conf.access_claims
     extra = {} if claims is None else claims(user, family)
+    auth_time, amr = proof or login_proof(family)
     token = tokens.encode_access(
         conf.access_policy,
         subject=str(getattr(user, conf.user_id_field)),
@@ -43,6 +73,9 @@ def mint_access(family: RefreshToken, user: AbstractBaseUser, now: datetime) -> 
         issued_at=issued_at,
         expires_at=expires_at,
         extra=extra,
+        auth_time=auth_time,
+        amr=amr,
+        thumbprint=thumbprint(family.device_key) if token_type_of(family) == "DPoP" else "",
     )
     return token, expires_at - issued_at
 
@@ -64,4 +97,11 @@ def make_pair(
         issuer=conf.tenant_issuer,
     )
     remaining = int(end.timestamp()) - int(now.timestamp())
-    return TokenPair(*access, refresh, remaining, family.pk, generation)
+    return TokenPair(*access, refresh, remaining, family.pk, generation, token_type_of(family))
+
+
+def token_type_of(family: RefreshToken) -> str:
+    """Return how a family's access token is sent, or an empty string if the family is not bound by DPoP."""
+    if not family.device_key.startswith(DPOP):
+        return ""
+    return "DPoP" if conf.dpop_access else "Bearer"

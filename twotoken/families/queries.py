@@ -20,6 +20,7 @@ from twotoken.exceptions import (
     RevokedToken,
     TokenNotValid,
     UserInactive,
+    WrongDevice,
 )
 from twotoken.families.rule import Row, Verdict, judge
 from twotoken.models import RefreshToken, RefreshTokenQuerySet
@@ -33,6 +34,7 @@ ERRORS: Final[dict[Verdict, type[TokenNotValid]]] = {
     Verdict.EXPIRED: ExpiredToken,
     Verdict.USER_INACTIVE: UserInactive,
     Verdict.PASSWORD_CHANGED: PasswordChanged,
+    Verdict.WRONG_DEVICE: WrongDevice,
 }
 
 
@@ -98,21 +100,29 @@ def user_of(access: AccessToken | RefreshClaims) -> AbstractBaseUser:
 
     Raises RevokedToken, ExpiredToken, UserInactive or PasswordChanged.
     """
+    return family_of(access).user
+
+
+def family_of(access: AccessToken | RefreshClaims) -> RefreshToken:
+    """Return the active family of a token, with its user. One SELECT. Raises what ``user_of`` raises."""
     family = get(access.family_id)
     if family is None:
         raise RevokedToken
-    verdict = verdict_on(family, family.generation, b"", timezone.now())
+    # The authentication class has checked the proof for the access token by its ``cnf``. An access token without one is
+    # valid in a bound family too: DPOP_ACCESS decides.
+    verdict = verdict_on(family, family.generation, b"", family.device_key, timezone.now())
     if verdict in ERRORS:
         raise ERRORS[verdict]
-    return family.user
+    return family
 
 
-def verdict_on(family: RefreshToken, generation: int, retry_key: bytes, now: datetime) -> Verdict:
+def verdict_on(family: RefreshToken, generation: int, retry_key: bytes, device_key: str, now: datetime) -> Verdict:
     """Judge a family's token of this generation by the rule, with the settings and the state of the family's user."""
     return judge(
         cast("Row", family),  # pyright gives a model's fields the types that they have on the class
         generation=generation,
         retry_key=retry_key,
+        device_key=device_key,
         now=now,
         idle_limit=conf.refresh_lifetime,
         browser_grace=conf.browser_grace,

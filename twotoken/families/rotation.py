@@ -19,7 +19,7 @@ from twotoken.clients import Client
 from twotoken.conf import conf
 from twotoken.conflicts import PATIENCE, may_try_again
 from twotoken.exceptions import RotationConflict
-from twotoken.families.events import record, record_device, record_retry, send
+from twotoken.families.events import record, record_device, record_retry, record_wrong_device, send
 from twotoken.families.pairs import TokenPair, make_pair, mint_access
 from twotoken.families.queries import ERRORS, find, verdict_on
 from twotoken.families.revocation import revoke_all, revoke_family
@@ -40,8 +40,11 @@ def verify(token: str) -> RefreshClaims:
 
 
 @sensitive_variables()
-def rotate(claims: RefreshClaims, client: Client, idempotency_key: str = "") -> TokenPair:
+def rotate(claims: RefreshClaims, client: Client, idempotency_key: str = "", *, device_key: str = "") -> TokenPair:
     """Exchange a refresh token: one SELECT and one UPDATE, or one SELECT for a retry.
+
+    ``device_key`` is the key that the request has proven to hold, in the form that ``start`` takes. A family that is
+    bound to another key raises WrongDevice and stays active.
 
     Raises a TokenNotValid with its reason, after revoking the family if the rule says so; or RotationConflict if other
     requests were faster each time.
@@ -50,7 +53,7 @@ def rotate(claims: RefreshClaims, client: Client, idempotency_key: str = "") -> 
     deadline = time.monotonic() + PATIENCE
     for _ in range(ROTATION_ATTEMPTS):
         try:
-            pair = _try_to_rotate(claims, client, retry_key)
+            pair = _try_to_rotate(claims, client, retry_key, device_key)
         except OperationalError as exc:
             if not may_try_again(exc) or time.monotonic() > deadline:
                 raise
@@ -60,13 +63,13 @@ def rotate(claims: RefreshClaims, client: Client, idempotency_key: str = "") -> 
     raise RotationConflict
 
 
-def _try_to_rotate(claims: RefreshClaims, client: Client, retry_key: bytes) -> TokenPair | None:
+def _try_to_rotate(claims: RefreshClaims, client: Client, retry_key: bytes, device_key: str) -> TokenPair | None:
     """Judge and answer once. None means that another request changed the family meanwhile."""
     family = find(claims)
     now = timezone.now()
-    verdict = verdict_on(family, claims.generation, retry_key, now)
+    verdict = verdict_on(family, claims.generation, retry_key, device_key, now)
     if verdict in ERRORS:
-        _revoke_refused(family, claims, client, verdict)
+        _follow_refusal(family, claims, client, verdict)
         raise ERRORS[verdict]
     # Minted before the write: if the project's claims fail, the presented token stays valid.
     access = mint_access(family, family.user, now)
@@ -120,13 +123,36 @@ def _tell_retried(family: RefreshToken, claims: RefreshClaims, client: Client) -
     )
 
 
-def _revoke_refused(family: RefreshToken, claims: RefreshClaims, client: Client, verdict: Verdict) -> None:
+def _follow_refusal(family: RefreshToken, claims: RefreshClaims, client: Client, verdict: Verdict) -> None:
+    """Do what the rule's refusal asks for before the client hears of it."""
     if verdict is Verdict.USER_INACTIVE:
         revoke_family(family, RevokedReason.USER_INACTIVE)
     elif verdict is Verdict.PASSWORD_CHANGED:
         revoke_family(family, RevokedReason.PASSWORD_CHANGED)
     elif verdict is Verdict.REUSED and revoke_family(family, RevokedReason.REUSE):
         _tell_reused(family, claims, client)
+    elif verdict is Verdict.WRONG_DEVICE:
+        _tell_wrong_device(family, claims, client)
+
+
+def _tell_wrong_device(family: RefreshToken, claims: RefreshClaims, client: Client) -> None:
+    """Leave a trace of a copied token. The family stays active: its device is not to blame."""
+    logger.warning(
+        "A refresh of token family %s of user %s from %s did not prove the key of its device.",
+        family.pk,
+        family.user_id,
+        client.ip_address,
+    )
+    record_wrong_device(family, client)
+    send(
+        signals.wrong_device_refused,
+        family.pk,
+        family.user_id,
+        generation=claims.generation,
+        current_generation=family.generation,
+        ip_address=client.ip_address,
+        user_agent=client.user_agent,
+    )
 
 
 def _tell_reused(family: RefreshToken, claims: RefreshClaims, client: Client) -> None:

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import Protocol
 
+from twotoken.bindings import DPOP
 from twotoken.tokens import SHORTEST_LIFE
 
 KEY_LIFETIME = timedelta(minutes=1)
@@ -24,6 +25,7 @@ class Verdict(Enum):
     EXPIRED = auto()
     USER_INACTIVE = auto()
     PASSWORD_CHANGED = auto()
+    WRONG_DEVICE = auto()
 
 
 class Row(Protocol):
@@ -35,6 +37,8 @@ class Row(Protocol):
     def retry_key(self) -> bytes | memoryview: ...
     @property
     def is_browser(self) -> bool: ...
+    @property
+    def device_key(self) -> str: ...
     @property
     def refreshed_at(self) -> datetime: ...
     @property
@@ -48,6 +52,7 @@ def judge(
     *,
     generation: int,
     retry_key: bytes,
+    device_key: str,
     now: datetime,
     idle_limit: timedelta,
     browser_grace: timedelta,
@@ -58,7 +63,8 @@ def judge(
     """Judge a refresh token whose ``jti`` fits the row. Pure: it reads only its arguments.
 
     ``generation`` is the presented one; ``retry_key`` is the digest of the request's Idempotency-Key, empty without
-    one. Clocks of servers may differ, so an age may be negative. See RFC 9700 section 4.14.2.
+    one; ``device_key`` is the key that the request has proven to hold, empty without a proof. Clocks of servers may
+    differ, so an age may be negative. See RFC 9700 section 4.14.2.
     """
     if row.revoked_at is not None:
         return Verdict.REVOKED
@@ -69,6 +75,10 @@ def judge(
         return Verdict.USER_INACTIVE
     if not password_unchanged:
         return Verdict.PASSWORD_CHANGED
+    # Judged before the generation: a thief without the private key must not be able to end a bound family by the reuse
+    # of a copied token. A family that is not bound takes no notice of a proof: a login binds, and nothing later does.
+    if row.device_key and device_key != row.device_key:
+        return Verdict.WRONG_DEVICE
     behind = row.generation - generation
     if behind > 1:
         return Verdict.REUSED
@@ -77,6 +87,10 @@ def judge(
         # later. If it comes with the token that the rotation made, it is a retry for a minute only: after that the key
         # may name a new rotation.
         is_retry = retry_key == bytes(row.retry_key) and (behind == 1 or (behind == 0 and abs(age) < KEY_LIFETIME))
+    elif behind == 1 and row.device_key.startswith(DPOP) and not row.retry_key:
+        # Only the owner's device can prove the key anew for each request, so this is a lost answer, even hours later.
+        # A device cookie (DBSC) is no such proof: a thief who copied it too would never be found out.
+        is_retry = True
     else:
         # For twice the grace, a refresh with the current token is answered with the same token. If it rotated at once,
         # a slower tab that still sends the token before it, or gets its answer late, would look like a thief.

@@ -99,6 +99,7 @@ class Migration(migrations.Migration):
                             ("retried", "retried from another device or address"),
                             ("reuse", "refresh token reused"),
                             ("revoked", "revoked"),
+                            ("wrong_device", "refused on another device"),
                         ],
                         max_length=16,
                         verbose_name="event",

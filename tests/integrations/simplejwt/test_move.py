@@ -28,6 +28,7 @@ from tests.integrations.simplejwt.key import PASSWORD, SECRET_KEY
 from tests.jar import COOKIE, cookies
 from tests.overrides import with_settings
 from tests.proof.servers import ALIAS
+from tests.proofs import Device
 from twotoken import families
 from twotoken.clients import Client
 from twotoken.contrib.simplejwt import blacklist, exchange
@@ -445,6 +446,26 @@ def test_verify(move: Move) -> None:
     assert (verify(7).status_code, send("/api/token/verify/", {}).status_code) == (400, 400)
     if move.has_blacklist:
         assert reason(verify(move.issued["cid"]["refresh"])) == "revoked"
+
+
+def test_proofs_and_old_tokens(move: Move) -> None:
+    """An exchange binds nothing: whoever shows an old token has proven no password. A login at the old URL binds."""
+    old, device = move.spare(), Device()
+    pair = send("/api/token/refresh/", {"refresh": old}, **device.headers("/api/token/refresh/")).json()
+    assert "token_type" not in pair
+    assert refresh(pair["refresh"]).status_code == 200
+    with with_settings(DPOP="required"):
+        response = refresh(move.spare())
+        assert (response.status_code, response.json()["code"]) == (400, "invalid_dpop_proof")
+    body = {"username": "ann", "password": PASSWORD}
+    pair = send("/api/token/", body, **device.headers("/api/token/")).json()
+    assert pair["token_type"] == "DPoP"
+    assert reason(refresh(pair["refresh"])) == "wrong_device"
+    assert reason(send("/api/token/verify/", {"token": pair["access"]})) == "wrong_device"
+    for route in ROUTES:
+        assert reason(call(route, pair["access"])) == "wrong_device"
+        path = f"/api/{route}/"
+        assert APIClient().get(path, **device.headers(path, "GET", pair["access"])).status_code == 200
 
 
 def test_verify_asks_what_a_refresh_asks(move: Move) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from contextlib import nullcontext
 from datetime import timedelta
 from functools import partial
+from typing import Final
 from uuid import UUID
 
 from django.db import IntegrityError, connections, router, transaction
@@ -28,6 +29,9 @@ from twotoken.contrib.simplejwt.users import active_user, find_user
 from twotoken.exceptions import ExpiredToken, RevokedToken, UserInactive
 from twotoken.models import RefreshToken, RevokedReason
 from twotoken.tokens import RefreshClaims, token_id
+
+# The ``auth_time`` of a moved family, in 1970: an old token proves no identity, and does not tell when the login was.
+NO_PROOF: Final = 0
 
 
 @sensitive_variables()
@@ -115,7 +119,9 @@ def _start(old: OldRefreshToken, client: Client) -> None:
     apart = transaction.atomic(using=alias) if connections[alias].in_atomic_block else nullcontext()
     try:
         with apart:
-            families.start(user, client, lifetime=_lifetime(old), family_id=old.family_id)
+            families.start(
+                user, client, lifetime=_lifetime(old), family_id=old.family_id, context={"auth_time": NO_PROOF}
+            )
     except IntegrityError:
         return  # another request was faster: the rotation rule decides between them
 

@@ -19,6 +19,7 @@ from rest_framework.views import exception_handler
 
 from twotoken import families, tokens
 from twotoken.base_views import TokenView
+from twotoken.bearer import is_bound
 from twotoken.conf import Delivery, conf
 from twotoken.contrib.simplejwt import exchange
 from twotoken.contrib.simplejwt.authentication import AccessTokenAuthentication
@@ -30,6 +31,7 @@ from twotoken.exceptions import (
     RevokedToken,
     TokenNotValid,
     TwoTokenError,
+    WrongDevice,
 )
 from twotoken.families import TokenPair
 from twotoken.models import RefreshToken, RevokedReason
@@ -152,7 +154,10 @@ class TokenVerifyView(ShapedErrors):
     def verify_access(self, token: str) -> None:
         """Check an access token of simplejwt or twotoken, and its user."""
         authentication = AccessTokenAuthentication()
-        authentication.get_user(authentication.verify(token))
+        access = authentication.verify(token)
+        if is_bound(access):  # whoever asks may accept the token without its proof
+            raise WrongDevice
+        authentication.get_user(access)
 
     def verify_refresh(self, token: str) -> None:
         """Check a refresh token of twotoken: the current one of its family, and one that refresh/ would not refuse."""

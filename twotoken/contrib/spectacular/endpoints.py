@@ -7,7 +7,6 @@ from typing import Any, cast
 from django.contrib.auth import get_user_model
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
-from drf_spectacular.drainage import isolate_view_method
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema_field
@@ -19,8 +18,9 @@ from rest_framework.views import APIView
 from twotoken import exceptions, views
 from twotoken.authentication import AccessTokenAuthentication
 from twotoken.conf import Delivery
+from twotoken.contrib.spectacular.layers import with_schema
 from twotoken.contrib.spectacular.schemas import Operation, Schema, TokenSchema, object_of, set_cookie
-from twotoken.serializers import LoginSerializer, RefreshSerializer, SessionSerializer
+from twotoken.serializers import LoginSerializer, PasswordSerializer, RefreshSerializer, SessionSerializer
 
 extend_schema_field(OpenApiTypes.DATETIME)(SessionSerializer.get_last_used_at)
 # Every endpoint that uses the database can be busy.
@@ -36,6 +36,7 @@ IDEMPOTENCY_KEY = OpenApiParameter(
     OpenApiParameter.HEADER,
     description=_("Identifies this refresh: a retry with the same token and key gets the same answer. Keep it secret."),
 )
+EXAMPLE_PASSWORD = "correct horse battery staple"  # noqa: S105 - not a real one
 CLEARED = set_cookie(_("Clears the cookie."), status.HTTP_204_NO_CONTENT)
 
 
@@ -63,8 +64,30 @@ class LoginSchema(TokenSchema):
         examples: list[OpenApiExample] = super().get_examples()
         if self.get_request_serializer() is not LoginSerializer:
             return examples
-        shown = {cast("Any", get_user_model()).USERNAME_FIELD: "ann", "password": "correct horse battery staple"}
+        shown = {cast("Any", get_user_model()).USERNAME_FIELD: "ann", "password": EXAMPLE_PASSWORD}
         return [*examples, OpenApiExample("credentials", shown, request_only=True)]
+
+
+class ReauthenticateSchema(LoginSchema):
+    """reauthenticate/: takes the fields of the view's serializer."""
+
+    operations = {
+        "POST": Operation(
+            pgettext_lazy("operation", "Confirm your identity"),
+            _("Exchanges the password for an access token that says that its user has just proven their identity."),
+            status.HTTP_200_OK,
+            (exceptions.NoActiveAccount, *BEARER_ERRORS, *CREDENTIAL_ERRORS[: -len(BUSY)]),
+        )
+    }
+
+    def get_success(self) -> Any:
+        return self.access()
+
+    def get_examples(self) -> list[OpenApiExample]:
+        examples: list[OpenApiExample] = TokenSchema.get_examples(self)
+        if self.get_request_serializer() is not PasswordSerializer:
+            return examples
+        return [*examples, OpenApiExample("password", {"password": EXAMPLE_PASSWORD}, request_only=True)]
 
 
 class RefreshSchema(TokenSchema):
@@ -276,6 +299,7 @@ class VerifySchema(BlacklistSchema):
 # By name, because this package does not import the app of the move.
 SCHEMAS: dict[str, type[TokenSchema]] = {
     "twotoken.views.LoginView": LoginSchema,
+    "twotoken.views.ReauthenticateView": ReauthenticateSchema,
     "twotoken.views.RefreshView": RefreshSchema,
     "twotoken.views.LogoutView": LogoutSchema,
     "twotoken.views.LogoutAllView": LogoutAllSchema,
@@ -289,31 +313,8 @@ SCHEMAS: dict[str, type[TokenSchema]] = {
 
 
 def replacement_of(view: type[APIView]) -> type[APIView]:
-    """Return a subclass of a view, for drf-spectacular to describe in its place.
-
-    It has twotoken's descriptions, and the project's own override those.
-    """
+    """Return a subclass of an endpoint's view, for drf-spectacular to describe in its place."""
     names = (f"{ancestor.__module__}.{ancestor.__name__}" for ancestor in view.__mro__)
     ours = next((SCHEMAS[name] for name in names if name in SCHEMAS), TokenSchema)
-    attributes = {
-        "__module__": view.__module__,
-        "schema": layered(type(view.schema), ours)(),
-        "pagination_class": getattr(view, "pagination_class", api_settings.DEFAULT_PAGINATION_CLASS),
-    }
-    replacement = type(view.__name__, (view,), attributes)
-    for name in map(str.lower, ours.operations):
-        # @extend_schema on a method gives the method its own schema class, which would replace the view's. So let
-        # that class inherit from ours too.
-        decorated = getattr(getattr(view, name), "kwargs", {}).get("schema")
-        if decorated is not None:
-            isolated: Any = isolate_view_method(replacement, name)
-            isolated.kwargs["schema"] = layered(decorated, ours)
-    return replacement
-
-
-def layered(schema: type[Any], ours: type[TokenSchema]) -> type[TokenSchema]:
-    """Return a schema class that inherits from the project's class, then ours, then drf-spectacular's own."""
-    if not issubclass(schema, AutoSchema) or issubclass(ours, schema):
-        return ours
-    bases: tuple[Any, ...] = (schema, ours)
-    return type(schema.__name__, bases, {})
+    pagination_class = getattr(view, "pagination_class", api_settings.DEFAULT_PAGINATION_CLASS)
+    return with_schema(view, ours, pagination_class=pagination_class)

@@ -21,6 +21,8 @@ from rest_framework.serializers import CharField
 
 from twotoken.authentication import AccessTokenAuthentication
 
+# Imported only when it is used: it imports DRF's views, which read the project's defaults when they are imported.
+STEP_UP = "twotoken.contrib.spectacular.step_up"
 NOT_BLANK = r"[^\s\x1c-\x1f\x85]"  # DRF strips more characters than ``\s`` of an ECMAScript pattern matches
 
 # twotoken's classes and their subclasses share one scheme on purpose. drf-spectacular would warn of a name collision.
@@ -49,17 +51,33 @@ class BearerExtension(OpenApiAuthenticationExtension):
         return dict(build_bearer_security_scheme_object("HTTP_AUTHORIZATION", "Bearer", "JWT"))
 
 
-class LoginSerializerExtension(OpenApiSerializerExtension):
+class RecentLoginExtension(OpenApiViewExtension):
+    """Describes the 401 of a project's views that have RecentLogin. The project's own extensions come first."""
+
+    target_class = "rest_framework.views.APIView"
+    match_subclasses = True
+    priority = -1
+
+    @classmethod
+    def _matches(cls, target: Any) -> bool:
+        return super()._matches(target) and import_string(f"{STEP_UP}.has_recent_login")(target)
+
+    def view_replacement(self) -> Any:
+        return import_string(f"{STEP_UP}.replacement_of")(self.target)
+
+
+class PasswordSerializerExtension(OpenApiSerializerExtension):
     """Describes in the schema that blank values are refused.
 
     drf-spectacular itself does not say so when requests and responses share one component.
     """
 
-    target_class = "twotoken.serializers.LoginSerializer"
+    target_class = "twotoken.serializers.PasswordSerializer"
     match_subclasses = True
 
     def map_serializer(self, auto_schema: Any, direction: Any) -> dict[str, Any]:
-        schema: dict[str, Any] = super().map_serializer(auto_schema, direction)
+        # Not super(), which would describe the fields of the target class, without those of a subclass.
+        schema: dict[str, Any] = auto_schema._map_serializer(self.target, direction, bypass_extensions=True)
         serializer: Any = force_instance(self.target)
         for name, field in serializer.fields.items():
             if isinstance(field, CharField) and not field.allow_blank and not field.read_only:

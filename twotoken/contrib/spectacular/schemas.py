@@ -31,7 +31,8 @@ from twotoken.contrib.spectacular.errors import (
     values_of,
 )
 from twotoken.cookies import companion_name, cookie_path
-from twotoken.exceptions import CrossOrigin, TokenNotValid, TwoTokenError
+from twotoken.exceptions import CrossOrigin, InsufficientUserAuthentication, TokenNotValid, TwoTokenError
+from twotoken.permissions import recent_logins
 from twotoken.serializers import LoginSerializer
 
 Schema = dict[str, Any]
@@ -60,8 +61,9 @@ def set_cookie(text: Any, *codes: int, required: bool = True) -> OpenApiParamete
     return header("Set-Cookie", str, text, *codes, required=required)
 
 
+CHALLENGE = header("WWW-Authenticate", str, _("How to authenticate (RFC 6750)."), status.HTTP_401_UNAUTHORIZED)
 ERROR_HEADERS = (
-    header("WWW-Authenticate", str, _("How to authenticate (RFC 6750)."), status.HTTP_401_UNAUTHORIZED),
+    CHALLENGE,
     header(
         "Retry-After",
         {"type": "integer", "minimum": 1},
@@ -70,6 +72,17 @@ ERROR_HEADERS = (
         status.HTTP_503_SERVICE_UNAVAILABLE,
     ),
 )
+
+
+# The component of an error's body, and the field that it has beside ``detail`` and ``code``.
+MARKS: tuple[tuple[str, str], ...] = (("Error", ""), ("NotValid", "reason"), ("StepUp", "max_age"))
+
+
+def marks_of(error: ErrorClass) -> tuple[str, str]:
+    """Return which of MARKS an error has."""
+    return (
+        MARKS[1] if issubclass(error, TokenNotValid) else MARKS[2 * issubclass(error, InsufficientUserAuthentication)]
+    )
 
 
 @dataclass(frozen=True)
@@ -90,7 +103,49 @@ class Operation:
     set_cookie: OpenApiParameter | None = None
 
 
-class TokenSchema(AutoSchema):
+class ErrorSchema(AutoSchema):
+    """Describes our errors."""
+
+    def error_response(self, errors: Sequence[ErrorClass]) -> OpenApiResponse:
+        """Return the response for errors that share a status."""
+        schemas = [self.component("FieldErrors", FIELD_ERRORS)] if ValidationError in errors else []
+        coded = [error for error in errors if error is not ValidationError]
+        for marks in MARKS:
+            alike = [error for error in coded if marks_of(error) == marks]
+            schemas += [self.error_body(alike)] if alike else []
+        description = " ".join(dict.fromkeys(map(describe, errors)))
+        examples = [example for error in coded for example in examples_of(error)]
+        return OpenApiResponse(schemas[0] if len(schemas) == 1 else {"oneOf": schemas}, description, examples)
+
+    def error_body(self, errors: Sequence[ErrorClass]) -> Schema:
+        """Return the body of errors that have the same fields.
+
+        The enumerations ``code`` and ``reason`` are components with all their values. Each use narrows ``code`` to the
+        codes of its errors. drf-spectacular would name inline enumerations after their property, and these names would
+        clash with a project's own ``code`` or ``reason``.
+        """
+        fields: Schema = {
+            "detail": {"type": "string", "description": _("Text for people. Programs use the code.")},
+            "code": self.component(
+                "ErrorCode", {"type": "string", "enum": values_of("code", TwoTokenError, *DRF_ERRORS)}
+            ),
+        }
+        name, mark = marks_of(errors[0])
+        if mark == "reason":
+            fields[mark] = self.component("Reason", {"type": "string", "enum": values_of(mark, TokenNotValid)})
+        if mark == "max_age":
+            fields[mark] = {"type": "integer", "minimum": 1, "description": _("How old a login may be, in seconds.")}
+        schema = self.component(name, object_of(fields))
+        return {"allOf": [schema, {"type": "object", "properties": {"code": {"enum": values_of("code", *errors)}}}]}
+
+    def component(self, name: str, schema: Schema) -> Schema:
+        """Register a schema, unless it is registered already, and return a reference to it."""
+        component = ResolvedComponent(f"{PREFIX}{name}", ResolvedComponent.SCHEMA, schema, ErrorSchema)
+        self.registry.register_on_missing(component)
+        return dict(component.ref)
+
+
+class TokenSchema(ErrorSchema):
     """Describes an endpoint by its mount. The project's own description of the endpoint overrides it."""
 
     operations: ClassVar[Mapping[str, Operation]] = {}
@@ -167,7 +222,10 @@ class TokenSchema(AutoSchema):
             impossible.add(CrossOrigin)
         if self.get_request_serializer() is None:
             impossible |= {ValidationError, ParseError, UnsupportedMediaType}
-        return [error for error in (self.operation.errors if self.operation else ()) if error not in impossible]
+        asked = [InsufficientUserAuthentication] if asks_for_login(self.view) else []
+        return [
+            error for error in [*(self.operation.errors if self.operation else ()), *asked] if error not in impossible
+        ]
 
     def get_override_parameters(self) -> list[Any]:
         """Return the request's parameters and the response headers.
@@ -186,47 +244,22 @@ class TokenSchema(AutoSchema):
 
     def pair(self) -> OpenApiResponse:
         """Return the successful response of login and refresh."""
-        fields = {"access": TOKEN, "expires_in": SECONDS}
-        example: Schema = {"access": EXAMPLE_TOKEN, "expires_in": int(conf.access_lifetime.total_seconds())}
-        if self.delivery is Delivery.BODY:
-            fields |= {"refresh": TOKEN, "refresh_expires_in": SECONDS}
-            example |= {"refresh": EXAMPLE_TOKEN, "refresh_expires_in": int(conf.refresh_lifetime.total_seconds())}
-        schema = self.component("Pair" if self.delivery is Delivery.BODY else "Access", object_of(fields))
-        return OpenApiResponse(schema, _("The tokens."), [OpenApiExample("tokens", example)])
+        if self.delivery is not Delivery.BODY:
+            return self.access()
+        lifetime = int(conf.refresh_lifetime.total_seconds())
+        refresh = {"refresh": TOKEN, "refresh_expires_in": SECONDS}
+        return self.tokens("Pair", refresh, {"refresh": EXAMPLE_TOKEN, "refresh_expires_in": lifetime})
 
-    def error_response(self, errors: Sequence[ErrorClass]) -> OpenApiResponse:
-        """Return the response for errors that share a status."""
-        schemas = [self.component("FieldErrors", FIELD_ERRORS)] if ValidationError in errors else []
-        coded = [error for error in errors if error is not ValidationError]
-        schemas.append(self.error_body(coded))
-        description = " ".join(dict.fromkeys(map(describe, errors)))
-        examples = [example for error in coded for example in examples_of(error)]
-        return OpenApiResponse(schemas[0] if len(schemas) == 1 else {"oneOf": schemas}, description, examples)
+    def access(self) -> OpenApiResponse:
+        """Return the successful response that has an access token only."""
+        return self.tokens("Access", {}, {})
 
-    def error_body(self, errors: Sequence[ErrorClass]) -> Schema:
-        """Return the body of an error.
-
-        The enumerations ``code`` and ``reason`` are components with all their values. Each use narrows ``code`` to the
-        codes of its errors. drf-spectacular would name inline enumerations after their property, and these names would
-        clash with a project's own ``code`` or ``reason``.
-        """
-        fields: Schema = {
-            "detail": {"type": "string", "description": _("Text for people. Programs use the code.")},
-            "code": self.component(
-                "ErrorCode", {"type": "string", "enum": values_of("code", TwoTokenError, *DRF_ERRORS)}
-            ),
-        }
-        has_reason = any(issubclass(error, TokenNotValid) for error in errors)
-        if has_reason:
-            fields["reason"] = self.component("Reason", {"type": "string", "enum": values_of("reason", TokenNotValid)})
-        schema = self.component("NotValid" if has_reason else "Error", object_of(fields))
-        return {"allOf": [schema, {"type": "object", "properties": {"code": {"enum": values_of("code", *errors)}}}]}
-
-    def component(self, name: str, schema: Schema) -> Schema:
-        """Register a schema, unless it is registered already, and return a reference to it."""
-        component = ResolvedComponent(f"{PREFIX}{name}", ResolvedComponent.SCHEMA, schema, TokenSchema)
-        self.registry.register_on_missing(component)
-        return dict(component.ref)
+    def tokens(self, name: str, fields: Schema, example: Schema) -> OpenApiResponse:
+        """Return the successful response that has an access token and more fields."""
+        lifetime = int(conf.access_lifetime.total_seconds())
+        schema = self.component(name, object_of({"access": TOKEN, "expires_in": SECONDS, **fields}))
+        shown = OpenApiExample("tokens", {"access": EXAMPLE_TOKEN, "expires_in": lifetime, **example})
+        return OpenApiResponse(schema, _("The tokens."), [shown])
 
     def require_cookie(self) -> Schema:
         """Register the security scheme of the refresh cookie, and return the requirement for an operation."""
@@ -256,6 +289,11 @@ class TokenSchema(AutoSchema):
         component = ResolvedComponent(key, ResolvedComponent.SECURITY_SCHEMA, scheme, TokenSchema)
         self.registry.register_on_missing(component)
         return {key: []}
+
+
+def asks_for_login(view: Any) -> bool:
+    """Tell whether a view has RecentLogin among its permissions, and the settings don't switch it off."""
+    return any(permission().get_max_age() is not None for permission in recent_logins(view.permission_classes))
 
 
 def object_of(fields: Schema) -> Schema:

@@ -1,0 +1,266 @@
+"""Step-up: a proof of identity that is wrong, right, or somebody else's, and what a refresh makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth import get_user_model, user_logged_in, user_login_failed
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from tests.conformance.helpers import (
+    BODY_MOUNT,
+    TOOL_MOUNT,
+    URLENCODED,
+    assert_refused,
+    bearer,
+    claims_of,
+    new_user,
+    post_form,
+    rotate,
+    row,
+    state,
+    statements,
+    token_of,
+    unchanged,
+)
+from tests.factories import PASSWORD
+from tests.http import Caller
+from tests.jar import COOKIE_MOUNT
+from tests.overrides import with_settings
+from tests.receivers import heard
+from twotoken.models import RefreshToken, RevokedReason
+
+
+@pytest.fixture
+def tool(user: Any) -> Caller:
+    """A client without a refresh token."""
+    return Caller(user, mount=TOOL_MOUNT)
+
+
+@pytest.fixture(params=["script", "browser", "jar", "tool"])
+def anyone(request: pytest.FixtureRequest) -> Any:
+    """Each kind of client, at a mount of each delivery."""
+    return request.getfixturevalue(request.param)
+
+
+def step_up(caller: Caller, access: str | None, password: Any = PASSWORD, **extra: Any) -> Any:
+    """Send a password with an access token."""
+    headers = {} if access is None else bearer(access)
+    return caller.send("reauthenticate/", {"password": password}, **headers, **extra)
+
+
+def assert_wrong(response: Any) -> None:
+    """Hold a 401 to the answer of a failed login."""
+    assert (response.status_code, response.json()["code"]) == (401, "no_active_account")
+    assert set(response.json()) == {"detail", "code"}
+    assert response["WWW-Authenticate"] == 'Bearer realm="api"'
+    assert not response.cookies
+
+
+def test_step_up(anyone: Caller, clock: Any) -> None:
+    """Case 39: a wrong password is refused; after the right one a new access token says now, and nothing is written."""
+    access = anyone.log_in().json()["access"]
+    before = claims_of(access)
+    clock.shift(600)
+    with unchanged(), heard(user_logged_in, user_login_failed) as signals:
+        assert_wrong(step_up(anyone, access, "a wrong password"))
+        response = step_up(anyone, access)
+    assert [signal for signal, _ in signals] == [user_login_failed]
+    assert response.status_code == 200
+    assert set(response.json()) == {"access", "expires_in"}
+    assert response["Cache-Control"] == "no-store"
+    assert not response.cookies
+    after = claims_of(response.json()["access"])
+    assert (before["auth_time"], after["auth_time"]) == (before["iat"], before["iat"] + 600)
+    assert after["amr"] == ["pwd"]
+    assert (after["sid"], after["sub"], after["exp"] - after["iat"]) == (
+        before["sid"],
+        before["sub"],
+        response.json()["expires_in"],
+    )
+    assert anyone.get("/api/revocable/", **bearer(response.json()["access"])).status_code == 200
+
+
+def test_a_refresh_after_a_step_up(caller: Caller, clock: Any) -> None:
+    """Case 39: the refresh token stays, and the access token of the next refresh has the login's time again."""
+    login = caller.log_in()
+    r0, access = token_of(login), login.json()["access"]
+    clock.shift(600)
+    assert step_up(caller, access).status_code == 200
+    assert state(r0) == (0, "")
+    for _ in range(2):
+        clock.shift(60)
+        response = caller.refresh(r0)
+        r0 = token_of(response)
+        assert claims_of(response.json()["access"])["auth_time"] == claims_of(access)["iat"]
+
+
+def test_statements_of_a_step_up(anyone: Caller) -> None:
+    """Case 39: it reads the family when it checks the token and when it mints, and the user for the password."""
+    access = anyone.log_in().json()["access"]
+    with CaptureQueriesContext(connection) as queries:
+        assert step_up(anyone, access).status_code == 200
+    assert statements(queries) == ["SELECT"] * 3
+
+
+def test_somebody_else_s_password(anyone: Caller) -> None:
+    """Case 39: it proves nothing for this user; neither does another name in the body."""
+    other = new_user()
+    other.set_password("the other password")
+    other.save()
+    access = anyone.log_in().json()["access"]
+    assert_wrong(step_up(anyone, access, "the other password"))
+    data = {"password": "the other password", other.USERNAME_FIELD: other.get_username()}
+    assert_wrong(anyone.send("reauthenticate/", data, **bearer(access)))
+
+
+class AnybodyBackend:
+    """A back end of a project that finds a user by the password alone."""
+
+    def authenticate(self, request: Any, password: str, **credentials: Any) -> Any:
+        return get_user_model()._default_manager.exclude(pk=request.user.pk).get()
+
+
+def test_a_back_end_that_finds_somebody_else(script: Caller, settings: Any) -> None:
+    """Case 39: the user of the access token counts. The back end gets Django's request, with this user."""
+    new_user()
+    access = script.log_in().json()["access"]
+    settings.AUTHENTICATION_BACKENDS = ["tests.conformance.test_step_up.AnybodyBackend"]
+    assert_wrong(step_up(script, access))
+
+
+def test_a_user_or_a_family_that_is_no_more(anyone: Caller, clock: Any) -> None:
+    """Case 39: a deactivated user, a changed password, a revoked family and an expired token can't step up."""
+    users = get_user_model()._default_manager.filter(pk=anyone.user.pk)
+    access = anyone.log_in().json()["access"]
+    users.update(is_active=False)
+    assert_refused(step_up(anyone, access), "user_inactive")
+    users.update(is_active=True)
+    RefreshToken.objects.all().revoke(RevokedReason.ADMIN)
+    assert_refused(step_up(anyone, access), "revoked")
+    access = anyone.log_in().json()["access"]
+    changed = users.get()
+    changed.set_password("new")
+    changed.save()
+    assert_refused(step_up(anyone, access, "new"), "password_changed")
+    clock.shift(timedelta(minutes=16))
+    assert_refused(step_up(anyone, access), "expired")
+
+
+def test_a_family_that_ends_meanwhile(script: Caller, settings: Any) -> None:
+    """Case 39: checking a password takes time. A family that is revoked by then gets nothing."""
+    access = script.log_in().json()["access"]
+    settings.AUTHENTICATION_BACKENDS = ["tests.conformance.test_step_up.RevokingBackend"]
+    assert_refused(step_up(script, access), "revoked")
+
+
+class RevokingBackend:
+    """A back end during whose work the family is revoked."""
+
+    def authenticate(self, request: Any, **credentials: Any) -> Any:
+        RefreshToken.objects.all().revoke(RevokedReason.ADMIN)
+        return request.user
+
+
+@pytest.mark.parametrize("access", [None, "rubbish"])
+def test_no_access_token(anyone: Caller, access: str | None) -> None:
+    """Case 39: the refresh token and its cookie are no substitute, and nothing is looked up."""
+    anyone.log_in()
+    with CaptureQueriesContext(connection) as queries:
+        assert_refused(step_up(anyone, access), "missing" if access is None else "invalid")
+    assert statements(queries) == []
+
+
+@pytest.mark.parametrize("password", [None, 5, [], {}, "", "x" * 5000])
+def test_what_is_no_password(anyone: Caller, password: Any) -> None:
+    """Case 39: a 400 that names the field, or a refusal, and never a 500."""
+    access = anyone.log_in().json()["access"]
+    response = step_up(anyone, access, password)
+    if password == 5:  # DRF takes a number for its digits
+        assert_wrong(response)
+    else:
+        assert (response.status_code, list(response.json())) == (400, ["password"])
+
+
+def test_a_form(script: Caller, jar: Caller) -> None:
+    """Case 39: read at a body mount alone, as at login."""
+    for caller, status in ((script, 200), (jar, 415)):
+        access = caller.log_in().json()["access"]
+        response = post_form(caller, "reauthenticate/", {"password": PASSWORD}, URLENCODED, **bearer(access))
+        assert response.status_code == status
+
+
+def test_a_page_of_another_origin(browser: Caller, script: Caller) -> None:
+    """Case 39: a cookie mount refuses it before anything is read or counted, as at login."""
+    access = browser.log_in().json()["access"]
+    with with_settings(LOGIN_THROTTLE="1/min"):
+        for site in ("cross-site", "same-site"):
+            response = step_up(browser, access, HTTP_SEC_FETCH_SITE=site)
+            assert (response.status_code, response.json()["code"]) == (403, "cross_origin")
+        assert step_up(browser, access).status_code == 200
+    access = script.log_in().json()["access"]
+    assert step_up(script, access, HTTP_SEC_FETCH_SITE="cross-site").status_code == 200
+
+
+@pytest.fixture
+def limited() -> Iterator[None]:
+    """Three logins a minute."""
+    with with_settings(LOGIN_THROTTLE="3/min"):
+        yield
+
+
+@pytest.mark.usefixtures("limited", "clock")
+def test_a_thief_who_guesses_the_password(anyone: Caller) -> None:
+    """Case 39: a stolen access token gives no guesses beside those at the login; both have one count."""
+    access = anyone.log_in().json()["access"]
+    assert_wrong(step_up(anyone, access, "a wrong guess"))
+    assert_wrong(step_up(anyone, access, "another guess"))
+    response = step_up(anyone, access)
+    assert (response.status_code, response.json()["code"]) == (429, "throttled")
+    assert int(response["Retry-After"]) > 0
+    assert anyone.log_in().status_code == 429
+    assert step_up(anyone, access, REMOTE_ADDR="192.0.2.7").status_code == 200
+
+
+@pytest.mark.usefixtures("limited", "clock")
+def test_what_is_not_counted(anyone: Caller) -> None:
+    """Case 39: nobody uses up a user's guesses here without an access token, or with a body that is wrong."""
+    access = anyone.log_in().json()["access"]
+    for _ in range(5):
+        assert_refused(step_up(anyone, "rubbish"), "invalid")
+        assert step_up(anyone, access, "").status_code == 400
+    assert step_up(anyone, access).status_code == 200
+
+
+def test_a_single_token_s_end(tool: Caller, clock: Any) -> None:
+    """Case 39: without a refresh token the family ends with the login's token, and a step-up does not prolong it."""
+    access = tool.log_in().json()["access"]
+    clock.shift(600)
+    response = step_up(tool, access)
+    assert response.json()["expires_in"] == 300
+    assert claims_of(response.json()["access"])["exp"] == claims_of(access)["exp"]
+
+
+def test_a_family_is_not_prolonged(script: Caller, clock: Any) -> None:
+    """Case 39: neither its idle nor its absolute limit moves."""
+    login = script.log_in()
+    r0, access = token_of(login), login.json()["access"]
+    before = row(r0)
+    clock.shift(600)
+    assert step_up(script, access).status_code == 200
+    after = row(r0)
+    assert (before.refreshed_at, before.expires_at) == (after.refreshed_at, after.expires_at)
+    rotate(script, r0)
+
+
+@pytest.mark.parametrize("mount", [COOKIE_MOUNT, BODY_MOUNT, TOOL_MOUNT])
+@pytest.mark.parametrize("method", ["get", "put", "delete"])
+def test_other_methods_at_reauthenticate(user: Any, mount: str, method: str) -> None:
+    """Case 39: a 405, and nothing happens."""
+    caller = Caller(user, mount=mount)
+    access = caller.log_in().json()["access"]
+    assert getattr(caller, method)(f"{mount}reauthenticate/", **bearer(access)).status_code == 405

@@ -1,0 +1,463 @@
+"""DPoP over HTTP: what a login binds, what a bound family and a bound access token want, and what a thief gets."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.core.cache.backends.locmem import LocMemCache
+from django.test import override_settings
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.test import APIClient, APIRequestFactory
+
+from tests.conformance.helpers import again, in_threads
+from tests.http import Caller
+from tests.overrides import with_settings
+from tests.proofs import EC_KEY, ED_KEY, OTHER_KEY, Device
+from tests.settings import TWOTOKEN
+from twotoken import families
+from twotoken.authentication import RevocableAccessTokenAuthentication
+from twotoken.base_views import TokenView
+from twotoken.exceptions import InvalidProof, MissingProof, ProofReplayed
+from twotoken.models import RefreshToken
+from twotoken.proofs import proven_key
+from twotoken.testing import time_travel
+
+OWNER, THIEF = Device(EC_KEY), Device(OTHER_KEY)
+ROUTES = ["me", "stateless", "revocable"]
+DPOP = 'DPoP algs="ES256 EdDSA Ed25519"'
+BEARER = 'Bearer realm="api"'
+OTHER_SECRET = "another refresh secret for the tests, long enough for all"
+factory = APIRequestFactory()
+
+
+def log_in(caller: Caller, device: Device | None = OWNER) -> Any:
+    """Log in, with the proof of a device."""
+    return caller.log_in(**({} if device is None else device.headers(f"{caller.mount}login/")))
+
+
+def refresh(caller: Caller, token: str | None, device: Device | None = OWNER, **extra: Any) -> Any:
+    """Refresh, with the proof of a device."""
+    proof = {} if device is None else device.headers(f"{caller.mount}refresh/")
+    return caller.refresh(token, **{**proof, **extra})
+
+
+def ask(route: str, access: str, device: Device = OWNER, **extra: Any) -> Any:
+    """Ask an API route with a bound access token and a proof."""
+    path = f"/api/{route}/"
+    return APIClient().get(path, **{**device.headers(path, "GET", access), **extra})
+
+
+def assert_proof_refused(response: Any, detail: str, code: str = "invalid_dpop_proof") -> None:
+    """Check for the 400 of an endpoint."""
+    assert (response.status_code, response.json()) == (400, {"detail": detail, "code": code})
+    assert "WWW-Authenticate" not in response
+    assert not response.cookies
+
+
+def assert_route_refused(response: Any, error: str, code: str) -> None:
+    """Check for the 401 of an API route to a request with the scheme DPoP."""
+    assert (response.status_code, response.json()["code"]) == (401, code)
+    assert response["WWW-Authenticate"].startswith(f'{DPOP}, error="{error}", error_description="')
+
+
+# Login
+
+
+@pytest.mark.parametrize("kind", ["script", "browser", "jar"])
+@pytest.mark.parametrize("key", [EC_KEY, ED_KEY], ids=["ES256", "EdDSA"])
+def test_a_login_with_a_proof_binds(kind: str, key: Any, request: pytest.FixtureRequest) -> None:
+    """The row has the key, the answer the type, and the access token the thumbprint, also after a refresh."""
+    caller, device = request.getfixturevalue(kind), Device(key)
+    response = log_in(caller, device)
+    assert (response.status_code, response.json()["token_type"]) == (200, "DPoP")
+    assert RefreshToken.objects.get().device_key == device.device_key
+    response = refresh(caller, response.json().get("refresh"), device)
+    assert (response.status_code, response.json()["token_type"]) == (200, "DPoP")
+    claims = ask("me", response.json()["access"], device).json()["claims"]
+    assert claims["cnf"] == {"jkt": device.thumbprint}
+
+
+def test_a_login_without_a_proof_is_as_ever(script: Caller) -> None:
+    """No type in the answer, no key in the row, no ``cnf`` in the token, and a later proof changes nothing."""
+    body = log_in(script, None).json()
+    assert set(body) == {"access", "expires_in", "refresh", "refresh_expires_in"}
+    body = refresh(script, body["refresh"]).json()
+    assert set(body) == {"access", "expires_in", "refresh", "refresh_expires_in"}
+    assert RefreshToken.objects.get().device_key == ""
+    response = APIClient().get("/api/me/", HTTP_AUTHORIZATION=f"Bearer {body['access']}", HTTP_DPOP="not read")
+    assert "cnf" not in response.json()["claims"]
+
+
+@pytest.mark.parametrize(
+    ("detail", "proof"),
+    [
+        ("The DPoP proof is not valid.", lambda path: ""),
+        ("The DPoP proof is not valid.", lambda path: f"{OWNER.proof(path)}, {OWNER.proof(path)}"),
+        ("The DPoP proof is for another method or address.", lambda path: OWNER.proof(path, "GET")),
+        ("The DPoP proof is for another method or address.", lambda path: OWNER.proof("/api/auth/refresh/")),
+        (
+            "The DPoP proof is for another method or address.",
+            lambda path: Device(host="https://testserver").proof(path),
+        ),
+    ],
+)
+def test_a_bad_proof_at_a_login(browser: Caller, detail: str, proof: Any) -> None:
+    """A 400, before the password is tried and before the throttle counts. No family starts, bound or not."""
+    with with_settings(LOGIN_THROTTLE="1/day"):
+        for _ in range(2):
+            assert_proof_refused(browser.log_in(HTTP_DPOP=proof(f"{browser.mount}login/")), detail)
+        assert not RefreshToken.objects.exists()
+        assert log_in(browser).status_code == 200
+
+
+@pytest.mark.parametrize("minutes", [10, -10])
+def test_a_clock_that_is_ten_minutes_off(script: Caller, minutes: int) -> None:
+    """The answer says so."""
+    with time_travel(timedelta(minutes=minutes)):
+        headers = OWNER.headers(f"{script.mount}login/")
+    detail = "The time of the DPoP proof is more than a minute from the server's time."
+    assert_proof_refused(script.log_in(**headers), detail)
+
+
+def test_a_proof_is_good_once(script: Caller) -> None:
+    """Also at another endpoint's second try, and when the first request failed for its password."""
+    headers = OWNER.headers(f"{script.mount}login/")
+    wrong = {script.user.USERNAME_FIELD: script.user.get_username(), "password": "wrong"}
+    assert script.send("login/", wrong, **headers).json()["code"] == "no_active_account"
+    assert_proof_refused(script.log_in(**headers), "The DPoP proof was used before.")
+
+
+@with_settings(DPOP="required")
+def test_proofs_are_required(script: Caller, user: Any) -> None:
+    """No family starts unbound: not by a login, and not by the Python API. One that exists goes on."""
+    assert_proof_refused(log_in(script, None), "A DPoP proof is required.")
+    with pytest.raises(MissingProof):
+        families.start(user)
+    with pytest.raises(MissingProof):
+        proven_key(factory.post("/"))
+    with with_settings(DPOP="optional"):
+        old = log_in(script, None).json()["refresh"]
+    assert refresh(script, old, None).status_code == 200
+    assert log_in(script).json()["token_type"] == "DPoP"
+    assert APIClient().get("/api/me/")["WWW-Authenticate"] == f"{BEARER}, {DPOP}"
+
+
+def test_a_login_view_of_the_project(user: Any) -> None:
+    """It asks for the key that the request proves, and gives it to the family."""
+    request = factory.post("/sso/done/", HTTP_DPOP=OWNER.proof("/sso/done/"))
+    pair = families.start(user, device_key=proven_key(request))
+    assert (pair.token_type, RefreshToken.objects.get().device_key) == ("DPoP", OWNER.device_key)
+    with pytest.raises(ProofReplayed):
+        proven_key(request)
+    assert proven_key(factory.post("/sso/done/")) == ""
+
+
+@pytest.mark.parametrize(
+    "htu",
+    ["https://api.example.com/api/app/auth/login/", "https://API.example.com:443/api/app/auth/./login/?next=1#top"],
+)
+@override_settings(
+    SECURE_PROXY_SSL_HEADER=("HTTP_X_FORWARDED_PROTO", "https"),
+    USE_X_FORWARDED_HOST=True,
+    ALLOWED_HOSTS=["api.example.com", "testserver"],
+)
+def test_behind_a_proxy(script: Caller, htu: str, caplog: pytest.LogCaptureFixture) -> None:
+    """The address is what Django takes for it. Where the proxy is not configured, the log shows both addresses."""
+    device = Device(host=htu)
+    proxied = {"HTTP_X_FORWARDED_PROTO": "https", "HTTP_X_FORWARDED_HOST": "api.example.com"}
+    assert script.log_in(HTTP_DPOP=device.proof(""), **proxied).json()["token_type"] == "DPoP"
+    with caplog.at_level(logging.INFO, "twotoken"), override_settings(SECURE_PROXY_SSL_HEADER=None):
+        assert script.log_in(HTTP_DPOP=device.proof(""), **proxied).status_code == 400
+    shown = (
+        f"its htu is {htu.partition('?')[0]!r}, and the request is POST 'http://api.example.com/api/app/auth/login/'"
+    )
+    assert shown in caplog.text
+
+
+# Refresh
+
+
+@pytest.mark.parametrize("kind", ["script", "browser"])
+def test_a_copied_token_is_worth_nothing(kind: str, request: pytest.FixtureRequest) -> None:
+    """Without the key 401, at once and each time; no cookie is cleared, and the owner notices nothing."""
+    caller = request.getfixturevalue(kind)
+    token = log_in(caller).json().get("refresh") or caller.cookie
+    for device in (None, THIEF):
+        response = refresh(again(caller), token, device)
+        assert (response.status_code, response.json()["reason"]) == (401, "wrong_device")
+        assert response["WWW-Authenticate"].startswith(f'{BEARER}, error="invalid_token"')
+        assert response["WWW-Authenticate"].endswith(f", {DPOP}")
+        assert not response.cookies
+    assert refresh(caller, token).status_code == 200
+
+
+def test_a_lost_answer(script: Caller) -> None:
+    """Without an Idempotency-Key, hours later: the same refresh token again. Two behind is reuse as ever."""
+    first = log_in(script).json()["refresh"]
+    second = refresh(script, first).json()["refresh"]
+    with time_travel(timedelta(hours=5)):
+        assert refresh(script, first).json()["refresh"] == second
+        third = refresh(script, second).json()["refresh"]
+        assert refresh(script, first).json()["reason"] == "reused"
+        assert refresh(script, third).json()["reason"] == "revoked"
+
+
+def test_a_bad_proof_at_a_refresh(script: Caller) -> None:
+    """A 400, and nothing rotates. A copied request is refused too: its proof is used."""
+    token = log_in(script).json()["refresh"]
+    detail = "The DPoP proof is for another method or address."
+    assert_proof_refused(script.refresh(token, HTTP_DPOP=OWNER.proof("/api/app/auth/login/")), detail)
+    headers = OWNER.headers(f"{script.mount}refresh/")
+    assert script.refresh(token, **headers).status_code == 200
+    assert_proof_refused(script.refresh(token, **headers), "The DPoP proof was used before.")
+    assert RefreshToken.objects.get().generation == 1
+
+
+@with_settings(REFRESH_THROTTLE="2/day")
+def test_a_thief_can_t_use_up_the_owner_s_share(script: Caller) -> None:
+    """Each key has its own count, and so have requests without a proof. A refused request uses up no proof."""
+    token = log_in(script).json()["refresh"]
+    for device in (None, THIEF):
+        assert [refresh(script, token, device).status_code for _ in range(3)] == [401, 401, 429]
+    for _ in range(2):
+        token = refresh(script, token).json()["refresh"]
+    headers = OWNER.headers(f"{script.mount}refresh/")
+    assert script.refresh(token, **headers).status_code == 429
+    with with_settings(REFRESH_THROTTLE="3/day"):
+        assert script.refresh(token, **headers).status_code == 200
+
+
+@pytest.mark.django_db(transaction=True)
+def test_requests_at_once(script: Caller) -> None:
+    """Two proofs at once: one rotation, the same token for both. One proof twice at once: good once."""
+    token = log_in(script).json()["refresh"]
+    callers = [again(script) for _ in range(8)]
+    answers = in_threads(8, lambda number: refresh(callers[number], token))
+    assert [answer.status_code for answer in answers] == [200] * 8
+    (token,) = {answer.json()["refresh"] for answer in answers}
+    headers = OWNER.headers(f"{script.mount}refresh/")
+    answers = in_threads(8, lambda number: callers[number].refresh(token, **headers))
+    assert sorted(answer.status_code for answer in answers) == [200, *[400] * 7]
+    assert RefreshToken.objects.get().generation == 2
+
+
+# Access tokens
+
+
+@pytest.fixture
+def access(script: Caller) -> str:
+    """A bound access token of the owner."""
+    return str(log_in(script).json()["access"])
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_a_bound_access_token(access: str, route: str) -> None:
+    """It goes as DPoP with a proof for it, once per proof, and nobody else can use it."""
+    path = f"/api/{route}/"
+    headers = OWNER.headers(path, "GET", access)
+    assert APIClient().get(path, **headers).json()["claims"]["cnf"] == {"jkt": OWNER.thumbprint}
+    assert_route_refused(APIClient().get(path, **headers), "invalid_dpop_proof", "invalid_dpop_proof")
+    assert ask(route, access, THIEF).json()["reason"] == "wrong_device"
+    assert_route_refused(ask(route, access, THIEF), "invalid_token", "token_not_valid")
+    for proof in ("x", OWNER.proof(path, "GET", "a.b.c"), OWNER.proof(path, "GET"), OWNER.proof(path, "POST", access)):
+        assert_route_refused(ask(route, access, HTTP_DPOP=proof), "invalid_dpop_proof", "invalid_dpop_proof")
+    response = APIClient().get(path, HTTP_AUTHORIZATION=f"DPoP {access}")
+    assert_route_refused(response, "invalid_dpop_proof", "invalid_dpop_proof")
+    assert response.json()["detail"] == "A DPoP proof is required."
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_the_schemes_can_t_be_swapped(script: Caller, access: str, route: str) -> None:
+    """RFC 9449 section 7.2: a bound token is no Bearer token. An unbound one is no DPoP token."""
+    response = ask(route, access, HTTP_AUTHORIZATION=f"Bearer {access}")
+    assert (response.status_code, response.json()["reason"]) == (401, "wrong_device")
+    assert response["WWW-Authenticate"].startswith(f'{BEARER}, error="invalid_token"')
+    assert response["WWW-Authenticate"].endswith(f", {DPOP}")
+    response = ask(route, log_in(script, None).json()["access"])
+    assert response.json()["reason"] == "invalid"
+    assert_route_refused(response, "invalid_token", "token_not_valid")
+    assert_route_refused(ask(route, f"{access} x"), "invalid_token", "token_not_valid")
+    assert APIClient().get(f"/api/{route}/", HTTP_DPOP="x")["WWW-Authenticate"] == f"{BEARER}, {DPOP}"
+
+
+def test_a_confirmation_by_other_means(user: Any) -> None:
+    """A token that is bound to something else, such as a certificate (RFC 8705), can't be confirmed here."""
+    pair = families.start(user)
+    claims = RevocableAccessTokenAuthentication().verify(pair.access)
+    for confirmation in ({"x5t#S256": "x"}, {"jkt": 5}, {"jkt": "é"}, "jkt", None):
+        bound = type(claims)({**claims, "cnf": confirmation})
+        assert bound.thumbprint == ""
+        assert "cnf" in bound
+
+
+@with_settings(DPOP_ACCESS=False)
+def test_only_the_refresh_token_is_bound(script: Caller) -> None:
+    """API calls cost what they cost, and a copied refresh token is worth nothing."""
+    body = log_in(script).json()
+    assert body["token_type"] == "Bearer"
+    response = APIClient().get("/api/me/", HTTP_AUTHORIZATION=f"Bearer {body['access']}")
+    assert "cnf" not in response.json()["claims"]
+    assert refresh(script, body["refresh"], None).json()["reason"] == "wrong_device"
+    assert refresh(script, body["refresh"]).json()["token_type"] == "Bearer"
+
+
+def test_families_that_are_bound_when_proofs_are_switched_off(script: Caller) -> None:
+    """They are refused and not taken for unbound. The header is ignored, so a new login is not bound."""
+    body = log_in(script).json()
+    with with_settings(DPOP="off"):
+        assert refresh(script, body["refresh"]).json()["reason"] == "wrong_device"
+        response = APIClient().get("/api/me/", HTTP_AUTHORIZATION=f"Bearer {body['access']}")
+        assert (response.status_code, response.json()["reason"]) == (401, "wrong_device")
+        assert DPOP not in response["WWW-Authenticate"]
+        response = ask("me", body["access"])
+        assert (response.status_code, response["WWW-Authenticate"]) == (401, BEARER)
+        assert "token_type" not in script.log_in(HTTP_DPOP="not read").json()
+    assert refresh(script, body["refresh"]).status_code == 200
+
+
+# Nonces
+
+
+@with_settings(DPOP_NONCE=True)
+def test_nonces(script: Caller) -> None:
+    """Refused without one, and told which: 400 at endpoints, 401 at API routes. Each answer has a fresh one."""
+    device = Device()
+    detail = "The DPoP proof needs the nonce of this answer."
+    response = log_in(script, device)
+    assert_proof_refused(response, detail, "use_dpop_nonce")
+    device.nonce = response["DPoP-Nonce"]
+    response = log_in(script, device)
+    assert (response.status_code, response["DPoP-Nonce"]) == (200, device.nonce)
+    access = response.json()["access"]
+    assert ask("me", access, device)["DPoP-Nonce"] == device.nonce
+    with time_travel(timedelta(minutes=4)):
+        response = ask("me", access, device)
+        assert_route_refused(response, "use_dpop_nonce", "use_dpop_nonce")
+        device.nonce = response["DPoP-Nonce"]
+        response = ask("me", access, device)
+        assert (response.status_code, response["DPoP-Nonce"]) == (200, device.nonce)
+    assert "DPoP-Nonce" not in APIClient().get("/api/me/")
+
+
+def test_nonces_across_a_restart_with_another_secret(script: Caller) -> None:
+    """While the list has the old secret the old nonce is good. Without it, one more round trip."""
+    device, old = Device(), TWOTOKEN["REFRESH_SECRET"]
+    with with_settings(DPOP_NONCE=True):
+        device.nonce = log_in(script, device)["DPoP-Nonce"]
+    with with_settings(DPOP_NONCE=True, REFRESH_SECRET=[OTHER_SECRET, old]):
+        assert log_in(script, device).status_code == 200
+    with with_settings(DPOP_NONCE=True, REFRESH_SECRET=OTHER_SECRET):
+        response = log_in(script, device)
+        assert response.json()["code"] == "use_dpop_nonce"
+        device.nonce = response["DPoP-Nonce"]
+        assert log_in(script, device).status_code == 200
+
+
+@with_settings(DPOP_NONCE=True)
+def test_a_request_without_a_view() -> None:
+    """Outside a view of DRF, nobody can put a nonce on the answer, and the refusal is the same."""
+    with pytest.raises(InvalidProof, match="nonce"):
+        proven_key(factory.post("/", HTTP_DPOP=OWNER.proof("/")))
+
+
+# The cache
+
+
+class Down(LocMemCache):
+    """A cache whose server is down."""
+
+    def add(self, *args: Any, **kwargs: Any) -> bool:
+        """Fail."""
+        raise ConnectionError("the cache is down")
+
+
+@pytest.mark.parametrize("backend", ["tests.test_proofs.Down", "tests.test_throttling.Full"])
+def test_a_cache_that_does_not_work(script: Caller, access: str, backend: str) -> None:
+    """Nobody can tell whether a proof is new, so a 503 everywhere: nothing passes unchecked."""
+    token = log_in(script).json()["refresh"]
+    with override_settings(CACHES={"default": {"BACKEND": backend}}):
+        for response in (log_in(script), refresh(script, token), ask("me", access)):
+            assert (response.status_code, response.json()["code"]) == (503, "unavailable")
+            assert response["Retry-After"] == "1"
+        assert refresh(script, token, None).json()["reason"] == "wrong_device"
+    assert refresh(script, token).status_code == 200
+
+
+# Logout and step-up
+
+
+@pytest.mark.parametrize("mount", ["/api/app/auth/", "/api/tool/auth/"])
+def test_a_logout_by_a_bound_access_token(user: Any, mount: str) -> None:
+    """It wants its proof, and answers as an API route does."""
+    caller = Caller(user, mount=mount)
+    access = log_in(caller).json()["access"]
+    path = f"{mount}logout/"
+    assert_route_refused(
+        caller.send("logout/", HTTP_AUTHORIZATION=f"DPoP {access}"), "invalid_dpop_proof", "invalid_dpop_proof"
+    )
+    response = caller.send("logout/", **THIEF.headers(path, "POST", access))
+    assert_route_refused(response, "invalid_token", "token_not_valid")
+    response = caller.send("logout/", HTTP_AUTHORIZATION=f"Bearer {access}")
+    assert response.json()["reason"] == "wrong_device"
+    assert RefreshToken.objects.get().revoked_at is None
+    assert caller.send("logout/", **OWNER.headers(path, "POST", access)).status_code == 204
+    assert RefreshToken.objects.get().revoked_reason == "logout"
+
+
+@pytest.mark.parametrize("kind", ["script", "browser"])
+def test_a_logout_by_the_refresh_token(kind: str, request: pytest.FixtureRequest) -> None:
+    """It needs no proof: who has the token may end the family. A bound access token without its proof does nothing."""
+    caller = request.getfixturevalue(kind)
+    body, other = log_in(caller).json(), log_in(Caller(caller.user, mount="/api/app/auth/")).json()
+    data = {"refresh": body["refresh"]} if "refresh" in body else None
+    assert caller.send("logout/", data, HTTP_AUTHORIZATION=f"DPoP {other['access']}").status_code == 204
+    assert list(RefreshToken.objects.order_by("created_at").values_list("revoked_reason", flat=True)) == ["logout", ""]
+
+
+class DeviceView(TokenView):
+    """Checks the device of its family, as a step-up does."""
+
+    authentication_classes = [RevocableAccessTokenAuthentication]
+
+    def post(self, request: Request, **kwargs: Any) -> Response:
+        """Check it."""
+        self.check_device(RefreshToken.objects.get().device_key)
+        return Response()
+
+
+@pytest.mark.parametrize(("bound_access", "scheme"), [(True, "DPoP"), (False, "Bearer")])
+def test_a_view_that_checks_the_device(script: Caller, bound_access: bool, scheme: str) -> None:
+    """One proof is enough, whether the access token is bound or only the family."""
+    view = DeviceView.as_view()
+    with with_settings(DPOP_ACCESS=bound_access):
+        access = log_in(script).json()["access"]
+        for device in (OWNER, THIEF):
+            headers = {**device.headers("/step/", "POST", access), "HTTP_AUTHORIZATION": f"{scheme} {access}"}
+            response = view(factory.post("/step/", **headers))
+            assert response.status_code == (200 if device is OWNER else 401)
+        assert response.data["reason"] == "wrong_device"
+        response = view(factory.post("/step/", HTTP_AUTHORIZATION=f"{scheme} {access}"))
+        assert response.status_code == 401
+
+
+def test_a_view_that_checks_an_unbound_device(script: Caller) -> None:
+    """A family that is not bound wants no proof."""
+    access = log_in(script, None).json()["access"]
+    assert DeviceView.as_view()(factory.post("/step/", HTTP_AUTHORIZATION=f"Bearer {access}")).status_code == 200
+
+
+def test_without_cryptography() -> None:
+    """Proofs are ignored, as with DPOP ``"off"``, and nothing fails for lack of the package."""
+    code = (
+        "import os, sys, django; sys.modules['cryptography'] = None\n"
+        "os.environ['DJANGO_SETTINGS_MODULE'] = 'tests.settings'; django.setup()\n"
+        "from django.test import RequestFactory; from twotoken.proofs import accepts_proofs, read_proof\n"
+        "assert not accepts_proofs() and read_proof(RequestFactory().post('/', HTTP_DPOP='x')) is None"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,21 @@
+"""What a token family is bound to: the public key of a device, as text. No Django, no ``cryptography``.
+
+``RefreshToken.device_key`` is the prefix of a protocol and a public key: the JWK's required members as JSON, sorted and
+without spaces (RFC 7638 section 3). It is empty for a family that is not bound.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final
+
+from twotoken.keys import b64encode
+
+DPOP: Final = "dpop:"  # RFC 9449
+DBSC: Final = "dbsc:"  # Device Bound Session Credentials, a W3C draft
+PREFIXES: Final = (DPOP, DBSC)
+
+
+def thumbprint(device_key: str) -> str:
+    """Return the JWK SHA-256 thumbprint (RFC 7638) of a device key, as base64url."""
+    return b64encode(hashlib.sha256(device_key.partition(":")[2].encode()).digest())

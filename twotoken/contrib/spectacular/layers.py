@@ -1,0 +1,34 @@
+"""Gives a view twotoken's schema class, below the project's own descriptions."""
+
+from __future__ import annotations
+
+from inspect import getmembers, isfunction
+from typing import Any, TypeVar
+
+from drf_spectacular.drainage import isolate_view_method
+from drf_spectacular.openapi import AutoSchema
+from rest_framework.views import APIView
+
+Schema = TypeVar("Schema", bound=AutoSchema)
+
+
+def with_schema(view: type[APIView], ours: type[AutoSchema], **attributes: Any) -> type[APIView]:
+    """Return a subclass of a view that has twotoken's descriptions. The project's own override those."""
+    schema = layered(type(view.schema), ours)()
+    replacement = type(view.__name__, (view,), {"__module__": view.__module__, "schema": schema, **attributes})
+    for name, method in getmembers(view, isfunction):
+        # @extend_schema on a method gives the method its own schema class, which would replace the view's. So let
+        # that class inherit from ours too.
+        decorated = getattr(method, "kwargs", {}).get("schema")
+        if decorated is not None:
+            isolated: Any = isolate_view_method(replacement, name)
+            isolated.kwargs["schema"] = layered(decorated, ours)
+    return replacement
+
+
+def layered(schema: type[Any], ours: type[Schema]) -> type[Schema]:
+    """Return a schema class that inherits from the project's class, then ours, then drf-spectacular's own."""
+    if not issubclass(schema, AutoSchema) or issubclass(ours, schema):
+        return ours
+    bases: tuple[Any, ...] = (schema, ours)
+    return type(schema.__name__, bases, {})

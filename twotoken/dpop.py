@@ -1,0 +1,279 @@
+"""DPoP proofs (RFC 9449) and the server's nonces: a pure codec, no Django, no cache, no database.
+
+A proof is a JWT that shows possession of a private key. It names one request: method, address and time. Keys, time and
+the expected request come in; a ``Proof`` or an InvalidProof comes out. Whether a proof was used before is the caller's
+question. ``cryptography`` is used only through PyJWT. Without it every proof is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import re
+import secrets
+from base64 import urlsafe_b64encode
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+from urllib.parse import SplitResult, unquote_to_bytes, urlsplit
+
+from jwt.algorithms import has_crypto
+from jwt.exceptions import PyJWTError
+
+from twotoken.bindings import DPOP, thumbprint
+from twotoken.exceptions import InvalidProof, NonceRequired, ProofAddress, ProofTime
+from twotoken.keys import AsymmetricKey, asymmetric_key, b64decode, b64encode, canonical, public_key
+
+TYPE = "dpop+jwt"
+# The algorithms that a proof may name, each with the key type and the curve of its keys. RFC 9864 renamed EdDSA with
+# the curve Ed25519 to Ed25519.
+ALGORITHMS = {"ES256": ("EC", "P-256"), "EdDSA": ("OKP", "Ed25519"), "Ed25519": ("OKP", "Ed25519")}
+WINDOW = 60  # seconds by which ``iat`` may differ from the server's clock
+NONCE_LIFETIME = 120  # seconds; a nonce is accepted for one to two of these
+MAX_PROOF_LENGTH = 4096  # characters; a longer proof is refused before it is parsed
+MAX_JTI_LENGTH = 256
+
+_PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})  # RFC 7518 sections 6.2.2, 6.3.2 and 6.4
+_COORDINATE_LENGTH = 32  # bytes, of P-256 and of Ed25519
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_URL = re.compile(r"[!-~]+")  # a URL has no blanks and only ASCII (RFC 3986 section 2)
+_NONCE_CONTEXT = b"twotoken: nonces of DPoP"
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """A verified proof: the public key, its RFC 7638 thumbprint, and the ``jti`` that is good once."""
+
+    key: str
+    thumbprint: str
+    jti: str
+    issued_at: float
+
+    @property
+    def device_key(self) -> str:
+        """The key as a bound family stores it."""
+        return DPOP + self.key
+
+
+@dataclass(frozen=True, slots=True)
+class _ParsedKey:
+    """The key of a protected header, ready to verify."""
+
+    verifier: AsymmetricKey
+    canonical: str
+    thumbprint: str
+
+
+def verify_proof(
+    header: str,
+    *,
+    method: str,
+    address: str,
+    now: datetime,
+    leeway: float = WINDOW,
+    access_token: str | None = None,
+    is_nonce: Callable[[str], bool] | None = None,
+) -> Proof:
+    """Verify the value of a ``DPoP`` header (RFC 9449 section 4.3) and return what it proves.
+
+    ``address`` is the absolute URL of the request. ``leeway`` is how many seconds ``iat`` may differ from ``now``. If
+    ``access_token`` is given, the proof must be for this token. If ``is_nonce`` is given, the proof must have a nonce
+    that it accepts.
+
+    Raises InvalidProof with the name of the problem, or its subclasses NonceRequired, ProofAddress and ProofTime.
+    """
+    if len(header) > MAX_PROOF_LENGTH or not header.isascii() or header.count(".") != 2:
+        raise InvalidProof("no single JWT")
+    protected, payload, signature = header.split(".")
+    key = _key_of(protected)
+    if not key.verifier.verifies(f"{protected}.{payload}".encode(), signature):
+        raise InvalidProof("signature")
+    claims = _object(payload, "payload")
+    _check_request(claims, method, address)
+    issued_at = _check_time(claims, now, leeway)
+    jti = claims.get("jti")
+    if not isinstance(jti, str) or not 0 < len(jti) <= MAX_JTI_LENGTH or not (jti.isascii() and jti.isprintable()):
+        raise InvalidProof("jti")
+    if access_token is not None and claims.get("ath") != token_hash(access_token):
+        raise InvalidProof("ath")
+    nonce = claims.get("nonce")
+    if is_nonce is not None and not (isinstance(nonce, str) and is_nonce(nonce)):
+        raise NonceRequired("nonce")
+    return Proof(key.canonical, key.thumbprint, jti, issued_at)
+
+
+def make_proof(
+    private_key: str,
+    *,
+    method: str,
+    address: str,
+    now: datetime,
+    access_token: str | None = None,
+    nonce: str | None = None,
+) -> str:
+    """Return a proof for one request, signed with a private key as PEM (P-256 or Ed25519). For clients.
+
+    ``access_token`` is the token that the request carries, ``nonce`` the latest ``DPoP-Nonce`` of the server. Raises
+    ValueError if the key can't be used.
+    """
+    key = _private_key(private_key)
+    members = {name: value for name, value in key.jwk.items() if name in {"crv", "kty", "x", "y"}}
+    header = {"typ": TYPE, "alg": key.algorithm, "jwk": members}
+    claims = {
+        "jti": secrets.token_urlsafe(16),
+        "htm": method,
+        "htu": urlsplit(address)._replace(query="", fragment="").geturl(),
+        "iat": int(now.timestamp()),
+    }
+    if access_token is not None:
+        claims["ath"] = token_hash(access_token)
+    if nonce is not None:
+        claims["nonce"] = nonce
+    signed = ".".join(b64encode(json.dumps(part, separators=(",", ":")).encode()) for part in (header, claims))
+    return f"{signed}.{key.sign(signed.encode())}"
+
+
+def token_hash(access_token: str) -> str:
+    """Return the ``ath`` of an access token (RFC 9449 section 4.2)."""
+    digest = hashlib.sha256(access_token.encode(errors="surrogatepass")).digest()
+    return urlsafe_b64encode(digest)[:43].decode()
+
+
+def nonce_at(secret: bytes, now: datetime, *, back: int = 0) -> str:
+    """Return the server's nonce at a time, or the one that was current ``back`` lifetimes before.
+
+    It is an HMAC of the time, so nothing is stored, and all processes with the same secret have the same nonce.
+    """
+    period = int(now.timestamp()) // NONCE_LIFETIME - back
+    return b64encode(hmac.digest(hmac.digest(secret, _NONCE_CONTEXT, "sha256"), str(period).encode(), "sha256")[:16])
+
+
+def is_current_nonce(nonce: str, keys: Sequence[bytes], now: datetime) -> bool:
+    """Tell whether a nonce is the current or the previous one of any of these secrets."""
+    made = [nonce_at(secret, now, back=back).encode() for secret in keys for back in (0, 1)]
+    return any(hmac.compare_digest(nonce.encode(errors="surrogatepass"), each) for each in made)
+
+
+@lru_cache(maxsize=1024)
+def _key_of(protected: str) -> _ParsedKey:
+    """Return the key of a protected header, after every check of the header.
+
+    A client sends the same header with each proof, so the result is kept: parsing a key costs as much as a signature.
+    """
+    header = _object(protected, "header")
+    if header.get("typ") != TYPE:
+        raise InvalidProof("typ")
+    # RFC 7515 section 4.1.11: no extension is supported. ``b64`` (RFC 7797) would change what is signed.
+    if "crit" in header or "b64" in header:
+        raise InvalidProof("crit")
+    algorithm, jwk = header.get("alg"), header.get("jwk")
+    if not isinstance(algorithm, str) or algorithm not in ALGORITHMS:
+        raise InvalidProof("alg")
+    if not isinstance(jwk, dict):
+        raise InvalidProof("jwk")
+    # A client that publishes its private key proves nothing with it.
+    if not _PRIVATE_MEMBERS.isdisjoint(jwk):
+        raise InvalidProof("private jwk")
+    members = _public_members(jwk, *ALGORITHMS[algorithm])
+    text = canonical(members)
+    try:
+        verifier = public_key("ES256" if members["kty"] == "EC" else "EdDSA", members)
+    except (PyJWTError, ValueError) as exc:  # such as a point that is not on the curve
+        raise InvalidProof("jwk") from exc
+    return _ParsedKey(verifier, text, thumbprint(DPOP + text))
+
+
+def _public_members(jwk: dict[str, Any], kind: str, curve: str) -> dict[str, str]:
+    """Return the members of a JWK that make the key. Raises InvalidProof if it is no key of this type and curve."""
+    names = ("x", "y") if kind == "EC" else ("x",)
+    members = {"kty": jwk.get("kty"), "crv": jwk.get("crv"), **{name: jwk.get(name) for name in names}}
+    try:
+        sizes = {len(b64decode(members[name] or "")) for name in names}
+    except (AttributeError, TypeError, ValueError) as exc:
+        raise InvalidProof("jwk") from exc
+    if (members["kty"], members["crv"]) != (kind, curve) or sizes != {_COORDINATE_LENGTH}:
+        raise InvalidProof("jwk")
+    return members  # type: ignore[return-value]  # all are strings now
+
+
+@lru_cache(maxsize=32)
+def _private_key(pem: str) -> AsymmetricKey:
+    key = asymmetric_key(pem)
+    if key.private is None or key.algorithm not in ALGORITHMS:
+        raise ValueError("a proof needs a private key of P-256 or Ed25519")
+    return key
+
+
+def _object(segment: str, problem: str) -> dict[str, Any]:
+    try:
+        found = json.loads(b64decode(segment))
+    except (ValueError, RecursionError) as exc:
+        raise InvalidProof(problem) from exc
+    if not isinstance(found, dict):
+        raise InvalidProof(problem)
+    return found
+
+
+def _check_request(claims: dict[str, Any], method: str, address: str) -> None:
+    if claims.get("htm") != method:
+        raise ProofAddress("htm", claims.get("htm"))
+    named = claims.get("htu")
+    if named != address and (not isinstance(named, str) or _normal(named) != _normal(address)):
+        raise ProofAddress("htu", named)
+
+
+def _check_time(claims: dict[str, Any], now: datetime, leeway: float) -> float:
+    issued_at = claims.get("iat")
+    if not isinstance(issued_at, int | float) or isinstance(issued_at, bool):
+        raise InvalidProof("iat")
+    # Compared, not subtracted: an integer of a thousand digits has no float. NaN fails both comparisons.
+    seconds = now.timestamp()
+    if not seconds - leeway <= issued_at <= seconds + leeway:
+        raise ProofTime("iat")
+    return float(issued_at)
+
+
+def _normal(url: str) -> tuple[str, str, int | None, bytes]:
+    """Return scheme, host, port and path of a URL for comparison (RFC 3986 section 6.2), without query and fragment.
+
+    All percent-encodings are decoded, also those of reserved characters: the path of a request reaches Django decoded,
+    so ``%40`` and ``@`` are the same request there.
+    """
+    parts = _split(url)
+    path = unquote_to_bytes(parts.path)
+    try:
+        port = parts.port
+    except ValueError as exc:
+        raise ProofAddress("htu", url) from exc
+    scheme, host = parts.scheme.lower(), (parts.hostname or "").lower()
+    return scheme, host, _DEFAULT_PORTS[scheme] if port is None else port, _without_dots(path)
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url) if _URL.fullmatch(url) else None
+    except ValueError as exc:  # such as a broken IPv6 address
+        raise ProofAddress("htu", url) from exc
+    if parts is None or parts.scheme.lower() not in _DEFAULT_PORTS or not parts.hostname or "@" in parts.netloc:
+        raise ProofAddress("htu", url)
+    return parts
+
+
+def _without_dots(path: bytes) -> bytes:
+    """Return a path without dot segments (RFC 3986 section 5.2.4). An empty path is ``/``."""
+    kept: list[bytes] = []
+    segments = path.split(b"/")[1:]
+    for segment in segments:
+        if segment == b"..":
+            del kept[-1:]
+        elif segment != b".":
+            kept.append(segment)
+    if segments and segments[-1] in (b".", b".."):
+        kept.append(b"")
+    return b"/" + b"/".join(kept)
+
+
+SUPPORTED = has_crypto

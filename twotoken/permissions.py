@@ -1,0 +1,208 @@
+"""``RecentLogin``: a DRF permission that asks for a recent proof of identity (RFC 9470).
+
+This module knows no models. It must not import ``rest_framework.views``, not even indirectly: that module reads
+DEFAULT_PERMISSION_CLASSES when it is imported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any, ClassVar, Final, Self, cast
+
+from django.utils import timezone
+from rest_framework.exceptions import APIException
+from rest_framework.permissions import BasePermission, BasePermissionMetaclass
+from rest_framework.request import Request
+
+from twotoken.bearer import BearerAuthentication
+from twotoken.conf import conf
+from twotoken.exceptions import InsufficientUserAuthentication
+from twotoken.responses import body_of, challenge, status_of
+from twotoken.tokens import AccessToken
+
+SHORTEST: Final = timedelta(seconds=1)
+
+
+class AskedFirst(BasePermissionMetaclass):
+    """Makes ``IsOwner | RecentLogin`` the same as ``RecentLogin | IsOwner``.
+
+    DRF does not ask the second one about a request if the first grants it. For an object it may be too late then: DRF
+    does not say which object it is about.
+    """
+
+    def __ror__(self, other: Any) -> Any:
+        return self | other
+
+
+class RecentLogin(BasePermission, metaclass=AskedFirst):
+    """Grants a request if the user of its access token proved their identity recently: by a login, or a step-up.
+
+    Otherwise the answer is a 401 with a challenge (RFC 9470), behind every authentication class. It is the usual answer
+    if a fresh proof would not help: because nobody is logged in, or because another permission denies the request too.
+
+    ``max_age`` is 5 minutes. Another one is ``RecentLogin.within(timedelta(hours=1))``, or that of a subclass. DRF's
+    ``&``, ``|`` and ``~`` combine this class with others. In an expression of three or more with permissions for
+    objects, write it first.
+    """
+
+    max_age: ClassVar[timedelta] = timedelta(minutes=5)
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if not isinstance(cls.max_age, timedelta) or cls.max_age < SHORTEST:
+            # No token is younger than the request that carries it: with 0 a client would step up again and again.
+            raise ValueError(f"max_age must be a timedelta of a second or more, not {cls.max_age!r}.")
+
+    @classmethod
+    def within(cls, max_age: timedelta) -> type[Self]:
+        """Return this permission with another ``max_age``. Raises ValueError if it is shorter than a second."""
+        make: Any = type(cls)
+        made: type[Self] = make(cls.__name__, (cls,), {"__module__": cls.__module__, "max_age": max_age})
+        return made
+
+    def get_max_age(self) -> timedelta | None:
+        """Return how long ago the proof may be. None grants every request."""
+        return self.max_age
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        limit = self.get_max_age()
+        if limit is None:
+            return True
+        if not request.user or not request.user.is_authenticated:
+            return False
+        if is_recent(presented_token(request), limit) or getattr(request, "_twotoken_assumes_recent", False):
+            return True
+        StepUp.prepare(view, limit)
+        return False
+
+    def has_object_permission(self, request: Request, view: Any, obj: Any) -> bool:
+        return self.has_permission(request, view)  # so that ``~`` means the same for an object
+
+
+class RecentLoginForSessions(RecentLogin):
+    """Grants what STEP_UP_SESSIONS grants: everything if it is None."""
+
+    def get_max_age(self) -> timedelta | None:
+        return conf.step_up_sessions
+
+
+class StepUp:
+    """Takes the place of a view's ``permission_denied`` for one request, and answers with a challenge if it would help.
+
+    A permission can't answer by itself. If ``has_permission`` raised, ``RecentLogin | IsAdminUser`` would refuse staff;
+    if it only returns False, DRF answers 403. The request may be denied by another permission too, or DRF may grant it
+    in the end. So this class asks the view's permissions again as if the login were recent.
+    """
+
+    def __init__(self, view: Any, max_age: timedelta) -> None:
+        self.view = view
+        self.max_age = max_age
+        self.objects: list[Any] = []
+        self.usual_denial = view.permission_denied
+        self.usual_object_check = view.check_object_permissions
+
+    @classmethod
+    def prepare(cls, view: Any, max_age: timedelta) -> None:
+        """Make a view ready to answer with a challenge. The shortest ``max_age`` counts."""
+        known = getattr(view, "_twotoken_step_up", None)
+        if known is not None:
+            known.max_age = min(known.max_age, max_age)
+        elif hasattr(view, "permission_denied"):  # else it is no view of DRF
+            made = cls(view, max_age)
+            view._twotoken_step_up = made
+            view.permission_denied = made.permission_denied
+            view.check_object_permissions = made.check_object_permissions
+
+    def check_object_permissions(self, request: Request, obj: Any) -> None:
+        self.objects = [obj]
+        try:
+            self.usual_object_check(request, obj)
+        finally:
+            self.objects = []
+
+    def permission_denied(self, request: Request, message: str | None = None, code: str | None = None) -> None:
+        # A view may also deny a request that its permissions grant.
+        if not self.is_granted(request) and self.is_granted(request, with_recent_login=True):
+            raise Challenge(InsufficientUserAuthentication(whole_seconds(self.max_age)))
+        self.usual_denial(request, message=message, code=code)
+
+    def is_granted(self, request: Request, *, with_recent_login: bool = False) -> bool:
+        """Tell whether the view's permissions grant a request, as it is or with a recent login."""
+        request._twotoken_assumes_recent = with_recent_login  # type: ignore[attr-defined]
+        try:
+            permissions = self.view.get_permissions()
+            return all(each.has_permission(request, self.view) for each in permissions) and all(
+                each.has_object_permission(request, self.view, obj) for obj in self.objects for each in permissions
+            )
+        finally:
+            request._twotoken_assumes_recent = False  # type: ignore[attr-defined]
+
+
+class Challenge(APIException):
+    """The 401 that asks for a fresh proof. It is no NotAuthenticated: DRF turns that into a 403 behind a session."""
+
+    def __init__(self, error: InsufficientUserAuthentication) -> None:
+        super().__init__(body_of(error), error.code)
+        self.status_code = status_of(type(error)) or self.status_code
+        self.auth_header = challenge(error)
+        seconds: Any = Seconds(error.max_age)  # DRF turned it into text
+        self.detail = {**cast("dict[str, Any]", self.detail), "max_age": seconds}
+
+
+class Seconds(int):
+    """A number in the detail of an APIException, where DRF wants each value to have a code."""
+
+    code = InsufficientUserAuthentication.code
+
+
+def is_recent(access: AccessToken | None, max_age: timedelta) -> bool:
+    """Tell whether an access token's ``auth_time`` is at most ``max_age`` ago.
+
+    The clock of the server that signed it may be ahead, by ``max_age`` at most. LEEWAY counts on both sides.
+    """
+    auth_time = None if access is None else access.get("auth_time")
+    if type(auth_time) is not int:
+        return False
+    age = int(timezone.now().timestamp()) - auth_time
+    return abs(age) <= whole_seconds(max_age) + conf.leeway.total_seconds()
+
+
+def presented_token(request: Request) -> AccessToken | None:
+    """Return the verified access token of a request, even if another authentication class found its user first.
+
+    None if there is no token, an invalid one, or another user's.
+    """
+    if isinstance(request.auth, AccessToken):
+        return request.auth
+    # Kept, because the proof of a bound token is good only once.
+    kept: Any = request
+    if not hasattr(kept, "_twotoken_presented"):
+        kept._twotoken_presented = next(tokens_of(request), None)
+    access: AccessToken | None = kept._twotoken_presented
+    return access
+
+
+def tokens_of(request: Request) -> Iterator[AccessToken]:
+    """Yield the access tokens that twotoken's authentication classes of a request accept for the request's user."""
+    for authenticator in request.authenticators or ():
+        if isinstance(authenticator, BearerAuthentication):
+            with suppress(APIException):
+                found = authenticator.authenticate(request)
+                if found is not None and found[0].pk == request.user.pk:
+                    yield found[1]
+
+
+def recent_logins(permissions: Iterable[Any]) -> Iterator[type[RecentLogin]]:
+    """Yield every RecentLogin among permission classes, also from within DRF's ``&``, ``|`` and ``~``."""
+    for permission in permissions:
+        if isinstance(permission, type):
+            yield from [permission] if issubclass(permission, RecentLogin) else []
+        else:
+            yield from recent_logins(value for name, value in vars(permission).items() if name.startswith("op"))
+
+
+def whole_seconds(duration: timedelta) -> int:
+    """Return a duration without its fraction of a second."""
+    return int(duration.total_seconds())

@@ -1,0 +1,132 @@
+"""The DPoP proof of a request (RFC 9449): read it, verify it for the address that Django sees, and accept it once.
+
+This module knows no models. A request without a ``DPoP`` header costs one look at its headers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from typing import Any
+
+from django.core.cache import cache
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.encoding import escape_uri_path
+from django.views.decorators.debug import sensitive_variables
+from rest_framework.request import Request
+
+from twotoken import dpop
+from twotoken.conf import conf
+from twotoken.dpop import Proof
+from twotoken.exceptions import InvalidProof, MissingProof, ProofAddress, ProofReplayed, Unavailable
+
+# Seconds for which the cache remembers a proof. A proof is good for at most two windows; the third is for servers whose
+# clocks differ.
+REMEMBERED = 3 * dpop.WINDOW
+NONCE_HEADER = "DPoP-Nonce"
+
+logger = logging.getLogger("twotoken")
+
+
+def accepts_proofs() -> bool:
+    """Tell whether proofs count here. With DPOP ``"off"`` or without cryptography, they are ignored."""
+    return dpop.SUPPORTED and conf.dpop != "off"
+
+
+@sensitive_variables()
+def read_proof(request: HttpRequest | Request, access_token: str | None = None) -> Proof | None:
+    """Verify the proof of a request, but don't use it up. None if there is none, or if proofs don't count here.
+
+    ``access_token`` is the token that the proof must be for. With DPOP_NONCE the answer gets a fresh nonce.
+    Raises InvalidProof.
+    """
+    header: str | None = request.META.get("HTTP_DPOP")
+    if header is None or not accepts_proofs():
+        return None
+    if conf.dpop_nonce:
+        _offer_nonce(request)
+    address = address_of(request)
+    try:
+        return dpop.verify_proof(
+            header,
+            method=str(request.method),
+            address=address,
+            now=timezone.now(),
+            access_token=access_token,
+            is_nonce=_is_nonce if conf.dpop_nonce else None,
+        )
+    except ProofAddress as exc:
+        # The sender controls the value. It is quoted and shortened, so it can't forge a log line.
+        logger.info(
+            "A DPoP proof was refused: its %s is %.200r, and the request is %s %.200r.",
+            *exc.args,
+            request.method,
+            address,
+        )
+        raise
+    except InvalidProof as exc:
+        logger.info("A DPoP proof was refused: %s.", exc)
+        raise
+
+
+def spend(proof: Proof | None) -> None:
+    """Use a proof up, if there is one: it is good once, on all processes that share the cache.
+
+    One atomic ``cache.add``. Raises ProofReplayed if the proof was used before, or Unavailable if the cache does not
+    work: then nobody can tell, and the request must not pass.
+    """
+    if proof is None:
+        return
+    ident = f"{conf.tenant_issuer or ''}\n{proof.thumbprint}\n{proof.jti}"
+    key = f"twotoken_proof_{hashlib.sha256(ident.encode()).hexdigest()}"
+    try:
+        is_new = cache.add(key, 1, REMEMBERED)
+        # add() also returns False if the cache refuses to write.
+        is_known = is_new or cache.get(key) is not None
+    except Exception as exc:
+        logger.exception("The cache failed, so a DPoP proof could not be checked, and its request was refused.")
+        raise Unavailable from exc
+    if not is_known:
+        logger.error("The cache did not store a DPoP proof, so its request was refused.")
+        raise Unavailable
+    if not is_new:
+        logger.info("A DPoP proof was refused: it was used before.")
+        raise ProofReplayed
+
+
+def proven_key(request: HttpRequest | Request) -> str:
+    """Return the ``device_key`` that the request proves, for ``families.start`` in a login view of the project's own.
+
+    Empty without a proof. It uses the proof up, so call it once. Raises InvalidProof; MissingProof if DPOP is
+    ``"required"`` and there is no proof; or Unavailable if the cache does not work.
+    """
+    proof = read_proof(request)
+    if proof is None:
+        if conf.dpop == "required":
+            raise MissingProof
+        return ""
+    spend(proof)
+    return proof.device_key
+
+
+def address_of(request: HttpRequest | Request) -> str:
+    """Return what Django takes for the request's address, behind its proxies, without the query."""
+    return f"{request.scheme}://{request.get_host()}{escape_uri_path(request.path)}"
+
+
+def current_nonce() -> str:
+    """Return the nonce that the next proof must have with DPOP_NONCE."""
+    return dpop.nonce_at(conf.nonce_secrets[0], timezone.now())
+
+
+def _is_nonce(nonce: str) -> bool:
+    return dpop.is_current_nonce(nonce, conf.nonce_secrets, timezone.now())
+
+
+def _offer_nonce(request: HttpRequest | Request) -> None:
+    """Put a fresh nonce on the answer (RFC 9449 section 8.2), whether the proof is accepted or refused."""
+    context: dict[str, Any] | None = getattr(request, "parser_context", None)
+    view = (context or {}).get("view")
+    if view is not None:  # a view of DRF puts its ``headers`` on each answer, errors included
+        view.headers[NONCE_HEADER] = current_nonce()
