@@ -20,6 +20,7 @@ from tests.conformance.helpers import bearer
 from tests.factories import PASSWORD, UserFactory
 from tests.http import Caller
 from tests.jar import COOKIE
+from tests.overrides import with_settings
 from tests.receivers import heard
 from twotoken import families
 from twotoken.clients import Client
