@@ -15,6 +15,11 @@ def reserved(user: Any, family: Any) -> dict[str, Any]:
     return {"sub": "somebody else"}
 
 
+def client(user: Any, family: Any) -> dict[str, Any]:
+    """Return the client that a login is for, as a project with several apps knows it."""
+    return {"client_id": "app"}
+
+
 def no_dict(user: Any, family: Any) -> Any:
     """Return no dict."""
     return ["role"]

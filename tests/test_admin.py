@@ -48,7 +48,7 @@ pytestmark = [pytest.mark.urls("tests.test_admin"), pytest.mark.django_db]
 
 def test_the_list(user: Any, viewer: Any) -> None:
     """Who, what state and why, which device, from where; and the raw user agent behind the words."""
-    families.start(user, Client("192.0.2.7", CHROME))
+    families.start(user, Client("192.0.2.7", CHROME), device_key="dpop:a key")
     stolen = families.start(user)
     families.revoke(stolen.family_id, RevokedReason.REUSE)
     own = families.start(user)
@@ -56,7 +56,15 @@ def test_the_list(user: Any, viewer: Any) -> None:
     RefreshToken.objects.create(user=user, expires_at=timezone.now() - timedelta(hours=1))
     response = viewer.get(LIST)
     shown = text(response)
-    for words in (str(user), "Chrome 126 on Windows", "192.0.2.7", "active", "revoked: our own reason", "expired"):
+    for words in (
+        str(user),
+        "Chrome 126 on Windows",
+        "DPoP",
+        "192.0.2.7",
+        "active",
+        "revoked: our own reason",
+        "expired",
+    ):
         assert words in shown
     assert f'title="{CHROME}"' in response.content.decode()
     assert '<strong class="twotoken-reuse">revoked: refresh token reused</strong>' in response.content.decode()

@@ -16,10 +16,10 @@ PACKAGE = Path(twotoken.__file__).parent
 # A module imports only from rows above its own. Inside a package, only from the package's rows above.
 ROWS = [
     ["exceptions", "signals", "conflicts"],
-    ["weak_secrets"],
+    ["weak_secrets", "polling", "fetching"],
     ["keys"],
     ["bindings"],
-    ["tokens", "dpop"],
+    ["tokens", "dpop", "jwks"],
     ["conf"],
     ["clients"],
     ["models"],
@@ -29,7 +29,7 @@ ROWS = [
     ["users", "usernames", "permissions"],
     ["families"],
     ["cookies", "origins", "serializers", "throttling", "checks", "testing", "templatetags", "receivers"],
-    ["admin", "management", "authentication"],
+    ["admin", "management", "authentication", "remote"],
     ["base_views"],
     ["views"],
     ["urls"],
@@ -38,15 +38,15 @@ ROWS = [
 ]
 PACKAGES = {
     "admin": [["devices"], ["timeline"], ["changelist"], ["revoking"], ["pages"], ["__init__"]],
-    "checks": [["rules"], ["settings"], ["project", "databases"], ["__init__"]],
+    "checks": [["rules"], ["settings"], ["project", "databases", "services"], ["__init__"]],
     "families": [
         ["rule", "pairs", "events"],
         ["queries"],
         ["revocation"],
-        ["logins", "rotation", "purging", "stepping_up"],
+        ["logins", "rotation", "purging", "stepping_up", "unbinding"],
         ["__init__"],
     ],
-    "management": [["__init__", "progress"], ["commands"]],
+    "management": [["__init__", "progress", "arguments"], ["commands"]],
     "simplejwt": [
         ["tokens", "replacements", "leftovers"],
         ["conf", "blacklist"],
@@ -112,9 +112,21 @@ def test_the_codec_knows_no_django() -> None:
 
 
 @pytest.mark.slow
-def test_authentication_does_not_reach_views() -> None:
-    """DRF's views read DEFAULT_AUTHENTICATION_CLASSES on import, so it must not be on the way to those classes."""
+def test_a_remote_service_needs_no_app() -> None:
+    """Without databases and user model, and with nothing of Django's but DRF: no model is loaded, and no view."""
+    run(
+        "import sys, django; from django.conf import settings;"
+        "settings.configure(INSTALLED_APPS=['rest_framework'], DATABASES={},"
+        " REST_FRAMEWORK={'UNAUTHENTICATED_USER': None}); django.setup();"
+        "import twotoken.remote; from django.apps import apps; assert not apps.all_models['twotoken'];"
+        "assert not {'twotoken.models', 'rest_framework.views', 'django.contrib.auth.models'} & set(sys.modules)"
+    )
+
+
+@pytest.mark.slow
+def test_authentication_and_permissions_do_not_reach_views() -> None:
+    """DRF's views read the default classes of both on import, so they must not be on the way to those classes."""
     run(
         "import os, sys, django; os.environ['DJANGO_SETTINGS_MODULE'] = 'tests.settings'; django.setup();"
-        "import twotoken.authentication; assert 'rest_framework.views' not in sys.modules"
+        "import twotoken.authentication, twotoken.permissions; assert 'rest_framework.views' not in sys.modules"
     )

@@ -61,6 +61,9 @@ FILTERS: list[tuple[str, set[str]]] = [
     ("state=reused", {"stolen"}),
     ("reason=logout", {"logged out"}),
     ("reason=admin", set()),
+    ("bound=yes", {"live"}),
+    ("bound=no", {"old", "idle", "stolen", "logged out"}),
+    ("bound=x", {"live", "old", "idle", "stolen", "logged out"}),
     ("q={name}", {"live", "old", "idle", "stolen", "logged out"}),
     ("q=nobody", set()),
     ("q={live}", {"live"}),
@@ -75,10 +78,10 @@ FILTERS: list[tuple[str, set[str]]] = [
 
 
 def test_filters_and_search(user: Any, viewer: Any) -> None:
-    """By state, reason, date, name, family id and address."""
+    """By state, reason, binding, date, name, family id and address."""
     now = timezone.now()
     made: dict[str, dict[str, Any]] = {
-        "live": {},
+        "live": {"device_key": "dpop:a key"},
         "old": {"expires_at": now, "created_at": now.replace(year=1999, month=5, day=4, hour=12)},
         "idle": {"refreshed_at": now - timedelta(days=8)},
         "stolen": {"revoked_at": now, "revoked_reason": "reuse", "ip_address": "192.0.2.9"},

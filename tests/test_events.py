@@ -12,8 +12,12 @@ from django.test.utils import CaptureQueriesContext
 from tests.http import Caller
 from tests.receivers import heard
 from twotoken import families
+from twotoken.clients import Client
+from twotoken.exceptions import WrongDevice
 from twotoken.models import EventKind, FamilyEvent, RefreshToken
-from twotoken.signals import token_retried
+from twotoken.signals import family_revoked, reuse_detected, token_retried, wrong_device_refused
+
+DEVICE, OTHER_DEVICE = "dpop:the device's key", "dpop:another device's key"
 
 
 def test_reuse_is_on_the_timeline(script: Caller) -> None:
@@ -74,6 +78,30 @@ def test_a_retry_from_elsewhere_is_on_the_timeline(browser: Caller) -> None:
         (EventKind.RETRIED, "127.0.0.1", "thief"),
     ]
     assert len(events) == 10
+
+
+def test_another_device_is_on_the_timeline(user: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """Refused without the key of the family's device: an event, a signal and a line of the log, and nothing ends.
+
+    Ten events a family at most, so that a thief who tries all day fills no table.
+    """
+    pair = families.start(user, device_key=DEVICE)
+    claims, row = families.verify(pair.refresh), RefreshToken.objects.values().get()
+    with heard(wrong_device_refused, family_revoked, reuse_detected) as calls:
+        for proven in ["", OTHER_DEVICE, *[""] * 11]:
+            with pytest.raises(WrongDevice):
+                families.rotate(claims, Client("192.0.2.66", "thief"), device_key=proven)
+    assert [signal for signal, _ in calls] == [wrong_device_refused] * 13
+    details = {"generation": 0, "current_generation": 0, "ip_address": "192.0.2.66", "user_agent": "thief"}
+    assert calls[0][1] == {"sender": RefreshToken, "family_id": pair.family_id, "user_id": user.pk, **details}
+    events = FamilyEvent.objects.all()
+    assert {(event.kind, event.ip_address, event.user_agent) for event in events} == {
+        (EventKind.WRONG_DEVICE, "192.0.2.66", "thief")
+    }
+    assert len(events) == 10
+    assert caplog.text.count("did not prove the key of its device") == 13
+    assert RefreshToken.objects.values().get() == row
+    assert families.rotate(claims, Client(), device_key=DEVICE).generation == 1
 
 
 def test_a_retry_from_elsewhere_that_can_t_be_written(browser: Caller, caplog: pytest.LogCaptureFixture) -> None:

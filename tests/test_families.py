@@ -11,6 +11,7 @@ import time_machine
 from django.conf import settings
 from django.db import IntegrityError, OperationalError, connection, transaction
 from django.test import override_settings
+from django.test.utils import CaptureQueriesContext
 from django.urls import include, path
 from django.utils import timezone
 
@@ -19,9 +20,10 @@ from tests.http import Caller
 from tests.overrides import with_settings
 from tests.receivers import heard, raising
 from twotoken import conflicts, families, signals, tokens
+from twotoken.bindings import thumbprint
 from twotoken.clients import Client
 from twotoken.conf import conf
-from twotoken.exceptions import ExpiredToken, ReusedToken, UserInactive
+from twotoken.exceptions import ExpiredToken, ReusedToken, RevokedToken, UserInactive, WrongDevice
 from twotoken.models import RefreshToken
 from twotoken.testing import time_travel
 from twotoken.views import RefreshView
@@ -302,3 +304,78 @@ def test_the_last_second_of_a_family(user: Any) -> None:
         clock.shift(-timedelta(seconds=1))
         assert families.user_of(claims) == user
         assert families.is_active(pair.family_id)
+
+
+DEVICE, OTHER_DEVICE, COOKIE = "dpop:the device's key", "dpop:another device's key", "dbsc:the device's key"
+
+
+def test_a_lost_answer_of_a_bound_family(user: Any) -> None:
+    """With a proof by its key the token one behind gets the same answer, hours later too; an older one is reuse."""
+    first = families.start(user, device_key=DEVICE)
+    claims = families.verify(first.refresh)
+    second = families.rotate(claims, Client(), device_key=DEVICE)
+    with time_travel(timedelta(hours=9)):
+        assert families.rotate(claims, Client(), device_key=DEVICE).refresh == second.refresh
+        with pytest.raises(WrongDevice):
+            families.rotate(claims, Client())
+        families.rotate(families.verify(second.refresh), Client(), device_key=DEVICE)
+        with pytest.raises(WrongDevice):
+            families.rotate(claims, Client(), device_key=OTHER_DEVICE)
+        assert RefreshToken.objects.get().revoked_at is None
+        with pytest.raises(ReusedToken):
+            families.rotate(claims, Client(), device_key=DEVICE)
+
+
+@pytest.mark.parametrize("device_key", ["", DEVICE, COOKIE])
+def test_a_bound_family_costs_no_statement_more(user: Any, device_key: str) -> None:
+    """One SELECT and one UPDATE, which does not write the key."""
+    claims = families.verify(families.start(user, device_key=device_key).refresh)
+    with CaptureQueriesContext(connection) as queries:
+        families.rotate(claims, Client(), device_key=device_key)
+    select, update = [query["sql"] for query in queries.captured_queries]
+    assert select.startswith("SELECT")
+    assert update.startswith("UPDATE")
+    assert "device_key" not in update
+    assert RefreshToken.objects.get().device_key == device_key
+
+
+@pytest.mark.parametrize("proven", ["", DEVICE, OTHER_DEVICE])
+def test_a_proof_binds_nothing_later(user: Any, proven: str) -> None:
+    """A family that was started without a key stays so: else a thief would bind it to his own."""
+    claims = families.verify(families.start(user).refresh)
+    pair = families.rotate(claims, Client(), device_key=proven)
+    assert RefreshToken.objects.get().device_key == ""
+    assert "cnf" not in access_of(pair)
+    assert families.rotate(families.verify(pair.refresh), Client()).generation == 2
+
+
+def test_which_access_tokens_are_bound(user: Any) -> None:
+    """Those of a family that DPoP binds, unless DPOP_ACCESS is off."""
+    assert access_of(families.start(user, device_key=DEVICE))["cnf"] == {"jkt": thumbprint(DEVICE)}
+    assert "cnf" not in access_of(families.start(user, device_key=COOKIE))
+    with with_settings(DPOP_ACCESS=False):
+        assert "cnf" not in access_of(families.start(user, device_key=DEVICE))
+
+
+def test_a_key_without_its_protocol(user: Any) -> None:
+    """Nobody could ever refresh such a family, so it is refused at once."""
+    with pytest.raises(ValueError, match="dpop:, dbsc:"):
+        families.start(user, device_key="{}")
+    assert not RefreshToken.objects.exists()
+
+
+@pytest.mark.parametrize("mode", ["off", "optional", "required"])
+def test_a_bound_family_stays_bound(user: Any, mode: str) -> None:
+    """Whatever DPOP says later: it is refused without its key, never taken as bearer."""
+    claims = families.verify(families.start(user, device_key=DEVICE).refresh)
+    with with_settings(DPOP=mode), pytest.raises(WrongDevice):
+        families.rotate(claims, Client())
+
+
+def test_the_user_of_a_bound_family(user: Any) -> None:
+    """The access token's own proof is checked before: here only the family's state counts."""
+    pair = families.start(user, device_key=DEVICE)
+    assert families.user_of(access_of(pair)) == user
+    families.revoke(pair.family_id)
+    with pytest.raises(RevokedToken):
+        families.user_of(access_of(pair))

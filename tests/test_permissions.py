@@ -26,6 +26,7 @@ from rest_framework.views import APIView, exception_handler
 from tests.conformance.helpers import bearer
 from tests.factories import UserFactory
 from tests.overrides import with_settings
+from tests.proofs import Device
 from twotoken import families
 from twotoken.authentication import (
     AccessTokenAuthentication,
@@ -189,7 +190,7 @@ def test_a_fresh_token_after_a_step_up(user: Any, clock: Any) -> None:
     access = families.start(user).access
     clock.shift(600)
     claims = decode_access(access, conf.access_policy, timezone.now())
-    header = bearer(families.step_up(claims).access)
+    header = bearer(families.step_up(families.family_of(claims)).access)
     clock.shift(1)
     assert ask([RecentLogin.within(timedelta(seconds=1))], **header).status_code == 200
     assert ask([RecentLogin.within(timedelta(seconds=1))], **bearer(access)).status_code == 401
@@ -331,6 +332,21 @@ def test_a_token_is_verified_once(user: Any) -> None:
     assert len(calls) == 1
 
 
+@pytest.mark.parametrize("authentication", CLASSES)
+def test_a_bound_token(user: Any, authentication: Any) -> None:
+    """The challenge has the scheme of the request; behind another class the one proof is good for all questions."""
+    device = Device()
+    access = families.start(user, device_key=device.device_key, context={"auth_time": 0}).access
+    response = ask([RecentLogin], authentication, **device.headers("/view/", "GET", access))
+    assert (response.status_code, response.json()["max_age"]) == (401, 300)
+    assert response["WWW-Authenticate"].startswith("DPoP algs=")
+    assert response["WWW-Authenticate"].endswith(f', error="{CODE}", max_age="300"')
+    access = families.start(user, device_key=device.device_key).access
+    name = {"HTTP_X_USER": user.get_username()}
+    headers = device.headers("/view/", "GET", access)
+    assert ask([RecentLogin & RecentLogin], HeaderAuthentication, authentication, **name, **headers).status_code == 200
+
+
 def codes(exc: Any, context: Any) -> Any:
     """An exception handler of a project that reads what DRF promises of an APIException."""
     response = exception_handler(exc, context)
@@ -368,7 +384,7 @@ def test_outside_a_view_of_drf(user: Any) -> None:
 
 def test_a_challenge_is_an_exception_of_drf() -> None:
     """Views that look for other methods that a user may use, as the browsable API does, catch it."""
-    error = Challenge(InsufficientUserAuthentication(7))
+    error = Challenge(InsufficientUserAuthentication(7), Request(APIRequestFactory().get("/")))
     assert isinstance(error, APIException)
     detail: Any = error.detail
     assert (error.status_code, detail["max_age"]) == (401, 7)

@@ -26,7 +26,7 @@ from twotoken import families
 from twotoken.clients import Client
 from twotoken.models import RefreshToken, RevokedReason
 
-FIELDS = {"id", "created_at", "last_used_at", "expires_at", "ip_address", "user_agent", "current"}
+FIELDS = {"id", "created_at", "last_used_at", "expires_at", "ip_address", "user_agent", "bound", "current"}
 
 
 class Pages(PageNumberPagination):

@@ -91,6 +91,12 @@ def nullable(schema: dict[str, Any]) -> dict[str, Any]:
     return {**schema, "type": [schema["type"], "null"]} if schema.get("nullable") else schema
 
 
+def parameters(described: Any, route: str, method: str = "post") -> list[Any]:
+    """Return the parameters of a request."""
+    found: list[Any] = described["paths"][route][method].get("parameters", [])
+    return found
+
+
 def headers(answer: Any) -> dict[str, bool]:
     """Return the headers of an answer, and whether each is required."""
     return {name: value.get("required", False) for name, value in answer.get("headers", {}).items()}
@@ -193,7 +199,7 @@ def test_security(described: Any) -> None:
     }
     paths = described["paths"]
     for route in ("/api/me/", "/api/stateless/", "/api/revocable/", COOKIE + "sessions/", NONE + "sessions/"):
-        assert paths[route]["get"]["security"] == [{"jwtAuth": []}]
+        assert paths[route]["get"]["security"] == [{"jwtAuth": []}, {"dpopAuth": []}]
     assert [paths[mount + "login/"]["post"]["security"] for mount in MOUNTS] == [[{}]] * 3
     assert [paths[mount + "refresh/"]["post"]["security"] for mount in (COOKIE, BODY)] == [
         [{"refreshCookie": [], "refreshCookie_sid_twotoken": []}],
@@ -201,8 +207,8 @@ def test_security(described: Any) -> None:
     ]
     assert [paths[mount + "logout/"]["post"]["security"] for mount in MOUNTS] == [
         [{"refreshCookie": []}, {}],
-        [{"jwtAuth": []}, {}],
-        [{"jwtAuth": []}],
+        [{"jwtAuth": []}, {"dpopAuth": []}, {}],
+        [{"jwtAuth": []}, {"dpopAuth": []}],
     ]
 
 
@@ -319,9 +325,61 @@ def test_headers(described: Any) -> None:
 def test_the_idempotency_key(described: Any) -> None:
     """Refresh may have one, of the form that it is held to."""
     for mount in (COOKIE, BODY):
-        (key,) = described["paths"][mount + "refresh/"]["post"]["parameters"]
+        (key,) = (each for each in parameters(described, mount + "refresh/") if each["name"] != "DPoP")
         assert (key["name"], key["in"], key.get("required", False)) == ("Idempotency-Key", "header", False)
         assert IDEMPOTENCY_KEY.pattern in key["schema"]["pattern"]
+
+
+def codes(operation: Any, status: str) -> set[str]:
+    """Return the codes of our errors with this status."""
+    examples = operation["responses"].get(status, {}).get("content", {}).get("application/json", {}).get("examples", {})
+    return {example["value"]["code"] for example in examples.values()}
+
+
+PROOF_CODES = {exceptions.InvalidProof.code, exceptions.NonceRequired.code}
+
+
+def test_proofs(described: Any) -> None:
+    """A request may have one. A bad one is a 400 where it stands alone, and a 401 beside an access token."""
+    assert described["components"]["securitySchemes"]["dpopAuth"]["scheme"] == "dpop"
+    paths = described["paths"]
+    alone = [COOKIE + "login/", BODY + "login/", NONE + "login/", COOKIE + "refresh/", BODY + "refresh/"]
+    beside = [COOKIE + "logout/all/", BODY + "logout/", NONE + "logout/", COOKIE + "reauthenticate/"]
+    for route in [*alone, *beside]:
+        (proof,) = (each for each in parameters(described, route) if each["name"] == "DPoP")
+        assert (proof["in"], proof.get("required", False)) == ("header", False)
+        status, other = ("400", "401") if route in alone else ("401", "400")
+        assert codes(paths[route]["post"], status) >= PROOF_CODES
+        assert not codes(paths[route]["post"], other) & PROOF_CODES
+        assert "DPoP-Nonce" not in headers(paths[route]["post"]["responses"][status])
+    assert not [each for each in parameters(described, COOKIE + "logout/") if each["name"] == "DPoP"]
+    schemas = described["components"]["schemas"]
+    assert schemas["TwoTokenTokenType"]["enum"] == ["DPoP", "Bearer"]
+    for name in ("TwoTokenPair", "TwoTokenAccess"):
+        assert schemas[name]["properties"]["token_type"] == {"$ref": "#/components/schemas/TwoTokenTokenType"}
+        assert "token_type" not in schemas[name]["required"]
+
+
+@pytest.mark.parametrize(
+    ("values", "has_scheme", "has_proofs", "has_nonces"),
+    [
+        ({"DPOP": "off"}, False, False, False),
+        ({"DPOP_ACCESS": False}, False, True, False),
+        ({"DPOP_NONCE": True}, True, True, True),
+    ],
+)
+def test_proofs_by_the_settings(values: Any, has_scheme: bool, has_proofs: bool, has_nonces: bool) -> None:
+    """What is switched off is not described."""
+    with with_settings(**values):
+        made = cookie_mount()
+    login = made["paths"]["/api/auth/login/"]["post"]
+    assert ("dpopAuth" in made["components"]["securitySchemes"]) is has_scheme
+    assert ("token_type" in made["components"]["schemas"]["TwoTokenAccess"]["properties"]) is has_proofs
+    assert bool(codes(login, "400") & PROOF_CODES) is has_proofs
+    assert [each["name"] for each in login.get("parameters", [])] == (["DPoP"] if has_proofs else [])
+    assert [headers(login["responses"][status]).get("DPoP-Nonce") for status in ("200", "400")] == (
+        [False] * 2 if has_nonces else [None] * 2
+    )
 
 
 def test_codes_and_reasons_are_the_exceptions_own(described: Any) -> None:
@@ -744,7 +802,8 @@ def test_a_part_of_a_project(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_session_s_id(described: Any) -> None:
     """It is a UUID, which the route's converter does not say."""
-    (family_id,) = described["paths"][COOKIE + "sessions/{family_id}/"]["delete"]["parameters"]
+    operation = COOKIE + "sessions/{family_id}/"
+    (family_id,) = (each for each in parameters(described, operation, "delete") if each["name"] != "DPoP")
     assert (family_id["in"], family_id["schema"]["format"], family_id["required"]) == ("path", "uuid", True)
     session = described["components"]["schemas"]["TwoTokenSession"]
     assert session["properties"]["last_used_at"]["format"] == "date-time"

@@ -5,11 +5,14 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import pytest
 import time_machine
 from django.utils import timezone
 
 from twotoken import families
 from twotoken.admin.timeline import device_label, distance_label, reason_label, timeline
+from twotoken.clients import Client
+from twotoken.exceptions import WrongDevice
 from twotoken.models import EventKind, FamilyEvent, RefreshToken
 
 
@@ -36,6 +39,18 @@ def test_a_retry_from_elsewhere(user: Any) -> None:
     entry = timeline(RefreshToken.objects.get())[-1]
     assert entry["what"] == "retried from another device or address"
     assert (entry["details"], entry["user_agent"], entry["ip_address"]) == ("curl 8", "curl/8.1", "192.0.2.66")
+
+
+def test_a_bound_family(user: Any) -> None:
+    """The timeline says from where it was refused on another device, and who unbound it."""
+    pair = families.start(user, device_key="dpop:a key")
+    with pytest.raises(WrongDevice):
+        families.rotate(families.verify(pair.refresh), Client("192.0.2.66", "curl/8.1"))
+    families.unbind_each(families.select(), actor="ann")
+    refused, unbound = timeline(RefreshToken.objects.get())[1:]
+    assert (refused["what"], refused["details"]) == ("refused on another device", "curl 8")
+    assert refused["ip_address"] == "192.0.2.66"
+    assert (unbound["what"], unbound["details"]) == ("unbound from its device", "by ann")
 
 
 def test_a_reason_of_the_projects_own() -> None:

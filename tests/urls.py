@@ -48,6 +48,6 @@ urlpatterns = [
     me("me", AccessTokenAuthentication),
     me("stateless", StatelessAccessTokenAuthentication),
     me("revocable", RevocableAccessTokenAuthentication),
-    path(".well-known/jwks.json", JWKSView.as_view()),
+    path(".well-known/jwks.json", JWKSView.as_view(), name="jwks"),
     path("admin/", admin.site.urls),
 ]

@@ -13,7 +13,13 @@ from twotoken.keys import b64encode
 
 DPOP: Final = "dpop:"  # RFC 9449
 DBSC: Final = "dbsc:"  # Device Bound Session Credentials, a W3C draft
-PREFIXES: Final = (DPOP, DBSC)
+PROTOCOLS: Final = {DPOP: "DPoP", DBSC: "DBSC"}
+PREFIXES: Final = tuple(PROTOCOLS)
+
+
+def protocol(device_key: str) -> str:
+    """Return the name of the protocol that a device key belongs to, or an empty string."""
+    return next((name for prefix, name in PROTOCOLS.items() if device_key.startswith(prefix)), "")
 
 
 def thumbprint(device_key: str) -> str:

@@ -173,6 +173,22 @@ class Settings:
         return _texts(value) if found is None else _audience_from(found)
 
     @property
+    def client_id(self) -> str | None:
+        """The ``client_id`` claim of access tokens, for verifiers that require RFC 9068. None: no such claim.
+
+        With ISSUER, AUDIENCE and CLIENT_ID an access token has every claim that RFC 9068 requires.
+        """
+        return _get("CLIENT_ID", None)
+
+    @property
+    def jwks_url(self) -> str | None:
+        """Where ``RemoteAccessTokenAuthentication`` fetches the public keys (a JWK Set). None: ACCESS_SECRET has them.
+
+        Only a service that verifies the access tokens of another one needs it.
+        """
+        return _get("JWKS_URL", None)
+
+    @property
     def leeway(self) -> timedelta:
         """How long after its ``exp`` an access token is still accepted, because clocks differ."""
         return _duration("LEEWAY", 0)
@@ -249,7 +265,7 @@ class Settings:
     @property
     def access_policy(self) -> AccessPolicy:
         """How access tokens are signed and verified, made from the settings above."""
-        return AccessPolicy(self.access_keys, self.issuer, self.audience, self.leeway.total_seconds())
+        return AccessPolicy(self.access_keys, self.issuer, self.audience, self.leeway.total_seconds(), self.client_id)
 
     @property
     def access_keys(self) -> KeyRing:

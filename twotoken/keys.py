@@ -30,6 +30,7 @@ MAX_TOKEN_LENGTH = 8192  # characters; a longer token is refused before it is pa
 _THUMBPRINT_MEMBERS = {"OKP": ("crv", "kty", "x"), "EC": ("crv", "kty", "x", "y"), "RSA": ("e", "kty", "n")}
 _NO_PEM = "an asymmetric key must be an unencrypted PEM of Ed25519, P-256 or RSA (did it lose its line breaks?)"
 _NO_CRYPTO = "an asymmetric key needs the package cryptography: pip install 'twotoken[crypto]'"
+_NO_SIGNING = "the first key is a public key, which can not sign: put the private key first"
 _schemes: Mapping[str, Algorithm] = get_default_algorithms()
 
 
@@ -91,8 +92,19 @@ class KeyRing:
         self.keys = tuple(keys)
         self._under: dict[str, dict[str, tuple[Key, ...]]] = {}
 
+    @property
+    def signing_problem(self) -> str:
+        """Why these keys can only verify, or an empty string if the first one can sign."""
+        first = self.keys[0]
+        return _NO_SIGNING if isinstance(first, AsymmetricKey) and first.private is None else ""
+
     def sign(self, payload: bytes, kind: str) -> str:
-        """Return a payload as a JWS in compact form (RFC 7515 section 7.1) with ``kind`` as its ``typ``."""
+        """Return a payload as a JWS in compact form (RFC 7515 section 7.1) with ``kind`` as its ``typ``.
+
+        Raises ValueError if the first key is a public key.
+        """
+        if problem := self.signing_problem:
+            raise ValueError(problem)
         signed = f"{next(iter(self._headers(kind)))}.{b64encode(payload)}"
         return f"{signed}.{self.keys[0].sign(signed.encode())}"
 
@@ -150,8 +162,8 @@ class KeyRing:
 def key_ring(secrets: tuple[str, ...], algorithms: tuple[str, ...] = (HS256,)) -> KeyRing:
     """Prepare keys, each a secret or a PEM. The first one signs, with the first of the algorithms; all verify.
 
-    Raises ValueError if there is no key, if a key can't be used (a weak secret, an RSA key under 2048 bits) or is for
-    another algorithm, or if the first key can't sign. The message contains no key.
+    If the first key is a public key, the ring can only verify. Raises ValueError if there is no key, or if a key can't
+    be used (a weak secret, an RSA key under 2048 bits) or is for another algorithm. The message contains no key.
     """
     if not secrets:
         raise ValueError("at least one secret is needed")
@@ -162,9 +174,18 @@ def key_ring(secrets: tuple[str, ...], algorithms: tuple[str, ...] = (HS256,)) -
     for key, allowed in zip(keys, [algorithms[:1], *[algorithms] * (len(keys) - 1)], strict=True):
         if key.algorithm not in allowed:
             raise ValueError(f"a key is for {key.algorithm}, not for {' or '.join(allowed)}")
-    if isinstance(keys[0], AsymmetricKey) and keys[0].private is None:
-        raise ValueError("the first key is a public key, which can not sign: put the private key first")
     return KeyRing(keys)
+
+
+@lru_cache(maxsize=32)
+def verifying_ring(pems: tuple[str, ...]) -> KeyRing:
+    """Prepare keys that only verify, each a PEM of any of the asymmetric algorithms.
+
+    Raises ValueError if one is a secret or can't be used. The message contains no key.
+    """
+    if not all("-----BEGIN" in pem for pem in pems):
+        raise ValueError("a service that only verifies has no secret, but public keys as PEM")
+    return KeyRing([asymmetric_key(pem) for pem in pems])
 
 
 def b64encode(data: bytes) -> str:
@@ -220,7 +241,12 @@ def canonical(members: Mapping[str, Any]) -> str:
     return json.dumps(needed, separators=(",", ":"), sort_keys=True)
 
 
+def thumbprint_of(canonical_jwk: str) -> str:
+    """Return the thumbprint of a public key, given as ``canonical`` returns it."""
+    return b64encode(hashlib.sha256(canonical_jwk.encode()).digest())
+
+
 def _jwk(algorithm: str, members: Mapping[str, Any]) -> dict[str, str]:
     text = canonical(members)
     needed: dict[str, str] = json.loads(text)
-    return {**needed, "kid": b64encode(hashlib.sha256(text.encode()).digest()), "use": "sig", "alg": algorithm}
+    return {**needed, "kid": thumbprint_of(text), "use": "sig", "alg": algorithm}

@@ -15,6 +15,7 @@ from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
+from twotoken.bindings import protocol
 from twotoken.clients import USER_AGENT_LENGTH
 from twotoken.conf import conf
 from twotoken.tokens import SHORTEST_LIFE
@@ -88,6 +89,10 @@ class RefreshTokenQuerySet(models.QuerySet["RefreshToken"]):
         """
         return self.filter(Q(expires_at=None) | Q(expires_at__gt=now or timezone.now()), revoked_at=None)
 
+    def bound(self, prefix: str = "") -> RefreshTokenQuerySet:
+        """Families that are bound to a device: all, or those by one protocol, which its prefix names."""
+        return self.filter(device_key__startswith=prefix) if prefix else self.exclude(device_key="")
+
     def revoke(self, reason: str, now: datetime | None = None) -> int:
         """Revoke those that are not revoked yet, in one UPDATE, and return how many. Sends no signal."""
         return self.filter(revoked_at=None).update(revoked_at=now or timezone.now(), revoked_reason=reason)
@@ -103,6 +108,7 @@ if TYPE_CHECKING:
         def expired(self, now: datetime | None = None) -> RefreshTokenQuerySet: ...
         def inactive_before(self, moment: datetime) -> RefreshTokenQuerySet: ...
         def revocable(self, now: datetime | None = None) -> RefreshTokenQuerySet: ...
+        def bound(self, prefix: str = "") -> RefreshTokenQuerySet: ...
         def revoke(self, reason: str, now: datetime | None = None) -> int: ...
 
 
@@ -176,6 +182,11 @@ class RefreshToken(models.Model):
         end = (refreshed_at or self.refreshed_at) + conf.refresh_lifetime
         return end if self.expires_at is None else min(end, self.expires_at)
 
+    @property
+    def bound_by(self) -> str:
+        """The protocol that binds the family to its device, "DPoP" or "DBSC", or an empty string."""
+        return protocol(self.device_key)
+
     def state(self, now: datetime | None = None) -> State:
         """Return the state of the family now, or at another time."""
         if self.revoked_at is not None:
@@ -193,6 +204,7 @@ class EventKind(models.TextChoices):
     REUSE = "reuse", pgettext_lazy("family", "refresh token reused")
     REVOKED = "revoked", pgettext_lazy("family", "revoked")
     WRONG_DEVICE = "wrong_device", pgettext_lazy("family", "refused on another device")
+    UNBOUND = "unbound", pgettext_lazy("family", "unbound from its device")
 
 
 class FamilyEvent(models.Model):

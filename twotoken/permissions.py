@@ -16,7 +16,7 @@ from rest_framework.exceptions import APIException
 from rest_framework.permissions import BasePermission, BasePermissionMetaclass
 from rest_framework.request import Request
 
-from twotoken.bearer import BearerAuthentication
+from twotoken.bearer import BearerAuthentication, by_dpop
 from twotoken.conf import conf
 from twotoken.exceptions import InsufficientUserAuthentication
 from twotoken.responses import body_of, challenge, status_of
@@ -125,7 +125,7 @@ class StepUp:
     def permission_denied(self, request: Request, message: str | None = None, code: str | None = None) -> None:
         # A view may also deny a request that its permissions grant.
         if not self.is_granted(request) and self.is_granted(request, with_recent_login=True):
-            raise Challenge(InsufficientUserAuthentication(whole_seconds(self.max_age)))
+            raise Challenge(InsufficientUserAuthentication(whole_seconds(self.max_age)), request)
         self.usual_denial(request, message=message, code=code)
 
     def is_granted(self, request: Request, *, with_recent_login: bool = False) -> bool:
@@ -143,10 +143,10 @@ class StepUp:
 class Challenge(APIException):
     """The 401 that asks for a fresh proof. It is no NotAuthenticated: DRF turns that into a 403 behind a session."""
 
-    def __init__(self, error: InsufficientUserAuthentication) -> None:
+    def __init__(self, error: InsufficientUserAuthentication, request: Request) -> None:
         super().__init__(body_of(error), error.code)
         self.status_code = status_of(type(error)) or self.status_code
-        self.auth_header = challenge(error)
+        self.auth_header = challenge(error, by_dpop=by_dpop(request))
         seconds: Any = Seconds(error.max_age)  # DRF turned it into text
         self.detail = {**cast("dict[str, Any]", self.detail), "max_age": seconds}
 

@@ -58,16 +58,21 @@ class SessionSerializer(serializers.ModelSerializer[RefreshToken]):
     """A token family as its own user sees it. It contains no token."""
 
     last_used_at = serializers.SerializerMethodField()
+    bound = serializers.SerializerMethodField()
     current = serializers.SerializerMethodField()
 
     class Meta:  # pyright: ignore[reportIncompatibleVariableOverride]  # as DRF wants it
         model = RefreshToken
-        fields = ("id", "created_at", "last_used_at", "expires_at", "ip_address", "user_agent", "current")
+        fields = ("id", "created_at", "last_used_at", "expires_at", "ip_address", "user_agent", "bound", "current")
         read_only_fields = fields
 
     def get_current(self, family: RefreshToken) -> bool:
         """Tell whether it is the family of the request's access token."""
         return bool(family.pk == self.context["current"])
+
+    def get_bound(self, family: RefreshToken) -> bool:
+        """Tell whether it is bound to its device, so that a copied token does not work elsewhere."""
+        return bool(family.device_key)
 
     def get_last_used_at(self, family: RefreshToken) -> str:
         """Return when it was last refreshed: now for the current family, rounded down to ten minutes for the others.

@@ -35,6 +35,7 @@ class AccessPolicy:
     issuer: str | None = None
     audience: tuple[str, ...] = ()
     leeway: float = 0
+    client_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +153,8 @@ def encode_access(
     Raises ClaimsError if a claim of ``extra`` has a reserved name or is not JSON, if ``auth_time`` or ``amr`` has
     another type, or if the token would be longer than ``decode_access`` accepts.
     """
-    check_claims(extra)
-    check_proof(auth_time, amr)
+    check_claims(extra, client_id=policy.client_id)
+    check_auth_event(auth_time, amr)
     claims: dict[str, Any] = {
         **extra,
         "sub": subject,
@@ -170,6 +171,8 @@ def encode_access(
         claims["cnf"] = {"jkt": thumbprint}
     if policy.issuer is not None:
         claims["iss"] = policy.issuer
+    if policy.client_id is not None:
+        claims["client_id"] = policy.client_id
     if policy.audience:
         claims["aud"] = policy.audience[0] if len(policy.audience) == 1 else list(policy.audience)
     token = _encode(claims, policy.keys, ACCESS_TYPE)
@@ -178,14 +181,15 @@ def encode_access(
     return token
 
 
-def check_claims(extra: object) -> None:
+def check_claims(extra: object, *, client_id: str | None = None) -> None:
     """Raise ClaimsError if a claim of the project has a reserved name or a value that JSON can't hold unchanged.
 
-    The error gives the claim's name and type, but not its value, which may be personal data.
+    The error gives the claim's name and type, but not its value, which may be personal data. ``client_id`` is
+    a reserved name only where the setting CLIENT_ID gives the claim: otherwise a project may set it for each login.
     """
     if not isinstance(extra, dict):
         raise ClaimsError("ACCESS_CLAIMS must return a dict.")
-    if taken := sorted(RESERVED_CLAIMS.intersection(extra)):
+    if taken := sorted((RESERVED_CLAIMS if client_id is None else {*RESERVED_CLAIMS, "client_id"}).intersection(extra)):
         raise ClaimsError(f"These claim names are reserved: {', '.join(taken)}.")
     for name, value in extra.items():
         if not isinstance(name, str):
@@ -198,7 +202,7 @@ def check_claims(extra: object) -> None:
             raise ClaimsError(f"The claim {name!r} {problem}.")
 
 
-def check_proof(auth_time: object, amr: object) -> None:
+def check_auth_event(auth_time: object, amr: object) -> None:
     """Raise ClaimsError unless ``auth_time`` is a whole number and ``amr`` a list of strings, or None."""
     if auth_time is not None and type(auth_time) is not int:
         raise ClaimsError("auth_time must be a whole number of seconds.")

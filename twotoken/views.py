@@ -6,13 +6,15 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, cast
+from urllib.parse import urljoin
 from uuid import UUID
 
 from django.contrib.auth import authenticate, get_user_model, user_logged_in, user_logged_out
 from django.contrib.auth.base_user import AbstractBaseUser
-from django.core.exceptions import RequestDataTooBig
+from django.core.exceptions import ImproperlyConfigured, RequestDataTooBig
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.db import DataError
+from django.urls import reverse
 from django.utils import timezone
 from rest_framework import status
 from rest_framework.exceptions import APIException, NotFound, ValidationError
@@ -146,8 +148,11 @@ class ReauthenticateView(CredentialView):
         if user is None or user.pk != request.user.pk or not may_log_in(user):
             return self.refuse(NoActiveAccount())
         # Django's user_logged_in is not sent: its receivers would record a login that did not happen.
-        stepped_up = families.step_up(cast("AccessToken", request.auth), self.get_amr(user, data))
-        return Response({"access": stepped_up.access, "expires_in": stepped_up.expires_in})
+        family = families.family_of(cast("AccessToken", request.auth))  # checking a password takes time
+        self.check_device(family.device_key)
+        stepped_up = families.step_up(family, self.get_amr(user, data))
+        body = {"access": stepped_up.access, "expires_in": stepped_up.expires_in}
+        return Response({**body, "token_type": stepped_up.token_type} if stepped_up.token_type else body)
 
     def authenticate(self, request: Request, data: Mapping[str, Any]) -> AbstractBaseUser | None:
         """Return the user that these data prove, or None. Another user than the access token's is refused.
@@ -394,7 +399,17 @@ def body_token(request: Request) -> str:
     return str(token)
 
 
-class JWKSView(TokenView):
+class WellKnownView(TokenView):
+    """Base of what other services read without a token. They may keep the answer for JWKS_MAX_AGE."""
+
+    def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:
+        response = super().finalize_response(request, response, *args, **kwargs)
+        if response.status_code == status.HTTP_200_OK:
+            response["Cache-Control"] = f"public, max-age={JWKS_MAX_AGE}"
+        return response
+
+
+class JWKSView(WellKnownView):
     """GET the public keys of access tokens as a JWK Set (RFC 7517 section 5), for services that verify tokens.
 
     Not part of ``twotoken.urls``: mount it once, at ``.well-known/jwks.json``.
@@ -403,8 +418,19 @@ class JWKSView(TokenView):
     def get(self, request: Request, **kwargs: Any) -> Response:
         return Response({"keys": conf.access_keys.public()})
 
-    def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:
-        response = super().finalize_response(request, response, *args, **kwargs)
-        if response.status_code == status.HTTP_200_OK:
-            response["Cache-Control"] = f"public, max-age={JWKS_MAX_AGE}"
-        return response
+
+class DiscoveryView(WellKnownView):
+    """GET the issuer and the address of its keys (RFC 8414), for services that find the keys by the issuer.
+
+    Not part of ``twotoken.urls``: mount it at ``.well-known/oauth-authorization-server``, beside JWKSView, whose URL
+    has the name ``jwks``.
+    """
+
+    jwks_url_name = "jwks"
+
+    def get(self, request: Request, **kwargs: Any) -> Response:
+        issuer = conf.issuer
+        if issuer is None:
+            raise ImproperlyConfigured("DiscoveryView needs TWOTOKEN['ISSUER'].")
+        # Not from the Host header: a cache may keep the answer, and the address decides whose keys are trusted.
+        return Response({"issuer": issuer, "jwks_uri": urljoin(issuer, reverse(self.jwks_url_name))})

@@ -18,6 +18,6 @@ def clock() -> Iterator[Any]:
 
 
 @pytest.fixture(params=["script", "browser", "jar"])
-def caller(request: pytest.FixtureRequest) -> Any:
-    """Each kind of client."""
+def caller(request: pytest.FixtureRequest, db: None) -> Any:
+    """Each kind of client. It names ``db``: otherwise pytest-django makes no database for a file that is run alone."""
     return request.getfixturevalue(request.param)

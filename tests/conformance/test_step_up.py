@@ -31,6 +31,7 @@ from tests.factories import PASSWORD
 from tests.http import Caller
 from tests.jar import COOKIE_MOUNT
 from tests.overrides import with_settings
+from tests.proofs import OTHER_KEY, Device
 from tests.receivers import heard
 from twotoken.models import RefreshToken, RevokedReason
 
@@ -264,3 +265,52 @@ def test_other_methods_at_reauthenticate(user: Any, mount: str, method: str) -> 
     caller = Caller(user, mount=mount)
     access = caller.log_in().json()["access"]
     assert getattr(caller, method)(f"{mount}reauthenticate/", **bearer(access)).status_code == 405
+
+
+PATH = f"{BODY_MOUNT}reauthenticate/"
+
+
+def test_a_bound_family(script: Caller) -> None:
+    """Case 39: a bound access token wants its proof here too, and the new one is bound to the same key."""
+    device, other = Device(), Device(OTHER_KEY)
+    access = script.log_in(**device.headers(f"{BODY_MOUNT}login/")).json()["access"]
+    with unchanged():
+        assert_device(step_up(script, access))
+        assert_device(send(script, PASSWORD, **other.headers(PATH, access=access)))
+        assert_wrong(send(script, "a wrong password", **device.headers(PATH, access=access)))
+        response = send(script, PASSWORD, **device.headers(PATH, access=access))
+    assert (response.status_code, response.json()["token_type"]) == (200, "DPoP")
+    assert claims_of(response.json()["access"])["cnf"] == claims_of(access)["cnf"] == {"jkt": device.thumbprint}
+
+
+def test_a_bound_family_whose_access_tokens_are_not(script: Caller) -> None:
+    """Case 39: whoever copied the access token and knows the password still lacks the key."""
+    device, other = Device(), Device(OTHER_KEY)
+    with with_settings(DPOP_ACCESS=False):
+        access = script.log_in(**device.headers(f"{BODY_MOUNT}login/")).json()["access"]
+        for headers in ({}, other.headers(PATH)):
+            assert_device(step_up(script, access, **headers))
+        proof = device.headers(PATH)
+        response = step_up(script, access, **proof)
+        assert (response.status_code, response.json()["token_type"]) == (200, "Bearer")
+        replayed = step_up(script, access, **proof)
+    assert (replayed.status_code, replayed.json()["code"]) == (400, "invalid_dpop_proof")
+
+
+def test_a_proof_binds_nothing_later(script: Caller) -> None:
+    """Case 39: a step-up with a proof does not bind a family that its login left unbound."""
+    access = script.log_in().json()["access"]
+    response = step_up(script, access, **Device().headers(PATH))
+    assert set(response.json()) == {"access", "expires_in"}
+    assert "cnf" not in claims_of(response.json()["access"])
+    assert RefreshToken.objects.get().device_key == ""
+
+
+def assert_device(response: Any) -> None:
+    """Hold a 401 to the refusal of another device."""
+    assert (response.status_code, response.json()["reason"]) == (401, "wrong_device")
+
+
+def send(caller: Caller, password: str, **headers: Any) -> Any:
+    """Send a password with an access token of any scheme."""
+    return caller.send("reauthenticate/", {"password": password}, **headers)

@@ -16,6 +16,7 @@ from tests.http import Caller
 from tests.integrations.pages import settings_of
 from tests.jar import COOKIE
 from tests.overrides import with_settings
+from tests.proofs import Device
 
 pytestmark = pytest.mark.django_db
 ORIGIN = "https://app.example.com"
@@ -26,7 +27,7 @@ PATHS = ["login/", "refresh/", "logout/", "logout/all/", "sessions/"]
 @pytest.fixture(autouse=True)
 def _as_the_page_says() -> Iterator[None]:
     lists = {name: list(getattr(settings, name)) for name in ("INSTALLED_APPS", "MIDDLEWARE")}
-    found = settings_of("cors", "CORS_ALLOW_HEADERS", **lists)
+    found = settings_of("cors", "corsheaders.defaults", **lists)
     del found["INSTALLED_APPS"]  # it stands there already
     with override_settings(**found):
         yield
@@ -81,6 +82,21 @@ def test_a_session_from_another_origin(page: Caller) -> None:
     for answer in answers:
         assert_open(answer)
         assert answer["Access-Control-Expose-Headers"] == "Retry-After"
+
+
+def test_bound_tokens_from_another_origin(page: Caller) -> None:
+    """The page may send proofs, and read nonces and challenges, with the block for bound tokens."""
+    assert "dpop" not in preflight(page, "/api/me/", "authorization,dpop")["Access-Control-Allow-Headers"]
+    before = {name: list(getattr(settings, name)) for name in ("CORS_ALLOW_HEADERS", "CORS_EXPOSE_HEADERS")}
+    device = Device()
+    with override_settings(**settings_of("cors", "DPoP-Nonce", **before)), with_settings(DPOP_NONCE=True):
+        assert "dpop" in preflight(page, "/api/me/", "authorization,dpop")["Access-Control-Allow-Headers"]
+        response = page.log_in(**device.headers("/api/auth/login/"))
+        assert_open(response)
+        assert response["Access-Control-Expose-Headers"] == "Retry-After, DPoP-Nonce, WWW-Authenticate"
+        device.nonce = response["DPoP-Nonce"]
+        response = page.log_in(**device.headers("/api/auth/login/"))
+        assert response.json()["token_type"] == "DPoP"
 
 
 def test_an_origin_that_is_not_named(page: Caller) -> None:

@@ -8,6 +8,10 @@ comes stands for a lost request, a lost answer or a server that died, so these n
 A thief may claim whatever a request can claim: any token that was ever handed out, no key or a key of its own, and to
 be a browser at the cookie mount or a script at the body mount.
 
+A family may be bound to the key of a device. Then, in every state, a thief without the private key tries every token,
+every Idempotency-Key, the owner's too, and every proof that it can show. Another thief can use the private key as well:
+always, or only while the owner's page is open (a script in the page), with proofs signed ahead for later.
+
 A refresh token is a pure function of the row and a generation, so here a token is its generation. The model keeps ages
 instead of times, and makes states equal that differ in nothing that matters later. So the whole is finite, and small.
 """
@@ -23,6 +27,12 @@ BROWSER_GRACE = 10
 KEY_LIFE = 60
 KEY_KEPT = 30  # by the client, after its last use
 IDLE = 7 * 24 * 3600
+PROOF_LIFE = 60  # how long the server accepts a proof
+NONCE_LIFE = 60  # how long it accepts a nonce. In the model it only has to end
+
+# Whose key a family is bound to, and by whose key a request has a proof.
+NOBODY, OWNER, THIEF = 0, 1, 2
+ACCEPTED = -1  # in place of a proof's age: the server checked it, or there is none
 
 REFUSED = -1
 LOGIN = -1  # in place of the last rotation's key: there was no rotation yet
@@ -54,6 +64,15 @@ class Promise(Enum):
         "The current token is answered with itself only after a rotation: for a minute under its key, for twice the "
         "grace without a key."
     )
+    NOTHING = (
+        "A thief who has every token, every Idempotency-Key and every used proof of a bound family, but not its "
+        "private key, gets nothing: no answer, nothing is written, and the family goes on."
+    )
+    PAGE = (
+        "A thief who can have proofs made only while the owner's page is open is answered no more when the page is "
+        "closed and the nonces of that time are too old."
+    )
+    OWN_DEVICE = "The owner is never refused as another device, so nobody else binds the family."
     NOTHING_WRITTEN = "A retry writes nothing and moves no clock."
 
 
@@ -70,6 +89,14 @@ class Excuse(IntFlag):
     # client that always sends the same key would never rotate.
     TWICE = auto()
     GAVE_UP = auto()  # the client stopped waiting for a request without a key
+
+
+class Thieves(Enum):
+    """What a thief of a bound family has besides its tokens."""
+
+    NO_KEY = auto()  # every Idempotency-Key, and every proof that was used
+    PAGE = auto()  # proofs by the private key as long as the owner's page is open, for later too
+    KEY = auto()  # the private key; or, bound by DBSC, the device cookie
 
 
 class BrokenError(Exception):
@@ -107,6 +134,7 @@ class Family(NamedTuple):
     """The row, and after it what only the model knows, to check the answers by."""
 
     is_browser: bool
+    device: int = NOBODY
     generation: int = 0
     key: int = 0
     age: int = 0
@@ -127,6 +155,8 @@ class Request(NamedTuple):
     token: int
     key: int
     claims_browser: bool  # the cookie mount and the headers of a browser: anyone can send these
+    proof: int = NOBODY
+    proof_age: int = ACCEPTED
     awaited: bool = True
     at: At = At.SENT
     seen: Family | tuple[()] = ()
@@ -142,6 +172,10 @@ class Client(NamedTuple):
     key_age: int = 0
     key_answered: bool = False
     doing: Doing = Doing.IDLE
+    sent: int = REFUSED  # the token of the request that a bound client waits for
+    proof_age: int = ACCEPTED  # of that request
+    gave_up: int = REFUSED  # the token of a request that it gave up, whose proof is not old enough yet
+    gave_up_age: int = 0  # the age of that proof, the youngest one
 
 
 class Thief(NamedTuple):
@@ -149,6 +183,7 @@ class Thief(NamedTuple):
 
     tokens: tuple[int, ...] = ()
     request: Request | None = None
+    closed_for: int = -1  # the age of the moment when the owner closed the page; -1: it is open
 
 
 class Left(NamedTuple):
@@ -186,6 +221,11 @@ class Scenario:
     key_kept: int = KEY_KEPT
     excuses: Excuse | None = Excuse.NONE  # None: STAYS is not promised to this client
     reuse_grace: int = 0
+    bound: str = ""  # the prefix of the device key: DPoP or DBSC
+    thief: Thieves = Thieves.NO_KEY  # of a bound family
+    offers_proof: bool = False  # the thief of a family that is not bound sends a proof by a key of its own
+    waits: int = PROOF_LIFE  # before a newer token than that of a request given up: until its proof is so old
+    skew: int = 0  # how far the client's clock is ahead: the server accepts its proofs so much longer
 
     @property
     def grace(self) -> int:
@@ -194,5 +234,5 @@ class Scenario:
 
     @property
     def finds_a_thief(self) -> bool:
-        """Tell whether NEVER_BOTH is promised to this client."""
-        return self.has_key or not self.grace
+        """Tell whether NEVER_BOTH is promised to this client. A proof makes a retry for a thief with the key too."""
+        return self.has_key or not (self.grace or self.bound)

@@ -6,13 +6,20 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import product
 from typing import Any
 
 from tests.proof.model import (
+    ACCEPTED,
     BROWSER_GRACE,
     IDLE,
     KEY_LIFE,
+    NOBODY,
+    NONCE_LIFE,
+    OWNER,
+    PROOF_LIFE,
     REFUSED,
+    THIEF,
     At,
     BrokenError,
     Client,
@@ -24,8 +31,10 @@ from tests.proof.model import (
     Scenario,
     State,
     Thief,
+    Thieves,
 )
 from tests.proof.model_server import Rule, Server
+from twotoken.bindings import DPOP
 
 KEYS_OF_THIEF = (101, 102)
 
@@ -41,11 +50,14 @@ class Model:
     def __post_init__(self) -> None:
         self.server = Server(self.scenario, self.rule)
         self.older_family = cache(self._older_family)
+        self.owner = OWNER if self.scenario.bound else NOBODY
+        # A thief with the whole storage of the device, but without the private key.
+        self.proofs_of_copier = (NOBODY, THIEF) if self.rule.proofs_once else (NOBODY, THIEF, OWNER)
 
     def explore(self) -> int:
         """Visit every state that can be reached, the nearest first, and count them. Raises BrokenError."""
         start = State(
-            Family(self.scenario.is_browser),
+            Family(self.scenario.is_browser, self.owner),
             Client(),
             (),
             Thief(),
@@ -77,21 +89,25 @@ class Model:
                 yield state._replace(family=after, network=self.under_way(others, served))
             if self.scenario.prompt is not None and self.scenario.gives_up and not request.awaited:
                 yield state._replace(network=others)
+        if family.device == OWNER:
+            self.check_copier(state)
         if client.doing is not Doing.ENDED:
-            yield from self.client_steps(state) if self.scenario.has_key else self.keyless_steps(state)
+            yield from self.owner_steps(state)
         if thief.request is not None:
             served, after = self.server.serve(True, thief.request, family)
             yield state._replace(family=after, thief=learned(thief, served))
         elif left.thefts:
             # The thief may have copied the token long ago: tokens don't change.
             for token in thief.tokens or range(family.newest + 1):
-                for request in self.crimes(token):
+                for request in self.crimes(state, token):
                     served, after = self.server.serve(True, request, family)
                     yield state._replace(
                         family=after,
-                        thief=Thief(thief.tokens or (token,), served),
+                        thief=thief._replace(tokens=thief.tokens or (token,), request=served),
                         left=left._replace(thefts=left.thefts - 1),
                     )
+        if self.scenario.thief is Thieves.PAGE and thief.closed_for < 0:
+            yield state._replace(thief=thief._replace(closed_for=0))
         if not family.ended:
             # One step is enough for a logout: its write decides anew whatever its read decided.
             yield state._replace(family=family._replace(revoked=True, ended=True))
@@ -99,6 +115,39 @@ class Model:
                 yield from self.ticks(state)
 
     # --- the honest client
+
+    def owner_steps(self, state: State) -> Iterator[State]:
+        """What the honest client may do next, by its kind."""
+        if self.scenario.has_key:
+            return self.client_steps(state)
+        is_one = self.scenario.bound == DPOP and self.scenario.tabs == 1
+        return self.bound_steps(state) if is_one else self.keyless_steps(state)
+
+    def request(self, token: int, key: int = 0) -> Request:
+        """Return a request of the owner, with a proof if the family is bound. A device cookie has no age."""
+        proof_age = 0 if self.scenario.bound == DPOP else ACCEPTED
+        return Request(token, key, self.scenario.is_browser, self.owner, proof_age)
+
+    def bound_steps(self, state: State) -> Iterator[State]:
+        """What a client does with proofs instead of keys. All tabs are one client: they share the key under one lock.
+
+        It may give up and send the same token again at once, but a newer one only when the proof is too old to be
+        accepted. It writes the token and the time down before it sends, so a crash is the same as giving up.
+        """
+        client, left = state.client, state.left
+        if client.doing is Doing.WAITING:
+            free = client._replace(doing=Doing.IDLE, sent=REFUSED, proof_age=ACCEPTED)
+            if client.proof_age < self.scenario.waits:
+                free = free._replace(gave_up=client.sent, gave_up_age=client.proof_age)
+            # A browser takes the cookie of an answer that came after all. A script drops the answer.
+            kept = [request for request in state.network if self.scenario.is_browser or request.at is not At.ANSWERED]
+            yield state._replace(client=free, network=given_up(tuple(kept)))
+        elif left.requests and client.gave_up in (REFUSED, client.token):
+            yield state._replace(
+                client=client._replace(doing=Doing.WAITING, sent=client.token, proof_age=0),
+                network=self.under_way(state.network, self.request(client.token)),
+                left=left._replace(requests=left.requests - 1),
+            )
 
     def client_steps(self, state: State) -> Iterator[State]:
         """What a client does with a key: write it down, send it, store the token, forget it. It may crash anywhere."""
@@ -111,7 +160,7 @@ class Model:
             yield state._replace(client=client._replace(doing=Doing.IDLE))
             yield state._replace(
                 client=client._replace(doing=Doing.WAITING),
-                network=self.under_way(state.network, Request(client.token, client.key, self.scenario.is_browser)),
+                network=self.under_way(state.network, self.request(client.token, client.key)),
                 left=left._replace(requests=left.requests - 1),
             )
         elif client.doing is Doing.WAITING:
@@ -126,7 +175,7 @@ class Model:
         awaited = sum(request.awaited for request in state.network)
         if state.left.requests and awaited < self.scenario.tabs:
             yield state._replace(
-                network=self.under_way(state.network, Request(state.client.token, 0, self.scenario.is_browser)),
+                network=self.under_way(state.network, self.request(state.client.token)),
                 left=state.left._replace(requests=state.left.requests - 1),
             )
         if awaited and self.scenario.gives_up:
@@ -145,10 +194,14 @@ class Model:
         token = client.token
         if stores_all or self.rule.sets_cookie(request.token, request.answer):
             token = request.answer
-        if token < client.token and self.scenario.has_key:
+        if token < client.token and (self.scenario.has_key or self.scenario.bound):
             family = family._replace(excuse=family.excuse | Excuse.LATE)
-        doing = Doing.STORED if request.awaited and self.scenario.has_key else client.doing
-        return state._replace(family=family, client=client._replace(token=token, doing=doing), network=others)
+        client = client._replace(token=token)
+        if request.awaited and self.scenario.has_key:
+            client = client._replace(doing=Doing.STORED)
+        elif request.awaited:
+            client = client._replace(doing=Doing.IDLE, sent=REFUSED, proof_age=ACCEPTED)
+        return state._replace(family=family, client=client, network=others)
 
     def under_way(self, others: tuple[Request, ...], request: Request) -> tuple[Request, ...]:
         """Put a request on its way, unless nobody takes its answer. The order of requests does not matter."""
@@ -159,35 +212,75 @@ class Model:
 
     # --- the others
 
-    def crimes(self, token: int) -> Iterator[Request]:
-        """What a thief may send with a token: whatever a request can claim, but not a key of the client's."""
-        for key in (0, *KEYS_OF_THIEF):
+    def crimes(self, state: State, token: int) -> Iterator[Request]:
+        """What a thief may send with a token: whatever a request can claim, but not a key of the client's.
+
+        In a bound family only a thief who can use the private key counts here. ``check_copier`` tries all others.
+        """
+        proofs = (self.owner, THIEF) if self.scenario.offers_proof else (self.owner,)
+        for key, proof in product((0, *KEYS_OF_THIEF), proofs):
             for claims_browser in (False, True):
-                yield Request(token, key, claims_browser)
+                request = Request(token, key, claims_browser, proof)
+                if self.owner and state.thief.closed_for >= NONCE_LIFE:
+                    self.server.check_page(request, state.family)
+                else:
+                    yield request
+
+    def check_copier(self, state: State) -> None:
+        """Try all that a thief can send who has copied everything but the private key. It changes no state."""
+        keys = {0, KEYS_OF_THIEF[0], state.client.key, state.family.key}
+        for token, key, proof in product(range(state.family.newest + 1), keys, self.proofs_of_copier):
+            self.server.check_nothing(Request(token, key, self.scenario.is_browser, proof), state.family)
 
     def ticks(self, state: State) -> Iterator[State]:
         """Let time pass. A prompt network delivers what is under way before its time is over."""
         prompt = self.scenario.prompt
         left = state.left._replace(ticks=state.left.ticks - 1)
+        if self.scenario.bound == DPOP and any(is_held(request) for request in state.network):
+            return
         for seconds in self.scenario.clock:
             if prompt is not None and any(request.age + seconds >= prompt for request in state.network):
                 continue
-            client, request = state.client, state.thief.request
-            if client.key_answered:
-                client = client._replace(key_age=min(client.key_age + seconds, self.scenario.key_kept))
+            network = (self.older(request, seconds) for request in state.network)
             yield State(
                 self.older_family(state.family, seconds),
-                client,
-                tuple(sorted(self.older(request, seconds) for request in state.network)),
-                state.thief if request is None else state.thief._replace(request=self.older(request, seconds)),
+                self.older_client(state.client, seconds),
+                tuple(sorted(request for request in network if self.is_timely(request))),
+                self.older_thief(state.thief, seconds),
                 left,
             )
+
+    def is_timely(self, request: Request) -> bool:
+        """Tell whether a request can still matter. The server refuses a proof that is too old, and nothing happens."""
+        return request.at is not At.SENT or request.proof_age < PROOF_LIFE + self.scenario.skew
+
+    def older_client(self, client: Client, seconds: int) -> Client:
+        """Let time pass for what the client has written down."""
+        if client.key_answered:
+            client = client._replace(key_age=min(client.key_age + seconds, self.scenario.key_kept))
+        if client.proof_age != ACCEPTED:
+            client = client._replace(proof_age=min(client.proof_age + seconds, self.scenario.waits))
+        if client.gave_up == REFUSED:
+            return client
+        age = client.gave_up_age + seconds
+        if age >= self.scenario.waits:
+            return client._replace(gave_up=REFUSED, gave_up_age=0)
+        return client._replace(gave_up_age=age)
+
+    def older_thief(self, thief: Thief, seconds: int) -> Thief:
+        """Let time pass for a thief's request, and for the nonces that it got while the page was open."""
+        if thief.request is not None:
+            thief = thief._replace(request=self.older(thief.request, seconds))
+        if thief.closed_for >= 0:
+            thief = thief._replace(closed_for=min(thief.closed_for + seconds, NONCE_LIFE))
+        return thief
 
     def older(self, request: Request, seconds: int) -> Request:
         """Let time pass for a request, and for the row as the server has read it."""
         age = request.age if self.scenario.prompt is None else request.age + seconds
         seen = self.older_family(request.seen, seconds) if isinstance(request.seen, Family) else ()
-        return request._replace(seen=seen, age=age)
+        proof_age = request.proof_age if request.proof_age == ACCEPTED else request.proof_age + seconds
+        return request._replace(seen=seen, age=age, proof_age=proof_age)
 
     def _older_family(self, family: Family, seconds: int) -> Family:
         """Let time pass for a row. Beyond the graces and a key's minute, only the idle limit makes a difference."""
@@ -199,6 +292,14 @@ class Model:
         return family._replace(age=age, since=since)
 
 
+def is_held(request: Request) -> bool:
+    """Tell whether the server has begun with a request. In a bound family it takes no time worth a tick.
+
+    Otherwise no wait of a client would be long enough: the proof was accepted in time.
+    """
+    return request.at is not At.ANSWERED and request.proof_age == ACCEPTED
+
+
 def given_up(network: tuple[Request, ...]) -> tuple[Request, ...]:
     """Return what is under way after its sender has stopped waiting."""
     return tuple(sorted(request._replace(awaited=False) for request in network))
@@ -208,7 +309,7 @@ def learned(thief: Thief, request: Request) -> Thief:
     """Add an answer to the tokens that the thief knows. A thief loses no answer."""
     if request.at is not At.ANSWERED:
         return thief._replace(request=request)
-    return Thief(tuple(sorted({*thief.tokens, request.answer} - {REFUSED})))
+    return thief._replace(tokens=tuple(sorted({*thief.tokens, request.answer} - {REFUSED})), request=None)
 
 
 def fresh_key(state: State) -> int:

@@ -9,11 +9,14 @@ from functools import cache
 from typing import TypeAlias
 
 from tests.proof.model import (
+    ACCEPTED,
     BROWSER_GRACE,
     IDLE,
     KEY_LIFE,
     LOGIN,
+    NOBODY,
     REFUSED,
+    THIEF,
     At,
     BrokenError,
     Excuse,
@@ -22,6 +25,7 @@ from tests.proof.model import (
     Request,
     Scenario,
 )
+from twotoken.bindings import DPOP
 from twotoken.families.rule import Verdict, judge
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -52,6 +56,8 @@ class Rule:
     revokes: frozenset[Verdict] = frozenset({Verdict.REUSED})
     retried: Callable[[Family], Family] = nothing
     judges_again: bool = True  # after the guard refused a write
+    proofs_once: bool = True
+    checks_nonces: bool = True  # as with DPOP_NONCE
     sets_cookie: Callable[[int, int], bool] = int.__ne__  # by the token presented and the token answered
 
 
@@ -62,6 +68,7 @@ class Row:
     generation: int
     retry_key: bytes
     is_browser: bool
+    device_key: str
     refreshed_at: datetime
     revoked_at: datetime | None
     expires_at: datetime | None = None
@@ -86,9 +93,9 @@ class Server:
         """Take the server's next step for a request. Each request has exactly one."""
         seen = request.seen
         if request.at is At.SENT:
-            if is_thief:
+            if is_thief and request.proof in (family.device, *([] if family.device else [THIEF])):
                 family = family._replace(robbed=True)
-            return request._replace(at=At.READ, seen=family), family
+            return request._replace(at=At.READ, seen=family, proof_age=ACCEPTED), family
         if request.at is At.READ:
             assert isinstance(seen, Family)
             return self.judged(is_thief, request, seen, family)
@@ -102,7 +109,11 @@ class Server:
 
     def judged(self, is_thief: bool, request: Request, seen: Family, family: Family) -> Served:
         """Judge by the row as it was read. By now the row may have changed."""
-        verdict = self.verdict_on(seen, request.token, request.key)
+        verdict = self.verdict_on(seen, request.token, request.key, request.proof)
+        if verdict is Verdict.WRONG_DEVICE:
+            if not is_thief:
+                raise BrokenError(Promise.OWN_DEVICE)
+            return self.answered(request, REFUSED), family
         if verdict is Verdict.ROTATE:
             return request._replace(at=At.ROTATE, seen=()), family
         if verdict is Verdict.REUSED:
@@ -126,6 +137,22 @@ class Server:
         if self.scenario.finds_a_thief and not is_thief and family.answered_thief:
             raise BrokenError(Promise.NEVER_BOTH)
 
+    def check_nothing(self, request: Request, family: Family) -> None:
+        """Check that a request without a proof by the family's key, from its first step to its last, does nothing."""
+        for _ in range(2):
+            request, after = self.serve(True, request, family)
+            if after != family:
+                raise BrokenError(Promise.NOTHING)
+        if request.at is not At.ANSWERED or request.answer != REFUSED:
+            raise BrokenError(Promise.NOTHING)
+
+    def check_page(self, request: Request, family: Family) -> None:
+        """Check a proof that a thief had made while the page was open, now that its nonce is too old."""
+        if self.rule.checks_nonces:
+            return  # refused, before the rule is asked
+        if self.verdict_on(family, request.token, request.key, request.proof) in (Verdict.ROTATE, Verdict.RETRY):
+            raise BrokenError(Promise.PAGE)
+
     def check_retry(self, request: Request, seen: Family) -> None:
         """Check an answer without a rotation, by what the model knows. The row may say something else."""
         behind, grace = seen.generation - request.token, self.scenario.grace
@@ -139,7 +166,8 @@ class Server:
             raise BrokenError(Promise.CURRENT)
         if request.key != seen.made_under:
             raise BrokenError(Promise.KEY)
-        if behind == 1 and not request.key and seen.since >= grace:
+        is_proven = self.scenario.bound == DPOP and request.proof == seen.device
+        if behind == 1 and not request.key and seen.since >= grace and not is_proven:
             raise BrokenError(Promise.GRACE)
         if behind == 0 and seen.since >= (KEY_LIFE if request.key else 2 * grace):
             raise BrokenError(Promise.CURRENT)
@@ -169,16 +197,21 @@ class Server:
 
     def would_rotate(self, family: Family, token: int) -> bool:
         """Tell whether a token would be rotated under a key that nobody has used before."""
-        return self.verdict_on(family, token, -1) is Verdict.ROTATE
+        return self.verdict_on(family, token, -1, family.device) is Verdict.ROTATE
 
     def answered(self, request: Request, answer: int) -> Request:
         """Return the request on its way back."""
         return request._replace(at=At.ANSWERED, seen=(), answer=answer, age=request.age if self.scenario.has_key else 0)
 
-    def verdict_on(self, family: Family, token: int, key: int) -> Verdict:
-        """Ask the rule about a token and a key."""
+    def verdict_on(self, family: Family, token: int, key: int, proof: int) -> Verdict:
+        """Ask the rule about a token, a key and a proof."""
         keys = bool(key), bool(family.key), key == family.key
-        return self.verdict(family.revoked, family.is_browser, family.generation, token, *keys, family.age)
+        devices = family.device, proof
+        return self.verdict(family.revoked, family.is_browser, family.generation, token, *keys, *devices, family.age)
+
+    def device_key(self, device: int) -> str:
+        """Return the device key of the owner or the thief, empty for nobody's."""
+        return "" if device == NOBODY else f"{self.scenario.bound or DPOP}{device}"
 
     def _verdict(
         self,
@@ -189,12 +222,15 @@ class Server:
         has_key: bool,
         row_has_key: bool,
         same_key: bool,
+        device: int,
+        proof: int,
         age: int,
     ) -> Verdict:
         row = Row(
             generation=generation,
             retry_key=b"the row's" if row_has_key else b"",
             is_browser=is_browser,
+            device_key=self.device_key(device),
             refreshed_at=NOW - timedelta(seconds=age),
             revoked_at=NOW if revoked else None,
         )
@@ -202,6 +238,7 @@ class Server:
             row,
             generation=token,
             retry_key=b"" if not has_key else b"the row's" if same_key else b"another",
+            device_key=self.device_key(proof),
             now=NOW,
             idle_limit=timedelta(seconds=IDLE),
             browser_grace=timedelta(seconds=BROWSER_GRACE),

@@ -12,7 +12,7 @@ MINUTE = timedelta(minutes=1)
 ACCESS_LIFETIME = timedelta(minutes=15)
 IDLE_LIMIT = timedelta(days=7)
 BROWSER_GRACE = timedelta(seconds=10)
-EVENTS_KEPT = {"device": 18, "retried": 10}  # of each family
+EVENTS_KEPT = {"device": 18, "retried": 10, "wrong_device": 10}  # of each family
 
 
 class Client(NamedTuple):
@@ -54,6 +54,7 @@ class Family:
     created_at: datetime
     refreshed_at: datetime
     expires_at: datetime | None
+    device: str = ""  # that the login bound it to
     generation: int = 0
     key: str = ""
     revoked_at: datetime | None = None
@@ -88,12 +89,21 @@ class Oracle:
     fallbacks: list[int] = field(default_factory=list)
 
     def log_in(
-        self, user: User, client: Client, replaced: Family | None, *, by_cookie: bool, has_browser_headers: bool
+        self,
+        user: User,
+        client: Client,
+        replaced: Family | None,
+        device: str,
+        *,
+        by_cookie: bool,
+        has_browser_headers: bool,
     ) -> Family:
         """Start a family, and settle whether a browser did. Revoke the oldest beyond the limit and the replaced one."""
         expires_at = None if self.lifetime is None else self.now + self.lifetime
         is_browser = by_cookie and has_browser_headers
-        family = Family(user, is_browser, client, user.password, self.secret_key, self.now, self.now, expires_at)
+        family = Family(
+            user, is_browser, client, user.password, self.secret_key, self.now, self.now, expires_at, device
+        )
         self.families.append(family)
         if self.limit is not None:
             for other in sorted(self.live(user), key=lambda other: other.created_at, reverse=True)[self.limit :]:
@@ -102,19 +112,25 @@ class Oracle:
             self.revoke(replaced, "replaced")
         return family
 
-    def refresh(self, family: Family, generation: int, key: str, client: Client) -> Outcome:
-        """Judge by the table of the rotation rule. What the request claims to be has no part in it."""
+    def refresh(self, family: Family, generation: int, key: str, device: str, client: Client) -> Outcome:
+        """Judge by the table of the rotation rule. What the request claims to be has no part in it.
+
+        ``device`` is the one that the request has a proof of, or empty.
+        """
         reason = self.refusal(family)
         if reason:
             if reason in ("user_inactive", "password_changed"):
                 self.revoke(family, reason)
             return Outcome(reason=reason)
+        if family.device not in ("", device):
+            self.record(family, "wrong_device", client)
+            return Outcome(reason="wrong_device")
         behind = family.generation - generation
         age = abs(self.now - family.refreshed_at)
         has_grace = family.generation > 0 and not family.key
         grace = (BROWSER_GRACE if family.is_browser else self.reuse_grace) if has_grace else timedelta()
         again = {
-            1: key == family.key if key else age < grace,
+            1: key == family.key if key else age < grace or (family.device != "" and family.key == ""),
             0: key == family.key and age < MINUTE if key else age < 2 * grace,
         }
         if again.get(behind, False):

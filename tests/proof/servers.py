@@ -25,6 +25,7 @@ from tests.factories import UserFactory
 from tests.jar import COOKIE as REFRESH_COOKIE
 from tests.proof.databases import Database
 from tests.proof.settings import READ_COMMITTED, configured
+from tests.proofs import Device
 from tests.server import Gunicorn
 from twotoken import families
 from twotoken.models import RefreshToken
@@ -103,9 +104,11 @@ class Connection:
         token = cookies[REFRESH_COOKIE].value if REFRESH_COOKIE in cookies else (body or {}).get("refresh", "")
         return Answer(status, body, token)
 
-    def refresh(self, token: str, key: str = "") -> Answer:
-        """Refresh as a script does."""
+    def refresh(self, token: str, key: str = "", device: Device | None = None) -> Answer:
+        """Refresh as a script does, with a fresh proof by a device if there is one."""
         headers = {"Idempotency_Key": key} if key else {}
+        if device is not None:
+            headers["DPoP"] = device.proof(f"{BODY}refresh/")
         return self.post(f"{BODY}refresh/", {"refresh": token}, **headers)
 
     def log_out(self, token: str) -> Answer:
@@ -194,9 +197,10 @@ def new_user() -> Any:
     return UserFactory()
 
 
-def start_family(user: Any = None, *, is_browser: bool = False) -> str:
-    """Start a family and return R0."""
-    return families.start(user or new_user(), is_browser=is_browser).refresh
+def start_family(user: Any = None, *, is_browser: bool = False, device: Device | None = None) -> str:
+    """Start a family, which may be bound to a device, and return R0."""
+    device_key = "" if device is None else device.device_key
+    return families.start(user or new_user(), is_browser=is_browser, device_key=device_key).refresh
 
 
 def claims_of(token: str) -> Any:

@@ -22,9 +22,10 @@ from tests.jar import COMPANION, COOKIE, cookies
 from tests.overrides import with_settings
 from tests.proof.conftest import Tried
 from tests.proof.oracle import Client, Family, Oracle, Outcome, User, row_of
+from tests.proofs import EC_KEY, OTHER_KEY, Device
 from tests.receivers import receiving
 from twotoken.models import EventKind, FamilyEvent, RefreshToken
-from twotoken.signals import reuse_detected, token_retried
+from twotoken.signals import reuse_detected, token_retried, wrong_device_refused
 
 START = datetime(2031, 5, 4, 12, 30, 15, 250_000, tzinfo=UTC)
 COOKIE_MOUNT, BODY_MOUNT = "/api/auth/", "/api/app/auth/"
@@ -33,6 +34,12 @@ NUMBERS = st.integers(0, 3)
 GENERATIONS_BACK = st.sampled_from([0, 0, 0, 0, 1, 1, 1, 2, 3])
 OWNER = Client("127.0.0.1", "Phone/1.0")
 CLIENTS = st.sampled_from([OWNER, OWNER, OWNER, Client("127.0.0.1", "Phone/1.1"), Client("192.0.2.66", "Laptop/1.0")])
+KINDS = [EventKind.DEVICE, EventKind.RETRIED, EventKind.WRONG_DEVICE]  # that the oracle foresees
+# The devices that have a key. A login with a proof by one of them binds the family.
+DEVICES = {"phone": Device(EC_KEY), "laptop": Device(OTHER_KEY)}
+LOGIN_DEVICES = st.sampled_from(["", "", "phone", "laptop"])
+OWN = "the device that the family is bound to"
+PROOFS = st.sampled_from([OWN, OWN, OWN, OWN, "", "phone"])
 # Anyone can send these. At the cookie mount they say that a browser logs in.
 CLAIMS = st.sampled_from([{}, {"HTTP_SEC_FETCH_SITE": "same-origin"}, {"HTTP_ORIGIN": "http://testserver"}])
 
@@ -67,13 +74,13 @@ class Service(RuleBasedStateMachine):
         self.users = [User(), User()]
         self.accounts: list[Any] = [UserFactory(), UserFactory()]
         self.ids: list[UUID] = []
-        self.accesses: list[tuple[str, int, datetime]] = []
+        self.accesses: list[tuple[str, int, datetime, str]] = []
         self.heard: list[Signal] = []
-        self.stack.enter_context(receiving(self.hear, reuse_detected, token_retried))
+        self.stack.enter_context(receiving(self.hear, reuse_detected, token_retried, wrong_device_refused))
         self.last: tuple[Family, str, int, str, str] | None = None
         self.refreshes = 0
         self.use_secret_key()
-        self.log_in(0, BODY_MOUNT, None, 0, OWNER, {})
+        self.log_in(0, BODY_MOUNT, None, 0, OWNER, {}, "")
 
     def teardown(self) -> None:
         """Leave nothing behind."""
@@ -101,13 +108,14 @@ class Service(RuleBasedStateMachine):
         back=GENERATIONS_BACK,
         client=CLIENTS,
         claims=CLAIMS,
+        device=LOGIN_DEVICES,
     )
     def log_in(
-        self, user: int, mount: str, number: int | None, back: int, client: Client, claims: dict[str, str]
+        self, user: int, mount: str, number: int | None, back: int, client: Client, claims: dict[str, str], device: str
     ) -> None:
-        """With the right password. By cookie a family whose cookie comes along is replaced."""
+        """With the right password. By cookie a family whose cookie comes along is replaced. A proof binds."""
         self.pass_seconds(1)  # no two logins at the very same time: which is older?
-        replaced, extra = None, {**claims, **sent_by(client)}
+        replaced, extra = None, {**claims, **sent_by(client), **proof_of(device, mount + "login/")}
         if number is not None and mount == COOKIE_MOUNT:
             replaced, token, _ = self.token(number, back)
             extra |= {"HTTP_COOKIE": cookies(token)}
@@ -120,6 +128,7 @@ class Service(RuleBasedStateMachine):
             self.users[user],
             client,
             replaced,
+            device,
             by_cookie=mount == COOKIE_MOUNT,
             has_browser_headers=bool(claims),
         )
@@ -143,8 +152,9 @@ class Service(RuleBasedStateMachine):
 
     def with_bearer(self, method: str, path: str, number: int, status: int) -> tuple[Family | None, Any]:
         """Call with an access token. Gives the family where it must be taken, and the answer."""
-        token, family, expires_at = self.access(number)
-        response = getattr(APIClient(), method)(path, HTTP_AUTHORIZATION=f"Bearer {token}")
+        token, family, expires_at, device = self.access(number)
+        header = {"HTTP_AUTHORIZATION": f"{'DPoP' if device else 'Bearer'} {token}"}
+        response = getattr(APIClient(), method)(path, **header, **proof_of(device, path, method.upper(), token))
         reason = self.oracle.refuses_access(family, expires_at)
         self.tried(f"access tokens: {reason or 'taken'}")
         if reason:
@@ -165,10 +175,10 @@ class Service(RuleBasedStateMachine):
         """Return the families of either user that may still be refreshed, as far as they say."""
         return [family for user in self.users for family in self.oracle.live(user)]
 
-    def access(self, number: int) -> tuple[str, Family, datetime]:
-        """Return one of the newer access tokens, its family and its end."""
-        token, place, expires_at = self.accesses[-1 - number % len(self.accesses)]
-        return token, self.oracle.families[place], expires_at
+    def access(self, number: int) -> tuple[str, Family, datetime, str]:
+        """Return one of the newer access tokens, its family, its end and the device that it is bound to."""
+        token, place, expires_at, device = self.accesses[-1 - number % len(self.accesses)]
+        return token, self.oracle.families[place], expires_at, device
 
     def place(self, family: Family) -> int:
         """Return which one it is."""
@@ -192,12 +202,13 @@ class Service(RuleBasedStateMachine):
         body = response.json()
         by_cookie = mount == COOKIE_MOUNT
         names = {"access", "expires_in"} if by_cookie else {"access", "expires_in", "refresh", "refresh_expires_in"}
-        assert body.keys() == names
+        assert body.keys() == names | ({"token_type"} if family.device else set())
+        assert body.get("token_type", "DPoP") == "DPoP"
         assert set(response.cookies) == ({COOKIE, COMPANION} if by_cookie and not is_held else set())
         assert response["Cache-Control"] == "no-store"
         end = self.oracle.access_end(family)
         assert body["expires_in"] == int(end.timestamp()) - int(self.oracle.now.timestamp())
-        self.accesses.append((body["access"], self.place(family), end))
+        self.accesses.append((body["access"], self.place(family), end, family.device))
         if by_cookie and is_held:
             return
         cookie = response.cookies[COOKIE] if by_cookie else None
@@ -209,10 +220,10 @@ class Service(RuleBasedStateMachine):
         family.tokens[family.generation] = token
 
     def check_refusal(self, response: Any, outcome: Outcome, mount: str) -> None:
-        """A 401 with the reason, and by cookie the end of the cookie."""
+        """A 401 with the reason, and by cookie the end of the cookie, except on another device: the family lives on."""
         assert (response.status_code, response.json()["reason"]) == (401, outcome.reason)
         assert response["WWW-Authenticate"].startswith('Bearer realm="api", error="invalid_token"')
-        self.check_cleared(response, mount == COOKIE_MOUNT)
+        self.check_cleared(response, mount == COOKIE_MOUNT and outcome.reason != "wrong_device")
 
     def check_cleared(self, response: Any, is_cleared: bool) -> None:
         """The cookie and its companion are cleared, or left alone."""
@@ -228,7 +239,7 @@ class Service(RuleBasedStateMachine):
         rows = {row.pk: row for row in RefreshToken.objects.all()}
         assert rows.keys() == set(self.ids)
         events: dict[UUID, list[tuple[str, Client]]] = {pk: [] for pk in self.ids}
-        for event in FamilyEvent.objects.filter(kind__in=[EventKind.DEVICE, EventKind.RETRIED]).order_by("pk"):
+        for event in FamilyEvent.objects.filter(kind__in=KINDS).order_by("pk"):
             events[event.family_id].append((event.kind, Client(str(event.ip_address), event.user_agent)))
         for pk, family in zip(self.ids, self.oracle.families, strict=True):
             row = rows[pk]
@@ -237,6 +248,12 @@ class Service(RuleBasedStateMachine):
             digest = hashlib.sha256(family.key.encode()).digest() if family.key else b""
             assert bytes(row.retry_key) == digest
             assert events[pk] == family.events
+            assert row.device_key == (DEVICES[family.device].device_key if family.device else "")
+
+
+def proof_of(device: str, path: str, method: str = "POST", access: str | None = None) -> dict[str, str]:
+    """Return the header of a proof by a device, or none."""
+    return {"HTTP_DPOP": DEVICES[device].proof(path, method, access)} if device else {}
 
 
 def sent_by(client: Client) -> dict[str, str]:

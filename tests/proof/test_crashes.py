@@ -21,6 +21,7 @@ from django.db import connections
 from tests.proof.conftest import FULL, Tried
 from tests.proof.databases import Database, database
 from tests.proof.servers import BODY, Service, in_reach, row, start_family
+from tests.proofs import Device
 
 CLIENTS = 8
 REFRESHES = 170 if FULL else 16  # of all clients together, under each kind of crash, on each database; or more, until
@@ -61,11 +62,12 @@ class Client:
         self.refused.append((status, body))
 
 
-def post_to(port: int, token: str, key: str) -> tuple[int, Any]:
-    """Refresh over a connection of its own."""
+def post_to(port: int, token: str, key: str, device: Device | None = None) -> tuple[int, Any]:
+    """Refresh over a connection of its own: with a key, or with a fresh proof by a device instead."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
     try:
-        headers = {"Content-Type": "application/json", "Idempotency-Key": key}
+        headers = {"Content-Type": "application/json"}
+        headers |= {"Idempotency-Key": key} if device is None else {"DPoP": device.proof(f"{BODY}refresh/")}
         connection.request("POST", f"{BODY}refresh/", json.dumps({"refresh": token}), headers)
         response = connection.getresponse()
         return response.status, json.loads(response.read())
@@ -105,9 +107,10 @@ def run(
     settle: Callable[[str], None] = lambda key: None,
     enough: Callable[[], bool] = lambda: True,
     refreshes: int = REFRESHES,
+    device: Device | None = None,
 ) -> None:
     """Have the clients refresh while something is disturbed, and hold every session to what its client knows."""
-    clients = [Client(start_family(), settle) for _ in range(CLIENTS)]
+    clients = [Client(start_family(device=device), settle) for _ in range(CLIENTS)]
     first = [client.token for client in clients]
     done = threading.Event()
     turns = iter(range(refreshes))
@@ -135,14 +138,16 @@ def run(
     for r0, client in zip(first, clients, strict=True):
         family = row(r0)
         assert (family.generation, family.revoked_at) == (client.rotations, None)
-        client.refresh(lambda token, key: post_to(service.port, token, key))
+        client.refresh(lambda token, key: post_to(service.port, token, key, device))
         assert (client.refused, row(r0).generation) == ([], client.rotations)
     tried(f"refreshes under {kind}", known(clients) - CLIENTS)
     tried(f"answers lost to {kind}", sum(client.cut for client in clients))
 
 
-def test_kill_9(service: Service, tried: Tried) -> None:
-    """All processes at once, at random moments, again and again."""
+@pytest.mark.parametrize("is_bound", [False, True])
+def test_kill_9(service: Service, is_bound: bool, tried: Tried) -> None:
+    """All processes at once, at random moments, again and again. A bound client sends no key: its proof retries."""
+    device = Device(host=f"http://127.0.0.1:{service.port}") if is_bound else None
     kills: list[int] = []
 
     def kill_again_and_again(clients: list[Client], done: threading.Event) -> None:
@@ -156,9 +161,10 @@ def test_kill_9(service: Service, tried: Tried) -> None:
         connections.close_all()
 
     def post(token: str, key: str) -> tuple[int, Any]:
-        return post_to(service.port, token, key)
+        return post_to(service.port, token, key, device)
 
-    run(service, "kill -9", tried, post, kill_again_and_again, enough=lambda: len(kills) >= CRASHES)
+    kind = "kill -9, bound" if is_bound else "kill -9"
+    run(service, kind, tried, post, kill_again_and_again, enough=lambda: len(kills) >= CRASHES, device=device)
     tried("servers killed", len(kills))
 
 

@@ -10,9 +10,19 @@ from typing import Any
 import pytest
 
 from tests.proof.conftest import FULL, Tried
-from tests.proof.model import IDLE, BrokenError, Excuse, Family, Promise, Request, Scenario
+from tests.proof.model import (
+    IDLE,
+    BrokenError,
+    Excuse,
+    Family,
+    Promise,
+    Request,
+    Scenario,
+    Thieves,
+)
 from tests.proof.model_explorer import Model
 from tests.proof.model_server import Row, Rule, may_write, rotated
+from twotoken.bindings import DBSC, DPOP
 from twotoken.families.rule import KEY_LIFETIME, Verdict, grace_of, judge
 
 KEYED = Excuse.LATE | Excuse.TWICE
@@ -39,6 +49,24 @@ PROMPT_PROCESSES = replace(
 PROMPT_BROWSER = Scenario(
     "browser with key, prompt, 3/0/3", True, True, 3, 0, 3, (25, 35), prompt=30, excuses=Excuse.TWICE
 )
+# Bound families. A client shares its private key among its tabs under one lock, and sends no Idempotency-Key.
+BOUND_SCRIPT = Scenario("bound script, 4/0/3", False, False, 4, 0, 3, (25, 35), bound=DPOP)
+BOUND_BROWSER = replace(BOUND_SCRIPT, name="bound browser, 3/0/3", is_browser=True, requests=3, excuses=Excuse.LATE)
+BOUND_TABS = replace(PROMPT_TABS, name="three bound tabs without a lock, prompt, 4/0/3", bound=DPOP)
+BOUND_KEYED = replace(SCRIPT, name="bound script with key, 2/0/2", thefts=0, ticks=2, bound=DPOP)
+KEY_THIEF = replace(
+    BOUND_SCRIPT, name="bound script, private key copied, 2/1/1", requests=2, thefts=1, ticks=1, thief=Thieves.KEY
+)
+KEYED_KEY_THIEF = replace(
+    SCRIPT, name="bound script with key, private key copied, 2/1/1", bound=DPOP, thief=Thieves.KEY
+)
+PAGE_THIEF = replace(
+    KEY_THIEF, name="bound client, a thief's script in its page, 2/1/1", clock=(25, 61), thief=Thieves.PAGE
+)
+COOKIE_THIEF = replace(
+    TABS, name="two tabs bound by a device cookie that was copied, 2/1/1", bound=DBSC, thief=Thieves.KEY
+)
+OFFERS = replace(KEYLESS_SCRIPT, name="script without key, the thief sends a proof, 2/1/1", offers_proof=True)
 SHORT = [
     SCRIPT,
     replace(SCRIPT, name="script with key, 3/0/3", requests=3, thefts=0, ticks=3),
@@ -51,6 +79,15 @@ SHORT = [
     PROMPT_TABS,
     PROMPT_PROCESSES,
     PROMPT_BROWSER,
+    BOUND_SCRIPT,
+    BOUND_BROWSER,
+    BOUND_TABS,
+    BOUND_KEYED,
+    KEY_THIEF,
+    KEYED_KEY_THIEF,
+    PAGE_THIEF,
+    COOKIE_THIEF,
+    OFFERS,
 ]
 LONG = [
     replace(SCRIPT, name="script with key, 3/1/1", requests=3),
@@ -69,6 +106,17 @@ LONG = [
     replace(PROMPT_TABS, name="four tabs, prompt, 5/0/4", requests=5, ticks=4, tabs=4),
     replace(PROMPT_PROCESSES, name="four processes with a grace, prompt, 5/0/4", requests=5, ticks=4, tabs=4),
     replace(PROMPT_BROWSER, name="browser with key, prompt, 4/0/3", requests=4),
+    replace(BOUND_SCRIPT, name="bound script, 5/0/5", requests=5, ticks=5, clock=(25, 35, IDLE)),
+    replace(BOUND_BROWSER, name="bound browser, 4/0/4", requests=4, ticks=4, clock=(25, 35, IDLE)),
+    replace(BOUND_TABS, name="four bound tabs without a lock, prompt, 5/0/4", requests=5, ticks=4, tabs=4),
+    replace(BOUND_KEYED, name="bound browser with key, 3/0/3", is_browser=True, requests=3, ticks=3),
+    replace(KEY_THIEF, name="bound script, private key copied, 3/1/2", requests=3, ticks=2),
+    replace(KEY_THIEF, name="bound script, private key copied, 2/2/1", thefts=2),
+    replace(KEYED_KEY_THIEF, name="bound browser with key, private key copied, 3/1/1", is_browser=True, requests=3),
+    replace(KEYED_KEY_THIEF, name="bound script with key, private key copied, 2/2/1", thefts=2),
+    replace(PAGE_THIEF, name="bound browser, a thief's script in its page, 2/1/2", is_browser=True, ticks=2),
+    replace(PAGE_THIEF, name="bound client, a thief's script in its page, 2/2/2", thefts=2, ticks=2),
+    replace(COOKIE_THIEF, name="two tabs bound by a device cookie that was copied, 3/1/1", requests=3),
 ]
 
 
@@ -88,6 +136,8 @@ NEEDED = {
     # However prompt the network: one key twice for one token, before and after the key's minute.
     "twice": Scenario("", True, False, 4, 0, 3, (25, 35), prompt=30),
     "gave up": Scenario("", False, False, 2),
+    # Bound: an answer of a request that the browser gave up, and stores when it has gone on.
+    "late answer": replace(BOUND_BROWSER, requests=5, ticks=2, clock=(60,), excuses=Excuse.NONE),
 }
 
 
@@ -99,6 +149,43 @@ def test_every_excuse_is_needed(name: str, tried: Tried) -> None:
     assert caught.value.promise is Promise.STAYS
     assert Model(replace(NEEDED[name], excuses=Excuse(7))).explore()
     tried("excuses shown to be needed")
+
+
+@pytest.mark.parametrize(
+    ("waits", "skew", "holds"), [(0, 0, False), (35, 0, False), (60, 0, True), (60, 25, False), (85, 25, True)]
+)
+def test_how_long_a_bound_client_waits(waits: int, skew: int, holds: bool, tried: Tried) -> None:
+    """After it gave up: until the server refuses that proof, so longer if the client's clock is ahead.
+
+    If it sends a newer token earlier, the request that it gave up may come late and look like a thief's.
+    """
+    model = Model(replace(BOUND_SCRIPT, waits=waits, skew=skew))
+    if holds:
+        assert model.explore()
+        return
+    with pytest.raises(BrokenError) as caught:
+        model.explore()
+    assert caught.value.promise is Promise.STAYS
+    tried("waits shown to be too short")
+
+
+@dataclass(frozen=True)
+class NeverBoth(Scenario):
+    """A scenario that promises NEVER_BOTH to a client that may not have it."""
+
+    finds_a_thief = True  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize("thief", [Thieves.KEY, Thieves.PAGE])
+def test_who_uses_the_private_key_is_not_found(thief: Thieves, tried: Tried) -> None:
+    """Thief and owner both stay, because a proof makes a retry for both.
+
+    If the owner sends Idempotency-Keys too, NEVER_BOTH holds: see the scenario "bound script with key".
+    """
+    with pytest.raises(BrokenError) as caught:
+        Model(NeverBoth(**vars(replace(KEY_THIEF, thief=thief)))).explore()
+    assert caught.value.promise is Promise.NEVER_BOTH
+    tried("thieves with the private key")
 
 
 # --- broken rules
@@ -219,6 +306,61 @@ def idle_is_not_read(row: Row, request: dict[str, Any], verdict: Verdict) -> Ver
     return judge(row, **{**request, "idle_limit": timedelta.max})
 
 
+def device_is_judged_last(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
+    """Look at the generation first: a copied token would end the family by its reuse."""
+    first = judge(replace(row, device_key=""), **request)
+    return first if first is Verdict.REUSED else verdict
+
+
+def device_is_judged_for_rotations(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
+    """Ask for a proof only before a rotation: a copied token would be answered within a grace."""
+    first = judge(replace(row, device_key=""), **request)
+    return first if first is Verdict.RETRY else verdict
+
+
+def no_device_is_asked_for(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
+    """Take no notice of the family's key."""
+    return judge(replace(row, device_key=""), **request)
+
+
+def no_proof_is_fine(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
+    """Refuse only a proof by another key: an empty device key would match every family."""
+    return verdict if request["device_key"] else no_device_is_asked_for(row, request, verdict)
+
+
+def any_proof_is_fine(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
+    """Ask for a proof, by whatever key."""
+    return judge(row, **{**request, "device_key": row.device_key}) if request["device_key"] else verdict
+
+
+def proof_for_two_behind(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
+    """With a proof, retry with the token before the last one too."""
+    is_proven = row.device_key and request["device_key"] == row.device_key and not request["retry_key"]
+    return Verdict.RETRY if is_proven and behind(row, request) == 2 else verdict
+
+
+def proof_makes_no_retry(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
+    """Leave out the retry by a proof."""
+    return judge(replace(row, device_key=""), **request) if verdict is Verdict.RETRY else verdict
+
+
+def proof_instead_of_a_key(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
+    """With a proof, retry after a rotation under a key too."""
+    is_proven = row.device_key and request["device_key"] == row.device_key
+    return Verdict.RETRY if is_proven and behind(row, request) == 1 else verdict
+
+
+def cookie_makes_a_retry(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
+    """Take a device cookie for a proof that can't be copied."""
+    as_dpop = {"device_key": request["device_key"].replace(DBSC, DPOP)}
+    return judge(replace(row, device_key=row.device_key.replace(DBSC, DPOP)), **{**request, **as_dpop})
+
+
+def bound_by_a_refresh(family: Family, request: Request) -> Family:
+    """Let a refresh bind the family: a thief could do it, and the owner would be out."""
+    return rotated(family, request)._replace(device=family.device or request.proof)
+
+
 def rotated_by_who_claims(family: Family, request: Request) -> Family:
     """Let the rotation's own request decide whether the grace is a browser's. Our rule did so once."""
     return rotated(family, request)._replace(is_browser=request.claims_browser)
@@ -250,6 +392,7 @@ class Mutant:
 OLD_RULE = Rule(rotated=rotated_by_who_claims)
 FORGOTTEN_FOR_SCRIPTS = judging(current_token_of_a_script_rotates)
 FIRST_TOKEN = judging(no_grace_for_the_first_token)
+IMPATIENT = replace(BOUND_SCRIPT, waits=0)
 PATIENT = Scenario("", True, False, 2, 0, 1, (61,), excuses=KEYED)
 MUTANTS = [
     Mutant("who makes the rotation decides the grace", OLD_RULE, KEYLESS_SCRIPT, Promise.NEVER_BOTH),
@@ -283,6 +426,23 @@ MUTANTS = [
         Promise.NOTHING_WRITTEN,
     ),
     Mutant("reuse does not revoke", Rule(revokes=frozenset()), SCRIPT, Promise.DEAD),
+    Mutant("the device is judged last", judging(device_is_judged_last), BOUND_SCRIPT, Promise.NOTHING),
+    Mutant(
+        "the device is judged before a rotation",
+        judging(device_is_judged_for_rotations),
+        BOUND_BROWSER,
+        Promise.NOTHING,
+    ),
+    Mutant("the device is not judged", judging(no_device_is_asked_for), BOUND_SCRIPT, Promise.NOTHING),
+    Mutant("no proof matches each device", judging(no_proof_is_fine), BOUND_SCRIPT, Promise.NOTHING),
+    Mutant("any proof", judging(any_proof_is_fine), BOUND_SCRIPT, Promise.NOTHING),
+    Mutant("a proof is good twice", Rule(proofs_once=False), BOUND_SCRIPT, Promise.NOTHING),
+    Mutant("proof for two generations behind", judging(proof_for_two_behind), IMPATIENT, Promise.SAME),
+    Mutant("no retry by a proof", judging(proof_makes_no_retry), BOUND_SCRIPT, Promise.STAYS),
+    Mutant("a proof in place of the key", judging(proof_instead_of_a_key), KEYED_KEY_THIEF, Promise.KEY),
+    Mutant("a device cookie as a proof", judging(cookie_makes_a_retry), COOKIE_THIEF, Promise.GRACE),
+    Mutant("a refresh binds", Rule(rotated=bound_by_a_refresh), OFFERS, Promise.OWN_DEVICE),
+    Mutant("no nonces", Rule(checks_nonces=False), PAGE_THIEF, Promise.PAGE),
 ]
 
 

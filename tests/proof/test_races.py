@@ -36,6 +36,7 @@ from tests.proof.servers import (
     start_family,
 )
 from tests.proof.settings import LIMIT, READ_COMMITTED, REPEATABLE_READ
+from tests.proofs import EC_KEY, OTHER_KEY, Device
 from twotoken import families
 from twotoken.models import EventKind, FamilyEvent, RefreshToken
 
@@ -292,6 +293,81 @@ def test_a_purge_of_what_is_refreshed(crowd: Crowd) -> None:
     assert reasons <= {"expired", "invalid"}
     assert "invalid" in {crowd.connections[0].refresh(token).reason for token in tokens}
     assert not RefreshToken.objects.filter(pk__in=[claims_of(token)["sid"] for token in tokens]).exists()
+
+
+@pytest.fixture
+def device(service: Service) -> Device:
+    """The device that the families of a test are bound to."""
+    return Device(EC_KEY, f"http://127.0.0.1:{service.port}")
+
+
+@pytest.mark.usefixtures("turn")
+def test_one_token_and_a_proof_each(crowd: Crowd, device: Device, tried: Tried) -> None:
+    """A bound family without a key: everybody who has a proof gets the same successor."""
+    r0 = start_family(device=device)
+    answers = crowd.at_once(lambda client, _: client.refresh(r0, device=device))
+    assert [answer.status for answer in answers] == [200] * CONNECTIONS
+    (r1,) = {answer.token for answer in answers}
+    assert (row(r0).generation, row(r0).revoked_at) == (1, None)
+    assert crowd.connections[0].refresh(r1, device=device).status == 200
+    assert crowd.connections[0].refresh(r0, device=device).reason == "reused"
+    tried("contested refreshes", CONNECTIONS)
+
+
+@pytest.mark.usefixtures("turn")
+def test_copies_race_their_owner(service: Service, crowd: Crowd, device: Device, tried: Tried) -> None:
+    """Sixty thieves with every token of four bound families, but not their key, beside the owners.
+
+    Every thief is refused each time, and no owner notices anything.
+    """
+    handed_out = [[start_family(device=device)] for _ in range(4)]
+    thief = Device(OTHER_KEY, device.host)
+
+    def race(client: Connection, number: int) -> list[Answer]:
+        mine = handed_out[number % 4]
+        answers = []
+        for step in range(12):
+            if number < 4:
+                answers.append(client.refresh(mine[-1], device=device))
+                mine.append(answers[-1].token)
+            else:
+                token = mine[-1 - (number + step) % len(mine)]
+                answers.append(client.refresh(token, device=thief if number % 3 else None))
+        return answers
+
+    owners, thieves = [], []
+    for number, answers in enumerate(crowd.at_once(race)):
+        (owners if number < 4 else thieves).extend(answers)
+    assert {answer.status for answer in owners} == {200}
+    assert {(answer.status, answer.reason) for answer in thieves} == {(401, "wrong_device")}
+    for tokens in handed_out:
+        assert (row(tokens[0]).generation, row(tokens[0]).revoked_at) == (12, None)
+        # Requests that count at the same moment may each write an event.
+        events = FamilyEvent.objects.filter(family=row(tokens[0]).pk, kind=EventKind.WRONG_DEVICE).count()
+        assert 1 <= events < 10 + CONNECTIONS
+    tried("copied tokens of bound families", len(thieves))
+
+
+def test_unbinding_races_refreshes(crowd: Crowd, device: Device, tried: Tried) -> None:
+    """Owners who refresh with proofs meanwhile are never refused, and no rotation binds a family again."""
+    tokens = [start_family(device=device) for _ in range(FAMILIES)]
+
+    def race(client: Connection, number: int) -> str:
+        if number == FAMILIES:
+            ids = [claims_of(token)["sid"] for token in tokens]
+            return str(families.unbind_each(families.select().filter(pk__in=ids)))
+        token = tokens[number]
+        for _ in range(10):
+            answer = client.refresh(token, device=device)
+            assert answer.status == 200
+            token = answer.token
+        return token
+
+    *newest, unbound = crowd.at_once(race, FAMILIES + 1)
+    assert unbound == str(FAMILIES)
+    assert {(row(token).generation, row(token).device_key) for token in tokens} == {(10, "")}
+    assert {crowd.connections[0].refresh(token).status for token in newest} == {200}
+    tried("refreshes beside an unbinding", 10 * FAMILIES)
 
 
 class Tabs:

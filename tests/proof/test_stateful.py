@@ -28,13 +28,16 @@ from tests.proof.service import (
     GENERATIONS_BACK,
     MOUNTS,
     NUMBERS,
+    OWN,
     OWNER,
+    PROOFS,
     Service,
+    proof_of,
     sent_by,
 )
 from twotoken import families
 from twotoken.models import RefreshToken
-from twotoken.signals import reuse_detected, token_retried
+from twotoken.signals import reuse_detected, token_retried, wrong_device_refused
 
 KEYS = st.sampled_from(["", "", "the-first-key", "the-second-key"])
 # Seconds, across grace and a key's minute; also a little back, by a clock that is behind.
@@ -71,22 +74,31 @@ class ServiceInAnyOrder(Service):
         mount=MOUNTS,
         client=CLIENTS,
         claims=CLAIMS,
+        device=PROOFS,
     )
     def refresh(
-        self, wait: float, number: int, back: int, key: str, mount: str, client: Client, claims: dict[str, str]
+        self,
+        wait: float,
+        number: int,
+        back: int,
+        key: str,
+        mount: str,
+        client: Client,
+        claims: dict[str, str],
+        device: str,
     ) -> None:
-        """Any token that ever was, with and without a key, at either mount, as a script or as a browser."""
+        """Any token that ever was, with and without a key and a proof, at either mount, as a script or as a browser."""
         self.pass_seconds(wait)
-        self.show(*self.token(number, back), key, mount, client, claims)
+        self.show(*self.token(number, back), key, mount, client, claims, device)
 
     @precondition(lambda self: self.last)
-    @rule(wait=MOMENTS, key=st.none() | KEYS, client=CLIENTS, claims=CLAIMS)
-    def refresh_again(self, wait: float, key: str | None, client: Client, claims: dict[str, str]) -> None:
+    @rule(wait=MOMENTS, key=st.none() | KEYS, client=CLIENTS, claims=CLAIMS, device=PROOFS)
+    def refresh_again(self, wait: float, key: str | None, client: Client, claims: dict[str, str], device: str) -> None:
         """The last one once more, with its key or with another, by anyone."""
         self.pass_seconds(wait)
         assert self.last is not None
         family, token, generation, last_key, mount = self.last
-        self.show(family, token, generation, last_key if key is None else key, mount, client, claims)
+        self.show(family, token, generation, last_key if key is None else key, mount, client, claims, device)
 
     @rule(wait=MOMENTS, number=NUMBERS, key=KEYS, mount=MOUNTS, times=st.integers(1, 3), claims=CLAIMS)
     def refresh_in_turn(
@@ -95,7 +107,7 @@ class ServiceInAnyOrder(Service):
         """As a client that nobody disturbs: the newest token. A client that was signed out logs in again."""
         if not self.live():
             self.reactivate()
-            self.log_in(number % 2, mount, None, 0, OWNER, claims)
+            self.log_in(number % 2, mount, None, 0, OWNER, claims, "")
         for _ in range(times):
             self.pass_seconds(wait)
             self.show(*self.token(number or 1, 0), key, mount, OWNER, claims)
@@ -109,16 +121,23 @@ class ServiceInAnyOrder(Service):
         mount: str,
         client: Client = OWNER,
         claims: dict[str, str] | None = None,
+        device: str = OWN,
     ) -> None:
         """Refresh, and compare the answer with the oracle's."""
         self.last = (family, token, generation, key, mount)
         self.refreshes += 1
         extra: dict[str, Any] = {"HTTP_IDEMPOTENCY_KEY": key} if key else {}
-        outcome = self.oracle.refresh(family, generation, key, client)
+        device = family.device if device == OWN else device
+        extra |= proof_of(device, f"{mount}refresh/")
+        outcome = self.oracle.refresh(family, generation, key, device, client)
         self.heard.clear()
         with CaptureQueriesContext(connection) as queries:
             response = self.present("refresh/", token, mount, **extra, **sent_by(client), **(claims or {}))
-        assert self.heard == [reuse_detected] * (outcome.reason == "reused") + [token_retried] * outcome.is_traced
+        assert self.heard == [
+            *[reuse_detected] * (outcome.reason == "reused"),
+            *[wrong_device_refused] * (outcome.reason == "wrong_device"),
+            *[token_retried] * outcome.is_traced,
+        ]
         self.tried(f"refreshes: {outcome.reason or ('rotated' if outcome.rotated else 'retried')}")
         if outcome.reason:
             self.check_refusal(response, outcome, mount)
@@ -172,7 +191,7 @@ class ServiceInAnyOrder(Service):
     def end_a_session(self, number: int, other: int, mount: str) -> None:
         """One of the user's own; a stranger's is not there."""
         ended, _, _ = self.token(other, 0)
-        _, asking, _ = self.access(number)
+        _, asking, _, _ = self.access(number)
         is_own = asking.user is ended.user
         path = f"{mount}sessions/{self.ids[self.place(ended)]}/"
         family, response = self.with_bearer("delete", path, number, 204 if is_own else 404)
@@ -186,9 +205,9 @@ class ServiceInAnyOrder(Service):
         """The user's live families."""
         family, response = self.with_bearer("get", mount + "sessions/", number, 200)
         if family is not None:
-            shown = {UUID(session["id"]): session["current"] for session in response.json()}
-            live = {self.ids[self.place(other)]: other is family for other in self.oracle.live(family.user)}
-            assert shown == live
+            shown = {UUID(each["id"]): (each["current"], each["bound"]) for each in response.json()}
+            live = self.oracle.live(family.user)
+            assert shown == {self.ids[self.place(other)]: (other is family, other.device != "") for other in live}
 
     @rule(number=NUMBERS, early=st.sampled_from([0, 0.001, 0.999, 1]), key=KEYS, mount=MOUNTS)
     @rarely
@@ -212,6 +231,16 @@ class ServiceInAnyOrder(Service):
         is_ours = family.revoked_at is None
         self.oracle.revoke(family, "admin")
         assert (families.revoke(self.ids[self.place(family)], actor="staff") is not None) == is_ours
+
+    @rule(number=NUMBERS)
+    @rarely
+    def unbind(self, number: int) -> None:
+        """By staff: it goes on as bearer. Access tokens that it has stay bound."""
+        family, _, _ = self.token(number, 0)
+        is_active = family.revoked_at is None and (family.expires_at is None or self.oracle.now < family.expires_at)
+        is_bound = family.device != "" and is_active
+        assert families.unbind_each(families.select(family_id=self.ids[self.place(family)])) == is_bound
+        family.device = "" if is_bound else family.device
 
     @rule(user=st.integers(0, 1), kept=st.none() | NUMBERS)
     @rarely

@@ -71,6 +71,36 @@ WEAKNESSES = [
         ("test_tokens.test_bad_headers", "proof.test_hostile.test_a_key_that_the_token_names"),
     ),
     Weakness(
+        "with expired keys a service refuses every token while the key server hangs, one request after the other",
+        "PyJWT's PyJWKClient",
+        ("test_remote.test_old_keys_on_a_bad_day", "test_remote.test_a_key_that_somebody_made_up"),
+    ),
+    Weakness(
+        "made-up kids make a service ask the key server at each request",
+        "PyJWT's PyJWKClient before 2.15; CWE-406",
+        ("test_remote.test_a_key_that_somebody_made_up", "test_remote.test_tokens_that_name_no_unknown_key"),
+    ),
+    Weakness(
+        "the key server's answer is followed or read without a limit: a redirect, megabytes, a byte a second",
+        "CWE-400, CWE-601",
+        ("test_fetching.test_a_bad_answer", "test_remote.test_old_keys_on_a_bad_day"),
+    ),
+    Weakness(
+        "a published key is used although it is for encryption, a secret, too short, or slow to verify with",
+        "RFC 7517 sections 4.2 and 4.3; CVE-2022-29217; CWE-770",
+        ("test_jwks.test_an_entry_that_is_skipped",),
+    ),
+    Weakness(
+        "a discovery document is made from the Host header, so that a cache serves an attacker's key server",
+        "CWE-644",
+        ("test_services.test_the_discovery_document",),
+    ),
+    Weakness(
+        "a claim is text where a list is expected, and each of its letters counts; or it hides a user's method",
+        "CWE-843",
+        ("test_remote.test_permissions", "test_remote.test_claims_hide_no_method"),
+    ),
+    Weakness(
         "a key that the token contains or points to is trusted: jwk, jku, x5u, x5c",
         "CVE-2018-0114 (node-jose)",
         ("proof.test_hostile.test_a_key_that_the_token_names",),

@@ -87,6 +87,21 @@ class StateFilter(admin.SimpleListFilter):
         return queryset.filter(revoked_reason=RevokedReason.REUSE) if self.value() == REUSED else queryset
 
 
+class BoundFilter(admin.SimpleListFilter):
+    """Filters by whether a family is bound to its device."""
+
+    title = pgettext_lazy("family", "bound to its device")
+    parameter_name = "bound"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[Any, Any]]:
+        return [("yes", pgettext_lazy("bound", "yes")), ("no", pgettext_lazy("bound", "no"))]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        if self.value() == "yes":
+            return queryset.bound()
+        return queryset.filter(device_key="") if self.value() == "no" else queryset
+
+
 class ReasonFilter(admin.SimpleListFilter):
     """Filters by twotoken's reasons. Listing a project's own reasons would mean reading the whole table."""
 

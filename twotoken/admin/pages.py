@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext, pgettext_lazy
 
 from twotoken.admin.changelist import (
+    BoundFilter,
     CappedPaginator,
     FamilyList,
     ListQuerySet,
@@ -47,7 +48,7 @@ class RefreshTokenAdmin(RevokingAdmin):
     fields: ClassVar[Any] = (
         ("user_link", "state"),
         "id",
-        ("device", "ip_address"),
+        ("device", "bound", "ip_address"),
         "user_agent",
         ("created_at", "refreshed_at", "generation"),
         ("idle_end", "expires_at"),
@@ -56,13 +57,14 @@ class RefreshTokenAdmin(RevokingAdmin):
         "user",
         "state",
         "device",
+        "bound",
         "ip_address",
         "created_at",
         "last_used",
         "revoked_or_expires",
         "generation",
     )
-    list_filter: ClassVar[Any] = (StateFilter, ReasonFilter, "created_at")
+    list_filter: ClassVar[Any] = (StateFilter, ReasonFilter, BoundFilter, "created_at")
     list_select_related = ("user",)
     ordering = ("-created_at",)
     paginator = CappedPaginator
@@ -150,6 +152,11 @@ class RefreshTokenAdmin(RevokingAdmin):
     def device(self, family: RefreshToken) -> str:
         """Browser and system in words; a tooltip shows the raw user agent."""
         return device_label(family.user_agent)
+
+    @admin.display(description=pgettext_lazy("family", "bound to its device"))
+    def bound(self, family: RefreshToken) -> str:
+        """The protocol that binds the family to its device, or no."""
+        return family.bound_by or pgettext("bound", "no")
 
     @admin.display(description=pgettext_lazy("family", "last used"))
     def last_used(self, family: RefreshToken) -> str:

@@ -35,7 +35,7 @@ else:
 
 SIZE = 1000  # families read in one query
 SHOWN = 50  # families that a confirmation lists
-SECRETS = ("secret", "retry_key", "auth_hash", "device_key")
+SECRETS = ("secret", "retry_key", "auth_hash")
 
 
 class Batch(NamedTuple):

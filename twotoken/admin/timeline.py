@@ -24,6 +24,8 @@ def timeline(family: RefreshToken) -> list[dict[str, Any]]:
             revoked_by = event.actor
             continue
         details = describe(event.user_agent)
+        if event.kind == EventKind.UNBOUND and event.actor:
+            details = pgettext("family", "by %(actor)s") % {"actor": event.actor}
         if event.kind == EventKind.DEVICE:
             before = describe(event.previous_user_agent)
             details = pgettext("device", "from %(before)s to %(after)s") % {

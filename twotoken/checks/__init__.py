@@ -14,6 +14,7 @@ from twotoken.checks.project import (
     check_user_id,
 )
 from twotoken.checks.rules import RULES, are_fine
+from twotoken.checks.services import check_discovery, check_published_keys
 from twotoken.checks.settings import (
     check_claims,
     check_cookie,
@@ -41,8 +42,9 @@ CHECKS = (
     check_graces,
     check_step_up,
     check_time_zone,
+    check_discovery,
 )
-DEPLOY_CHECKS = (check_deployed_cookie, check_deployed_cache, check_deployed_proofs)
+DEPLOY_CHECKS = (check_deployed_cookie, check_deployed_cache, check_deployed_proofs, check_published_keys)
 DATABASE_CHECKS = (check_cluster, check_claims_of_latest)
 
 __all__ = [
@@ -59,11 +61,13 @@ __all__ = [
     "check_deployed_cache",
     "check_deployed_cookie",
     "check_deployed_proofs",
+    "check_discovery",
     "check_graces",
     "check_issuer",
     "check_lifetimes",
     "check_mounts",
     "check_proofs",
+    "check_published_keys",
     "check_secrets",
     "check_shape",
     "check_step_up",

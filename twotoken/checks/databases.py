@@ -55,7 +55,7 @@ def check_claims_of_latest(
         family = _latest_family()
         try:
             if family is not None:
-                tokens.check_claims(conf.access_claims(family.user, family))
+                tokens.check_claims(conf.access_claims(family.user, family), client_id=conf.client_id)
         except ClaimsError as exc:
             problem = str(exc)
         except Exception as exc:  # the project's own. Its text may hold personal data

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 
@@ -15,6 +16,8 @@ from twotoken.keys import ALGORITHMS
 RATE = re.compile(r"[1-9]\d*/(s|sec|second|m|min|minute|h|hour|d|day)")
 COOKIE_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 COOKIE_PATH = re.compile(r"/[!-:<-~]*")
+URL = re.compile(r"[!-~]+")
+LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 LONGEST = timedelta(days=36_525)  # a hundred years: a time much further away is beyond what ``datetime`` can hold
 
 
@@ -41,6 +44,19 @@ def _is_audience(value: object) -> bool:
         or callable(value)
         or (isinstance(value, list | tuple) and bool(value) and all(map(_is_text, value)))
     )
+
+
+def is_service_url(value: object) -> bool:
+    """Tell whether this is an https URL, or an http URL of this machine: on a network, http shows and changes all."""
+    if not isinstance(value, str) or not URL.fullmatch(value):
+        return False
+    try:
+        parts = urlsplit(value)
+        is_port = parts.port != 0
+    except ValueError:  # a port that is no number, or half of an IPv6 address
+        return False
+    is_safe = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOCAL_HOSTS)
+    return is_safe and is_port and bool(parts.hostname) and "@" not in parts.netloc and not parts.fragment
 
 
 def _is_rate(value: object) -> bool:
@@ -81,6 +97,11 @@ RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
         lambda value: value is None or _is_text(value) or callable(value),
     ),
     "AUDIENCE": ("a string, a list of strings, a callable or its dotted path, or None", _is_audience),
+    "CLIENT_ID": ("a string, or None", lambda value: value is None or _is_text(value)),
+    "JWKS_URL": (
+        "an https URL, or an http URL of localhost, or None",
+        lambda value: value is None or is_service_url(value),
+    ),
     "LEEWAY": ("a number of seconds or a timedelta, not negative", _is_grace),
     "DPOP": ("'off', 'optional' or 'required'", lambda value: value in ("off", "optional", "required")),
     "DPOP_ACCESS": ("True or False", lambda value: isinstance(value, bool)),

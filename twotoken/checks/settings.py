@@ -70,9 +70,17 @@ def check_secrets(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
         if not are_fine("ACCESS_ALGORITHM"):
             continue
         try:
-            getattr(conf, keys)
+            problem = getattr(conf, keys).signing_problem
         except ImproperlyConfigured as exc:
             yield Error(str(exc), hint=KEYS_HINT, id="twotoken.E005")
+            continue
+        if problem:
+            yield Error(
+                f"TWOTOKEN[{key!r}]: {problem}.",
+                hint="A service that only verifies uses twotoken.remote, without 'twotoken' in INSTALLED_APPS. "
+                f"{KEYS_HINT}",
+                id="twotoken.E005",
+            )
     access, refresh = (set(found.get(key, ())) for key in ("ACCESS_SECRET", "REFRESH_SECRET"))
     if access & refresh or settings.SECRET_KEY in access | refresh:
         yield Error(

@@ -2,9 +2,9 @@
 
 This package knows nothing of HTTP.
 
-``rule`` decides, ``queries`` reads, ``logins``, ``rotation`` and ``revocation`` write, ``pairs`` makes tokens,
-``stepping_up`` makes access tokens after a fresh proof, and ``events`` records and sends signals. The UPDATE of a
-rotation is ``twotoken.statements.write_rotation``.
+``rule`` decides, ``queries`` reads, ``logins``, ``rotation``, ``revocation`` and ``unbinding`` write, ``pairs`` makes
+tokens, ``stepping_up`` makes access tokens after a fresh proof, and ``events`` records and sends signals. The
+UPDATE of a rotation is ``twotoken.statements.write_rotation``.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 from twotoken.families.logins import FROM_SETTINGS, Lifetime, start, update_auth_hash
 from twotoken.families.pairs import TokenPair
 from twotoken.families.purging import purge
-from twotoken.families.queries import Criteria, active, exists, get, is_active, select, user_of
+from twotoken.families.queries import Criteria, active, exists, family_of, get, is_active, select, user_of
 from twotoken.families.revocation import (
     Batch,
     revoke,
@@ -23,6 +23,7 @@ from twotoken.families.revocation import (
 )
 from twotoken.families.rotation import rotate, verify
 from twotoken.families.stepping_up import SteppedUp, step_up
+from twotoken.families.unbinding import unbind_each
 
 __all__ = [
     "FROM_SETTINGS",
@@ -33,6 +34,7 @@ __all__ = [
     "TokenPair",
     "active",
     "exists",
+    "family_of",
     "get",
     "is_active",
     "purge",
@@ -45,6 +47,7 @@ __all__ = [
     "select",
     "start",
     "step_up",
+    "unbind_each",
     "update_auth_hash",
     "user_of",
     "verify",

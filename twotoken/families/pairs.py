@@ -32,30 +32,30 @@ class TokenPair:
     token_type: str = ""
 
 
-class Proof(NamedTuple):
+class AuthEvent(NamedTuple):
     """When a user proved their identity, in seconds since the epoch, and by which methods (RFC 8176)."""
 
     auth_time: Any
     amr: Any
 
 
-def login_proof(family: RefreshToken) -> Proof:
-    """Return the proof of a family's login.
+def login_event(family: RefreshToken) -> AuthEvent:
+    """Return when and how the user proved their identity for a family's login.
 
-    ``auth_time`` in the family's context replaces the time of the login if the proof is older: a single sign-on may
-    rest on a password of last week, and the exchange of a token proves nothing.
+    ``auth_time`` in the family's context replaces the time of the login if it is earlier: a single sign-on may rest on
+    a password of last week, and the exchange of a token proves nothing.
     """
     login = int(family.created_at.timestamp())
     proven = family.context.get("auth_time", login)
-    return Proof(min(proven, login) if type(proven) is int else proven, family.context.get("amr"))
+    return AuthEvent(min(proven, login) if type(proven) is int else proven, family.context.get("amr"))
 
 
 def mint_access(
-    family: RefreshToken, user: AbstractBaseUser, now: datetime, proof: Proof | None = None
+    family: RefreshToken, user: AbstractBaseUser, now: datetime, event: AuthEvent | None = None
 ) -> tuple[str, int]:
     """Return a new access token and its lifetime in seconds. It never outlives the family's absolute lifetime.
 
-    ``proof`` is given for a step-up. Without it the token has the proof of the login.
+    ``event`` is given for a step-up. Without it the token has the event of the login.
 
     Raises ClaimsError if the project's claims can't go into a token.
     """
@@ -65,7 +65,7 @@ def mint_access(
         expires_at = min(expires_at, int(family.expires_at.timestamp()))
     claims = conf.access_claims
     extra = {} if claims is None else claims(user, family)
-    auth_time, amr = proof or login_proof(family)
+    auth_time, amr = event or login_event(family)
     token = tokens.encode_access(
         conf.access_policy,
         subject=str(getattr(user, conf.user_id_field)),

@@ -94,7 +94,7 @@ def revoke_each(
     called after each batch.
     """
     total = 0
-    for batch, done in _walk(families.primary().revocable()):
+    for batch, done in walk(families.primary().revocable()):
         now = timezone.now()
         count = retry_on_conflict(partial(rows().filter(pk__in=batch).revoke, reason, now))
         if count < len(batch):  # another request revoked some of them meanwhile, and sends their signals
@@ -123,7 +123,7 @@ def _tell_revoked(family_id: UUID, user_id: Any, reason: str) -> None:
     send(signals.family_revoked, family_id, user_id, reason=str(reason))
 
 
-def _walk(families: RefreshTokenQuerySet) -> Iterator[tuple[dict[UUID, Any], float]]:
+def walk(families: RefreshTokenQuerySet) -> Iterator[tuple[dict[UUID, Any], float]]:
     """Yield batches of families in the order of their keys: each family's user, and the share of the work done.
 
     Keys are random, so the value of the last key gives the share without a count.

@@ -9,35 +9,34 @@ from dataclasses import dataclass, field
 from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 
-from twotoken.families.pairs import Proof, mint_access
-from twotoken.families.queries import family_of
-from twotoken.tokens import AccessToken
+from twotoken.families.pairs import AuthEvent, mint_access, token_type_of
+from twotoken.models import RefreshToken
 
 logger = logging.getLogger("twotoken")
 
 
 @dataclass(frozen=True, slots=True)
 class SteppedUp:
-    """What a step-up gives: an access token, and its lifetime in seconds."""
+    """What a step-up gives: an access token, its lifetime in seconds, and how it is sent if its family is bound."""
 
     access: str = field(repr=False)
     expires_in: int
+    token_type: str = ""
 
 
 @sensitive_variables()
-def step_up(access: AccessToken, amr: Sequence[str] = ()) -> SteppedUp:
-    """Return a new access token of the same family whose ``auth_time`` is now. One SELECT, and nothing is written.
+def step_up(family: RefreshToken, amr: Sequence[str] = ()) -> SteppedUp:
+    """Return a new access token of a family whose ``auth_time`` is now. Nothing is written.
 
-    Call it after the user of ``access`` has proven their identity in this request. ``amr`` names the methods of this
-    proof (RFC 8176), not those of the login.
+    Call it after the family's user has proven their identity, with the family that ``family_of(request.auth)`` returns.
+    ``amr`` names the methods of this proof (RFC 8176), not those of the login.
 
     Only this access token says so. The next refresh returns to the login's ``auth_time``: if the family's row had the
     new time, the owner's proof would also step up a thief's copy of the refresh token.
 
-    Raises RevokedToken, ExpiredToken, UserInactive or PasswordChanged if the family is not active, and ClaimsError.
+    Raises ClaimsError if the project's claims can't go into a token.
     """
-    family = family_of(access)
     now = timezone.now()
-    token, expires_in = mint_access(family, family.user, now, Proof(int(now.timestamp()), [*amr]))
+    token, expires_in = mint_access(family, family.user, now, AuthEvent(int(now.timestamp()), [*amr]))
     logger.info("User %s of token family %s proved their identity again.", family.user_id, family.pk)
-    return SteppedUp(token, expires_in)
+    return SteppedUp(token, expires_in, token_type_of(family))

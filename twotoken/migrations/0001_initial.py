@@ -100,6 +100,7 @@ class Migration(migrations.Migration):
                             ("reuse", "refresh token reused"),
                             ("revoked", "revoked"),
                             ("wrong_device", "refused on another device"),
+                            ("unbound", "unbound from its device"),
                         ],
                         max_length=16,
                         verbose_name="event",

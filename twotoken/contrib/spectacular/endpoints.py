@@ -27,7 +27,7 @@ extend_schema_field(OpenApiTypes.DATETIME)(SessionSerializer.get_last_used_at)
 BUSY = (exceptions.RotationConflict, exceptions.Unavailable)
 BEARER_ERRORS = (
     *(exceptions.MissingToken, exceptions.InvalidToken, exceptions.ExpiredToken, exceptions.RevokedToken),
-    *(exceptions.PasswordChanged, exceptions.UserInactive, *BUSY),
+    *(exceptions.PasswordChanged, exceptions.UserInactive, exceptions.WrongDevice, exceptions.InvalidProof, *BUSY),
 )
 CREDENTIAL_ERRORS = (ValidationError, ParseError, exceptions.CrossOrigin, UnsupportedMediaType, Throttled, *BUSY)
 IDEMPOTENCY_KEY = OpenApiParameter(
@@ -43,12 +43,13 @@ CLEARED = set_cookie(_("Clears the cookie."), status.HTTP_204_NO_CONTENT)
 class LoginSchema(TokenSchema):
     """login/: takes the fields of the view's serializer."""
 
+    proof_status = status.HTTP_400_BAD_REQUEST
     operations = {
         "POST": Operation(
             pgettext_lazy("operation", "Log in"),
             _("Exchanges credentials for an access token. Revokes the token family of the request's refresh cookie."),
             status.HTTP_200_OK,
-            (exceptions.NoActiveAccount, *CREDENTIAL_ERRORS),
+            (exceptions.NoActiveAccount, exceptions.InvalidProof, *CREDENTIAL_ERRORS),
             tells_delivery=True,
             set_cookie=set_cookie(_("The refresh token."), status.HTTP_200_OK),
         )
@@ -71,6 +72,7 @@ class LoginSchema(TokenSchema):
 class ReauthenticateSchema(LoginSchema):
     """reauthenticate/: takes the fields of the view's serializer."""
 
+    proof_status = status.HTTP_401_UNAUTHORIZED
     operations = {
         "POST": Operation(
             pgettext_lazy("operation", "Confirm your identity"),
@@ -93,6 +95,7 @@ class ReauthenticateSchema(LoginSchema):
 class RefreshSchema(TokenSchema):
     """refresh/: takes the refresh token by cookie or in the body. A mount without refresh tokens answers 404."""
 
+    proof_status = status.HTTP_400_BAD_REQUEST
     operations = {
         "POST": Operation(
             pgettext_lazy("operation", "Refresh"),
@@ -101,7 +104,10 @@ class RefreshSchema(TokenSchema):
                 "its token family, unless the request is a retry with the same Idempotency-Key."
             ),
             status.HTTP_200_OK,
-            (exceptions.InvalidIdempotencyKey, exceptions.TokenNotValid, *CREDENTIAL_ERRORS),
+            (
+                *(exceptions.InvalidIdempotencyKey, exceptions.TokenNotValid, exceptions.InvalidProof),
+                *CREDENTIAL_ERRORS,
+            ),
             tells_delivery=True,
             parameters=(IDEMPOTENCY_KEY,),
             set_cookie=set_cookie(
@@ -137,7 +143,8 @@ class LogoutSchema(TokenSchema):
             status.HTTP_204_NO_CONTENT,
             (
                 *(ValidationError, ParseError, exceptions.MissingToken, exceptions.InvalidToken),
-                *(exceptions.ExpiredToken, exceptions.CrossOrigin, UnsupportedMediaType, *BUSY),
+                *(exceptions.ExpiredToken, exceptions.WrongDevice, exceptions.InvalidProof),
+                *(exceptions.CrossOrigin, UnsupportedMediaType, *BUSY),
             ),
             set_cookie=CLEARED,
         )
@@ -145,7 +152,10 @@ class LogoutSchema(TokenSchema):
 
     def get_errors(self) -> list[Any]:
         impossible: dict[Delivery, set[Any]] = {
-            Delivery.COOKIE: {exceptions.MissingToken, exceptions.InvalidToken, exceptions.ExpiredToken},
+            Delivery.COOKIE: {
+                *(exceptions.MissingToken, exceptions.InvalidToken, exceptions.ExpiredToken),
+                *(exceptions.WrongDevice, exceptions.InvalidProof),
+            },
             Delivery.BODY: {exceptions.MissingToken},  # the answer is 400 and lists the missing field
             Delivery.NONE: set(),
         }
@@ -247,6 +257,23 @@ class JWKSSchema(TokenSchema):
         return self.component("KeySet", object_of({"keys": {"type": "array", "items": key}}))
 
 
+class DiscoverySchema(TokenSchema):
+    """The issuer and the address of its keys."""
+
+    operations = {
+        "GET": Operation(
+            pgettext_lazy("operation", "Show the issuer"),
+            _("Says who issues access tokens, and where the public keys are (RFC 8414)."),
+            status.HTTP_200_OK,
+            (),
+        )
+    }
+
+    def get_success(self) -> Any:
+        address = {"type": "string", "format": "uri"}
+        return self.component("ServerMetadata", object_of({"issuer": address, "jwks_uri": address}))
+
+
 class ExchangeSchema(RefreshSchema):
     """The exchange of simplejwt's refresh tokens.
 
@@ -306,6 +333,7 @@ SCHEMAS: dict[str, type[TokenSchema]] = {
     "twotoken.views.SessionsView": SessionsSchema,
     "twotoken.views.SessionView": SessionSchema,
     "twotoken.views.JWKSView": JWKSSchema,
+    "twotoken.views.DiscoveryView": DiscoverySchema,
     "twotoken.contrib.simplejwt.views.ExchangeView": ExchangeSchema,
     "twotoken.contrib.simplejwt.views.TokenBlacklistView": BlacklistSchema,
     "twotoken.contrib.simplejwt.views.TokenVerifyView": VerifySchema,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.utils.module_loading import import_string
+from django.utils.translation import gettext_lazy as _
 from drf_spectacular.drainage import set_override
 from drf_spectacular.extensions import (
     OpenApiAuthenticationExtension,
@@ -20,6 +21,8 @@ from drf_spectacular.plumbing import build_bearer_security_scheme_object, force_
 from rest_framework.serializers import CharField
 
 from twotoken.authentication import AccessTokenAuthentication
+from twotoken.conf import conf
+from twotoken.proofs import accepts_proofs
 
 # Imported only when it is used: it imports DRF's views, which read the project's defaults when they are imported.
 STEP_UP = "twotoken.contrib.spectacular.step_up"
@@ -41,14 +44,25 @@ class EndpointExtension(OpenApiViewExtension):
 
 
 class BearerExtension(OpenApiAuthenticationExtension):
-    """Describes the access token in the Authorization header, for all authentication classes."""
+    """Describes the access token in the Authorization header, for all authentication classes.
 
-    target_class = "twotoken.authentication.AccessTokenAuthentication"
+    A bound one is sent with the scheme DPoP, beside a proof in the header ``DPoP``.
+    """
+
+    target_class = "twotoken.bearer.BearerAuthentication"
     match_subclasses = True
-    name = "jwtAuth"
 
-    def get_security_definition(self, auto_schema: Any) -> dict[str, Any]:
-        return dict(build_bearer_security_scheme_object("HTTP_AUTHORIZATION", "Bearer", "JWT"))
+    @property
+    def name(self) -> list[str]:
+        return ["jwtAuth", *(["dpopAuth"] if accepts_proofs() and conf.dpop_access else [])]
+
+    def get_security_requirement(self, auto_schema: Any) -> list[dict[str, list[Any]]]:
+        return [{name: []} for name in self.name]
+
+    def get_security_definition(self, auto_schema: Any) -> list[dict[str, Any]]:
+        bearer = dict(build_bearer_security_scheme_object("HTTP_AUTHORIZATION", "Bearer", "JWT"))
+        text = _("A bound access token (RFC 9449). The header DPoP has a proof for the request by the device's key.")
+        return [bearer, {"type": "http", "scheme": "dpop", "description": text}]
 
 
 class RecentLoginExtension(OpenApiViewExtension):

@@ -31,8 +31,9 @@ from twotoken.contrib.spectacular.errors import (
     values_of,
 )
 from twotoken.cookies import companion_name, cookie_path
-from twotoken.exceptions import CrossOrigin, InsufficientUserAuthentication, TokenNotValid, TwoTokenError
+from twotoken.exceptions import CrossOrigin, InsufficientUserAuthentication, InvalidProof, TokenNotValid, TwoTokenError
 from twotoken.permissions import recent_logins
+from twotoken.proofs import NONCE_HEADER, accepts_proofs
 from twotoken.serializers import LoginSerializer
 
 Schema = dict[str, Any]
@@ -46,6 +47,11 @@ DELIVERED = {
 }
 SECONDS: Schema = {"type": "integer", "minimum": 0, "description": _("In seconds.")}
 TOKEN: Schema = {"type": "string"}
+TOKEN_TYPE: Schema = {
+    "type": "string",
+    "enum": ["DPoP", "Bearer"],
+    "description": _("How the access token is sent. Absent if no DPoP proof bound the tokens to a key."),
+}
 EXAMPLE_TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI3In0.c2lnbmF0dXJl"  # noqa: S105 - not a real token
 
 
@@ -83,6 +89,23 @@ def marks_of(error: ErrorClass) -> tuple[str, str]:
     return (
         MARKS[1] if issubclass(error, TokenNotValid) else MARKS[2 * issubclass(error, InsufficientUserAuthentication)]
     )
+
+
+PROOF = OpenApiParameter(
+    "DPoP",
+    str,
+    OpenApiParameter.HEADER,
+    description=_("A proof for this request by the device's key (RFC 9449). A login with a proof binds its tokens."),
+)
+NONCE = header(
+    NONCE_HEADER,
+    str,
+    _("The nonce for the next DPoP proof."),
+    status.HTTP_200_OK,
+    status.HTTP_400_BAD_REQUEST,
+    status.HTTP_401_UNAUTHORIZED,
+    required=False,
+)
 
 
 @dataclass(frozen=True)
@@ -150,6 +173,8 @@ class TokenSchema(ErrorSchema):
 
     operations: ClassVar[Mapping[str, Operation]] = {}
     delivery: Delivery
+    # Of a refused DPoP proof: 401 beside an access token, and 400 where the proof stands alone.
+    proof_status = status.HTTP_401_UNAUTHORIZED
 
     def get_operation(self, path: str, path_regex: str, path_prefix: str, method: str, registry: Any) -> Schema | None:
         self.delivery = cast("TokenView", self.view).get_delivery(mount_options(path_regex))
@@ -201,9 +226,13 @@ class TokenSchema(ErrorSchema):
         operation = self.operations[self.method]
         errors = self.get_errors()
         responses = {operation.status: self.get_success()}
-        for code in sorted({status_of(error) or 0 for error in errors}):
-            responses[code] = self.error_response([error for error in errors if status_of(error) == code])
+        for code in sorted(set(map(self.status_of, errors))):
+            responses[code] = self.error_response([error for error in errors if self.status_of(error) == code])
         return responses
+
+    def status_of(self, error: ErrorClass) -> int:
+        """Return the status of the answer. That of a refused DPoP proof depends on the endpoint."""
+        return self.proof_status if issubclass(error, InvalidProof) else status_of(error) or 0
 
     def optional(self, serializer: Any) -> dict[str, Schema]:
         """Return the schema of an optional request body, by media type."""
@@ -222,6 +251,8 @@ class TokenSchema(ErrorSchema):
             impossible.add(CrossOrigin)
         if self.get_request_serializer() is None:
             impossible |= {ValidationError, ParseError, UnsupportedMediaType}
+        if not accepts_proofs():
+            impossible.add(InvalidProof)
         asked = [InsufficientUserAuthentication] if asks_for_login(self.view) else []
         return [
             error for error in [*(self.operation.errors if self.operation else ()), *asked] if error not in impossible
@@ -236,7 +267,8 @@ class TokenSchema(ErrorSchema):
         if self.operation is None:
             return parameters
         set_cookie = [self.operation.set_cookie] if self.by_cookie and self.operation.set_cookie else []
-        return [*parameters, *ERROR_HEADERS, *set_cookie, *self.operation.parameters]
+        proof = [PROOF, *([NONCE] if conf.dpop_nonce else [])] if InvalidProof in self.get_errors() else []
+        return [*parameters, *ERROR_HEADERS, *set_cookie, *self.operation.parameters, *proof]
 
     def get_serializer_name(self, serializer: Any, direction: Any) -> str:
         name = super().get_serializer_name(serializer, direction)
@@ -257,7 +289,10 @@ class TokenSchema(ErrorSchema):
     def tokens(self, name: str, fields: Schema, example: Schema) -> OpenApiResponse:
         """Return the successful response that has an access token and more fields."""
         lifetime = int(conf.access_lifetime.total_seconds())
-        schema = self.component(name, object_of({"access": TOKEN, "expires_in": SECONDS, **fields}))
+        body = object_of({"access": TOKEN, "expires_in": SECONDS, **fields})
+        if accepts_proofs():
+            body["properties"]["token_type"] = self.component("TokenType", TOKEN_TYPE)
+        schema = self.component(name, body)
         shown = OpenApiExample("tokens", {"access": EXAMPLE_TOKEN, "expires_in": lifetime, **example})
         return OpenApiResponse(schema, _("The tokens."), [shown])
 

@@ -11,7 +11,10 @@ SECRET_BYTES = 32
 
 
 class Command(BaseCommand):
-    help = "Print two different 256-bit secrets as lines for an environment file."
+    help = (
+        "Print two different 256-bit secrets as lines for an environment file. If other services verify your access "
+        "tokens, don't use the first: make a key pair for ES256, as the page on keys in the documentation says."
+    )
     requires_system_checks = []
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -5,13 +5,11 @@ from __future__ import annotations
 from argparse import ArgumentParser, ArgumentTypeError
 from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.exceptions import FieldDoesNotExist
 from django.core.management.base import BaseCommand, CommandError
-from django.db import router
 from django.utils import timezone, translation
 from django.utils.dateparse import parse_datetime
 
@@ -19,6 +17,7 @@ from twotoken import families
 from twotoken.clients import stored_address
 from twotoken.conf import conf
 from twotoken.families import Criteria
+from twotoken.management.arguments import confirm, counted, family, user_id
 from twotoken.management.progress import with_progress
 from twotoken.models import RevokedReason
 from twotoken.templatetags.twotoken_durations import in_words
@@ -47,14 +46,6 @@ def address(text: str) -> str:
     if found is None:
         raise ArgumentTypeError(f"{text!r} is not an IP address.")
     return found
-
-
-def family(text: str) -> UUID:
-    """Read the id of a token family."""
-    try:
-        return UUID(text)
-    except ValueError as exc:
-        raise ArgumentTypeError(f"{text!r} is not the id of a token family, which is a UUID.") from exc
 
 
 class Command(BaseCommand):
@@ -106,7 +97,8 @@ class Command(BaseCommand):
             self.tell("would be revoked", selected.count())
             return
         if options["all"] and options["interactive"]:
-            self.ask(selected.count())
+            warning = f"This revokes {counted(selected.count())}: their users have to log in again."
+            confirm(self.stdout, warning, "Nothing was revoked.")
         count = with_progress(
             lambda show: families.revoke_each(selected, reason, actor=ACTOR, on_batch=show), self.stderr
         )
@@ -116,24 +108,9 @@ class Command(BaseCommand):
                 lifetime = in_words(conf.access_lifetime)
             self.stdout.write(f"Access tokens that were already issued stay valid for up to {lifetime}.")
 
-    def ask(self, count: int) -> None:
-        """Ask for confirmation. Raises CommandError if the person does not confirm."""
-        self.stdout.write(f"This revokes {counted(count)}: their users have to log in again.")
-        try:
-            answer = input("Type 'yes' to continue: ")
-        except EOFError as exc:
-            raise CommandError("Nothing was revoked. Without a terminal, use --no-input.") from exc
-        if answer != "yes":
-            raise CommandError("Nothing was revoked.")
-
     def tell(self, what: str, count: int) -> None:
         """Print the result."""
         self.stdout.write(f"{counted(count)} {what}.")
-
-
-def counted(count: int) -> str:
-    """Return a count in words, for example "1 token family"."""
-    return f"{count} token {'family' if count == 1 else 'families'}"
 
 
 def check_column() -> None:
@@ -143,14 +120,3 @@ def check_column() -> None:
         model._meta.get_field("is_active")
     except FieldDoesNotExist as exc:
         raise CommandError(f"{model._meta.label} has no column is_active: use --user for each inactive user.") from exc
-
-
-def user_id(name: str) -> Any:
-    """Return the primary key of the user with this login name. Raises CommandError if there is no such user."""
-    model = get_user_model()
-    # A lagging replica may have another user with this name, or none.
-    manager: Any = model._default_manager.db_manager(router.db_for_write(model))
-    try:
-        return manager.get_by_natural_key(name).pk
-    except model.DoesNotExist as exc:
-        raise CommandError(f"There is no user {name!r}.") from exc

@@ -1,0 +1,30 @@
+"""The packages of ``node/package.json``, installed once on this machine by npm."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+NODE = Path(__file__).parent / "node"
+
+
+def installed() -> Path:
+    """Return a folder whose ``node_modules`` has the packages, in the versions that the file names.
+
+    It stays for the next run, under a name that changes with the file.
+    """
+    wanted = NODE / "package.json"
+    folder = Path(tempfile.gettempdir(), f"twotoken-node-{hashlib.sha256(wanted.read_bytes()).hexdigest()[:16]}")
+    if not folder.exists():
+        with tempfile.TemporaryDirectory(dir=folder.parent) as name:
+            new = Path(name, "new")
+            new.mkdir()
+            shutil.copy(wanted, new)
+            command = ["npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts"]
+            subprocess.run(command, cwd=new, check=True, capture_output=True)
+            if not folder.exists():  # another process may have been faster
+                new.rename(folder)
+    return folder

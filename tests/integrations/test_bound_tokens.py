@@ -1,0 +1,101 @@
+"""Bound tokens with other people's libraries, and with the client that the page shows, against a real server."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from django.test import RequestFactory, override_settings
+
+from tests.factories import PASSWORD
+from tests.integrations import npm
+from tests.integrations.pages import block, settings_of
+from tests.overrides import with_settings
+from tests.proofs import Device
+from twotoken.exceptions import ProofAddress
+from twotoken.models import RefreshToken
+from twotoken.proofs import proven_key
+
+PAGE = "../how-to/bound-tokens"
+MOUNT = "/api/app/auth/"
+LIBRARIES = [("dpop", "ES256"), ("dpop", "Ed25519"), ("jose", "ES256"), ("jose", "Ed25519"), ("jose", "EdDSA")]
+
+
+@pytest.fixture
+def run(live_server: Any, user: Any, tmp_path: Path) -> Any:
+    """Run a library's part against the server, and return what it says."""
+    shutil.copy(npm.NODE / "proofs.mjs", tmp_path)
+    (tmp_path / "session.mjs").write_text(block(PAGE, "generateProof", "js"))
+    (tmp_path / "node_modules").symlink_to(npm.installed() / "node_modules")
+    credentials = {user.USERNAME_FIELD: user.get_username(), "password": PASSWORD}
+    environment = {**os.environ, "API": live_server.url, "MOUNT": MOUNT, "CREDENTIALS": json.dumps(credentials)}
+
+    def started(library: str, algorithm: str = "ES256") -> Any:
+        command = ["node", "proofs.mjs", library, algorithm]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    return started
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(("library", "algorithm"), LIBRARIES)
+def test_a_library(run: Any, library: str, algorithm: str) -> None:
+    """It logs in, calls, refreshes, loses an answer, and is refused with another key or none. The owner goes on."""
+    assert run(library, algorithm) == {
+        "type": "DPoP",
+        "bound": True,
+        "retried": True,
+        "refused": [[401, "wrong_device"]] * 4,
+        "alive": 200,
+    }
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("wants_nonce", [False, True])
+def test_oauth4webapi(run: Any, user: Any, wants_nonce: bool) -> None:
+    """It calls the API, understands our challenges, and gets over a nonce."""
+    with with_settings(DPOP_NONCE=wants_nonce):
+        found = run("oauth4webapi")
+    assert found == {
+        "status": 200,
+        "id": str(user.pk),
+        "wasAsked": wants_nonce,
+        "refused": [["dpop", "invalid_token"]],
+    }
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("wants_nonce", [False, True])
+def test_the_client_that_is_shown(run: Any, wants_nonce: bool) -> None:
+    """Two requests with an expired access token refresh once. A copy of its refresh token is worth nothing."""
+    with with_settings(DPOP_NONCE=wants_nonce, DPOP="required"):
+        assert run("page") == {"statuses": [200] * 3, "rotated": True, "stolen": "wrong_device"}
+    assert RefreshToken.objects.get().generation == 1
+
+
+@pytest.mark.django_db
+def test_the_login_that_is_shown(user: Any) -> None:
+    """It binds the family to the key of its request."""
+    module = ModuleType("shown_login")
+    exec(block(PAGE, "proven_key"), vars(module))  # noqa: S102 - our own docs
+    device = Device()
+    module.log_in_here(RequestFactory().post("/done/", HTTP_DPOP=device.proof("/done/")), user)
+    assert RefreshToken.objects.get().device_key == device.device_key
+
+
+def test_the_proxy_that_is_shown() -> None:
+    """With the settings of the page on servers, a proof for the address that clients use fits."""
+    device = Device(host="https://localhost")
+    headers = {"HTTP_HOST": "localhost", "HTTP_X_FORWARDED_PROTO": "https"}
+    with override_settings(**settings_of("servers", "SECURE_PROXY_SSL_HEADER")):
+        proven_key(RequestFactory().post("/x/", HTTP_DPOP=device.proof("/x/"), **headers))
+    with pytest.raises(ProofAddress):
+        proven_key(RequestFactory().post("/x/", HTTP_DPOP=device.proof("/x/"), **headers))

@@ -1,0 +1,223 @@
+"""One login, many services: each service of the page takes the tokens of the project that logs in, and no others."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+from uuid import uuid4
+
+import jwt
+import pytest
+import requests
+from authlib.oauth2.rfc9068 import JWTBearerTokenValidator
+from django.test import override_settings
+
+from tests.factories import PASSWORD, UserFactory
+from tests.integrations import npm
+from tests.integrations.pages import block
+from tests.server import free_port
+from tests.test_keys import PRIVATE, by_hand, pem, public_pem
+
+PAGE = "../how-to/services"
+ISSUER, AUDIENCE = "https://auth.example.com", "https://api.example.com"
+KEY, OTHER_KEY = PRIVATE["ES256"]
+ROOT = Path(__file__).parents[2]
+NOBODY = f"http://127.0.0.1:{free_port()}"
+NAMES = ["jose", "express", "fastapi", "django", "django-pem", "simplejwt"]
+# What a service answers that has no key and finds nobody to ask, as the page has it.
+WITHOUT_KEYS = {"jose": 503, "express": 401, "fastapi": 503, "django": 503, "simplejwt": 401}
+
+
+class Service:
+    """A service of the page in a process of its own, which trusts an issuer."""
+
+    def __init__(self, name: str, folder: Path, issuer: str) -> None:
+        self.port, self.issuer, self.folder = free_port(), issuer, folder
+        self.environment = {"PORT": str(self.port), "PYTHONPATH": f"{folder}:{ROOT}", "SECRET_KEY": "of the service"}
+        command = getattr(self, f"write_{name.replace('-', '_')}")()
+        self.log = (folder / "log").open("w+")
+        environment = {**os.environ, **self.environment}
+        self.process = subprocess.Popen(command, cwd=folder, env=environment, stdout=self.log, stderr=self.log)
+        deadline = time.monotonic() + 60
+        while self.get("/nothing") is None:
+            assert self.process.poll() is None, (folder / "log").read_text()
+            assert time.monotonic() < deadline, "the service did not answer"
+            time.sleep(0.05)
+
+    def get(self, path: str = "/", token: str | None = None, scheme: str = "Bearer") -> Any:
+        """GET from the service; return status and body, or None where nobody answers."""
+        client = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        headers = {"Host": "api.example.com", "Accept": "application/json"}
+        if token is not None:
+            headers["Authorization"] = f"{scheme} {token}"
+        try:
+            client.request("GET", path, headers=headers)
+            response = client.getresponse()
+            return response.status, response.read()
+        except OSError:
+            return None
+        finally:
+            client.close()
+
+    def stop(self) -> None:
+        """Stop, and wait for it."""
+        self.process.terminate()
+        self.process.wait(30)
+        self.log.close()
+
+    def write(self, path: str, *parts: str) -> None:
+        """Write a module of the service, with the issuer in place of the page's."""
+        (self.folder / path).parent.mkdir(exist_ok=True)
+        (self.folder / path).write_text("\n".join(parts).replace(ISSUER, self.issuer))
+
+    def node(self, containing: str) -> list[str]:
+        """Write a block of JavaScript, beside the packages that it imports."""
+        self.write("service.mjs", block(PAGE, containing, "js"))
+        (self.folder / "node_modules").symlink_to(npm.installed() / "node_modules")
+        return ["node", "service.mjs"]
+
+    def write_jose(self) -> list[str]:
+        return self.node("createRemoteJWKSet")
+
+    def write_express(self) -> list[str]:
+        return self.node("issuerBaseURL")
+
+    def write_fastapi(self) -> list[str]:
+        self.write("service.py", block(PAGE, "FastAPI()"))
+        return [sys.executable, "-m", "uvicorn", "service:app", "--port", str(self.port)]
+
+    def write_django(self, *more: str) -> list[str]:
+        self.write("service/__init__.py")
+        self.write("service/settings.py", block(PAGE, "UNAUTHENTICATED_USER"), *more)
+        self.write("service/urls.py", block(PAGE, "request.user.username"))
+        self.environment["DJANGO_SETTINGS_MODULE"] = "service.settings"
+        application = "django.core.wsgi:get_wsgi_application()"
+        return [sys.executable, "-m", "gunicorn", application, "--bind", f"127.0.0.1:{self.port}", "--threads", "4"]
+
+    def write_django_pem(self) -> list[str]:
+        (self.folder / "access.pub.pem").write_text(public_pem(KEY))
+        settings = block(PAGE, "/run/secrets/access.pub.pem")
+        return self.write_django(settings.replace("/run/secrets/access.pub.pem", str(self.folder / "access.pub.pem")))
+
+    def write_simplejwt(self) -> list[str]:
+        apps = 'INSTALLED_APPS = ["django.contrib.auth", "django.contrib.contenttypes", "rest_framework"]'
+        command = self.write_django(apps, block(PAGE, "AUTH_TOKEN_CLASSES"))
+        self.write("service/tokens.py", block(PAGE, "class RemoteAccessToken"))
+        return command
+
+
+@pytest.fixture
+def login(live_server: Any, tmp_path: Path) -> Iterator[str]:
+    """The project that logs in, as the page has it; the address of its server."""
+    (tmp_path / "access.pem").write_text(pem(KEY))
+    claims: Any = ModuleType("shown_claims")
+    urls: Any = ModuleType("shown_urls")
+    settings: dict[str, Any] = {}
+    shown = block(PAGE, "CLIENT_ID").replace("/run/secrets/access.pem", str(tmp_path / "access.pem"))
+    shown = shown.replace(ISSUER, live_server.url).replace("accounts.claims", claims.__name__)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JWT_REFRESH_SECRET", "refresh secret of the services, of thirty-two bytes or more")
+        for module, code in ((claims, block(PAGE, "def access_claims")), (urls, block(PAGE, "DiscoveryView"))):
+            patch.setitem(sys.modules, module.__name__, module)
+            exec(code, vars(module))  # noqa: S102 - our own docs
+        exec(shown, settings)  # noqa: S102
+        with override_settings(TWOTOKEN=settings["TWOTOKEN"], ROOT_URLCONF=urls.__name__):
+            yield live_server.url
+
+
+@pytest.fixture
+def access(login: str) -> tuple[str, str]:
+    """An access token of a login, and the key of its user."""
+    user: Any = UserFactory()
+    body = {user.USERNAME_FIELD: user.get_username(), "password": PASSWORD}
+    answer = requests.post(f"{login}/api/auth/login/", json=body, timeout=30)
+    assert answer.status_code == 200
+    return answer.json()["access"], str(user.pk)
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str, str], Service]]:
+    """Start services, each once for an issuer; they stop in the end."""
+    running: dict[tuple[str, str], Service] = {}
+
+    def started(name: str, issuer: str) -> Service:
+        if (name, issuer) not in running:
+            running[name, issuer] = Service(name, tmp_path_factory.mktemp(name), issuer)
+        return running[name, issuer]
+
+    yield started
+    for service in running.values():
+        service.stop()
+
+
+def forged(good: str) -> dict[str, str]:
+    """Return tokens that a service must refuse, each made from a good one."""
+    claims: dict[str, Any] = jwt.decode(good, options={"verify_signature": False})
+    header = jwt.get_unverified_header(good)
+
+    def signed(change: dict[str, Any], typ: str = "at+jwt", key: Any = KEY, kid: str = header["kid"]) -> str:
+        return jwt.encode({**claims, **change}, key, "ES256", {"typ": typ, "kid": kid})
+
+    # Only what is changed may be what a service refuses.
+    assert jwt.decode(signed({}), options={"verify_signature": False}) == claims
+    payload = json.dumps(claims).encode()
+    return {
+        "expired": signed({"exp": int(time.time()) - 1000}),
+        "another issuer": signed({"iss": "https://other.example.com"}),
+        "another audience": signed({"aud": "https://other.example.com"}),
+        "bound": signed({"cnf": {"jkt": "thumbprint"}}),
+        "another type": signed({}, typ="JWT"),
+        "another key": signed({}, key=OTHER_KEY),
+        "an unknown key": signed({}, key=OTHER_KEY, kid=str(uuid4())),
+        "the public key as a secret": by_hand({**header, "alg": "HS256"}, payload, public_pem(KEY).encode()),
+        "no signature": by_hand({**header, "alg": "none"}, payload, b"").rpartition(".")[0] + ".",
+        "nonsense": "nonsense",
+    }
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_service(name: str, login: str, access: tuple[str, str], start: Callable[[str, str], Service]) -> None:
+    """It lets the user in, and refuses with a 401 whatever is not a token for it."""
+    service = start(name, login)
+    token, subject = access
+    status, body = service.get(token=token)
+    assert status == 200, body
+    assert json.loads(body)["id"] == subject
+    statuses = {case: service.get(token=wrong)[0] for case, wrong in forged(token).items()}
+    statuses["no token"] = service.get()[0]
+    assert statuses == dict.fromkeys(statuses, 401)
+    assert service.get(token=token, scheme="Token")[0] in {400, 401}  # RFC 6750 section 3.1: either may be meant
+    assert service.get(token=token)[0] == 200
+
+
+@pytest.mark.parametrize(("name", "status"), WITHOUT_KEYS.items())
+def test_a_service_without_keys(
+    name: str, status: int, access: tuple[str, str], start: Callable[[str, str], Service]
+) -> None:
+    """It lets nobody in, with the status that the page has."""
+    assert start(name, NOBODY).get(token=access[0])[0] == status
+
+
+@pytest.mark.filterwarnings("ignore:Please `KeySet.import_key_set`")
+def test_authlib(login: str, access: tuple[str, str]) -> None:
+    """Its validator wants the whole profile of RFC 9068, and finds it."""
+
+    class Validator(JWTBearerTokenValidator):  # type: ignore[misc]  # it has no types
+        def get_jwks(self) -> Any:
+            document = requests.get(f"{login}/.well-known/oauth-authorization-server", timeout=30).json()
+            return requests.get(document["jwks_uri"], timeout=30).json()
+
+    validator = Validator(issuer=login, resource_server=AUDIENCE)
+    claims = validator.authenticate_token(access[0])
+    validator.validate_token(claims, [], None)
+    assert claims["sub"] == access[1]
+    with pytest.raises(Exception, match="invalid_token"):
+        validator.validate_token(validator.authenticate_token(forged(access[0])["another type"]), [], None)

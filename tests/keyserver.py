@@ -1,0 +1,112 @@
+"""A service that publishes keys over HTTP, well or badly, and counts how often it is asked."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Does what its server's ``behave`` says."""
+
+    server: KeyServer
+
+    def do_GET(self) -> None:
+        self.server.asked.append(self.path)
+        self.server.called.set()
+        try:
+            getattr(self, self.server.behaviour)()
+        except OSError:  # the client has given up
+            self.close_connection = True
+
+    def log_message(self, *args: Any) -> None:
+        """Say nothing."""
+
+    def answer(self, body: bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> None:
+        """Send an answer, with its length."""
+        self.send_response(status)
+        for name, value in {**(headers or {}), "Content-Length": str(len(body))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def well(self) -> None:
+        """The keys."""
+        self.answer(self.server.document)
+
+    def hang(self) -> None:
+        """No answer until the test ends."""
+        self.server.go.wait(30)
+
+    def drip(self) -> None:
+        """A byte every now and then: no single read takes long."""
+        self.send_response(200)
+        self.end_headers()
+        while not self.server.go.wait(0.02):
+            self.wfile.write(b" ")
+
+    def huge(self) -> None:
+        """Ten megabytes."""
+        self.answer(b" " * 10_000_000 + self.server.document)
+
+    def nonsense(self) -> None:
+        """A page in HTML."""
+        self.answer(b"<html>Welcome to the hotel's network</html>")
+
+    def garbage(self) -> None:
+        """No HTTP."""
+        self.wfile.write(b"SSH-2.0-OpenSSH_9.9\r\n\r\n")
+
+    def broken(self) -> None:
+        """An error, with keys as its body."""
+        self.answer(self.server.document, 500)
+
+    def partial(self) -> None:
+        """A status of success that is not 200."""
+        self.answer(self.server.document, 206)
+
+    def unchanged(self) -> None:
+        """Nothing new (RFC 9110 section 15.4.5)."""
+        self.answer(b"", 304, {"ETag": '"1"'})
+
+    def redirect(self) -> None:
+        """The same keys at another address."""
+        if self.path == "/elsewhere":
+            self.answer(self.server.document)
+        else:
+            self.answer(b"", 302, {"Location": "/elsewhere"})
+
+
+class KeyServer(ThreadingHTTPServer):
+    """The server. ``behaviour`` is the name of a method of its handler, ``asked`` the paths that were asked for."""
+
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server_address[1]}/.well-known/jwks.json"
+        self.behaviour = "well"
+        self.document = b""
+        self.asked: list[str] = []
+        self.called, self.go = threading.Event(), threading.Event()
+
+    def publish(self, keys: Sequence[Mapping[str, Any]]) -> None:
+        """Publish these JWKs."""
+        self.document = json.dumps({"keys": keys}).encode()
+
+
+@contextmanager
+def running_key_server() -> Iterator[KeyServer]:
+    """Run one at a port of its own."""
+    with KeyServer() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server
+        server.go.set()
+        server.shutdown()
+        thread.join()

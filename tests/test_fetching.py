@@ -1,0 +1,62 @@
+"""One GET, bounded in time and size."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.keyserver import KeyServer, running_key_server
+from tests.server import free_port
+from twotoken.fetching import FetchError, fetch
+
+SECONDS, LIMIT = 0.5, 100_000
+
+
+@pytest.fixture
+def server() -> Iterator[KeyServer]:
+    """A server that answers well."""
+    with running_key_server() as server:
+        server.document = b'{"keys": []}'
+        yield server
+
+
+def test_an_answer(server: KeyServer) -> None:
+    """The body, and a 304 without one."""
+    answer = fetch(server.url, seconds=SECONDS, limit=LIMIT)
+    assert (answer.status, answer.body) == (200, server.document)
+    server.behaviour = "unchanged"
+    answer = fetch(server.url, seconds=SECONDS, limit=LIMIT, headers={"If-None-Match": '"1"'})
+    assert (answer.status, answer.body, answer.headers["ETag"]) == (304, b"", '"1"')
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "said"),
+    [
+        ("hang", r"within 0\.5 seconds|TimeoutError"),
+        ("drip", r"within 0\.5 seconds"),
+        ("huge", "more than 100000 bytes"),
+        ("broken", "status 500"),
+        ("partial", "status 206"),
+        ("redirect", "status 302"),
+        ("garbage", "^BadStatusLine$"),
+    ],
+)
+def test_a_bad_answer(server: KeyServer, behaviour: str, said: str) -> None:
+    """It is refused in time, and a redirect is not followed."""
+    server.behaviour = behaviour
+    start = time.monotonic()
+    with pytest.raises(FetchError, match=said):
+        fetch(server.url, seconds=SECONDS, limit=LIMIT)
+    assert time.monotonic() - start < SECONDS + 1
+    assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize(
+    "url", [f"http://127.0.0.1:{free_port()}/", "http://no-such-host.invalid/", "http://[::1/", "no url"]
+)
+def test_nobody_there(url: str) -> None:
+    """The error says so."""
+    with pytest.raises(FetchError):
+        fetch(url, seconds=5, limit=LIMIT)

@@ -1,0 +1,36 @@
+"""Unbinding token families from their devices, on purpose: they go on as bearer."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import partial
+
+from twotoken.conflicts import retry_on_conflict
+from twotoken.families.events import record
+from twotoken.families.queries import rows
+from twotoken.families.revocation import Batch, walk
+from twotoken.models import EventKind, RefreshTokenQuerySet
+
+logger = logging.getLogger("twotoken")
+
+
+def unbind_each(
+    families: RefreshTokenQuerySet, *, actor: str = "", on_batch: Callable[[Batch], object] | None = None
+) -> int:
+    """Unbind those of the families that are bound to a device, in batches; return how many. Two statements a batch.
+
+    Each goes on as bearer: from then on a copied refresh token works without a proof. Access tokens that were issued
+    before stay bound. The families are read from the write database, whichever the queryset uses: a replica may lag.
+    ``on_batch`` is called after each batch.
+    """
+    total = 0
+    for batch, done in walk(families.primary().revocable().bound()):
+        count = retry_on_conflict(partial(rows().filter(pk__in=batch).bound().update, device_key=""))
+        record(EventKind.UNBOUND, batch, actor=actor)
+        for family_id, user_id in batch.items():
+            logger.info("Token family %s of user %s is no longer bound to its device.", family_id, user_id)
+        total += count
+        if on_batch is not None:
+            on_batch(Batch(count, done))
+    return total

@@ -1,0 +1,90 @@
+"""GET a document of another service, bounded in time and size. No Django, no redirects, and only the standard library.
+
+``urllib`` uses the proxies and the certificates that the environment names.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from email.message import Message
+from http.client import HTTPException
+from queue import Empty, SimpleQueue
+from threading import Thread
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import HTTPRedirectHandler, Request, build_opener
+
+CHUNK = 65_536  # bytes
+
+
+class FetchError(Exception):
+    """The other service did not give the document in time. The message has no part of what it answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the other service answered: a 200 with a body, or a 304 (RFC 9110 section 15.4.5) without one."""
+
+    status: int
+    headers: Message
+    body: bytes
+
+
+class NoRedirects(HTTPRedirectHandler):
+    """Refuses a redirect. Otherwise an open redirect on the other service could choose whose keys we trust."""
+
+    def redirect_request(self, *args: Any, **kwargs: Any) -> None:
+        return None
+
+
+def fetch(url: str, *, seconds: float, limit: int, headers: Mapping[str, str] | None = None) -> Answer:
+    """Return what a GET answers. Raises FetchError for any other status than 200 and 304, or beyond time or size.
+
+    A thread makes the request, because a timeout of ``urllib`` is one of each read: it bounds neither the look-up of
+    the name, nor a server that sends a byte every second.
+    """
+    results: SimpleQueue[Answer | FetchError] = SimpleQueue()
+
+    def work() -> None:
+        try:
+            results.put(_answer(url, seconds, limit, headers or {}))
+        except FetchError as exc:
+            results.put(exc)
+        except OSError as exc:
+            results.put(FetchError(f"{type(exc).__name__}: {exc}"))
+        except (HTTPException, ValueError) as exc:  # its text may be what the other service sent
+            results.put(FetchError(type(exc).__name__))
+
+    Thread(target=work, name="twotoken.fetch", daemon=True).start()
+    try:
+        result = results.get(timeout=seconds)
+    except Empty as exc:
+        raise FetchError(f"no answer within {seconds:g} seconds") from exc
+    if isinstance(result, FetchError):
+        raise result
+    return result
+
+
+def _answer(url: str, seconds: float, limit: int, headers: Mapping[str, str]) -> Answer:
+    deadline = time.monotonic() + seconds
+    request = Request(url, headers={"Accept": "application/json", **headers})  # noqa: S310 - the settings' own URL
+    try:
+        response = build_opener(NoRedirects).open(request, timeout=seconds)
+    except HTTPError as exc:
+        with exc:
+            if exc.code != 304:
+                raise FetchError(f"the answer has the status {exc.code}") from exc
+            return Answer(304, exc.headers, b"")
+    with response:
+        body = bytearray()
+        while chunk := response.read1(CHUNK):
+            body += chunk
+            if len(body) > limit:
+                raise FetchError(f"the answer has more than {limit} bytes")
+            if time.monotonic() > deadline:  # nobody waits for it any more
+                raise FetchError(f"no answer within {seconds:g} seconds")
+        if response.status != 200:
+            raise FetchError(f"the answer has the status {response.status}")
+        return Answer(200, response.headers, bytes(body))

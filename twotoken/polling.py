@@ -1,0 +1,161 @@
+"""A value that each process keeps and fetches again when it is old: revoked families, or the keys of another service.
+
+The request that finds the value older than the interval fetches it, so a process without requests does no work. This
+module knows no models and no HTTP.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from typing import Any, Final, Generic, NamedTuple, TypeVar
+from weakref import WeakSet
+
+from twotoken.exceptions import Unavailable
+
+T = TypeVar("T")
+
+PATIENCE: Final = 5.0  # seconds for which a request waits for the fetch of another one
+LONGEST_PAUSE: Final = 1.0  # seconds after a failed fetch in which no request tries again, if no value is good
+
+logger = logging.getLogger("twotoken")
+
+
+class _Held(NamedTuple, Generic[T]):
+    """A value, and when its fetch started. It may lack what changed at its source after that."""
+
+    value: T
+    fetched_at: float
+
+
+class Polled(Generic[T]):
+    """A value that ``fetch`` returns, kept in this process. Safe for threads, after a fork, and in an event loop.
+
+    Times are in seconds of ``clock``. The first request that finds the value older than ``interval`` calls ``fetch``.
+    Meanwhile the others get the old value, until it is older than ``max_age``: then they wait. Without ``max_age`` an
+    old value stays good for ever. ``in_background`` calls ``fetch`` in a thread: if there is an old value that is good,
+    the first request gets it at once too.
+
+    If ``fetch`` raises, the error is logged, and the old value stays in use until ``max_age``. Then there is a pause in
+    which no request calls ``fetch``, so that a source that fails is not asked at each request. ``pause`` is how long it
+    may be while there is a good value.
+    """
+
+    def __init__(
+        self,
+        fetch: Callable[[], T],
+        *,
+        interval: float,
+        max_age: float | None = None,
+        in_background: bool = False,
+        pause: float = LONGEST_PAUSE,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._fetch = fetch
+        self._interval = interval
+        self._max_age = max_age
+        self._in_background = in_background
+        self._pause = pause
+        self._clock = clock
+        self._held: _Held[T] | None = None
+        self._failed_at: float | None = None
+        self._lock = threading.Lock()
+        _ALL.add(self)
+
+    def get(self, interval: float | None = None, *, wait: bool = False) -> T:
+        """Return the value, fetched first if it is due. ``interval`` replaces the usual one in this call.
+
+        ``wait`` waits for a fetch, its own or another request's, although the old value is still good. Raises
+        Unavailable if there is no value that is good, and none can be fetched now.
+        """
+        held = self._held
+        interval = self._interval if interval is None else interval
+        if held is not None and self._clock() - held.fetched_at < interval:
+            return held.value
+        return self._renewed(held, wait=wait)
+
+    def forget(self) -> None:
+        """Drop the value: the next call fetches it."""
+        self._held = self._failed_at = None
+
+    def after_fork(self) -> None:
+        """Make a new lock: in the parent process, another thread may have held the old one during the fork."""
+        self._lock = threading.Lock()
+
+    def _renewed(self, seen: _Held[T] | None, *, wait: bool) -> T:
+        usable, lock = self._usable(), self._lock
+        must_wait = wait or usable is None
+        if usable is not None and self._is_pausing():
+            return usable.value
+        if not (lock.acquire(timeout=PATIENCE) if must_wait else lock.acquire(blocking=False)):
+            return self._value_or_raise()
+        if usable is not None and self._in_background and not must_wait:
+            run = threading.Thread(target=self._fetch_and_release, args=(seen, lock), daemon=True)
+            run.start()
+            return usable.value
+        self._fetch_and_release(seen, lock)
+        return self._value_or_raise()
+
+    def _fetch_and_release(self, seen: _Held[T] | None, lock: threading.Lock) -> None:
+        """Fetch the value, unless another request has fetched it since it was seen, or has just failed to."""
+        try:
+            if self._is_pausing() or self._held is not seen:
+                return
+            started = self._clock()
+            self._held = _Held(_outside_event_loop(self._fetch), started)
+            self._failed_at = None
+        except Exception:  # whatever it is, an old value must stay in use
+            self._failed_at = self._clock()
+            logger.exception("%s failed.", getattr(self._fetch, "__qualname__", self._fetch))
+        finally:
+            lock.release()
+
+    def _value_or_raise(self) -> T:
+        usable = self._usable()
+        if usable is None:
+            raise Unavailable
+        return usable.value
+
+    def _usable(self) -> _Held[T] | None:
+        held = self._held
+        if held is None or self._max_age is None or self._clock() - held.fetched_at < self._max_age:
+            return held
+        return None
+
+    def _is_pausing(self) -> bool:
+        failed_at = self._failed_at
+        if failed_at is None:
+            return False
+        pause = LONGEST_PAUSE if self._usable() is None else self._pause
+        return self._clock() - failed_at < min(pause, self._interval / 4)
+
+
+def _outside_event_loop(fetch: Callable[[], T]) -> T:
+    """Call ``fetch``, in another thread if this one runs an event loop: Django refuses queries there.
+
+    The event loop waits: a request in it can't be answered without the value.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return fetch()
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(copy_context().run, fetch).result()
+
+
+_ALL: Final[WeakSet[Polled[Any]]] = WeakSet()
+
+
+def _after_fork() -> None:
+    for polled in list(_ALL):
+        polled.after_fork()
+
+
+if hasattr(os, "register_at_fork"):  # Windows has no fork
+    os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,233 @@
+"""For a service that only verifies the access tokens of another one: no user table, no secret, no app to install.
+
+``"twotoken"`` need not be in INSTALLED_APPS, so no system check runs: the settings are checked on first use. This
+module must load no model and no view.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+from typing import Any, ClassVar
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.utils import timezone
+from jwt.algorithms import has_crypto
+
+from twotoken import tokens
+from twotoken.bearer import BearerAuthentication
+from twotoken.checks import check_shape
+from twotoken.conf import conf
+from twotoken.exceptions import InvalidToken
+from twotoken.fetching import FetchError, fetch
+from twotoken.jwks import named_key, read_key_set
+from twotoken.keys import KeyRing, verifying_ring
+from twotoken.polling import Polled
+from twotoken.tokens import AccessPolicy, AccessToken
+
+KEYS_INTERVAL = 300.0  # seconds: JWKSView lets its answer be kept as long
+# Seconds between two fetches because of an unknown key, for anybody can make up a ``kid``, and after one that failed.
+PAUSE = 30.0
+FETCH_SECONDS = 3.0
+FETCH_BYTES = 262_144
+NO_CRYPTO = "Public keys need the package cryptography: pip install 'twotoken[crypto]'."
+
+
+class RemoteUser:
+    """A user made of an access token's claims. A claim is an attribute: ``user.email`` is the claim ``email``.
+
+    Permissions and groups are those that the claims ``permissions`` and ``groups`` list, as text. ``is_staff``,
+    ``is_superuser`` and ``is_active`` are claims too: without them the user is active, and neither of the others.
+    """
+
+    is_authenticated = True
+    is_anonymous = False
+
+    def __init__(self, access: AccessToken) -> None:
+        self._access = access
+
+    @property
+    def pk(self) -> str:
+        """The ``sub`` claim, as text: what the project that logs in has as the user's key."""
+        subject: str = self._access["sub"]
+        return subject
+
+    @property
+    def id(self) -> str:
+        return self.pk
+
+    @property
+    def is_active(self) -> bool:
+        return self._access.get("is_active", True) is True
+
+    @property
+    def is_staff(self) -> bool:
+        return self._access.get("is_staff") is True
+
+    @property
+    def is_superuser(self) -> bool:
+        return self._access.get("is_superuser") is True
+
+    @property
+    def groups(self) -> frozenset[str]:
+        """The names in the ``groups`` claim."""
+        return self._names("groups")
+
+    def get_username(self) -> str:
+        """Return the ``username`` claim, or else the ``sub`` claim."""
+        name = self._access.get("username")
+        return name if isinstance(name, str) else self.pk
+
+    def get_all_permissions(self, obj: object = None) -> frozenset[str]:
+        """Return the ``permissions`` claim. Like Django's own back end, it has no permission for a single object."""
+        return self._names("permissions") if self.is_active and obj is None else frozenset()
+
+    def get_user_permissions(self, obj: object = None) -> frozenset[str]:
+        return self.get_all_permissions(obj)
+
+    def get_group_permissions(self, obj: object = None) -> frozenset[str]:
+        """Return nothing: the claims don't tell which permissions come from a group."""
+        return frozenset()
+
+    def has_perm(self, perm: str, obj: object = None) -> bool:
+        return self.is_active and (self.is_superuser or perm in self.get_all_permissions(obj))
+
+    def has_perms(self, perm_list: Iterable[str], obj: object = None) -> bool:
+        if isinstance(perm_list, str):  # Django refuses it too: each of its letters would be a permission
+            raise ValueError("perm_list must be an iterable of permissions.")
+        return all(self.has_perm(perm, obj) for perm in perm_list)
+
+    def has_module_perms(self, app_label: str) -> bool:
+        own = self.get_all_permissions()
+        return self.is_active and (self.is_superuser or any(name.startswith(f"{app_label}.") for name in own))
+
+    def _names(self, claim: str) -> frozenset[str]:
+        """Return a claim that is a list of text. A single text is no list: each of its letters would be a name."""
+        value = self._access.get(claim)
+        return frozenset(name for name in value if isinstance(name, str)) if isinstance(value, list) else frozenset()
+
+    def __getattr__(self, name: str) -> Any:
+        # Python asks for private names too, for example to copy or to display an object. No claim may answer.
+        if not name.startswith("_"):
+            try:
+                return self._access[name]
+            except KeyError:
+                pass
+        raise AttributeError(f"The access token has no claim {name!r}.")
+
+    def __str__(self) -> str:
+        return self.get_username()
+
+    def __repr__(self) -> str:
+        return f"<RemoteUser {self.pk}>"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, RemoteUser) and self._identity == other._identity
+
+    def __hash__(self) -> int:
+        return hash(self._identity)
+
+    @property
+    def _identity(self) -> tuple[Any, str]:
+        return self._access.get("iss"), self.pk
+
+
+class KeySource:
+    """The public keys at a URL, kept in this process and fetched again by a request that finds them old.
+
+    While old keys are fetched again, requests use them. They stay good for as long as the other service does not
+    answer: then nothing but the log shows it.
+    """
+
+    def __init__(
+        self, url: str, *, seconds: float = FETCH_SECONDS, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.url = url
+        self._seconds = seconds
+        self._polled = Polled(self._fetch, interval=KEYS_INTERVAL, in_background=True, pause=PAUSE, clock=clock)
+
+    def keys(self) -> KeyRing:
+        """Return the keys. Raises Unavailable if there are none, and none can be fetched now."""
+        return self._polled.get()
+
+    def newer_keys(self) -> KeyRing:
+        """Return the keys for a token whose key is unknown, fetched again unless that was tried within PAUSE.
+
+        Requests that come while the keys are fetched wait for them.
+        """
+        return self._polled.get(interval=PAUSE, wait=True)
+
+    def _fetch(self) -> KeyRing:
+        try:
+            return read_key_set(fetch(self.url, seconds=self._seconds, limit=FETCH_BYTES).body)
+        except (FetchError, ValueError) as exc:
+            raise FetchError(f"{self.url}: {exc}") from exc
+
+
+@lru_cache(maxsize=32)
+def key_source(url: str) -> KeySource:
+    """Return the keys at a URL, the same object each time."""
+    return KeySource(url)
+
+
+class RemoteAccessTokenAuthentication(BearerAuthentication):
+    """Make a user of the claims, in a service that only verifies: RemoteUser. No query.
+
+    The keys come from JWKS_URL, or are the public keys that ACCESS_SECRET has as PEM. Without any key the answer is a
+    503. Override ``get_user`` to make another user of the claims.
+    """
+
+    _checked: ClassVar[object] = None
+
+    def verify(self, token: str) -> AccessToken:
+        self.check_settings()
+        if conf.jwks_url is None:
+            return self.decode(token, verifying_ring(conf.access_secret))
+        return self.verify_with(key_source(conf.jwks_url), token)
+
+    def verify_with(self, source: KeySource, token: str) -> AccessToken:
+        """Return the claims of a token that a key of this source signed; raise a TokenNotValid to refuse it."""
+        keys = source.keys()
+        try:
+            return self.decode(token, keys)
+        except InvalidToken:
+            kid = named_key(token)
+            if kid is None or any(key.kid == kid for key in keys.keys):
+                raise
+            newer = source.newer_keys()
+            if newer is keys:
+                raise
+        return self.decode(token, newer)
+
+    def decode(self, token: str, keys: KeyRing) -> AccessToken:
+        """Return the claims of a token that one of the keys signed; raise a TokenNotValid to refuse it."""
+        policy = AccessPolicy(keys, conf.issuer, conf.audience, conf.leeway.total_seconds())
+        return tokens.decode_access(token, policy, timezone.now())
+
+    def get_user(self, access: AccessToken) -> Any:
+        return RemoteUser(access)
+
+    @classmethod
+    def check_settings(cls) -> None:
+        """Check the settings, once. Raises ImproperlyConfigured, with the text of the system check that is not met."""
+        value = getattr(settings, "TWOTOKEN", None)
+        if value is not None and value is cls._checked:
+            return
+        problems = [f"{error.msg} {error.hint}" for error in check_shape(None)]
+        problems += [] if has_crypto else [NO_CRYPTO]
+        if problems:
+            raise ImproperlyConfigured(problems[0])
+        if conf.jwks_url is None:
+            _check_public_keys()
+        cls._checked = value
+
+
+def _check_public_keys() -> None:
+    if not (getattr(settings, "TWOTOKEN", None) or {}).get("ACCESS_SECRET"):
+        raise ImproperlyConfigured("TWOTOKEN needs JWKS_URL, or ACCESS_SECRET with a public key as PEM.")
+    try:
+        verifying_ring(conf.access_secret)
+    except ValueError as exc:
+        raise ImproperlyConfigured(f"TWOTOKEN['ACCESS_SECRET']: {exc}.") from exc
