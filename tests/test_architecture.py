@@ -123,7 +123,6 @@ def test_a_remote_service_needs_no_app() -> None:
     )
 
 
-@pytest.mark.slow
 def test_authentication_and_permissions_do_not_reach_views() -> None:
     """DRF's views read the default classes of both on import, so they must not be on the way to those classes."""
     run(

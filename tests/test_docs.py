@@ -228,6 +228,15 @@ def anchors(page: Path) -> set[str]:
     return set(found)
 
 
+def test_the_map_of_the_code() -> None:
+    """The modules and functions that CONTRIBUTING names exist."""
+    _, _, table = (ROOT / "CONTRIBUTING.md").read_text().partition("| to change | look at |\n|---|---|\n")
+    named = [re.findall(r"`(.*?)`", row.split("|")[2]) for row in table.split("\n\n")[0].splitlines()]
+    assert all(named)
+    for name in chain(*named):
+        pkgutil.resolve_name(f"twotoken.{name}")
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_links(page: Path) -> None:
     """Each link within the project leads to a file, and to a heading in it; from the docs, to one that the site has."""
@@ -265,16 +274,6 @@ def test_python_blocks_compile(page: Path) -> None:
         compile(block, str(page), "exec")
 
 
-def test_the_map_of_the_code() -> None:
-    """The modules and functions that CONTRIBUTING names exist."""
-    _, _, table = (ROOT / "CONTRIBUTING.md").read_text().partition("| to change | look at |\n|---|---|\n")
-    named = [re.findall(r"`(.*?)`", row.split("|")[2]) for row in table.split("\n\n")[0].splitlines()]
-    assert all(named)
-    for name in chain(*named):
-        pkgutil.resolve_name(f"twotoken.{name}")
-
-
-@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 def test_the_script_runs(live_server: Any, tmp_path: Path) -> None:
     """The script logs in, then refreshes by key, and gets over a lost answer."""

@@ -22,9 +22,9 @@ from twotoken.keys import MAX_TOKEN_LENGTH, KeyRing, b64encode
 
 ACCESS_TYPE = "at+jwt"
 REFRESH_TYPE = "rt+jwt"
-SHORTEST_LIFE = timedelta(seconds=1)  # of an access token: ``expires_in`` counts whole seconds
 MAX_TIME = 253_402_300_799  # seconds since the epoch: the maximum of ``datetime``
 RESERVED_CLAIMS = frozenset({"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "sid", "cnf", "auth_time", "amr"})
+SHORTEST_LIFE = timedelta(seconds=1)  # of an access token: ``expires_in`` counts whole seconds
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,7 @@
 This package knows nothing of HTTP.
 
 ``rule`` decides, ``queries`` reads, ``logins``, ``rotation``, ``revocation`` and ``unbinding`` write, ``pairs`` makes
-tokens, ``stepping_up`` makes access tokens after a fresh proof, and ``events`` records and sends signals. The
-UPDATE of a rotation is ``twotoken.statements.write_rotation``.
+tokens, ``stepping_up`` makes access tokens after a fresh proof, and ``events`` records and sends signals.
 """
 
 from __future__ import annotations
