@@ -25,11 +25,13 @@ from django.urls import include, path, reverse
 from rest_framework.test import APIClient
 
 from docs import generate
+from tests.conformance.helpers import claims_of
 from tests.factories import PASSWORD, UserFactory
 from tests.jar import COOKIE
-from twotoken import checks, exceptions, signals, urls
+from twotoken import checks, exceptions, families, signals, urls
 from twotoken.conf import SETTING_NAMES, conf
 from twotoken.models import RefreshToken, RevokedReason
+from twotoken.testing import TokenClient
 from twotoken.tokens import RESERVED_CLAIMS
 
 ROOT = Path(__file__).parent.parent
@@ -329,6 +331,38 @@ def test_a_login_of_one_s_own(user: Any, monkeypatch: pytest.MonkeyPatch) -> Non
         assert not list(checks.check_mounts(None))
     lives = {family.expires_at - family.created_at for family in RefreshToken.objects.all() if family.expires_at}
     assert (RefreshToken.objects.count(), lives) == (3, {timedelta(days=90)})
+
+
+@pytest.mark.django_db
+def test_views_that_ask_for_a_step_up(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page's views, and its own way to prove who it is: an old login is asked, and a step-up satisfies them."""
+    monkeypatch.setitem(sys.modules, "shown_views", ModuleType("shown_views"))
+    names: dict[str, Any] = vars(sys.modules["shown_views"])
+    for block in blocks(text_of("how-to/step-up")):
+        exec(block, names)  # noqa: S102 - our own docs
+    assert set(names["TWOTOKEN"]) < SETTING_NAMES
+    views = {
+        "email/": names["ChangeEmailView"].as_view(),
+        "pay/": names["pay"],
+        "finish/": names["FinishView"].as_view(),
+    }
+    routes = (
+        *(path(name, view) for name, view in views.items()),
+        path("auth/", include((names["urlpatterns"], "twotoken"))),
+    )
+    client = TokenClient(user, context={"auth_time": 0})
+    with override_settings(ROOT_URLCONF=routes):
+        for name, max_age in (("/email/", 300), ("/pay/", 60)):
+            assert client.post(name, {"email": "new@example.com"}).json()["max_age"] == max_age
+        wrong = client.post("/auth/reauthenticate/", {"pin": "0815"}, format="json")
+        assert wrong.json()["code"] == "no_active_account"
+        access = client.post("/auth/reauthenticate/", {"pin": "4711"}, format="json").json()["access"]
+        for token in (access, client.post("/finish/").json()["access"]):
+            client.credentials(HTTP_AUTHORIZATION=f"Bearer {token}")
+            assert client.post("/email/", {"email": "new@example.com"}).status_code == 200
+            assert client.post("/pay/").json() == {"paid": True}
+    login = names["OurLoginView"]().get_context(user, {})
+    assert claims_of(families.start(user, context=login).access)["amr"] == ["pwd"]
 
 
 def test_the_client() -> None:

@@ -46,7 +46,7 @@ from twotoken.contrib.simplejwt.views import ExchangeView
 from twotoken.exceptions import NoActiveAccount, TokenNotValid
 from twotoken.permissions import RecentLogin
 from twotoken.serializers import LoginSerializer
-from twotoken.views import IDEMPOTENCY_KEY, LoginView, LogoutView, RefreshView
+from twotoken.views import IDEMPOTENCY_KEY, LoginView, LogoutView, ReauthenticateView, RefreshView
 
 COOKIE, BODY, NONE = "/api/auth/", "/api/app/auth/", "/api/tool/auth/"
 MOUNTS = [COOKIE, BODY, NONE]
@@ -607,7 +607,8 @@ def of(*patterns: Any) -> Any:
 
 def test_a_subclass_shows_what_it_overrides() -> None:
     """Its serializer, with no example that would be wrong, and its docstring; the rest stays ours."""
-    made = whole(path("a/login/", RememberView.as_view()), path("b/logout/", SaidView.as_view()))
+    by_code = path("c/", ReauthenticateView.as_view(serializer_class=CodeSerializer))
+    made = whole(path("a/login/", RememberView.as_view()), path("b/logout/", SaidView.as_view()), by_code)
     fields = {get_user_model().USERNAME_FIELD, "password", "remember", "device"}
     assert set(made["components"]["schemas"]["Remember"]["properties"]) == fields
     paths = made["paths"]
@@ -617,6 +618,8 @@ def test_a_subclass_shows_what_it_overrides() -> None:
     assert login["description"].startswith("Exchanges credentials")
     assert set(login["responses"]) == {"200", "400", "401", "403", "415", "429", "503"}
     assert paths["/b/logout/"]["post"]["description"] == "Says good-bye."
+    media = paths["/c/"]["post"]["requestBody"]["content"]["application/json"]
+    assert media == {"schema": {"$ref": "#/components/schemas/Code"}}
 
 
 def test_decorators_come_first() -> None:

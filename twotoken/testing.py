@@ -5,7 +5,7 @@ from twotoken.testing import TokenClient, expired_access_token, revoked_access_t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
@@ -25,12 +25,20 @@ from twotoken.models import RevokedReason
 class TokenClient(APIClient):
     """DRF's APIClient, logged in as a user: each request carries a Bearer access token.
 
+    ``lifetime`` and ``context`` are those of ``families.start``: with ``context={"auth_time": 0}`` the login is old.
     ``client.pair`` is the TokenPair; ``client.refresh()`` rotates it, ``client.revoke()`` revokes its family.
     """
 
-    def __init__(self, user: AbstractBaseUser, *, lifetime: Lifetime = FROM_SETTINGS, **defaults: Any) -> None:
+    def __init__(
+        self,
+        user: AbstractBaseUser,
+        *,
+        lifetime: Lifetime = FROM_SETTINGS,
+        context: Mapping[str, Any] | None = None,
+        **defaults: Any,
+    ) -> None:
         super().__init__(**defaults)
-        self._use(families.start(user, lifetime=lifetime))
+        self._use(families.start(user, lifetime=lifetime, context=context))
 
     def refresh(self) -> TokenPair:
         """Rotate the refresh token, as a script does, and use the new pair from then on. Raises a TokenNotValid."""

@@ -235,3 +235,20 @@ def test_without_a_view(rf: Any) -> None:
     """A request that no view has taken yet is none of ours."""
     assert lockout_response(rf.post("/api/auth/login/"))["Content-Type"] == "text/plain; charset=utf-8"
     assert client_address(rf.get("/", REMOTE_ADDR="192.0.2.1")) == "192.0.2.1"
+
+
+@pytest.mark.parametrize("kind", ["script", "browser"])
+def test_a_step_up(kind: str, request: pytest.FixtureRequest) -> None:
+    """Its failures count with those of the login: a stolen access token gives no guesses of its own."""
+    caller = request.getfixturevalue(kind)
+    access = caller.log_in().json()["access"]
+
+    def step_up(password: str) -> Any:
+        return caller.send("reauthenticate/", {"password": password}, HTTP_AUTHORIZATION=f"Bearer {access}")
+
+    for _ in range(LIMIT - 2):
+        assert step_up("a wrong guess").json()["code"] == "no_active_account"
+    assert guess(caller).json()["code"] == "no_active_account"
+    assert_locked_out(step_up("a wrong guess"))
+    assert_locked_out(step_up(PASSWORD))
+    assert_locked_out(caller.log_in())

@@ -9,15 +9,21 @@ from typing import Any
 import pytest
 from django.contrib.auth import user_logged_in
 from django.test import override_settings
+from django.utils import timezone
 from django_otp.oath import totp
 from django_otp.plugins.otp_static.models import StaticDevice
 from django_otp.plugins.otp_totp.models import TOTPDevice
+from rest_framework.request import Request
+from rest_framework.test import APIRequestFactory
 
+from tests.conformance.helpers import claims_of
 from tests.factories import PASSWORD
 from tests.http import Caller
 from tests.integrations.pages import module_of
 from tests.overrides import with_settings
+from twotoken.conf import conf
 from twotoken.models import RefreshToken
+from twotoken.tokens import decode_access
 
 pytestmark = pytest.mark.django_db
 RECOVERY = "abcdefgh"
@@ -50,6 +56,12 @@ def log_in(caller: Caller, *otp: str, password: str = PASSWORD, **extra: Any) ->
     """Log in, with a code or without."""
     body = {caller.user.USERNAME_FIELD: caller.user.get_username(), "password": password}
     return caller.send("login/", {**body, **({"otp": otp[0]} if otp else {})}, **extra)
+
+
+def step_up(caller: Caller, access: str, *otp: str, password: str = PASSWORD) -> Any:
+    """Confirm who it is, with a code or without."""
+    body = {"password": password, **({"otp": otp[0]} if otp else {})}
+    return caller.send("reauthenticate/", body, HTTP_AUTHORIZATION=f"Bearer {access}")
 
 
 def said(response: Any) -> tuple[int, str]:
@@ -152,3 +164,40 @@ def test_our_throttle_counts_them(browser: Caller, device: TOTPDevice) -> None:
         assert said(log_in(browser)) == (401, "otp_required")
         assert said(log_in(browser)) == (401, "otp_required")
         assert said(log_in(browser, code(device))) == (429, "throttled")
+
+
+def test_a_step_up(browser: Caller, device: TOTPDevice, time_machine: Any) -> None:
+    """It asks as the login does, and its token and the login's say that there was a second factor."""
+    access = log_in(browser, code(device)).json()["access"]
+    time_machine.shift(timedelta(minutes=10))
+    assert said(step_up(browser, access)) == (401, "otp_required")
+    assert said(step_up(browser, access, code(device), password="a wrong guess")) == (401, "no_active_account")
+    assert said(step_up(browser, access, code(device, 1))) == (401, "otp_not_valid")
+    TOTPDevice.objects.get().throttle_reset()
+    response = step_up(browser, access, code(device))
+    assert said(response) == (200, "")
+    login, now = (claims_of(token) for token in (access, response.json()["access"]))
+    assert login["amr"] == now["amr"] == ["pwd", "otp", "mfa"]
+    assert now["auth_time"] - login["auth_time"] == 600
+    assert said(step_up(browser, access, code(device))) == (401, "otp_not_valid")
+
+
+def test_a_step_up_without_a_device(browser: Caller) -> None:
+    """The password is enough, and the token says that there was nothing else."""
+    response = step_up(browser, log_in(browser).json()["access"])
+    assert (said(response), claims_of(response.json()["access"])["amr"]) == ((200, ""), ["pwd"])
+
+
+def test_a_permission_for_the_second_factor(browser: Caller, device: TOTPDevice) -> None:
+    """The permission that the page shows asks for both."""
+    may_transfer = module_of("second-factor", "class HasSecondFactor", "accounts.permissions").may_transfer
+    request: Any = Request(APIRequestFactory().get("/"))
+    request.user, request.auth = browser.user, None
+    assert not may_transfer().has_permission(request, None)
+    for otp, expected in (((code(device),), True), ((), False)):
+        if not otp:
+            device.delete()
+            StaticDevice.objects.all().delete()
+        access = log_in(browser, *otp).json()["access"]
+        request.auth = decode_access(access, conf.access_policy, timezone.now())
+        assert may_transfer().has_permission(request, None) is expected

@@ -282,6 +282,47 @@ WEAKNESSES = [
         "CVE-2023-46695 (Django)",
         ("test_usernames.test_a_name_of_a_serializer_without_a_limit",),
     ),
+    # The step-up.
+    Weakness(
+        "a refresh makes an old login look recent, or a step-up does so for a thief's copy of the refresh token",
+        "an auth_time that is kept with the session; WorkOS moves it on active authentication only",
+        (
+            "conformance.test_step_up.test_step_up",
+            "conformance.test_step_up.test_a_refresh_after_a_step_up",
+            "test_pairs.test_the_proof_of_a_login",
+        ),
+    ),
+    Weakness(
+        "a stolen access token gives guesses at the password that nobody counts",
+        "CWE-307",
+        (
+            "conformance.test_step_up.test_a_thief_who_guesses_the_password",
+            "conformance.test_step_up.test_what_is_not_counted",
+        ),
+    ),
+    Weakness(
+        "a step-up with somebody else's password, or for a user or a session that is no longer active",
+        "CWE-287",
+        (
+            "conformance.test_step_up.test_somebody_else_s_password",
+            "conformance.test_step_up.test_a_back_end_that_finds_somebody_else",
+            "conformance.test_step_up.test_a_user_or_a_family_that_is_no_more",
+            "conformance.test_step_up.test_a_family_that_ends_meanwhile",
+        ),
+    ),
+    Weakness(
+        "a step-up without the device that the session is bound to",
+        "RFC 9449 section 7",
+        (
+            "conformance.test_step_up.test_a_bound_family",
+            "conformance.test_step_up.test_a_bound_family_whose_access_tokens_are_not",
+        ),
+    ),
+    Weakness(
+        "a time of login that is no number, or lies in the future, counts as recent",
+        "RFC 9470 section 6",
+        ("test_permissions.test_claims_that_are_no_time", "test_permissions.test_clocks_that_differ"),
+    ),
     # The browser.
     Weakness(
         "another site can trigger refresh, login and logout",

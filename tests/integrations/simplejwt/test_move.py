@@ -19,9 +19,10 @@ from django.contrib.auth import get_user_model
 from django.db import OperationalError, connections, transaction
 from django.test import override_settings
 from django.utils import timezone
-from rest_framework.test import APIClient
+from rest_framework.request import Request
+from rest_framework.test import APIClient, APIRequestFactory
 
-from tests.conformance.helpers import error_reports
+from tests.conformance.helpers import claims_of, error_reports
 from tests.integrations.pages import module_of
 from tests.integrations.simplejwt.conftest import LIFETIME, Move, move_settings
 from tests.integrations.simplejwt.key import PASSWORD, SECRET_KEY
@@ -32,8 +33,10 @@ from tests.proofs import Device
 from twotoken import families
 from twotoken.clients import Client
 from twotoken.contrib.simplejwt import blacklist, exchange
+from twotoken.contrib.simplejwt.authentication import AccessTokenAuthentication
 from twotoken.contrib.simplejwt.users import find_user
 from twotoken.models import RefreshToken
+from twotoken.permissions import RecentLogin
 from twotoken.testing import time_travel
 
 KEY = "a-key-of-some-length"
@@ -110,6 +113,17 @@ def test_a_client_goes_on(move: Move) -> None:
     assert set(response.json()) == {"access", "expires_in", "refresh", "refresh_expires_in"}
     assert call("me", response.json()["access"]).status_code == 200
     assert refresh(response.json()["refresh"]).status_code == 200
+
+
+def test_an_exchange_proves_no_identity(move: Move) -> None:
+    """A family that moved never has a recent login: neither by the exchange nor later. An old access token has none."""
+    answer = refresh(move.spare()).json()
+    for access in (answer["access"], refresh(answer["refresh"]).json()["access"]):
+        assert claims_of(access)["auth_time"] == 0
+    request: Any = Request(APIRequestFactory().get("/", HTTP_AUTHORIZATION=f"Bearer {move.issued['gus']['access']}"))
+    authenticated: Any = AccessTokenAuthentication().authenticate(request)
+    request.user, request.auth = authenticated
+    assert not RecentLogin().has_permission(request, None)
 
 
 def test_a_client_logs_in(move: Move) -> None:
