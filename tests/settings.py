@@ -70,7 +70,8 @@ FOLDER = Path(tempfile.gettempdir(), f"twotoken-tests-{uuid4().hex}")
 DATABASES: dict[str, Any] = {
     "default": dj_database_url.parse(os.environ.get("DATABASE_URL", f"sqlite:///{FOLDER}/db.sqlite3"))
 }
-OPTIONS: dict[str, Any] = {"sqlite3": {"timeout": 30, "init_command": "PRAGMA journal_mode=WAL"}}
+PRAGMAS = "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF"  # tests need not survive a power failure
+OPTIONS: dict[str, Any] = {"sqlite3": {"timeout": 30, "init_command": PRAGMAS}}
 engine = DATABASES["default"]["ENGINE"].rpartition(".")[2]
 DATABASES["default"]["OPTIONS"] = OPTIONS.get(engine, {})
 # Its own alias is enough: no test may read it.

@@ -57,7 +57,7 @@ PACKAGES = {
         ["__init__"],
     ],
     "simplejwt": [
-        ["tokens", "replacements"],
+        ["tokens", "replacements", "leftovers"],
         ["conf", "blacklist"],
         ["users", "checks"],
         ["authentication", "exchange"],
@@ -118,11 +118,13 @@ def run(code: str) -> None:
     subprocess.run([sys.executable, "-c", code], cwd=PACKAGE.parent, check=True)
 
 
+@pytest.mark.slow
 def test_the_codec_knows_no_django() -> None:
     """The codec and the errors can be used, and fuzzed, without it."""
     run("import sys, twotoken.tokens, twotoken.dpop; assert 'django' not in sys.modules")
 
 
+@pytest.mark.slow
 def test_a_remote_service_needs_no_app() -> None:
     """Without databases and user model, and with nothing of Django's but DRF: no model is loaded, and no view."""
     run(

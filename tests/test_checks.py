@@ -432,6 +432,7 @@ def test_claims_are_not_tried_without_a_callable() -> None:
         assert not list(checks.check_claims_of_latest(None, databases=["default"]))
 
 
+@pytest.mark.slow
 def test_before_the_first_migrate(settings: Any, tmp_path: Any) -> None:
     """``migrate`` runs the checks of its database, which has no tables yet."""
     code = (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,14 +13,14 @@ from django.db.utils import ConnectionHandler
 
 from twotoken import families
 from twotoken.clients import Client
-from twotoken.conflicts import PATIENCE, is_conflict, is_refusal
+from twotoken.conflicts import ATTEMPTS, LONGEST_PAUSE, PATIENCE, PAUSE, is_conflict, is_refusal, tries
 from twotoken.models import RefreshToken
 
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("verb", ["rotate", "revoke"])
 def test_a_transaction_that_lost_is_for_its_owner_to_repeat(user: Any, verb: str) -> None:
-    """Nothing is written again in what the database has undone: the conflict itself is raised, by which to tell."""
+    """In a transaction that the database rolled back, nothing is retried. The caller gets the conflict."""
     pair = families.start(user)
     claims = families.verify(pair.refresh)
     lost: list[str] = []
@@ -43,30 +42,24 @@ def test_a_transaction_that_lost_is_for_its_owner_to_repeat(user: Any, verb: str
     assert RefreshToken.objects.get().revoked_at is None
 
 
-@pytest.mark.django_db(transaction=True)
-def test_a_revocation_that_waits_for_locks(user: Any) -> None:
-    """One time-out of the database's own is enough: nothing is tried again when seconds have passed."""
-    pair = families.start(user)
-    claims = families.verify(pair.refresh)
-    for _ in range(2):
-        claims = families.verify(families.rotate(claims, Client()).refresh)
-    waits: list[float] = []
+def test_the_pauses_between_tries() -> None:
+    """Each pause is about twice the one before it, up to the longest one. At least half of it is waited."""
+    pauses: list[float] = []
+    assert list(tries(sleep=pauses.append)) == [*range(ATTEMPTS)]
+    longest = [min(PAUSE * 2**number, LONGEST_PAUSE) for number in range(ATTEMPTS - 1)]
+    assert all(limit / 2 <= pause <= limit for pause, limit in zip(pauses, longest, strict=True))
+    assert len(set(pauses)) == len(pauses)
 
-    def wait(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
-        if sql.startswith("UPDATE"):
-            waits.append(time.monotonic())
-            time.sleep(PATIENCE + 0.1)
-            raise OperationalError(1205, "Lock wait timeout exceeded; try restarting transaction")
-        return execute(sql, params, many, context)
 
-    with connection.execute_wrapper(wait), pytest.raises(OperationalError, match="Lock wait"):
-        families.rotate(families.verify(pair.refresh), Client())  # reuse, so it revokes
-    assert len(waits) == 1
+def test_no_try_after_a_long_wait() -> None:
+    """A statement may wait for a lock until the database gives up. After that it is not tried again."""
+    times = iter([0, PATIENCE, PATIENCE + 0.1])
+    assert list(tries(clock=lambda: next(times), sleep=lambda pause: None)) == [0, 1]
 
 
 @contextmanager
 def sqlite(path: Path) -> Iterator[Any]:
-    """Give a connection to a database of SQLite that waits for nobody."""
+    """Give a connection to an SQLite database that does not wait for locks."""
     values = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(path), "OPTIONS": {"timeout": 0}}
     made: Any = ConnectionHandler({"default": values})["default"]
     try:
@@ -78,7 +71,7 @@ def sqlite(path: Path) -> Iterator[Any]:
 @pytest.mark.django_db
 @pytest.mark.parametrize(("begin", "code"), [("BEGIN", 517), ("SELECT 1", 5)])
 def test_a_busy_sqlite(tmp_path: Path, begin: str, code: int) -> None:
-    """A database that another writes to, and a snapshot that another has overtaken, are conflicts."""
+    """A locked database is a conflict, and so is a write after another write that the transaction has not seen."""
     with sqlite(tmp_path / "busy.sqlite3") as ours, sqlite(tmp_path / "busy.sqlite3") as theirs:
         with ours.cursor() as our, theirs.cursor() as their:
             our.execute("PRAGMA journal_mode = WAL")
@@ -99,7 +92,7 @@ def test_a_busy_sqlite(tmp_path: Path, begin: str, code: int) -> None:
 
 @pytest.mark.django_db
 def test_no_connection(tmp_path: Path) -> None:
-    """A server that can't be reached takes no work; an error of a statement is no such thing."""
+    """A failed connection means that the server is unavailable. A wrong statement does not."""
     with sqlite(tmp_path / "missing" / "db.sqlite3") as missing, pytest.raises(OperationalError) as unreachable:
         missing.cursor()
     with sqlite(tmp_path / "db.sqlite3") as there, there.cursor() as cursor, pytest.raises(DatabaseError) as wrong:

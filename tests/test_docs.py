@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import pkgutil
 import re
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import textwrap
 import xml.etree.ElementTree as ET
 from datetime import timedelta
 from importlib import import_module
+from itertools import chain
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -231,6 +233,15 @@ def anchors(page: Path) -> set[str]:
         name = generate.slug(heading)
         found.append(f"{name}-{found.count(name)}" if name in found else name)
     return set(found)
+
+
+def test_the_map_of_the_code() -> None:
+    """The modules and functions that CONTRIBUTING names exist."""
+    _, _, table = (ROOT / "CONTRIBUTING.md").read_text().partition("| to change | look at |\n|---|---|\n")
+    named = [re.findall(r"`(.*?)`", row.split("|")[2]) for row in table.split("\n\n")[0].splitlines()]
+    assert all(named)
+    for name in chain(*named):
+        pkgutil.resolve_name(f"twotoken.{name}")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)

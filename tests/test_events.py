@@ -160,6 +160,7 @@ class Failing:
         return execute(sql, params, many, context)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", [DatabaseError("gone"), InterfaceError("gone"), OperationalError(1205, "busy")])
 def test_a_rotation_survives_its_event(script: Caller, error: Exception, caplog: pytest.LogCaptureFixture) -> None:
     """A failure behind the write must not cost the client its new token, nor be judged as a lost write."""

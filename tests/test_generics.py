@@ -21,7 +21,7 @@ from rest_framework.throttling import AnonRateThrottle
 from rest_framework.versioning import AcceptHeaderVersioning
 from rest_framework.views import APIView
 
-from tests.conformance.helpers import error_reports
+from tests.conformance.helpers import bearer, error_reports
 from tests.factories import PASSWORD
 from tests.http import Caller
 from tests.overrides import with_settings
@@ -51,11 +51,6 @@ DEFAULTS = {
     "URL_FORMAT_OVERRIDE": "format",
     "UNICODE_JSON": False,
 }
-
-
-def bearer(access: str) -> Any:
-    """Return the header that carries an access token."""
-    return {"HTTP_AUTHORIZATION": f"Bearer {access}"}
 
 
 @override_settings(REST_FRAMEWORK=DEFAULTS)

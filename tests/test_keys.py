@@ -313,6 +313,7 @@ def test_the_refresh_token_has_a_secret() -> None:
         assert "a key is for EdDSA, not for HS256" in message.msg
 
 
+@pytest.mark.slow
 def test_without_cryptography() -> None:
     """HS256 needs nothing besides; a PEM then has an error that names the extra."""
     code = (
@@ -475,6 +476,7 @@ GUIDE = (Path(__file__).parent.parent / "docs/how-to/keys.md").read_text()
 RECIPES = re.findall(r"```python\n((?:(?!```).)*def verify.*?)```", GUIDE, re.DOTALL)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", RECIPES, ids=["joserfc"])
 def test_the_guide_s_recipes(recipe: str, live_server: Any, transactional_db: None) -> None:
     """Another service that does as the guide says takes ours, and none that is another's, another kind or over."""

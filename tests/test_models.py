@@ -11,7 +11,7 @@ from django.db import connection
 from django.utils import timezone
 
 from tests.overrides import with_settings
-from twotoken.models import RefreshToken, RevokedReason, new_secret
+from twotoken.models import RefreshToken, RevokedReason, State, new_secret
 
 
 def make(user: Any, **values: Any) -> RefreshToken:
@@ -62,12 +62,13 @@ def test_a_user_knows_its_families_and_takes_them_along(user: Any) -> None:
 
 
 NOW = datetime(2026, 1, 1, tzinfo=timezone.get_default_timezone())
-WEEK, TICK = timedelta(days=7), timedelta(milliseconds=1)
+WEEK, SECOND, TICK = timedelta(days=7), timedelta(seconds=1), timedelta(milliseconds=1)
 STATES: list[tuple[dict[str, Any], bool]] = [
     ({"refreshed_at": NOW}, True),
     ({"refreshed_at": NOW - WEEK + TICK}, True),
     ({"refreshed_at": NOW - WEEK}, False),
-    ({"refreshed_at": NOW, "expires_at": NOW + TICK}, True),
+    ({"refreshed_at": NOW, "expires_at": NOW + SECOND}, True),
+    ({"refreshed_at": NOW, "expires_at": NOW + SECOND - TICK}, False),
     ({"refreshed_at": NOW, "expires_at": NOW}, False),
     ({"refreshed_at": NOW - WEEK, "expires_at": NOW + WEEK}, False),
     ({"refreshed_at": NOW, "revoked_at": NOW - TICK}, False),
@@ -77,9 +78,12 @@ STATES: list[tuple[dict[str, Any], bool]] = [
 
 @pytest.mark.parametrize(("values", "is_active"), STATES)
 def test_a_family_is_active_or_not(user: Any, values: dict[str, Any], is_active: bool) -> None:
-    """At the very edge too."""
+    """The query sets and the state agree, even in the last second."""
     row = make(user, **values)
+    is_revoked = row.revoked_at is not None
     assert list(families().active(NOW)) == ([row] if is_active else [])
+    assert list(families().expired(NOW)) == ([] if is_active or is_revoked else [row])
+    assert (row.state(NOW) == State.ACTIVE) is is_active
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,7 @@ from typing import Any
 import pytest
 from django.test import RequestFactory, override_settings
 
-from tests.http import Caller
 from twotoken.exceptions import CrossOrigin
-from twotoken.models import RefreshToken
 from twotoken.origins import check_origin
 
 factory = RequestFactory()
@@ -126,25 +124,6 @@ def test_a_host_that_is_not_allowed_is_not_ours(site: str | None) -> None:
     assert not verdict("POST", site, "http://a_b!", HTTP_HOST="a_b!")
     with override_settings(CSRF_TRUSTED_ORIGINS=["http://evil.example"]):
         assert verdict("POST", site, "http://evil.example", HTTP_HOST="evil.example")
-
-
-@pytest.mark.parametrize("path", ["login/", "refresh/", "logout/"])
-def test_a_cross_site_request_changes_nothing(browser: Caller, path: str, django_assert_num_queries: Any) -> None:
-    """A 403 by cookie before anything is read, and the cookie is left alone."""
-    browser.log_in()
-    with django_assert_num_queries(0):
-        response = browser.send(path, HTTP_SEC_FETCH_SITE="cross-site")
-    assert (response.status_code, response.json()["code"]) == (403, "cross_origin")
-    assert response["Content-Type"] == "application/json"
-    assert not response.cookies
-    assert browser.refresh().status_code == 200
-    assert RefreshToken.objects.get().revoked_at is None
-
-
-def test_by_body_the_origin_does_not_count(script: Caller) -> None:
-    """Nothing there goes along by itself."""
-    assert script.log_in(HTTP_SEC_FETCH_SITE="cross-site", HTTP_ORIGIN="https://app.example").status_code == 200
-    assert script.send("logout/", {"refresh": "x"}, HTTP_SEC_FETCH_SITE="cross-site").status_code == 204
 
 
 def test_the_log_says_which_origin(caplog: pytest.LogCaptureFixture) -> None:

@@ -11,7 +11,7 @@ import pytest
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.backends import ModelBackend
-from django.contrib.auth.hashers import make_password
+from django.contrib.auth.hashers import PBKDF2PasswordHasher, make_password
 from django.core.management import call_command
 from django.db import connections
 from django.test import override_settings
@@ -32,7 +32,7 @@ OURS = ["tests.test_replicas.OursOnReplica"]
 
 
 class OursOnReplica(StaleReplica):
-    """Reads families, their events and users from the replica, and what is Django's own where it is written."""
+    """Reads families, events and users from the replica, and Django's other tables from the write database."""
 
     def db_for_read(self, model: Any, **hints: Any) -> str:
         """Read elsewhere what is of tokens."""
@@ -40,7 +40,7 @@ class OursOnReplica(StaleReplica):
 
 
 class Backend(ModelBackend):
-    """Logs in the one user that it was given, as a replica had it; staff come from where is written."""
+    """Logs in one given user, as read from a replica. Staff are read from the write database."""
 
     replicated: ClassVar[Any] = None
 
@@ -55,7 +55,7 @@ class Backend(ModelBackend):
 
 @pytest.fixture
 def backend(user: Any) -> Iterator[None]:
-    """Have logins go by what a replica knows of the user now."""
+    """Let logins use the user as the replica has it now."""
     Backend.replicated = User._default_manager.get(pk=user.pk)
     Backend.replicated._state.db = "replica"
     with override_settings(AUTHENTICATION_BACKENDS=["tests.test_replicas.Backend"]):
@@ -66,7 +66,7 @@ def backend(user: Any) -> Iterator[None]:
 @pytest.mark.parametrize("change", ["deactivated", "deleted", "another password"])
 @pytest.mark.parametrize("api", ["login/", "families.start"])
 def test_a_login_by_what_a_replica_believes(script: Caller, user: Any, change: str, api: str) -> None:
-    """Who was deactivated or deleted a moment ago, or has the password of a moment ago, gets nothing."""
+    """A user who was just deactivated or deleted, or who sends the old password, is refused."""
     rows = User._default_manager.filter(pk=user.pk)
     if change == "deactivated":
         rows.update(is_active=False)
@@ -84,11 +84,17 @@ def test_a_login_by_what_a_replica_believes(script: Caller, user: Any, change: s
     assert not RefreshToken.objects.exists()
 
 
+class BetterHasher(PBKDF2PasswordHasher):
+    """A hasher that Django prefers to the one of the tests, so that it hashes the password again."""
+
+    iterations = 1
+
+
 @pytest.mark.usefixtures("backend")
 def test_a_login_that_saves_the_user(script: Caller, user: Any) -> None:
-    """A better hash of the password is written, and the user counts as read there; that makes nobody active."""
+    """Django writes a better hash of the password at login. The user is refused all the same."""
     User._default_manager.filter(pk=user.pk).update(is_active=False)
-    hashers = ["django.contrib.auth.hashers.PBKDF2PasswordHasher", *settings.PASSWORD_HASHERS]
+    hashers = ["tests.test_replicas.BetterHasher", *settings.PASSWORD_HASHERS]
     with override_settings(DATABASE_ROUTERS=STALE, PASSWORD_HASHERS=hashers):
         assert script.log_in().json()["code"] == "no_active_account"
     user.refresh_from_db()
@@ -98,7 +104,7 @@ def test_a_login_that_saves_the_user(script: Caller, user: Any) -> None:
 
 @pytest.mark.usefixtures("backend")
 def test_a_login_by_a_replica(script: Caller, user: Any) -> None:
-    """Whose password and activity are as they were logs in; the claims are those that are written."""
+    """A user whose password and activity did not change logs in. The claims come from the write database."""
     User._default_manager.filter(pk=user.pk).update(email="new@example.com")
     with override_settings(DATABASE_ROUTERS=STALE), with_settings(ACCESS_CLAIMS="tests.test_replicas.email"):
         pair = script.log_in().json()

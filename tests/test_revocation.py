@@ -19,10 +19,8 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from tests.factories import UserFactory
-from tests.http import Caller
 from tests.overrides import with_settings
 from tests.receivers import heard, receiving
-from tests.test_databases import in_parallel
 from twotoken import families
 from twotoken.clients import Client
 from twotoken.families import purging, revocation
@@ -33,7 +31,7 @@ from twotoken.templatetags.twotoken_durations import in_words
 
 
 class Terminal(io.StringIO):
-    """A stream that says that somebody is looking."""
+    """A stream that claims to be a terminal."""
 
     def isatty(self) -> bool:
         return True
@@ -52,7 +50,7 @@ def many(user: Any, count: int, **values: Any) -> None:
 
 
 def test_revoking_in_batches(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two statements a batch and one for the events; each family is told of once; the last batch is the whole."""
+    """A batch needs two statements, and one for its events. Each family sends one signal. The last share is 1."""
     monkeypatch.setattr(revocation, "BATCH", 10)
     many(user, 25)
     with CaptureQueriesContext(connection) as queries, heard(family_revoked) as calls:
@@ -69,7 +67,7 @@ def test_revoking_in_batches(user: Any, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_whose_are_revoked(user: Any) -> None:
-    """By user, by family, by address, by time, and by several of them together."""
+    """Families are chosen by user, id, address or time, or by several of these."""
     other: Any = UserFactory()
     old = families.start(user, Client("192.0.2.1"))
     new = families.start(user, Client("2001:db8::1"))
@@ -121,7 +119,7 @@ def test_options_that_make_no_sense(user: Any, options: list[str], problem: str)
 
 
 def test_all_asks_first(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Anything but yes is no."""
+    """Any answer other than "yes" revokes nothing."""
     families.start(user)
     monkeypatch.setattr("builtins.input", lambda prompt: "y")
     with pytest.raises(CommandError, match="Nothing was revoked"):
@@ -137,7 +135,7 @@ def test_all_asks_first(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_inactive_users(user: Any) -> None:
-    """For users who were deactivated by a query, which sends no signal."""
+    """The option finds users who were deactivated by a query, which sends no signal."""
     stranger: Any = UserFactory()
     families.start(stranger)
     kept = families.start(user, Client("192.0.2.1"))
@@ -176,18 +174,18 @@ def test_nobody_is_there_to_ask(user: Any, monkeypatch: pytest.MonkeyPatch) -> N
     ],
 )
 def test_a_duration_in_words(seconds: float, words: str) -> None:
-    """Each unit that counts, and no other."""
+    """Units that are zero are left out."""
     assert in_words(timedelta(seconds=seconds)) == words
 
 
 def test_a_login_during_the_command_stays(user: Any) -> None:
-    """What starts after the command has started is a login of afterwards."""
+    """A family that starts while the command runs is not revoked."""
     RefreshToken.objects.create(user=user, created_at=timezone.now() + timedelta(minutes=1))
     assert run("revoke_token_families", "--all", "--no-input") == "0 token families revoked.\n"
 
 
 def test_the_progress_bar(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a terminal only, and only where it is worth it."""
+    """It is shown only on a terminal, and not if there is nothing to do."""
     monkeypatch.setattr(revocation, "BATCH", 10)
     many(user, 25)
     terminal = Terminal()
@@ -209,7 +207,7 @@ def test_a_purge_without_a_word(user: Any) -> None:
 
 
 def test_what_is_purged(user: Any) -> None:
-    """What ended or expired longer than RETENTION ago, with its events, and nothing else."""
+    """Families that were revoked or expired longer than RETENTION ago are deleted with their events."""
     now = timezone.now()
     gone = timedelta(days=31)
     kept = {"live": RefreshToken.objects.create(user=user).pk}
@@ -257,7 +255,7 @@ def test_a_purge_reads_one_key_a_batch(user: Any, monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_purge_where_somebody_listens(user: Any) -> None:
-    """A project's receivers of post_delete hear of each, as they do when Django deletes."""
+    """A project's receivers of post_delete get each family, as for any ``delete``."""
     many(user, 3, revoked_at=timezone.now() - timedelta(days=60))
     FamilyEvent.objects.create(family=RefreshToken.objects.earliest("pk"), kind=EventKind.DEVICE)
     heard_of: list[UUID] = []
@@ -272,35 +270,15 @@ def test_a_purge_where_somebody_listens(user: Any) -> None:
     assert not FamilyEvent.objects.exists()
 
 
-@pytest.mark.django_db(transaction=True)
-def test_purges_beside_each_other_and_live_traffic(script: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each dead family is deleted once, and clients go on refreshing."""
-    monkeypatch.setattr(purging, "PURGE_BATCH", 20)
-    many(script.user, 300, revoked_at=timezone.now() - timedelta(days=60))
-
-    def work(number: int) -> int:
-        if number < 3:
-            return families.purge()
-        caller = Caller(script.user, mount="/api/app/auth/")
-        token = caller.log_in().json()["refresh"]
-        for _ in range(10):
-            token = caller.refresh(token).json()["refresh"]
-        return 0
-
-    assert sum(in_parallel(5, work)) == 300
-    assert RefreshToken.objects.count() == 2
-    assert set(RefreshToken.objects.values_list("generation", flat=True)) == {10}
-
-
 def test_the_place_of_a_key() -> None:
-    """Keys are random, and each database sorts them its own way."""
+    """The share of the work follows from a key's place, and each database sorts keys in its own way."""
     key = UUID("40000000-0000-4000-8000-c00000000000")
     assert revocation.place(key, "postgresql") == pytest.approx(0.25)
     assert revocation.place(key, "mysql") == pytest.approx(0.75)
 
 
 def test_a_user_who_has_no_key_has_no_families(user: Any) -> None:
-    """None is nobody, and not everybody."""
+    """A deleted user, or None, matches no family."""
     families.start(user)
     gone: Any = UserFactory()
     gone.delete()
@@ -315,7 +293,7 @@ def test_a_user_who_has_no_key_has_no_families(user: Any) -> None:
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("model", [RefreshToken, FamilyEvent])
 def test_a_purge_with_rows_of_the_project_s_own(user: Any, model: Any) -> None:
-    """A foreign key on ours, a hidden one too, has Django delete, with what the project asked for."""
+    """If a project's model has a foreign key to ours, Django deletes the rows and follows its ``on_delete``."""
 
     class Note(Model):  # noqa: DJ008 - nobody looks at it
         about = ForeignKey(model, CASCADE, related_name="+", null=True)
@@ -354,7 +332,7 @@ def test_an_address_as_it_is_stored(user: Any) -> None:
 
 
 def test_a_time_that_is_too_far_away() -> None:
-    """Says so."""
+    """A time that the database can't hold is an error with a message."""
     with override_settings(TIME_ZONE="America/Chicago"), pytest.raises(CommandError, match="out of range"):
         run("revoke_token_families", "--before", "9999-12-31T23:59:59", "--dry-run")
 

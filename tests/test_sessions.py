@@ -12,27 +12,21 @@ import pytest
 import time_machine
 from django.conf import settings
 from django.contrib.auth import user_logged_out
-from django.db import connections
 from django.test import override_settings
 from django.utils import timezone
 from rest_framework.pagination import CursorPagination, LimitOffsetPagination, PageNumberPagination
 
+from tests.conformance.helpers import bearer
 from tests.factories import PASSWORD, UserFactory
 from tests.http import Caller
 from tests.jar import COOKIE
 from tests.overrides import with_settings
 from tests.receivers import heard
-from tests.test_databases import in_parallel
 from twotoken import families
 from twotoken.clients import Client
 from twotoken.models import RefreshToken, RevokedReason
 
 FIELDS = {"id", "created_at", "last_used_at", "expires_at", "ip_address", "user_agent", "bound", "current"}
-
-
-def bearer(access: str) -> Any:
-    """Return the header that carries an access token."""
-    return {"HTTP_AUTHORIZATION": f"Bearer {access}"}
 
 
 class Pages(PageNumberPagination):
@@ -161,21 +155,6 @@ def test_who_is_not_signed_in(script: Caller, method: str, path: str) -> None:
         response = getattr(script, method)(f"/api/app/auth/{path}", **header)
         assert (response.status_code, response.json()["reason"]) == (401, reason)
         assert response["WWW-Authenticate"].startswith("Bearer")
-
-
-@pytest.mark.django_db(transaction=True)
-def test_logins_that_race_past_the_limit(script: Caller) -> None:
-    """However they interleave, the newest stay, and no more than may be."""
-    with with_settings(MAX_FAMILIES_PER_USER=3):
-        for _ in range(5):
-            in_parallel(8, lambda _: Caller(script.user, mount="/api/app/auth/").log_in())
-            live = RefreshToken.objects.active().filter(user=script.user)
-            assert live.count() == 3
-    ended = RefreshToken.objects.filter(user=script.user).exclude(revoked_at=None)
-    assert set(ended.values_list("revoked_reason", flat=True)) == {RevokedReason.LIMIT}
-    oldest = min(live.values_list("created_at", flat=True))
-    assert not ended.filter(created_at__gt=oldest).exists()
-    connections.close_all()
 
 
 @pytest.mark.parametrize("name", ["Pages", "Limits", "Cursors"])

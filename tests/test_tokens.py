@@ -51,7 +51,7 @@ HEADER = {"alg": "HS256", "typ": "at+jwt"}
 
 
 def test_an_access_token_comes_back() -> None:
-    """Claims go in and come out, and none of them shows in a repr."""
+    """Decoding returns the claims that were encoded. The repr shows none of them."""
     claims = tokens.decode_access(access(role="admin"), POLICY, NOW)
     assert claims["role"] == "admin"
     assert claims.family_id == FAMILY
@@ -102,7 +102,7 @@ def test_bad_headers(header: Any) -> None:
 
 
 def test_a_good_forgery_is_taken() -> None:
-    """What the tests above refuse is refused for its header, not for how it was made."""
+    """A forged token with a good header is accepted, so the tests above fail for their headers only."""
     assert tokens.decode_access(forge(HEADER, CLAIMS), POLICY, NOW)["sub"] == "7"
 
 
@@ -151,56 +151,18 @@ def test_a_payload_that_is_no_json(payload: bytes) -> None:
         tokens.decode_access(token, POLICY, NOW)
 
 
-@pytest.mark.parametrize(
-    "spoil", [lambda t: t + "=", lambda t: t + "A", lambda t: " " + t, lambda t: t + "\n", str.upper]
-)
-def test_a_changed_string(spoil: Any) -> None:
-    """One token is one string: no padding, no white space."""
-    with pytest.raises(InvalidToken):
-        tokens.decode_access(spoil(access()), POLICY, NOW)
-
-
-def test_expiry_and_leeway() -> None:
-    """Exactly at its end it is over; the leeway comes on top."""
-    token, end = access(), NOW + timedelta(minutes=15)
-    tokens.decode_access(token, POLICY, end - timedelta(microseconds=1))
-    with pytest.raises(ExpiredToken):
-        tokens.decode_access(token, POLICY, end)
-    late = AccessPolicy(KEYS, leeway=10)
-    tokens.decode_access(token, late, end + timedelta(seconds=9))
-    with pytest.raises(ExpiredToken):
-        tokens.decode_access(token, late, end + timedelta(seconds=10))
-
-
-def test_a_clock_that_is_behind() -> None:
-    """A server ten seconds behind takes a fresh token."""
-    tokens.decode_access(access(), POLICY, NOW - timedelta(seconds=10))
-
-
 def test_issuer_and_audience() -> None:
-    """Issuer to the letter (CVE-2024-53861), one audience in common."""
-    acme = AccessPolicy(KEYS, "acme", ("a", "b"))
-    token = access(acme)
-    assert tokens.decode_access(token, acme, NOW)["aud"] == ["a", "b"]
-    assert tokens.decode_access(token, AccessPolicy(KEYS, "acme", ("b", "c")), NOW)
-    assert tokens.decode_access(access(AccessPolicy(KEYS, None, ("b",))), AccessPolicy(KEYS, None, ("b",)), NOW)
-    for other in (AccessPolicy(KEYS, "acm"), AccessPolicy(KEYS, "acme", ("c",))):
-        with pytest.raises(InvalidToken):
-            tokens.decode_access(token, other, NOW)
+    """A token is issued with the issuer and with all audiences. A single audience is a string."""
+    several, one = AccessPolicy(KEYS, "acme", ("a", "b")), AccessPolicy(KEYS, None, ("b",))
+    claims = tokens.decode_access(access(several), several, NOW)
+    assert (claims["iss"], claims["aud"]) == ("acme", ["a", "b"])
+    assert tokens.decode_access(access(one), one, NOW)["aud"] == "b"
     with pytest.raises(InvalidToken):
-        tokens.decode_access(access(), AccessPolicy(KEYS, None, ("b",)), NOW)
-
-
-def test_claims_that_can_t_go_in() -> None:
-    """Reserved names, and more than a token that we would take again."""
-    with pytest.raises(ClaimsError, match="reserved: iss, sub"):
-        access(sub="1", iss="2", role="3")
-    with pytest.raises(ClaimsError, match="longer"):
-        access(text="x" * 9000)
+        tokens.decode_access(access(), one, NOW)
 
 
 class Colour(StrEnum):
-    """A text that is of another type."""
+    """A subclass of str."""
 
     RED = "red"
 
@@ -215,6 +177,7 @@ NO_JSON: dict[str, tuple[Any, str]] = {
     "a lazy translation": (gettext_lazy("Yes"), "a value of type __proxy__"),
     "within a list": (["a", [FAMILY]], "a value of type UUID"),
     "within a dict": ({"a": {"b": (1, FAMILY)}}, "a value of type UUID"),
+    "a number of 5,000 digits": ([10**5000], "an integer with too many digits"),
     "no number": (float("nan"), "a float that is not finite"),
     "infinity": ([-float("inf")], "a float that is not finite"),
     "a number as a key": ({7: "a"}, "a key of type int"),
@@ -240,7 +203,7 @@ def test_names_of_claims_are_text() -> None:
 
 
 def test_a_claim_that_holds_itself() -> None:
-    """It has no end."""
+    """A value that contains itself is refused."""
     value: list[Any] = []
     value.append(value)
     with pytest.raises(ClaimsError, match="The claim 'profile' is nested too deep"):
@@ -248,14 +211,14 @@ def test_a_claim_that_holds_itself() -> None:
 
 
 def test_claims_that_json_can_hold() -> None:
-    """They come back as they were; a tuple as a list."""
+    """Decoding returns these values unchanged, except that a tuple becomes a list."""
     given: dict[str, Any] = {"a": None, "b": [True, 1, 1.5, "ü", Colour.RED], "c": {"d": {"": []}}, "e": (1, 2)}
     claims = tokens.decode_access(access(**given), POLICY, NOW)
     assert {name: claims[name] for name in given} == {**given, "e": [1, 2]}
 
 
 def test_the_issuer_of_a_refresh_token() -> None:
-    """The token is its issuer's, to the letter; without an issuer it has no such claim and nobody asks for one."""
+    """A token is accepted only for exactly its issuer. Without an issuer no such claim is set or required."""
     row: Any = {"family_id": FAMILY, "generation": 3, "secret": b"x" * 16, "expires_at": NOW}
     token = tokens.encode_refresh(KEYS, **row, issuer="acme")
     assert token == tokens.encode_refresh(KEYS, **row, issuer="acme") != tokens.encode_refresh(KEYS, **row)
@@ -315,7 +278,7 @@ def test_bad_refresh_claims(change: dict[str, Any]) -> None:
 
 
 def test_any_key_of_the_list_verifies() -> None:
-    """The first signs."""
+    """Only the first key signs."""
     both = key_ring(("a newer secret of the codec tests", SECRET))
     tokens.decode_access(access(), AccessPolicy(both), NOW)
     with pytest.raises(InvalidToken):
@@ -351,12 +314,17 @@ HOSTILE = {
     "a header of half a character": f"{b64(b'{' + bytes([0xED, 0xA0, 0x80]) + b'}')}.{b64(b'{}')}.{b64(b'x' * 32)}",
     "a header of a long number": f"{b64(b'9' * 5_000)}.{b64(b'{}')}.{b64(b'x' * 32)}",
     "five parts": "a.b.c.d.e",
+    "one more letter": GOOD + "A",
+    "a signature of zeros": f"{GOOD.rpartition('.')[0]}.{b64(bytes(32))}",
+    "a signature of one byte": f"{GOOD.rpartition('.')[0]}.{b64(bytes(1))}",
+    "a signature of 33 bytes": f"{GOOD.rpartition('.')[0]}.{b64(bytes(33))}",
+    "upper case": GOOD.upper(),
 }
 
 
 @pytest.mark.parametrize("token", HOSTILE.values(), ids=HOSTILE)
 def test_hostile_strings(token: str) -> None:
-    """One reason for all of them, and no other error."""
+    """Each of them is refused as invalid, and raises no other error."""
     for decode in (lambda: tokens.decode_access(token, POLICY, NOW), lambda: tokens.decode_refresh(token, KEYS)):
         with pytest.raises(InvalidToken) as caught:
             decode()
@@ -365,7 +333,7 @@ def test_hostile_strings(token: str) -> None:
 
 @pytest.mark.parametrize("part", [0, 1, 2])
 def test_one_bit_flipped(part: int) -> None:
-    """Anywhere in any part: the last character's unused bits too, or one token had several strings."""
+    """Each bit of each part counts, also the unused bits of the last character: one token has one string."""
     parts = GOOD.split(".")
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
     for position, character in enumerate(parts[part]):
@@ -378,10 +346,11 @@ def test_one_bit_flipped(part: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "key", [b"", SECRET.encode()[:-1], b"n" * 32, SECRET.encode() + b"\n", SECRET.encode().hex().encode()]
+    "key",
+    [b"", b"null", SECRET.encode()[:-1], b"n" * 32, SECRET.encode() + b"\n", SECRET.encode().hex().encode()],
 )
 def test_another_key(key: bytes) -> None:
-    """The empty one is a key like any other that isn't ours."""
+    """A token signed with any other key, even an empty one, is refused."""
     with pytest.raises(InvalidToken):
         tokens.decode_access(forge(HEADER, CLAIMS, key), POLICY, NOW)
     with pytest.raises(InvalidToken):
@@ -389,7 +358,7 @@ def test_another_key(key: bytes) -> None:
 
 
 def test_another_digest_under_the_same_name() -> None:
-    """The algorithm is ours to choose, and it is one."""
+    """A signature with another hash function is refused."""
     for digest in (hashlib.sha1, hashlib.sha384, hashlib.sha512):
         with pytest.raises(InvalidToken):
             tokens.decode_access(forge(HEADER, CLAIMS, digest=digest), POLICY, NOW)
@@ -453,7 +422,7 @@ def test_audiences(audience: Any, fits: bool) -> None:
 
 
 def test_without_issuer_and_audience_nobody_asks() -> None:
-    """Their claims are then a token's own affair."""
+    """Without these settings a token may have any issuer and audience."""
     assert tokens.decode_access(forge(HEADER, {**CLAIMS, "iss": "x", "aud": ["y"]}), POLICY, NOW)["iss"] == "x"
 
 
@@ -478,7 +447,7 @@ def test_clocks_and_names_that_are_not_held_against_a_token(change: dict[str, An
 def test_reserved_claims(name: str) -> None:
     """A project can't give a token another subject, life or family by mistake."""
     with pytest.raises(ClaimsError, match=f"reserved: {name}"):
-        access(POLICY, **{name: "x"})
+        access(POLICY, **{name: "x", "role": "admin"})
 
 
 def test_a_token_is_as_long_as_may_be() -> None:
@@ -507,20 +476,20 @@ def test_a_token_id_is_bound_to_its_row_and_generation() -> None:
 
 
 def test_a_token_id_that_is_half_a_character() -> None:
-    """JSON can carry one; it is refused as any other of the wrong shape."""
+    """JSON can contain half of a surrogate pair. Such a ``jti`` is refused as invalid."""
     with pytest.raises(InvalidToken):
         tokens.decode_refresh(forge(REFRESH_HEADER, {**REFRESH_CLAIMS, "jti": "\ud800"}), KEYS)
 
 
 def test_an_end_that_no_clock_reaches() -> None:
-    """It is a whole number all the same; what is said of it has to be an error of ours, or nothing."""
+    """An ``exp`` beyond what a float can hold is refused as invalid, and raises no other error."""
     token = forge(HEADER, {**CLAIMS, "exp": 10**400})
     with pytest.raises(InvalidToken):
         tokens.decode_access(token, AccessPolicy(KEYS, leeway=0.0), NOW)
 
 
 def test_the_last_end_that_a_clock_reaches() -> None:
-    """The last second of the year 9999 is an end; the one after it can't be told of."""
+    """The last second of the year 9999 is a valid ``exp``. The next one is not, because ``datetime`` can't hold it."""
     token = forge(HEADER, {**CLAIMS, "exp": tokens.MAX_TIME})
     assert tokens.decode_access(token, POLICY, NOW).expires_at == datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
     with pytest.raises(InvalidToken):
@@ -528,7 +497,7 @@ def test_the_last_end_that_a_clock_reaches() -> None:
 
 
 def test_a_token_at_the_longest_and_one_beyond() -> None:
-    """8,192 characters are taken, 8,193 are not, whoever has made it."""
+    """A token of 8,192 characters is accepted, one of 8,193 is refused."""
     forged = [
         forge({**HEADER, "kid": kid}, {**CLAIMS, "text": "x" * room})
         for kid in ("", "a", "ab", "abc")

@@ -1,4 +1,4 @@
-"""What people read is in their language, and what programs read is not."""
+"""Texts for people are translated; texts for programs are not."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ PLACEHOLDER = re.compile(r"%\(\w+\)[a-z]|%[a-z]|</?\w+>")
 
 @pytest.fixture
 def _accept_language() -> Iterator[None]:
-    """Answers are in the language that is asked for. The middleware leaves its thread with it: not so the tests."""
+    """Answer in the language that the request asks for. Afterwards the language of the thread is restored."""
     middleware = modify_settings(MIDDLEWARE={"append": "django.middleware.locale.LocaleMiddleware"})
     with middleware, translation.override(translation.get_language()):
         yield
@@ -44,12 +44,12 @@ def _accept_language() -> Iterator[None]:
 
 @pytest.fixture(params=CATALOGUES, ids=LANGUAGES)
 def catalogue(request: pytest.FixtureRequest) -> polib.POFile:
-    """Each language's catalogue."""
+    """The catalogue of each language."""
     return polib.pofile(str(request.param))
 
 
 def test_the_languages() -> None:
-    """German, Spanish and French are there."""
+    """There are catalogues for German, Spanish and French."""
     assert LANGUAGES == ["de", "es", "fr"]
 
 
@@ -65,7 +65,7 @@ def test_a_catalogue_is_whole(catalogue: polib.POFile) -> None:
 
 
 def test_placeholders(catalogue: polib.POFile) -> None:
-    """What is put into a text is put into its translation, and so are its tags."""
+    """A translation has the same placeholders and tags as its text."""
     for entry in catalogue:
         # Only the singular may do without the number: "It is one user's".
         wanted = sorted(PLACEHOLDER.findall(entry.msgid_plural or entry.msgid))
@@ -76,7 +76,7 @@ def test_placeholders(catalogue: polib.POFile) -> None:
 
 
 def test_the_compiled_catalogue(catalogue: polib.POFile) -> None:
-    """What is installed says what the source says."""
+    """The compiled catalogue holds the same translations as the source."""
     compiled = polib.mofile(str(Path(catalogue.fpath).with_suffix(".mo")))
     assert {(entry.msgctxt, entry.msgid): (entry.msgstr, entry.msgstr_plural) for entry in compiled} == {
         (entry.msgctxt, entry.msgid): (entry.msgstr, entry.msgstr_plural) for entry in catalogue
@@ -84,14 +84,14 @@ def test_the_compiled_catalogue(catalogue: polib.POFile) -> None:
 
 
 def test_every_detail_is_translated(catalogue: polib.POFile) -> None:
-    """Every error that a client may be told of has its words; ClaimsError is for the project's own log."""
+    """Every error that a client can receive is translated. ClaimsError appears only in the project's log."""
     classes = {value for value in vars(exceptions).values() if isinstance(value, type)} - {exceptions.ClaimsError}
     messages = {value.message for value in classes if hasattr(value, "message")}
     assert messages - {entry.msgid for entry in catalogue} == set()
 
 
 def test_what_others_say_is_theirs(catalogue: polib.POFile) -> None:
-    """What Django or DRF have in a catalogue of their own is not in ours: theirs may get better."""
+    """Texts that Django or DRF translate are not in our catalogues, because theirs may be improved."""
     language = Path(catalogue.fpath).parts[-3]
     packages = (django.conf, django.contrib.admin, django.contrib.auth, rest_framework)
     theirs = [Path(package.__path__[0]) / f"locale/{language}/LC_MESSAGES/django.mo" for package in packages]
@@ -101,7 +101,7 @@ def test_what_others_say_is_theirs(catalogue: polib.POFile) -> None:
 
 
 def test_words_alone_have_a_context(catalogue: polib.POFile) -> None:
-    """A word that others may use too is ours by its context, or ours would stand in their pages and theirs in ours."""
+    """A single word has a context. Without one our translation would appear on other pages, and theirs on ours."""
     ours = {"token family", "token families", "Token families", "session auth hash", "grace in seconds"}
     short = {entry.msgid for entry in catalogue if not entry.msgctxt and re.fullmatch(r"\w+( \w+){0,2}", entry.msgid)}
     assert short - ours == {"Revoke this family", "Revoke token families", "Token authentication"}
@@ -109,7 +109,7 @@ def test_words_alone_have_a_context(catalogue: polib.POFile) -> None:
 
 @pytest.mark.usefixtures("_accept_language")
 def test_a_refusal_of_an_api_route(db: None) -> None:
-    """The detail is German; code, reason and the header's description, which is ASCII by RFC 6750, are as ever."""
+    """Only the detail is German. The code, the reason and the header (ASCII by RFC 6750) stay the same."""
     response = Caller(None, mount="").get("/api/me/", HTTP_AUTHORIZATION="Bearer x", HTTP_ACCEPT_LANGUAGE="de")
     assert response.status_code == 401
     assert response.json() == {"detail": "Das Token ist ungültig.", "code": "token_not_valid", "reason": "invalid"}
@@ -120,7 +120,7 @@ def test_a_refusal_of_an_api_route(db: None) -> None:
 
 @pytest.mark.usefixtures("_accept_language")
 def test_refusals_of_the_endpoints(script: Caller) -> None:
-    """Ours, and those that come from DRF with its own words."""
+    """Both our refusals and those of DRF are translated."""
     german = {"HTTP_ACCEPT_LANGUAGE": "de-AT,de;q=0.9,en;q=0.5"}
     wrong = script.send("login/", {script.user.USERNAME_FIELD: "nobody", "password": PASSWORD}, **german)
     assert wrong.json()["detail"] == "Zu den angegebenen Zugangsdaten gibt es kein aktives Konto."
@@ -139,7 +139,7 @@ def test_refusals_of_the_endpoints(script: Caller) -> None:
 
 @pytest.mark.usefixtures("_accept_language")
 def test_the_admin(user: Any, revoker: Any) -> None:
-    """The pages are French, and Django's own words in them are as Django has them."""
+    """The pages are in French, and Django's own texts on them keep Django's translation."""
     french = {"HTTP_ACCEPT_LANGUAGE": "fr"}
     pair = families.start(user, Client("192.0.2.7", CHROME))
     families.rotate(families.verify(pair.refresh), Client("192.0.2.7", "curl/8"))
@@ -185,7 +185,7 @@ def test_the_admin(user: Any, revoker: Any) -> None:
     ],
 )
 def test_plural_forms(language: str, number: int, words: str) -> None:
-    """Each language counts in its own way."""
+    """Each language has its own plural forms."""
     with translation.override(language):
         text = translation.ngettext("Revoked %(count)d token family.", "Revoked %(count)d token families.", number)
         assert text % {"count": number} == words
@@ -200,7 +200,7 @@ def test_plural_forms(language: str, number: int, words: str) -> None:
     ],
 )
 def test_words_for_time(language: str, state: str, before: str, ahead: str, duration: str) -> None:
-    """Numbers and units stand in the sentence as the language has them; Django gives the units."""
+    """Numbers and units are in the order of the language. Django translates the units."""
     now = timezone.now()
     with translation.override(language):
         assert str(State.ACTIVE.label) == state
@@ -210,14 +210,14 @@ def test_words_for_time(language: str, state: str, before: str, ahead: str, dura
 
 
 def test_others_keep_their_words() -> None:
-    """A user is masculine in French and a family feminine: neither has the other's word."""
+    """In French a user is masculine and a family is feminine, so each has its own form of "active"."""
     with translation.override("fr"):
         assert (translation.gettext("active"), translation.pgettext("family", "active")) == ("actif", "active")
 
 
 @pytest.mark.django_db
 def test_commands_speak_english(user: Any) -> None:
-    """As Django's own do, down to the durations."""
+    """The output of the commands is in English, durations too, as that of Django's commands."""
     families.start(user)
     out = StringIO()
     with translation.override("de"):

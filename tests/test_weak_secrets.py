@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa, x25519
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, x25519
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -26,6 +26,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
+from tests.test_keys import PRIVATE
 from twotoken.keys import key_ring
 from twotoken.weak_secrets import MAX_STEPS, MIN_VARIETY, weakness
 
@@ -33,7 +34,7 @@ KEYS: dict[str, Any] = {
     "Ed25519": ed25519.Ed25519PrivateKey.generate(),
     "X25519": x25519.X25519PrivateKey.generate(),
     "P-256": ec.generate_private_key(ec.SECP256R1()),
-    "RSA": rsa.generate_private_key(65537, 2048),
+    "RSA": PRIVATE["RS256"][0],
 }
 SIGNING = {name: key for name, key in KEYS.items() if name != "X25519"}
 
@@ -249,10 +250,11 @@ def test_other_texts(text: str) -> None:
     assert weakness(text) is None
 
 
+@pytest.mark.slow
 def test_random_secrets_pass() -> None:
     """Of 32 bytes and more, as hex, base64 and base64url; and 16 bytes as hex."""
     for size in (32, 33, 48, 64):
-        for _ in range(300):
+        for _ in range(100):
             data = secrets.token_bytes(size)
             for text in (
                 data.hex(),
@@ -285,6 +287,7 @@ def test_how_probable_it_is_that_a_random_secret_is_refused(symbols: int, length
     assert min(map(len, DER.values())) > 32
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SIGNING)
 def test_a_part_of_a_public_key_of_the_list(name: str) -> None:
     """Its numbers look like any random bytes, but all can read them, and its thumbprint is in every token's header."""

@@ -1,4 +1,7 @@
-"""Base classes of the endpoints: reading bodies, answering errors, checking the origin. Answers are JSON."""
+"""Base classes of the endpoints: reading bodies, answering errors, checking the origin. Answers are JSON.
+
+``responses`` decides an error's status, body and headers, ``Retry-After`` among them.
+"""
 
 from __future__ import annotations
 

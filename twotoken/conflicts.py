@@ -47,15 +47,15 @@ def retry_on_conflict(write: Callable[[], T]) -> T:
     raise conflict  # pyright: ignore[reportPossiblyUnboundVariable, reportGeneralTypeIssues]  # one try at least
 
 
-def tries() -> Iterator[int]:
+def tries(*, clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep) -> Iterator[int]:
     """Yield the number of each try, with a pause before each retry: at most ATTEMPTS, and none after PATIENCE."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = clock() + PATIENCE
     yield 0
     for attempt in range(ATTEMPTS - 1):
-        if time.monotonic() > deadline:
+        if clock() > deadline:
             return
         pause = min(PAUSE * 2**attempt, LONGEST_PAUSE)
-        time.sleep(random.uniform(pause / 2, pause))  # noqa: S311 - not a secret
+        sleep(random.uniform(pause / 2, pause))  # noqa: S311 - not a secret
         yield attempt + 1
 
 

@@ -1,4 +1,4 @@
-"""Reading, setting and clearing the refresh token's cookie (RFC 6265)."""
+"""Reading, setting and clearing the refresh token's cookie (RFC 6265). ``conf.cookie_name`` decides its name."""
 
 from __future__ import annotations
 

@@ -212,7 +212,7 @@ def _secret_key(text: str) -> SecretKey:
 
 def asymmetric_key(pem: str) -> AsymmetricKey:
     """Return the private or public key of a PEM. Raises ValueError, whose message contains no key."""
-    for algorithm in ASYMMETRIC if has_crypto else ():
+    for algorithm in reversed(ASYMMETRIC) if has_crypto else ():  # loading an RSA key is slow: once is enough
         scheme = _schemes[algorithm]
         try:
             found = scheme.prepare_key(pem)

@@ -18,6 +18,7 @@ from django.utils.translation import pgettext_lazy
 from twotoken.bindings import protocol
 from twotoken.clients import USER_AGENT_LENGTH
 from twotoken.conf import conf
+from twotoken.tokens import SHORTEST_LIFE
 
 SECRET_BYTES = 16
 ACTOR_LENGTH = 150  # characters. An actor is a name for people to read
@@ -56,10 +57,13 @@ class RefreshTokenQuerySet(models.QuerySet["RefreshToken"]):
         return self.using(router.db_for_write(self.model))
 
     def active(self, now: datetime | None = None) -> RefreshTokenQuerySet:
-        """Families that are neither revoked nor expired. Their users may be inactive."""
+        """Families that are neither revoked nor expired. Their users may be inactive.
+
+        A family has expired when it has less than SHORTEST_LIFE left: it could get no access token any more.
+        """
         now = now or timezone.now()
         return self.filter(
-            Q(expires_at=None) | Q(expires_at__gt=now),
+            Q(expires_at=None) | Q(expires_at__gte=now + SHORTEST_LIFE),
             revoked_at=None,
             refreshed_at__gt=now - conf.refresh_lifetime,
         )
@@ -68,7 +72,7 @@ class RefreshTokenQuerySet(models.QuerySet["RefreshToken"]):
         """Families that are past their absolute or idle lifetime and were not revoked."""
         now = now or timezone.now()
         return self.filter(
-            Q(expires_at__lte=now) | Q(refreshed_at__lte=now - conf.refresh_lifetime),
+            Q(expires_at__lt=now + SHORTEST_LIFE) | Q(refreshed_at__lte=now - conf.refresh_lifetime),
             revoked_at=None,
         )
 
@@ -187,7 +191,9 @@ class RefreshToken(models.Model):
         """Return the state of the family now, or at another time."""
         if self.revoked_at is not None:
             return State.REVOKED
-        return State.EXPIRED if self.idle_end() <= (now or timezone.now()) else State.ACTIVE
+        now = now or timezone.now()
+        is_over = self.expires_at is not None and self.expires_at < now + SHORTEST_LIFE
+        return State.EXPIRED if is_over or self.idle_end() <= now else State.ACTIVE
 
 
 class EventKind(models.TextChoices):

@@ -13,7 +13,7 @@ import math
 import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -25,6 +25,7 @@ REFRESH_TYPE = "rt+jwt"
 DIGEST_BYTES = 9
 MAX_TIME = 253_402_300_799  # seconds since the epoch: the maximum of ``datetime``
 RESERVED_CLAIMS = frozenset({"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "sid", "cnf", "auth_time", "amr"})
+SHORTEST_LIFE = timedelta(seconds=1)  # of an access token: ``expires_in`` counts whole seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +250,13 @@ def decode_access(token: str, policy: AccessPolicy, now: datetime) -> AccessToke
 
 
 def _not_json(value: object) -> str | None:
-    if value is None or isinstance(value, str | int):
+    if value is None or isinstance(value, str):
+        return None
+    if isinstance(value, int):
+        try:
+            int.__repr__(value)
+        except ValueError:  # CVE-2020-10735
+            return "has an integer with too many digits, which JSON can't hold"
         return None
     if isinstance(value, float):
         return None if math.isfinite(value) else "has a float that is not finite, which JSON can't hold"

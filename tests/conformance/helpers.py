@@ -128,17 +128,26 @@ def unchanged() -> Iterator[None]:
 
 def in_threads(count: int, call: Callable[[int], Any]) -> list[Any]:
     """Call in so many threads at once, each with its own connection."""
+    with threads(count) as at_once:
+        return at_once(call)
+
+
+@contextmanager
+def threads(count: int) -> Iterator[Callable[[Callable[[int], Any]], list[Any]]]:
+    """Give a function that calls another one in so many threads at once. Each thread keeps its own connection."""
     barrier = Barrier(count)
 
-    def work(number: int) -> Any:
-        try:
-            barrier.wait(timeout=60)
-            return call(number)
-        finally:
-            connections.close_all()
+    def work(number: int, call: Callable[[int], Any]) -> Any:
+        barrier.wait(timeout=60)
+        return call(number)
 
     with ThreadPoolExecutor(count) as pool:
-        return list(pool.map(work, range(count)))
+
+        def at_once(call: Callable[[int], Any]) -> list[Any]:
+            return list(pool.map(work, range(count), [call] * count))
+
+        yield at_once
+        at_once(lambda number: connections.close_all())
 
 
 def again(caller: Caller) -> Caller:

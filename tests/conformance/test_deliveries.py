@@ -143,6 +143,7 @@ def test_a_429_leaves_the_cookie(jar: Caller) -> None:
     assert jar.cookie == r1
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("kind", ["locmem.LocMemCache", "db.DatabaseCache"])
 def test_guesses_at_once(script: Caller, clock: Any, kind: str) -> None:
@@ -322,6 +323,7 @@ def test_no_cookie_clears_nothing(jar: Caller, header: str) -> None:
     assert not response.cookies
 
 
+@pytest.mark.slow
 @with_settings(REFRESH_THROTTLE="60/min", LOGIN_THROTTLE="10/min")
 def test_an_office_behind_one_address(db: None) -> None:
     """Case 33b: seventy people who log in and refresh within a minute are not too many."""
@@ -387,12 +389,17 @@ def test_delivery_none_ends_with_its_token(user: Any, clock: Any) -> None:
     assert family.expires_at == family.created_at + timedelta(minutes=15)
 
 
-@pytest.mark.parametrize("cookie_name", [COOKIE, "rt"])
 @pytest.mark.parametrize("endpoint", ["login/", "refresh/"])
 @pytest.mark.parametrize(
-    ("mount", "content_type"),
-    [(COOKIE_MOUNT, "json"), (BODY_MOUNT, "json"), (BODY_MOUNT, URLENCODED), (BODY_MOUNT, MULTIPART)],
-    ids=["cookie", "body", "urlencoded", "multipart"],
+    ("mount", "content_type", "cookie_name"),
+    [
+        (COOKIE_MOUNT, "json", COOKIE),
+        (COOKIE_MOUNT, "json", "rt"),
+        (BODY_MOUNT, "json", "rt"),
+        (BODY_MOUNT, URLENCODED, COOKIE),
+        (BODY_MOUNT, MULTIPART, COOKIE),
+    ],
+    ids=["cookie", "renamed", "body", "urlencoded", "multipart"],
 )
 def test_error_reports(user: Any, mount: str, content_type: str, endpoint: str, cookie_name: str) -> None:
     """Case 33e: a claims hook that raises is a 500 whose report holds no token, and R0 stays good."""

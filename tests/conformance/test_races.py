@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 
-from tests.conformance.helpers import KEY, again, assert_refused, in_threads, log_in, row, state, token_of
+from tests.conformance.helpers import KEY, again, assert_refused, in_threads, log_in, row, state, threads, token_of
 from tests.http import Caller
 from tests.receivers import received
+from twotoken import families
 from twotoken.signals import reuse_detected
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("kind", ["script", "browser"])
 def test_parallel_refreshes_with_one_key(kind: str, request: pytest.FixtureRequest) -> None:
@@ -26,6 +28,7 @@ def test_parallel_refreshes_with_one_key(kind: str, request: pytest.FixtureReque
     assert state(r0) == (1, "")
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("kind", ["script", "jar"])
 def test_parallel_refreshes_without_a_key(kind: str, request: pytest.FixtureRequest) -> None:
@@ -46,20 +49,23 @@ def test_parallel_refreshes_without_a_key(kind: str, request: pytest.FixtureRequ
         assert_refused(caller.refresh(token_of(answer)), "revoked")
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 def test_logout_races_refresh(script: Caller) -> None:
     """Case 15: after a logout and a refresh in parallel nothing works, a hundred times."""
-    for _ in range(100):
-        r0 = log_in(script)
-        callers = [again(script), again(script)]
+    callers = [(again(script), "logout/"), (again(script), "refresh/")]
+    with threads(2) as at_once:
+        for _ in range(100):
+            r0 = families.start(script.user).refresh
 
-        def call(number: int, r0: str = r0, callers: list[Caller] = callers) -> Any:
-            return callers[number].send(("logout/", "refresh/")[number], {"refresh": r0})
+            def call(number: int, r0: str = r0) -> Any:
+                caller, path = callers[number]
+                return caller.send(path, {"refresh": r0})
 
-        logout, refresh = in_threads(2, call)
-        assert logout.status_code == 204
-        assert refresh.status_code in {200, 401}, refresh.content
-        late = script.refresh(token_of(refresh)) if refresh.status_code == 200 else refresh
-        assert_refused(late, "revoked")
-        assert_refused(script.refresh(r0), "revoked")
-        assert row(r0).revoked_reason == "logout"
+            logout, refresh = at_once(call)
+            assert logout.status_code == 204
+            assert refresh.status_code in {200, 401}, refresh.content
+            late = script.refresh(token_of(refresh)) if refresh.status_code == 200 else refresh
+            assert_refused(late, "revoked")
+            assert_refused(script.refresh(r0), "revoked")
+            assert row(r0).revoked_reason == "logout"

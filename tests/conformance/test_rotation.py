@@ -272,6 +272,7 @@ def test_a_retry_from_another_device(behind: int, browser: Caller, clock: Any) -
     assert state(r0) == (1, "")
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 def test_many_tabs(browser: Caller, clock: Any) -> None:
     """Case 11: ten tabs at once on one jar, answers in any order, sign nobody out."""

@@ -54,21 +54,14 @@ def served(tmp_path: Path, django_db_blocker: Any) -> Iterator[Database]:
             execute(server, f"DROP ROLE {ROLE}")
 
 
-def test_too_many_connections(served: Database) -> None:
-    """53300, which comes in place of a connection."""
-    server = maintenance(served.url)
-    execute(server, f"ALTER ROLE {ROLE} NOSUPERUSER CONNECTION LIMIT 0")
-    with in_reach(served):
-        token = start_family()
-    with within_reach(served.url.replace("postgres@", f"{ROLE}@")):
-        assert_unavailable(token)
-    with within_reach(served.url):
-        assert refresh(token).status_code == 200
-
-
-def test_a_server_that_only_reads(served: Database) -> None:
-    """25006, which comes at the write."""
-    execute(maintenance(served.url), f"ALTER ROLE {ROLE} SET default_transaction_read_only = on")
+@pytest.mark.parametrize(
+    "change",
+    ["NOSUPERUSER CONNECTION LIMIT 0", "SET default_transaction_read_only = on"],
+    ids=["53300", "25006"],
+)
+def test_a_server_that_refuses(served: Database, change: str) -> None:
+    """Too many connections: 53300, in place of a connection. A server that only reads: 25006, at the write."""
+    execute(maintenance(served.url), f"ALTER ROLE {ROLE} {change}")
     with in_reach(served):
         token = start_family()
     with within_reach(served.url.replace("postgres@", f"{ROLE}@")):

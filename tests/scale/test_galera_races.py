@@ -32,18 +32,6 @@ from tests.scale.galera import Node, at, wait_for_all
 from twotoken import families
 from twotoken.models import RefreshToken
 
-__all__ = [
-    "test_a_purge_of_what_is_refreshed",
-    "test_logins_race_the_limit",
-    "test_logouts_race_refreshes",
-    "test_one_token_and_no_key",
-    "test_one_token_and_one_key",
-    "test_revocations_race_refreshes",
-    "test_tabs",
-    "test_the_command_races_refreshes",
-    "turn",
-]
-
 PROCESSES = 3  # at each node
 STEPS = 100 if FULL else 10
 CONFIGURATIONS = [(READ_COMMITTED, False), *([(REPEATABLE_READ, True)] if FULL else [])]

@@ -34,20 +34,6 @@ from tests.scale.postgres import PgBouncer, Postgres, pgbouncer, primary
 from tests.scale.settings import VARIABLE
 from twotoken.models import RefreshToken
 
-__all__ = [
-    "crowd",
-    "test_a_purge_of_what_is_refreshed",
-    "test_logins_race_the_limit",
-    "test_logouts_race_refreshes",
-    "test_one_token_and_no_key",
-    "test_one_token_and_one_key",
-    "test_revocations_race_refreshes",
-    "test_tabs",
-    "test_the_command_races_refreshes",
-    "test_two_purges_beside_traffic",
-    "turn",
-]
-
 POOL = 4  # connections to the server, for sixty-four clients in thirty-two threads
 SUITE = [] if FULL else ["tests/conformance"]
 

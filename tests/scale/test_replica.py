@@ -38,17 +38,6 @@ from tests.staff import LIST, staff, text
 from twotoken import families
 from twotoken.models import RefreshToken
 
-__all__ = [
-    "crowd",
-    "test_logouts_race_refreshes",
-    "test_one_token_and_no_key",
-    "test_one_token_and_one_key",
-    "test_revocations_race_refreshes",
-    "test_tabs",
-    "test_the_command_races_refreshes",
-    "turn",
-]
-
 PAUSED, SECONDS = "stands still", "3s"  # how a replica is behind: as of a moment, or by so much
 ROTATIONS = 100 if FULL else 15
 

@@ -1,4 +1,4 @@
-"""Events of a family's timeline, and our signals."""
+"""Recording events of a family's timeline, and sending our signals. ``models.EventKind`` lists the kinds of events."""
 
 from __future__ import annotations
 

@@ -10,9 +10,9 @@ from enum import Enum, auto
 from typing import Protocol
 
 from twotoken.bindings import DPOP
+from twotoken.tokens import SHORTEST_LIFE
 
 KEY_LIFETIME = timedelta(minutes=1)
-SHORTEST_LIFE = timedelta(seconds=1)  # of an access token: ``expires_in`` counts whole seconds
 
 
 class Verdict(Enum):

@@ -31,6 +31,6 @@ class Command(BaseCommand):
                 self.stdout.write("No refresh token on simplejwt's list can be exchanged any more.")
             else:
                 self.stdout.write(
-                    f"{usable.count()} refresh tokens of simplejwt can still be exchanged. "
+                    f"Refresh tokens of simplejwt that can still be exchanged: {usable.count()}. "
                     f"The last expires at {min(last, until, key=datetime.timestamp).isoformat()}."
                 )
