@@ -10,6 +10,8 @@ from datetime import datetime, timedelta
 from typing import Any, assert_type
 from uuid import UUID
 
+import httpx
+import requests
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import User
 from django.dispatch import Signal, receiver
@@ -27,6 +29,8 @@ from twotoken.authentication import (
 )
 from twotoken.clients import Client
 from twotoken.conf import Delivery, conf
+from twotoken.contrib.httpx import FileStore, SessionEnded, TokenAuth
+from twotoken.contrib.requests import TokenAuth as RequestsAuth
 from twotoken.cookies import clear_refresh_cookie, set_refresh_cookie
 from twotoken.exceptions import InvalidToken, TokenNotValid, TwoTokenError, UserInactive
 from twotoken.families import FROM_SETTINGS, Lifetime, TokenPair
@@ -165,6 +169,21 @@ def test_my_route(user: User) -> None:
     client.revoke()
     assert_type(expired_access_token(user), str)
     assert_type(revoked_refresh_token(user), str)
+
+
+def scripts() -> None:
+    """Programs that call the API."""
+    auth = TokenAuth("https://api.example.com/auth/", username="ann", password="x", store=FileStore("session"))
+    httpx.Client(auth=auth)
+    httpx.AsyncClient(auth=auth)
+    requests.Session().auth = RequestsAuth("https://api.example.com/auth/", credentials=lambda: None)
+    assert_type(auth.access_token(), str)
+    TokenAuth("https://api.example.com/auth/", patience="long")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+def why(error: SessionEnded) -> str:
+    """What an error of theirs says."""
+    return assert_type(error.reason, str)
 
 
 def errors(error: TwoTokenError) -> str:
