@@ -8,10 +8,10 @@ from collections.abc import Iterator
 import pytest
 
 from tests.keyserver import KeyServer, running_key_server
-from tests.server import free_port
 from twotoken.fetching import FetchError, fetch
 
 SECONDS, LIMIT = 0.5, 100_000
+NOBODY = "http://127.0.0.1:1/"
 
 
 @pytest.fixture
@@ -22,8 +22,9 @@ def server() -> Iterator[KeyServer]:
         yield server
 
 
-def test_an_answer(server: KeyServer) -> None:
-    """The body, and a 304 without one."""
+def test_an_answer(server: KeyServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The body, and a 304 without one. No proxy is asked for what is on this machine."""
+    monkeypatch.setenv("http_proxy", NOBODY)
     answer = fetch(server.url, seconds=SECONDS, limit=LIMIT)
     assert (answer.status, answer.body) == (200, server.document)
     server.behaviour = "unchanged"
@@ -54,7 +55,7 @@ def test_a_bad_answer(server: KeyServer, behaviour: str, said: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", [f"http://127.0.0.1:{free_port()}/", "http://no-such-host.invalid/", "http://[::1/", "no url"]
+    "url", [NOBODY, "https://127.0.0.1:1/", "http://no-such-host.invalid/", "http://[::1/", "no url"]
 )
 def test_nobody_there(url: str) -> None:
     """The error says so."""

@@ -136,6 +136,11 @@ def make_proof(
     return f"{signed}.{key.sign(signed.encode())}"
 
 
+def device_key_of(private_key: str) -> str:
+    """Return the ``device_key`` of the families that a private key as PEM refreshes. Raises ValueError."""
+    return DPOP + canonical(_private_key(private_key).jwk)
+
+
 def token_hash(access_token: str) -> str:
     """Return the ``ath`` of an access token (RFC 9449 section 4.2)."""
     digest = hashlib.sha256(access_token.encode(errors="surrogatepass")).digest()
