@@ -41,7 +41,8 @@ from tests.http import Caller
 from tests.jar import COOKIE, COOKIE_MOUNT, cookies
 from tests.proof.conftest import Tried
 from tests.proof.weaknesses import WEAKNESSES, Weakness
-from tests.proofs import EC_KEY, Device, jwk, sign
+from tests.proofs import EC_KEY, Device, jwk
+from tests.proofs import sign as sign_proof
 from tests.test_tokens import forge
 from twotoken import tokens
 from twotoken.keys import key_ring
@@ -74,12 +75,12 @@ HOSTILE_PROOFS: list[Any] = [
     "\ud800.\ud800.\ud800",
     f"{b64(b'[' * 2_000)}.{b64(b'{}')}.",
     f"{b64(b'null')}.{b64(b'null')}.{b64(b'null')}",
-    sign(TYPED, [1], EC_KEY),
-    sign(TYPED, b'{"iat":1e999,"htm":["POST"],"htu":{},"jti":null}', EC_KEY),
-    sign({**TYPED, "jwk": {"kty": "oct", "k": b64(b"k" * 32)}}, {}, EC_KEY),
-    sign({**TYPED, "jwk": "https://127.0.0.1:9/key"}, {}, EC_KEY),
-    sign({**TYPED, "crit": ["exp"]}, {}, EC_KEY),
-    sign({"typ": "dpop+jwt", "alg": "none"}, {}, EC_KEY).rpartition(".")[0] + ".",
+    sign_proof(TYPED, [1], EC_KEY),
+    sign_proof(TYPED, b'{"iat":1e999,"htm":["POST"],"htu":{},"jti":null}', EC_KEY),
+    sign_proof({**TYPED, "jwk": {"kty": "oct", "k": b64(b"k" * 32)}}, {}, EC_KEY),
+    sign_proof({**TYPED, "jwk": "https://127.0.0.1:9/key"}, {}, EC_KEY),
+    sign_proof({**TYPED, "crit": ["exp"]}, {}, EC_KEY),
+    sign_proof({"typ": "dpop+jwt", "alg": "none"}, {}, EC_KEY).rpartition(".")[0] + ".",
 ]
 
 
