@@ -33,6 +33,7 @@ from tests.test_keys import ASYMMETRIC, PRIVATE, SECRET, TEXTS, by_hand, pem, pu
 from twotoken.dpop import make_proof
 from twotoken.exceptions import InvalidToken, Unavailable
 from twotoken.keys import key_ring
+from twotoken.permissions import RecentLogin
 from twotoken.polling import LONGEST_PAUSE
 from twotoken.remote import KEYS_INTERVAL, PAUSE, KeySource, RemoteAccessTokenAuthentication, RemoteUser
 from twotoken.tokens import AccessPolicy, AccessToken, encode_access
@@ -122,6 +123,27 @@ def test_claims_hide_no_method() -> None:
     """Whatever a claim is called."""
     user = user_of(has_perm=True, has_perms=[1], get_username="x", is_authenticated=False, _access={})
     assert (user.has_perm("app.view"), user.get_username(), user.is_authenticated) == (False, "7", True)
+
+
+@pytest.mark.parametrize(("age", "status"), [(0, 200), (290, 200), (320, 401), (None, 401)])
+def test_a_recent_login(server: KeyServer, age: int | None, status: int) -> None:
+    """RecentLogin goes by the claims here too. The service asks for a step-up, which another one gives."""
+    now = int(time.time())
+    token = encode_access(
+        AccessPolicy(OLD, ISSUER, (AUDIENCE,)),
+        subject="7",
+        family_id=uuid4(),
+        issued_at=now,
+        expires_at=now + 900,
+        extra={},
+        auth_time=None if age is None else now - age,
+    )
+    with service(JWKS_URL=server.url):
+        response = call(token, RecentLogin)
+    assert response.status_code == status
+    if status == 401:
+        assert json.loads(response.content)["code"] == "insufficient_user_authentication"
+        assert response["WWW-Authenticate"] == 'Bearer error="insufficient_user_authentication", max_age="300"'
 
 
 @pytest.mark.parametrize(
