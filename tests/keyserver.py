@@ -48,10 +48,17 @@ class Handler(BaseHTTPRequestHandler):
 
     def drip(self) -> None:
         """A byte every now and then: no single read takes long."""
-        self.send_response(200)
-        self.end_headers()
+        if self.server.behaviour == "drip":
+            self.send_response(200)
+            self.end_headers()
         while not self.server.go.wait(0.02):
             self.wfile.write(b" ")
+
+    def dawdle(self) -> None:
+        """The same before the headers have ended."""
+        self.send_response(200)
+        self.wfile.write(b"X: ")
+        self.drip()
 
     def huge(self) -> None:
         """Ten megabytes."""

@@ -37,6 +37,7 @@ def test_an_answer(server: KeyServer, monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("hang", r"within 0\.5 seconds|TimeoutError"),
         ("drip", r"within 0\.5 seconds"),
+        ("dawdle", r"within 0\.5 seconds"),
         ("huge", "more than 100000 bytes"),
         ("broken", "status 500"),
         ("partial", "status 206"),
@@ -47,7 +48,7 @@ def test_an_answer(server: KeyServer, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_bad_answer(server: KeyServer, behaviour: str, said: str) -> None:
     """It is refused in time, and a redirect is not followed."""
     server.behaviour = behaviour
-    seconds = SECONDS if behaviour in {"hang", "drip"} else ENOUGH
+    seconds = SECONDS if behaviour in {"hang", "drip", "dawdle"} else ENOUGH
     start = time.monotonic()
     with pytest.raises(FetchError, match=said):
         fetch(server.url, seconds=seconds, limit=LIMIT)

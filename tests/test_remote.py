@@ -281,7 +281,10 @@ def test_old_keys_on_a_bad_day(
     assert behaviour not in {"hang", "drip"} or not caplog.records  # it still hangs
     server.go.set()
     settle(lambda: bool(caplog.records))
+    clock.now += PAUSE - 1
     assert judge(token)["sub"] == "7"
+    with pytest.raises(InvalidToken):
+        judge(token_of(NEW))
     assert len(server.asked) == 2
     assert [record.levelno for record in caplog.records] == [logging.ERROR]
 
