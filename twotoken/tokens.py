@@ -90,6 +90,11 @@ class AccessToken(Mapping[str, Any]):
         return found if isinstance(found, str) and found.isascii() else ""
 
     @property
+    def issuer(self) -> str | None:
+        """The ``iss`` claim, or None."""
+        return self._claims.get("iss")
+
+    @property
     def expires_at(self) -> datetime:
         """When the token expires, in UTC."""
         return datetime.fromtimestamp(self._claims["exp"], UTC)

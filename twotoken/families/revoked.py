@@ -31,8 +31,7 @@ T = TypeVar("T")
 # much before the last one, so that it finds these too.
 OVERLAP: Final = timedelta(seconds=60)
 
-
-# The lists of this process, by database alias, schema, tenant's issuer and interval.
+# The lists of this process, by database alias, schema, issuer and interval. Tenants differ in one of the first three.
 _LISTS: Final[dict[tuple[str, str | None, str | None, timedelta], Polled[Collection[int]]]] = {}
 
 
@@ -43,7 +42,8 @@ def refuse_revoked(access: AccessToken, interval: timedelta) -> None:
     that is new enough, and none can be read.
     """
     alias = router.db_for_write(RefreshToken)
-    key = alias, _schema(alias), conf.tenant_issuer, interval
+    # The token was verified, so its issuer is the current tenant's. To read ISSUER again would take longer.
+    key = alias, _schema(alias), access.issuer, interval
     polled = _LISTS.get(key) or _LISTS.setdefault(key, _polled(alias, interval.total_seconds()))
     if access.family_id.int in polled.get():
         raise RevokedToken
