@@ -135,7 +135,7 @@ class TwoTokenStrategy(SessionTokenStrategy):  # type: ignore[misc]  # allauth h
             device_key = "" if proof is None else proof.device_key
             check_throttle(RefreshThrottle(claims.family_id, device_key), request)
             with proof_errors(request):
-                spend(proof)
+                spend(request, proof)
             pair = families.rotate(claims, Client.from_request(request), key, device_key=device_key)
         except (TokenNotValid, InvalidIdempotencyKey):
             return None
