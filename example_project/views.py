@@ -89,7 +89,10 @@ class EmailSerializer(serializers.Serializer[Any]):
 
 
 class EmailView(APIView):
-    """Changes the user's e-mail address. The login or the step-up must be recent: ten seconds here, so that you see it."""
+    """Changes the user's e-mail address.
+
+    The login or the step-up must be recent: ten seconds here, so that you see it.
+    """
 
     permission_classes = [IsAuthenticated, RecentLogin.within(timedelta(seconds=10))]
 

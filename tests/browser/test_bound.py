@@ -1,4 +1,4 @@
-"""Sessions that are bound to a browser's key: what a thief in a second profile gets, and that the owner notices nothing."""
+"""Sessions that are bound to a browser's key: what a thief in a second profile gets, and what the owner notices."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ KEYS = """async () => {
     reading.onsuccess = () => resolve(reading.result);
   });
   database.close();
-  const secrets = pairs.map(({ privateKey }) => crypto.subtle.exportKey("jwk", privateKey).catch((error) => error.name));
-  return [pairs.map(({ privateKey }) => privateKey.extractable), await Promise.all(secrets)];
+  const read = ({ privateKey }) => crypto.subtle.exportKey("jwk", privateKey).catch((error) => error.name);
+  return [pairs.map(({ privateKey }) => privateKey.extractable), await Promise.all(pairs.map(read))];
 }"""
 REPLAY = """(token) => fetch("/api/me/", { headers: { Authorization: token } }).then(({ status }) => status)"""
 
@@ -148,7 +148,7 @@ def test_only_the_refresh_token_is_bound(
     """With DPOP_ACCESS off, API calls are Bearer, and a copied cookie is worth nothing all the same."""
     server = new_server(TEST_BEARER_ACCESS="1", TEST_ACCESS_SECONDS="900")
     page = open_page(context, server, "?dpop")
-    schemes: list[str] = []
+    schemes: list[list[str]] = []
     context.on("request", lambda request: schemes.append(request.headers.get("authorization", " ").split()[:1]))
     log_in(page)
     assert page.evaluate(ME, "/api/me/") == 200

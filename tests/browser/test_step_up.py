@@ -38,7 +38,7 @@ def tabs(request: pytest.FixtureRequest, server: Server, context: BrowserContext
 
 
 def test_one_question_for_two_tabs(server: Server, tabs: list[Page]) -> None:
-    """Ten requests, a wrong password, the right one: all succeed, the other tab has the token, and nothing is rotated."""
+    """Ten requests, a wrong password, the right one: all succeed, the other tab has the token, nothing is rotated."""
     first, second = tabs
     first.evaluate(CHANGE, 10)
     until(first, "asked.length === 1")

@@ -14,7 +14,10 @@
 /** @typedef {import("./client.js").DeviceKeys} DeviceKeys */
 /** @typedef {import("./client.js").AuthError} DeclaredError */
 /** @typedef {{ access: string, expires_in: number }} Pair */
-/** @typedef {{ value: string, used: number, answered: boolean, lost?: number }} Key `lost`: the last use without an answer */
+/**
+ * @typedef {{ value: string, used: number, answered: boolean, lost?: number, gaveUp?: number }} Key
+ *   `lost`: its last use without an answer; `gaveUp`: the last use with a proof that timed out
+ */
 /** @typedef {{ privateKey: CryptoKey, jwk: JsonWebKey }} Device the key that a session is bound to */
 /** @typedef {{ sid: string, reason: string | null, login?: number }} Marker `reason`: why the session ended, null: it has not */
 
@@ -457,9 +460,10 @@ class Client extends EventTarget {
         await new Promise((resolve) => this.#env.setTimeout(() => resolve(null), wait));
       }
       try {
-        await this.#retried(() => this.#alone(() => this.#refreshAlone(stale, since, force)));
+        const wait = await this.#retried(() => this.#alone(() => this.#refreshAlone(stale, since, force)));
         this.#refuseIfDestroyed();
-        return;
+        if (wait === undefined) return;
+        await this.#pause(wait);
       } catch (error) {
         if (!isBusy(error)) throw error;
         this.#busy = error;
@@ -501,7 +505,10 @@ class Client extends EventTarget {
     for (const done of this.#pauses) done();
   };
 
-  /** @param {string | null} stale @param {number} since @param {boolean} force */
+  /**
+   * @param {string | null} stale @param {number} since @param {boolean} force
+   * @returns {Promise<number | undefined>} milliseconds to wait before the refresh may be sent, if it was not sent
+   */
   async #refreshAlone(stale, since, force) {
     const marker = this.#marker();
     if (marker !== null && marker.reason !== null && marker.sid === this.#sid) this.#finish(marker.sid, marker.reason);
@@ -509,6 +516,8 @@ class Client extends EventTarget {
     if (this.#access !== stale && this.#isFresh()) return;
     const last = this.#lastKey();
     if (last?.answered && last.used >= since && (await this.#handedOver(stale))) return;
+    const wait = this.#youth(last);
+    if (wait > 0) return wait;
     const key = this.#nextKey(last);
     const sid = this.#known();
     const device = await this.#deviceOf({ again: true });
@@ -519,6 +528,7 @@ class Client extends EventTarget {
       if (force || sessionOf(pair.access) === this.#held(sid)) this.#adopt(pair);
       else this.#end(sid, "replaced");
     } catch (error) {
+      if (device && key && isTimeout(error)) this.#write("key", JSON.stringify({ ...key, gaveUp: key.used }));
       if (!isRefusal(error)) throw error; // not a logout: the next try sends the same key
       this.#answered(key);
       if (error.reason === "missing" && this.#env.now() - (this.#marker()?.login ?? -Infinity) < JUST) console.warn(NO_COOKIE);
@@ -550,6 +560,13 @@ class Client extends EventTarget {
     return isKey(key) ? key : null; // the server refuses any other key, and a key without an answer is never replaced
   }
 
+  // After a refresh timed out, its token may be sent again at once. But the token that the retry gets is not sent while the
+  // proof of the first one is good: this one could still arrive, and look like a theft beside a newer token.
+  /** @param {Key | null} last */
+  #youth(last) {
+    return last?.answered && last.gaveUp !== undefined ? LATE - Math.abs(this.#env.now() - last.gaveUp) : 0;
+  }
+
   // The key is stored before the request. A key without an answer is used again, however old it is: its request may
   // have rotated the token. A key with an answer is kept for KEY_KEPT after its last use; then a new one is made. But
   // where a request got no answer, it may arrive late and rotate the token by its key, so this key is kept until an answer
@@ -561,7 +578,8 @@ class Client extends EventTarget {
     const lost = last && !last.answered ? last.used : last?.lost;
     const isKept =
       last !== null && (!last.answered || Math.abs(now - last.used) < KEY_KEPT || Math.abs(last.used - (lost ?? -LATE)) < LATE);
-    const key = { value: isKept ? last.value : randomKey(), used: now, answered: false, lost: isKept ? lost : undefined };
+    const kept = isKept ? { value: last.value, lost, gaveUp: last.gaveUp } : { value: randomKey() };
+    const key = { ...kept, used: now, answered: false };
     return this.#write("key", JSON.stringify(key)) || isKept ? key : null;
   }
 
@@ -782,6 +800,9 @@ const isLost = (error) => error instanceof TypeError || (error.status >= 500 && 
 /** @param {any} error @returns {error is AuthError} */
 const isWrong = (error) => (error.status === 400 || error.status === 401) && error.code !== "invalid_dpop_proof";
 
+/** @param {any} error @returns {boolean} */
+const isTimeout = (error) => error.name === "TimeoutError";
+
 /** @param {any} answer @returns {boolean} */
 const isPair = (answer) => typeof answer?.access === "string" && typeof answer.expires_in === "number";
 
@@ -791,6 +812,7 @@ const isKey = (key) =>
   /^[!#-~]{8,255}$/.test(key.value) && // what the server accepts, unquoted
   Number.isFinite(key.used) &&
   Number.isFinite(key.lost ?? 0) &&
+  Number.isFinite(key.gaveUp ?? 0) &&
   typeof key.answered === "boolean";
 
 /** @param {any} marker @returns {marker is Marker} */
