@@ -27,6 +27,7 @@ from tests.issuers import tenant
 from tests.jar import COOKIE
 from tests.overrides import with_settings
 from twotoken.throttling import LoginThrottle, RefreshThrottle
+from twotoken.tokens import RefreshClaims
 
 User: Any = get_user_model()
 WRONG = "not the password"
@@ -282,7 +283,7 @@ def test_a_cache_in_a_database_that_only_reads(caplog: pytest.LogCaptureFixture)
         with connection.cursor() as cursor:
             cursor.execute(READ_ONLY[connection.vendor])
         try:
-            assert passes(RefreshThrottle(uuid4()))
+            assert passes(RefreshThrottle(RefreshClaims(uuid4(), 0, "")))
         finally:
             connection.close()
     assert "CacheRefuses" in caplog.text
@@ -320,7 +321,7 @@ def test_none_is_off(script: Caller) -> None:
     """No request is counted, and the cache is not touched."""
     with with_settings(LOGIN_THROTTLE=None, REFRESH_THROTTLE=None):
         assert LoginThrottle("192.0.2.1", "ann").get_rate() is None
-        assert RefreshThrottle(uuid4()).get_rate() is None
+        assert RefreshThrottle(RefreshClaims(uuid4(), 0, "")).get_rate() is None
         for _ in range(15):
             assert attempt(script, "ann").status_code == 401
 
@@ -334,7 +335,7 @@ def test_no_cache_holds_a_name() -> None:
         LoginThrottle("192.0.2.2", "ann"),
         LoginThrottle("192.0.2.1", "bob"),
         LoginThrottle("192.0.2.1\nann", ""),
-        RefreshThrottle(uuid4()),
+        RefreshThrottle(RefreshClaims(uuid4(), 0, "")),
         LoginThrottle("", "\ud800"),
     ]
     keys = [throttle.get_cache_key(request, request) for throttle in throttles]
@@ -347,7 +348,7 @@ def test_no_cache_holds_a_name() -> None:
 def test_each_tenant_has_its_own_count(script: Caller) -> None:
     """Tenants may share a cache, but not the count of a name, nor that of a family."""
     with with_settings(LOGIN_THROTTLE="1/min", REFRESH_THROTTLE="1/min", ISSUER="tests.issuers.issuer"):
-        throttles: list[Any] = [LoginThrottle("192.0.2.1", "ann"), RefreshThrottle(uuid4())]
+        throttles: list[Any] = [LoginThrottle("192.0.2.1", "ann"), RefreshThrottle(RefreshClaims(uuid4(), 0, ""))]
         request: Any = None
         keys = [throttle.get_cache_key(request, request) for throttle in throttles]
         assert attempt(script, "ann").status_code == 401

@@ -12,7 +12,6 @@ import math
 from abc import ABC, abstractmethod
 from contextlib import suppress
 from typing import Any
-from uuid import UUID
 
 from django.core.cache.backends.base import BaseCache
 from rest_framework.request import Request
@@ -22,6 +21,8 @@ from rest_framework.views import APIView
 from twotoken.clients import network
 from twotoken.conf import conf
 from twotoken.conflicts import ATTEMPTS, tries
+from twotoken.dpop import Proof
+from twotoken.tokens import RefreshClaims
 from twotoken.usernames import normalize_username
 
 logger = logging.getLogger("twotoken")
@@ -107,22 +108,23 @@ class LoginThrottle(_IdentThrottle):
 class RefreshThrottle(_IdentThrottle):
     """Counts by token family, after the signature check: nobody can use up another family's share.
 
-    With a DPoP proof it counts by family and key. Otherwise a thief with a copied token of a bound family could use up
-    the owner's share.
+    Requests that prove the key of the token's device count apart from all others. Otherwise a thief with a copied token
+    of a bound family could use up the owner's share. Proofs by any other key have no share of their own: a client could
+    make a key for each request.
     """
 
     scope = "twotoken_refresh"
 
-    def __init__(self, family_id: UUID, device_key: str = "") -> None:
+    def __init__(self, claims: RefreshClaims, proof: Proof | None = None) -> None:
         super().__init__()
-        self.family_id = family_id
-        self.device_key = device_key
+        self.family_id = claims.family_id
+        self.is_owner = proof is not None and proof.thumbprint == claims.thumbprint
 
     def get_rate(self) -> str | None:
         return conf.refresh_throttle
 
     def ident(self) -> str:
-        return f"{self.family_id}\n{self.device_key}" if self.device_key else str(self.family_id)
+        return f"{self.family_id}\nowner" if self.is_owner else str(self.family_id)
 
 
 class _Counter(ABC):

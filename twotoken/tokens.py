@@ -46,6 +46,7 @@ class RefreshClaims:
     family_id: UUID
     generation: int
     token_id: str = field(repr=False)
+    thumbprint: str = ""  # of the key that the family was bound to when the token was made
 
 
 class AccessToken(Mapping[str, Any]):
@@ -85,9 +86,7 @@ class AccessToken(Mapping[str, Any]):
 
         Empty if the token is not bound, or bound by other means than DPoP.
         """
-        confirmation = self._claims.get("cnf")
-        found = confirmation.get("jkt") if isinstance(confirmation, dict) else None
-        return found if isinstance(found, str) and found.isascii() else ""
+        return _thumbprint(self._claims)
 
     @property
     def issuer(self) -> str | None:
@@ -125,9 +124,19 @@ def token_id_fits(claims: RefreshClaims, secret: bytes) -> bool:
 
 
 def encode_refresh(
-    keys: KeyRing, *, family_id: UUID, generation: int, secret: bytes, expires_at: datetime, issuer: str | None = None
+    keys: KeyRing,
+    *,
+    family_id: UUID,
+    generation: int,
+    secret: bytes,
+    expires_at: datetime,
+    issuer: str | None = None,
+    thumbprint: str = "",
 ) -> str:
-    """Return the refresh JWT. It depends only on the row and the issuer, so a retry gets the same string."""
+    """Return the refresh JWT. It depends only on the row and the issuer, so a retry gets the same string.
+
+    ``thumbprint`` is that of the public key which the family is bound to (RFC 9449 section 6.1), or empty.
+    """
     claims: dict[str, Any] = {
         "sid": str(family_id),
         "gen": generation,
@@ -136,6 +145,8 @@ def encode_refresh(
     }
     if issuer is not None:
         claims["iss"] = issuer
+    if thumbprint:
+        claims["cnf"] = {"jkt": thumbprint}
     return _encode(claims, keys, REFRESH_TYPE)
 
 
@@ -150,7 +161,7 @@ def decode_refresh(token: str, keys: KeyRing, issuer: str | None = None) -> Refr
     generation, identifier = claims.get("gen"), claims.get("jti")
     if type(generation) is not int or generation < 0 or not isinstance(identifier, str) or not identifier.isascii():
         raise InvalidToken
-    return RefreshClaims(_family_id(claims), generation, identifier)
+    return RefreshClaims(_family_id(claims), generation, identifier, _thumbprint(claims))
 
 
 def encode_access(
@@ -288,6 +299,12 @@ def _decode(token: str, keys: KeyRing, kind: str) -> dict[str, Any]:
     if not isinstance(claims, dict):
         raise InvalidToken
     return claims
+
+
+def _thumbprint(claims: Mapping[str, Any]) -> str:
+    confirmation = claims.get("cnf")
+    found = confirmation.get("jkt") if isinstance(confirmation, dict) else None
+    return found if isinstance(found, str) and found.isascii() else ""
 
 
 def _family_id(claims: Mapping[str, Any]) -> UUID:

@@ -194,8 +194,9 @@ class RefreshView(CredentialView):
             claims = self.get_claims(request)
             proof = proofs.read_proof(request)
             device_key = "" if proof is None else proof.device_key
-            self.check_throttle(RefreshThrottle(claims.family_id, device_key))
+            # Spent first: whoever sends a proof again must not use up its owner's share.
             proofs.spend(request, proof)
+            self.check_throttle(RefreshThrottle(claims, proof))
             pair = families.rotate(claims, self.client, key, device_key=device_key)
         except TwoTokenError as exc:
             if status_of(type(exc)) is None:

@@ -132,10 +132,9 @@ class TwoTokenStrategy(SessionTokenStrategy):  # type: ignore[misc]  # allauth h
             key = idempotency_key(Request(request))
             with proof_errors(request):
                 proof = read_proof(request)
-            device_key = "" if proof is None else proof.device_key
-            check_throttle(RefreshThrottle(claims.family_id, device_key), request)
-            with proof_errors(request):
                 spend(request, proof)
+            check_throttle(RefreshThrottle(claims, proof), request)
+            device_key = "" if proof is None else proof.device_key
             pair = families.rotate(claims, Client.from_request(request), key, device_key=device_key)
         except (TokenNotValid, InvalidIdempotencyKey):
             return None
