@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from django.test import RequestFactory, override_settings
 
+from tests.http import Caller
 from twotoken.exceptions import CrossOrigin
 from twotoken.origins import check_origin
 
