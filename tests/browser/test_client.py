@@ -125,6 +125,19 @@ def test_a_lost_answer_is_not_seen(server: Server, context: BrowserContext, what
     assert (server.calls()["/api/auth/logout/"], live(server)) == (2, [])
 
 
+def test_a_cookie_that_does_not_come_back(server: Server, context: BrowserContext) -> None:
+    """After a reload the user is out, and the console names the settings."""
+    page = open_page(context, server)
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text) if message.type == "warning" else None)
+    log_in(page)
+    context.clear_cookies()
+    page.reload()
+    until(page, READY)
+    assert page.evaluate("ended") == ["missing"]
+    assert [text for text in said if "COOKIE_SECURE" in text and "COOKIE_PATH" in text]
+
+
 def test_offline_and_back(server: Server, context: BrowserContext) -> None:
     """A call that waits for its next try goes on as soon as the browser is online."""
     page = open_page(context, server)
