@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Any
 
 from benchmarks.competitor import Competitor
@@ -196,25 +197,30 @@ POLL_SECONDS = 5.0
 
 
 def revoked(run: Run) -> Any:
-    """A GET by the stateless class with REVOCATION_INTERVAL over one without it, by the number of revoked families.
+    """A GET by the stateless class with REVOCATION_INTERVAL and without it, by the number of revoked families.
 
-    The rounds take a minute, so that each process reads its list some times.
+    Both take turns in one process: two processes of the same code differ by some percents. The rounds take a minute,
+    so that each process reads its list some times.
     """
     competitor = run.competitors["twotoken"]
     counts = REVOKED if run.size.warm else REVOKED[:2]
-    remotes = {str(name): Remote(competitor, run.database, f"revoked_{name}") for name in (WITHOUT, *counts)}
+    remotes = {str(count): Remote(competitor, run.database, f"revoked_{count}") for count in counts}
+    found: dict[str, Any] = {name: {"without": [], "with": []} for name in remotes}
     try:
-        readings = {}
         for name, remote in remotes.items():
             remote.ready()
-            if name != WITHOUT:
-                if int(name):
-                    remote.call("fill", "revoked_families", int(name))
-                readings[name] = remote.call("readings")
-                remote.call("poll_revocations", POLL_SECONDS)
-        cases = [(name, remote, "get stateless") for name, remote in remotes.items()]
-        rounds = 10_000 if run.size.warm else run.size.rounds  # until the time is over
-        return {"cases": run.interleave(cases, batch=5 * run.size.batch, rounds=rounds), "readings": readings}
+            if int(name):
+                remote.call("fill", "revoked_families", int(name))
+            found[name]["readings"] = remote.call("readings")
+            remote.call("batch", "get stateless", run.size.batch)
+        end = time.monotonic() + run.size.seconds
+        kinds: list[tuple[str, float | None]] = [("without", None), ("with", POLL_SECONDS)]
+        while not found["0"]["with"] or (run.size.warm and time.monotonic() < end):
+            kinds.reverse()
+            for (name, remote), (kind, seconds) in product(remotes.items(), kinds):
+                remote.call("poll_revocations", seconds)
+                found[name][kind].append(remote.call("batch", "get stateless", 5 * run.size.batch)[1])
+        return found
     finally:
         for remote in remotes.values():
             remote.close()

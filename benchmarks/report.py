@@ -176,16 +176,14 @@ def growth_table(results: Results) -> str:
 
 def revoked_table(results: Results) -> str:
     """Return the cost of a GET by the stateless class with REVOCATION_INTERVAL, over one without it."""
-    found = results["revoked"]
-    plain = found["cases"]["without"]["processor"]
     lines = []
-    for count, (first, later, kept) in found["readings"].items():
-        case = found["cases"][count]["processor"]
+    for count, found in results["revoked"].items():
+        first, later, kept = found["readings"]
         lines.append(
             (
                 f"{int(count):,}",
-                str(ratio(case, plain)),
-                f"{sum(case) / sum(plain):.3f}",
+                str(ratio(found["with"], found["without"])),
+                f"{sum(found['with']) / sum(found['without']):.3f}",
                 f"{first * 1000:.0f} ms",
                 f"{later * 1000:.1f} ms",
                 f"{kept / MIB:.1f}",

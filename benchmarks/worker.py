@@ -249,9 +249,10 @@ class Worker:
         """Drop the index on ``revoked_at``."""
         rows.drop_revoked_index()
 
-    def poll_revocations(self, seconds: float) -> None:
-        """Have the stateless class refuse revoked families, read this often."""
-        settings.TWOTOKEN = {**settings.TWOTOKEN, "REVOCATION_INTERVAL": timedelta(seconds=seconds)}
+    def poll_revocations(self, seconds: float | None) -> None:
+        """Have the stateless class refuse revoked families, read this often. None: not at all."""
+        interval = None if seconds is None else timedelta(seconds=seconds)
+        settings.TWOTOKEN = {**settings.TWOTOKEN, "REVOCATION_INTERVAL": interval}
 
     def readings(self) -> list[float]:
         """Read the revoked families twice; return the processor seconds of each, and the bytes that are kept."""
