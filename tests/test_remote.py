@@ -440,7 +440,7 @@ def test_a_bound_token(server: KeyServer) -> None:
     with service(JWKS_URL=server.url):
         answer = call(token)
         assert (answer.status_code, answer.data["reason"]) == (401, "wrong_device")
-        headers = {"HTTP_AUTHORIZATION": f"DPoP {token}", "HTTP_DPOP": proof}
+        headers: dict[str, Any] = {"HTTP_AUTHORIZATION": f"DPoP {token}", "HTTP_DPOP": proof}
         requests = [APIRequestFactory().get("/", **headers) for _ in range(2)]
         assert [WhoView.as_view()(request).status_code for request in requests] == [200, 401]
 
