@@ -45,7 +45,7 @@ def test_unbinding_in_batches(user: Any, monkeypatch: pytest.MonkeyPatch) -> Non
     families.revoke(revoked.family_id)
     batches: list[families.Batch] = []
     with CaptureQueriesContext(connection) as queries:
-        assert families.unbind_each(families.select(), on_batch=batches.append) == 25
+        assert families.unbind_each(RefreshToken.objects.all(), on_batch=batches.append) == 25
     assert sum(query["sql"].startswith(("SELECT", "UPDATE")) for query in queries.captured_queries) == 6
     assert [batch.changed for batch in batches] == [10, 10, 5]
     assert batches[-1].done == 1
@@ -65,7 +65,8 @@ def test_unbinding_in_batches(user: Any, monkeypatch: pytest.MonkeyPatch) -> Non
 )
 def test_which_families_are_unbound(options: list[str], expected: int) -> None:
     """Those that match every option; counted first with --dry-run."""
-    ann, bob = UserFactory(email="ann@example.com"), UserFactory(email="bob@example.com")
+    people: list[Any] = [UserFactory(email=f"{name}@example.com") for name in ("ann", "bob")]
+    ann, bob = people
     options = [ann.get_username() if option == "ann" else option for option in options]
     for owner, key in [(ann, DPOP), (ann, DBSC), (ann, ""), (bob, DPOP)]:
         families.start(owner, device_key=key)

@@ -1,6 +1,6 @@
 """GET a document of another service, bounded in time and size. No Django, no redirects, and only the standard library.
 
-``urllib`` uses the proxies and the certificates that the environment names.
+``urllib`` uses the certificates and, for https, the proxy that the environment names. An http URL is of this machine.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any
 from urllib.error import HTTPError
-from urllib.request import HTTPRedirectHandler, Request, build_opener
+from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
 
 CHUNK = 65_536  # bytes
 
@@ -69,9 +69,10 @@ def fetch(url: str, *, seconds: float, limit: int, headers: Mapping[str, str] | 
 
 def _answer(url: str, seconds: float, limit: int, headers: Mapping[str, str]) -> Answer:
     deadline = time.monotonic() + seconds
+    proxies: dict[str, str] | None = None if url.startswith("https:") else {}  # None: those of the environment
     request = Request(url, headers={"Accept": "application/json", **headers})  # noqa: S310 - the settings' own URL
     try:
-        response = build_opener(NoRedirects).open(request, timeout=seconds)
+        response = build_opener(NoRedirects, ProxyHandler(proxies)).open(request, timeout=seconds)
     except HTTPError as exc:
         with exc:
             if exc.code != 304:

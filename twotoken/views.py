@@ -32,7 +32,7 @@ from twotoken.bearer import bearer_token, by_dpop, check_binding
 from twotoken.clients import client_address, sent_by_browser
 from twotoken.conf import Delivery, conf
 from twotoken.conflicts import retry_on_conflict
-from twotoken.cookies import clear_refresh_cookie, cookie_values, token_from_cookie
+from twotoken.cookies import clear_refresh_cookie, cookie_values, token_from_cookie, warn_if_dropped
 from twotoken.exceptions import (
     ConflictingCookies,
     InvalidIdempotencyKey,
@@ -80,7 +80,7 @@ class LoginView(CredentialView):
         if proof is None and conf.dpop == "required":
             raise MissingProof
         self.check_throttle(LoginThrottle(client_address(request), self.get_login_name(data)))
-        proofs.spend(proof)
+        proofs.spend(request, proof)
         user = self.authenticate(request, data)
         if user is None or not may_log_in(user):
             return self.refuse(NoActiveAccount())
@@ -96,6 +96,7 @@ class LoginView(CredentialView):
         )
         if self.by_cookie:
             self.revoke_replaced(request)
+            warn_if_dropped(request)
         return self.answer(pair)
 
     def authenticate(self, request: Request, data: Mapping[str, Any]) -> AbstractBaseUser | None:
@@ -186,7 +187,7 @@ class RefreshView(CredentialView):
             proof = proofs.read_proof(request)
             device_key = "" if proof is None else proof.device_key
             self.check_throttle(RefreshThrottle(claims.family_id, device_key))
-            proofs.spend(proof)
+            proofs.spend(request, proof)
             pair = families.rotate(claims, self.client, key, device_key=device_key)
         except TwoTokenError as exc:
             if status_of(type(exc)) is None:

@@ -220,6 +220,40 @@ WEAKNESSES = [
         "packages that only sign their tokens",
         ("conformance.test_tokens.test_a_token_made_with_the_secret_alone",),
     ),
+    # Bound to a device.
+    Weakness(
+        "a copied refresh token works on another device",
+        "malware that copies cookie jars and token files: every bearer token",
+        (
+            "conformance.test_bound.test_a_bound_family",
+            "test_proofs.test_a_copied_token_is_worth_nothing",
+            "proof.test_races.test_copies_race_their_owner",
+            "proof.test_model.test_every_promise_holds",
+        ),
+    ),
+    Weakness(
+        "a copied token of a bound family signs its owner out: reuse is judged before the device is",
+        "an experiment with our own first model of bound families",
+        (
+            "test_rule.test_another_device",
+            "conformance.test_bound.test_a_bound_family",
+            "proof.test_model.test_a_broken_rule_is_seen",
+        ),
+    ),
+    Weakness(
+        "a thief binds a family to a key of his own, and its owner is refused",
+        "binding at a refresh, as RFC 9449 section 5 allows for new tokens",
+        (
+            "test_families.test_a_proof_binds_nothing_later",
+            "test_rule.test_a_proof_does_nothing_for_a_family_that_is_not_bound",
+            "proof.test_model.test_a_broken_rule_is_seen",
+        ),
+    ),
+    Weakness(
+        "a hostile proof header causes an error",
+        "CWE-20",
+        ("proof.test_hostile.test_hostile_proofs", "proof.test_fuzz.test_fuzz"),
+    ),
     # The login.
     Weakness(
         "the response time or text tells who has an account",
@@ -326,7 +360,12 @@ WEAKNESSES = [
     Weakness(
         "a proof that a script in the page signed ahead is good for days",
         "RFC 9449 section 11.2",
-        ("test_dpop.test_nonces", "test_proofs.test_nonces", "test_dpop.test_a_minute_both_ways"),
+        (
+            "test_dpop.test_nonces",
+            "test_proofs.test_nonces",
+            "test_dpop.test_a_minute_both_ways",
+            "proof.test_model.test_a_broken_rule_is_seen",
+        ),
     ),
     # The step-up.
     Weakness(

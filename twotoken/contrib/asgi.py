@@ -19,7 +19,7 @@ from django.db import close_old_connections
 from django.http import HttpRequest
 
 from twotoken.authentication import AccessTokenAuthentication
-from twotoken.bearer import bearer_token, by_dpop, is_bound
+from twotoken.bearer import bearer_token, by_dpop
 from twotoken.exceptions import InvalidToken, TokenNotValid, WrongDevice
 from twotoken.responses import body_of, challenge
 from twotoken.tokens import AccessToken
@@ -69,7 +69,7 @@ class AccessTokenMiddleware:
         close_old_connections()
         try:
             access = self.authentication.verify(token)
-            if is_bound(access):
+            if access.is_bound:
                 raise WrongDevice
             return self.authentication.get_user(access), access
         finally:
