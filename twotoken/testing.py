@@ -48,10 +48,11 @@ class TokenClient(APIClient):
 
     def request(self, **kwargs: Any) -> Any:
         if self.private_key is not None:
+            own: Any = self  # its types don't have _base_environ
             kwargs["HTTP_DPOP"] = dpop.make_proof(
                 self.private_key,
                 method=kwargs["REQUEST_METHOD"],
-                address=address_of(WSGIRequest(self._base_environ(**kwargs))),
+                address=address_of(WSGIRequest(own._base_environ(**kwargs))),
                 now=timezone.now(),
                 access_token=self.pair.access,
             )
