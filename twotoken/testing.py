@@ -61,11 +61,11 @@ class TokenClient(APIClient):
 
     def request(self, **kwargs: Any) -> Any:
         if self.private_key is not None:
-            base_environ: Any = getattr(self, "_base_environ")  # noqa: B009 - the type stubs lack it
+            own: Any = self  # its types don't have _base_environ
             kwargs["HTTP_DPOP"] = dpop.make_proof(
                 self.private_key,
                 method=kwargs["REQUEST_METHOD"],
-                address=address_of(WSGIRequest(base_environ(**kwargs))),
+                address=address_of(WSGIRequest(own._base_environ(**kwargs))),
                 now=timezone.now(),
                 access_token=self.pair.access,
             )

@@ -7,13 +7,17 @@ import itertools
 import json
 import os
 import urllib.request
+from datetime import UTC, datetime
 from typing import Any
 
 import schemathesis
 
 from tests.jar import COMPANION, COOKIE, COOKIE_MOUNT, family_of
+from tests.proofs import EC_KEY, pem
+from twotoken.dpop import make_proof
 
 BODY_MOUNT = "/api/app/auth/"
+KEY = pem(EC_KEY)
 
 turns = itertools.count()
 
@@ -52,10 +56,17 @@ class LiveToken:
 @schemathesis.hook
 def before_call(context: schemathesis.HookContext, case: schemathesis.Case[Any], kwargs: dict[str, Any]) -> None:
     """Have every other valid call be one that succeeds: no generator guesses a password, a token or a session's id."""
-    if case.meta is None or case.meta.generation.mode.is_negative or next(turns) % 2:
+    if case.meta is None or case.meta.generation.mode.is_negative:
+        return
+    if "DPoP" in case.headers:  # any text is valid by the description, and only a proof is accepted
+        address = os.environ["API_URL"] + case.formatted_path
+        case.headers["DPoP"] = make_proof(KEY, method=case.method, address=address, now=datetime.now(UTC))
+    if next(turns) % 2:
         return
     if case.path.endswith("/login/"):
         case.body = {**credentials()}
+    elif case.path.endswith("/reauthenticate/"):
+        case.body = {"password": credentials()["password"]}
     elif case.path == BODY_MOUNT + "refresh/":
         case.body = {"refresh": log_in()["refresh"]}
     elif case.path.endswith("/{family_id}/"):
