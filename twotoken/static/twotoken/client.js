@@ -32,7 +32,7 @@ const HANDOVER = 1_000; // to wait for a token that another tab has just fetched
 const RETRIES = 4; // of a refresh or logout whose answer was lost
 const FIRST_PAUSE = 500; // before the first retry, at most; each further pause is twice as long
 const LONGEST_RETRY = 10_000; // after the first loss, no retry starts later than this
-const JUST = 3_600_000; // a login that is not older than this had a cookie that can't have expired
+const RECENT_LOGIN = 3_600_000; // a login that is not older than this had a cookie that can't have expired
 const SHORTEST_TIMER = 1_000; // near the session's absolute expiry tokens live for almost no time
 const LONGEST_TIMER = 2 ** 31 - 1; // browsers fire a longer timer at once
 
@@ -531,7 +531,7 @@ class Client extends EventTarget {
       if (device && key && isTimeout(error)) this.#write("key", JSON.stringify({ ...key, gaveUp: key.used }));
       if (!isRefusal(error)) throw error; // not a logout: the next try sends the same key
       this.#answered(key);
-      if (error.reason === "missing" && this.#env.now() - (this.#marker()?.login ?? -Infinity) < JUST) console.warn(NO_COOKIE);
+      if (error.reason === "missing" && this.#env.now() - (this.#marker()?.login ?? -Infinity) < RECENT_LOGIN) console.warn(NO_COOKIE);
       this.#end(sid, error.reason);
     }
   }
