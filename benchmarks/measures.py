@@ -95,7 +95,7 @@ def login_real(run: Run) -> Any:
 
 
 def get(run: Run) -> Any:
-    """An authenticated GET per authentication class, the view without any, and the bare cost of PyJWT and an HMAC."""
+    """An authenticated GET per authentication class, the view without any, and PyJWT, an HMAC and ES256 alone."""
     ours = run.remotes["twotoken"]
     cases = [
         (f"{remote.competitor.name} {label}", remote, f"get {label}")
@@ -103,7 +103,7 @@ def get(run: Run) -> Any:
         for label in remote.competitor.authentication
     ]
     cases += [("floor", run.remotes["floor"], "get none"), ("twotoken none", ours, "get none")]
-    cases += [("PyJWT decode", ours, "pyjwt"), ("HMAC-SHA-256", ours, "hmac")]
+    cases += [("PyJWT decode", ours, "pyjwt"), ("HMAC-SHA-256", ours, "hmac"), ("ES256 verify", ours, "es256")]
     return run.interleave(cases, batch=run.size.batch * 4)
 
 

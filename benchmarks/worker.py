@@ -132,7 +132,7 @@ class Worker:
 
     def batch(self, operation: str, count: int) -> tuple[float, float]:
         """Do an operation some times; return the wall-clock and processor seconds of one."""
-        if operation in {"pyjwt", "hmac"}:
+        if operation in {"pyjwt", "hmac", "es256"}:
             return self.bare(operation, count)
         if operation == "refresh-durable":
             with connection.cursor() as cursor:
@@ -175,12 +175,19 @@ class Worker:
         return [competitor.get(f"/{operation.replace(' ', '/')}/", tokens) for tokens in taken], _nothing
 
     def bare(self, operation: str, count: int) -> tuple[float, float]:
-        """Time PyJWT or the HMAC alone."""
+        """Time PyJWT, the HMAC, or cryptography's check of an ES256 signature alone."""
         key, message = SECRET.encode(), self.token.rpartition(".")[0].encode()
+        ec = import_module("cryptography.hazmat.primitives.asymmetric.ec")
+        scheme = ec.ECDSA(import_module("cryptography.hazmat.primitives.hashes").SHA256())
+        private = ec.generate_private_key(ec.SECP256R1())
+        public, signature = private.public_key(), private.sign(message, scheme)
         wall, processor = time.perf_counter(), time.process_time()
         if operation == "pyjwt":
             for _ in range(count):
                 jwt.decode(self.token, SECRET, algorithms=["HS256"])
+        elif operation == "es256":
+            for _ in range(count):
+                public.verify(signature, message, scheme)
         else:
             for _ in range(count):
                 hmac.digest(key, message, hashlib.sha256)

@@ -48,10 +48,17 @@ class Handler(BaseHTTPRequestHandler):
 
     def drip(self) -> None:
         """A byte every now and then: no single read takes long."""
-        self.send_response(200)
-        self.end_headers()
+        if self.server.behaviour == "drip":
+            self.send_response(200)
+            self.end_headers()
         while not self.server.go.wait(0.02):
             self.wfile.write(b" ")
+
+    def dawdle(self) -> None:
+        """The same before the headers have ended."""
+        self.send_response(200)
+        self.wfile.write(b"X: ")
+        self.drip()
 
     def huge(self) -> None:
         """Ten megabytes."""
@@ -78,11 +85,8 @@ class Handler(BaseHTTPRequestHandler):
         self.answer(b"", 304, {"ETag": '"1"'})
 
     def redirect(self) -> None:
-        """The same keys at another address."""
-        if self.path == "/elsewhere":
-            self.answer(self.server.document)
-        else:
-            self.answer(b"", 302, {"Location": "/elsewhere"})
+        """To another address, and from there to the next."""
+        self.answer(b"", 302, {"Location": f"/elsewhere/{len(self.server.asked)}"})
 
 
 class KeyServer(ThreadingHTTPServer):

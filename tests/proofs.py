@@ -26,7 +26,8 @@ def b64(data: bytes) -> str:
 def pem(key: Any) -> str:
     """Return a private key as PEM."""
     form = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    return key.private_bytes(serialization.Encoding.PEM, *form).decode()
+    made: bytes = key.private_bytes(serialization.Encoding.PEM, *form)
+    return made.decode()
 
 
 def public_pem(key: Private) -> str:
@@ -83,7 +84,7 @@ class Device:
             nonce=self.nonce,
         )
 
-    def headers(self, path: str, method: str = "POST", access: str | None = None) -> dict[str, str]:
+    def headers(self, path: str, method: str = "POST", access: str | None = None) -> dict[str, Any]:
         """Return the headers of a request, for Django's test client."""
         headers = {"HTTP_DPOP": self.proof(path, method, access)}
         return headers if access is None else {**headers, "HTTP_AUTHORIZATION": f"DPoP {access}"}

@@ -16,7 +16,7 @@ from twotoken.keys import b64encode, key_ring
 JWKS: dict[str, dict[str, Any]] = {name: dict(key_ring((TEXTS[name][0],), (name,)).public()[0]) for name in ASYMMETRIC}
 ES256, EDDSA, RS256 = JWKS["ES256"], JWKS["EdDSA"], JWKS["RS256"]
 SHORT = rsa.generate_private_key(65537, 1024).public_key()  # noqa: S505
-LONG_EXPONENT = {**RS256, "e": b64encode(b"\xff" * 256)}
+LONG_EXPONENT = {**RS256, "e": b64encode(b"\xff" * 100)}
 
 
 def members(*names: str, jwk: dict[str, Any]) -> dict[str, Any]:

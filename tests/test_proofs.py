@@ -9,8 +9,10 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.core.cache.backends.locmem import LocMemCache
 from django.test import override_settings
+from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.test import APIClient, APIRequestFactory
@@ -23,9 +25,9 @@ from tests.settings import TWOTOKEN
 from twotoken import families
 from twotoken.authentication import RevocableAccessTokenAuthentication
 from twotoken.base_views import TokenView
-from twotoken.exceptions import InvalidProof, MissingProof, ProofReplayed
+from twotoken.exceptions import InvalidProof, MissingProof, NonceRequired, ProofReplayed
 from twotoken.models import RefreshToken
-from twotoken.proofs import proven_key
+from twotoken.proofs import current_nonce, proven_key
 from twotoken.testing import time_travel
 
 OWNER, THIEF = Device(EC_KEY), Device(OTHER_KEY)
@@ -153,8 +155,9 @@ def test_a_login_view_of_the_project(user: Any) -> None:
     request = factory.post("/sso/done/", HTTP_DPOP=OWNER.proof("/sso/done/"))
     pair = families.start(user, device_key=proven_key(request))
     assert (pair.token_type, RefreshToken.objects.get().device_key) == ("DPoP", OWNER.device_key)
+    assert proven_key(request) == OWNER.device_key, "within its own request a proof stays good"
     with pytest.raises(ProofReplayed):
-        proven_key(request)
+        proven_key(factory.post("/sso/done/", HTTP_DPOP=request.META["HTTP_DPOP"]))
     assert proven_key(factory.post("/sso/done/")) == ""
 
 
@@ -272,6 +275,16 @@ def test_a_bound_access_token(access: str, route: str) -> None:
     assert response.json()["detail"] == "A DPoP proof is required."
 
 
+def test_a_middleware_that_authenticates_too(access: str) -> None:
+    """A proof is good for one request, however often that request is authenticated."""
+    request = factory.get("/api/me/", **OWNER.headers("/api/me/", "GET", access))
+    for _ in range(2):
+        assert RevocableAccessTokenAuthentication().authenticate(Request(request)) is not None
+    again = factory.get("/api/me/", HTTP_AUTHORIZATION=f"DPoP {access}", HTTP_DPOP=request.META["HTTP_DPOP"])
+    with pytest.raises(AuthenticationFailed):
+        RevocableAccessTokenAuthentication().authenticate(Request(again))
+
+
 @pytest.mark.parametrize("route", ROUTES)
 def test_the_schemes_can_t_be_swapped(script: Caller, access: str, route: str) -> None:
     """RFC 9449 section 7.2: a bound token is no Bearer token. An unbound one is no DPoP token."""
@@ -293,7 +306,7 @@ def test_a_confirmation_by_other_means(user: Any) -> None:
     for confirmation in ({"x5t#S256": "x"}, {"jkt": 5}, {"jkt": "é"}, "jkt", None):
         bound = type(claims)({**claims, "cnf": confirmation})
         assert bound.thumbprint == ""
-        assert "cnf" in bound
+        assert bound.is_bound
 
 
 @with_settings(DPOP_ACCESS=False)
@@ -357,6 +370,18 @@ def test_nonces_across_a_restart_with_another_secret(script: Caller) -> None:
         assert response.json()["code"] == "use_dpop_nonce"
         device.nonce = response["DPoP-Nonce"]
         assert log_in(script, device).status_code == 200
+
+
+@override_settings(TWOTOKEN={"DPOP_NONCE": True})
+def test_nonces_of_a_service_without_a_refresh_secret() -> None:
+    """A service that only verifies makes its nonces of SECRET_KEY, and knows those of its fallbacks."""
+    device = Device()
+    device.nonce = current_nonce()
+    assert proven_key(factory.post("/", HTTP_DPOP=device.proof("/"))) == device.device_key
+    with override_settings(SECRET_KEY="another", SECRET_KEY_FALLBACKS=[settings.SECRET_KEY]):
+        assert proven_key(factory.post("/", HTTP_DPOP=device.proof("/"))) == device.device_key
+    with override_settings(SECRET_KEY="another"), pytest.raises(NonceRequired):
+        proven_key(factory.post("/", HTTP_DPOP=device.proof("/")))
 
 
 @with_settings(DPOP_NONCE=True)

@@ -33,14 +33,14 @@ from tests.test_keys import ASYMMETRIC, PRIVATE, SECRET, TEXTS, by_hand, pem, pu
 from twotoken.dpop import make_proof
 from twotoken.exceptions import InvalidToken, Unavailable
 from twotoken.keys import key_ring
+from twotoken.permissions import RecentLogin
 from twotoken.polling import LONGEST_PAUSE
 from twotoken.remote import KEYS_INTERVAL, PAUSE, KeySource, RemoteAccessTokenAuthentication, RemoteUser
 from twotoken.tokens import AccessPolicy, AccessToken, encode_access
 
 ISSUER, AUDIENCE = "https://auth.example.com", "https://api.example.com"
 THREADS = 50
-SECONDS = 1.0  # after which a fetch is given up
-IN_MILLISECONDS = 0.5  # seconds, on a busy machine. A request that waits for the server takes SECONDS
+SECONDS = 20.0  # after which a fetch is given up. A server that hangs is let go before that
 RINGS = {name: [key_ring((text,), (name,)) for text in TEXTS[name]] for name in ASYMMETRIC}
 OLD, NEW = RINGS["ES256"]
 
@@ -124,6 +124,27 @@ def test_claims_hide_no_method() -> None:
     assert (user.has_perm("app.view"), user.get_username(), user.is_authenticated) == (False, "7", True)
 
 
+@pytest.mark.parametrize(("age", "status"), [(0, 200), (290, 200), (320, 401), (None, 401)])
+def test_a_recent_login(server: KeyServer, age: int | None, status: int) -> None:
+    """RecentLogin goes by the claims here too. The service asks for a step-up, which another one gives."""
+    now = int(time.time())
+    token = encode_access(
+        AccessPolicy(OLD, ISSUER, (AUDIENCE,)),
+        subject="7",
+        family_id=uuid4(),
+        issued_at=now,
+        expires_at=now + 900,
+        extra={},
+        auth_time=None if age is None else now - age,
+    )
+    with service(JWKS_URL=server.url):
+        response = call(token, RecentLogin)
+    assert response.status_code == status
+    if status == 401:
+        assert json.loads(response.content)["code"] == "insufficient_user_authentication"
+        assert response["WWW-Authenticate"] == 'Bearer error="insufficient_user_authentication", max_age="300"'
+
+
 @pytest.mark.parametrize(
     ("claims", "perm", "has"),
     [
@@ -203,7 +224,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def source(server: KeyServer, clock: Clock) -> KeySource:
-    """The keys of the server, which nobody has fetched yet. It must answer fast."""
+    """The keys of the server, which nobody has fetched yet."""
     return KeySource(server.url, seconds=SECONDS, clock=clock)
 
 
@@ -250,17 +271,20 @@ def test_old_keys_on_a_bad_day(
     behaviour: str,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Expired keys, and a server that hangs or talks nonsense: tokens of known keys are judged in milliseconds."""
+    """Expired keys, and a server that hangs or talks nonsense: nobody with a token of a known key waits for it."""
     server.behaviour = behaviour
     clock.now += 10 * KEYS_INTERVAL
     token = token_of()
-    start = time.monotonic()
     claims = in_threads(lambda: judge(token))
-    assert time.monotonic() - start < IN_MILLISECONDS
     assert [found["sub"] for found in claims] == ["7"] * THREADS
     assert server.called.wait(5)
+    assert behaviour not in {"hang", "drip"} or not caplog.records  # it still hangs
+    server.go.set()
     settle(lambda: bool(caplog.records))
+    clock.now += PAUSE - 1
     assert judge(token)["sub"] == "7"
+    with pytest.raises(InvalidToken):
+        judge(token_of(NEW))
     assert len(server.asked) == 2
     assert [record.levelno for record in caplog.records] == [logging.ERROR]
 
@@ -306,9 +330,9 @@ def test_a_key_that_somebody_made_up(server: KeyServer, clock: Clock, judge: Cal
     storm = threading.Thread(target=in_threads, args=(lambda: judge(forged),))
     storm.start()
     assert server.called.wait(5)
-    start = time.monotonic()
     assert judge(token_of())["sub"] == "7"
-    assert time.monotonic() - start < IN_MILLISECONDS
+    assert storm.is_alive()
+    server.go.set()
     storm.join(10)
     assert not storm.is_alive()
     assert in_threads(lambda: judge(forged)) == [InvalidToken] * THREADS
@@ -334,10 +358,9 @@ def test_the_first_requests(server: KeyServer, source: KeySource) -> None:
 
 
 @pytest.mark.parametrize("behaviour", ["hang", "nonsense", "unchanged"])
-def test_no_key_yet(
-    server: KeyServer, source: KeySource, clock: Clock, behaviour: str, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_no_key_yet(server: KeyServer, clock: Clock, behaviour: str, caplog: pytest.LogCaptureFixture) -> None:
     """One request asks, and all fail in time. After a pause the next one asks again."""
+    source = KeySource(server.url, seconds=1, clock=clock)
     server.behaviour = behaviour
     assert in_threads(source.keys) == [Unavailable] * THREADS
     assert in_threads(source.newer_keys) == [Unavailable] * THREADS

@@ -10,6 +10,7 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from tests.overrides import with_settings
+from tests.proofs import EC_KEY, pem
 from twotoken.exceptions import RevokedToken
 from twotoken.models import RefreshToken
 from twotoken.testing import (
@@ -65,6 +66,20 @@ def test_a_client_with_a_lifetime_of_its_own(user: Any, lifetime: timedelta | No
     """As a login with or without remember me."""
     client = TokenClient(user, lifetime=lifetime)
     assert client.pair.refresh_expires_in in {days * 86400, days * 86400 - 1}
+
+
+@pytest.mark.parametrize("bound_access", [True, False])
+def test_a_client_with_a_key(user: Any, bound_access: bool) -> None:
+    """Its family is bound, and each of its requests has a proof, also where an unbound login is refused."""
+    with with_settings(DPOP="required", DPOP_ACCESS=bound_access):
+        client = TokenClient(user, private_key=pem(EC_KEY))
+        assert RefreshToken.objects.get().device_key == client.device_key != ""
+        assert client.get("/api/revocable/", {"page": 2}).json()["id"] == str(user.pk)
+        assert client.get("/api/revocable/", secure=True).status_code == 200
+        assert client.post("/api/auth/logout/all/", secure=True).status_code == 204
+        client = TokenClient(user, private_key=pem(EC_KEY))
+        client.refresh()
+        assert client.get("/api/revocable/").status_code == 200
 
 
 def test_time_travel(user: Any) -> None:

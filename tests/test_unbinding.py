@@ -65,7 +65,8 @@ def test_unbinding_in_batches(user: Any, monkeypatch: pytest.MonkeyPatch) -> Non
 )
 def test_which_families_are_unbound(options: list[str], expected: int) -> None:
     """Those that match every option; counted first with --dry-run."""
-    ann, bob = UserFactory(email="ann@example.com"), UserFactory(email="bob@example.com")
+    people: list[Any] = [UserFactory(email=f"{name}@example.com") for name in ("ann", "bob")]
+    ann, bob = people
     options = [ann.get_username() if option == "ann" else option for option in options]
     for owner, key in [(ann, DPOP), (ann, DBSC), (ann, ""), (bob, DPOP)]:
         families.start(owner, device_key=key)

@@ -30,7 +30,7 @@ from rest_framework.utils import json
 from rest_framework.views import APIView, exception_handler
 
 from twotoken import proofs
-from twotoken.bindings import DPOP, thumbprint
+from twotoken.bindings import DPOP
 from twotoken.clients import Client
 from twotoken.conf import Delivery, conf, delivery
 from twotoken.conflicts import is_conflict, is_refusal
@@ -218,18 +218,15 @@ class TokenView(APIView):
     def check_device(self, device_key: str) -> None:
         """Check that the request proves the key that a family is bound to by DPoP. Any other family passes.
 
-        Call it once, in a view that authenticates by access token. With DPOP_ACCESS the authentication class has
-        checked the proof already, so this accepts its result. Raises WrongDevice, InvalidProof or Unavailable.
+        A bound access token has shown the same proof already. Without DPOP_ACCESS only this asks for it. Raises
+        WrongDevice, InvalidProof or Unavailable.
         """
         if not device_key.startswith(DPOP):
-            return
-        auth: Any = self.request.auth
-        if auth is not None and auth.thumbprint == thumbprint(device_key):
             return
         proof = proofs.read_proof(self.request)
         if proof is None or proof.device_key != device_key:
             raise WrongDevice
-        proofs.spend(proof)
+        proofs.spend(self.request, proof)
 
     @property
     def by_cookie(self) -> bool:

@@ -25,7 +25,11 @@ from twotoken.proofs import accepts_proofs, read_proof, spend
 from twotoken.responses import RETRY_AFTER, body_of, challenge
 from twotoken.tokens import AccessToken
 
-SCHEMES = frozenset({"bearer", "dpop"})
+
+class DPoPToken(str):
+    """A token that came with the scheme DPoP."""
+
+    __slots__ = ()
 
 
 @sensitive_variables()
@@ -36,45 +40,41 @@ def bearer_token(request: HttpRequest | Request) -> str | None:
     calls this calls ``check_binding`` too. Raises InvalidToken if not exactly one word follows the scheme.
     """
     words: list[str] = request.META.get("HTTP_AUTHORIZATION", "").split()
-    if not words or words[0].lower() not in SCHEMES or (words[0].lower() != "bearer" and not accepts_proofs()):
+    is_bearer = bool(words) and words[0].lower() == "bearer"
+    if not is_bearer and not by_dpop(request):
         return None
     if len(words) != 2:
         raise InvalidToken
-    return words[1]
+    return words[1] if is_bearer else DPoPToken(words[1])
 
 
 def by_dpop(request: HttpRequest | Request) -> bool:
-    """Tell whether the Authorization header has the scheme DPoP."""
+    """Tell whether the Authorization header has the scheme DPoP. With DPOP ``"off"``, this is a foreign scheme."""
     words: list[str] = request.META.get("HTTP_AUTHORIZATION", "").split(maxsplit=1)
-    return bool(words) and words[0].lower() == "dpop"
-
-
-def is_bound(access: AccessToken) -> bool:
-    """Tell whether an access token is bound to a key, so that it must not be accepted without a proof (RFC 7800)."""
-    return "cnf" in access
+    return bool(words) and words[0].lower() == "dpop" and accepts_proofs()
 
 
 @sensitive_variables()
 def check_binding(request: HttpRequest | Request, token: str, access: AccessToken) -> None:
     """Check that a bound access token comes with a proof by its key, and an unbound one as Bearer (RFC 9449 section 7).
 
-    ``token`` is the string that ``access`` was read from. The proof is used up.
+    ``token`` is what ``bearer_token`` returned, and ``access`` has its claims. The proof is used up.
 
     Raises WrongDevice if a bound token comes as Bearer or the proof is by another key; InvalidToken if an unbound token
     comes as DPoP; InvalidProof; or Unavailable if the cache does not work.
     """
-    if not is_bound(access):
-        if by_dpop(request):
+    if not access.is_bound:
+        if isinstance(token, DPoPToken):
             raise InvalidToken
         return
-    if not by_dpop(request):
+    if not isinstance(token, DPoPToken):
         raise WrongDevice
     proof = read_proof(request, token)
     if proof is None:
         raise MissingProof
     if not compare_digest(proof.thumbprint, access.thumbprint):
         raise WrongDevice
-    spend(proof)
+    spend(request, proof)
 
 
 class ServiceUnavailable(APIException):
@@ -98,7 +98,8 @@ class BearerAuthentication(BaseAuthentication, ABC):
             if token is None:
                 return None
             access = self.verify(token)
-            check_binding(request, token, access)
+            if access.is_bound or isinstance(token, DPoPToken):
+                check_binding(request, token, access)
             return self.get_user(access), access
         except (TokenNotValid, InvalidProof) as exc:
             # DRF calls authenticate_header() of another instance, so the request carries the error.
@@ -109,9 +110,7 @@ class BearerAuthentication(BaseAuthentication, ABC):
 
     def authenticate_header(self, request: Request) -> str:
         error = getattr(request, "_bearer_error", None)
-        if not accepts_proofs():
-            return challenge(error)
-        offers_dpop = conf.dpop == "required" or "HTTP_DPOP" in request.META
+        offers_dpop = accepts_proofs() and (conf.dpop == "required" or "HTTP_DPOP" in request.META)
         return challenge(error, by_dpop=error is not None and by_dpop(request), offers_dpop=offers_dpop)
 
     def get_token(self, request: Request) -> str | None:

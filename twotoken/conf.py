@@ -15,6 +15,7 @@ from typing import Any, TypeVar, cast
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
+from django.utils.encoding import force_bytes
 from django.utils.module_loading import import_string
 
 from twotoken.keys import ALGORITHMS, HS256, KeyRing, key_ring
@@ -277,7 +278,7 @@ class Settings:
     def nonce_secrets(self) -> tuple[bytes, ...]:
         """The secrets of DPOP_NONCE: REFRESH_SECRET, or SECRET_KEY in a service that has none. The first one makes."""
         if _get("REFRESH_SECRET", None) is None:
-            return tuple(secret.encode() for secret in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS))
+            return tuple(map(force_bytes, (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)))
         return tuple(secret.encode() for secret in self.refresh_secret)
 
     @property

@@ -87,9 +87,10 @@ def verify_proof(
     """
     if len(header) > MAX_PROOF_LENGTH or not header.isascii() or header.count(".") != 2:
         raise InvalidProof("no single JWT")
-    protected, payload, signature = header.split(".")
+    signed, _, signature = header.rpartition(".")
+    protected, _, payload = signed.partition(".")
     key = _key_of(protected)
-    if not key.verifier.verifies(f"{protected}.{payload}".encode(), signature):
+    if not key.verifier.verifies(signed.encode(), signature):
         raise InvalidProof("signature")
     claims = _object(payload, "payload")
     _check_request(claims, method, address)
@@ -134,6 +135,11 @@ def make_proof(
         claims["nonce"] = nonce
     signed = ".".join(b64encode(json.dumps(part, separators=(",", ":")).encode()) for part in (header, claims))
     return f"{signed}.{key.sign(signed.encode())}"
+
+
+def device_key_of(private_key: str) -> str:
+    """Return the ``device_key`` of the families that a private key as PEM refreshes. Raises ValueError."""
+    return DPOP + canonical(_private_key(private_key).jwk)
 
 
 def token_hash(access_token: str) -> str:
@@ -209,7 +215,7 @@ def _private_key(pem: str) -> AsymmetricKey:
 
 def _object(segment: str, problem: str) -> dict[str, Any]:
     try:
-        found = json.loads(b64decode(segment))
+        found = json.loads(b64decode(segment).decode())
     except (ValueError, RecursionError) as exc:
         raise InvalidProof(problem) from exc
     if not isinstance(found, dict):

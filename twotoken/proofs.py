@@ -70,13 +70,15 @@ def read_proof(request: HttpRequest | Request, access_token: str | None = None) 
         raise
 
 
-def spend(proof: Proof | None) -> None:
-    """Use a proof up, if there is one: it is good once, on all processes that share the cache.
+def spend(request: HttpRequest | Request, proof: Proof | None) -> None:
+    """Use a request's proof up, if there is one: no other request can use it, on any process that shares the cache.
 
-    One atomic ``cache.add``. Raises ProofReplayed if the proof was used before, or Unavailable if the cache does not
-    work: then nobody can tell, and the request must not pass.
+    One atomic ``cache.add``. Within its own request it stays good: a middleware may authenticate before the view does.
+    Raises ProofReplayed if the proof was used before, or Unavailable if the cache does not work: then nobody can tell,
+    and the request must not pass.
     """
-    if proof is None:
+    own: Any = getattr(request, "_request", request)  # DRF wraps Django's
+    if proof is None or getattr(own, "_twotoken_spent", None) == proof:
         return
     ident = f"{conf.tenant_issuer or ''}\n{proof.thumbprint}\n{proof.jti}"
     key = f"twotoken_proof_{hashlib.sha256(ident.encode()).hexdigest()}"
@@ -93,12 +95,13 @@ def spend(proof: Proof | None) -> None:
     if not is_new:
         logger.info("A DPoP proof was refused: it was used before.")
         raise ProofReplayed
+    own._twotoken_spent = proof
 
 
 def proven_key(request: HttpRequest | Request) -> str:
     """Return the ``device_key`` that the request proves, for ``families.start`` in a login view of the project's own.
 
-    Empty without a proof. It uses the proof up, so call it once. Raises InvalidProof; MissingProof if DPOP is
+    Empty without a proof. No other request can use the proof then. Raises InvalidProof; MissingProof if DPOP is
     ``"required"`` and there is no proof; or Unavailable if the cache does not work.
     """
     proof = read_proof(request)
@@ -106,7 +109,7 @@ def proven_key(request: HttpRequest | Request) -> str:
         if conf.dpop == "required":
             raise MissingProof
         return ""
-    spend(proof)
+    spend(request, proof)
     return proof.device_key
 
 

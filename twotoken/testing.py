@@ -12,20 +12,23 @@ from typing import Any
 from unittest.mock import patch
 
 from django.contrib.auth.base_user import AbstractBaseUser
+from django.core.handlers.wsgi import WSGIRequest
 from django.utils import timezone
 from rest_framework.test import APIClient
 
-from twotoken import families
+from twotoken import dpop, families
 from twotoken.clients import Client
 from twotoken.conf import conf
 from twotoken.families import FROM_SETTINGS, Lifetime, TokenPair
 from twotoken.models import RevokedReason
+from twotoken.proofs import address_of
 
 
 class TokenClient(APIClient):
     """DRF's APIClient, logged in as a user: each request carries a Bearer access token.
 
     ``lifetime`` and ``context`` are those of ``families.start``: with ``context={"auth_time": 0}`` the login is old.
+    ``private_key`` is a PEM of P-256 or Ed25519: it binds the family, and each request carries a DPoP proof.
     ``client.pair`` is the TokenPair; ``client.refresh()`` rotates it, ``client.revoke()`` revokes its family.
     """
 
@@ -35,14 +38,29 @@ class TokenClient(APIClient):
         *,
         lifetime: Lifetime = FROM_SETTINGS,
         context: Mapping[str, Any] | None = None,
+        private_key: str | None = None,
         **defaults: Any,
     ) -> None:
         super().__init__(**defaults)
-        self._use(families.start(user, lifetime=lifetime, context=context))
+        self.private_key = private_key
+        self.device_key = "" if private_key is None else dpop.device_key_of(private_key)
+        self._use(families.start(user, lifetime=lifetime, context=context, device_key=self.device_key))
+
+    def request(self, **kwargs: Any) -> Any:
+        if self.private_key is not None:
+            kwargs["HTTP_DPOP"] = dpop.make_proof(
+                self.private_key,
+                method=kwargs["REQUEST_METHOD"],
+                address=address_of(WSGIRequest(self._base_environ(**kwargs))),
+                now=timezone.now(),
+                access_token=self.pair.access,
+            )
+        return super().request(**kwargs)
 
     def refresh(self) -> TokenPair:
         """Rotate the refresh token, as a script does, and use the new pair from then on. Raises a TokenNotValid."""
-        return self._use(families.rotate(families.verify(self.pair.refresh), Client()))
+        claims = families.verify(self.pair.refresh)
+        return self._use(families.rotate(claims, Client(), device_key=self.device_key))
 
     def revoke(self, reason: str = RevokedReason.ADMIN) -> None:
         """Revoke the client's token family."""
@@ -50,7 +68,7 @@ class TokenClient(APIClient):
 
     def _use(self, pair: TokenPair) -> TokenPair:
         self.pair = pair
-        self.credentials(HTTP_AUTHORIZATION=f"Bearer {pair.access}")
+        self.credentials(HTTP_AUTHORIZATION=f"{pair.token_type or 'Bearer'} {pair.access}")
         return pair
 
 

@@ -74,6 +74,11 @@ class AccessToken(Mapping[str, Any]):
         return self._family_id or UUID(self._claims["sid"])
 
     @property
+    def is_bound(self) -> bool:
+        """Whether the token is bound to a key (RFC 7800). Then it must not be accepted without a proof."""
+        return "cnf" in self._claims
+
+    @property
     def thumbprint(self) -> str:
         """The thumbprint of the key that the token is bound to, from ``cnf`` (RFC 9449 section 6.1).
 

@@ -88,7 +88,7 @@ class LoginView(CredentialView):
         if proof is None and conf.dpop == "required":
             raise MissingProof
         self.check_throttle(LoginThrottle(client_address(request), self.get_login_name(data)))
-        proofs.spend(proof)
+        proofs.spend(request, proof)
         user = self.authenticate(request, data)
         if user is None or not may_log_in(user):
             return self.refuse(NoActiveAccount())
@@ -194,7 +194,7 @@ class RefreshView(CredentialView):
             proof = proofs.read_proof(request)
             device_key = "" if proof is None else proof.device_key
             self.check_throttle(RefreshThrottle(claims.family_id, device_key))
-            proofs.spend(proof)
+            proofs.spend(request, proof)
             pair = families.rotate(claims, self.client, key, device_key=device_key)
         except TwoTokenError as exc:
             if status_of(type(exc)) is None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from base64 import urlsafe_b64decode
+from datetime import UTC, datetime
+from importlib import import_module
 
 from benchmarks.competitor import SECRET, Answer, Call, Competitor, Tokens
 
@@ -78,3 +80,42 @@ class Throttled(TwoToken):
     }
     operations = frozenset({"login", "refresh"})
     storage = []
+
+
+HOST = "http://127.0.0.1:8000"  # as the worker's requests have it
+# A private key that everybody may know: nothing is protected by it.
+KEY = """\
+-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgt7C9cCwldd1phZMK
+MPDS8UPrpIswb9F8120pfcfyPfChRANCAAQk2vRU7ENVArzEYEc/8C2gpemi9K2G
+hlfRPpvHzO1Ku3pmCVepJNQe6aUhL01ls7WVg1rW5TjXRTkLuAPdK8Bf
+-----END PRIVATE KEY-----
+"""
+
+
+def proof(path: str, method: str = "POST", access: str | None = None) -> dict[str, str]:
+    """Return the headers of a DPoP proof, which is made before the clock starts."""
+    dpop = import_module("twotoken.dpop")  # not in the coordinator
+    made = dpop.make_proof(KEY, method=method, address=HOST + path, now=datetime.now(UTC), access_token=access)
+    return {"DPoP": made} if access is None else {"DPoP": made, "Authorization": f"DPoP {access}"}
+
+
+class Bound(TwoToken):
+    """Each request with a DPoP proof by an ES256 key, which is remembered in Django's default cache."""
+
+    name = "twotoken-dpop"
+    packages = [*TwoToken.packages, "cryptography"]
+    operations = frozenset({"login", "get", "refresh"})
+    refuses_replay = False  # with a proof, the token one behind is a retry
+    storage = []
+
+    def login(self, name: str, password: str) -> Call:
+        path = "/auth/login/"
+        return Call.json(path, {"username": name, "password": password}, proof(path))
+
+    def get(self, path: str, tokens: Tokens) -> Call:
+        return Call("GET", path, headers=proof(path, "GET", tokens.access))
+
+    def refresh(self, tokens: Tokens) -> Call:
+        path = "/auth/refresh/"
+        return Call.json(path, {"refresh": tokens.refresh}, proof(path))

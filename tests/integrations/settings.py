@@ -21,8 +21,13 @@ INSTALLED_APPS += [
     "django_otp",
     "django_otp.plugins.otp_static",
     "django_otp.plugins.otp_totp",
+    "django_otp_webauthn",
     "djoser",
 ]
+vars().update(settings_of("allauth", "MFA_PASSKEY_LOGIN_ENABLED"))
+MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = True
+OTP_WEBAUTHN_RP_ID, OTP_WEBAUTHN_RP_NAME = "localhost", "Test"
+OTP_WEBAUTHN_ALLOWED_ORIGINS = ["http://localhost"]
 AXES_ENABLED = False
 MAILERS = {"default": {"BACKEND": "django.core.mail.backends.locmem.EmailBackend"}}
 REST_AUTH = {"TOKEN_MODEL": None}

@@ -21,6 +21,7 @@ from django.db import OperationalError, connection
 from django.test import override_settings
 from rest_framework.test import APIClient
 
+from tests.conformance.helpers import claims_of
 from tests.factories import PASSWORD, UserFactory
 from tests.integrations.pages import module_of
 from tests.overrides import with_settings
@@ -28,6 +29,7 @@ from tests.proofs import EC_KEY, OTHER_KEY, Device
 from tests.urls import me
 from twotoken import families
 from twotoken.authentication import RevocableAccessTokenAuthentication
+from twotoken.contrib.allauth import amr_of
 from twotoken.models import RefreshToken, RevokedReason
 from twotoken.testing import time_travel
 
@@ -393,6 +395,47 @@ def test_no_token_is_stored(app: App) -> None:
     assert app.access not in str(stored)
 
 
+def reauthenticate(app: App, password: str = PASSWORD, **extra: Any) -> Any:
+    """Prove again who it is, by the password."""
+    return app.ask("reauthenticate", {"password": password}, **extra)
+
+
+def test_a_step_up(app: App, time_machine: Any) -> None:
+    """allauth's reauthentication gives an access token whose time is now, and leaves everything else."""
+    login, refresh = claims_of(app.access), app.refresh_token
+    before = family().refreshed_at
+    time_machine.move_to(before + timedelta(minutes=10))
+    assert reauthenticate(app, "a wrong guess").status_code == 400
+    assert claims_of(app.access) == login
+    response = reauthenticate(app)
+    meta = response.json()["meta"]
+    assert response.status_code == 200
+    assert {name for name in meta if "token" in name or "expires" in name} == {"access_token", "expires_in"}
+    now = claims_of(app.access)
+    assert (now["sid"], now["amr"]) == (login["sid"], ["pwd"])
+    assert 599 <= now["auth_time"] - login["auth_time"] <= 660
+    assert (app.refresh_token, family().refreshed_at, app.call()) == (refresh, before, 200)
+    after = claims_of(app.refresh().json()["access"])
+    assert after["auth_time"] == login["auth_time"]
+
+
+def test_the_methods_of_a_login(user: Any) -> None:
+    """They are in the tokens of this login, and those of a step-up in its token alone."""
+    TOTP.activate(user, b32encode(SECRET).decode())
+    app = App()
+    assert app.log_in(user).status_code == 401
+    assert app.ask("2fa/authenticate", {"code": code(SECRET)}).status_code == 200
+    assert claims_of(app.access)["amr"] == ["pwd", "otp", "mfa"]
+    reauthenticate(app)
+    assert claims_of(app.access)["amr"] == ["pwd"]
+    assert claims_of(app.refresh().json()["access"])["amr"] == ["pwd", "otp", "mfa"]
+
+
+def test_methods_without_a_name() -> None:
+    """A social login and a passkey that was removed add nothing."""
+    assert amr_of([{"method": "socialaccount"}, {"method": "mfa", "type": "webauthn", "id": 0}]) == []
+
+
 OWNER, THIEF = Device(EC_KEY), Device(OTHER_KEY)
 
 
@@ -450,3 +493,14 @@ def test_proofs_that_allauth_s_endpoints_refuse(user: Any) -> None:
         assert response.json()["errors"][0]["code"] == "use_dpop_nonce"
         device.nonce = response["DPoP-Nonce"]
         assert app.refresh_by_allauth(**device.headers(f"{ALLAUTH}tokens/refresh")).status_code == 200
+
+
+def test_a_step_up_of_a_bound_login(user: Any) -> None:
+    """It wants the proof of the login's device."""
+    app, url = log_in_bound(user), f"{AUTH}reauthenticate"
+    login = claims_of(app.access)
+    for headers in ({}, THIEF.headers(url)):
+        response = reauthenticate(app, **headers)
+        assert (response.status_code, response.json()["errors"][0]["code"]) == (400, "invalid_dpop_proof")
+    meta = reauthenticate(app, **OWNER.headers(url)).json()["meta"]
+    assert (meta["token_type"], claims_of(app.access)["cnf"]) == ("DPoP", login["cnf"])

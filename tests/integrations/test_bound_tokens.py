@@ -94,7 +94,7 @@ def test_the_login_that_is_shown(user: Any) -> None:
 def test_the_proxy_that_is_shown() -> None:
     """With the settings of the page on servers, a proof for the address that clients use fits."""
     device = Device(host="https://localhost")
-    headers = {"HTTP_HOST": "localhost", "HTTP_X_FORWARDED_PROTO": "https"}
+    headers: dict[str, Any] = {"HTTP_HOST": "localhost", "HTTP_X_FORWARDED_PROTO": "https"}
     with override_settings(**settings_of("servers", "SECURE_PROXY_SSL_HEADER")):
         proven_key(RequestFactory().post("/x/", HTTP_DPOP=device.proof("/x/"), **headers))
     with pytest.raises(ProofAddress):

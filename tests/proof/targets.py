@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -15,13 +17,15 @@ from django.http import HttpRequest
 from django.test import override_settings
 
 from tests.jar import COMPANION, COOKIE, cookies
-from twotoken import tokens
+from tests.proofs import EC_KEY, jwk, sign
+from twotoken import dpop, tokens
 from twotoken.bearer import bearer_token
 from twotoken.cookies import cookie_values, token_from_cookie
 from twotoken.exceptions import (
     CrossOrigin,
     ExpiredToken,
     InvalidIdempotencyKey,
+    InvalidProof,
     InvalidToken,
     MissingToken,
 )
@@ -45,6 +49,10 @@ COOKIE_HEADERS = [
     f"\xa0{cookies(REFRESH)}; {COOKIE} = {REFRESH}".encode("latin-1"),
     f'={COOKIE};;{COOKIE}="a"'.encode(),
 ]
+ADDRESS = "https://api.example/notes/"
+PROOF_HEADER: dict[str, Any] = {"typ": "dpop+jwt", "alg": "ES256", "jwk": jwk(EC_KEY)}
+PROOF_CLAIMS: dict[str, Any] = {"htm": "POST", "htu": ADDRESS, "iat": START, "jti": "a-proof"}
+PROOFS = [sign(PROOF_HEADER, {**PROOF_CLAIMS, "jti": jti}, EC_KEY) for jti in ("a-proof", "b-proof")]
 VISIBLE = {chr(code) for code in range(0x21, 0x7F)} - {'"'}
 TRUSTED = ["https://app.example", "https://*.example.org"]
 
@@ -143,17 +151,41 @@ def key(data: bytes) -> None:
 
 
 def bearer(data: bytes) -> None:
-    """An Authorization header: one word after Bearer, or none of ours, or a refusal."""
+    """An Authorization header: one word after Bearer or DPoP, or none of ours, or a refusal."""
     header = data.decode("latin-1")
     words = header.split()
     try:
         found = bearer_token(request(HTTP_AUTHORIZATION=header))
     except InvalidToken:
-        assert words[0].lower() == "bearer"
+        assert words[0].lower() in {"bearer", "dpop"}
         assert len(words) != 2
     else:
-        assert (found is None) == (not words or words[0].lower() != "bearer")
+        assert (found is None) == (not words or words[0].lower() not in {"bearer", "dpop"})
         assert found is None or found == words[1]
+
+
+def proof(data: bytes) -> None:
+    """A DPoP header: it proves the seed's key for the seed's request, or is refused."""
+    try:
+        found = dpop.verify_proof(data.decode("latin-1"), method="POST", address=ADDRESS, now=NOW)
+    except InvalidProof:
+        return
+    assert data.decode("latin-1") in PROOFS
+    assert found.key == json.dumps(jwk(EC_KEY), separators=(",", ":"), sort_keys=True)
+
+
+def signed_proof(data: bytes) -> None:
+    """The header and the claims of a proof, parted by a line break and signed: what is proven is what they say."""
+    header, _, claims = data.partition(b"\n")
+    try:
+        found = dpop.verify_proof(sign(header, claims, EC_KEY), method="POST", address=ADDRESS, now=NOW)
+    except InvalidProof:
+        return
+    members = json.loads(claims)
+    assert (members["htm"], members["jti"]) == ("POST", found.jti)
+    assert abs(members["iat"] - START) <= dpop.WINDOW
+    assert urlsplit(members["htu"]).scheme.lower() == "https"
+    assert json.loads(header)["jwk"]["x"] == jwk(EC_KEY)["x"]
 
 
 def origin(data: bytes) -> None:
@@ -187,6 +219,15 @@ TARGETS: dict[str, tuple[Callable[[bytes], None], list[bytes]]] = {
     "cookie": (cookie, COOKIE_HEADERS),
     "key": (key, [b'"a-key-of-some-length"', b"a-key-of-some-length", b'"12345678', b"1234567"]),
     "bearer": (bearer, [b"Bearer a.b.c", b"bearer", b"Basic eDp5", b"Bearer a b"]),
+    "proof": (proof, [each.encode() for each in PROOFS]),
+    "signed_proof": (
+        signed_proof,
+        [
+            b"\n".join(json.dumps(part).encode() for part in (header, {**PROOF_CLAIMS, "htu": address}))
+            for header in (PROOF_HEADER, {**PROOF_HEADER, "crit": ["b64"]}, {**PROOF_HEADER, "alg": "EdDSA"})
+            for address in (ADDRESS, "https://API.example:443/a/../notes/?x#y", "https://[::1/")
+        ],
+    ),
     "origin": (
         origin,
         [

@@ -33,6 +33,7 @@ from tests.conformance.helpers import (
     row,
     state,
     statements,
+    token_of,
     unchanged,
 )
 from tests.factories import PASSWORD, UserFactory
@@ -40,6 +41,8 @@ from tests.http import Caller
 from tests.jar import COOKIE, COOKIE_MOUNT, cookies
 from tests.proof.conftest import Tried
 from tests.proof.weaknesses import WEAKNESSES, Weakness
+from tests.proofs import EC_KEY, Device, jwk
+from tests.proofs import sign as sign_proof
 from tests.test_tokens import forge
 from twotoken import tokens
 from twotoken.keys import key_ring
@@ -56,6 +59,42 @@ def test_the_table(weakness: Weakness, tried: Tried) -> None:
         module, _, function = name.rpartition(".")
         assert callable(getattr(importlib.import_module(f"tests.{module}"), function))
     tried("published weaknesses, each with its tests")
+
+
+# The proof of a device.
+
+DEVICE = Device(EC_KEY)
+TYPED = {"typ": "dpop+jwt", "alg": "ES256", "jwk": jwk(EC_KEY)}
+HOSTILE_PROOFS: list[Any] = [
+    "",
+    " ",
+    "x" * 100_000,
+    "a.b.c",
+    "\x00.\x00.\x00",
+    "ü.ü.ü",
+    "\ud800.\ud800.\ud800",
+    f"{b64(b'[' * 2_000)}.{b64(b'{}')}.",
+    f"{b64(b'null')}.{b64(b'null')}.{b64(b'null')}",
+    sign_proof(TYPED, [1], EC_KEY),
+    sign_proof(TYPED, b'{"iat":1e999,"htm":["POST"],"htu":{},"jti":null}', EC_KEY),
+    sign_proof({**TYPED, "jwk": {"kty": "oct", "k": b64(b"k" * 32)}}, {}, EC_KEY),
+    sign_proof({**TYPED, "jwk": "https://127.0.0.1:9/key"}, {}, EC_KEY),
+    sign_proof({**TYPED, "crit": ["exp"]}, {}, EC_KEY),
+    sign_proof({"typ": "dpop+jwt", "alg": "none"}, {}, EC_KEY).rpartition(".")[0] + ".",
+]
+
+
+@pytest.mark.parametrize("proof", HOSTILE_PROOFS, ids=lambda proof: ascii(proof)[:30])
+def test_hostile_proofs(script: Caller, proof: str) -> None:
+    """A 400 at a refresh, before the database is asked: nothing rotates, nothing ends, and the owner goes on."""
+    path = f"{script.mount}refresh/"
+    r0 = token_of(script.log_in(**DEVICE.headers(f"{script.mount}login/")))
+    with CaptureQueriesContext(connection) as queries:
+        response = script.refresh(r0, HTTP_DPOP=proof)
+    assert (response.status_code, response.json()["code"]) == (400, "invalid_dpop_proof")
+    assert not queries.captured_queries
+    assert state(r0) == (0, "")
+    assert script.refresh(r0, **DEVICE.headers(path)).status_code == 200
 
 
 # The token as a string.

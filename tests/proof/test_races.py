@@ -335,7 +335,8 @@ def test_copies_race_their_owner(service: Service, crowd: Crowd, device: Device,
                 answers.append(client.refresh(token, device=thief if number % 3 else None))
         return answers
 
-    owners, thieves = [], []
+    owners: list[Answer] = []
+    thieves: list[Answer] = []
     for number, answers in enumerate(crowd.at_once(race)):
         (owners if number < 4 else thieves).extend(answers)
     assert {answer.status for answer in owners} == {200}

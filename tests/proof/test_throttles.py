@@ -1,4 +1,7 @@
-"""Throttles: counts of eight processes in each kind of shared cache, and names as databases compare them."""
+"""Throttles: counts of eight processes in each kind of shared cache, and names as databases compare them.
+
+DPoP proofs are accepted once by the same caches.
+"""
 
 from __future__ import annotations
 
@@ -35,6 +38,8 @@ from tests.proof.servers import (
     new_user,
     start_family,
 )
+from tests.proofs import Device
+from twotoken import families
 from twotoken.usernames import normalize_username
 
 ROUNDS = 5 if FULL else 1
@@ -126,6 +131,29 @@ def test_many_tries_at_once(service: Service, tried: Tried) -> None:
             assert Counter(answer.status for answer in guesses) == {401: LOGINS, 429: CONNECTIONS - LOGINS}
             assert Counter(answer.status for answer in refreshes) == {200: REFRESHES, 429: CONNECTIONS - REFRESHES}
             tried("tries at once of one name or family", 2 * CONNECTIONS)
+    finally:
+        crowd.close()
+
+
+def test_one_proof_many_times_at_once(service: Service, tried: Tried) -> None:
+    """Of 64 refreshes with one proof, on eight processes, one works. All others are told that it was used."""
+    crowd = Crowd(service.port)
+    device = Device(host=f"http://127.0.0.1:{service.port}")
+    try:
+        for _ in range(ROUNDS):
+            token = families.start(new_user(), device_key=device.device_key).refresh
+            proof = device.proof(f"{BODY}refresh/")
+            wait_for_the_middle_of_a_minute()
+            with_room = min(CONNECTIONS, REFRESHES)
+
+            def refresh_bound(client: Connection, number: int, token: str = token, proof: str = proof) -> Answer:
+                return client.post(f"{BODY}refresh/", {"refresh": token}, DPoP=proof)
+
+            answers = crowd.at_once(refresh_bound, with_room)
+            assert Counter(answer.status for answer in answers) == {200: 1, 400: with_room - 1}
+            codes = {answer.body["detail"] for answer in answers if answer.status == 400}
+            assert codes == {"The DPoP proof was used before."}
+            tried("uses at once of one proof", with_room)
     finally:
         crowd.close()
 

@@ -220,6 +220,40 @@ WEAKNESSES = [
         "packages that only sign their tokens",
         ("conformance.test_tokens.test_a_token_made_with_the_secret_alone",),
     ),
+    # Bound to a device.
+    Weakness(
+        "a copied refresh token works on another device",
+        "malware that copies cookie jars and token files: every bearer token",
+        (
+            "conformance.test_bound.test_a_bound_family",
+            "test_proofs.test_a_copied_token_is_worth_nothing",
+            "proof.test_races.test_copies_race_their_owner",
+            "proof.test_model.test_every_promise_holds",
+        ),
+    ),
+    Weakness(
+        "a copied token of a bound family signs its owner out: reuse is judged before the device is",
+        "an experiment with our own first model of bound families",
+        (
+            "test_rule.test_another_device",
+            "conformance.test_bound.test_a_bound_family",
+            "proof.test_model.test_a_broken_rule_is_seen",
+        ),
+    ),
+    Weakness(
+        "a thief binds a family to a key of his own, and its owner is refused",
+        "binding at a refresh, as RFC 9449 section 5 allows for new tokens",
+        (
+            "test_families.test_a_proof_binds_nothing_later",
+            "test_rule.test_a_proof_does_nothing_for_a_family_that_is_not_bound",
+            "proof.test_model.test_a_broken_rule_is_seen",
+        ),
+    ),
+    Weakness(
+        "a hostile proof header causes an error",
+        "CWE-20",
+        ("proof.test_hostile.test_hostile_proofs", "proof.test_fuzz.test_fuzz"),
+    ),
     # The login.
     Weakness(
         "the response time or text tells who has an account",
@@ -277,6 +311,61 @@ WEAKNESSES = [
         "a name that takes seconds to normalize",
         "CVE-2023-46695 (Django)",
         ("test_usernames.test_a_name_of_a_serializer_without_a_limit",),
+    ),
+    # Proofs of DPoP.
+    Weakness(
+        "a proof is accepted twice: on another process, or because the check and the mark are two steps",
+        "spring-security 18120; pydpop 0.2.1",
+        (
+            "test_proofs.test_a_proof_is_good_once",
+            "test_proofs.test_requests_at_once",
+            "test_proofs.test_a_cache_that_does_not_work",
+            "proof.test_throttles.test_one_proof_many_times_at_once",
+        ),
+    ),
+    Weakness(
+        "a bound token is accepted as a bearer token, and so is one whose binding is not understood",
+        "RFC 9449 section 7.2",
+        (
+            "test_proofs.test_the_schemes_can_t_be_swapped",
+            "test_proofs.test_a_confirmation_by_other_means",
+            "test_proofs.test_families_that_are_bound_when_proofs_are_switched_off",
+        ),
+    ),
+    Weakness(
+        "a proof for another request is accepted: of another method, address or token, or without a time",
+        "RFC 9449 section 11",
+        (
+            "test_dpop.test_bad_claims",
+            "test_dpop.test_addresses",
+            "test_dpop.test_the_access_token_of_a_proof",
+            "test_proofs.test_a_bound_access_token",
+        ),
+    ),
+    Weakness(
+        "a proof signed by a key that everybody has, is symmetric, or is not on the curve; none, or another algorithm",
+        "RFC 9449 section 4.3; CVE-2015-7940",
+        ("test_dpop.test_bad_headers", "test_dpop.test_what_is_no_signed_jwt", "proof.test_fuzz.test_fuzz"),
+    ),
+    Weakness(
+        "two DPoP headers: one part of the server checks the first, another the last",
+        "RFC 9449 section 4.3",
+        ("test_dpop.test_what_is_no_signed_jwt", "test_proofs.test_a_bad_proof_at_a_login"),
+    ),
+    Weakness(
+        "a thief with a copied token uses up the owner's share of a throttle",
+        "CWE-770",
+        ("test_proofs.test_a_thief_can_t_use_up_the_owner_s_share",),
+    ),
+    Weakness(
+        "a proof that a script in the page signed ahead is good for days",
+        "RFC 9449 section 11.2",
+        (
+            "test_dpop.test_nonces",
+            "test_proofs.test_nonces",
+            "test_dpop.test_a_minute_both_ways",
+            "proof.test_model.test_a_broken_rule_is_seen",
+        ),
     ),
     # The step-up.
     Weakness(

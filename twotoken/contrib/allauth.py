@@ -3,22 +3,25 @@
 Set ``HEADLESS_TOKEN_STRATEGY = "twotoken.contrib.allauth.TwoTokenStrategy"``. allauth authenticates the user in the
 steps that the project requires; the answer to the last step contains the pair. The client names allauth's session in
 the header ``X-Session-Token``. The session and the token family belong to one login: the session ends when the family
-is revoked or expires, and logging out of the session revokes the family.
+is revoked or expires, and logging out of the session revokes the family. The answer to a reauthentication contains an
+access token whose ``auth_time`` is now.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final, cast
 from uuid import UUID
 
-from allauth.account.signals import password_changed, password_set
+from allauth.account.authentication import get_authentication_records
+from allauth.account.signals import authentication_step_completed, password_changed, password_set
 from allauth.core import context
 from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.core.internal.httpkit import authenticated_user
 from allauth.headless.base.response import APIResponse
 from allauth.headless.tokens.strategies.sessions import SessionTokenStrategy
+from django.apps import apps
 from django.contrib.auth import SESSION_KEY, user_logged_in, user_logged_out
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AnonymousUser
@@ -31,16 +34,27 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from twotoken import families
+from twotoken.bindings import DPOP
 from twotoken.clients import Client
 from twotoken.conf import conf
-from twotoken.exceptions import InvalidIdempotencyKey, InvalidProof, RotationConflict, TokenNotValid, Unavailable
-from twotoken.models import RevokedReason
+from twotoken.exceptions import (
+    InvalidIdempotencyKey,
+    InvalidProof,
+    MissingProof,
+    RotationConflict,
+    TokenNotValid,
+    Unavailable,
+)
+from twotoken.models import RefreshToken, RevokedReason
 from twotoken.proofs import NONCE_HEADER, current_nonce, proven_key, read_proof, spend
 from twotoken.responses import RETRY_AFTER, body_of, headers_of, status_of
 from twotoken.throttling import RefreshThrottle
 from twotoken.views import idempotency_key
 
 FAMILY_SESSION_KEY: Final = "twotoken_family"
+RECORDS_SESSION_KEY: Final = "twotoken_records"  # how many of allauth's records are in tokens already
+# By the method of allauth's record, or by the type of its authenticator.
+METHODS: Final = {"password": "pwd", "code": "otp", "totp": "otp", "recovery_codes": "otp"}
 
 
 class TwoTokenStrategy(SessionTokenStrategy):  # type: ignore[misc]  # allauth has no types
@@ -48,28 +62,46 @@ class TwoTokenStrategy(SessionTokenStrategy):  # type: ignore[misc]  # allauth h
 
     @sensitive_variables()
     def create_access_token_payload(self, request: HttpRequest) -> dict[str, Any]:
-        """Start the login's token family, once in a request, and return its pair under allauth's names."""
+        """Return the tokens of a login or a reauthentication under allauth's names. Makes them once in a request."""
         # In a login of several steps allauth builds the answer, and asks for tokens, more than once.
         payload: dict[str, Any] | None = getattr(request, "_twotoken_payload", None)
         if payload is None:
-            replaced: UUID | None = getattr(request.session, "_twotoken_replaced", None)
-            with proof_errors(request):
-                device_key = proven_key(request)
-            user = authenticated_user(request)
-            pair = families.start(user, Client.from_request(request), device_key=device_key)
-            request.session[FAMILY_SESSION_KEY] = str(pair.family_id)
-            payload = {
-                "access_token": pair.access,
-                "expires_in": pair.expires_in,
-                "refresh_token": pair.refresh,
-                "refresh_expires_in": pair.refresh_expires_in,
-            }
-            if pair.token_type:
-                payload["token_type"] = pair.token_type
+            payload = self.step_up(request) if hasattr(request, "_twotoken_reauthenticated") else self.start(request)
             request._twotoken_payload = payload  # type: ignore[attr-defined]
-            if replaced is not None:
-                families.revoke(replaced, RevokedReason.REPLACED)
         return payload
+
+    @sensitive_variables()
+    def start(self, request: HttpRequest) -> dict[str, Any]:
+        """Start the login's token family, and return its pair."""
+        replaced: UUID | None = getattr(request.session, "_twotoken_replaced", None)
+        with proof_errors(request):
+            device_key = proven_key(request)
+        user = authenticated_user(request)
+        amr = amr_of(new_records(request, user))
+        context = {"amr": amr} if amr else {}
+        pair = families.start(user, Client.from_request(request), context=context, device_key=device_key)
+        request.session[FAMILY_SESSION_KEY] = str(pair.family_id)
+        payload = {
+            "access_token": pair.access,
+            "expires_in": pair.expires_in,
+            "refresh_token": pair.refresh,
+            "refresh_expires_in": pair.refresh_expires_in,
+        }
+        if pair.token_type:
+            payload["token_type"] = pair.token_type
+        if replaced is not None:
+            families.revoke(replaced, RevokedReason.REPLACED)
+        return payload
+
+    @sensitive_variables()
+    def step_up(self, request: HttpRequest) -> dict[str, Any]:
+        """Return an access token whose ``auth_time`` is now, after allauth has reauthenticated the session's user."""
+        family = cast("RefreshToken", families.get(cast("UUID", family_of(request.session))))
+        with proof_errors(request):
+            check_device(request, family.device_key)
+        stepped_up = families.step_up(family, amr_of(new_records(request, authenticated_user(request))))
+        payload = {"access_token": stepped_up.access, "expires_in": stepped_up.expires_in}
+        return {**payload, "token_type": stepped_up.token_type} if stepped_up.token_type else payload
 
     def lookup_session(self, session_token: str) -> SessionBase | None:
         """Return the session of a session token; None if its family was revoked or expired. Costs one more query.
@@ -103,13 +135,53 @@ class TwoTokenStrategy(SessionTokenStrategy):  # type: ignore[misc]  # allauth h
             device_key = "" if proof is None else proof.device_key
             check_throttle(RefreshThrottle(claims.family_id, device_key), request)
             with proof_errors(request):
-                spend(proof)
+                spend(request, proof)
             pair = families.rotate(claims, Client.from_request(request), key, device_key=device_key)
         except (TokenNotValid, InvalidIdempotencyKey):
             return None
         except RotationConflict as exc:
             raise busy(request, status.HTTP_503_SERVICE_UNAVAILABLE, RETRY_AFTER) from exc
         return pair.access, pair.refresh
+
+
+def new_records(request: HttpRequest, user: AbstractBaseUser) -> list[dict[str, Any]]:
+    """Return what allauth has recorded of the user's authentication since the session's last tokens were made."""
+    records: list[dict[str, Any]] = get_authentication_records(request, user)
+    before = request.session.get(RECORDS_SESSION_KEY, 0)
+    request.session[RECORDS_SESSION_KEY] = len(records)
+    return records[before:]
+
+
+def amr_of(records: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return the methods of allauth's records for the ``amr`` claim (RFC 8176). Leaves out those without a name."""
+    found = (method_of(record) for record in records)
+    methods = list(dict.fromkeys(method for method in found if method is not None))
+    return [*methods, "mfa"] if len(methods) > 1 else methods
+
+
+def method_of(record: Mapping[str, Any]) -> str | None:
+    """Return the method of one record, or None if RFC 8176 has no name for it, such as a social login."""
+    kind = record.get("type", record["method"])
+    if kind != "webauthn":
+        return METHODS.get(kind)
+    passkey = cast("Any", apps).get_model("mfa", "Authenticator").objects.filter(pk=record["id"]).first()
+    if passkey is None:  # removed since then
+        return None
+    # A passkey that may be synchronised is not tied to one device's hardware (WebAuthn level 3, section 6.1.3).
+    return "swk" if passkey.wrap().authenticator_data.is_backup_eligible() else "hwk"
+
+
+def check_device(request: HttpRequest, device_key: str) -> None:
+    """Check that a request proves the key that a family is bound to by DPoP. Any other family passes.
+
+    Raises InvalidProof or Unavailable.
+    """
+    if not device_key.startswith(DPOP):
+        return
+    proof = read_proof(request)
+    if proof is None or proof.device_key != device_key:
+        raise MissingProof
+    spend(proof)
 
 
 @contextmanager
@@ -165,6 +237,14 @@ def expect_pair(request: HttpRequest | None, **kwargs: Any) -> None:
     """Make allauth answer every login with tokens, also when a password reset logs in the session's own user again."""
     if (headless := headless_of(request)) is not None:
         headless._pre_user = AnonymousUser()
+
+
+@receiver(authentication_step_completed)
+def expect_step_up(request: HttpRequest | None, reauthenticated: bool = False, **kwargs: Any) -> None:
+    """Make allauth answer a reauthentication with a stepped-up access token."""
+    if reauthenticated and (headless := headless_of(request)) is not None:
+        headless._pre_user = AnonymousUser()
+        request._twotoken_reauthenticated = True  # type: ignore[union-attr]
 
 
 @receiver(user_logged_out)

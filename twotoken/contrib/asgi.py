@@ -19,7 +19,7 @@ from django.db import close_old_connections
 from django.http import HttpRequest
 
 from twotoken.authentication import AccessTokenAuthentication
-from twotoken.bearer import bearer_token, by_dpop, is_bound
+from twotoken.bearer import bearer_token, by_dpop
 from twotoken.exceptions import InvalidToken, TokenNotValid, Unavailable, WrongDevice
 from twotoken.responses import body_of, headers_of, status_of
 from twotoken.tokens import AccessToken
@@ -70,7 +70,7 @@ class AccessTokenMiddleware:
         close_old_connections()
         try:
             access = self.authentication.verify(token)
-            if is_bound(access):
+            if access.is_bound:
                 raise WrongDevice
             return self.authentication.get_user(access), access
         finally:

@@ -19,7 +19,6 @@ from rest_framework.views import exception_handler
 
 from twotoken import families, tokens
 from twotoken.base_views import TokenView
-from twotoken.bearer import is_bound
 from twotoken.conf import Delivery, conf
 from twotoken.contrib.simplejwt import exchange
 from twotoken.contrib.simplejwt.authentication import AccessTokenAuthentication
@@ -155,7 +154,7 @@ class TokenVerifyView(ShapedErrors):
         """Check an access token of simplejwt or twotoken, and its user."""
         authentication = AccessTokenAuthentication()
         access = authentication.verify(token)
-        if is_bound(access):  # whoever asks may accept the token without its proof
+        if access.is_bound:  # whoever asks may accept the token without its proof
             raise WrongDevice
         authentication.get_user(access)
 

@@ -43,7 +43,7 @@ CLEARED = set_cookie(_("Clears the cookie."), status.HTTP_204_NO_CONTENT)
 class LoginSchema(TokenSchema):
     """login/: takes the fields of the view's serializer."""
 
-    proof_status = status.HTTP_400_BAD_REQUEST
+    proof_status: int = status.HTTP_400_BAD_REQUEST
     operations = {
         "POST": Operation(
             pgettext_lazy("operation", "Log in"),
@@ -95,7 +95,7 @@ class ReauthenticateSchema(LoginSchema):
 class RefreshSchema(TokenSchema):
     """refresh/: takes the refresh token by cookie or in the body. A mount without refresh tokens answers 404."""
 
-    proof_status = status.HTTP_400_BAD_REQUEST
+    proof_status: int = status.HTTP_400_BAD_REQUEST
     operations = {
         "POST": Operation(
             pgettext_lazy("operation", "Refresh"),

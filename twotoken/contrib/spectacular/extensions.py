@@ -51,16 +51,15 @@ class BearerExtension(OpenApiAuthenticationExtension):
 
     target_class = "twotoken.bearer.BearerAuthentication"
     match_subclasses = True
-
-    @property
-    def name(self) -> list[str]:
-        return ["jwtAuth", *(["dpopAuth"] if accepts_proofs() and conf.dpop_access else [])]
+    name = ["jwtAuth", "dpopAuth"]
 
     def get_security_requirement(self, auto_schema: Any) -> list[dict[str, list[Any]]]:
-        return [{name: []} for name in self.name]
+        return [{name: []} for name in self.name[: len(self.get_security_definition(auto_schema))]]
 
     def get_security_definition(self, auto_schema: Any) -> list[dict[str, Any]]:
         bearer = dict(build_bearer_security_scheme_object("HTTP_AUTHORIZATION", "Bearer", "JWT"))
+        if not (accepts_proofs() and conf.dpop_access):
+            return [bearer]
         text = _("A bound access token (RFC 9449). The header DPoP has a proof for the request by the device's key.")
         return [bearer, {"type": "http", "scheme": "dpop", "description": text}]
 

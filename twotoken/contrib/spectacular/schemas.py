@@ -174,7 +174,7 @@ class TokenSchema(ErrorSchema):
     operations: ClassVar[Mapping[str, Operation]] = {}
     delivery: Delivery
     # Of a refused DPoP proof: 401 beside an access token, and 400 where the proof stands alone.
-    proof_status = status.HTTP_401_UNAUTHORIZED
+    proof_status: int = status.HTTP_401_UNAUTHORIZED
 
     def get_operation(self, path: str, path_regex: str, path_prefix: str, method: str, registry: Any) -> Schema | None:
         self.delivery = cast("TokenView", self.view).get_delivery(mount_options(path_regex))
