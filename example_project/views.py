@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any, cast
 
 from django.http import HttpResponse
@@ -10,6 +11,7 @@ from drf_spectacular.utils import extend_schema
 from drf_spectacular.views import SpectacularSwaggerSplitView
 from rest_framework import serializers
 from rest_framework.generics import get_object_or_404
+from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -17,6 +19,7 @@ from rest_framework.views import APIView
 from twotoken.authentication import RevocableAccessTokenAuthentication
 from twotoken.conf import conf
 from twotoken.models import RefreshToken
+from twotoken.permissions import RecentLogin
 from twotoken.tokens import AccessToken
 
 POLICY = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
@@ -77,6 +80,30 @@ class MeView(APIView):
                 "expires_at": access.expires_at,
             }
         )
+
+
+class EmailSerializer(serializers.Serializer[Any]):
+    """An e-mail address."""
+
+    email = serializers.EmailField()
+
+
+class EmailView(APIView):
+    """Changes the user's e-mail address.
+
+    The login or the step-up must be recent: ten seconds here, so that you see it.
+    """
+
+    permission_classes = [IsAuthenticated, RecentLogin.within(timedelta(seconds=10))]
+
+    @extend_schema(request=EmailSerializer, responses=EmailSerializer)
+    def put(self, request: Request) -> Response:
+        serializer = EmailSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        user: Any = request.user
+        user.email = serializer.validated_data["email"]
+        user.save(update_fields=["email"])
+        return Response(serializer.data)
 
 
 class FamilyView(APIView):

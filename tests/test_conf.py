@@ -48,6 +48,7 @@ DEFAULTS: dict[str, Any] = {
     "USER_ID_FIELD": "pk",
     "LOGIN_THROTTLE": "10/min",
     "REFRESH_THROTTLE": "60/min",
+    "STEP_UP_SESSIONS": None,
     "RECORD_CLIENT": True,
     "RETENTION": timedelta(days=30),
 }
@@ -83,6 +84,7 @@ OTHERS: list[tuple[str, Any, Any]] = [
     ("USER_ID_FIELD", "email", "email"),
     ("LOGIN_THROTTLE", None, None),
     ("REFRESH_THROTTLE", "1/s", "1/s"),
+    ("STEP_UP_SESSIONS", timedelta(minutes=5), timedelta(minutes=5)),
     ("RECORD_CLIENT", False, False),
     ("RETENTION", timedelta(), timedelta()),
 ]

@@ -14,6 +14,7 @@ from django.http import HttpResponse
 from django.test import RequestFactory, override_settings
 from django.urls import clear_script_prefix, include, path, resolve, set_script_prefix
 
+from tests.http import Caller
 from tests.jar import COMPANION, COOKIE, cookies
 from tests.overrides import with_settings
 from twotoken import tokens
@@ -26,6 +27,7 @@ from twotoken.cookies import (
     hide_cookie,
     set_refresh_cookie,
     token_from_cookie,
+    warn_if_dropped,
 )
 from twotoken.exceptions import ConflictingCookies, InvalidToken, MissingToken
 from twotoken.families import TokenPair
@@ -337,3 +339,45 @@ def test_no_path_can_be_found(address: str) -> None:
         cookie_path(request)
     with with_settings(COOKIE_PATH="/api/"):
         assert cookie_path(request) == "/api/"
+
+
+def test_the_warning_fails_no_login(caplog: pytest.LogCaptureFixture) -> None:
+    """A Host that Django does not allow is not looked at."""
+    warn_if_dropped(factory.post("/", HTTP_HOST="evil.example"))
+    assert caplog.text == ""
+
+
+DROPPED: list[tuple[dict[str, Any], bool]] = [
+    ({"HTTP_HOST": "192.168.1.20:8000"}, True),
+    ({"HTTP_HOST": "testserver", "HTTP_ORIGIN": "http://testserver"}, True),
+    ({"HTTP_HOST": "localhost.example"}, True),
+    ({"HTTP_HOST": "testserver", "secure": True}, False),
+    ({"HTTP_HOST": "testserver", "HTTP_ORIGIN": "https://testserver"}, False),  # a proxy speaks https
+    ({"HTTP_HOST": "localhost:8000"}, False),
+    ({"HTTP_HOST": "app.localhost"}, False),
+    ({"HTTP_HOST": "127.0.0.1:8000"}, False),
+    ({"HTTP_HOST": "[::1]:8000"}, False),
+]
+
+
+@pytest.mark.parametrize(("extra", "warns"), DROPPED)
+@override_settings(ALLOWED_HOSTS=["*"])
+def test_a_cookie_that_browsers_drop(
+    browser: Caller, extra: dict[str, Any], warns: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A login over plain http logs one line that names the setting, unless the host is this machine."""
+    origins = [extra["HTTP_ORIGIN"]] if "HTTP_ORIGIN" in extra else []
+    with override_settings(CSRF_TRUSTED_ORIGINS=origins):
+        assert browser.log_in(**extra).status_code == 200
+        lines = [record.getMessage() for record in caplog.records if "COOKIE_SECURE" in record.getMessage()]
+        assert len(lines) == int(warns)
+        caplog.clear()
+        with with_settings(COOKIE_SECURE=False):
+            assert browser.log_in(**extra).status_code == 200
+    assert "COOKIE_SECURE" not in caplog.text
+
+
+def test_a_login_by_body_warns_of_no_cookie(script: Caller, caplog: pytest.LogCaptureFixture) -> None:
+    """There is none to drop."""
+    assert script.log_in().status_code == 200
+    assert "COOKIE_SECURE" not in caplog.text

@@ -149,7 +149,6 @@ def test_by_body_the_origin_does_not_count(script: Caller) -> None:
 
 def test_the_log_says_which_origin(caplog: pytest.LogCaptureFixture) -> None:
     """And where to name it; nothing that was sent can forge a line."""
-    caplog.set_level("INFO", "twotoken")
     for origin in ("http://localhost:5173", "evil\nINFO all is well", "x" * 10_000):
         request = factory.post("/", HTTP_ORIGIN=origin, HTTP_SEC_FETCH_SITE="same-site")
         with pytest.raises(CrossOrigin):
@@ -158,3 +157,15 @@ def test_the_log_says_which_origin(caplog: pytest.LogCaptureFixture) -> None:
     assert lines[0] == "Origin 'http://localhost:5173' is not in CSRF_TRUSTED_ORIGINS (Sec-Fetch-Site 'same-site')."
     assert "\n" not in lines[1]
     assert len(lines[2]) < 300
+    assert {record.levelname for record in caplog.records} == {"WARNING"}  # as Django's own for a failed CSRF check
+
+
+@pytest.mark.parametrize("debug", [True, False])
+def test_the_answer_names_the_origin_with_debug(browser: Caller, debug: bool, settings: Any) -> None:
+    """With DEBUG it says which origin to trust in which setting; without, a stranger learns nothing."""
+    settings.DEBUG = debug
+    response = browser.log_in(HTTP_SEC_FETCH_SITE="same-site", HTTP_ORIGIN="http://localhost:5173")
+    assert (response.status_code, response.json()["code"]) == (403, "cross_origin")
+    detail = response.json()["detail"]
+    assert detail.startswith("Cross-origin requests are not allowed here.")
+    assert ("'http://localhost:5173' is not in CSRF_TRUSTED_ORIGINS" in detail) is debug

@@ -440,8 +440,9 @@ def test_a_bound_token(server: KeyServer) -> None:
     with service(JWKS_URL=server.url):
         answer = call(token)
         assert (answer.status_code, answer.data["reason"]) == (401, "wrong_device")
-        request = APIRequestFactory().get("/", HTTP_AUTHORIZATION=f"DPoP {token}", HTTP_DPOP=proof)
-        assert [WhoView.as_view()(request).status_code for _ in range(2)] == [200, 401]
+        headers: dict[str, Any] = {"HTTP_AUTHORIZATION": f"DPoP {token}", "HTTP_DPOP": proof}
+        requests = [APIRequestFactory().get("/", **headers) for _ in range(2)]
+        assert [WhoView.as_view()(request).status_code for request in requests] == [200, 401]
 
 
 def test_throttles(server: KeyServer) -> None:

@@ -70,12 +70,14 @@ def test_the_list(script: Caller, django_assert_num_queries: Any) -> None:
     RefreshToken.objects.filter(pk__in=[old.family_id, this.family_id]).update(
         refreshed_at=timezone.now() - timedelta(hours=5)
     )
+    RefreshToken.objects.filter(pk=old.family_id).update(device_key="dpop:a key")
     with django_assert_num_queries(2):
         response = script.get("/api/app/auth/sessions/", **bearer(this.access))
     assert (response.status_code, response["Cache-Control"]) == (200, "no-store")
     first, second = response.json()
     assert (first["id"], second["id"]) == (str(this.family_id), str(old.family_id))
     assert (first["current"], second["current"]) == (True, False)
+    assert (first["bound"], second["bound"]) == (False, True)
     assert set(first) == FIELDS
     assert (second["ip_address"], second["user_agent"]) == ("192.0.2.1", "phone")
     now = timezone.now()

@@ -96,9 +96,10 @@ class Session:
         self.pk = RefreshToken.objects.get(user=user).pk
 
     def send(self, path: str, method: str = "post") -> Any:
-        """Call an endpoint by the access token, or a logout by the refresh token."""
+        """Call an endpoint by the access token, a logout by the refresh token too, a step-up with the password."""
         mount = self.script.mount + path
-        return getattr(self.script, method)(mount, {"refresh": self.token}, format="json", **self.bearer)
+        body = {"refresh": self.token, "password": PASSWORD}
+        return getattr(self.script, method)(mount, body, format="json", **self.bearer)
 
 
 def rotated(session: Session) -> None:
@@ -174,6 +175,7 @@ OPERATIONS: dict[str, Listed] = {
     ),
     "refresh, an old password": of(lambda session: session.script.refresh(session.token), after=change_password),
     "refresh, too late": of(lambda session: session.script.refresh(session.token), after=expire),
+    "reauthenticate": of(lambda session: session.send("reauthenticate/")),
     "logout": of(lambda session: session.send("logout/")),
     "logout, of a single token": of(log_out_single_token),
     "logout_all": of(lambda session: session.send("logout/all/"), also={OF_A_USER, A_BATCH}),

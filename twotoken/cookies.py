@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import ipaddress
+import logging
 import re
 from contextlib import suppress
 from operator import attrgetter
 
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import DisallowedHost, ImproperlyConfigured
 from django.http import HttpRequest, HttpResponseBase
+from django.http.request import split_domain_port
 from django.urls import NoReverseMatch, reverse
 from rest_framework.request import Request
 
@@ -17,6 +20,8 @@ from twotoken.conf import HOST, SECURE, conf
 from twotoken.exceptions import ConflictingCookies, InvalidToken, MissingToken
 from twotoken.families import TokenPair
 from twotoken.tokens import RefreshClaims
+
+logger = logging.getLogger("twotoken")
 
 _CAPTURED = re.compile(r"<(?:[^<>:]+:)?([^<>:]+)>")  # the names in a route of path() or re_path()
 
@@ -78,6 +83,36 @@ def set_refresh_cookie(response: HttpResponseBase, pair: TokenPair, request: Htt
 def clear_refresh_cookie(response: HttpResponseBase, request: HttpRequest | Request) -> None:
     """Clear the cookie and its companion, with the attributes that they were set with."""
     _set(response, request, "", "", 0)
+
+
+def warn_if_dropped(request: HttpRequest | Request) -> None:
+    """Log a warning if browsers drop the cookie of this answer: it is Secure, and the request came over plain http.
+
+    Browsers keep Secure cookies of this machine all the same. If the page itself came over https, a proxy in front of
+    Django speaks https.
+    """
+    is_plain = not request.is_secure() and not request.META.get("HTTP_ORIGIN", "").startswith("https://")
+    if not conf.cookie_secure or not is_plain:
+        return
+    try:
+        host = split_domain_port(request.get_host())[0]
+    except DisallowedHost:
+        return  # a login must not fail for a log line
+    if not _is_this_machine(host):
+        logger.warning(
+            "Browsers drop the Secure refresh cookie of a login over plain http on %s. Use https, and set Django's "
+            "SECURE_PROXY_SSL_HEADER if a proxy adds it. Without https set TWOTOKEN['COOKIE_SECURE'] to False.",
+            host,
+        )
+
+
+def _is_this_machine(host: str) -> bool:
+    if host == "localhost" or host.endswith(".localhost"):  # RFC 6761 section 6.3
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
 
 
 def companion_name(path: str) -> str | None:

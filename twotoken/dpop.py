@@ -187,7 +187,7 @@ def _key_of(protected: str) -> _ParsedKey:
     text = canonical(members)
     try:
         verifier = public_key("ES256" if members["kty"] == "EC" else "EdDSA", members)
-    except (PyJWTError, ValueError) as exc:  # such as a point that is not on the curve
+    except (KeyError, PyJWTError, ValueError) as exc:  # such as a point off the curve; KeyError without cryptography
         raise InvalidProof("jwk") from exc
     return _ParsedKey(verifier, text, thumbprint(DPOP + text))
 

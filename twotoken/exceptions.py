@@ -119,7 +119,10 @@ class InsufficientUserAuthentication(TwoTokenError):
 
 
 class CrossOrigin(TwoTokenError):
-    """A browser sent the request from an untrusted origin. The cookie stays as it is; the log names the origin."""
+    """A browser sent the request from an untrusted origin. The cookie stays as it is.
+
+    The log names the origin. With DEBUG, ``detail`` does too.
+    """
 
     code: ClassVar[str] = "cross_origin"
     message: ClassVar[str] = gettext_noop("Cross-origin requests are not allowed here.")

@@ -229,10 +229,9 @@ def asymmetric_key(pem: str) -> AsymmetricKey:
 
 
 def public_key(algorithm: str, jwk: Mapping[str, str]) -> AsymmetricKey:
-    """Return the key of a public JWK, to verify with. Raises a PyJWTError or ValueError if it is no such key.
-
-    Callers make sure that cryptography is installed.
-    """
+    """Return the key of a public JWK, to verify with. Raises a PyJWTError or ValueError if it is no such key."""
+    if not has_crypto:
+        raise ValueError(_NO_CRYPTO)
     return AsymmetricKey(algorithm, _schemes[algorithm].from_jwk(dict(jwk)), None, _jwk(algorithm, jwk))
 
 

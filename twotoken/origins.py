@@ -36,8 +36,9 @@ def check_origin(request: HttpRequest | Request) -> None:
         return
     if not _is_trusted(origin):
         # The sender controls the values. They are quoted and shortened, so they can't forge a log line.
-        logger.info("Origin %.200r is not in CSRF_TRUSTED_ORIGINS (Sec-Fetch-Site %.20r).", origin, site)
-        raise CrossOrigin
+        reason = f"Origin {origin!r:.200} is not in CSRF_TRUSTED_ORIGINS (Sec-Fetch-Site {site!r:.20})."
+        logger.warning("%s", reason)
+        raise CrossOrigin(reason)
 
 
 def _is_ours(request: HttpRequest | Request, origin: str) -> bool:

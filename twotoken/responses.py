@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.utils.translation import gettext
 from rest_framework import status
 
@@ -49,9 +50,12 @@ def status_of(error: type[TwoTokenError]) -> int | None:
 def body_of(error: TwoTokenError) -> dict[str, Any]:
     """Return the JSON body of an error.
 
-    If a token was refused, it has a ``reason``. If a fresh proof of identity is wanted, it has a ``max_age``.
+    If a token was refused, it has a ``reason``. If a fresh proof of identity is wanted, it has a ``max_age``. With
+    DEBUG, the ``detail`` of a cross-origin refusal also names the origin and the setting.
     """
     body = {"detail": gettext(error.message), "code": error.code}
+    if settings.DEBUG and isinstance(error, CrossOrigin):
+        body["detail"] += f" {error}"
     if isinstance(error, TokenNotValid):
         return {**body, "reason": error.reason}
     if isinstance(error, InsufficientUserAuthentication):

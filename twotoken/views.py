@@ -37,7 +37,7 @@ from twotoken.bearer import bearer_token, by_dpop, check_binding
 from twotoken.clients import client_address, sent_by_browser
 from twotoken.conf import Delivery, conf
 from twotoken.conflicts import retry_on_conflict
-from twotoken.cookies import clear_refresh_cookie, cookie_values, token_from_cookie
+from twotoken.cookies import clear_refresh_cookie, cookie_values, token_from_cookie, warn_if_dropped
 from twotoken.exceptions import (
     ConflictingCookies,
     InvalidIdempotencyKey,
@@ -104,6 +104,7 @@ class LoginView(CredentialView):
         )
         if self.by_cookie:
             self.revoke_replaced(request)
+            warn_if_dropped(request)
         return self.answer(pair)
 
     def authenticate(self, request: Request, data: Mapping[str, Any]) -> AbstractBaseUser | None:

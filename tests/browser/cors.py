@@ -12,8 +12,8 @@ ORIGIN = os.environ.get("TEST_FRONT_END", "")
 HEADERS = {
     "Access-Control-Allow-Origin": ORIGIN,
     "Access-Control-Allow-Credentials": "true",
-    "Access-Control-Allow-Headers": "authorization, content-type, idempotency-key",
-    "Access-Control-Expose-Headers": "Retry-After",
+    "Access-Control-Allow-Headers": "authorization, content-type, dpop, idempotency-key",
+    "Access-Control-Expose-Headers": "DPoP-Nonce, Retry-After, WWW-Authenticate",
 }
 
 

@@ -19,6 +19,8 @@ TWOTOKEN = {
     "COOKIE_DOMAIN": os.environ.get("TEST_COOKIE_DOMAIN"),
     "ACCESS_LIFETIME": timedelta(seconds=int(os.environ.get("TEST_ACCESS_SECONDS", "900"))),
     "BROWSER_GRACE": float(os.environ.get("TEST_BROWSER_GRACE", "10")),
+    "DPOP_NONCE": "TEST_NONCES" in os.environ,
+    "DPOP_ACCESS": "TEST_BEARER_ACCESS" not in os.environ,
     "RETENTION": timedelta(),
     "LOGIN_THROTTLE": None,
     "REFRESH_THROTTLE": None,

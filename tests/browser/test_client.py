@@ -109,6 +109,35 @@ def page_statuses(pages: list[Page]) -> list[Any]:
     return found
 
 
+@pytest.mark.parametrize("what", ["lose answer", "cut", "status"])
+def test_a_lost_answer_is_not_seen(server: Server, context: BrowserContext, what: str) -> None:
+    """Nor is a 502: the client asks again by itself, and a logout too."""
+    page = open_page(context, server)
+    log_in(page)
+    server.faults({"path": REFRESH, "what": what, "status": 502, "times": 2})
+    page.wait_for_timeout(2100)
+    assert page.evaluate(ME, "/api/me/") == 200
+    assert server.calls()[REFRESH] >= 3
+    assert page.evaluate("ended") == []
+    server.faults({"path": "/api/auth/logout/", "what": what, "status": 502})
+    page.evaluate("client.logout()")
+    assert page.evaluate("ended") == ["logout"]
+    assert (server.calls()["/api/auth/logout/"], live(server)) == (2, [])
+
+
+def test_offline_and_back(server: Server, context: BrowserContext) -> None:
+    """A call that waits for its next try goes on as soon as the browser is online."""
+    page = open_page(context, server)
+    log_in(page)
+    context.set_offline(True)
+    page.wait_for_timeout(2100)
+    page.evaluate("() => { window.late = client.fetch('/api/me/').then(({ status }) => status); }")
+    page.wait_for_timeout(2000)
+    context.set_offline(False)
+    assert page.evaluate("late") == 200
+    assert page.evaluate("ended") == []
+
+
 def test_a_server_that_dies_after_its_commit(server: Server, context: BrowserContext) -> None:
     """Between commit and answer; after its restart the person is still logged in, by the same key."""
     page = open_page(context, server)

@@ -263,6 +263,59 @@ def test_the_theft(server: Server, page: Page) -> None:
     expect(moral).to_contain_text("Enter the victim's name and password.")
 
 
+def test_the_theft_of_a_bound_token(server: Server, page: Page) -> None:
+    """The thief's copy is refused at once, and the victim goes on: nothing is revoked."""
+    moral = page.locator("#moral")
+    page.get_by_label("Now with a bound token").check()
+    page.get_by_label("Victim's password").fill(PASSWORD)
+    for name, lesson in (
+        ("The victim logs in", "bound to this key"),
+        ("The thief copies the token", "not the key"),
+        ("The victim refreshes as usual", "R1 has replaced R0"),
+        ("The thief uses the copy", "nothing is revoked"),
+        ("The victim refreshes again", "The victim has noticed nothing."),
+    ):
+        page.get_by_role("button", name=name).click()
+        expect(moral).to_contain_text(lesson)
+    expect(page.locator("#thief .state")).to_have_text("Refused: wrong_device.")
+    expect(page.locator("#victim .state")).to_have_text("Still logged in.")
+    assert server.rows("SELECT revoked_reason, generation FROM twotoken_refreshtoken") == [("", 2)]
+    page.get_by_label("Now with a bound token").uncheck()
+    expect(moral).to_have_text("Now without: play it again.")
+
+
+def test_changing_the_email(server: Server, context: BrowserContext, page: Page) -> None:
+    """An old login is not enough: a dialog asks for the password and says what was wrong; no tab is logged out."""
+    enter(page)
+    other = open_page(server, context)
+    expect(other.locator("#session-title")).to_have_text("Logged in as demo")
+    page.get_by_role("button", name="Change e-mail").click()
+    expect(page.locator("#status")).to_contain_text("The e-mail address is demo@example.com now.")
+    page.wait_for_timeout(11_000)
+    page.get_by_label("New e-mail address").fill("new@example.com")
+    dialog = page.get_by_role("dialog")
+    page.get_by_role("button", name="Change e-mail").click()
+    dialog.get_by_role("button", name="Cancel").click()
+    expect(page.locator("#status")).to_have_text("The e-mail address was not changed.")
+    page.get_by_role("button", name="Change e-mail").click()
+    expect(dialog).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+    page.get_by_role("button", name="Change e-mail").click()
+    expect(dialog).to_be_visible()
+    page.keyboard.type("wrong")
+    page.keyboard.press("Enter")
+    expect(page.locator("#confirm-says")).to_contain_text("No active account")
+    assert page.evaluate(PALE_TEXTS) == []
+    page.keyboard.type(PASSWORD)
+    page.keyboard.press("Enter")
+    expect(page.locator("#status")).to_have_text("The e-mail address is new@example.com now.")
+    assert page.evaluate(FOCUSED)[0] == "Change e-mail"
+    expect(other.locator("#session-title")).to_have_text("Logged in as demo")
+    assert server.rows("SELECT email FROM auth_user WHERE username = 'demo'") == [("new@example.com",)]
+    assert reasons(server) == [""]
+
+
 def test_by_keyboard_alone(page: Page) -> None:
     """A user can log in, call and log out by keyboard; the focus is always visible."""
     expect(page.locator("#login-part")).to_be_visible()
@@ -288,8 +341,8 @@ def test_by_keyboard_alone(page: Page) -> None:
     page.keyboard.press("Space")
     expect(page.locator("#call-says")).to_contain_text("was accepted")
     assert page.evaluate(FOCUSED)[0] == "call"
-    page.keyboard.press("Shift+Tab")
-    page.keyboard.press("Shift+Tab")
+    for _ in range(4):
+        page.keyboard.press("Shift+Tab")
     assert page.evaluate(FOCUSED)[0] == "logout"
     page.keyboard.press("Enter")
     expect(page.locator("#status")).to_contain_text("Logged out.")

@@ -9,8 +9,14 @@ from example_project.urls import urlpatterns as example
 
 SCRIPT = """
 import { createClient } from "/static/twotoken/client.js";
-const server = new URLSearchParams(location.search).get("server") ?? "";
-window.client = createClient({ authUrl: `${server}/api/auth/` });
+const query = new URLSearchParams(location.search);
+const server = query.get("server") ?? "";
+window.asked = [];
+const onStepUp = (demand) => {
+  asked.push(demand.error?.code ?? demand.maxAge);
+  return new Promise((resolve) => (window.answer = resolve));
+};
+window.client = createClient({ authUrl: `${server}/api/auth/`, dpop: query.has("dpop"), onStepUp });
 window.ended = [];
 window.seen = [];
 client.addEventListener("sessionended", (event) => ended.push(event.detail.reason));

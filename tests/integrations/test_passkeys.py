@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -23,7 +24,9 @@ from tests.http import Caller
 from tests.integrations.pages import block, module_of, settings_of
 from tests.jar import COOKIE
 from tests.receivers import heard
+from tests.urls import MeView
 from twotoken.models import RefreshToken
+from twotoken.permissions import RecentLogin
 from twotoken.testing import TokenClient
 
 KEYS = [("hwk", False), ("swk", True)]
@@ -40,6 +43,12 @@ AUTHENTICATOR = {
     "isUserVerified": True,
     "automaticPresenceSimulation": True,
 }
+
+
+class RecentView(MeView):
+    """A view that asks for a step-up soon."""
+
+    permission_classes = [RecentLogin.within(timedelta(seconds=3))]
 
 
 def page(request: Any) -> HttpResponse:
@@ -121,9 +130,8 @@ def _otp_webauthn() -> Iterator[None]:
     found = settings_of("passkeys", "OTP_WEBAUTHN_RP_ID", INSTALLED_APPS=[])
     module_of("passkeys", "class PasskeyLoginView", "accounts.passkeys")
     module_of("passkeys", "app_name", "accounts.auth_urls")
-    module_of("passkeys", 'urlpatterns = [\n    path("api', "shown_passkey_urls").urlpatterns.append(
-        path("page/", page)
-    )
+    project = module_of("passkeys", 'path("api/auth/"', "shown_passkey_urls")
+    project.urlpatterns += [path("page/", page), path("api/recent/", RecentView.as_view())]
     backends = found["AUTHENTICATION_BACKENDS"]
     with override_settings(ROOT_URLCONF="shown_passkey_urls", AUTHENTICATION_BACKENDS=backends):
         yield
@@ -145,7 +153,7 @@ def test_a_passkey_of_otp_webauthn(user: Any, live_server: Any, amr: str, may_sy
             'import { createClient } from "/static/', 'const { createClient } = await import("/static/'
         )
         script = script.replace('client.js";', 'client.js");')
-        run(opened, "client post registerPasskey passkey login stepUp", script)
+        run(opened, "client post registerPasskey passkey login", script)
         opened.evaluate("(credentials) => client.login(credentials)", credentials)
         assert claims_of(opened.evaluate("client.accessToken()"))["amr"] == ["pwd"]
         opened.evaluate("registerPasskey()")
@@ -153,8 +161,9 @@ def test_a_passkey_of_otp_webauthn(user: Any, live_server: Any, amr: str, may_sy
         opened.evaluate("login()")
         login = claims_of(opened.evaluate("client.accessToken()"))
         assert login["amr"] == [amr]
-        opened.wait_for_timeout(1100)
-        stepped_up = claims_of(opened.evaluate("stepUp()"))
+        opened.wait_for_timeout(4100)
+        assert opened.evaluate("client.fetch('/api/recent/').then((response) => response.status)") == 200
+        stepped_up = claims_of(opened.evaluate("client.accessToken()"))
         assert (stepped_up["amr"], stepped_up["sid"]) == ([amr], login["sid"])
         assert stepped_up["auth_time"] > login["auth_time"]
         assert opened.evaluate(REPLAY) == "passkey_not_valid"

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { AuthError } from "../../twotoken/static/twotoken/client.js";
-import { ORIGIN, World, heard, settle, started } from "./world.mjs";
+import { ORIGIN, TRIES, World, heard, settle, started } from "./world.mjs";
 
 test("many requests with an expired token cause one refresh, and each is sent once more", async () => {
   const world = new World();
@@ -52,16 +52,16 @@ test("a lost answer is asked for again by the same key, by whichever tab comes n
   const world = new World();
   const tab = await started(world);
   world.expire();
-  world.faults.push("lose");
-  await assert.rejects(tab.fetch("/api/me/"), TypeError);
+  world.lose();
+  await assert.rejects(world.through(tab.fetch("/api/me/")), TypeError);
   assert.equal(tab.isAuthenticated, true);
   tab.destroy();
   world.time += 3 * 3600_000;
   const next = world.tab();
   assert.equal(await next.restore(), true);
   const keys = world.requests.filter((r) => r.pathname.endsWith("refresh/")).map((r) => r.key);
-  assert.equal(keys.length, 2);
-  assert.equal(keys[0], keys[1]);
+  assert.equal(keys.length, TRIES + 1);
+  assert.equal(new Set(keys).size, 1);
   assert.match(keys[0], /^[!#-~]{8,255}$/);
   assert.equal(world.generation, 1);
 });
@@ -107,13 +107,13 @@ test("a network error, a 429 and a 5xx end nothing; Retry-After is obeyed", asyn
   const ends = [];
   tab.addEventListener("sessionended", (event) => ends.push(event));
   world.expire();
-  for (const fault of ["cut", world.answer(500, {}), world.answer(403, {}), world.answer(429, {}, { "Retry-After": "3600" })]) {
-    world.faults.push(fault);
-    await assert.rejects(tab.fetch("/api/me/"), (error) => error instanceof AuthError || error instanceof TypeError);
+  for (const [fault, times] of [["cut", TRIES], [500, TRIES], [403, 1], [429, 1]]) {
+    world.lose(fault === "cut" ? fault : () => world.answer(fault, {}, fault === 429 ? { "Retry-After": "3600" } : {}), times);
+    await assert.rejects(world.through(tab.fetch("/api/me/")), (error) => error instanceof AuthError || error instanceof TypeError);
     assert.equal(tab.isAuthenticated, true);
   }
   await assert.rejects(tab.fetch("/api/me/"), (error) => error.status === 429);
-  assert.equal(world.count("refresh/"), 4); // the server said when it wants to be asked again
+  assert.equal(world.count("refresh/"), 2 * TRIES + 2); // the server said when it wants to be asked again
   await world.pass(3_600_000);
   world.expire();
   const before = world.count("refresh/");
@@ -124,8 +124,63 @@ test("a network error, a 429 and a 5xx end nothing; Retry-After is obeyed", asyn
   await world.pass(200);
   assert.equal(world.count("refresh/") - before, 3);
   assert.equal((await answer).status, 200);
-  assert.equal(new Set(world.keys().slice(before)).size, 1);
+  assert.equal(new Set(world.keysSent().slice(before)).size, 1);
   assert.equal(ends.length, 0);
+});
+
+const BAD_GATEWAY = (world) => () => world.page(502);
+
+for (const [name, fault] of [["is lost", () => "lose"], ["is cut off", () => "cut"], ["is a proxy's", BAD_GATEWAY]]) {
+  test(`a refresh and a logout whose answer ${name} are repeated unseen, a login is not`, async () => {
+    const world = new World();
+    const tab = await started(world);
+    world.expire();
+    world.lose(fault(world), TRIES - 1);
+    const [first, began] = [world.requests.length, world.time];
+    const answers = await world.through(Promise.all([tab.fetch("/api/me/"), tab.fetch("/api/me/")]));
+    assert.deepEqual(answers.map(({ status }) => status), [200, 200]);
+    assert.deepEqual([world.keysSent().length, new Set(world.keysSent()).size, world.generation], [TRIES, 1, 1]);
+    const times = world.requests.slice(first).filter(({ pathname }) => pathname.endsWith("refresh/")).map(({ at }) => at);
+    const pauses = times.slice(1).map((at, number) => at - times[number]);
+    for (const [number, pause] of pauses.entries()) assert.ok(pause > 250 * 2 ** number && pause < 510 * 2 ** number, pauses);
+    assert.ok(world.time - began < 10_000);
+    world.lose(fault(world), 2);
+    await world.through(tab.logout());
+    assert.deepEqual([world.count("logout/"), tab.isAuthenticated], [3, false]);
+    world.lose(fault(world), 1);
+    await assert.rejects(tab.login({}));
+    assert.equal(world.count("login/"), 2);
+  });
+}
+
+test("no retry starts later than ten seconds after the first loss, and none after a timeout", async () => {
+  const world = new World();
+  const tab = await started(world);
+  world.expire();
+  world.lose(() => { world.time += 6_000; throw new TypeError("network"); });
+  await assert.rejects(world.through(tab.fetch("/api/me/")), TypeError);
+  assert.equal(world.count("refresh/"), 3);
+  world.faults = [new Promise(() => {})];
+  const late = assert.rejects(tab.fetch("/api/me/"), { name: "TimeoutError" });
+  await world.pass(31_000);
+  await late;
+  await world.pass(10_000);
+  assert.equal(world.count("refresh/"), 4);
+});
+
+test("a browser that comes back online repeats a refresh at once", async () => {
+  const world = new World();
+  const tab = await started(world);
+  world.expire();
+  world.lose("cut", TRIES - 1);
+  const answer = tab.fetch("/api/me/");
+  for (let tries = 1; tries < TRIES; tries += 1) {
+    await settle();
+    assert.equal(world.count("refresh/"), tries);
+    world.window.dispatchEvent(new Event("online"));
+  }
+  assert.equal((await answer).status, 200);
+  assert.equal(world.time < 1_000_100, true);
 });
 
 test("a 401 of refresh ends the session in all tabs, once, with its reason", async () => {
@@ -146,6 +201,62 @@ test("a 401 of refresh ends the session in all tabs, once, with its reason", asy
   assert.equal(world.count("refresh/"), 2); // the other tab's restore, and the one that was refused
 });
 
+test("inside sessionended nobody is logged in, whether the message or the storage comes first", async () => {
+  const world = new World();
+  const [tab, other] = [await started(world), world.tab()];
+  await other.restore();
+  const store = new Map(world.store);
+  const seen = [];
+  for (const each of [tab, other]) {
+    each.addEventListener("sessionended", () => {
+      if (each === other) world.store = store; // what the other tab wrote has not arrived
+      seen.push(each.isAuthenticated);
+    });
+  }
+  await tab.logout();
+  await settle();
+  assert.deepEqual(seen, [false, false]);
+  assert.deepEqual([other.isAuthenticated, await other.restore()], [false, false]);
+});
+
+test("each method works without its client", async () => {
+  const world = new World();
+  const { login, logout, logoutAll, restore, fetch, accessToken, destroy } = world.tab();
+  await login({});
+  assert.deepEqual([await restore(), (await fetch("/api/me/")).status, typeof (await accessToken())], [true, 200, "string"]);
+  await logout();
+  await logoutAll();
+  destroy();
+  await assert.rejects(login({}), /destroyed/);
+});
+
+test("a cookie that does not come back after a login is explained in the console", async (context) => {
+  const world = new World();
+  const { mock } = context.mock.method(console, "warn", () => {});
+  const said = () => mock.calls.map((call) => call.arguments[0]);
+  const lose = async (wait, tab = world.tab()) => {
+    world.time += wait;
+    world.family = null;
+    world.expire();
+    await tab.fetch("/api/me/");
+    assert.equal(tab.isAuthenticated, false);
+  };
+  await started(world);
+  await lose(60_000);
+  assert.equal(said().length, 1);
+  for (const word of ["COOKIE_SECURE", "COOKIE_PATH", "COOKIE_SAMESITE", "127.0.0.1"]) assert.match(said()[0], RegExp(word));
+  await started(world);
+  await lose(8 * 86_400_000); // that cookie may have expired
+  const tab = await started(world);
+  world.expire();
+  await tab.fetch("/api/me/"); // this one has come back
+  await lose(0, tab);
+  await started(world);
+  world.isUndecided = true; // and this one does
+  await world.tab().restore();
+  assert.equal(said().length, 1);
+});
+
 test("logout and login reach all tabs; a logout without an answer rejects and ends nothing", async () => {
   const world = new World();
   const [tab, other] = [world.tab(), world.tab()];
@@ -163,7 +274,7 @@ test("logout and login reach all tabs; a logout without an answer rejects and en
   assert.equal(tab.isAuthenticated, false);
   await started(world, tab);
   world.serve = async () => { throw new TypeError("network"); };
-  await assert.rejects(tab.logout(), TypeError);
+  await assert.rejects(world.through(tab.logout()), TypeError);
   assert.equal(tab.isAuthenticated, true);
 });
 
@@ -210,8 +321,8 @@ test("the access token itself is to be had, fresh, and by one refresh together w
   assert.deepEqual([response.status, world.requests.at(-1).authorization], [200, `Bearer ${second}`]);
   assert.deepEqual([second === first, world.count("refresh/")], [false, 1]);
   world.time += 9_000;
-  world.faults.push("cut");
-  await assert.rejects(tab.accessToken(), TypeError);
+  world.lose("cut");
+  await assert.rejects(world.through(tab.accessToken()), TypeError);
   await tab.logout();
   assert.equal(await tab.accessToken(), null);
 });

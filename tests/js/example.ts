@@ -1,11 +1,22 @@
 // A use of the client, for the compiler: it is never run. Where a line must not compile, it says so.
 import { AuthError, createClient } from "../../twotoken/static/twotoken/client.js";
-import type { Claims, Client, ClientOptions, EndReason, Environment } from "../../twotoken/static/twotoken/client.js";
+import type { Claims, Client, ClientOptions, Credentials, DeviceKeys, EndReason, Environment, StepUp } from "../../twotoken/static/twotoken/client.js";
 
 const options: ClientOptions = { authUrl: "/api/auth/", apiOrigins: ["https://api.example"], timeout: 10_000, keys: false };
-const environment: Environment = { fetch, locks: navigator.locks, storage: null, now: () => performance.now() };
+const kept = new Map<string, CryptoKeyPair>();
+const deviceKeys: DeviceKeys = { get: async (name) => kept.get(name), set: async (name, pair) => kept.set(name, pair) };
+const environment: Environment = { fetch, locks: navigator.locks, storage: null, now: () => performance.now(), window, deviceKeys };
 
 export const client: Client = createClient(options, environment);
+
+createClient({ authUrl: "/api/auth/", dpop: true, onStepUp: () => null });
+createClient({ authUrl: "/api/auth/", dpop: "required", onStepUp: confirmIdentity }, { deviceKeys: null });
+
+/** Ask for the password again. */
+async function confirmIdentity({ maxAge, error }: StepUp): Promise<Credentials | null> {
+  const password = prompt(error?.message ?? `Your password, for the next ${maxAge.toFixed()} seconds:`);
+  return password === null ? null : { password };
+}
 
 client.addEventListener("sessionstarted", ({ detail }) => show(detail.claims));
 client.addEventListener("sessionended", ({ detail }) => leave(detail.reason), { once: true });
@@ -41,6 +52,10 @@ export async function open(): Promise<WebSocket | null> {
   return token === null ? null : new WebSocket("/ws/news/", ["bearer", token]);
 }
 
+/** Hand methods over to a library, and to a button. */
+export const library: { fetch: (request: Request) => Promise<Response> } = { fetch: client.fetch };
+export const { logout, fetch: authenticatedFetch } = client;
+
 /** Go. */
 export async function logOut(everywhere: boolean): Promise<void> {
   await (everywhere ? client.logoutAll() : client.logout());
@@ -51,15 +66,19 @@ function show(claims: Claims): void {
   const expires: Date = new Date(claims.exp * 1000);
   // @ts-expect-error: a claim of the project's own may be anything
   const staff: boolean = claims["staff"];
-  console.log(claims.sub, expires, staff);
+  const proven: number | undefined = claims.auth_time;
+  console.log(claims.sub, expires, staff, proven, claims.amr?.includes("hwk"));
 }
 
 function leave(reason: EndReason): void {
   // @ts-expect-error: not one of them
   if (reason === "bored") console.log(reason);
+  if (reason === "wrong_device") console.log("This browser has lost its key.");
 }
 
 // @ts-expect-error: where to log in has to be said
 createClient({});
+// @ts-expect-error: neither true nor "required"
+createClient({ authUrl: "/api/auth/", dpop: "yes" });
 // @ts-expect-error: nobody sets these
 client.claims = null;

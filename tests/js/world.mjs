@@ -3,8 +3,12 @@ import { createClient } from "../../twotoken/static/twotoken/client.js";
 
 export const ORIGIN = "https://app.example";
 
+export const TRIES = 5; // of a refresh whose answers are lost: the first, and four retries
+
 /** Let everything that is under way come to its end. */
 export const settle = () => new Promise((resolve) => setTimeout(resolve, 5));
+
+const parsed = (text) => (text ? JSON.parse(text) : null);
 
 const aborted = (signal) =>
   new Promise((resolve, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
@@ -41,7 +45,10 @@ export class World {
     this.isUndecided = false; // somebody has tossed cookies, and the server can't tell which counts
     this.serial = 0;
     this.valid = new Set();
-    this.faults = []; // of refresh, login and logout
+    this.stepped = new Set(); // the tokens of a step-up
+    this.showsChallenge = true; // to a page of another origin only if it is exposed
+    this.faults = []; // of refresh, login, logout and reauthenticate
+    this.window = new EventTarget();
   }
 
   tab(options = {}, environment = {}) {
@@ -67,6 +74,7 @@ export class World {
       },
       BroadcastChannel: Channel,
       location: { href: `${ORIGIN}/page`, origin: ORIGIN },
+      window: this.window,
       now: () => this.time,
       setTimeout: (work, delay) => {
         const timer = { at: this.time + (delay > 2 ** 31 - 1 ? 0 : delay), work }; // as browsers do
@@ -95,8 +103,23 @@ export class World {
       this.time = Math.max(this.time, next.at);
       next.work();
     }
-    this.time = end;
+    this.time = Math.max(this.time, end); // answers take time too
   }
+
+  /** Let the pauses between retries pass until a promise is settled, but no timeout: a busy machine may need real time. */
+  async through(promise) {
+    let isSettled = false;
+    const settled = () => (isSettled = true);
+    promise.then(settled, settled);
+    for (await settle(); !isSettled; await settle()) {
+      const next = Math.min(...this.timers.map(({ at }) => at));
+      if (next - this.time < 5_000) await this.pass(Math.max(0, next - this.time));
+    }
+    return promise;
+  }
+
+  /** The next answers of the server to refresh, login and logout are lost, or all those that a call asks for. */
+  lose(fault = "lose", times = TRIES) { this.faults.push(...Array(times).fill(fault)); }
 
   answer(status, body, headers = {}) {
     return new Response(body === undefined ? null : JSON.stringify(body), { status, headers });
@@ -106,10 +129,14 @@ export class World {
     return new Response("<h1>A proxy</h1>", { status, headers: { "Content-Type": "text/html" } });
   }
 
-  pair() {
-    const claims = { sid: this.family, sub: "ä", n: (this.serial += 1) };
-    const access = `h.${Buffer.from(JSON.stringify(claims)).toString("base64url")}.s`;
+  claims() {
+    return { sid: this.family, sub: "ä", n: (this.serial += 1) };
+  }
+
+  pair(isStepped = false) {
+    const access = `h.${Buffer.from(JSON.stringify(this.claims())).toString("base64url")}.s`;
     this.valid.add(access);
+    if (isStepped) this.stepped.add(access);
     return this.answer(200, { access, expires_in: this.lifetime });
   }
 
@@ -122,22 +149,36 @@ export class World {
     const { pathname, origin } = new URL(request.url);
     const authorization = request.headers.get("Authorization");
     const body = await request.text();
-    this.requests.push({ pathname, origin, authorization, key: request.headers.get("Idempotency-Key"), body });
+    this.requests.push({ pathname, origin, authorization, key: request.headers.get("Idempotency-Key"), body, at: this.time });
     this.time += 1;
     await Promise.resolve();
-    if (!/(login|refresh|logout|all)\/$/.test(pathname)) {
-      return this.valid.has(authorization?.slice(7)) ? this.answer(200, {}) : this.refuse("expired");
+    const token = authorization?.split(" ")[1];
+    if (!/(login|refresh|logout|all|reauthenticate)\/$/.test(pathname)) {
+      if (!this.valid.has(token)) return this.refuse("expired");
+      return pathname.endsWith("email/") && !this.stepped.has(token) ? this.wantStepUp() : this.answer(200, {});
     }
-    const fault = this.faults.shift();
+    let fault = this.faults.shift();
+    if (typeof fault === "function") fault = fault();
     if (fault === "cut") throw new TypeError("network");
     if (fault instanceof Response) return fault;
-    const answer = this.authenticate(pathname, request.headers.get("Idempotency-Key"));
+    const answer = this.authenticate(pathname, request.headers.get("Idempotency-Key"), token, parsed(body));
     if (fault === "lose") throw new TypeError("network");
     if (fault instanceof Promise) await Promise.race([fault, aborted(request.signal)]); // the answer is late
     return answer;
   }
 
-  authenticate(pathname, key) {
+  wantStepUp() {
+    const challenge = 'Bearer error="insufficient_user_authentication", max_age="300"';
+    const body = { detail: "No.", code: "insufficient_user_authentication", max_age: 300 };
+    return this.answer(401, body, this.showsChallenge ? { "WWW-Authenticate": challenge } : {});
+  }
+
+  authenticate(pathname, key, token, body) {
+    if (pathname.endsWith("reauthenticate/")) {
+      if (!this.valid.has(token)) return this.refuse("revoked");
+      const isRight = body.password === "right";
+      return isRight ? this.pair(true) : this.answer(401, { detail: "Wrong.", code: "no_active_account" });
+    }
     if (pathname.endsWith("login/")) {
       this.family = `family ${(this.families += 1)}`;
       this.generation = 0;
@@ -159,5 +200,5 @@ export class World {
 
   expire() { this.valid.clear(); }
   count(path) { return this.requests.filter(({ pathname }) => pathname.endsWith(path)).length; }
-  keys() { return this.requests.filter(({ pathname }) => pathname.endsWith("refresh/")).map(({ key }) => key); }
+  keysSent() { return this.requests.filter(({ pathname }) => pathname.endsWith("refresh/")).map(({ key }) => key); }
 }

@@ -181,7 +181,7 @@ def check_device(request: HttpRequest, device_key: str) -> None:
     proof = read_proof(request)
     if proof is None or proof.device_key != device_key:
         raise MissingProof
-    spend(proof)
+    spend(request, proof)
 
 
 @contextmanager

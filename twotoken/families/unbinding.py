@@ -26,7 +26,7 @@ def unbind_each(
     """
     total = 0
     for batch, done in walk(families.primary().revocable().bound()):
-        count = retry_on_conflict(partial(rows().filter(pk__in=batch).bound().update, device_key=""))
+        count = retry_on_conflict(partial(rows().filter(pk__in=batch).update, device_key=""))
         record(EventKind.UNBOUND, batch, actor=actor)
         for family_id, user_id in batch.items():
             logger.info("Token family %s of user %s is no longer bound to its device.", family_id, user_id)

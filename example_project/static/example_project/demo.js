@@ -1,5 +1,6 @@
 // The demo page. It uses twotoken's client, and shows the client's real requests and events.
 import { createClient } from "../twotoken/client.js";
+import { confirmIdentity } from "./confirm.js";
 import { $, announce, describe, hide, onClick, write } from "./dom.js";
 import { nameTokensBy, note, spoil, traffic, watchedFetch } from "./requests.js";
 import { showSessions } from "./sessions.js";
@@ -9,6 +10,7 @@ import { accessName, clearTokens, renewAccess, showFamily } from "./tokens.js";
 const ME = "/api/me/";
 const LOGIN = "/api/auth/login/";
 const REFRESH = "/api/auth/refresh/";
+const STEP_UP = "/api/auth/reauthenticate/";
 const SESSIONS = "/api/auth/sessions/";
 const RETRY = 3_000; // milliseconds between retries while the server does not answer
 const LOOK = 1_000; // minimum of milliseconds between two reads of the session's data
@@ -21,9 +23,10 @@ const ENDS = {
   missing: "Logged out: the session was revoked, and its cookie is gone.",
   password_changed: "Logged out: the password was changed. Log in with the new one.",
   user_inactive: "Logged out: this user was deactivated.",
+  wrong_device: "Logged out: this browser has lost the key that the session is bound to.",
 };
 
-const client = createClient({ authUrl: "/api/auth/" }, { fetch: watchedFetch });
+const client = createClient({ authUrl: "/api/auth/", onStepUp: confirmIdentity }, { fetch: watchedFetch });
 let isOwn = false; // whether the next access token comes from a request of this tab
 let isAway = false; // whether the server is not answering
 let lastLook = 0;
@@ -47,7 +50,7 @@ client.addEventListener("sessionended", ({ detail }) => {
   announce(ENDS[detail.reason] ?? `Logged out: ${detail.reason}.`, detail.reason === "logout" ? "good" : "bad");
 });
 traffic.addEventListener("answered", ({ detail: { path, status } }) => {
-  if (path === LOGIN || path === REFRESH) isOwn = status === 200;
+  if ([LOGIN, REFRESH, STEP_UP].includes(path)) isOwn = status === 200;
   if (path === REFRESH) noticeRefresh(status);
 });
 
@@ -135,6 +138,18 @@ $("login").addEventListener("submit", async (event) => {
     await client.login(Object.fromEntries(new FormData(form)));
     form.elements.password.value = "";
     announce("Logged in. You have both tokens now.", "good");
+  } catch (error) {
+    announce(describe(error), "bad");
+  }
+});
+$("email").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const { email } = event.target.elements;
+  const body = JSON.stringify({ email: email.value });
+  try {
+    const response = await client.fetch("/api/me/email/", { method: "PUT", headers: { "Content-Type": "application/json" }, body });
+    const said = { 200: [`The e-mail address is ${email.value} now.`, "good"], 401: ["The e-mail address was not changed.", ""] };
+    announce(...(said[response.status] ?? [`The answer was ${response.status}.`, "bad"]));
   } catch (error) {
     announce(describe(error), "bad");
   }

@@ -2,6 +2,7 @@
 import { $, el } from "./dom.js";
 
 const SHOWN = 20;
+const STEP_UP = "insufficient_user_authentication";
 const LOOKS = ["/api/family/", "/api/auth/sessions/"];
 const clock = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
 
@@ -61,7 +62,8 @@ function begin(request) {
 
 async function end(entry, response) {
   const isRefusal = response.status === 401;
-  const reason = isRefusal ? ((await response.clone().json().catch(() => null))?.reason ?? "") : "";
+  const { reason = "", code } = (isRefusal && (await response.clone().json().catch(() => null))) || {};
+  if (code === STEP_UP) return finish(entry, response.status, `${entry.carries} was accepted, but the login is too long ago.`);
   const isRetried = isRefusal && entry.carries && !entry.isAgain;
   if (isRetried) refused.set(entry.place, (refused.get(entry.place) ?? 0) + 1);
   finish(entry, response.status, explain(entry, response.status, reason));
@@ -79,6 +81,8 @@ function finish({ path, item }, status, text) {
 function explain({ path, carries, isAgain }, status, reason) {
   if (status === 429 || status === 503) return "The server is busy. Try again later.";
   if (path.endsWith("/login/") && status === 200) return "The server sent both tokens.";
+  if (path.endsWith("/reauthenticate/") && status === 200) return "The server sent an access token that says: just now.";
+  if (path.endsWith("/reauthenticate/") && status === 401 && !reason) return "The password is wrong.";
   if (path.endsWith("/refresh/") && status === 200) return "The server sent a new access token. No password was needed.";
   if (path.endsWith("/refresh/") && status === 401) return `Refused (${reason}): log in again.`;
   if (path.includes("/logout/") && status === 204) return "The session is revoked on the server too.";

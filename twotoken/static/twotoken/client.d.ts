@@ -8,6 +8,31 @@ export interface ClientOptions {
   timeout?: number;
   /** Whether refreshes send an Idempotency-Key. false if pages of several origins share a cookie. Default: true. */
   keys?: boolean;
+  /**
+   * Whether logins bind the session to a key of this browser (DPoP, RFC 9449), so that a copied token is of no use.
+   * true: where the browser can keep a key. "required": login rejects where it can't. Default: false.
+   */
+  dpop?: boolean | "required";
+  /**
+   * Asks the user to prove again who they are, when the API wants a more recent login (RFC 9470). Returns what
+   * `reauthenticate/` takes, such as `{ password }`, or null: then the call gets the API's 401.
+   */
+  onStepUp?: (demand: StepUp) => Credentials | null | Promise<Credentials | null>;
+}
+
+export type Credentials = Record<string, unknown>;
+
+export interface StepUp {
+  /** How many seconds ago the login may have been. */
+  maxAge: number;
+  /** Why the credentials before were refused; undefined at the first time. */
+  error?: AuthError;
+}
+
+/** Where key pairs are kept, each under the name of a mount. All tabs of an origin share them. */
+export interface DeviceKeys {
+  get(name: string): Promise<CryptoKeyPair | undefined>;
+  set(name: string, pair: CryptoKeyPair): Promise<unknown>;
 }
 
 /** Browser APIs that the client uses. A page can wrap them, and a test can replace them. */
@@ -16,9 +41,13 @@ export interface Environment {
   locks?: Pick<LockManager, "request">;
   /** Default: localStorage. null: no storage. */
   storage?: Pick<Storage, "getItem" | "setItem" | "removeItem"> | null;
+  /** Default: IndexedDB. null: no key is kept. */
+  deviceKeys?: DeviceKeys | null;
   BroadcastChannel?: typeof BroadcastChannel;
   location?: { readonly href: string; readonly origin: string };
   document?: { readonly visibilityState: string };
+  /** Its event `online` ends the pause before a retry. */
+  window?: Pick<EventTarget, "addEventListener" | "removeEventListener">;
   now?: () => number;
   setTimeout?: (callback: () => void, milliseconds: number) => any;
   clearTimeout?: (timer: any) => void;
@@ -27,7 +56,8 @@ export interface Environment {
 /** `logout` and `replaced` (the cookie is of another session) come from the browser, the others from the server. */
 export type EndReason =
   | "logout" | "replaced"
-  | "missing" | "invalid" | "expired" | "revoked" | "reused" | "password_changed" | "user_inactive";
+  | "missing" | "invalid" | "expired" | "revoked" | "reused" | "password_changed" | "user_inactive"
+  | "wrong_device";
 
 /** The claims of an access token. */
 export interface Claims {
@@ -36,6 +66,10 @@ export interface Claims {
   jti: string;
   iat: number;
   exp: number;
+  /** When the user proved who they are: at the login, or at a step-up. */
+  auth_time?: number;
+  /** How (RFC 8176). */
+  amr?: string[];
   [name: string]: unknown;
 }
 
@@ -58,25 +92,26 @@ export declare class AuthError extends Error {
   readonly retryAfter: number;
 }
 
+/** The methods but those of EventTarget can be handed over without their client. */
 export interface Client extends EventTarget {
   /** Whether there is a session: this tab has a token, or the marker says that it can get one. */
   readonly isAuthenticated: boolean;
   /** The claims of the access token, or null. They are not verified here: only the server can do that. */
   readonly claims: Claims | null;
-  /** Log in. Rejects with an AuthError, or with fetch's error if no answer came. */
-  login(credentials: Record<string, unknown>): Promise<void>;
-  /** Log out, in all tabs. Rejects if no answer came: the session may still be active on the server. */
-  logout(): Promise<void>;
-  /** Log out on all devices. Rejects as `logout` does. */
-  logoutAll(): Promise<void>;
+  /** Log in. Rejects with an AuthError, or with fetch's error if no answer came: it is not repeated. */
+  login(this: void, credentials: Credentials): Promise<void>;
+  /** Log out, in all tabs. Rejects if no answer came to the retries either: the session may still be active on the server. */
+  logout(this: void): Promise<void>;
+  /** Log out on all devices. Rejects if no answer came. */
+  logoutAll(this: void): Promise<void>;
   /** Get an access token if there is a session, and tell whether there is one. `force`: ask the server even without a marker, after a login by redirect. */
-  restore(options?: { force?: boolean }): Promise<boolean>;
-  /** Like fetch, with the access token. After a 401 the token is refreshed and the request is sent a second time. */
-  fetch(input: RequestInfo | URL, init?: RequestInit): Promise<Response>;
-  /** The access token, for requests that fetch can't send, such as a WebSocket; null if there is no session. */
-  accessToken(): Promise<string | null>;
+  restore(this: void, options?: { force?: boolean }): Promise<boolean>;
+  /** Like fetch, with the access token. After a 401 the token is refreshed, or `onStepUp` is asked, and the request is sent again. */
+  fetch(this: void, input: RequestInfo | URL, init?: RequestInit): Promise<Response>;
+  /** The access token, for requests that fetch can't send, such as a WebSocket; null if there is no session. With `dpop` it may be of no use without a proof. */
+  accessToken(this: void): Promise<string | null>;
   /** Stop the timers and close the channel. The session stays. Later calls of this client are refused. */
-  destroy(): void;
+  destroy(this: void): void;
   addEventListener<K extends keyof ClientEventMap>(
     type: K,
     listener: (this: Client, event: ClientEventMap[K]) => void,

@@ -3,7 +3,7 @@
  *
  * The access token is only in this module's memory. The refresh token is in an HttpOnly cookie that no script can
  * read. localStorage holds no token. It holds a marker, which says that there is a session or why it ended, and the
- * Idempotency-Key of the last refresh.
+ * Idempotency-Key of the last refresh. With `dpop`, IndexedDB holds a private key that no script can read either.
  *
  * @module twotoken/client
  */
@@ -11,18 +11,35 @@
 /** @typedef {import("./client.js").ClientOptions} ClientOptions */
 /** @typedef {import("./client.js").Environment} Environment */
 /** @typedef {import("./client.js").Claims} Claims */
+/** @typedef {import("./client.js").DeviceKeys} DeviceKeys */
 /** @typedef {import("./client.js").AuthError} DeclaredError */
 /** @typedef {{ access: string, expires_in: number }} Pair */
-/** @typedef {{ value: string, used: number, answered: boolean }} Key */
-/** @typedef {{ sid: string, reason: string | null }} Marker a session; `reason` says why it ended, null: it has not */
+/**
+ * @typedef {{ value: string, used: number, answered: boolean, lost?: number, gaveUp?: number }} Key
+ *   `lost`: its last use without an answer; `gaveUp`: the last use with a proof that timed out
+ */
+/** @typedef {{ privateKey: CryptoKey, jwk: JsonWebKey }} Device the key that a session is bound to */
+/** @typedef {{ sid: string, reason: string | null, login?: number }} Marker `reason`: why the session ended, null: it has not */
 
 const KEY_KEPT = 30_000; // after its last use, so that a request that a proxy delayed doesn't look like a theft
+const LATE = 60_000; // a request without an answer may arrive so much later; with an older proof the server refuses it
+const CLOCK_OFF = 30_000; // a proof that was refused with the clock this far off is made again by the server's clock
+const STEP_UP_TRIES = 3; // of a password, as sudo allows
 const EARLY = 0.2; // refresh when this part of the token's life is left
 const JITTER = 0.1; // up to this part earlier, at random, so that not all tabs and users refresh at once
 const LONGEST_WAIT = 30_000; // to wait for a server that sends Retry-After
 const HANDOVER = 1_000; // to wait for a token that another tab has just fetched
+const RETRIES = 4; // of a refresh or logout whose answer was lost
+const FIRST_PAUSE = 500; // before the first retry, at most; each further pause is twice as long
+const LONGEST_RETRY = 10_000; // after the first loss, no retry starts later than this
+const JUST = 3_600_000; // a login that is not older than this had a cookie that can't have expired
 const SHORTEST_TIMER = 1_000; // near the session's absolute expiry tokens live for almost no time
 const LONGEST_TIMER = 2 ** 31 - 1; // browsers fire a longer timer at once
+
+const NO_COOKIE =
+  "twotoken: this browser has just logged in, but its refresh cookie does not reach the server, so a reload logs out. " +
+  "Over plain http, the cookie needs COOKIE_SECURE: False. If the page and the API have different host names, " +
+  "such as localhost and 127.0.0.1, use one, or set COOKIE_SAMESITE. If a proxy changes the path, set COOKIE_PATH.";
 
 /**
  * An unexpected answer: an error status, or no JSON. Network errors are not wrapped: they stay fetch's TypeError.
@@ -66,6 +83,9 @@ class Client extends EventTarget {
   #origins;
   #timeout;
   #sendsKeys;
+  #dpop;
+  #binds;
+  #onStepUp;
   #name;
   /** @type {BroadcastChannel | null} */
   #channel = null;
@@ -77,11 +97,20 @@ class Client extends EventTarget {
   #timer;
   /** @type {Set<() => void>} */
   #waiting = new Set();
+  /** @type {Set<() => void>} What ends the pauses before a retry. */
+  #pauses = new Set();
   /** @type {Map<string, string>} */
   #memory = new Map();
   /** @type {AuthError | null} */
   #busy = null;
   #notBefore = 0; // a busy server may be asked again from this time on
+  /** @type {Device | null} */
+  #device = null;
+  /** @type {Map<string, string>} The newest DPoP-Nonce of each origin. */
+  #nonces = new Map();
+  #clockLag = 0; // what the server's clock says, less what this one says, where proofs were refused for it
+  /** @type {Promise<string | null> | null} */
+  #stepUpFlight = null;
   #isDestroyed = false;
 
   /** @type {string | null} */
@@ -94,8 +123,9 @@ class Client extends EventTarget {
   #lifetime = 0;
 
   /** @param {ClientOptions} options @param {Environment} environment */
-  constructor({ authUrl, apiOrigins, timeout = 30_000, keys = true }, environment) {
+  constructor({ authUrl, apiOrigins, timeout = 30_000, keys = true, dpop = false, onStepUp }, environment) {
     super();
+    if (dpop && !keys) throw new TypeError("keys: false is for several origins, and each would have a dpop key of its own.");
     this.#env = {
       /** @type {typeof fetch} */
       fetch: (...args) => globalThis.fetch(...args),
@@ -103,6 +133,7 @@ class Client extends EventTarget {
       BroadcastChannel: globalThis.BroadcastChannel,
       location: globalThis.location,
       document: globalThis.document,
+      window: globalThis.window,
       now: () => Date.now(),
       /** @type {(callback: () => void, milliseconds: number) => any} */
       setTimeout: (...args) => globalThis.setTimeout(...args),
@@ -110,6 +141,7 @@ class Client extends EventTarget {
       clearTimeout: (timer) => globalThis.clearTimeout(timer),
       ...environment,
       storage: environment.storage === undefined ? ownStorage() : environment.storage,
+      deviceKeys: environment.deviceKeys === undefined ? ownDeviceKeys() : environment.deviceKeys,
     };
     this.#authUrl = new URL(authUrl.replace(/\/?$/, "/"), this.#env.location?.href);
     const own = this.#env.location ? [this.#env.location.origin] : [];
@@ -118,16 +150,30 @@ class Client extends EventTarget {
     // All tabs send the same cookie, so they must send the same key. Without a lock or a storage to share it no key is
     // sent, and the server's BROWSER_GRACE covers refreshes of several tabs.
     this.#sendsKeys = keys && Boolean(this.#env.locks && this.#env.storage);
+    this.#dpop = dpop;
+    this.#binds = dpop && this.#sendsKeys && this.#env.deviceKeys !== null; // tabs without a lock could make two keys
+    this.#onStepUp = onStepUp;
     this.#name = `twotoken:${this.#authUrl.href}`;
     if (this.#env.BroadcastChannel) {
       this.#channel = new this.#env.BroadcastChannel(this.#name);
       this.#channel.onmessage = ({ data }) => this.#hear(data);
     }
+    this.#env.window?.addEventListener("online", this.#resume);
+    this.#bind("login", "logout", "logoutAll", "restore", "fetch", "accessToken", "destroy");
+  }
+
+  // A page can hand a method over without its client: `onClick={client.logout}`.
+  /** @param {string[]} names */
+  #bind(...names) {
+    const methods = /** @type {any} */ (this);
+    for (const name of names) methods[name] = methods[name].bind(this);
   }
 
   /** Whether there is a session: this tab has a token, or the marker says that it can get one. */
   get isAuthenticated() {
-    return this.#access !== null || this.#marker()?.reason === null;
+    const marker = this.#marker();
+    // Another tab's message may arrive before what that tab wrote to the storage.
+    return this.#access !== null || (marker?.reason === null && marker.sid !== this.#ended);
   }
 
   /**
@@ -140,30 +186,36 @@ class Client extends EventTarget {
   }
 
   /**
-   * Log in. Rejects with an AuthError, or with fetch's error if no answer came.
+   * Log in. Rejects with an AuthError, or with fetch's error if no answer came: it is not repeated. With
+   * `dpop: "required"`, it rejects with a NotSupportedError if this browser can't keep a key.
    *
    * @param {Record<string, unknown>} credentials
    * @returns {Promise<void>}
    */
   async login(credentials) {
-    await this.#alone(async () => this.#adopt(await this.#post("login/", { body: credentials })));
-  }
-
-  /**
-   * Log out, in all tabs. Rejects if no answer came: the session may still be active on the server.
-   *
-   * @returns {Promise<void>}
-   */
-  async logout() {
     await this.#alone(async () => {
-      const sid = this.#known();
-      await this.#post("logout/");
-      this.#end(sid, "logout");
+      const device = await this.#deviceForLogin();
+      this.#adopt(await this.#post("login/", { body: credentials, device }), this.#env.now());
     });
   }
 
   /**
-   * Log out on all devices. Rejects as `logout` does.
+   * Log out, in all tabs. Rejects if no answer came, not to the retries either: the session may still be active on the
+   * server.
+   *
+   * @returns {Promise<void>}
+   */
+  async logout() {
+    const work = async () => {
+      const sid = this.#known();
+      await this.#post("logout/");
+      this.#end(sid, "logout");
+    };
+    await this.#retried(() => this.#alone(work));
+  }
+
+  /**
+   * Log out on all devices. Rejects if no answer came.
    *
    * @returns {Promise<void>}
    */
@@ -190,8 +242,9 @@ class Client extends EventTarget {
 
   /**
    * Like fetch, but a request to the API's origins carries the access token. After a 401 the token is refreshed and
-   * the request is sent a second time. A request with its own Authorization header is not changed. Rejects as fetch
-   * does, and if the refresh got no answer, which does not log out the user.
+   * the request is sent a second time. If the API wants a more recent login, `onStepUp` is asked. A request with its own
+   * Authorization header is not changed. Rejects as fetch does, and if a refresh or step-up failed without an end of the
+   * session.
    *
    * @param {RequestInfo | URL} input
    * @param {RequestInit} [init]
@@ -204,28 +257,20 @@ class Client extends EventTarget {
     }
     const sid = this.#sid;
     if (this.isAuthenticated && !this.#isFresh()) await unlessAborted(this.#refresh(), request.signal);
-    const used = this.#tokenOf(sid);
-    if (used === null) return this.#env.fetch(request);
-    // A body can be read only once, so the second request needs a copy.
-    const copy = request.clone();
-    request.headers.set("Authorization", `Bearer ${used}`);
-    const response = await this.#env.fetch(request);
-    if (response.status === 401) {
-      if (this.#access === used) await unlessAborted(this.#refresh(), request.signal);
-      const renewed = this.#tokenOf(sid ?? sessionOf(used));
-      if (renewed !== null) {
-        discard(response);
-        copy.headers.set("Authorization", `Bearer ${renewed}`);
-        return this.#env.fetch(copy);
-      }
+    const access = this.#tokenOf(sid);
+    if (access === null) return this.#env.fetch(request);
+    const copies = repeatable(request);
+    try {
+      return await this.#persist(copies, access, sid ?? sessionOf(access), request.signal);
+    } finally {
+      copies.drop();
     }
-    discard(copy);
-    return response;
   }
 
   /**
    * The access token, for requests that fetch can't send, such as a WebSocket; null if there is no session. It is
-   * refreshed first if it is about to expire. Rejects if the refresh got no answer.
+   * refreshed first if it is about to expire. Rejects if the refresh got no answer. A token that is bound to a device
+   * is of no use without a proof.
    *
    * @returns {Promise<string | null>}
    */
@@ -239,7 +284,161 @@ class Client extends EventTarget {
     this.#isDestroyed = true;
     this.#channel?.close();
     this.#channel = null;
+    this.#env.window?.removeEventListener("online", this.#resume);
+    this.#resume();
     this.#forget();
+  }
+
+  // --- API requests
+
+  /**
+   * Send a request again with a new token while the answer is a 401 that a refresh, once, or a step-up may help.
+   *
+   * @param {ReturnType<typeof repeatable>} copies @param {string} access @param {string} sid @param {AbortSignal} signal
+   */
+  async #persist(copies, access, sid, signal) {
+    for (let [hasRefreshed, steps] = [false, 0]; ; ) {
+      const response = await this.#sendAs(copies, access);
+      if (response.status !== 401) return response;
+      const maxAge = await stepUpOf(response);
+      let next = null;
+      if (maxAge === null && !hasRefreshed) {
+        hasRefreshed = true;
+        if (this.#access === access) await unlessAborted(this.#refresh(), signal);
+        next = this.#tokenOf(sid);
+      } else if (maxAge !== null && steps < 2) {
+        steps += 1; // twice: a refresh in another tab may have replaced the token of the first step-up
+        next = await unlessAborted(this.#stepUp(maxAge, access, sid), signal);
+      }
+      if (next === null) return response;
+      discard(response);
+      access = next;
+    }
+  }
+
+  /** @param {ReturnType<typeof repeatable>} copies @param {string} access @returns {Promise<Response>} */
+  async #sendAs(copies, access) {
+    for (let isAgain = false; ; isAgain = true) {
+      const request = copies.next();
+      const url = new URL(request.url);
+      const device = isBound(access) ? await this.#deviceOf() : null;
+      request.headers.set("Authorization", authorization(access));
+      if (device) request.headers.set("DPoP", await this.#prove(device, request.method, url, access));
+      const response = await this.#env.fetch(request);
+      const challenge = (response.status === 401 && response.headers.get("WWW-Authenticate")) || "";
+      const code = /use_dpop_nonce|invalid_dpop_proof/.exec(challenge)?.[0];
+      if (!device || !this.#learns(url, response, code) || isAgain) return response;
+      discard(response);
+    }
+  }
+
+  /**
+   * Get a token whose `auth_time` is recent enough, if the page asks the user for it. All requests of this tab share
+   * one question. Null: there is none.
+   *
+   * @param {number} maxAge @param {string} access the token that was refused @param {string} sid
+   * @returns {Promise<string | null>}
+   */
+  async #stepUp(maxAge, access, sid) {
+    const current = this.#tokenOf(sid);
+    if (current !== access) return current; // perhaps of another tab's step-up
+    this.#stepUpFlight ??= this.#askForStepUp(maxAge, sid).finally(() => (this.#stepUpFlight = null));
+    const stepped = await this.#stepUpFlight;
+    return stepped !== null && sessionOf(stepped) === sid ? stepped : null;
+  }
+
+  /** @param {number} maxAge @param {string} sid @returns {Promise<string | null>} */
+  async #askForStepUp(maxAge, sid) {
+    let error;
+    for (let tries = 0; tries < STEP_UP_TRIES; tries += 1) {
+      const credentials = await this.#onStepUp?.({ maxAge, error });
+      if (!credentials) return null;
+      await this.accessToken(); // the user may have taken their time
+      try {
+        return await this.#alone(() => this.#reauthenticate(credentials, sid));
+      } catch (refusal) {
+        if (isRefusal(refusal)) {
+          await this.#refresh(); // which tells whether the session is over
+          return null;
+        }
+        if (!isWrong(refusal)) throw refusal;
+        error = refusal;
+      }
+    }
+    throw error;
+  }
+
+  /** @param {object} body @param {string} sid @returns {Promise<string | null>} */
+  async #reauthenticate(body, sid) {
+    const access = this.#tokenOf(sid);
+    if (access === null) return null; // another user has logged in meanwhile
+    const device = isBound(access) ? await this.#deviceOf() : null;
+    const pair = await this.#post("reauthenticate/", { body, access, device });
+    if (sessionOf(pair.access) !== sid) return null;
+    this.#adopt(pair);
+    return pair.access;
+  }
+
+  // --- proofs by the device's key (RFC 9449)
+
+  /**
+   * The key that the session is bound to, or null. `again`: as it is stored now, for another tab may have logged in. If the
+   * storage was lost, this tab's copy is good until it is reloaded.
+   *
+   * @param {{ again?: boolean }} [options]
+   */
+  async #deviceOf({ again = false } = {}) {
+    if (!this.#binds || (this.#device && !again)) return this.#device;
+    try {
+      const pair = await /** @type {DeviceKeys} */ (this.#env.deviceKeys).get(this.#name);
+      if (pair) this.#device = await deviceOf(pair);
+    } catch {
+      // lost storage: the server refuses the refresh as `wrong_device`, which is the end of the session
+    }
+    return this.#device;
+  }
+
+  // A login has a new key, so that nothing signed before is of use. A session that is active keeps its key: the login may fail.
+  async #deviceForLogin() {
+    if (!this.#dpop) return null;
+    try {
+      if (this.isAuthenticated && (await this.#deviceOf({ again: true }))) return this.#device;
+      const keys = /** @type {DeviceKeys} */ (this.#binds && this.#env.deviceKeys);
+      const pair = await crypto.subtle.generateKey({ name: "ECDSA", namedCurve: "P-256" }, false, ["sign"]);
+      await keys.set(this.#name, pair);
+      this.#device = await deviceOf(pair);
+      return this.#device;
+    } catch (cause) {
+      if (this.#dpop !== "required") return null;
+      const text = "This browser can't keep a key, and dpop is required: it lacks WebCrypto, IndexedDB, localStorage or Web Locks.";
+      throw Object.assign(new DOMException(text, "NotSupportedError"), { cause });
+    }
+  }
+
+  /** @param {Device} device @param {string} method @param {URL} url @param {string | null} access */
+  async #prove({ privateKey, jwk }, method, { origin, pathname }, access) {
+    const nonce = this.#nonces.get(origin);
+    const iat = Math.floor((this.#env.now() + this.#clockLag) / 1000);
+    const ath = access === null ? undefined : base64url(await crypto.subtle.digest("SHA-256", bytesOf(access)));
+    const parts = [{ typ: "dpop+jwt", alg: "ES256", jwk }, { jti: randomKey(), htm: method, htu: origin + pathname, iat, ath, nonce }];
+    const signed = parts.map((part) => base64url(bytesOf(JSON.stringify(part)))).join(".");
+    const signature = await crypto.subtle.sign({ name: "ECDSA", hash: "SHA-256" }, privateKey, bytesOf(signed));
+    return `${signed}.${base64url(signature)}`;
+  }
+
+  /**
+   * Keep the newest nonce, and tell whether a proof was refused for what a second one gets right: the nonce or the clock.
+   *
+   * @param {URL} url @param {Response} response @param {string} [code]
+   */
+  #learns({ origin }, { headers }, code) {
+    const nonce = headers.get("DPoP-Nonce");
+    if (nonce) this.#nonces.set(origin, nonce);
+    if (code !== "invalid_dpop_proof") return code === "use_dpop_nonce" && Boolean(nonce);
+    const lag = Date.parse(headers.get("Date") ?? "") - this.#env.now(); // NaN if the header can't be read
+    const isOff = Math.abs(lag - this.#clockLag) > CLOCK_OFF;
+    if (isOff) this.#clockLag = lag;
+    return isOff;
   }
 
   // --- refresh: one at a time; in this tab by one promise, across tabs by one lock
@@ -261,9 +460,10 @@ class Client extends EventTarget {
         await new Promise((resolve) => this.#env.setTimeout(() => resolve(null), wait));
       }
       try {
-        await this.#alone(() => this.#refreshAlone(stale, since, force));
+        const wait = await this.#retried(() => this.#alone(() => this.#refreshAlone(stale, since, force)));
         this.#refuseIfDestroyed();
-        return;
+        if (wait === undefined) return;
+        await this.#pause(wait);
       } catch (error) {
         if (!isBusy(error)) throw error;
         this.#busy = error;
@@ -272,7 +472,43 @@ class Client extends EventTarget {
     }
   }
 
-  /** @param {string | null} stale @param {number} since @param {boolean} force */
+  // Repeat what is safe to repeat if its answer was lost. It pauses outside the lock.
+  /** @template T @param {() => Promise<T>} work @returns {Promise<T>} */
+  async #retried(work) {
+    let last = Infinity;
+    for (let retries = 0; ; retries += 1) {
+      try {
+        return await work();
+      } catch (error) {
+        const pause = FIRST_PAUSE * 2 ** retries * (1 - Math.random() / 2);
+        last = Math.min(last, this.#env.now() + LONGEST_RETRY);
+        if (!isLost(error) || retries === RETRIES || this.#env.now() + pause > last) throw error;
+        await this.#pause(pause);
+      }
+    }
+  }
+
+  /** @param {number} milliseconds @returns {Promise<void>} */
+  #pause(milliseconds) {
+    return new Promise((resolve) => {
+      const done = () => {
+        this.#pauses.delete(done);
+        this.#env.clearTimeout(timer);
+        resolve();
+      };
+      const timer = this.#env.setTimeout(done, milliseconds);
+      this.#pauses.add(done);
+    });
+  }
+
+  #resume = () => {
+    for (const done of this.#pauses) done();
+  };
+
+  /**
+   * @param {string | null} stale @param {number} since @param {boolean} force
+   * @returns {Promise<number | undefined>} milliseconds to wait before the refresh may be sent, if it was not sent
+   */
   async #refreshAlone(stale, since, force) {
     const marker = this.#marker();
     if (marker !== null && marker.reason !== null && marker.sid === this.#sid) this.#finish(marker.sid, marker.reason);
@@ -280,17 +516,22 @@ class Client extends EventTarget {
     if (this.#access !== stale && this.#isFresh()) return;
     const last = this.#lastKey();
     if (last?.answered && last.used >= since && (await this.#handedOver(stale))) return;
+    const wait = this.#youth(last);
+    if (wait > 0) return wait;
     const key = this.#nextKey(last);
     const sid = this.#known();
+    const device = await this.#deviceOf({ again: true });
     try {
-      const pair = await this.#post("refresh/", { key: key?.value });
+      const pair = await this.#post("refresh/", { key: key?.value, device });
       this.#answered(key);
       // Only a login changes the session. Otherwise an attacker who can set cookies could put in their own session.
       if (force || sessionOf(pair.access) === this.#held(sid)) this.#adopt(pair);
       else this.#end(sid, "replaced");
     } catch (error) {
+      if (device && key && isTimeout(error)) this.#write("key", JSON.stringify({ ...key, gaveUp: key.used }));
       if (!isRefusal(error)) throw error; // not a logout: the next try sends the same key
       this.#answered(key);
+      if (error.reason === "missing" && this.#env.now() - (this.#marker()?.login ?? -Infinity) < JUST) console.warn(NO_COOKIE);
       this.#end(sid, error.reason);
     }
   }
@@ -319,14 +560,26 @@ class Client extends EventTarget {
     return isKey(key) ? key : null; // the server refuses any other key, and a key without an answer is never replaced
   }
 
+  // After a refresh timed out, its token may be sent again at once. But the token that the retry gets is not sent while the
+  // proof of the first one is good: this one could still arrive, and look like a theft beside a newer token.
+  /** @param {Key | null} last */
+  #youth(last) {
+    return last?.answered && last.gaveUp !== undefined ? LATE - Math.abs(this.#env.now() - last.gaveUp) : 0;
+  }
+
   // The key is stored before the request. A key without an answer is used again, however old it is: its request may
-  // have rotated the token. A key with an answer is kept for KEY_KEPT after its last use; then a new one is made.
+  // have rotated the token. A key with an answer is kept for KEY_KEPT after its last use; then a new one is made. But
+  // where a request got no answer, it may arrive late and rotate the token by its key, so this key is kept until an answer
+  // that comes later than that. So the late request never meets a token that another key has made.
   /** @param {Key | null} last @returns {Key | null} */
   #nextKey(last) {
     if (!this.#sendsKeys) return null;
     const now = this.#env.now();
-    const isKept = last !== null && (!last.answered || Math.abs(now - last.used) < KEY_KEPT);
-    const key = { value: isKept ? last.value : randomKey(), used: now, answered: false };
+    const lost = last && !last.answered ? last.used : last?.lost;
+    const isKept =
+      last !== null && (!last.answered || Math.abs(now - last.used) < KEY_KEPT || Math.abs(last.used - (lost ?? -LATE)) < LATE);
+    const kept = isKept ? { value: last.value, lost, gaveUp: last.gaveUp } : { value: randomKey() };
+    const key = { ...kept, used: now, answered: false };
     return this.#write("key", JSON.stringify(key)) || isKept ? key : null;
   }
 
@@ -377,11 +630,12 @@ class Client extends EventTarget {
     return sid === null || sid === this.#sid ? this.#access : null;
   }
 
-  /** @param {Pair} pair */
-  #adopt({ access, expires_in: seconds }) {
+  // The marker has the time of the login until the first refresh: then the cookie has come back.
+  /** @param {Pair} pair @param {number} [login] */
+  #adopt({ access, expires_in: seconds }, login) {
     const sid = sessionOf(access);
     if (sid === this.#ended) return; // a late answer; possible without a lock across tabs
-    this.#write("session", JSON.stringify({ sid, reason: null }));
+    this.#write("session", JSON.stringify({ sid, reason: null, login }));
     this.#channel?.postMessage({ type: "token", access, seconds });
     if (!this.#isDestroyed) this.#take(access, seconds);
   }
@@ -391,6 +645,7 @@ class Client extends EventTarget {
     const [before, sid] = [this.#sid, sessionOf(access)];
     if (sid === this.#ended) return;
     if (before !== null && before !== sid) this.#finish(before, "replaced");
+    if (before !== sid) this.#device = null; // its login may have made a new key
     this.#access = access;
     this.#sid = sid;
     this.#lifetime = seconds * 1000;
@@ -459,28 +714,39 @@ class Client extends EventTarget {
 
   // --- requests and storage
 
-  /** @param {string} path @param {{ body?: object, key?: string }} [options] @returns {Promise<any>} */
-  async #post(path, { body, key } = {}) {
+  /**
+   * @param {string} path
+   * @param {{ body?: object, key?: string, access?: string | null, device?: Device | null }} [options]
+   * @returns {Promise<any>}
+   */
+  async #post(path, { body, key, access = null, device = null } = {}) {
+    const url = new URL(path, this.#authUrl);
     /** @type {Record<string, string>} */
     const headers = {};
     if (body !== undefined) headers["Content-Type"] = "application/json";
     if (key) headers["Idempotency-Key"] = key;
+    if (access !== null) headers.Authorization = authorization(access);
     const abort = new AbortController();
     const late = new DOMException("The server did not answer in time.", "TimeoutError");
     const timer = this.#env.setTimeout(() => abort.abort(late), this.#timeout);
     try {
-      const response = await this.#env.fetch(new URL(path, this.#authUrl).href, {
-        method: "POST",
-        credentials: "include",
-        redirect: "error", // don't send a password to an address that the page did not name
-        headers,
-        body: body === undefined ? undefined : JSON.stringify(body),
-        signal: abort.signal,
-      });
-      const answer = response.status === 204 ? null : await json(response);
-      // A proxy may answer instead of the server, with any status.
-      if (response.status === 204 ? path === "logout/" : response.ok && isPair(answer)) return answer;
-      throw new AuthError(response, answer);
+      for (let isAgain = false; ; isAgain = true) {
+        if (device) headers.DPoP = await this.#prove(device, "POST", url, access);
+        const response = await this.#env.fetch(url.href, {
+          method: "POST",
+          credentials: "include",
+          redirect: "error", // don't send a password to an address that the page did not name
+          headers,
+          body: body === undefined ? undefined : JSON.stringify(body),
+          signal: abort.signal,
+        });
+        const answer = response.status === 204 ? null : await json(response);
+        const isBetter = device !== null && this.#learns(url, response, answer?.code) && !isAgain;
+        if (isBetter) continue;
+        // A proxy may answer instead of the server, with any status.
+        if (response.status === 204 ? path === "logout/" : response.ok && isPair(answer)) return answer;
+        throw new AuthError(response, answer);
+      }
     } finally {
       this.#env.clearTimeout(timer);
     }
@@ -525,6 +791,18 @@ const isRefusal = (error) => error.status === 401 && error.code === "token_not_v
 /** @param {any} error @returns {error is AuthError} */
 const isBusy = (error) => (error.status === 429 || error.status === 503) && error.retryAfter > 0;
 
+// Whether the server may have done what it was asked without the answer reaching us. TypeError is a network error. After
+// a timeout the user has waited long enough.
+/** @param {any} error @returns {boolean} */
+const isLost = (error) => error instanceof TypeError || (error.status >= 500 && !isBusy(error));
+
+// Whether the user's answer to a step-up was wrong, and they may try again.
+/** @param {any} error @returns {error is AuthError} */
+const isWrong = (error) => (error.status === 400 || error.status === 401) && error.code !== "invalid_dpop_proof";
+
+/** @param {any} error @returns {boolean} */
+const isTimeout = (error) => error.name === "TimeoutError";
+
 /** @param {any} answer @returns {boolean} */
 const isPair = (answer) => typeof answer?.access === "string" && typeof answer.expires_in === "number";
 
@@ -533,6 +811,8 @@ const isKey = (key) =>
   typeof key?.value === "string" &&
   /^[!#-~]{8,255}$/.test(key.value) && // what the server accepts, unquoted
   Number.isFinite(key.used) &&
+  Number.isFinite(key.lost ?? 0) &&
+  Number.isFinite(key.gaveUp ?? 0) &&
   typeof key.answered === "boolean";
 
 /** @param {any} marker @returns {marker is Marker} */
@@ -541,6 +821,52 @@ const isMarker = (marker) =>
 
 /** @param {string} access @returns {string} */
 const sessionOf = (access) => String(decode(access)?.sid);
+
+// The server binds the token to the key whose thumbprint it names (RFC 9449 section 6.1).
+/** @param {string} access */
+const isBound = (access) => Boolean(/** @type {any} */ (decode(access)?.cnf)?.jkt);
+
+/** @param {string} access */
+const authorization = (access) => `${isBound(access) ? "DPoP" : "Bearer"} ${access}`;
+
+// One record for each mount. Each call opens the database anew: a browser may close it meanwhile.
+/** @returns {DeviceKeys | null} */
+function ownDeviceKeys() {
+  const { indexedDB, crypto } = globalThis;
+  if (!indexedDB || !crypto?.subtle) return null;
+  /** @param {IDBTransactionMode} mode @param {(store: IDBObjectStore) => IDBRequest} work @returns {Promise<any>} */
+  const inStore = async (mode, work) => {
+    const opening = indexedDB.open("twotoken", 1);
+    opening.onupgradeneeded = () => opening.result.createObjectStore("keys");
+    const database = await settled(opening, "onsuccess", "onerror");
+    try {
+      const transaction = database.transaction("keys", mode);
+      const request = work(transaction.objectStore("keys"));
+      await settled(transaction, "oncomplete", "onabort");
+      return request.result;
+    } finally {
+      database.close();
+    }
+  };
+  return {
+    get: (name) => inStore("readonly", (store) => store.get(name)),
+    set: (name, pair) => inStore("readwrite", (store) => store.put(pair, name)),
+  };
+}
+
+/** @param {any} request @param {string} good @param {string} bad @returns {Promise<any>} */
+function settled(request, good, bad) {
+  return new Promise((resolve, reject) => {
+    request[good] = () => resolve(request.result);
+    request[bad] = () => reject(request.error);
+  });
+}
+
+/** @param {CryptoKeyPair} pair @returns {Promise<Device>} */
+async function deviceOf({ privateKey, publicKey }) {
+  const { crv, kty, x, y } = await crypto.subtle.exportKey("jwk", publicKey);
+  return { privateKey, jwk: { crv, kty, x, y } };
+}
 
 function ownStorage() {
   try {
@@ -554,6 +880,13 @@ function randomKey() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
+
+/** @param {string} text */
+const bytesOf = (text) => new TextEncoder().encode(text);
+
+/** @param {ArrayBuffer | Uint8Array} bytes */
+const base64url = (bytes) =>
+  btoa(String.fromCharCode(...new Uint8Array(bytes))).replace(/\+/g, "-").replace(/\//g, "_").replace(/=+$/, "");
 
 /** @param {string} token @returns {Claims | null} */
 function decode(token) {
@@ -577,6 +910,34 @@ function parse(text) {
 /** @param {Response} response */
 async function json(response) {
   return parse(await response.text());
+}
+
+// How old a login the API accepts, in seconds, if a 401 says that the token's is too old (RFC 9470 section 3), else null.
+// A page of another origin may be unable to read the header.
+/** @param {Response} response @returns {Promise<number | null>} */
+async function stepUpOf(response) {
+  const challenge = response.headers.get("WWW-Authenticate");
+  const { code, max_age: age } = challenge === null ? ((await json(response.clone())) ?? {}) : parameters(challenge);
+  return code === "insufficient_user_authentication" ? Number(age) || 0 : null;
+}
+
+/** @param {string} challenge */
+const parameters = (challenge) => ({
+  code: /\berror="([^"]*)"/.exec(challenge)?.[1],
+  max_age: /\bmax_age="?(\d+)/.exec(challenge)?.[1],
+});
+
+// A body can be read only once, so there is always a copy for the next time.
+/** @param {Request} request */
+function repeatable(request) {
+  return {
+    next() {
+      const current = request;
+      request = current.clone();
+      return current;
+    },
+    drop: () => discard(request),
+  };
 }
 
 /** @param {Request | Response} message its body will not be read */

@@ -1,0 +1,75 @@
+"""The API asks for a recent login, and the page asks its user: once, for all requests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import BrowserContext, Page
+
+from tests.browser.conftest import PASSWORD, Server
+from tests.browser.test_client import READY, REFRESH, live, log_in, open_page, until
+
+EMAIL = "/api/me/email/"
+CHANGE = """(count) => {
+  const init = { method: "PUT", headers: { "Content-Type": "application/json" }, body: '{"email": "new@example.com"}' };
+  const calls = Array.from({ length: count }, () => client.fetch("/api/me/email/", init));
+  window.changes = Promise.all(calls.map((call) => call.then(({ status }) => status, (error) => error.code)));
+}"""
+TOO_OLD = 11_000  # milliseconds: the example wants a login within ten seconds
+
+
+@pytest.fixture(scope="module")
+def server(new_server: Callable[..., Server]) -> Server:
+    """A server of this module's own."""
+    return new_server()
+
+
+@pytest.fixture(params=["", "?dpop"])
+def tabs(request: pytest.FixtureRequest, server: Server, context: BrowserContext) -> list[Page]:
+    """Two tabs with a login that is too old by now, bound and not."""
+    server.manage("revoke_token_families", "--all", "--no-input")
+    tabs = [open_page(context, server, request.param) for _ in range(2)]
+    log_in(tabs[0])
+    until(tabs[1], "Boolean(client.claims)")
+    tabs[0].wait_for_timeout(TOO_OLD)
+    server.faults()
+    return tabs
+
+
+def test_one_question_for_two_tabs(server: Server, tabs: list[Page]) -> None:
+    """Ten requests, a wrong password, the right one: all succeed, the other tab has the token, nothing is rotated."""
+    first, second = tabs
+    first.evaluate(CHANGE, 10)
+    until(first, "asked.length === 1")
+    first.evaluate("() => answer({ password: 'wrong' })")
+    until(first, "asked.length === 2")
+    first.evaluate("(password) => answer({ password })", PASSWORD)
+    assert first.evaluate("changes") == [200] * 10
+    assert first.evaluate("asked") == [10, "no_active_account"]
+    second.evaluate(CHANGE, 1)
+    assert second.evaluate("changes") == [200]
+    assert second.evaluate("asked") == []
+    calls = server.calls()
+    assert (calls["/api/auth/reauthenticate/"], calls[EMAIL], calls.get(REFRESH)) == (2, 21, None)
+    assert live(server) == [0]
+    first.reload()  # the refresh token has the login's time: a copy of it is not stepped up
+    until(first, READY)
+    first.evaluate(CHANGE, 1)
+    until(first, "asked.length === 1")
+
+
+def test_a_refusal_and_a_cancelled_dialog(server: Server, tabs: list[Page]) -> None:
+    """The caller gets the 401, and everybody stays logged in."""
+    page = tabs[0]
+    page.evaluate(CHANGE, 2)
+    until(page, "asked.length === 1")
+    page.evaluate("() => answer(null)")
+    assert page.evaluate("changes") == [401, 401]
+    page.evaluate(CHANGE, 1)
+    for count in (2, 3, 4):
+        until(page, f"asked.length === {count}")
+        page.evaluate("() => answer({ password: 'wrong' })")
+    assert page.evaluate("changes") == ["no_active_account"]
+    assert [tab.evaluate("[client.isAuthenticated, ...ended]") for tab in tabs] == [[True], [True]]
+    assert server.calls().get(REFRESH) is None
