@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
@@ -99,6 +99,29 @@ urlpatterns = [
 Body = str | bytes | Iterable[bytes] | None
 
 
+class Parts:
+    """A body that can be read only once.
+
+    Its length is known. Django's test server does not read a chunked body, and a connection that is closed with unread
+    data may lose the answer.
+    """
+
+    def __init__(self, *parts: bytes) -> None:
+        self.parts = iter(parts)
+        self.length = sum(map(len, parts))
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self.parts
+
+
+def length_of(content: Body) -> dict[str, str]:
+    """Return the header that httpx needs for a body whose length it can't see."""
+    return {"Content-Length": str(len(content))} if isinstance(content, Parts) else {}
+
+
 class Program:
     """A program that uses one of the clients. ``send`` returns an answer's status and JSON."""
 
@@ -115,7 +138,8 @@ class Program:
 
     def send(self, route: str, method: str = "GET", content: Body = None) -> tuple[int, Any]:
         with httpx.Client(auth=self.auth, follow_redirects=True) as client:
-            response = client.request(method, httpx.URL(self.server).join(route), content=content)
+            url = httpx.URL(self.server).join(route)
+            response = client.request(method, url, content=content, headers=length_of(content))
             return response.status_code, response.json()
 
     def token(self) -> str:
@@ -141,10 +165,10 @@ class AsyncProgram(Program):
         return asyncio.run(self.send_async(route, method, content))
 
     async def send_async(self, route: str, method: str = "GET", content: Body = None) -> tuple[int, Any]:
-        is_text = content is None or isinstance(content, str | bytes)
         async with httpx.AsyncClient(auth=self.auth, follow_redirects=True) as client:
-            body: Any = content if is_text else self.parts(content)
-            response = await client.request(method, httpx.URL(self.server).join(route), content=body)
+            body: Any = self.parts(content) if isinstance(content, Parts) else content
+            url = httpx.URL(self.server).join(route)
+            response = await client.request(method, url, content=body, headers=length_of(content))
             return response.status_code, response.json()
 
     async def parts(self, content: Any) -> Any:
@@ -268,8 +292,8 @@ def test_a_body_that_is_used_up(program: Callable[..., Program]) -> None:
     script = program()
     script.token()
     script.refuse()
-    assert script.send("/echo/", "POST", (part for part in (b"a", b"b")))[0] == 401
-    assert script.send("/echo/", "POST", (part for part in (b"a", b"b")))[0] == 200
+    assert script.send("/echo/", "POST", Parts(b"a", b"b"))[0] == 401
+    assert script.send("/echo/", "POST", Parts(b"a", b"b"))[0] == 200
     assert rotations() == [1]
 
 
