@@ -170,7 +170,7 @@ FINE: list[dict[str, Any]] = [
     {"ACCESS_CLAIMS": "tests.claims.role"},
     {"ISSUER": "tests.issuers.issuer", "AUDIENCE": "tests.issuers.audience"},
     {"ISSUER": issuers.issuer, "AUDIENCE": issuers.audience},
-    {"STEP_UP_SESSIONS": timedelta(minutes=15)},
+    {"STEP_UP_SESSIONS": timedelta(minutes=15), "REVOCATION_INTERVAL": timedelta(seconds=5)},
     {"ISSUER": "auth.example.com", "AUDIENCE": "api.example.com"},
 ]
 

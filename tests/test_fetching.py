@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 
@@ -54,6 +55,11 @@ def test_a_bad_answer(server: KeyServer, behaviour: str, said: str) -> None:
         fetch(server.url, seconds=seconds, limit=LIMIT)
     assert time.monotonic() - start < ENOUGH
     assert len(server.asked) == 1
+    if behaviour == "drip":  # nor does its thread read on
+        for thread in threading.enumerate():
+            if thread.name == "twotoken.fetch":
+                thread.join(ENOUGH)
+                assert not thread.is_alive()
 
 
 @pytest.mark.parametrize(

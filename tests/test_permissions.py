@@ -92,9 +92,8 @@ class View(APIView):
 class StrictView(View):
     """A view that denies what its permissions grant."""
 
-    def get(self, request: Request, owner: str | None = None) -> Response:
+    def get(self, request: Request, owner: str | None = None) -> Any:
         self.permission_denied(request, message="Not on a Sunday.")
-        return Response({})
 
 
 @api_view(["GET", "POST"])

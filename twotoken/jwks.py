@@ -69,7 +69,7 @@ def _key(algorithm: str, members: Mapping[str, Any]) -> AsymmetricKey | None:
         return None
     try:
         key = public_key(algorithm, members)
-    except (PyJWTError, ValueError):  # such as a point that is not on the curve
+    except (KeyError, PyJWTError, ValueError):  # such as a point off the curve; KeyError without cryptography
         return None
     return None if algorithm == "RS256" and key.public.key_size < MIN_RSA_BITS else key
 

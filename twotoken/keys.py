@@ -229,9 +229,10 @@ def asymmetric_key(pem: str) -> AsymmetricKey:
 
 
 def public_key(algorithm: str, jwk: Mapping[str, str]) -> AsymmetricKey:
-    """Return the key of a public JWK, to verify with. Raises a PyJWTError or ValueError if it is no such key."""
-    if not has_crypto:
-        raise ValueError(_NO_CRYPTO)
+    """Return the key of a public JWK, to verify with.
+
+    Raises a PyJWTError or ValueError if it is no such key, and KeyError without cryptography.
+    """
     return AsymmetricKey(algorithm, _schemes[algorithm].from_jwk(dict(jwk)), None, _jwk(algorithm, jwk))
 
 
