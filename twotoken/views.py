@@ -14,6 +14,7 @@ from uuid import UUID
 
 from django.contrib.auth import authenticate, get_user_model, user_logged_in, user_logged_out
 from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.hashers import check_password
 from django.core.exceptions import ImproperlyConfigured, RequestDataTooBig
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.db import DataError
@@ -153,9 +154,13 @@ class ReauthenticateView(CredentialView):
         data = serializer.validated_data
         # The key is the login's: whoever stole an access token has no more guesses than anybody else.
         self.check_throttle(LoginThrottle(client_address(request), self.get_login_name(data)))
+        old_hash = cast("AbstractBaseUser", request.user).password
         user = self.authenticate(request, data)
         if user is None or user.pk != request.user.pk or not may_log_in(user):
             return self.refuse(NoActiveAccount())
+        # After an update of Django, authenticate() stores a newer hash of the same password. Nobody changed it.
+        if user.password != old_hash and check_password(data.get("password"), old_hash):
+            families.update_auth_hash(current_family_id(request), user)
         # Django's user_logged_in is not sent: its receivers would record a login that did not happen.
         family = families.family_of(cast("AccessToken", request.auth))  # checking a password takes time
         self.check_device(family.device_key)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model, user_logged_in, user_login_failed
+from django.contrib.auth.hashers import MD5PasswordHasher
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
@@ -165,6 +166,44 @@ class RevokingBackend:
     def authenticate(self, request: Any, **credentials: Any) -> Any:
         RefreshToken.objects.all().revoke(RevokedReason.ADMIN)
         return request.user
+
+
+class NewHasher(MD5PasswordHasher):
+    """A hasher that Django prefers after its update, so that it hashes a right password again."""
+
+    algorithm = "new"
+
+
+NEW_HASHERS = [f"{__name__}.NewHasher", "django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+def test_a_newer_hash_of_the_same_password(anyone: Caller, settings: Any) -> None:
+    """Case 39: after an update of Django, a right password gets a newer hash. Nobody is logged out by it."""
+    login = anyone.log_in()
+    settings.PASSWORD_HASHERS = NEW_HASHERS
+    response = step_up(anyone, login.json()["access"])
+    assert response.status_code == 200
+    assert get_user_model()._default_manager.get(pk=anyone.user.pk).password.startswith("new$")
+    assert anyone.get("/api/revocable/", **bearer(response.json()["access"])).status_code == 200
+    if anyone.mount != TOOL_MOUNT:
+        assert anyone.refresh(token_of(login)).status_code == 200
+
+
+class ChangingBackend:
+    """A back end before whose work another request changes the password to the one that is presented."""
+
+    def authenticate(self, request: Any, password: str, **credentials: Any) -> Any:
+        user = get_user_model()._default_manager.get(pk=request.user.pk)
+        user.set_password(password)
+        user.save()
+        return user
+
+
+def test_a_password_that_is_changed_meanwhile(anyone: Caller, settings: Any) -> None:
+    """Case 39: another password ends the family, even if it is the one that is presented."""
+    access = anyone.log_in().json()["access"]
+    settings.AUTHENTICATION_BACKENDS = [f"{__name__}.ChangingBackend"]
+    assert_refused(step_up(anyone, access, "another password"), "password_changed")
 
 
 @pytest.mark.parametrize("access", [None, "rubbish"])
