@@ -152,6 +152,8 @@ class ReauthenticateView(CredentialView):
         serializer = self.serializer_class(data=request.data, context={"request": request, "view": self})
         serializer.is_valid(raise_exception=True)
         data = serializer.validated_data
+        # Here too, a client that lacks a nonce comes again: it must not use up a guess or a code that is good once.
+        proofs.read_proof(request)
         # The key is the login's: whoever stole an access token has no more guesses than anybody else.
         self.check_throttle(LoginThrottle(client_address(request), self.get_login_name(data)))
         old_hash = cast("AbstractBaseUser", request.user).password

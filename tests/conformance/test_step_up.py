@@ -353,3 +353,27 @@ def assert_device(response: Any) -> None:
 def send(caller: Caller, password: str, **headers: Any) -> Any:
     """Send a password with an access token of any scheme."""
     return caller.send("reauthenticate/", {"password": password}, **headers)
+
+
+class OnceBackend:
+    """A back end that accepts a proof once, such as a code of an authenticator app."""
+
+    runs = 0
+
+    def authenticate(self, request: Any, **credentials: Any) -> Any:
+        OnceBackend.runs += 1
+        return request.user if OnceBackend.runs == 1 else None
+
+
+def test_a_nonce_that_is_missing(script: Caller, settings: Any) -> None:
+    """Case 39: the client that has to come again with a nonce has used up neither its guess nor its code."""
+    device = Device()
+    with with_settings(DPOP_ACCESS=False):
+        access = script.log_in(**device.headers(f"{BODY_MOUNT}login/")).json()["access"]
+    settings.AUTHENTICATION_BACKENDS = [f"{__name__}.OnceBackend"]
+    OnceBackend.runs = 0
+    with with_settings(DPOP_ACCESS=False, DPOP_NONCE=True, LOGIN_THROTTLE="2/min"):
+        response = step_up(script, access, **device.headers(PATH))
+        assert (response.status_code, response.json()["code"]) == (400, "use_dpop_nonce")
+        device.nonce = response["DPoP-Nonce"]
+        assert step_up(script, access, **device.headers(PATH)).status_code == 200
