@@ -42,8 +42,8 @@ PACKAGES = {
     "families": [
         ["rule", "pairs", "events"],
         ["queries"],
-        ["revocation"],
-        ["logins", "rotation", "purging", "stepping_up", "unbinding", "revoked"],
+        ["revocation", "revoked"],
+        ["logins", "rotation", "purging", "stepping_up", "unbinding"],
         ["__init__"],
     ],
     "management": [["__init__", "progress", "arguments"], ["commands"]],

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -47,7 +49,7 @@ def test_an_answer(server: KeyServer, monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_a_bad_answer(server: KeyServer, behaviour: str, said: str) -> None:
-    """It is refused in time, and a redirect is not followed."""
+    """It is refused in time, a redirect is not followed, and no thread is left that reads on for ever."""
     server.behaviour = behaviour
     seconds = SECONDS if behaviour in {"hang", "drip", "dawdle"} else ENOUGH
     start = time.monotonic()
@@ -55,11 +57,31 @@ def test_a_bad_answer(server: KeyServer, behaviour: str, said: str) -> None:
         fetch(server.url, seconds=seconds, limit=LIMIT)
     assert time.monotonic() - start < ENOUGH
     assert len(server.asked) == 1
-    if behaviour == "drip":  # nor does its thread read on
-        for thread in threading.enumerate():
-            if thread.name == "twotoken.fetch":
-                thread.join(ENOUGH)
-                assert not thread.is_alive()
+    for thread in fetching():
+        thread.join(ENOUGH)
+    assert not fetching()
+
+
+def fetching() -> list[threading.Thread]:
+    """Return the threads of fetches that have not ended."""
+    return [thread for thread in threading.enumerate() if thread.name == "twotoken.fetch"]
+
+
+def test_a_connection_that_comes_too_late(server: KeyServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for it any more. It is closed, and asks for nothing."""
+    connect = socket.create_connection
+
+    def slowly(*args: Any, **kwargs: Any) -> socket.socket:
+        time.sleep(2 * SECONDS)
+        return connect(*args, **kwargs)
+
+    monkeypatch.setattr(socket, "create_connection", slowly)
+    with pytest.raises(FetchError, match="within"):
+        fetch(server.url, seconds=SECONDS, limit=LIMIT)
+    for thread in fetching():
+        thread.join(ENOUGH)
+    assert not fetching()
+    assert server.asked == []
 
 
 @pytest.mark.parametrize(

@@ -67,3 +67,12 @@ def test_a_proof_that_is_none(user: Any, context: Any) -> None:
     with pytest.raises(ClaimsError, match=r"must be a (list|whole number)"):
         families.start(user, context=context)
     assert not families.active(user)
+
+
+@pytest.mark.parametrize("amr", ["otp", [5], [""]])
+def test_methods_of_a_step_up_that_can_t_go_in(user: Any, amr: Any) -> None:
+    """A text is no list: each of its letters would be a method."""
+    family = families.get(families.start(user).family_id)
+    assert family is not None
+    with pytest.raises(ClaimsError, match="must be a list"):
+        families.step_up(family, amr)

@@ -28,6 +28,7 @@ from twotoken.management import progress
 from twotoken.models import EventKind, FamilyEvent, RefreshToken, RevokedReason
 from twotoken.signals import family_revoked
 from twotoken.templatetags.twotoken_durations import in_words
+from twotoken.tokens import family_digest
 
 
 class Terminal(io.StringIO):
@@ -233,6 +234,17 @@ def test_what_is_purged(user: Any) -> None:
     with with_settings(RETENTION=timedelta()):
         assert families.purge() == 3
     assert RefreshToken.objects.get().pk == kept["live"]
+
+
+def test_a_purge_keeps_what_may_still_have_an_access_token(user: Any) -> None:
+    """However short RETENTION is, a revoked family stays in the lists of revoked ones while a token of it is valid."""
+    now = timezone.now()
+    kept = RefreshToken.objects.create(user=user, revoked_at=now - timedelta(minutes=14)).pk
+    RefreshToken.objects.create(user=user, revoked_at=now - timedelta(minutes=17))
+    with with_settings(RETENTION=timedelta()):
+        assert families.purge() == 1
+    assert RefreshToken.objects.get().pk == kept
+    assert families.revoked_digests(now) == [family_digest(str(kept))]
 
 
 def test_a_purge_reads_one_key_a_batch(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:

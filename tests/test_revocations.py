@@ -15,6 +15,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from tests.factories import UserFactory
+from tests.integrations.pages import block
 from tests.keyserver import KeyServer, running_key_server
 from tests.test_keys import PRIVATE, public_pem
 from tests.test_remote import call, service, token_of
@@ -234,6 +235,23 @@ def test_a_list_that_is_restricted(server: KeyServer) -> None:
     with service(REVOCATIONS_URL=server.url, **values):
         assert call(token_of()).status_code == 503
         assert call(token_of(), authentication_classes=[Known]).status_code == 200
+
+
+def test_a_list_for_each_tenant(server: KeyServer) -> None:
+    """The class of the docs asks for the list of the token's tenant, and takes no token of anybody else."""
+    page: dict[str, Any] = {"__name__": "service"}
+    exec(block("tenants", "TenantAuthentication"), page)  # noqa: S102 - our own docs
+    classes = [page["TenantAuthentication"]]
+    gone, other, unknown = (token_of(issuer=issuer) for issuer in ("https://a/", "https://b/", "https://c/"))
+    server.document = listing()
+    with running_key_server() as of_a, running_key_server() as of_b:
+        of_a.document, of_b.document = listing(sid_of(gone)), listing()
+        page["LISTS"] = {"https://a/": of_a.url, "https://b/": of_b.url}
+        values = {"ISSUER": None, "REVOCATIONS_URL": f"{server.url}?of=one", "REVOCATION_INTERVAL": timedelta(hours=1)}
+        with service(ACCESS_SECRET=PUBLIC, **values):
+            answers = [call(token, authentication_classes=classes) for token in (gone, other, unknown)]
+    assert [answer.status_code for answer in answers] == [401, 200, 401]
+    assert [answers[0].data["reason"], answers[2].data["reason"]] == ["revoked", "invalid"]
 
 
 @pytest.mark.parametrize(

@@ -265,7 +265,11 @@ class Settings:
 
     @property
     def retention(self) -> timedelta:
-        """How long ``purge_token_families`` keeps a revoked or expired family, for people to look at."""
+        """How long ``purge_token_families`` keeps a revoked or expired family, for people to look at.
+
+        A time shorter than the life of an access token counts as that life and a minute: until then the family is
+        needed for REVOCATION_INTERVAL and ``RevocationsView``.
+        """
         return _get("RETENTION", timedelta(days=30))
 
     @property

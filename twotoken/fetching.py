@@ -6,15 +6,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from email.message import Message
-from http.client import HTTPException
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from queue import Empty, SimpleQueue
+from socket import SHUT_RDWR, socket
 from threading import Thread
 from typing import Any
 from urllib.error import HTTPError
-from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
+from urllib.request import (
+    BaseHandler,
+    HTTPHandler,
+    HTTPRedirectHandler,
+    HTTPSHandler,
+    ProxyHandler,
+    Request,
+    build_opener,
+)
 
 CHUNK = 65_536  # bytes
 
@@ -43,13 +53,16 @@ def fetch(url: str, *, seconds: float, limit: int, headers: Mapping[str, str] | 
     """Return what a GET answers. Raises FetchError for any other status than 200 and 304, or beyond time or size.
 
     A thread makes the request, because a timeout of ``urllib`` is one of each read: it bounds neither the look-up of
-    the name, nor a server that sends a byte every second.
+    the name, nor a server that sends a byte every second. When the time is over, the connection is shut down, so that
+    the thread ends too.
     """
     results: SimpleQueue[Answer | FetchError] = SimpleQueue()
+    opened: list[socket] = []
+    deadline = time.monotonic() + seconds
 
     def work() -> None:
         try:
-            results.put(_answer(url, seconds, limit, headers or {}))
+            results.put(_answer(url, seconds, limit, headers or {}, _handlers(opened, deadline)))
         except FetchError as exc:
             results.put(exc)
         except OSError as exc:
@@ -61,18 +74,51 @@ def fetch(url: str, *, seconds: float, limit: int, headers: Mapping[str, str] | 
     try:
         result = results.get(timeout=seconds)
     except Empty as exc:
+        for connected in opened:
+            with suppress(OSError):  # the other service has closed it
+                connected.shutdown(SHUT_RDWR)
         raise FetchError(f"no answer within {seconds:g} seconds") from exc
     if isinstance(result, FetchError):
         raise result
     return result
 
 
-def _answer(url: str, seconds: float, limit: int, headers: Mapping[str, str]) -> Answer:
-    deadline = time.monotonic() + seconds
+def _handlers(opened: list[socket], deadline: float) -> list[BaseHandler]:
+    """Return the handlers of http and https. They put each connection that they open into ``opened``."""
+
+    class Kept:
+        sock: socket
+
+        def connect(self) -> None:
+            super().connect()  # type: ignore[misc]  # that of the other base class
+            opened.append(self.sock)
+            if time.monotonic() > deadline:  # nobody is left to shut it down
+                raise TimeoutError
+
+    class Plain(Kept, HTTPConnection):
+        pass
+
+    class Secure(Kept, HTTPSConnection):
+        pass
+
+    class PlainHandler(HTTPHandler):
+        def http_open(self, req: Request) -> Any:
+            return self.do_open(Plain, req)
+
+    class SecureHandler(HTTPSHandler):
+        def https_open(self, req: Request) -> Any:
+            return self.do_open(Secure, req)
+
+    return [PlainHandler(), SecureHandler()]
+
+
+def _answer(
+    url: str, seconds: float, limit: int, headers: Mapping[str, str], handlers: Sequence[BaseHandler]
+) -> Answer:
     proxies: dict[str, str] | None = None if url.startswith("https:") else {}  # None: those of the environment
     request = Request(url, headers={"Accept": "application/json", **headers})  # noqa: S310 - the settings' own URL
     try:
-        response = build_opener(NoRedirects, ProxyHandler(proxies)).open(request, timeout=seconds)
+        response = build_opener(NoRedirects, ProxyHandler(proxies), *handlers).open(request, timeout=seconds)
     except HTTPError as exc:
         with exc:
             if exc.code != 304:
@@ -84,8 +130,6 @@ def _answer(url: str, seconds: float, limit: int, headers: Mapping[str, str]) ->
             body += chunk
             if len(body) > limit:
                 raise FetchError(f"the answer has more than {limit} bytes")
-            if time.monotonic() > deadline:  # nobody waits for it any more
-                raise FetchError(f"no answer within {seconds:g} seconds")
         if response.status != 200:
             raise FetchError(f"the answer has the status {response.status}")
         return Answer(200, response.headers, bytes(body))

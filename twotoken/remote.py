@@ -168,7 +168,7 @@ class KeySource:
             raise FetchError(f"{self.url}: {exc}") from exc
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=1024)  # a service may have a list for each tenant
 def revocation_source(
     url: str, interval: float, leeway: float, headers: tuple[tuple[str, str], ...]
 ) -> RevocationSource:
@@ -205,7 +205,7 @@ class RemoteAccessTokenAuthentication(BearerAuthentication):
         return access
 
     def revocation_source(self, url: str) -> RevocationSource:
-        """Return the revoked families at a URL, the same object each time."""
+        """Return the revoked families at a URL, the same object each time. For a service with more lists than one."""
         interval: Any = conf.revocation_interval  # set, as check_settings has made sure
         headers = tuple(self.revocations_headers.items())
         return revocation_source(url, interval.total_seconds(), conf.leeway.total_seconds(), headers)

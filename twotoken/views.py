@@ -14,6 +14,7 @@ from uuid import UUID
 
 from django.contrib.auth import authenticate, get_user_model, user_logged_in, user_logged_out
 from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.hashers import check_password
 from django.core.exceptions import ImproperlyConfigured, RequestDataTooBig
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.db import DataError
@@ -151,11 +152,17 @@ class ReauthenticateView(CredentialView):
         serializer = self.serializer_class(data=request.data, context={"request": request, "view": self})
         serializer.is_valid(raise_exception=True)
         data = serializer.validated_data
+        # Here too, a client that lacks a nonce comes again: it must not use up a guess or a code that is good once.
+        proofs.read_proof(request)
         # The key is the login's: whoever stole an access token has no more guesses than anybody else.
         self.check_throttle(LoginThrottle(client_address(request), self.get_login_name(data)))
+        old_hash = cast("AbstractBaseUser", request.user).password
         user = self.authenticate(request, data)
         if user is None or user.pk != request.user.pk or not may_log_in(user):
             return self.refuse(NoActiveAccount())
+        # After an update of Django, authenticate() stores a newer hash of the same password. Nobody changed it.
+        if user.password != old_hash and check_password(data.get("password"), old_hash):
+            families.update_auth_hash(current_family_id(request), user)
         # Django's user_logged_in is not sent: its receivers would record a login that did not happen.
         family = families.family_of(cast("AccessToken", request.auth))  # checking a password takes time
         self.check_device(family.device_key)

@@ -21,7 +21,6 @@ TWOTOKEN = {
     "BROWSER_GRACE": float(os.environ.get("TEST_BROWSER_GRACE", "10")),
     "DPOP_NONCE": "TEST_NONCES" in os.environ,
     "DPOP_ACCESS": "TEST_BEARER_ACCESS" not in os.environ,
-    "RETENTION": timedelta(),
     "LOGIN_THROTTLE": None,
     "REFRESH_THROTTLE": None,
 }

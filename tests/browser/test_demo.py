@@ -48,8 +48,7 @@ def server(new_server: Callable[..., Server]) -> Server:
 @pytest.fixture(autouse=True)
 def _no_families(server: Server) -> None:
     """Start without token families."""
-    server.manage("revoke_token_families", "--all", "--no-input")
-    server.manage("purge_token_families")
+    server.manage("shell", "-c", "from twotoken.models import RefreshToken; RefreshToken.objects.all().delete()")
     server.faults()
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model, user_logged_in, user_login_failed
+from django.contrib.auth.hashers import MD5PasswordHasher
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
@@ -167,6 +168,44 @@ class RevokingBackend:
         return request.user
 
 
+class NewHasher(MD5PasswordHasher):
+    """A hasher that Django prefers after its update, so that it hashes a right password again."""
+
+    algorithm = "new"
+
+
+NEW_HASHERS = [f"{__name__}.NewHasher", "django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+def test_a_newer_hash_of_the_same_password(anyone: Caller, settings: Any) -> None:
+    """Case 39: after an update of Django, a right password gets a newer hash. Nobody is logged out by it."""
+    login = anyone.log_in()
+    settings.PASSWORD_HASHERS = NEW_HASHERS
+    response = step_up(anyone, login.json()["access"])
+    assert response.status_code == 200
+    assert get_user_model()._default_manager.get(pk=anyone.user.pk).password.startswith("new$")
+    assert anyone.get("/api/revocable/", **bearer(response.json()["access"])).status_code == 200
+    if anyone.mount != TOOL_MOUNT:
+        assert anyone.refresh(token_of(login)).status_code == 200
+
+
+class ChangingBackend:
+    """A back end before whose work another request changes the password to the one that is presented."""
+
+    def authenticate(self, request: Any, password: str, **credentials: Any) -> Any:
+        user = get_user_model()._default_manager.get(pk=request.user.pk)
+        user.set_password(password)
+        user.save()
+        return user
+
+
+def test_a_password_that_is_changed_meanwhile(anyone: Caller, settings: Any) -> None:
+    """Case 39: another password ends the family, even if it is the one that is presented."""
+    access = anyone.log_in().json()["access"]
+    settings.AUTHENTICATION_BACKENDS = [f"{__name__}.ChangingBackend"]
+    assert_refused(step_up(anyone, access, "another password"), "password_changed")
+
+
 @pytest.mark.parametrize("access", [None, "rubbish"])
 def test_no_access_token(anyone: Caller, access: str | None) -> None:
     """Case 39: the refresh token and its cookie are no substitute, and nothing is looked up."""
@@ -314,3 +353,27 @@ def assert_device(response: Any) -> None:
 def send(caller: Caller, password: str, **headers: Any) -> Any:
     """Send a password with an access token of any scheme."""
     return caller.send("reauthenticate/", {"password": password}, **headers)
+
+
+class OnceBackend:
+    """A back end that accepts a proof once, such as a code of an authenticator app."""
+
+    runs = 0
+
+    def authenticate(self, request: Any, **credentials: Any) -> Any:
+        OnceBackend.runs += 1
+        return request.user if OnceBackend.runs == 1 else None
+
+
+def test_a_nonce_that_is_missing(script: Caller, settings: Any) -> None:
+    """Case 39: the client that has to come again with a nonce has used up neither its guess nor its code."""
+    device = Device()
+    with with_settings(DPOP_ACCESS=False):
+        access = script.log_in(**device.headers(f"{BODY_MOUNT}login/")).json()["access"]
+    settings.AUTHENTICATION_BACKENDS = [f"{__name__}.OnceBackend"]
+    OnceBackend.runs = 0
+    with with_settings(DPOP_ACCESS=False, DPOP_NONCE=True, LOGIN_THROTTLE="2/min"):
+        response = step_up(script, access, **device.headers(PATH))
+        assert (response.status_code, response.json()["code"]) == (400, "use_dpop_nonce")
+        device.nonce = response["DPoP-Nonce"]
+        assert step_up(script, access, **device.headers(PATH)).status_code == 200

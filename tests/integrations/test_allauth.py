@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
 from allauth.mfa.totp.internal.auth import TOTP
+from django.contrib.auth import get_user_model
 from django.contrib.sessions.models import Session
 from django.core import mail
 from django.core.management import call_command
@@ -417,6 +418,35 @@ def test_a_step_up(app: App, time_machine: Any) -> None:
     assert (app.refresh_token, family().refreshed_at, app.call()) == (refresh, before, 200)
     after = claims_of(app.refresh().json()["access"])
     assert after["auth_time"] == login["auth_time"]
+
+
+class EndingBackend:
+    """A back end during whose work the family is revoked, or deleted."""
+
+    delete = False
+
+    def authenticate(self, request: Any, **credentials: Any) -> Any:
+        ended = RefreshToken.objects.all()
+        if self.delete:
+            ended.delete()
+        else:
+            ended.revoke(RevokedReason.ADMIN)
+        return get_user_model()._default_manager.get()
+
+
+class DeletingBackend(EndingBackend):
+    """It deletes the family."""
+
+    delete = True
+
+
+@pytest.mark.parametrize("backend", ["EndingBackend", "DeletingBackend"])
+def test_a_family_that_ends_while_its_user_reauthenticates(app: App, settings: Any, backend: str) -> None:
+    """It gets no access token: a 410, as from the next request on."""
+    settings.AUTHENTICATION_BACKENDS = [*settings.AUTHENTICATION_BACKENDS, f"{__name__}.{backend}"]
+    response = reauthenticate(app, "the proof of this back end")
+    assert (response.status_code, "access_token" in str(response.content)) == (410, False)
+    assert app.ask("session", method="get").status_code == 410
 
 
 def test_the_methods_of_a_login(user: Any) -> None:

@@ -45,7 +45,7 @@ from twotoken.exceptions import (
     TokenNotValid,
     Unavailable,
 )
-from twotoken.models import RefreshToken, RevokedReason
+from twotoken.models import RevokedReason, State
 from twotoken.proofs import NONCE_HEADER, current_nonce, proven_key, read_proof, spend
 from twotoken.responses import RETRY_AFTER, body_of, headers_of, status_of
 from twotoken.throttling import RefreshThrottle
@@ -96,7 +96,10 @@ class TwoTokenStrategy(SessionTokenStrategy):  # type: ignore[misc]  # allauth h
     @sensitive_variables()
     def step_up(self, request: HttpRequest) -> dict[str, Any]:
         """Return an access token whose ``auth_time`` is now, after allauth has reauthenticated the session's user."""
-        family = cast("RefreshToken", families.get(cast("UUID", family_of(request.session))))
+        family = families.get(cast("UUID", family_of(request.session)))
+        # Checking a password takes time: the family may have been revoked, or deleted, since lookup_session.
+        if family is None or family.state() is not State.ACTIVE:
+            raise gone()
         with proof_errors(request):
             check_device(request, family.device_key)
         stepped_up = families.step_up(family, amr_of(new_records(request, authenticated_user(request))))
@@ -213,6 +216,12 @@ def busy(request: HttpRequest, code: int, seconds: int) -> ImmediateHttpResponse
     response = APIResponse(request, status=code)
     response["Retry-After"] = str(seconds)
     return ImmediateHttpResponse(response)
+
+
+def gone() -> ImmediateHttpResponse:
+    """Return an exception that makes allauth answer as if the session had ended."""
+    body = {"status": status.HTTP_410_GONE, "data": {}, "meta": {"is_authenticated": False}}
+    return ImmediateHttpResponse(JsonResponse(body, status=status.HTTP_410_GONE))
 
 
 def family_of(session: SessionBase) -> UUID | None:

@@ -15,6 +15,7 @@ from twotoken.conf import conf
 from twotoken.conflicts import retry_on_conflict
 from twotoken.families.queries import rows
 from twotoken.families.revocation import Batch, place
+from twotoken.families.revoked import OVERLAP, longest_access
 from twotoken.models import FamilyEvent, RefreshToken, RefreshTokenQuerySet
 
 PURGE_BATCH: Final = 10_000  # families; a DELETE of one such range of keys takes some tens of milliseconds
@@ -23,10 +24,14 @@ PURGE_BATCH: Final = 10_000  # families; a DELETE of one such range of keys take
 def purge(on_batch: Callable[[Batch], object] | None = None) -> int:
     """Delete the families that were revoked or expired longer than RETENTION ago, with their events; return how many.
 
+    If RETENTION is shorter than the life of an access token, the families are kept that long. Otherwise a process that
+    starts after the purge would accept a revoked family's access token again, because REVOCATION_INTERVAL and
+    RevocationsView find revoked families in this table.
+
     Safe beside live traffic and beside another purge: a family that is deleted can't become active again. A batch is
     one range of keys, and only its last key is read. ``on_batch`` is called after each batch.
     """
-    inactive = rows().inactive_before(timezone.now() - conf.retention)
+    inactive = rows().inactive_before(timezone.now() - max(conf.retention, longest_access() + OVERLAP))
     rest, after, total = inactive, None, 0
     while True:
         last = next(iter(rest.order_by("pk").values_list("pk", flat=True)[PURGE_BATCH - 1 : PURGE_BATCH]), None)

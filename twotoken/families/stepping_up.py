@@ -37,6 +37,6 @@ def step_up(family: RefreshToken, amr: Sequence[str] = ()) -> SteppedUp:
     Raises ClaimsError if the project's claims can't go into a token.
     """
     now = timezone.now()
-    token, expires_in = mint_access(family, family.user, now, AuthEvent(int(now.timestamp()), [*amr]))
+    token, expires_in = mint_access(family, family.user, now, AuthEvent(int(now.timestamp()), amr))
     logger.info("User %s of token family %s proved their identity again.", family.user_id, family.pk)
     return SteppedUp(token, expires_in, token_type_of(family))
