@@ -13,7 +13,7 @@ from benchmarks.targets import TARGETS, Target, judge
 
 
 def timed(*seconds: float) -> dict[str, list[float]]:
-    """Return rounds as a measure has them."""
+    """Return rounds in the form of a measure's result."""
     return {"wall": list(seconds), "processor": list(seconds)}
 
 
