@@ -146,7 +146,7 @@ def run(
 
 @pytest.mark.parametrize("is_bound", [False, True])
 def test_kill_9(service: Service, is_bound: bool, tried: Tried) -> None:
-    """All processes are killed at random moments, again and again. A retry needs the key, or a bound client's proof."""
+    """All processes are killed at random moments, again and again. Retries need the key, or a bound client's proof."""
     device = Device(host=f"http://127.0.0.1:{service.port}") if is_bound else None
     kills: list[int] = []
 
