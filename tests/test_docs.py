@@ -51,7 +51,7 @@ PYTHON_BLOCK = re.compile(r"^ *```python\n(.*?)^ *```", re.DOTALL | re.MULTILINE
 
 
 def name_of(page: Path) -> str:
-    """Return a page's name, for a test's id."""
+    """Return a page's name, as the id of a test."""
     return str(page.relative_to(ROOT))
 
 

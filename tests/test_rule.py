@@ -164,7 +164,7 @@ SECOND, TICK = timedelta(seconds=1), timedelta(microseconds=1)
     ],
 )
 def test_both_limits(values: dict[str, Any], expected: Verdict) -> None:
-    """Both limits count. In its last second a family has expired, because ``exp`` is in whole seconds."""
+    """A family expires at the idle and the absolute limit, and a second before: ``exp`` is in whole seconds."""
     assert verdict(Row(is_browser=False, **values), 0, OTHER) is expected
 
 

@@ -219,7 +219,7 @@ def within(graces: int, row: Row, request: dict[str, Any]) -> bool:
 
 
 def grace_for_two_behind(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
-    """Retry with the token before the last one too."""
+    """Give the grace also to a token two generations behind."""
     return Verdict.RETRY if behind(row, request) == 2 and within(1, row, request) else verdict
 
 
@@ -322,7 +322,7 @@ def device_is_judged_for_rotations(row: Row, request: dict[str, Any], verdict: V
 
 
 def no_device_is_asked_for(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
-    """Ignore the family's device key."""
+    """Never ask for a proof."""
     return judge(replace(row, device_key=""), **request)
 
 
@@ -337,7 +337,7 @@ def any_proof_is_fine(row: Row, request: dict[str, Any], verdict: Verdict) -> Ve
 
 
 def proof_for_two_behind(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
-    """With a proof, retry with the token before the last one too."""
+    """With a proof, retry with a token two generations behind too."""
     is_proven = row.device_key and request["device_key"] == row.device_key and not request["retry_key"]
     return Verdict.RETRY if is_proven and behind(row, request) == 2 else verdict
 

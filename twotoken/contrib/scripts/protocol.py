@@ -154,7 +154,7 @@ class TokenProtocol:
         return token if remedy == PROOF else (yield from self.token(token))
 
     def log_out(self) -> Flow[None]:
-        """End the session on the server and in the store. Without an answer both stay, and Unavailable is raised."""
+        """End the session on the server and in the store. Without an answer both stay, and it raises Unavailable."""
         since = self._options.now()
         yield from self._lock(since)
         try:
@@ -417,7 +417,7 @@ def origin_of(url: str) -> tuple[str, str, int]:
 
 
 def account_of(credentials: Credentials | None) -> str:
-    """Return whom credentials name: their first entry. Empty if there are none, or they are asked for later."""
+    """Return the account that credentials name: their first entry. Empty for a function, or without credentials."""
     if credentials is None or callable(credentials):
         return ""
     return next((str(value) for name, value in credentials.items() if name != "password"), "")
