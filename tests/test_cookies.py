@@ -276,7 +276,7 @@ def test_the_path_is_that_of_a_mount_with_a_delivery(address: str, expected: str
 
 
 def test_the_path_of_a_request_that_was_not_resolved() -> None:
-    """For a middleware's request, it is the default mount's path."""
+    """In a middleware's request, the cookie gets the default mount's path."""
     assert cookie_path(factory.post("/")) == "/api/auth/"
 
 
@@ -326,7 +326,7 @@ def test_the_path_is_percent_encoded(tenant: str, encoded: str) -> None:
     "address", ["/own/callback/", "/devices/refresh/00000000-0000-0000-0000-000000000000/", "/devices/callback/"]
 )
 def test_the_path_from_a_namespace_without_a_refresh_view(address: str) -> None:
-    """It is the default mount's path."""
+    """The cookie gets the default mount's path."""
     assert cookie_path(request_to(address)) == "/auth/"
 
 

@@ -90,7 +90,7 @@ class Server:
         self.serve = cache(self._serve)
 
     def _serve(self, is_thief: bool, request: Request, family: Family) -> Served:
-        """Take the server's next step for a request. Each request has exactly one."""
+        """Take the server's next step for a request. In each state a request has exactly one next step."""
         seen = request.seen
         if request.at is At.SENT:
             if is_thief and request.proof in (family.device, *([] if family.device else [THIEF])):

@@ -224,7 +224,7 @@ def grace_for_two_behind(row: Row, request: dict[str, Any], verdict: Verdict) ->
 
 
 def keyless_grace_after_a_key(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
-    """Give the grace after a rotation under a key too, to requests without a key."""
+    """Let requests without a key use the grace even if the last rotation had a key."""
     return verdict if request["retry_key"] else judge(replace(row, retry_key=b""), **request)
 
 
@@ -348,7 +348,7 @@ def proof_makes_no_retry(row: Row, request: dict[str, Any], verdict: Verdict) ->
 
 
 def proof_instead_of_a_key(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
-    """With a proof, retry after a rotation under a key too."""
+    """Let a proof make a retry even if the last rotation had a key."""
     is_proven = row.device_key and request["device_key"] == row.device_key
     return Verdict.RETRY if is_proven and behind(row, request) == 1 else verdict
 
