@@ -55,7 +55,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Tokens:
-    """What a client keeps of a login or a refresh."""
+    """The tokens that a client keeps from a login or a refresh."""
 
     access: str
     refresh: str = ""
@@ -92,7 +92,7 @@ class Competitor:
         raise NotImplementedError
 
     def tokens(self, answer: Answer, before: Tokens | None = None) -> Tokens:
-        """Read what a login gave, or a refresh that had ``before``."""
+        """Return the tokens of a login, or of a refresh with the tokens of ``before``."""
         raise NotImplementedError
 
     def get(self, path: str, tokens: Tokens) -> Call:

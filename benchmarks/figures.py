@@ -42,7 +42,7 @@ def ratio(over: Rounds, under: Rounds) -> Spread:
 
 
 def above(whole: Rounds, floor: Rounds, unit: Rounds) -> Spread:
-    """Return what is left of a cost without its floor, in units of another cost."""
+    """Return how much a cost exceeds its floor, in units of another cost."""
     return spread([(cost - base) / one for cost, base, one in zip(whole, floor, unit, strict=True)])
 
 

@@ -1,4 +1,4 @@
-"""What is measured, each a function of the run that returns what goes into the JSON file."""
+"""The measures: each is a function of the run that returns its part of the JSON file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Case = tuple[str, Remote, str]
 
 @dataclass(frozen=True)
 class Size:
-    """How much is done. The seconds are the most that one interleaved measure may take."""
+    """How much is measured. The seconds limit one interleaved measure."""
 
     rounds: int
     batch: int
@@ -44,7 +44,7 @@ class Run:
 
     @contextmanager
     def workers(self) -> Iterator[None]:
-        """Have a worker for each competitor, and drop their databases afterwards."""
+        """Start a worker for each competitor, and drop their databases at the end."""
         try:
             for name, competitor in self.competitors.items():
                 self.remotes[name] = Remote(competitor, self.database, name)
@@ -56,13 +56,13 @@ class Run:
                 remote.close()
 
     def doing(self, operation: str) -> list[Remote]:
-        """Return the workers whose competitor has an operation."""
+        """Return the workers whose competitor has this operation."""
         return [remote for remote in self.remotes.values() if operation in remote.competitor.operations]
 
     def interleave(
         self, cases: Sequence[Case], *, batch: int = 0, rounds: int = 0
     ) -> dict[str, dict[str, list[float]]]:
-        """Do a batch of each case in turn, round after round, every other round backwards."""
+        """Run a batch of each case in turn, for several rounds, with every other round in reverse order."""
         found: dict[str, dict[str, list[float]]] = {name: {"wall": [], "processor": []} for name, _, _ in cases}
         batch = batch or self.size.batch
         for _, remote, operation in cases if self.size.warm else ():
@@ -79,23 +79,23 @@ class Run:
 
 
 def check(run: Run) -> Any:
-    """Each competitor's operations, and what it promises of them."""
+    """Check each competitor's operations and promises."""
     return {name: remote.call("check") for name, remote in run.remotes.items()}
 
 
 def login(run: Run) -> Any:
-    """Login with a cheap hasher: the cost of the frameworks."""
+    """Measure the login with a cheap hasher: the cost of the framework."""
     return run.interleave([(remote.competitor.name, remote, "login") for remote in run.doing("login")])
 
 
 def login_real(run: Run) -> Any:
-    """Login with Django's default hasher, which is most of it."""
+    """Measure the login with Django's default hasher, which takes most of the time."""
     cases = [(remote.competitor.name, remote, "login-real") for remote in run.doing("login")]
     return run.interleave(cases, batch=1, rounds=min(run.size.rounds, 15))
 
 
 def get(run: Run) -> Any:
-    """An authenticated GET per authentication class, the view without any, and PyJWT, an HMAC and ES256 alone."""
+    """Measure an authenticated GET per authentication class, one without any, and PyJWT, an HMAC and ES256 alone."""
     ours = run.remotes["twotoken"]
     cases = [
         (f"{remote.competitor.name} {label}", remote, f"get {label}")
@@ -108,12 +108,12 @@ def get(run: Run) -> Any:
 
 
 def refresh(run: Run) -> Any:
-    """Refresh, with rotation where the competitor rotates."""
+    """Measure the refresh, with rotation if the competitor rotates."""
     return run.interleave([(remote.competitor.name, remote, "refresh") for remote in run.doing("refresh")])
 
 
 def refresh_durable(run: Run) -> Any:
-    """Refresh, each commit waiting for the disk. PostgreSQL's alone can be told per connection."""
+    """Measure the refresh when each commit waits for the disk. Only PostgreSQL can set this per connection."""
     if run.database.kind != "postgresql":
         return {}
     cases = [(remote.competitor.name, remote, "refresh-durable") for remote in run.doing("refresh")]
@@ -121,12 +121,12 @@ def refresh_durable(run: Run) -> Any:
 
 
 def logout(run: Run) -> Any:
-    """Logout, which ends the login on the server."""
+    """Measure the logout, which revokes the login on the server."""
     return run.interleave([(remote.competitor.name, remote, "logout") for remote in run.doing("logout")])
 
 
 def statements(run: Run) -> Any:
-    """SQL statements of an operation, with BEGIN, COMMIT and SAVEPOINT."""
+    """Count the SQL statements of an operation, with BEGIN, COMMIT and SAVEPOINT."""
     found: dict[str, dict[str, list[str]]] = {}
     for name, remote in run.remotes.items():
         operations = sorted(remote.competitor.operations - {"get"})
@@ -137,7 +137,7 @@ def statements(run: Run) -> Any:
 
 
 def storage(run: Run) -> Any:
-    """Rows and bytes of one login and many refreshes, on a database of its own."""
+    """Measure rows and bytes of one login and many refreshes, in a new database."""
     found = {}
     for remote in run.doing("refresh"):
         if remote.competitor.storage:
@@ -146,7 +146,7 @@ def storage(run: Run) -> Any:
 
 
 def purge(run: Run) -> Any:
-    """Time and peak memory of deleting what has ended, each in a fresh process."""
+    """Measure time and peak memory of deleting expired rows, each in a new process."""
     kinds = {
         "twotoken": ("ended_families", "purge_token_families"),
         "simplejwt": ("expired_tokens", "flushexpiredtokens"),
@@ -169,7 +169,7 @@ def purge(run: Run) -> Any:
 
 
 def growth(run: Run) -> Any:
-    """Refresh among more and more families, and the admin's list of the most."""
+    """Measure the refresh among more and more families, and the admin's list among the most."""
     competitor = run.competitors["twotoken"]
     remotes = {str(count): Remote(competitor, run.database, f"families_{count}") for count in run.size.families}
     try:
@@ -197,7 +197,7 @@ POLL_SECONDS = 5.0
 
 
 def revoked(run: Run) -> Any:
-    """A GET by the stateless class with REVOCATION_INTERVAL and without it, by the number of revoked families.
+    """Measure a GET by the stateless class with and without REVOCATION_INTERVAL, by the number of revoked families.
 
     Both take turns in one process: two processes of the same code differ by some percents.
     """
@@ -229,7 +229,7 @@ def revoked(run: Run) -> Any:
 
 
 def revoked_index(run: Run) -> Any:
-    """Login, refresh and logout with the index on ``revoked_at``, and without it, among many families."""
+    """Measure login, refresh and logout with and without the index on ``revoked_at``, among many families."""
     competitor = run.competitors["twotoken"]
     remotes = {name: Remote(competitor, run.database, f"index_{name}") for name in ("with", WITHOUT)}
     rounds = 10 * run.size.rounds  # more than usual: the difference is small

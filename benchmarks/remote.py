@@ -1,4 +1,4 @@
-"""A worker per competitor, each a process with its own settings and database, and the coordinator's end of it."""
+"""Each competitor's worker is a process with its own settings and database; this is how the coordinator calls it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LIMIT = 300  # seconds that one call of a worker may take
 
 
 def serve(pipe: Connection, environment: dict[str, str]) -> None:
-    """Be a worker until the pipe closes. The target of a process."""
+    """Run the worker until the pipe closes. A process starts with this function."""
     os.environ.update(environment)
     os.environ["DJANGO_SETTINGS_MODULE"] = "benchmarks.settings"
     django.setup()
@@ -38,7 +38,7 @@ def serve(pipe: Connection, environment: dict[str, str]) -> None:
 
 @dataclass(frozen=True)
 class Database:
-    """A server, or a folder for SQLite, that databases of the benchmarks are made on."""
+    """A server, or a folder for SQLite, for the databases of the benchmarks."""
 
     kind: str
     server: str
@@ -47,7 +47,7 @@ class Database:
     """What the names of those made begin with, so that two checkouts can share a server."""
 
     def environment(self, name: str, *, exists: bool) -> dict[str, str]:
-        """Return the variables that tell ``benchmarks.settings`` which database to make, or to use."""
+        """Return the variables that tell ``benchmarks.settings`` which database to create or use."""
         full = f"{self.prefix}_{name.replace('-', '_')}"
         if self.kind == "sqlite":
             full = f"{self.server.removeprefix('sqlite:///')}/{full}.sqlite3"
@@ -57,10 +57,10 @@ class Database:
 
 
 class Remote:
-    """A worker, seen from the coordinator: its methods by name."""
+    """A worker as the coordinator sees it: calls the worker's methods by name."""
 
     def __init__(self, competitor: Competitor, database: Database, name: str, *, fresh: bool = True) -> None:
-        """Start the process. Not ``fresh``: on a database that another worker made."""
+        """Start the process. Without ``fresh`` it uses a database that another worker created."""
         self.competitor, self.name, self.fresh = competitor, name, fresh
         self.environment = {"BENCHMARKS_COMPETITOR": competitor.name, **database.environment(name, exists=not fresh)}
         context = get_context("spawn")
@@ -77,7 +77,7 @@ class Remote:
         return self.receive()
 
     def receive(self) -> Any:
-        """Return the next answer. What was raised over there is raised here."""
+        """Return the next answer. Raises here what the worker raised."""
         if not self.pipe.poll(LIMIT):
             raise TimeoutError(f"{self.name} did not answer within {LIMIT} s")
         good, result = self.pipe.recv()
@@ -86,12 +86,12 @@ class Remote:
         return result
 
     def ready(self) -> None:
-        """Wait until the database is there. Many are made side by side."""
+        """Wait until the database exists. Several are created at the same time."""
         if self.fresh:
             self.receive()
 
     def close(self) -> None:
-        """End the process, and drop the database where it is its own."""
+        """End the process, and drop the database if it is its own."""
         if self.fresh and self.process.is_alive():
             with suppress(EOFError, OSError):
                 self.call("destroy")

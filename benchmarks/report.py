@@ -27,7 +27,7 @@ def table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
 
 
 def cases(results: Results, measure: str, clock: str = "wall") -> dict[str, list[float]]:
-    """Return the rounds by competitor; of GET those of each competitor's plain class."""
+    """Return the rounds by competitor; for GET those of each competitor's plain class."""
     return {
         name.removesuffix(" access"): case[clock]
         for name, case in results.get(measure, {}).items()
@@ -36,7 +36,7 @@ def cases(results: Results, measure: str, clock: str = "wall") -> dict[str, list
 
 
 def target_table(results: Results) -> str:
-    """Return the targets beside what was measured."""
+    """Return the targets beside the measured values."""
     lines = [
         (
             target.text,
@@ -67,7 +67,7 @@ def ratio_table(results: Results, clock: str = "wall") -> str:
 
 
 def summary(results: Results) -> str:
-    """Return the README's table: the same for the competitors and the four operations, medians alone."""
+    """Return the README's table: the ratios of the competitors and the four operations, as medians."""
     measures = ("login", "get", "refresh", "logout")
     measured = [cases(results, measure) for measure in measures]
     lines = [
@@ -139,7 +139,7 @@ def storage_table(results: Results) -> str:
 
 
 def purge_table(results: Results) -> str:
-    """Return what deleting the ended takes."""
+    """Return the costs of deleting expired rows."""
     found = results["purge"]
     lines = [
         (
@@ -176,7 +176,7 @@ def growth_table(results: Results) -> str:
 
 
 def revoked_table(results: Results) -> str:
-    """Return the cost of a GET by the stateless class with REVOCATION_INTERVAL, over one without it."""
+    """Return the cost of a GET by the stateless class with REVOCATION_INTERVAL, divided by that without it."""
     lines = []
     for count, found in results["revoked"].items():
         first, later, kept = found["readings"]
@@ -202,7 +202,7 @@ def revoked_table(results: Results) -> str:
 
 
 def revoked_index_table(results: Results) -> str:
-    """Return what the index on ``revoked_at`` costs."""
+    """Return the cost of the index on ``revoked_at``."""
     lines = []
     for operation, found in results["revoked-index"].items():
         shares = [

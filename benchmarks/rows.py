@@ -1,4 +1,4 @@
-"""The tables of a competitor: their size, and rows by the hundred thousand, made inside the database."""
+"""The tables of a competitor: their sizes, and inserts of hundreds of thousands of rows inside the database."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def updates(names: Sequence[str]) -> list[int]:
 
 
 def vacuum(names: Sequence[str]) -> None:
-    """Give dead rows free: what autovacuum does in time. MariaDB purges by itself."""
+    """Free dead rows, as autovacuum does after some time. MariaDB purges by itself."""
     if connection.vendor != "mysql":
         with connection.cursor() as cursor:
             for name in names if connection.vendor == "postgresql" else [""]:
@@ -118,7 +118,7 @@ def insert(model: Any, count: int, values: dict[str, object]) -> None:
 
 
 def live_families(count: int) -> None:
-    """Insert token families that may refresh."""
+    """Insert active token families."""
     now = timezone.now()
     _families(count, created_at=now, refreshed_at=now, expires_at=now + timedelta(days=30))
 
@@ -175,7 +175,7 @@ def _families(count: int, **different: object) -> None:
 
 
 def people(first: int, count: int) -> None:
-    """Insert live families, numbered from ``first`` on, and a user for each two of them. PostgreSQL alone.
+    """Insert active families, numbered from ``first`` on, and a user for every two of them. Only for PostgreSQL.
 
     A family's key follows from its number, and lies anywhere among the others as a random one does.
     """
@@ -205,7 +205,7 @@ def people(first: int, count: int) -> None:
 
 
 def drop_indexes() -> list[str]:
-    """Drop keys and indexes of the table of families, for a load, and return the statements that make them again."""
+    """Drop the keys and indexes of the table of families for a load, and return the statements that restore them."""
     table = apps.get_model("twotoken", "RefreshToken")._meta.db_table
     with connection.cursor() as cursor:
         cursor.execute(
@@ -249,7 +249,7 @@ def rotation() -> str:
 
 
 def expired_tokens(count: int) -> None:
-    """Insert refresh tokens of simplejwt that its command deletes. None is blacklisted, which would cost it more."""
+    """Insert refresh tokens of simplejwt that its command deletes. None is blacklisted: that would cost more."""
     user = apps.get_model("auth", "User").objects.get(username="user0")
     then = timezone.now() - timedelta(days=90)
     values = {
@@ -264,7 +264,7 @@ def expired_tokens(count: int) -> None:
 
 
 def sample(count: int) -> list[Tokens]:
-    """Return tokens of families from all over the table."""
+    """Return tokens of families from all parts of the table."""
     families: Any = apps.get_model("twotoken", "RefreshToken")
     found = families.objects.filter(generation=0, secret=ROW_SECRET).order_by("?")
     now = int(time.time())

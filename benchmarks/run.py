@@ -65,7 +65,7 @@ def arguments() -> Namespace:
 
 
 def about(run: Run, results: dict[str, Any], *, whole: bool) -> dict[str, Any]:
-    """Return what a reader has to know of a run; of a part that was repeated, besides what came before."""
+    """Return the facts about a run for its reader; for a repeated part, in addition to the earlier ones."""
     command = f"{datetime.now(UTC).date().isoformat()} `{' '.join(['python -m benchmarks', *sys.argv[1:]])}`"
     before = [] if whole else results.get("about", {}).get("commands", [])
     names = ((package.name.replace("_", "-"), package.version) for package in distributions())
@@ -80,7 +80,7 @@ def about(run: Run, results: dict[str, Any], *, whole: bool) -> dict[str, Any]:
 
 
 def write(found: dict[str, Any]) -> None:
-    """Write the page, its plot, and the README's table, which is of the first database."""
+    """Write the page, its plot, and the README's table of the first database."""
     (DOCS / "benchmarks.md").write_text(page(found))
     (DOCS / "benchmarks.svg").write_text(plot(found))
     readme = ROOT / "README.md"
@@ -90,7 +90,7 @@ def write(found: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Run what was asked for, if nothing else runs in this checkout: it would use the same databases."""
+    """Run the command line, unless a run in this checkout is in progress: it would use the same databases."""
     asked = arguments()
     with (FOLDER / "lock").open("w") as lock:
         try:
@@ -101,7 +101,7 @@ def main() -> None:
 
 
 def measure(asked: Namespace) -> None:
-    """Run what was asked for."""
+    """Run the measures that were asked for."""
     competitors = all_competitors()
     if asked.competitors:
         competitors = {

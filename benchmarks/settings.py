@@ -1,4 +1,4 @@
-"""Django settings of one process: the same for every competitor, and what the competitor says besides."""
+"""Django settings of one process: the same for every competitor, plus the competitor's own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What twotoken is meant to reach, each judged by what was measured."""
+"""The targets of twotoken, each judged by measured values."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Results = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Target:
-    """A bound on a figure."""
+    """A limit for a measured value."""
 
     text: str
     bound: float
@@ -22,25 +22,25 @@ class Target:
     figure: Callable[[Results], Spread]
 
     def met(self, found: Spread) -> bool:
-        """Tell whether the median keeps the bound."""
+        """Tell whether the median is within the limit."""
         return found.middle >= self.bound if self.at_least else found.middle <= self.bound
 
 
 def faster(measure: str, ours: str, theirs: str) -> Callable[[Results], Spread]:
-    """Return the figure: throughput of ours over theirs."""
+    """Return our throughput divided by theirs."""
     return lambda results: ratio(results[measure][theirs]["wall"], results[measure][ours]["wall"])
 
 
 def processor_above_floor(results: Results) -> Spread:
-    """Processor time of the stateless class above the view without authentication, in PyJWT decodes."""
+    """Return the stateless class's processor time above a GET without authentication, in PyJWT decodes."""
     cases = results["get"]
     return above(*(cases[name]["processor"] for name in ("twotoken stateless", "twotoken none", "PyJWT decode")))
 
 
 def login_beside_the_fastest(results: Results) -> Spread:
-    """Processor time of the fastest competitor's login with the real hasher over ours.
+    """Return our processor time of a login with the real hasher, divided by the fastest competitor's.
 
-    The hash is processor time and nothing else, so this tells a percent where the wall clock does not.
+    The hash is only processor time, so this shows differences of a percent, which the wall clock does not.
     """
     cases = {name: case["processor"] for name, case in results["login-real"].items()}
     competitor = fastest(cases, but=lambda name: name.startswith("twotoken"))
@@ -48,13 +48,13 @@ def login_beside_the_fastest(results: Results) -> Spread:
 
 
 def rows_grown(results: Results) -> Spread:
-    """Rows that refreshes added."""
+    """Return the number of rows that refreshes added."""
     found = results["storage"]["twotoken"]
     return spread([found["after"]["rows"] - found["login"]["rows"]])
 
 
 def heap_only(results: Results) -> Spread:
-    """The smaller share of heap-only updates: one family often, or many of a full table once."""
+    """Return the smaller share of heap-only updates: of one family many times, and of many families once each."""
     counts = [
         results["storage"]["twotoken"]["updates"],
         *(case["updates"] for case in results["growth"]["families"].values()),
@@ -63,18 +63,18 @@ def heap_only(results: Results) -> Spread:
 
 
 def purge_speed(results: Results) -> Spread:
-    """Rows purged per second over simplejwt's."""
+    """Return rows purged per second, divided by simplejwt's."""
     return ratio(results["purge"]["simplejwt"]["seconds"], results["purge"]["twotoken"]["seconds"])
 
 
 def purge_memory(results: Results) -> Spread:
-    """Peak memory of the purge over that of a tenth of the rows."""
+    """Return the peak memory of the purge, divided by that with a tenth of the rows."""
     found = results["purge"]["twotoken"]
     return spread([peak / found["peak of a tenth"] for peak in found["peak"]])
 
 
 def refresh_growth(results: Results) -> Spread:
-    """Cost of a refresh among the most families over that among the fewest."""
+    """Return the cost of a refresh among the most families, divided by that among the fewest."""
     families = results["growth"]["families"]
     return ratio(families[max(families, key=int)]["wall"], families[min(families, key=int)]["wall"])
 
@@ -121,7 +121,7 @@ TARGETS = (
 
 
 def judge(results: Results) -> list[tuple[Target, Spread]]:
-    """Return the targets whose figures were measured."""
+    """Return the targets whose values were measured."""
     found = []
     for target in TARGETS:
         try:

@@ -1,4 +1,4 @@
-"""What a competitor's own process does: set up by ``remote``, it calls its WSGI application itself."""
+"""The worker of a competitor's process: set up by ``remote``, it calls the WSGI application."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ CLAIMS = {"sub": "1", "sid": "6b2f5c9e-9d0f-4b7e-8f44-0d3c1f0a9b11", "jti": "Zk3
 
 
 class WrongAnswerError(Exception):
-    """A competitor did not answer as it should: what would be measured is not what the table says."""
+    """A competitor gave a wrong answer, so the table would not show what its heading says."""
 
 
 class Worker:
@@ -83,11 +83,11 @@ class Worker:
         return Answer(int(head[0][:3]), tuple(head[1]), body)
 
     def ask(self, call: Call, what: str, *, refused: bool = False) -> Answer:
-        """Send one request; raise where the answer is no success, or no refusal."""
+        """Send one request; raise if the answer is no success, or with ``refused`` if it is no refusal."""
         return self.expect(self.send(environ(call)), what, refused=refused)
 
     def expect(self, answer: Answer, what: str, *, refused: bool = False) -> Answer:
-        """Return the answer; raise where it is no success, or no refusal."""
+        """Return the answer; raise if it is no success, or with ``refused`` if it is no refusal."""
         wanted = range(400, 404) if refused else range(200, 300)
         if answer.status not in wanted and not (what == "logout" and answer.status == self.competitor.logged_out):
             raise WrongAnswerError(f"{self.competitor.name}: {what}: {answer.status} {answer.body[:300]!r}")
@@ -98,7 +98,7 @@ class Worker:
         return self.competitor.tokens(self.ask(self.competitor.login(name or next(self.users), PASSWORD), "login"))
 
     def check(self) -> list[str]:
-        """Try each operation and what the competitor promises of it; return what was seen to hold."""
+        """Run each operation and check the competitor's promises; return what holds."""
         competitor = self.competitor
         self.ask(Call("GET", "/get/none/"), "get none")
         seen = ["get none"]
@@ -131,7 +131,7 @@ class Worker:
         return seen
 
     def batch(self, operation: str, count: int) -> tuple[float, float]:
-        """Do an operation some times; return the wall-clock and processor seconds of one."""
+        """Run an operation several times; return the wall-clock and processor seconds of one."""
         if operation in {"pyjwt", "hmac", "es256"}:
             return self.bare(operation, count)
         if operation == "refresh-durable":
@@ -152,7 +152,7 @@ class Worker:
         return wall / count, processor / count
 
     def prepare(self, operation: str, count: int) -> tuple[list[Call], Callable[[list[Answer]], None]]:
-        """Return the requests of a batch, and what to do with their answers afterwards, both not timed."""
+        """Return the requests of a batch, and what to do with their answers afterwards; neither is timed."""
         competitor = self.competitor
         if operation == "get none":
             return [Call("GET", "/get/none/")] * count, _nothing
@@ -218,7 +218,7 @@ class Worker:
         return f"{self.competitor.name}, {operation}, {count} requests\n{text.getvalue()}"
 
     def storage(self, refreshes: int) -> dict[str, Any]:
-        """Log in once and refresh many times; return rows and bytes that came of it, and PostgreSQL's update counts."""
+        """Log in once and refresh many times; return the rows and bytes added, and PostgreSQL's update counts."""
         tables = rows.tables(self.competitor.storage)
         before, updates = rows.sizes(tables), rows.updates(tables)
         tokens = self.log_in()
@@ -236,13 +236,13 @@ class Worker:
         }
 
     def fill(self, kind: str, *numbers: int) -> float:
-        """Insert live families, or ended families, or expired tokens; return the seconds it took."""
+        """Insert active families, expired families or expired tokens; return the seconds it took."""
         began = time.perf_counter()
         getattr(rows, kind)(*numbers)
         return time.perf_counter() - began
 
     def drop_indexes(self) -> list[str]:
-        """Drop those of the table of families; return the statements that make them again."""
+        """Drop the indexes of the table of families; return the statements that restore them."""
         return rows.drop_indexes()
 
     def drop_revoked_index(self) -> None:
@@ -250,12 +250,12 @@ class Worker:
         rows.drop_revoked_index()
 
     def poll_revocations(self, seconds: float | None) -> None:
-        """Have the stateless class refuse revoked families, read this often. None: not at all."""
+        """Make the stateless class refuse revoked families, with this interval. None: it does not."""
         interval = None if seconds is None else timedelta(seconds=seconds)
         settings.TWOTOKEN = {**settings.TWOTOKEN, "REVOCATION_INTERVAL": interval}
 
     def readings(self) -> list[float]:
-        """Read the revoked families twice; return the processor seconds of each, and the bytes that are kept."""
+        """Read the revoked families twice; return the processor seconds of each, and the bytes of the kept list."""
         made = import_module("twotoken.families.revoked").RevokedFamilies  # other competitors have no such app
         known, times = made("default"), []
         for _ in range(2):
@@ -279,7 +279,7 @@ class Worker:
         return rows.rotation()
 
     def sample(self, count: int) -> None:
-        """Make the pool of tokens of families that lie all over the table."""
+        """Collect tokens of families from all parts of the table."""
         self.pool = rows.sample(count)
 
     def updates(self) -> list[int]:
@@ -309,7 +309,7 @@ class Worker:
 
 
 def environ(call: Call) -> dict[str, Any]:
-    """Return the WSGI environment of a request, as a server behind a proxy on this host makes it."""
+    """Return the WSGI environment of a request, as from a server behind a proxy on this machine."""
     headers = {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in call.headers.items()}
     if kind := headers.pop("HTTP_CONTENT_TYPE", ""):
         headers["CONTENT_TYPE"] = kind

@@ -11,32 +11,32 @@ def role(user: Any, family: Any) -> dict[str, Any]:
 
 
 def reserved(user: Any, family: Any) -> dict[str, Any]:
-    """Return a claim that is not the project's to give."""
+    """Return a claim with a reserved name."""
     return {"sub": "somebody else"}
 
 
 def client(user: Any, family: Any) -> dict[str, Any]:
-    """Return the client that a login is for, as a project with several apps knows it."""
+    """Return the ``client_id`` of the login, for a project with several apps."""
     return {"client_id": "app"}
 
 
 def no_dict(user: Any, family: Any) -> Any:
-    """Return no dict."""
+    """Return a value that is not a dict."""
     return ["role"]
 
 
 def huge(user: Any, family: Any) -> dict[str, Any]:
-    """Return more than a token may hold."""
+    """Return claims that are longer than a token may be."""
     return {"text": "x" * 10_000}
 
 
 def unfit(user: Any, family: Any) -> dict[str, Any]:
-    """Return what JSON can't hold."""
+    """Return a value that JSON can't hold."""
     return {"family": family.pk}
 
 
 def writing(user: Any, family: Any) -> dict[str, Any]:
-    """Write, as a callable should not."""
+    """Write to the database, which a callable for claims should not do."""
     user.first_name = "changed by the claims"
     user.save()
     return {}
@@ -54,5 +54,5 @@ def of_a_context(user: Any, family: Any) -> dict[str, Any]:
 
 
 def broken(user: Any, family: Any) -> dict[str, Any]:
-    """Fail, as a project's code may."""
+    """Raise an error, as a project's code may."""
     raise RuntimeError("no claims today")

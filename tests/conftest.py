@@ -18,7 +18,7 @@ from tests.staff import staff
 
 @pytest.fixture(scope="session", autouse=True)
 def _folder() -> Iterator[None]:
-    """A folder for SQLite's files while the tests run. Some commands open the database that is no test's."""
+    """A folder for SQLite's files. Some commands open the default database, which no test uses."""
     FOLDER.mkdir(mode=0o700)
     yield
     shutil.rmtree(FOLDER)
@@ -26,14 +26,14 @@ def _folder() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def django_db_setup(_folder: None, django_db_setup: None) -> Iterator[None]:
-    """The test databases, left by every alias: PostgreSQL drops none that somebody is connected to."""
+    """The test databases; all connections are closed at the end, because PostgreSQL drops no database in use."""
     yield
     connections.close_all()
 
 
 @pytest.fixture(autouse=True)
 def _empty_cache() -> Iterator[None]:
-    """Throttles count in the cache."""
+    """Empty the cache, in which throttles count."""
     cache.clear()
     yield
     cache.clear()
@@ -47,13 +47,13 @@ def user(db: None) -> Any:
 
 @pytest.fixture
 def script(user: Any) -> Caller:
-    """A script at the body mount."""
+    """A script: a client at the body mount."""
     return Caller(user, mount="/api/app/auth/")
 
 
 @pytest.fixture
 def browser(user: Any) -> Caller:
-    """A browser at the cookie mount."""
+    """A browser: a client at the cookie mount."""
     return Caller(user, mount="/api/auth/", HTTP_SEC_FETCH_SITE="same-origin")
 
 
@@ -65,11 +65,11 @@ def jar(user: Any) -> Caller:
 
 @pytest.fixture
 def viewer(db: None) -> Any:
-    """Who may look."""
+    """A member of staff who may view families."""
     return staff("view_refreshtoken")
 
 
 @pytest.fixture
 def revoker(db: None) -> Any:
-    """Who may look and revoke."""
+    """A member of staff who may view and revoke families."""
     return staff("view_refreshtoken", "revoke_refreshtoken")

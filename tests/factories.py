@@ -1,4 +1,4 @@
-"""Factories for the user model that the run is for."""
+"""Factories for the user model of this run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A caller of the service: plain HTTP through Django's handler, as little help as possible."""
+"""A client of the service that sends plain HTTP through Django's handler, with as little help as possible."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Caller(APIClient):
         return self.send("login/", {self.user.USERNAME_FIELD: self.user.get_username(), "password": PASSWORD}, **extra)
 
     def refresh(self, token: str | None = None, key: str | None = None, **extra: Any) -> Any:
-        """Refresh: by the given token (in the body, or as the one cookie), or by what the jar holds."""
+        """Refresh with the given token, in the body or as the only cookie, or with the jar's cookie."""
         if key is not None:
             extra["HTTP_IDEMPOTENCY_KEY"] = key
         if token is None:

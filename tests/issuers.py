@@ -1,4 +1,4 @@
-"""Callables for ISSUER and AUDIENCE, as of a project whose tenants have tables of their own."""
+"""Callables for ISSUER and AUDIENCE, as in a project whose tenants have their own tables."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def audience() -> list[str]:
 
 @contextmanager
 def tenant(name: str) -> Iterator[None]:
-    """Be at the host of another tenant."""
+    """Make another tenant the current one."""
     token = TENANT.set(name)
     yield
     TENANT.reset(token)

@@ -1,4 +1,4 @@
-"""What a browser keeps of the cookie mount, by names that are written out here. It knows no Django."""
+"""The cookies that a browser keeps of the cookie mount, with their names written out. Imports no Django."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def log_message(self, *args: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
     def answer(self, body: bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> None:
         """Send an answer, with its length."""
@@ -35,19 +35,19 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def well(self) -> None:
-        """The keys."""
+        """Answer with the keys."""
         self.answer(self.server.document)
 
     def restricted(self) -> None:
-        """Only to a service that says who it is."""
+        """Answer only requests with an Authorization header."""
         self.answer(self.server.document, 200 if self.headers["Authorization"] else 401)
 
     def hang(self) -> None:
-        """No answer until the test ends."""
+        """Send no answer until the test ends."""
         self.server.go.wait(30)
 
     def drip(self) -> None:
-        """A byte every now and then: no single read takes long."""
+        """Send a byte every now and then, so that no single read takes long."""
         if self.server.behaviour == "drip":
             self.send_response(200)
             self.end_headers()
@@ -55,37 +55,37 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(b" ")
 
     def dawdle(self) -> None:
-        """The same before the headers have ended."""
+        """Send a header byte every now and then."""
         self.send_response(200)
         self.wfile.write(b"X: ")
         self.drip()
 
     def huge(self) -> None:
-        """Ten megabytes."""
+        """Send ten megabytes."""
         self.answer(b" " * 10_000_000 + self.server.document)
 
     def nonsense(self) -> None:
-        """A page in HTML."""
+        """Send a page in HTML."""
         self.answer(b"<html>Welcome to the hotel's network</html>")
 
     def garbage(self) -> None:
-        """No HTTP."""
+        """Send bytes that are not HTTP."""
         self.wfile.write(b"SSH-2.0-OpenSSH_9.9\r\n\r\n")
 
     def broken(self) -> None:
-        """An error, with keys as its body."""
+        """Send an error with keys as its body."""
         self.answer(self.server.document, 500)
 
     def partial(self) -> None:
-        """A status of success that is not 200."""
+        """Send a 206, a success that is not a 200."""
         self.answer(self.server.document, 206)
 
     def unchanged(self) -> None:
-        """Nothing new (RFC 9110 section 15.4.5)."""
+        """Send a 304: nothing is new (RFC 9110 section 15.4.5)."""
         self.answer(b"", 304, {"ETag": '"1"'})
 
     def redirect(self) -> None:
-        """To another address, and from there to the next."""
+        """Redirect to another address, which redirects again."""
         self.answer(b"", 302, {"Location": f"/elsewhere/{len(self.server.asked)}"})
 
 
@@ -104,13 +104,13 @@ class KeyServer(ThreadingHTTPServer):
         self.called, self.go = threading.Event(), threading.Event()
 
     def publish(self, keys: Sequence[Mapping[str, Any]]) -> None:
-        """Publish these JWKs."""
+        """Publish these JWKs from now on."""
         self.document = json.dumps({"keys": keys}).encode()
 
 
 @contextmanager
 def running_key_server() -> Iterator[KeyServer]:
-    """Run one at a port of its own."""
+    """Run a key server at a free port."""
     with KeyServer() as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()

@@ -1,4 +1,4 @@
-"""Receivers of signals, for the time of a test."""
+"""Receivers of signals for one test."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def receiving(receiver: Any, *signals: Signal) -> Iterator[None]:
 
 @contextmanager
 def heard(*signals: Signal) -> Iterator[list[tuple[Signal, dict[str, Any]]]]:
-    """Give a list to which each call is added: the signal, and what it carries."""
+    """Yield a list to which each signal is added with its arguments."""
     calls: list[tuple[Signal, dict[str, Any]]] = []
 
     def receiver(signal: Signal, **kwargs: Any) -> None:
@@ -33,7 +33,7 @@ def heard(*signals: Signal) -> Iterator[list[tuple[Signal, dict[str, Any]]]]:
 
 @contextmanager
 def raising(*signals: Signal) -> Iterator[None]:
-    """Have a receiver fail."""
+    """Make a receiver raise an error."""
 
     def receiver(**kwargs: Any) -> None:
         raise RuntimeError("a receiver failed")
@@ -44,7 +44,7 @@ def raising(*signals: Signal) -> Iterator[None]:
 
 @contextmanager
 def received(signal: Signal) -> Iterator[list[dict[str, Any]]]:
-    """Give a list to which each call adds what the signal carries."""
+    """Yield a list to which the arguments of each signal are added."""
     calls: list[dict[str, Any]] = []
 
     def receiver(**details: Any) -> None:

@@ -1,4 +1,4 @@
-"""A project of the tests behind gunicorn: processes of its own, at a port that stays the same."""
+"""A project of the tests under gunicorn, in its own processes, at a port that stays the same."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 
 def free_port() -> int:
-    """Return a port of this machine that nobody listens at."""
+    """Return a port of this machine that is free."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
@@ -21,7 +21,7 @@ def free_port() -> int:
 
 
 class Gunicorn:
-    """An application served by gunicorn in a process group of its own. What it says goes to ``log``, or nowhere."""
+    """An application under gunicorn in its own process group. Its output goes to ``log``, or nowhere."""
 
     process: subprocess.Popen[bytes]
 

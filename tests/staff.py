@@ -1,4 +1,4 @@
-"""Members of staff, and what they see."""
+"""Members of staff, and the pages that they see."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ def staff(*codenames: str, **values: Any) -> Any:
 
 
 def page(family: Any) -> str:
-    """Return the address of a family's page."""
+    """Return the URL of a family's page."""
     return f"{LIST}{getattr(family, 'family_id', family)}/change/"
 
 
 def text(response: Any) -> str:
-    """Return what a page says, without its tags."""
+    """Return a page's text, without tags."""
     assert response.status_code == 200
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", response.content.decode()))

@@ -27,7 +27,7 @@ User = get_user_model()
 
 
 class SomeUserAdmin(TokenFamiliesMixin, admin.ModelAdmin):  # type: ignore[type-arg]
-    """A project's user admin, with our button."""
+    """A project's user admin with twotoken's button."""
 
     fields = (User.USERNAME_FIELD,)
 
@@ -47,7 +47,7 @@ pytestmark = [pytest.mark.urls("tests.test_admin"), pytest.mark.django_db]
 
 
 def test_the_list(user: Any, viewer: Any) -> None:
-    """Who, what state and why, which device, from where; and the raw user agent behind the words."""
+    """It shows user, state, reason, device and address; a tooltip shows the raw user agent."""
     families.start(user, Client("192.0.2.7", CHROME), device_key="dpop:a key")
     stolen = families.start(user)
     families.revoke(stolen.family_id, RevokedReason.REUSE)
@@ -73,7 +73,7 @@ def test_the_list(user: Any, viewer: Any) -> None:
 
 
 def test_nothing_of_a_token_is_shown(user: Any, revoker: Any) -> None:
-    """No secret, no digest, no hash, on no page; they are not even read."""
+    """No page shows or reads a secret, a digest or a hash."""
     pair = families.start(user)
     families.rotate(families.verify(pair.refresh), Client(), "a-key-of-some-length")
     family = RefreshToken.objects.get()
@@ -106,7 +106,7 @@ def test_a_family_s_page(viewer: Any, script: Caller) -> None:
 
 
 def test_nobody_adds_edits_or_deletes(user: Any) -> None:
-    """Not a superuser either."""
+    """Not even a superuser can add, edit or delete a family."""
     pair = families.start(user)
     root = staff(is_superuser=True)
     assert root.get(f"{LIST}add/").status_code == 403
@@ -120,7 +120,7 @@ def test_nobody_adds_edits_or_deletes(user: Any) -> None:
 
 
 def test_deleting_a_user(user: Any) -> None:
-    """By staff who may delete users, with no permission of ours; the families and their events go along."""
+    """Staff who may delete users need no permission of ours; the user's families and events are deleted too."""
     pair = families.start(user)
     FamilyEvent.objects.create(family_id=pair.family_id, kind=EventKind.DEVICE)
     opts = User._meta
@@ -141,7 +141,7 @@ def test_deleting_a_user(user: Any) -> None:
 
 @override_settings(LANGUAGE_CODE="de")
 def test_another_language(user: Any, revoker: Any) -> None:
-    """Dates and numbers are the language's, keys stay keys."""
+    """Dates and numbers follow the language; primary keys don't."""
     with with_settings(ACCESS_LIFETIME=timedelta(hours=1)):
         pair = families.start(user)
         assert revoker.get(page(pair)).status_code == 200
@@ -149,7 +149,7 @@ def test_another_language(user: Any, revoker: Any) -> None:
 
 
 def test_a_link_to_the_user(user: Any) -> None:
-    """Where the site has an admin for users, and else the name."""
+    """The user is a link if the site has an admin for users, and otherwise only a name."""
     pair = families.start(user)
     family = RefreshToken.objects.get(pk=pair.family_id)
     assert "<a href=" in RefreshTokenAdmin(RefreshToken, site).user_link(family)
@@ -158,7 +158,7 @@ def test_a_link_to_the_user(user: Any) -> None:
 
 @override_settings(USE_TZ=False)
 def test_times_without_a_zone(user: Any, viewer: Any) -> None:
-    """List and page show them as they are."""
+    """With USE_TZ off, the list and the page show times unchanged."""
     pair = families.start(user)
     assert viewer.get(LIST).status_code == 200
     assert "Started" in text(viewer.get(page(pair)))

@@ -1,4 +1,4 @@
-"""The plan of the house, held to by its imports."""
+"""The layers of the package, checked by its imports."""
 
 from __future__ import annotations
 
@@ -71,12 +71,12 @@ MODULES = [path for path in sorted(PACKAGE.rglob("*.py")) if "migrations" not in
 
 
 def row_of(name: str, rows: list[list[str]]) -> int:
-    """Return the number of a room's row."""
+    """Return the number of the row that a module is in."""
     return next(number for number, row in enumerate(rows) if name in row)
 
 
 def imported(tree: ast.AST) -> Iterator[list[str]]:
-    """Yield the parts of each module of ours that is imported, also of one that is named to be imported lazily."""
+    """Yield the parts of each module of ours that is imported, also of one that is loaded by its name."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):  # would get past the rows
             assert not [alias.name for alias in node.names if alias.name.startswith("twotoken")]
@@ -92,7 +92,7 @@ def imported(tree: ast.AST) -> Iterator[list[str]]:
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_imports_point_one_way(path: Path) -> None:
-    """A module imports only from rows above it, and never inside a function. Lazy loading is no way around."""
+    """A module imports only from rows above it, and never inside a function. Modules loaded by name count too."""
     own = path.relative_to(PACKAGE).with_suffix("").parts
     tree = ast.parse(path.read_text())
     for node in ast.walk(tree):
@@ -120,13 +120,13 @@ def run(code: str) -> None:
 
 @pytest.mark.slow
 def test_the_codec_knows_no_django() -> None:
-    """The codec and the errors can be used, and fuzzed, without it."""
+    """The codec and the errors work without Django."""
     run("import sys, twotoken.tokens, twotoken.dpop; assert 'django' not in sys.modules")
 
 
 @pytest.mark.slow
 def test_a_remote_service_needs_no_app() -> None:
-    """Without databases and user model, and with nothing of Django's but DRF: no model is loaded, and no view."""
+    """It works without databases and user model: it loads no model and no view."""
     run(
         "import sys, django; from django.conf import settings;"
         "settings.configure(INSTALLED_APPS=['rest_framework'], DATABASES={},"
@@ -137,7 +137,7 @@ def test_a_remote_service_needs_no_app() -> None:
 
 
 def test_a_script_needs_no_django() -> None:
-    """It may run where only httpx or requests is installed, and each adapter without the other."""
+    """It runs with only httpx or only requests installed; each adapter works without the other."""
     needless = "{'django', 'rest_framework', 'jwt', 'cryptography'}"
     for name, other in (("httpx", "requests"), ("requests", "httpx")):
         run(
@@ -147,7 +147,7 @@ def test_a_script_needs_no_django() -> None:
 
 
 def test_authentication_and_permissions_do_not_reach_views() -> None:
-    """DRF's views read the default classes of both on import, so they must not be on the way to those classes."""
+    """They never import DRF's views, which read the default classes of both on import."""
     run(
         "import os, sys, django; os.environ['DJANGO_SETTINGS_MODULE'] = 'tests.settings'; django.setup();"
         "import twotoken.authentication, twotoken.permissions; assert 'rest_framework.views' not in sys.modules"

@@ -92,7 +92,7 @@ def test_a_challenge_is_english_and_a_body_is_translated() -> None:
 @pytest.mark.parametrize("header", ["", " ", "Basic YTpi", "Token a.b.c", "Bearerx a", "x", "a Bearer b", "Basic"])
 @pytest.mark.parametrize("authentication", CLASSES)
 def test_another_scheme_is_none_of_ours(authentication: type[AccessTokenAuthentication], header: str) -> None:
-    """It returns None, so that the next class is asked."""
+    """The class returns None for another scheme, so that DRF asks the next class."""
     request = Request(factory.get("/", HTTP_AUTHORIZATION=header))
     assert authentication().authenticate(request) is None
     assert authentication().authenticate_header(request) == REALM
@@ -113,7 +113,7 @@ def test_the_scheme_is_a_word_in_any_case(header: str) -> None:
 @pytest.mark.parametrize("route", ROUTES)
 @pytest.mark.django_db
 def test_a_bearer_header_that_is_not_one_word(route: str, header: str) -> None:
-    """It is refused. The next class is not asked."""
+    """The header is refused, and DRF does not ask the next class."""
     with pytest.raises(InvalidToken):
         bearer_token(factory.get("/", HTTP_AUTHORIZATION=header))
     response = ask(route, header)
@@ -161,7 +161,7 @@ def test_a_subject_of_the_wrong_type(subject: str) -> None:
 
 @pytest.mark.django_db
 def test_a_subject_that_is_too_large_for_a_key() -> None:
-    """No user has it, and the database raises no error."""
+    """Such a user does not exist, and the database raises no error."""
     assert ask("me", f"Bearer {signed('9' * 30)}").json()["reason"] in {"invalid", "user_inactive"}
 
 
@@ -244,7 +244,7 @@ def test_what_costs_no_query(user: Any, claimed: Any, django_assert_num_queries:
 
 
 def of(user: Any) -> Any:
-    """Return a request of a user."""
+    """Return a request with a user."""
     request = Request(factory.get("/"))
     request.user = user
     return request
@@ -298,7 +298,7 @@ def test_anything_else_loads_the_real_one_once(user: Any, claimed: Any, django_a
 
 
 def test_it_is_no_expression(claimed: Any, django_assert_num_queries: Any) -> None:
-    """A query checks whether a value is an expression. This check does not load the user."""
+    """A query checks whether its value is an expression. This check does not load the user."""
     with django_assert_num_queries(0):
         assert not hasattr(claimed, "resolve_expression")
         assert not hasattr(claimed, "as_sql")

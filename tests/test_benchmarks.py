@@ -13,7 +13,7 @@ from benchmarks.targets import TARGETS, Target, judge
 
 
 def timed(*seconds: float) -> dict[str, list[float]]:
-    """Return rounds as a measure has them."""
+    """Return rounds in the form of a measure's result."""
     return {"wall": list(seconds), "processor": list(seconds)}
 
 
@@ -91,7 +91,7 @@ def test_targets_of_counts() -> None:
 
 
 def test_the_cost_of_revocation_in_seconds(results: dict[str, Any]) -> None:
-    """The worst case is judged, and the readings are told apart from the median request."""
+    """The worst case is judged, and the cost of a reading is shown apart from the median request's."""
     results["revoked"] = {
         "0": {"without": [1, 1, 1], "with": [1, 1, 1], "readings": [0.001, 0.001, 0]},
         "100000": {"without": [1, 1, 1], "with": [1.04, 1.04, 1.24], "readings": [0.1, 0.01, 9 * 1024 * 1024]},

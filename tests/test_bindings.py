@@ -20,11 +20,11 @@ RSA = (
     [("", ""), ("dpop:{}", "DPoP"), ("dbsc:{}", "DBSC"), ("{}", ""), ("other:dpop:{}", "")],
 )
 def test_the_protocol(device_key: str, name: str) -> None:
-    """Its prefix names it."""
+    """The prefix of a device key names its protocol."""
     assert protocol(device_key) == name
 
 
 @pytest.mark.parametrize("prefix", ["dpop:", "dbsc:"])
 def test_the_thumbprint(prefix: str) -> None:
-    """RFC 7638's own example: of the JWK, without the prefix."""
+    """RFC 7638's own example: the thumbprint is that of the JWK without the prefix."""
     assert thumbprint(prefix + RSA) == "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"

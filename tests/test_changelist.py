@@ -78,7 +78,7 @@ FILTERS: list[tuple[str, set[str]]] = [
 
 
 def test_filters_and_search(user: Any, viewer: Any) -> None:
-    """By state, reason, binding, date, name, family id and address."""
+    """The list can be filtered by state, reason, binding and date, and searched by name, family id and address."""
     now = timezone.now()
     made: dict[str, dict[str, Any]] = {
         "live": {"device_key": "dpop:a key"},
@@ -98,7 +98,7 @@ def test_filters_and_search(user: Any, viewer: Any) -> None:
 
 @pytest.mark.skipif(len(ours._user_names()) < 2, reason="this user model has one name only")
 def test_search_by_e_mail(viewer: Any) -> None:
-    """A part of the address is enough."""
+    """A part of the e-mail address is enough."""
     user: Any = UserFactory()
     User.objects.filter(pk=user.pk).update(email="ann@mail.example")
     families.start(user)
@@ -107,7 +107,7 @@ def test_search_by_e_mail(viewer: Any) -> None:
 
 
 def test_the_date_hierarchy_reads_an_index_s_ends(user: Any, viewer: Any) -> None:
-    """It has all years, months and days from the first family to the last, and reads only these two."""
+    """It offers all dates from the first family to the last, and reads only these two families."""
     now = timezone.now()
     for days in (0, 1, 400):
         RefreshToken.objects.create(user=user, created_at=now - timedelta(days=days))
@@ -144,7 +144,7 @@ LOOKUPS = [
 
 
 def test_lookups_that_no_page_links_to(user: Any, viewer: Any) -> None:
-    """400, so that nobody reads a secret letter by letter from the count of what is found."""
+    """They are a 400; otherwise a count of results would reveal a secret letter by letter."""
     families.start(user)
     for lookup in LOOKUPS:
         assert viewer.get(f"{LIST}?{lookup}=x").status_code == 400
@@ -175,7 +175,7 @@ ODD = [
 
 
 def test_odd_values(user: Any, viewer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Django redirects to the whole list, as for any filter that it can't use."""
+    """For an invalid value Django redirects to the whole list, as for any filter."""
     monkeypatch.setattr(RefreshTokenAdmin, "list_per_page", 1)
     families.start(user)
     families.start(user)
@@ -199,7 +199,7 @@ def test_a_user_of_an_odd_key(user: Any, viewer: Any, query: str) -> None:
     "query", ["p=x", f"o={HUGE}", "o=x", f"created_at__day={HUGE}", "created_at__year=0001", "reason=%00", "state=x"]
 )
 def test_odd_values_that_some_databases_take(user: Any, viewer: Any, query: str) -> None:
-    """The answer is a list or a redirect."""
+    """The answer is a list or a redirect, and never an error."""
     families.start(user)
     assert viewer.get(f"{LIST}?{query}").status_code in {200, 302}
 
@@ -218,7 +218,7 @@ class FilteringAdmin(RefreshTokenAdmin):
 
 
 class BrokenAdmin(RefreshTokenAdmin):
-    """A project's own admin, with a mistake."""
+    """A project's own admin whose code raises an error."""
 
     def get_queryset(self, request: HttpRequest) -> Any:
         raise ValueError("our own mistake")

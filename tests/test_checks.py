@@ -46,7 +46,7 @@ def ids(*, deploy: bool = False) -> set[str]:
 
 
 def test_a_good_configuration() -> None:
-    """Nothing is wrong."""
+    """A good configuration has no message."""
     assert ids() == set()
 
 
@@ -133,7 +133,7 @@ BAD: list[tuple[str, dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("expected", "values"), BAD)
 def test_each_mistake_has_its_id(expected: str, values: dict[str, Any]) -> None:
-    """One mistake, one message."""
+    """One mistake causes one message."""
     with override_settings(TWOTOKEN={**GOOD, **values}):
         assert ids() == {expected}
 
@@ -151,7 +151,7 @@ def test_each_mistake_has_its_id(expected: str, values: dict[str, Any]) -> None:
     ],
 )
 def test_what_a_mistake_is_told_by(values: dict[Any, Any], message: str, hint: str) -> None:
-    """The message has the value, cut short, where it is no secret; the hint says what was meant, or what to do."""
+    """The message has the value, shortened, unless it is secret; the hint says what to write or do."""
     with override_settings(TWOTOKEN={**GOOD, **values}):
         (found,) = (each for each in run_checks() if each.id and each.id.startswith("twotoken"))
     assert found.msg.endswith(message)
@@ -177,19 +177,19 @@ FINE: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("values", FINE)
 def test_what_is_allowed(values: dict[str, Any]) -> None:
-    """No message where nothing is wrong."""
+    """A valid value causes no message."""
     with override_settings(TWOTOKEN={**GOOD, **values}):
         assert ids() == set()
 
 
 def test_no_dict() -> None:
-    """One message, and not one more for each key."""
+    """A TWOTOKEN that is not a dict causes one message, and not one for each key."""
     with override_settings(TWOTOKEN=None):
         assert ids(deploy=True) == {"E001"}
 
 
 def test_a_misspelt_mount() -> None:
-    """Found wherever it is nested."""
+    """The check finds a misspelt mount at any depth."""
     with override_settings(ROOT_URLCONF="tests.test_checks"):
         assert ids() == {"E010"}
     with override_settings(ROOT_URLCONF=None):
@@ -198,7 +198,7 @@ def test_a_misspelt_mount() -> None:
 
 @pytest.mark.parametrize(("first", "expected"), [("SessionAuthentication", {"W001"}), ("BasicAuthentication", set())])
 def test_an_authenticator_before_ours(first: str, expected: set[str]) -> None:
-    """Only one that does not ask for credentials matters."""
+    """Another class before ours matters only if it has no ``authenticate_header``."""
     classes = [f"rest_framework.authentication.{first}", "twotoken.authentication.AccessTokenAuthentication"]
     with override_settings(REST_FRAMEWORK={"DEFAULT_AUTHENTICATION_CLASSES": classes}):
         assert ids() == expected
@@ -207,7 +207,7 @@ def test_an_authenticator_before_ours(first: str, expected: set[str]) -> None:
 
 
 def test_deployment() -> None:
-    """The noisy ones come with ``--deploy`` only."""
+    """The checks that would disturb development run only with ``--deploy``."""
     values = {**GOOD, "COOKIE_SECURE": False, "COOKIE_DOMAIN": "example.com", "LOGIN_THROTTLE": "1/s"}
     with override_settings(TWOTOKEN=values):
         assert ids() == set()
@@ -237,7 +237,7 @@ def test_deployment() -> None:
     ],
 )
 def test_where_the_throttles_count(tmp_path: Path, backend: str, options: dict[str, int], said: str) -> None:
-    """Said of a cache that can't count for all, also of one that is made of it; not where both throttles are off."""
+    """W006 reports a cache that can't count for all processes, or a subclass of it, unless both throttles are off."""
     cache = {"BACKEND": backend, "LOCATION": str(tmp_path), "OPTIONS": options}
     on, off = ({**GOOD, "LOGIN_THROTTLE": rate, "REFRESH_THROTTLE": None} for rate in ("1/s", None))
     with override_settings(CACHES={"default": cache}, TWOTOKEN=on):
@@ -250,7 +250,7 @@ def test_where_the_throttles_count(tmp_path: Path, backend: str, options: dict[s
 
 
 def test_generated_secrets_pass(capsys: pytest.CaptureFixture[str]) -> None:
-    """Two lines for an environment file, with two different secrets of 256 bits."""
+    """The command prints two lines for an environment file, with two different secrets of 256 bits."""
     call_command("generate_token_secrets")
     lines = dict(line.split("=") for line in capsys.readouterr().out.splitlines())
     assert list(lines) == ["JWT_ACCESS_SECRET", "JWT_REFRESH_SECRET"]
@@ -274,7 +274,7 @@ def test_mounts_that_share_a_namespace(deliveries: list[str], found: set[str]) -
 
 
 class MayBeOld(APIView):
-    """A view whose permission promises more than a step-up gives."""
+    """A view whose permission allows a longer time than an access token lives."""
 
     permission_classes = [IsAuthenticated & (IsAdminUser | RecentLogin.within(timedelta(hours=1)))]
 
@@ -287,7 +287,7 @@ def recent(request: Any) -> Response:
 
 
 class Actions(ViewSet):
-    """A viewset, an action of which asks for more than the others."""
+    """A viewset whose one action allows a longer time than the others."""
 
     @action(detail=False, permission_classes=[RecentLogin.within(timedelta(minutes=20))])
     def transfer(self, request: Any) -> Response:
@@ -296,7 +296,7 @@ class Actions(ViewSet):
 
 
 def test_a_login_older_than_an_access_token_may_be() -> None:
-    """Found in class views, function views, actions and within DRF's operators, wherever they are nested."""
+    """W016 finds such a time in class views, function views, actions and DRF's operators, at any depth."""
     router = SimpleRouter()
     router.register("actions", Actions, basename="actions")
     views = (path("a/", include([path("b/", MayBeOld.as_view()), path("c/", recent), *router.urls])),)
@@ -320,18 +320,18 @@ def test_a_login_older_than_an_access_token_may_be() -> None:
 
 @override_settings(USE_TZ=False)
 def test_times_without_a_zone() -> None:
-    """They jump."""
+    """W007: with USE_TZ off, local times jump when the clocks change."""
     assert ids() == {"W007"}
 
 
 def test_a_server_of_its_own() -> None:
-    """What is asked of a cluster's node is asked of no other, and of the database alone that families are in."""
+    """W009 runs only on a cluster's node, and only on the database of the families."""
     assert not [found for found in run_checks(databases=["default", "replica"]) if "twotoken" in (found.id or "")]
     assert not list(checks.check_cluster(None, databases=["replica"]))
 
 
 def claims_problem(name: str, databases: list[str] | None = None) -> str:
-    """Return what ``check --database`` says of a callable for ACCESS_CLAIMS."""
+    """Return what ``check --database`` reports about a callable for ACCESS_CLAIMS."""
     with with_settings(ACCESS_CLAIMS=f"tests.claims.{name}"):
         found = [each for each in run_checks(databases=databases or ["default"]) if each.id == "twotoken.W015"]
         assert "W015" not in ids()
@@ -339,7 +339,7 @@ def claims_problem(name: str, databases: list[str] | None = None) -> str:
 
 
 def test_claims_are_tried(user: Any) -> None:
-    """With the latest login, where there is a database to look at; what the callable writes is undone."""
+    """W015 tries the callable with the latest login, if it may use the database; its writes are rolled back."""
     before = "TWOTOKEN['ACCESS_CLAIMS'] failed when it was tried. "
     families.start(user)
     families.start(user, context={"tenant": "acme"})
@@ -372,7 +372,7 @@ def test_claims_are_tried(user: Any) -> None:
     ],
 )
 def test_the_cache_of_proofs(backend: str, options: dict[str, Any], said: str) -> None:
-    """It is shared, and forgets nothing. A project that sets nothing about DPoP is not bothered."""
+    """W014 asks for a shared cache that keeps its keys. A project that does not set DPOP gets no message."""
     cache = {"BACKEND": f"django.core.cache.backends.{backend}", "LOCATION": "/tmp/proofs", **options}  # noqa: S108
     with override_settings(CACHES={"default": cache}):
         for values, speaks in (({"DPOP": "optional"}, True), ({"DPOP_ACCESS": False}, True), ({"DPOP": "off"}, False)):
@@ -385,7 +385,7 @@ def test_the_cache_of_proofs(backend: str, options: dict[str, Any], said: str) -
 
 @pytest.mark.parametrize("proxy", [{"USE_X_FORWARDED_HOST": True}, {"USE_X_FORWARDED_PORT": True}, {"NUM_PROXIES": 1}])
 def test_addresses_that_fit_no_proof(proxy: dict[str, Any]) -> None:
-    """Behind a proxy that ends TLS Django has to be told of https."""
+    """W017: behind a proxy that ends TLS, Django must know that clients use https."""
     values = {"REST_FRAMEWORK": proxy} if "NUM_PROXIES" in proxy else proxy
     cache = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": "redis://localhost"}}
     with with_settings(DPOP="required"), override_settings(CACHES=cache):
@@ -397,7 +397,7 @@ def test_addresses_that_fit_no_proof(proxy: dict[str, Any]) -> None:
 
 
 def test_proofs_without_cryptography() -> None:
-    """A project that sets DPOP needs the package. One that does not set it is not bothered."""
+    """E017: a project that sets DPOP needs the package cryptography. Any other gets no message."""
     code = (
         "import sys; sys.modules['cryptography'] = None\n"
         "import django; from django.conf import settings; from tests import settings as ours\n"
@@ -413,7 +413,7 @@ def test_proofs_without_cryptography() -> None:
 
 
 def test_claims_are_tried_before_the_first_login() -> None:
-    """With the first user, whose login would have no context; without users there is nothing to try."""
+    """W015 uses the first user and an empty context; without users it tries nothing."""
     assert claims_problem("broken") == ""
     UserFactory()
     assert claims_problem("role") == ""
@@ -421,7 +421,7 @@ def test_claims_are_tried_before_the_first_login() -> None:
 
 
 def test_claims_are_not_tried_without_a_callable() -> None:
-    """E011 says what is wrong with the path, E003 with a value of another type."""
+    """E011 reports a wrong path and E003 a value of another type."""
     UserFactory()
     wrong: list[Any] = [{"ACCESS_CLAIMS": len}, []]
     for value in wrong:
@@ -434,7 +434,7 @@ def test_claims_are_not_tried_without_a_callable() -> None:
 
 @pytest.mark.slow
 def test_before_the_first_migrate(settings: Any, tmp_path: Any) -> None:
-    """``migrate`` runs the checks of its database, which has no tables yet."""
+    """``migrate`` runs the database checks before there are tables."""
     code = (
         "import django; from django.conf import settings; from tests import settings as ours\n"
         "values = {name: getattr(ours, name) for name in dir(ours) if name.isupper()}\n"
@@ -450,7 +450,7 @@ def test_before_the_first_migrate(settings: Any, tmp_path: Any) -> None:
 
 @pytest.fixture
 def django_tenants(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """Stand in for the package, of which the checks read nothing but its name and its settings."""
+    """Stand in for django-tenants: the checks read only its name and settings."""
     module = ModuleType("django_tenants")
     module.__file__ = __file__
     monkeypatch.setitem(sys.modules, "django_tenants", module)
@@ -471,7 +471,7 @@ OURS, OUR_CONFIG = "twotoken", "twotoken.apps.TwoTokenConfig"
 
 @pytest.mark.usefixtures("django_tenants")
 def test_tokens_that_name_no_tenant() -> None:
-    """One of the two names it."""
+    """W010 is satisfied if one of ISSUER and AUDIENCE names the tenant."""
     plain: list[dict[str, Any]] = [{}, {"ISSUER": "https://example.com", "AUDIENCE": ["api"]}]
     asked: list[dict[str, Any]] = [{"ISSUER": "tests.issuers.issuer"}, {"AUDIENCE": issuers.audience}]
     wrong: list[tuple[str, dict[str, Any]]] = [("E013", {"ISSUER": "tests.issuers.isuer"}), ("E003", {"ISSUER": 7})]
@@ -496,7 +496,7 @@ def test_tokens_that_name_no_tenant() -> None:
     ],
 )
 def test_families_of_users_that_each_tenant_has(listed: list[str], found: set[str]) -> None:
-    """Where users are the tenant's, so are their families; the apps may be listed by class, and by type of tenant."""
+    """W011: tenants' own users need their own families, however the apps are listed."""
     assert tenant_ids(TENANT_APPS=listed, TWOTOKEN=ISSUER) == found
     kinds = {"main": {"APPS": [USER_APP]}, "shop": {"APPS": [USER_APP, OURS]}, "firm": {"APPS": listed}}
     many: dict[str, Any] = {"HAS_MULTI_TYPE_TENANTS": True, "PUBLIC_SCHEMA_NAME": "main", "TENANT_TYPES": kinds}

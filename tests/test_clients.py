@@ -1,4 +1,4 @@
-"""What a request tells of its sender."""
+"""What a request says about its sender."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ ADDRESSES: list[tuple[str, str | None]] = [
 
 @pytest.mark.parametrize(("address", "stored"), ADDRESSES)
 def test_what_is_stored_of_an_address(address: str, stored: str | None) -> None:
-    """What is no IP, or has a zone, is null; an IPv4 address in IPv6 form is the IPv4 address."""
+    """An invalid address, or one with a zone, is null; IPv4 in IPv6 form is stored as IPv4."""
     assert Client.from_request(factory.get("/", REMOTE_ADDR=address)).ip_address == stored
 
 
 def test_no_address_at_all() -> None:
-    """A server on a socket gives none, and some give None."""
+    """The address is empty if a server on a socket gives none, or gives None."""
     request = factory.get("/")
     del request.META["REMOTE_ADDR"]
     assert client_address(request) == ""
@@ -60,21 +60,21 @@ PROXIES: list[tuple[int | None, str | None, str]] = [
 def test_a_forwarded_address_is_believed_as_far_as_set(
     proxies: int | None, forwarded: str | None, address: str
 ) -> None:
-    """Anyone may send X-Forwarded-For: without proxies of ours it is ignored, and each proxy vouches for one entry."""
+    """X-Forwarded-For counts only as far as NUM_PROXIES says, because any client can send it."""
     extra: dict[str, Any] = {} if forwarded is None else {"HTTP_X_FORWARDED_FOR": forwarded}
     with override_settings(REST_FRAMEWORK={"NUM_PROXIES": proxies}):
         assert client_address(factory.get("/", REMOTE_ADDR="192.0.2.1", **extra)) == address
 
 
 def test_a_forwarded_address_that_is_no_ip() -> None:
-    """It is not stored, so that a lying proxy can't break a login."""
+    """It is not stored, so a wrong header of a proxy can't break a login."""
     request = factory.get("/", REMOTE_ADDR="192.0.2.1", HTTP_X_FORWARDED_FOR="<script>")
     with override_settings(REST_FRAMEWORK={"NUM_PROXIES": 1}):
         assert Client.from_request(request).ip_address is None
 
 
 def test_what_is_stored_of_a_user_agent() -> None:
-    """It is cut to its column, without the character that PostgreSQL refuses."""
+    """It is cut to the column's length, without NUL, which PostgreSQL refuses."""
     request = factory.get("/", HTTP_USER_AGENT="a\x00" + "b" * 600)
     assert Client.from_request(request).user_agent == "a" + "b" * (USER_AGENT_LENGTH - 1)
     assert Client.from_request(factory.get("/")).user_agent == ""
@@ -91,12 +91,12 @@ BROWSERS: list[tuple[dict[str, Any], bool]] = [
 
 @pytest.mark.parametrize(("headers", "is_browser"), BROWSERS)
 def test_what_a_browser_sends(headers: dict[str, Any], is_browser: bool) -> None:
-    """It says where the request comes from."""
+    """A browser sends Sec-Fetch-Site or Origin."""
     assert sent_by_browser(factory.post("/", **headers)) is is_browser
 
 
 def test_nothing_is_taken_where_so_set() -> None:
-    """Neither the address nor the user agent."""
+    """With RECORD_CLIENT off, neither address nor user agent is read."""
     request = factory.get("/", HTTP_USER_AGENT="Mozilla/5.0", HTTP_ORIGIN="http://testserver")
     with with_settings(RECORD_CLIENT=False):
         assert Client.from_request(request) == Client(None, "")
@@ -104,7 +104,7 @@ def test_nothing_is_taken_where_so_set() -> None:
 
 @pytest.mark.parametrize(("record", "stored"), [(True, ("192.0.2.7", "tool/1")), (False, (None, ""))])
 def test_a_login_stores_what_is_set(script: Caller, record: bool, stored: tuple[str | None, str]) -> None:
-    """Address and user agent, or neither."""
+    """With RECORD_CLIENT both are stored, without it neither."""
     with with_settings(RECORD_CLIENT=record):
         script.log_in(REMOTE_ADDR="192.0.2.7", HTTP_USER_AGENT="tool/1")
     family = RefreshToken.objects.get()

@@ -91,20 +91,20 @@ OTHERS: list[tuple[str, Any, Any]] = [
 
 
 def test_the_names_are_these() -> None:
-    """The secrets are the only ones without a default."""
+    """Every setting but the secrets has a default."""
     assert {*DEFAULTS, *SECRETS} == SETTING_NAMES
 
 
 @pytest.mark.parametrize(("name", "value"), DEFAULTS.items())
 @override_settings(TWOTOKEN=SECRETS)
 def test_defaults(name: str, value: Any) -> None:
-    """What holds where nothing is said."""
+    """Each setting has its documented default."""
     assert getattr(conf, name.lower()) == value
 
 
 @pytest.mark.parametrize(("name", "given", "value"), OTHERS)
 def test_a_setting_is_read_on_use(name: str, given: Any, value: Any) -> None:
-    """So that ``override_settings`` works, and a number counts seconds."""
+    """A setting is read on each use, so ``override_settings`` works; a number means seconds."""
     before = getattr(conf, name.lower())
     with with_settings(**{name: given}):
         assert getattr(conf, name.lower()) == value
@@ -113,7 +113,7 @@ def test_a_setting_is_read_on_use(name: str, given: Any, value: Any) -> None:
 
 @pytest.mark.parametrize("value", [None, "", [], (), [None], [TEXT, 5], TEXT.encode(), 5])
 def test_secrets_that_are_none(value: Any) -> None:
-    """The message names the key and the command that helps; no message holds a secret."""
+    """The error names the key and the command that helps, and contains no secret."""
     with with_settings(REFRESH_SECRET=value), pytest.raises(ImproperlyConfigured) as caught:
         _ = conf.refresh_keys
     assert "REFRESH_SECRET" in str(caught.value)
@@ -121,7 +121,7 @@ def test_secrets_that_are_none(value: Any) -> None:
 
 
 def test_no_dict_at_all() -> None:
-    """A project that forgot it is told of the first secret."""
+    """A project without TWOTOKEN gets an error about the first secret."""
     with override_settings():
         del settings.TWOTOKEN
         with pytest.raises(ImproperlyConfigured, match=r"ACCESS_SECRET.*generate_token_secrets"):
@@ -130,14 +130,14 @@ def test_no_dict_at_all() -> None:
 
 @pytest.mark.parametrize("key", ["ACCESS_SECRET", "REFRESH_SECRET"])
 def test_a_secret_that_is_too_short(key: str) -> None:
-    """It is used nowhere."""
+    """Every use of a secret that is too short is an error."""
     with with_settings(**{key: "short"}), pytest.raises(ImproperlyConfigured, match=f"{key}.*shorter than 32") as error:
         _ = (conf.access_policy, conf.refresh_keys)
     assert "'short'" not in str(error.value)
 
 
 def test_the_policy_is_a_view_of_the_keys() -> None:
-    """It names no secret in its repr."""
+    """The repr of the access policy contains no secret."""
     with with_settings(ISSUER="acme", AUDIENCE=["a", "b"], LEEWAY=5):
         policy = conf.access_policy
     assert (policy.issuer, policy.audience, policy.leeway) == ("acme", ("a", "b"), 5)
@@ -167,7 +167,7 @@ def test_the_cookie_s_name(values: dict[str, Any], prefix: str) -> None:
 
 @pytest.mark.parametrize("given", [issuers.issuer, "tests.issuers.issuer"])
 def test_an_issuer_that_is_asked_for(given: Any) -> None:
-    """Anew on each use."""
+    """A callable for ISSUER is called on each use."""
     with with_settings(ISSUER=given):
         assert (conf.issuer, conf.tenant_issuer, conf.access_policy.issuer) == ("https://a.example.com",) * 3
         with issuers.tenant("b"):
@@ -176,7 +176,7 @@ def test_an_issuer_that_is_asked_for(given: Any) -> None:
 
 @pytest.mark.parametrize("given", [issuers.audience, "tests.issuers.audience"])
 def test_an_audience_that_is_asked_for(given: Any) -> None:
-    """Anew on each use, and it may be a text."""
+    """A callable for AUDIENCE is called on each use, and may return one string."""
     with with_settings(AUDIENCE=given):
         assert conf.access_policy.audience == ("a api", "a admin")
         with issuers.tenant("b"):
@@ -201,7 +201,7 @@ def test_an_audience_that_is_asked_for(given: Any) -> None:
     ],
 )
 def test_names_that_are_no_path(name: str) -> None:
-    """A host is dotted as well as a path; the issuer is what the setting says, and no refresh token has it."""
+    """A host has dots too. It is then the issuer itself, and not in refresh tokens."""
     with with_settings(ISSUER=name, AUDIENCE=name):
         assert (conf.issuer, conf.audience, conf.tenant_issuer) == (name, (name,), None)
         assert callable_of("ISSUER") is callable_of("AUDIENCE") is None
@@ -219,7 +219,7 @@ def test_names_that_are_no_path(name: str) -> None:
     ],
 )
 def test_a_path_that_leads_nowhere(path: str, problem: str) -> None:
-    """It is an error on each use, or a misspelt path would be the one issuer of all tenants."""
+    """It is an error on each use; otherwise a misspelt path would be the issuer of every tenant."""
     main = sys.modules["__main__"]
     with pytest.MonkeyPatch.context() as patch, with_settings(ISSUER=path, AUDIENCE=path):
         patch.setattr(main, "__spec__", None)
@@ -230,7 +230,7 @@ def test_a_path_that_leads_nowhere(path: str, problem: str) -> None:
 
 @pytest.mark.parametrize("value", [None, "", 7, b"a", ["a"], gettext_lazy("Yes")])
 def test_an_issuer_that_is_no_text(value: Any) -> None:
-    """Nothing is signed or accepted: without an issuer each tenant would accept the tokens of the others."""
+    """Nothing is signed or accepted: without an issuer, tenants would accept each other's tokens."""
     with with_settings(ISSUER=lambda: value), pytest.raises(ImproperlyConfigured, match=r"ISSUER.*return a string"):
         _ = conf.access_policy
     with with_settings(ISSUER=lambda: value), pytest.raises(ImproperlyConfigured, match=r"ISSUER.*return a string"):
@@ -239,14 +239,14 @@ def test_an_issuer_that_is_no_text(value: Any) -> None:
 
 @pytest.mark.parametrize("value", [None, "", 7, [], [None], ["a", ""], {"a": 1}])
 def test_an_audience_that_is_no_text(value: Any) -> None:
-    """The same."""
+    """With an audience of another type, nothing is signed or accepted."""
     with with_settings(AUDIENCE=lambda: value), pytest.raises(ImproperlyConfigured, match=r"AUDIENCE.*must return"):
         _ = conf.access_policy
 
 
 @pytest.mark.parametrize("value", ["both", "", "Cookie", None, 1, []])
 def test_a_delivery_that_does_not_exist(value: Any) -> None:
-    """The message gives the choices."""
+    """The error lists the deliveries."""
     with pytest.raises(ImproperlyConfigured, match="'cookie', 'body', 'none'"):
         delivery(value)
     with with_settings(DELIVERY=value), pytest.raises(ImproperlyConfigured, match="is not a delivery"):
@@ -255,5 +255,5 @@ def test_a_delivery_that_does_not_exist(value: Any) -> None:
 
 @pytest.mark.parametrize("choice", list(Delivery))
 def test_deliveries_are_plain_words(choice: Delivery) -> None:
-    """A mount gives the word, or the choice itself."""
+    """A mount may give a delivery as a string or as a ``Delivery``."""
     assert delivery(str(choice)) is delivery(choice) is choice

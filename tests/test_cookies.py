@@ -36,7 +36,7 @@ factory = RequestFactory()
 
 
 def nothing(request: Any, **kwargs: Any) -> HttpResponse:
-    """A route that is resolved and never called."""
+    """A view for routes that are resolved and never called."""
     raise AssertionError(request)  # pragma: no cover
 
 
@@ -62,7 +62,7 @@ class DefaultMount:
 
 
 def request_to(address: str = "/", **extra: Any) -> Any:
-    """Return a request that is resolved as the handler does."""
+    """Return a request that is resolved as Django's handler does it."""
     request = factory.post(address, **extra)
     request.resolver_match = resolve(request.path_info)
     return request
@@ -106,14 +106,14 @@ def token(family: UUID = FIRST, generation: int = 0) -> str:
 
 
 def counted(header: str) -> tuple[UUID, int]:
-    """Return the family and the generation of the token that counts."""
+    """Return the family and generation of the token that ``token_from_cookie`` chooses."""
     claims = token_from_cookie(factory.post("/", HTTP_COOKIE=header))
     return claims.family_id, claims.generation
 
 
 @pytest.mark.parametrize("header", ["", "other=a", f"{COOKIE}=", f"{COMPANION}={FIRST}", f"refresh_token={token()}"])
 def test_no_token(header: str) -> None:
-    """An empty cookie, a companion alone, or a cookie of another name is none."""
+    """An empty cookie, a companion alone and a cookie of another name count as no token."""
     with pytest.raises(MissingToken) as caught:
         counted(header)
     assert caught.value.reason == "missing"
@@ -121,7 +121,7 @@ def test_no_token(header: str) -> None:
 
 @pytest.mark.parametrize("header", [f"{COOKIE}=a", f"{COOKIE}=a; {COOKIE}=b", f"{COOKIE}=a; {COMPANION}={FIRST}"])
 def test_junk_alone(header: str) -> None:
-    """It is an invalid token, and there is nothing to decide."""
+    """If no cookie value verifies, the token is invalid."""
     with pytest.raises(InvalidToken) as caught:
         counted(header)
     assert type(caught.value) is InvalidToken
@@ -130,7 +130,7 @@ def test_junk_alone(header: str) -> None:
 @pytest.mark.parametrize("order", [1, -1])
 @pytest.mark.parametrize("others", [[], ["junk"], [token(SECOND)], ["junk", token(SECOND, 9), "a.b.c"]])
 def test_the_companion_s_family_counts(others: list[str], order: int) -> None:
-    """Junk is dropped, and another family's token is not looked at, wherever it stands."""
+    """Invalid values and other families' tokens are dropped, wherever they stand."""
     parts = [f"{COOKIE}={value}" for value in [token(FIRST, 3), *others]]
     header = "; ".join([*parts, f"{COMPANION}={FIRST}"][::order])
     assert counted(header) == (FIRST, 3)
@@ -149,7 +149,7 @@ def test_the_companion_s_family_counts(others: list[str], order: int) -> None:
     ],
 )
 def test_without_its_companion_no_token_counts(header: str) -> None:
-    """A sibling subdomain can evict the companion, and can't set another."""
+    """A sibling subdomain can evict the companion, but can't set one."""
     with pytest.raises(ConflictingCookies) as caught:
         counted(header)
     assert caught.value.reason == "invalid"
@@ -164,7 +164,7 @@ def test_without_its_companion_no_token_counts(header: str) -> None:
     ],
 )
 def test_a_cookie_without_a_companion(values: dict[str, Any], name: str) -> None:
-    """What verifies counts, junk is dropped, and two families are one too many."""
+    """Invalid values are dropped; tokens of two families are a conflict."""
     with with_settings(**values):
         assert companion_name("/api/auth/") is None
         assert counted(f"{name}={token()}") == (FIRST, 0)
@@ -176,14 +176,14 @@ def test_a_cookie_without_a_companion(values: dict[str, Any], name: str) -> None
 @pytest.mark.parametrize("path", [None, "/"])
 @pytest.mark.parametrize("order", [1, -1])
 def test_several_generations_of_a_family(path: str | None, order: int) -> None:
-    """The newest counts: a cookie of another path may have stayed behind, and would end the family as reuse."""
+    """The newest generation counts: an old cookie of another path would be reuse and revoke the family."""
     with with_settings(COOKIE_PATH=path):
         values = [f"{conf.cookie_name}={token(FIRST, generation)}" for generation in (3, 7, 5)]
         assert counted("; ".join([*values[::order], f"{COMPANION}={FIRST}"])) == (FIRST, 7)
 
 
 def test_a_companion_for_each_mount() -> None:
-    """All have the path ``/``, so each has a name of its own: the same one each time, and one that a browser takes."""
+    """All companions have the path ``/``, so each mount's has its own, constant and valid name."""
     paths = ["/api/auth/", "/api-auth/", "/auth/", "/Auth/", "/a%3Bb/auth/", "/"]
     names = [companion_name(path) for path in paths]
     assert len(set(names)) == len(paths)
@@ -195,7 +195,7 @@ def test_a_companion_for_each_mount() -> None:
 
 
 def test_the_cookie_is_hidden_from_error_reports() -> None:
-    """And is still read from the header; hiding it twice does no harm."""
+    """It is still read from the header afterwards; hiding it twice does no harm."""
     request = factory.post("/", HTTP_COOKIE=f"{cookies(token())}; other=b")
     hide_cookie(request)
     hide_cookie(request)
@@ -207,12 +207,12 @@ PAIR = TokenPair("access", 900, "refresh", 3600, uuid4(), 0)
 
 
 def attributes(response: HttpResponse, name: str = COOKIE) -> dict[str, Any]:
-    """Return the attributes of a cookie that was set, but for its value and time."""
+    """Return the attributes of a cookie that was set, without its value and time."""
     return {key: value for key, value in response.cookies[name].items() if key not in {"max-age", "expires"}}
 
 
 def test_the_cookie_as_it_is_set() -> None:
-    """HttpOnly, Secure, SameSite=Strict, for its mount and its host alone, as long as the token lives."""
+    """HttpOnly, Secure, SameSite=Strict, only for its mount and host, as long as the token lives."""
     response = HttpResponse()
     set_refresh_cookie(response, PAIR, request_to("/api/auth/login/"))
     morsel = response.cookies[COOKIE]
@@ -221,7 +221,7 @@ def test_the_cookie_as_it_is_set() -> None:
 
 
 def test_the_companion_as_it_is_set() -> None:
-    """The same, but for the whole host, with the family's id."""
+    """The companion has the same attributes, but path ``/``; its value is the family's id."""
     response = HttpResponse()
     set_refresh_cookie(response, PAIR, request_to("/api/auth/login/"))
     morsel = response.cookies[COMPANION]
@@ -238,7 +238,7 @@ def test_the_companion_as_it_is_set() -> None:
     ],
 )
 def test_the_cookie_is_cleared_as_it_was_set(values: dict[str, Any]) -> None:
-    """A browser keeps what it is told to clear under another path or domain."""
+    """A browser keeps a cookie if the clearing one has another path or domain."""
     request = request_to("/api/auth/login/")
     put, cleared = HttpResponse(), HttpResponse()
     with with_settings(COOKIE_NAME="rt", **values):
@@ -263,7 +263,7 @@ def test_the_cookie_is_cleared_as_it_was_set(values: dict[str, Any]) -> None:
     ],
 )
 def test_the_path_is_the_request_s_own_mount(address: str, expected: str) -> None:
-    """By namespace; elsewhere it is the default mount's."""
+    """The namespace decides the mount; outside all mounts it is the default mount."""
     assert cookie_path(request_to(address)) == expected
 
 
@@ -271,17 +271,17 @@ def test_the_path_is_the_request_s_own_mount(address: str, expected: str) -> Non
     ("address", "expected"), [("/api/app/auth/login/", "/api/app/auth/"), ("/api/tool/auth/login/", "/api/tool/auth/")]
 )
 def test_the_path_is_that_of_a_mount_with_a_delivery(address: str, expected: str) -> None:
-    """A mount may say ``{"delivery": "cookie"}`` too, where it isn't the default."""
+    """A mount may set ``{"delivery": "cookie"}`` where it is not the default."""
     assert cookie_path(request_to(address)) == expected
 
 
 def test_the_path_of_a_request_that_was_not_resolved() -> None:
-    """A middleware's: the default mount's."""
+    """In a middleware's request, the cookie gets the default mount's path."""
     assert cookie_path(factory.post("/")) == "/api/auth/"
 
 
 def test_the_path_under_a_prefix_of_the_server() -> None:
-    """SCRIPT_NAME is part of what the browser sees."""
+    """SCRIPT_NAME is part of the path that browsers see."""
     set_script_prefix("/shop/")
     try:
         assert cookie_path(factory.post("/")) == "/shop/api/auth/"
@@ -291,7 +291,7 @@ def test_the_path_under_a_prefix_of_the_server() -> None:
 
 @override_settings(ROOT_URLCONF=__name__)
 def test_the_path_has_what_the_prefix_captures() -> None:
-    """One tenant's cookie is not sent to another."""
+    """The path contains what the URL captures, so one tenant's cookie is not sent to another."""
     assert cookie_path(request_to("/acme/auth/logout/")) == "/acme/auth/"
 
 
@@ -309,7 +309,7 @@ def test_the_path_has_what_the_prefix_captures() -> None:
     ],
 )
 def test_the_path_is_percent_encoded(tenant: str, encoded: str) -> None:
-    """As in the URL that a browser asks for; what a prefix captures adds no attribute and no header."""
+    """It is as browsers send it, so a captured value adds no attribute and no header."""
     request = request_to(f"/any/{quote(tenant)}/auth/login/")
     assert request.resolver_match.kwargs == {"tenant": tenant}
     assert cookie_path(request) == f"/any/{encoded}/auth/"
@@ -326,14 +326,14 @@ def test_the_path_is_percent_encoded(tenant: str, encoded: str) -> None:
     "address", ["/own/callback/", "/devices/refresh/00000000-0000-0000-0000-000000000000/", "/devices/callback/"]
 )
 def test_the_path_from_a_namespace_without_a_refresh_view(address: str) -> None:
-    """It is the default mount's."""
+    """The cookie gets the default mount's path."""
     assert cookie_path(request_to(address)) == "/auth/"
 
 
 @override_settings(ROOT_URLCONF=__name__)
 @pytest.mark.parametrize("address", ["/own/callback/", "/callback/"])
 def test_no_path_can_be_found(address: str) -> None:
-    """Where the default mount captures something; the error says what to set."""
+    """If the default mount's URL captures something, the error names the setting."""
     request = request_to(address)
     with pytest.raises(ImproperlyConfigured, match="COOKIE_PATH"):
         cookie_path(request)
@@ -342,7 +342,7 @@ def test_no_path_can_be_found(address: str) -> None:
 
 
 def test_the_warning_fails_no_login(caplog: pytest.LogCaptureFixture) -> None:
-    """A Host that Django does not allow is not looked at."""
+    """A Host that Django does not allow causes no error."""
     warn_if_dropped(factory.post("/", HTTP_HOST="evil.example"))
     assert caplog.text == ""
 
@@ -378,6 +378,6 @@ def test_a_cookie_that_browsers_drop(
 
 
 def test_a_login_by_body_warns_of_no_cookie(script: Caller, caplog: pytest.LogCaptureFixture) -> None:
-    """There is none to drop."""
+    """A login by body sets no cookie, so it logs no warning."""
     assert script.log_in().status_code == 200
     assert "COOKIE_SECURE" not in caplog.text

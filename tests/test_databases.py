@@ -1,4 +1,4 @@
-"""A replica that lags, in the hot path."""
+"""The hot path never reads a replica that lags."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ class StaleReplica:
     """Sends reads to a replica that these tests may not touch, so that a single read fails."""
 
     def db_for_read(self, model: Any, **hints: Any) -> str:
-        """Read elsewhere."""
+        """Read from the replica."""
         return "replica"
 
     def db_for_write(self, model: Any, **hints: Any) -> str:
-        """Write here."""
+        """Write to the default database."""
         return "default"
 
 
 def test_a_replica_is_never_read(script: Caller) -> None:
-    """Neither by a refresh nor by an authentication class, logout or logout all."""
+    """A refresh, an authentication, a logout and a logout from everywhere read only the write database."""
     pair, other = script.log_in().json(), script.log_in().json()
     bearer: Any = {"HTTP_AUTHORIZATION": f"Bearer {pair['access']}"}
     with override_settings(DATABASE_ROUTERS=["tests.test_databases.StaleReplica"]):

@@ -1,4 +1,4 @@
-"""A user agent in words."""
+"""User agents in words."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ pytestmark = [pytest.mark.urls("tests.test_admin"), pytest.mark.django_db]
     ],
 )
 def test_a_device_in_words(user_agent: str, words: str) -> None:
-    """What nobody can tell is shown as it came."""
+    """A user agent that the parser does not know is shown unchanged."""
     assert devices.describe(user_agent) == words
 
 
 def test_a_device_without_the_parser(monkeypatch: pytest.MonkeyPatch, user: Any, viewer: Any) -> None:
-    """The extra is optional: the text itself is shown, escaped."""
+    """Without the extra the user agent itself is shown, escaped."""
     monkeypatch.setattr(devices, "parse", None)
     assert devices.describe(CHROME) == CHROME
     families.start(user, Client(None, "<script>alert(1)</script>"))

@@ -51,17 +51,17 @@ PYTHON_BLOCK = re.compile(r"^ *```python\n(.*?)^ *```", re.DOTALL | re.MULTILINE
 
 
 def name_of(page: Path) -> str:
-    """Return a page's name, for a test's id."""
+    """Return a page's name, as the id of a test."""
     return str(page.relative_to(ROOT))
 
 
 def text_of(name: str) -> str:
-    """Return a page of the docs."""
+    """Return the text of a page of the docs."""
     return (DOCS / f"{name}.md").read_text()
 
 
 def blocks(text: str) -> list[str]:
-    """Return the Python that a page shows."""
+    """Return the Python blocks of a page."""
     return [textwrap.dedent(block) for block in PYTHON_BLOCK.findall(text)]
 
 
@@ -71,7 +71,7 @@ def section(text: str, title: str) -> str:
 
 
 def imports(text: str) -> list[ast.ImportFrom]:
-    """Return the imports from twotoken that a page shows. Those from contrib need other packages."""
+    """Return the imports from twotoken on a page, except those from contrib, which need other packages."""
     nodes = [node for block in blocks(text) for node in ast.walk(ast.parse(block)) if isinstance(node, ast.ImportFrom)]
     return [node for node in nodes if re.match(r"twotoken(?!\.contrib)", node.module or "")]
 
@@ -82,12 +82,12 @@ def first_cells(text: str) -> set[str]:
 
 
 def first_words(text: str) -> set[str]:
-    """Return the code that the entries of lists begin with."""
+    """Return the code at the start of each list item."""
     return set(re.findall(r"^- `([^`]+)`[,:]", text, re.MULTILINE))
 
 
 def code_headings(text: str) -> list[str]:
-    """Return the headings that are code."""
+    """Return the headings that consist of code."""
     return re.findall(r"^#+ `([^`]+)`$", text, re.MULTILINE)
 
 
@@ -104,25 +104,25 @@ def test_imports_of_a_page(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_the_reference_is_as_the_code_has_it(page: Path) -> None:
-    """Where this fails, ``python docs/generate.py`` writes it anew."""
+    """The generated parts are up to date; ``python docs/generate.py`` writes them."""
     assert generate.filled(page.read_text()) == page.read_text()
 
 
 def test_each_part_of_the_reference_has_its_place() -> None:
-    """One page has it, and has it once."""
+    """Exactly one page has each generated part, once."""
     whole = "".join(page.read_text() for page in PAGES)
     assert [whole.count(f"<!-- {name}: written by python docs/generate.py -->") for name in generate.PARTS] == [1] * 6
     assert [whole.count(f"<!-- /{name} -->") for name in generate.PARTS] == [1] * 6
 
 
 def test_what_is_stale_is_seen() -> None:
-    """A part that says something else is written anew, and what stands around it stays."""
+    """A generated part that is out of date is replaced; the text around it stays."""
     page = text_of("reference/checks")
     assert generate.filled(page.replace("Hint: `Use 'pk'.`", "Hint: none")) == page
 
 
 def test_settings() -> None:
-    """Every setting is described, and nothing else."""
+    """Each setting is described, and no other."""
     assert set(code_headings(text_of("reference/settings"))) == SETTING_NAMES
 
 
@@ -133,7 +133,7 @@ def test_rules_for_settings() -> None:
 
 @pytest.mark.parametrize("key", sorted(checks.RULES))
 def test_defaults(key: str) -> None:
-    """The default that is shown, written into the settings, is what an empty dict gives."""
+    """The documented default, written into the settings, has the effect of an empty dict."""
     shown = generate.default(key).strip("`")
     with override_settings(TWOTOKEN={}):
         usual = getattr(conf, key.lower())
@@ -142,7 +142,7 @@ def test_defaults(key: str) -> None:
 
 
 def test_which_check_looks_at_a_setting() -> None:
-    """By what its condition reads, or its message names; every wrong value is E003's."""
+    """A check belongs to the settings that its code reads or its message names; E003 to all."""
     covered = generate.coverage()
     assert covered["COOKIE_SAMESITE"] == ["twotoken.E003", "twotoken.E008"]
     assert covered["ACCESS_SECRET"] == ["twotoken.E004", "twotoken.E005", "twotoken.E006"]
@@ -151,7 +151,7 @@ def test_which_check_looks_at_a_setting() -> None:
 
 
 def test_error_codes() -> None:
-    """Every code and reason is described, and nothing else, and so is every exception."""
+    """Each code, reason and exception is described, and no other."""
     classes = [value for value in vars(exceptions).values() if isinstance(value, type)]
     codes = {value.code for value in classes if hasattr(value, "code")}
     reasons = {value.reason for value in classes if hasattr(value, "reason")}
@@ -163,7 +163,7 @@ def test_error_codes() -> None:
 
 
 def test_check_ids() -> None:
-    """Every check id is described, with the rule that it holds to, and nothing else."""
+    """Each check id is described with its rule, and no other."""
     sources = "".join(path.read_text() for path in (ROOT / "twotoken").rglob("*.py"))
     used = set(re.findall(r'id="(twotoken\.[EW]\d{3})"', sources))
     page = text_of("reference/checks")
@@ -175,21 +175,21 @@ def test_check_ids() -> None:
 
 
 def test_an_id_that_nobody_describes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A check that is registered nowhere can't be left out in silence."""
+    """An unregistered check that the docs leave out is an error."""
     monkeypatch.setattr(registry, "deployment_checks", set())
     with pytest.raises(LookupError, match=r"W004, twotoken\.W005"):
         generate.messages()
 
 
 def test_signals() -> None:
-    """Every signal is described, and every reason of ours that one carries."""
+    """Each signal is described, and each of our reasons that one carries."""
     page = text_of("reference/signals")
     assert set(code_headings(page)) == {name for name, value in vars(signals).items() if isinstance(value, Signal)}
     assert [reason for reason in RevokedReason.values if f"`{reason}`" not in section(page, "Reasons")] == []
 
 
 def test_the_list_for_language_models() -> None:
-    """Where this fails, ``python docs/generate.py`` writes llms.txt anew. Every page of these folders is in it."""
+    """llms.txt is up to date and lists every page; ``python docs/generate.py`` writes it."""
     written = (DOCS / "llms.txt").read_text()
     assert written == generate.llms("md")
     listed = set(re.findall(r"\]\(([^)]+)\): [A-Z`a-z]", written))
@@ -197,7 +197,7 @@ def test_the_list_for_language_models() -> None:
 
 
 def test_screenshots() -> None:
-    """Each is shown by one page; a comment in the page is the place for it."""
+    """Exactly one page shows each screenshot, at the place of a comment."""
     taken = re.findall(r'folder / "([\w-]+)\.png"', (DOCS / "screenshots.py").read_text())
     shown = [name for page in PAGES for name in re.findall(r"<!-- screenshot: ([\w-]+), .+? -->", page.read_text())]
     assert sorted(shown) == sorted(taken) != []
@@ -207,27 +207,27 @@ def test_screenshots() -> None:
 
 
 def test_reserved_claims() -> None:
-    """The names that claims of one's own can't have are told."""
+    """The page lists the claims whose names are reserved."""
     text = text_of("reference/authentication")
     assert {name for name in RESERVED_CLAIMS if f"`{name}`" not in text} == set()
 
 
 @pytest.mark.parametrize("text", [README, text_of("reference/endpoints")], ids=["README", "endpoints"])
 def test_endpoints(text: str) -> None:
-    """Every route has its line, and every line its route."""
+    """Each route has a line in the table, and each line a route."""
     routes = {str(pattern.pattern).replace("<str:family_id>", "<id>") for pattern in urls.urlpatterns}
     assert set(re.findall(r"^\| `(?:GET|POST|DELETE) ([^`]+)`", text, re.MULTILINE)) == routes
 
 
 def test_the_installation_is_the_same() -> None:
-    """What the README has one do stands in the longer text, word by word."""
+    """The README's commands are in the longer text, word by word."""
     shown = FENCE.findall(section(README, "Install"))
     assert len(shown) == 3
     assert [block for block in shown if block not in text_of("how-to/install")] == []
 
 
 def anchors(page: Path) -> set[str]:
-    """Return what a page's headings are called in links, as GitHub makes it of them."""
+    """Return the anchors of a page's headings, as GitHub makes them."""
     found: list[str] = []
     for heading in re.findall(r"^#+ (.*)", FENCE.sub("", page.read_text()), re.MULTILINE):
         name = generate.slug(heading)
@@ -246,7 +246,7 @@ def test_the_map_of_the_code() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_links(page: Path) -> None:
-    """Each link within the project leads to a file, and to a heading in it; from the docs, to one that the site has."""
+    """Each link within the project leads to a file and a heading in it; a link in the docs to one that the site has."""
     for file, _, anchor in re.findall(r"\]\((?!https?:)([^)#]*)(#?)([^)]*)\)", FENCE.sub("", page.read_text())):
         target = (page.parent / file).resolve() if file else page
         assert target.exists(), file
@@ -256,7 +256,7 @@ def test_links(page: Path) -> None:
 
 @pytest.mark.parametrize("picture", PICTURES, ids=name_of)
 def test_pictures(picture: Path) -> None:
-    """Each has a title and a description for those who don't see it, colours for light and dark, and no script."""
+    """Each has a title and a description, colours for light and dark mode, and no script."""
     root = ET.parse(picture).getroot()  # noqa: S314 - our own
     assert root.attrib["role"] == "img"
     described = {element.attrib.get("id"): element.text for element in root}
@@ -267,7 +267,7 @@ def test_pictures(picture: Path) -> None:
 
 
 def test_the_two_commands_come_first() -> None:
-    """Each stands whole on one line, before anything else names what it runs."""
+    """Each command stands on one line, before any text that mentions what it runs."""
     lines = [line for line in README.splitlines() if re.search(r"manage\.py demo|pytest|tox", line)]
     assert [line.partition(" && ")[0] for line in lines[:2]] == ["python3 -m venv .venv"] * 2
     assert lines[0].endswith("manage.py demo")
@@ -276,13 +276,13 @@ def test_the_two_commands_come_first() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_python_blocks_compile(page: Path) -> None:
-    """What is shown is Python."""
+    """Each Python block compiles."""
     for block in blocks(page.read_text()):
         compile(block, str(page), "exec")
 
 
 def of_ann(code: str, server: str, user: Any) -> str:
-    """Return a script of a page, for a user and a server of the tests."""
+    """Return a page's script, changed to a user and a server of the tests."""
     name = f'credentials={{"{user.USERNAME_FIELD}": "{user.get_username()}", "password": "{PASSWORD}"}}'
     code = code.replace("https://api.example.com", server).replace("session.json", f"{user.pk}.json")
     return re.sub(r'username="ann", password="correct horse"|username=os.+\n *password=os.+\]', name, code)
@@ -294,7 +294,7 @@ SCRIPTS = [block for block in blocks(text_of("how-to/apps")) if "TokenAuth(" in 
 @pytest.mark.parametrize("number", range(len(SCRIPTS)))
 @pytest.mark.django_db(transaction=True)
 def test_a_script_runs(live_server: Any, tmp_path: Path, number: int) -> None:
-    """It logs in once and gets its answer. A second run goes on with the session, if that is in a file."""
+    """It logs in once and gets its answer. A second run continues the session, if that is in a file."""
     script = of_ann(SCRIPTS[number], live_server.url, UserFactory())
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     for _ in range(2):
@@ -303,7 +303,7 @@ def test_a_script_runs(live_server: Any, tmp_path: Path, number: int) -> None:
 
 
 def test_the_shortest_script() -> None:
-    """The README's is the beginning of one that runs."""
+    """The README's script is the beginning of one that a test runs."""
     (shown,) = (block for block in blocks(README) if "TokenAuth(" in block)
     assert [script for script in SCRIPTS if script.startswith(shown)]
 
@@ -311,7 +311,7 @@ def test_the_shortest_script() -> None:
 @pytest.mark.skipif(get_user_model().USERNAME_FIELD != "username", reason="the page shows Django's own user")
 @pytest.mark.django_db(transaction=True)
 def test_a_test_of_a_client(live_server: Any) -> None:
-    """The one that the page on tests shows passes."""
+    """The example test on the page about testing passes."""
     (code,) = (block for block in blocks(text_of("how-to/testing")) if "LossyProxy" in block)
     names: dict[str, Any] = {}
     exec(code, names)  # noqa: S102 - our own docs
@@ -320,7 +320,7 @@ def test_a_test_of_a_client(live_server: Any) -> None:
 
 @pytest.mark.django_db
 def test_a_login_of_one_s_own(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The subclass that is shown has the delivery of each mount of its URLconf, and the cookie the mount's path."""
+    """The page's login view has the delivery and the cookie path of its mount."""
     shown = blocks(text_of("how-to/custom-login"))
     (views,) = (block for block in shown if "RememberMeLoginView" in block)
     (mounts,) = (block for block in shown if 'include("accounts.auth_urls")' in block)
@@ -346,7 +346,7 @@ def test_a_login_of_one_s_own(user: Any, monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.mark.django_db
 def test_claims_that_depend_on_the_login(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the login stores is in the first access token and in that of a refresh, and a foreign tenant is refused."""
+    """The login's context is in its first access token and in later ones; a foreign tenant is refused."""
     (code,) = (block for block in blocks(text_of("how-to/custom-login")) if "DeviceLoginView" in block)
     shown: Any = ModuleType("accounts.logins")
     monkeypatch.setitem(sys.modules, "accounts.logins", shown)
@@ -373,7 +373,7 @@ def test_claims_that_depend_on_the_login(user: Any, monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.django_db
 def test_views_that_ask_for_a_step_up(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The page's views, and its own way to prove who it is: an old login is asked, and a step-up satisfies them."""
+    """The page's views refuse an old login and accept a step-up, also by the page's own proof of identity."""
     monkeypatch.setitem(sys.modules, "shown_views", ModuleType("shown_views"))
     names: dict[str, Any] = vars(sys.modules["shown_views"])
     for block in blocks(text_of("how-to/step-up")):
@@ -404,7 +404,7 @@ def test_views_that_ask_for_a_step_up(user: Any, monkeypatch: pytest.MonkeyPatch
 
 
 def test_the_client() -> None:
-    """Each option, member, event and reason that the client's types declare is described, and nothing else."""
+    """Each option, member, event and reason in the client's types is described, and no other."""
     types = (ROOT / "twotoken/static/twotoken/client.d.ts").read_text()
     interfaces = dict(re.findall(r"export (?:interface|declare class) (\w+)[^{]*\{\n(.*?)\n\}", types, re.DOTALL))
     declared = {name: set(re.findall(r"^  (?:readonly )?(\w+)\??[:(]", interfaces[name], re.M)) for name in interfaces}
@@ -418,7 +418,7 @@ def test_the_client() -> None:
 
 
 def test_each_environment_is_described() -> None:
-    """tox runs the plain tests for a name that has no section of its own, and says nothing."""
+    """Each environment of tox has a section; without one, tox would silently run the plain tests."""
     tox = (ROOT / "tox.ini").read_text()
     names = re.findall(r"^    (\w[\w-]*)", tox.split("env_list =")[1].split("isolated_build")[0], re.MULTILINE)
     assert len(names) > 10

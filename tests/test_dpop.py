@@ -151,7 +151,7 @@ BAD_HEADERS: list[tuple[str, Any]] = [
 
 @pytest.mark.parametrize(("problem", "header"), BAD_HEADERS)
 def test_bad_headers(problem: str, header: Any) -> None:
-    """Every check of the header, with a good signature wherever there can be one."""
+    """Each check of the header refuses, with a valid signature wherever there can be one."""
     with pytest.raises(InvalidProof, match=f"^{problem}$"):
         verify(sign(header, CLAIMS, EC_KEY))
 
@@ -187,7 +187,7 @@ BAD_CLAIMS: list[tuple[type[InvalidProof], str, Any]] = [
 
 @pytest.mark.parametrize(("error", "problem", "claims"), BAD_CLAIMS)
 def test_bad_claims(error: type[InvalidProof], problem: str, claims: Any) -> None:
-    """Every check of the claims, under a good signature."""
+    """Each check of the claims refuses, with a valid signature."""
     with pytest.raises(InvalidProof, match=f"^{problem}$") as refused:
         verify(sign(HEADER, claims, EC_KEY))
     assert refused.type is error
@@ -221,7 +221,7 @@ HEAD, BODY, SIGNATURE = GOOD.split(".")
     ],
 )
 def test_what_is_no_signed_jwt(problem: str, proof: str) -> None:
-    """Two headers come joined by a comma. A signature by another key, of other claims, or none at all."""
+    """Two headers joined by a comma, a wrong signature, one of other claims, or none at all."""
     with pytest.raises(InvalidProof, match=f"^{problem}$"):
         verify(proof)
 
@@ -312,7 +312,7 @@ SECRET, OLD_SECRET = b"s" * 32, b"o" * 32
     ],
 )
 def test_nonces(secret: bytes, age: int, fits: bool) -> None:
-    """The current and the previous one are accepted, of each secret of the list, and nothing is stored."""
+    """The current and the previous nonce of each secret in the list are accepted, and nothing is stored."""
     nonce = dpop.nonce_at(secret, NOW - timedelta(seconds=age))
     assert dpop.is_current_nonce(nonce, [SECRET, OLD_SECRET], NOW) is fits
 

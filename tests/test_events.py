@@ -21,7 +21,7 @@ DEVICE, OTHER_DEVICE = "dpop:the device's key", "dpop:another device's key"
 
 
 def test_reuse_is_on_the_timeline(script: Caller) -> None:
-    """From where, by what, and how many generations behind; once."""
+    """The event has address, user agent and how many generations behind; it is written once."""
     r0 = script.log_in().json()["refresh"]
     r1 = script.refresh(r0).json()["refresh"]
     r2 = script.refresh(r1).json()["refresh"]
@@ -35,7 +35,7 @@ def test_reuse_is_on_the_timeline(script: Caller) -> None:
 
 
 def test_a_change_of_device_is_on_the_timeline(script: Caller) -> None:
-    """Not an update of the same browser; at most 18 a family, so that reuse and revocation always fit."""
+    """An updated browser is no event. At most 18 a family, so reuse and revocation always fit."""
     token = script.log_in(HTTP_USER_AGENT="Mozilla/5.0 Chrome/126.0.1").json()["refresh"]
     with CaptureQueriesContext(connection) as queries:
         token = script.refresh(token, HTTP_USER_AGENT="Mozilla/5.0 Chrome/127.0.0").json()["refresh"]
@@ -54,7 +54,7 @@ def test_a_change_of_device_is_on_the_timeline(script: Caller) -> None:
 
 
 def test_a_retry_from_elsewhere_is_on_the_timeline(browser: Caller) -> None:
-    """Another address or user agent leaves an event, a signal and a line of the log; ten events a family at most."""
+    """Another address or user agent causes an event, at most ten a family, a signal and a log line."""
     browser.log_in(HTTP_USER_AGENT="owner")
     r0 = browser.cookie
     assert browser.refresh(r0, HTTP_USER_AGENT="owner").status_code == 200
@@ -81,7 +81,7 @@ def test_a_retry_from_elsewhere_is_on_the_timeline(browser: Caller) -> None:
 
 
 def test_another_device_is_on_the_timeline(user: Any, caplog: pytest.LogCaptureFixture) -> None:
-    """Refused without the key of the family's device: an event, a signal and a line of the log, and nothing ends.
+    """A refusal for the wrong device causes an event, a signal and a log line, and revokes nothing.
 
     Ten events a family at most, so that a thief who tries all day fills no table.
     """
@@ -105,7 +105,7 @@ def test_another_device_is_on_the_timeline(user: Any, caplog: pytest.LogCaptureF
 
 
 def test_a_retry_from_elsewhere_that_can_t_be_written(browser: Caller, caplog: pytest.LogCaptureFixture) -> None:
-    """The answer is the same."""
+    """If the event can't be written, the answer is the same."""
     browser.log_in(HTTP_USER_AGENT="owner")
     r0 = browser.cookie
     browser.refresh(r0, HTTP_USER_AGENT="owner")
@@ -117,7 +117,7 @@ def test_a_retry_from_elsewhere_that_can_t_be_written(browser: Caller, caplog: p
 
 
 def test_an_event_that_can_t_be_written(script: Caller, caplog: pytest.LogCaptureFixture) -> None:
-    """The refresh has happened: its answer is not lost for a line of a timeline."""
+    """The refresh has happened, so the client gets its answer without the event."""
 
     def no_insert(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
         if sql.startswith("INSERT"):
@@ -131,7 +131,7 @@ def test_an_event_that_can_t_be_written(script: Caller, caplog: pytest.LogCaptur
 
 
 def test_who_revoked(user: Any) -> None:
-    """An actor is on the timeline, once, cut to its column; without one there is no event."""
+    """The actor is in one event, cut to the column's length; without an actor there is no event."""
     pairs = [families.start(user) for _ in range(3)]
     for _ in range(2):
         families.revoke(pairs[0].family_id, actor="x" * 200)
@@ -146,7 +146,7 @@ def test_who_revoked(user: Any) -> None:
 
 
 class Failing:
-    """Fails statements that touch the table of events."""
+    """Fails statements on the table of events."""
 
     def __init__(self, error: Exception, start: str = "") -> None:
         self.error = error
@@ -163,7 +163,7 @@ class Failing:
 @pytest.mark.slow
 @pytest.mark.parametrize("error", [DatabaseError("gone"), InterfaceError("gone"), OperationalError(1205, "busy")])
 def test_a_rotation_survives_its_event(script: Caller, error: Exception, caplog: pytest.LogCaptureFixture) -> None:
-    """A failure behind the write must not cost the client its new token, nor be judged as a lost write."""
+    """If the event fails after the write, the client gets its new token and the rotation is not retried."""
     pair = script.log_in(HTTP_USER_AGENT="one").json()
     failing = Failing(error)
     with connection.execute_wrapper(failing):
@@ -177,7 +177,7 @@ def test_a_rotation_survives_its_event(script: Caller, error: Exception, caplog:
 
 @pytest.mark.django_db(transaction=True)
 def test_an_event_that_fails_in_a_transaction_of_the_caller_s(user: Any) -> None:
-    """What the transaction did before stays."""
+    """What the transaction wrote before is kept."""
     pair = families.start(user)
     with transaction.atomic():
         with connection.execute_wrapper(Failing(DatabaseError("gone"), "INSERT")):
@@ -187,7 +187,7 @@ def test_an_event_that_fails_in_a_transaction_of_the_caller_s(user: Any) -> None
 
 
 def test_an_actor_whose_name_is_no_text(user: Any) -> None:
-    """A user name may be a number, or of any type that a project has."""
+    """A user name may be a number or any other type."""
     families.start(user)
     assert families.revoke_all(user, actor=17) == 1  # type: ignore[arg-type]
     assert FamilyEvent.objects.get().actor == "17"

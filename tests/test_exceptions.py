@@ -65,14 +65,14 @@ CODES: dict[type[TwoTokenError], str] = {
 
 @pytest.mark.parametrize(("error", "reason"), REASONS.items())
 def test_a_refused_token_has_one_code_and_its_reason(error: Any, reason: str) -> None:
-    """The wire strings are what clients know."""
+    """Codes and reasons are exactly the strings that clients know."""
     assert issubclass(error, TokenNotValid)
     assert (error.code, error.reason) == ("token_not_valid", reason)
 
 
 @pytest.mark.parametrize(("error", "code"), CODES.items())
 def test_other_errors_have_a_code_and_no_reason(error: Any, code: str) -> None:
-    """Only a token has a reason."""
+    """Only a refused token has a reason."""
     assert error.code == code
     assert not issubclass(error, TokenNotValid)
     assert not hasattr(error, "reason")
@@ -86,13 +86,13 @@ def test_messages_fit_into_a_header(error: Any) -> None:
 
 
 def test_every_error_is_in_these_tables() -> None:
-    """A new one has to say what its wire strings are."""
+    """A new error must be added to the tables of this test, with its strings."""
     found = {value for value in vars(exceptions).values() if isinstance(value, type)}
     assert found == {*REASONS, *CODES, TwoTokenError, TokenNotValid, ClaimsError}
 
 
 def test_an_error_of_the_project_says_what_it_is() -> None:
-    """It is no refusal of a token, and survives a trip between processes."""
+    """ClaimsError is not a refusal of a token, and can be pickled."""
     error = ClaimsError("These claim names are reserved: sub.")
     assert str(error) == "These claim names are reserved: sub."
     assert error.code == "claims_error"

@@ -69,7 +69,7 @@ def test_a_proof_that_starts_one_family_only(user: Any) -> None:
 
 
 def test_the_oldest_family_ends_at_the_limit(user: Any) -> None:
-    """Families that are revoked or expired don't count."""
+    """The oldest active family is revoked; revoked and expired ones don't count."""
     with with_settings(MAX_FAMILIES_PER_USER=2):
         pairs = []
         for minutes in range(4):
@@ -310,7 +310,7 @@ DEVICE, OTHER_DEVICE, COOKIE = "dpop:the device's key", "dpop:another device's k
 
 
 def test_a_lost_answer_of_a_bound_family(user: Any) -> None:
-    """With a proof by its key the token one behind gets the same answer, hours later too; an older one is reuse."""
+    """With a proof the previous token gets the same answer, hours later too; an older one is reuse."""
     first = families.start(user, device_key=DEVICE)
     claims = families.verify(first.refresh)
     second = families.rotate(claims, Client(), device_key=DEVICE)
@@ -328,7 +328,7 @@ def test_a_lost_answer_of_a_bound_family(user: Any) -> None:
 
 @pytest.mark.parametrize("device_key", ["", DEVICE, COOKIE])
 def test_a_bound_family_costs_no_statement_more(user: Any, device_key: str) -> None:
-    """One SELECT and one UPDATE, which does not write the key."""
+    """A rotation is one SELECT and one UPDATE, which does not write the key."""
     claims = families.verify(families.start(user, device_key=device_key).refresh)
     with CaptureQueriesContext(connection) as queries:
         families.rotate(claims, Client(), device_key=device_key)
@@ -341,7 +341,7 @@ def test_a_bound_family_costs_no_statement_more(user: Any, device_key: str) -> N
 
 @pytest.mark.parametrize("proven", ["", DEVICE, OTHER_DEVICE])
 def test_a_proof_binds_nothing_later(user: Any, proven: str) -> None:
-    """A family that was started without a key stays so: else a thief would bind it to his own."""
+    """A family that starts without a key stays unbound; otherwise a thief could bind it to his own key."""
     claims = families.verify(families.start(user).refresh)
     pair = families.rotate(claims, Client(), device_key=proven)
     assert RefreshToken.objects.get().device_key == ""
@@ -350,7 +350,7 @@ def test_a_proof_binds_nothing_later(user: Any, proven: str) -> None:
 
 
 def test_which_access_tokens_are_bound(user: Any) -> None:
-    """Those of a family that DPoP binds, unless DPOP_ACCESS is off."""
+    """Access tokens of a family that DPoP binds are bound too, unless DPOP_ACCESS is off."""
     assert access_of(families.start(user, device_key=DEVICE))["cnf"] == {"jkt": thumbprint(DEVICE)}
     assert "cnf" not in access_of(families.start(user, device_key=COOKIE))
     with with_settings(DPOP_ACCESS=False):
@@ -358,7 +358,7 @@ def test_which_access_tokens_are_bound(user: Any) -> None:
 
 
 def test_a_key_without_its_protocol(user: Any) -> None:
-    """Nobody could ever refresh such a family, so it is refused at once."""
+    """A device key without its prefix is refused, because such a family could never be refreshed."""
     with pytest.raises(ValueError, match="dpop:, dbsc:"):
         families.start(user, device_key="{}")
     assert not RefreshToken.objects.exists()
@@ -366,14 +366,14 @@ def test_a_key_without_its_protocol(user: Any) -> None:
 
 @pytest.mark.parametrize("mode", ["off", "optional", "required"])
 def test_a_bound_family_stays_bound(user: Any, mode: str) -> None:
-    """Whatever DPOP says later: it is refused without its key, never taken as bearer."""
+    """With every value of DPOP, it is refused without its key and never accepted as bearer."""
     claims = families.verify(families.start(user, device_key=DEVICE).refresh)
     with with_settings(DPOP=mode), pytest.raises(WrongDevice):
         families.rotate(claims, Client())
 
 
 def test_the_user_of_a_bound_family(user: Any) -> None:
-    """The access token's own proof is checked before: here only the family's state counts."""
+    """``user_of`` checks only the family's state: the access token's proof is checked before."""
     pair = families.start(user, device_key=DEVICE)
     assert families.user_of(access_of(pair)) == user
     families.revoke(pair.family_id)

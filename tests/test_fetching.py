@@ -26,7 +26,7 @@ def server() -> Iterator[KeyServer]:
 
 
 def test_an_answer(server: KeyServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The body, and a 304 without one. No proxy is asked for what is on this machine."""
+    """A 200 has its body, and a 304 has none. An address of this machine is fetched without a proxy."""
     monkeypatch.setenv("http_proxy", NOBODY)
     answer = fetch(server.url, seconds=ENOUGH, limit=LIMIT)
     assert (answer.status, answer.body) == (200, server.document)
@@ -49,7 +49,7 @@ def test_an_answer(server: KeyServer, monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_a_bad_answer(server: KeyServer, behaviour: str, said: str) -> None:
-    """It is refused in time, a redirect is not followed, and no thread is left that reads on for ever."""
+    """It is refused within the time limit, a redirect is not followed, and no thread is left that reads on."""
     server.behaviour = behaviour
     seconds = SECONDS if behaviour in {"hang", "drip", "dawdle"} else ENOUGH
     start = time.monotonic()
@@ -88,6 +88,6 @@ def test_a_connection_that_comes_too_late(server: KeyServer, monkeypatch: pytest
     "url", [NOBODY, "https://127.0.0.1:1/", "http://no-such-host.invalid/", "http://[::1/", "no url"]
 )
 def test_nobody_there(url: str) -> None:
-    """The error says so."""
+    """If no server listens, the error says so."""
     with pytest.raises(FetchError):
         fetch(url, seconds=ENOUGH, limit=LIMIT)

@@ -1,4 +1,4 @@
-"""What the endpoints share."""
+"""The behaviour that all endpoints share."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ DEFAULTS = {
 @override_settings(REST_FRAMEWORK=DEFAULTS)
 @pytest.mark.parametrize("mount", ["/api/auth/", "/api/app/auth/"])
 def test_a_project_s_defaults_don_t_reach_our_views(user: Any, mount: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither as settings nor as what APIView made of them when it was imported; nor does Accept or ``?format=``."""
+    """Neither DRF's settings, nor APIView's attributes, nor Accept or ``?format=`` change them."""
     for name, value in HOSTILE.items():
         monkeypatch.setattr(APIView, name, value)
     caller = Caller(user, mount=mount, HTTP_ACCEPT="text/html; version=1", QUERY_STRING="format=api")
@@ -83,7 +83,7 @@ def test_a_project_s_defaults_don_t_reach_our_views(user: Any, mount: str, monke
 @pytest.mark.parametrize("mount", ["/api/auth/", "/api/app/auth/"])
 @pytest.mark.parametrize("name", ["login/", "refresh/", "logout/"])
 def test_options(db: None, client: Any, mount: str, name: str) -> None:
-    """What may be sent is no secret: 200 from wherever, and nothing is set or stored."""
+    """OPTIONS is a 200 from any origin; it sets and stores nothing."""
     response = client.options(mount + name, HTTP_SEC_FETCH_SITE="cross-site", HTTP_ORIGIN="https://evil.example")
     assert response.status_code == 200
     assert response["Allow"] == "POST, OPTIONS"
@@ -92,7 +92,7 @@ def test_options(db: None, client: Any, mount: str, name: str) -> None:
 
 
 def test_options_of_logout_all(db: None, client: Any) -> None:
-    """For those who are signed in."""
+    """OPTIONS of this endpoint requires an access token."""
     response = client.options("/api/auth/logout/all/")
     assert (response.status_code, response.json()["reason"]) == (401, "missing")
 
@@ -112,7 +112,7 @@ class OwnFilter(SafeExceptionReporterFilter):
 
 
 def in_the_report(mount: str) -> list[bool]:
-    """Log in while the directory is down: whether the password is in the error report, HTML and text."""
+    """Log in while the directory is down; tell whether the password is in the error report, HTML or text."""
     caller = Caller(None, mount=mount, raise_request_exception=False)
     with (
         override_settings(AUTHENTICATION_BACKENDS=["tests.test_generics.DownBackend"]),
@@ -125,18 +125,18 @@ def in_the_report(mount: str) -> list[bool]:
 
 @pytest.mark.parametrize("mount", ["/api/auth/", "/api/app/auth/"])
 def test_no_password_in_an_error_report(db: None, mount: str) -> None:
-    """An authentication back end that raises does not send it to the administrators, whatever names it uses."""
+    """If a back end raises, the report has no password, whatever the variables are named."""
     assert in_the_report(mount) == [False, False]
 
 
 @override_settings(DEBUG=True)
 def test_variables_in_the_report_of_a_developer(db: None) -> None:
-    """With DEBUG they are shown, as Django shows them."""
+    """With DEBUG the page shows variables, as Django's does."""
     assert in_the_report("/api/app/auth/") == [True, False]
 
 
 def test_a_project_s_own_filter_of_error_reports(db: None) -> None:
-    """It still filters what it did, and hides the variables too."""
+    """It keeps its own effect, and hides the variables too."""
     request: Any = RequestFactory().post("/api/auth/logout/")
     request.exception_reporter_filter = OwnFilter("hidden by the project")
     match = request.resolver_match = resolve("/api/auth/logout/")

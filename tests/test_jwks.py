@@ -1,4 +1,4 @@
-"""Which keys of a JWK Set are used: those that may verify a token, in the sizes that we take."""
+"""Which keys of a JWK Set are used: those for verifying tokens, of an accepted size."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ LONG_EXPONENT = {**RS256, "e": b64encode(b"\xff" * 100)}
 
 
 def members(*names: str, jwk: dict[str, Any]) -> dict[str, Any]:
-    """Return a JWK with only these of its members."""
+    """Return only these members of a key's JWK."""
     return {name: jwk[name] for name in names}
 
 
 def read(*entries: Any) -> list[tuple[str, str | None]]:
-    """Return the algorithm and the kid of each key that a set has for us."""
+    """Return the algorithm and the kid of each key that is read from a set."""
     return [(key.algorithm, key.kid) for key in read_key_set(json.dumps({"keys": entries}).encode()).keys]
 
 
 @pytest.mark.parametrize("algorithm", ASYMMETRIC)
 def test_what_another_service_publishes(algorithm: str) -> None:
-    """Its keys verify what it signs."""
+    """The published keys verify tokens that the service signed."""
     signing = key_ring((TEXTS[algorithm][0],), (algorithm,))
     verifying = read_key_set(json.dumps({"keys": signing.public()}).encode())
     assert verifying.verify(signing.sign(b"{}", "at+jwt"), "at+jwt") == b"{}"
@@ -49,7 +49,7 @@ def test_what_another_service_publishes(algorithm: str) -> None:
     ],
 )
 def test_an_entry_that_is_used(entry: dict[str, Any], expected: tuple[str, str]) -> None:
-    """Under its own kid, or its thumbprint; private members are not read."""
+    """It gets its own kid, or else its thumbprint; private members are ignored."""
     assert read(entry) == [expected]
 
 
@@ -80,7 +80,7 @@ UNUSED: dict[str, Any] = {
 
 @pytest.mark.parametrize("entry", UNUSED.values(), ids=UNUSED)
 def test_an_entry_that_is_skipped(entry: Any) -> None:
-    """RFC 7517 section 5: the other keys are good all the same. Alone, it is an error."""
+    """RFC 7517 section 5: the set's other keys are used. A set with this entry alone is an error."""
     assert read(entry, ES256) == [("ES256", ES256["kid"])]
     with pytest.raises(ValueError, match="no key for ES256, EdDSA or RS256"):
         read(entry)
@@ -98,7 +98,7 @@ def test_an_entry_that_is_skipped(entry: Any) -> None:
     ],
 )
 def test_a_document_that_is_no_key_set(document: bytes, said: str) -> None:
-    """The error says what is wrong."""
+    """The error says what is wrong with the document."""
     with pytest.raises(ValueError, match=said):
         read_key_set(document)
 
@@ -108,12 +108,12 @@ def test_a_document_that_is_no_key_set(document: bytes, said: str) -> None:
     [(b'{"kid": "x"}', "x"), (b'{"kid": 7}', None), (b"{}", None), (b"[]", None), (b"\xff", None), (b"[" * 9000, None)],
 )
 def test_the_key_that_a_token_names(header: bytes, kid: str | None) -> None:
-    """A text, or none."""
+    """The result is the ``kid`` as text, or None."""
     assert named_key(f"{b64encode(header)}.e30.x") == kid
     assert named_key("no base64 at all") is None
 
 
 def test_two_keys_of_one_name() -> None:
-    """Either may have signed."""
+    """If two keys have one ``kid``, both are tried."""
     second = key_ring((public_pem(PRIVATE["ES256"][1]),), ("ES256",)).public()[0]
     assert read({**ES256, "kid": "same"}, {**second, "kid": "same"}) == [("ES256", "same")] * 2

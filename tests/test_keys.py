@@ -1,4 +1,4 @@
-"""The keys: what they may be, that each has one algorithm, and that other services can verify with them."""
+"""The keys: valid values, one algorithm per key, and verification by other services."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def pem(key: Any) -> str:
 
 
 def public_pem(key: Any) -> str:
-    """Return the public half."""
+    """Return the public key of a private key."""
     return (  # type: ignore[no-any-return]
         key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
     )
@@ -75,12 +75,12 @@ PUBLIC_DER: bytes = PRIVATE["EdDSA"][0].public_key().public_bytes(Encoding.DER, 
 
 
 def policy(*texts: str, algorithm: str) -> AccessPolicy:
-    """Return what signs with the first of these keys and takes what any of them signed."""
+    """Return a policy that signs with the first of these keys and verifies with all."""
     return AccessPolicy(key_ring(texts, (algorithm, *ALGORITHMS)), issuer="https://auth.example", audience=("api",))
 
 
 def access(held_to: AccessPolicy) -> str:
-    """Return an access token of fifteen minutes."""
+    """Return an access token that is valid for fifteen minutes."""
     start = int(NOW.timestamp())
     return tokens.encode_access(
         held_to, subject="7", family_id=uuid4(), issued_at=start, expires_at=start + 900, extra={"role": "x"}
@@ -88,19 +88,19 @@ def access(held_to: AccessPolicy) -> str:
 
 
 def header_of(token: str) -> dict[str, Any]:
-    """Return what a token says of itself."""
+    """Return the header of a token."""
     return jwt.get_unverified_header(token)
 
 
 def by_hand(header: dict[str, Any], payload: bytes, key: bytes) -> str:
-    """Sign with HMAC-SHA256 whatever is given."""
+    """Return a signed text, with HMAC-SHA256."""
     signed = f"{b64encode(json.dumps(header).encode())}.{b64encode(payload)}"
     return f"{signed}.{b64encode(hmac.digest(key, signed.encode(), hashlib.sha256))}"
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_what_one_key_signs_it_verifies(algorithm: str) -> None:
-    """And no other key of the algorithm does."""
+    """Another key of the same algorithm does not verify the signature."""
     first, second = (policy(text, algorithm=algorithm) for text in TEXTS[algorithm])
     token = access(first)
     assert tokens.decode_access(token, first, NOW)["role"] == "x"
@@ -115,7 +115,7 @@ def test_what_one_key_signs_it_verifies(algorithm: str) -> None:
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_another_library_agrees(algorithm: str) -> None:
-    """PyJWT reads what we write; we read what it writes, whatever else its header says."""
+    """PyJWT reads our tokens, and we read PyJWT's, whatever else the header has."""
     ours = policy(TEXTS[algorithm][0], algorithm=algorithm)
     key = SECRET if algorithm == "HS256" else PRIVATE[algorithm][0]
     verifying = SECRET if algorithm == "HS256" else public_pem(PRIVATE[algorithm][0])
@@ -133,7 +133,7 @@ def test_another_library_agrees(algorithm: str) -> None:
 
 @pytest.mark.parametrize("algorithm", ASYMMETRIC)
 def test_a_public_key_verifies(algorithm: str) -> None:
-    """A service that must not sign is given no private key; nor need the one that a rotation has left behind."""
+    """A public key is enough in a service that must not sign, and for an old key after a rotation."""
     signer = policy(TEXTS[algorithm][0], algorithm=algorithm)
     verifier = policy(SECRET, public_pem(PRIVATE[algorithm][0]), algorithm="HS256")
     assert tokens.decode_access(access(signer), verifier, NOW)["sub"] == "7"
@@ -141,7 +141,7 @@ def test_a_public_key_verifies(algorithm: str) -> None:
 
 @pytest.mark.parametrize("algorithm", ASYMMETRIC)
 def test_a_public_key_alone(script: Caller, algorithm: str) -> None:
-    """Requests are judged by it, as by its private key. A login says why it can't be answered, and starts no family."""
+    """Access tokens are verified. A login raises an error that says why it can't sign, and starts no family."""
     with with_settings(ACCESS_SECRET=TEXTS[algorithm], ACCESS_ALGORITHM=algorithm):
         token = script.log_in().json()["access"]
     with with_settings(ACCESS_SECRET=public_pem(PRIVATE[algorithm][0]), ACCESS_ALGORITHM=algorithm):
@@ -155,7 +155,7 @@ def test_a_public_key_alone(script: Caller, algorithm: str) -> None:
 @pytest.mark.django_db(databases="__all__")
 @pytest.mark.parametrize("algorithm", ASYMMETRIC)
 def test_a_public_key_in_disguise_is_no_secret(algorithm: str) -> None:
-    """The public key without its BEGIN line, beside its private key: nothing that anybody can sign with is taken."""
+    """A public key without its BEGIN line, beside its private key, is refused as a secret."""
     body = "".join(public_pem(PRIVATE[algorithm][0]).splitlines()[1:-1])
     with with_settings(ACCESS_SECRET=[TEXTS[algorithm][0], body], ACCESS_ALGORITHM=algorithm):
         (message,) = [found for found in run_checks() if found.id == "twotoken.E005"]
@@ -168,7 +168,7 @@ def test_a_public_key_in_disguise_is_no_secret(algorithm: str) -> None:
 
 @pytest.mark.parametrize("algorithm", ASYMMETRIC)
 def test_a_public_key_is_no_secret(algorithm: str) -> None:
-    """CVE-2022-29217, CVE-2017-11424: who signs with HMAC and a text that all can read opens nothing."""
+    """CVE-2022-29217, CVE-2017-11424: a token signed by HMAC with the public key's text is refused."""
     held_to = policy(TEXTS[algorithm][0], SECRET, algorithm=algorithm)
     payload = json.dumps(
         {"sub": "7", "sid": str(uuid4()), "exp": 9_999_999_999, "iss": "https://auth.example", "aud": "api"}
@@ -194,7 +194,7 @@ def test_a_public_key_is_no_secret(algorithm: str) -> None:
 
 @pytest.mark.parametrize("algorithm", ASYMMETRIC)
 def test_a_header_does_not_choose(algorithm: str) -> None:
-    """Another name for the algorithm, another key's ``kid``, or a key that it brings along: RFC 8725 section 3.1."""
+    """RFC 8725 section 3.1: another algorithm, another ``kid`` or a key in the header has no effect."""
     held_to = policy(*TEXTS[algorithm], algorithm=algorithm)
     _, payload, signature = access(held_to).split(".")
     first, second = held_to.keys.keys
@@ -231,7 +231,7 @@ def test_a_header_does_not_choose(algorithm: str) -> None:
 
 @pytest.mark.parametrize("algorithm", ASYMMETRIC)
 def test_a_signature_that_is_none(algorithm: str) -> None:
-    """Of any length, in any alphabet; and a claim that was changed after it."""
+    """A signature of any length and alphabet is refused, and so is a changed claim."""
     held_to = policy(TEXTS[algorithm][0], algorithm=algorithm)
     token = access(held_to)
     header, payload, signature = token.split(".")
@@ -269,7 +269,7 @@ def test_a_signature_that_is_none(algorithm: str) -> None:
     ],
 )
 def test_bad_secrets(texts: tuple[str, ...], problem: str) -> None:
-    """None, too short, or no secret at all (CVE-2022-29217); the error doesn't hold what it is about."""
+    """Missing, too short, or a key (CVE-2022-29217); the error does not contain the secret."""
     with pytest.raises(ValueError, match=problem) as caught:
         key_ring(texts)
     assert not any(text in str(caught.value) for text in texts if text)
@@ -294,7 +294,7 @@ UNFIT: dict[str, tuple[list[str], str, str]] = {
 @pytest.mark.django_db(databases="__all__")  # a check of Django's own asks SQLite whether it knows JSON
 @pytest.mark.parametrize(("texts", "algorithm", "problem"), UNFIT.values(), ids=UNFIT)
 def test_keys_that_do_not_fit(texts: list[str], algorithm: str, problem: str) -> None:
-    """Plain ``check`` says why, and no message holds a key."""
+    """``check`` says why, and no message contains a key."""
     with with_settings(ACCESS_SECRET=texts, ACCESS_ALGORITHM=algorithm):
         (message,) = [found for found in run_checks() if found.id == "twotoken.E005"]
     assert problem in message.msg
@@ -305,7 +305,7 @@ def test_keys_that_do_not_fit(texts: list[str], algorithm: str, problem: str) ->
 
 @pytest.mark.django_db(databases="__all__")
 def test_the_refresh_token_has_a_secret() -> None:
-    """Nobody else has to verify it: a private key there is an error, as the first and as another."""
+    """A key pair is refused for refresh tokens, because nobody else verifies them."""
     for texts in ([TEXTS["EdDSA"][0]], [settings.TWOTOKEN["REFRESH_SECRET"], TEXTS["EdDSA"][0]]):
         with with_settings(REFRESH_SECRET=texts):
             (message,) = [found for found in run_checks() if found.id == "twotoken.E005"]
@@ -315,7 +315,7 @@ def test_the_refresh_token_has_a_secret() -> None:
 
 @pytest.mark.slow
 def test_without_cryptography() -> None:
-    """HS256 needs nothing besides; a PEM then has an error that names the extra."""
+    """HS256 works; a PEM raises an error that names the extra."""
     code = (
         "import sys; sys.modules['cryptography'] = None\n"
         "from twotoken.keys import key_ring\n"
@@ -330,7 +330,7 @@ def test_without_cryptography() -> None:
 
 
 def test_the_length_of_a_secret_is_in_bytes() -> None:
-    """RFC 7518 section 3.2."""
+    """RFC 7518 section 3.2: the length counts in bytes, not in characters."""
     text = "äöüßéèêëàâçñøåæœ"
     assert key_ring((text,)).keys == (SecretKey(text.encode()),)
     with pytest.raises(ValueError, match="shorter than 32"):
@@ -339,7 +339,7 @@ def test_the_length_of_a_secret_is_in_bytes() -> None:
 
 
 def test_no_key_shows_in_a_repr() -> None:
-    """Error reports print what they find."""
+    """Error reports print reprs, so no repr contains a key."""
     for algorithm in ALGORITHMS:
         held_to = policy(*TEXTS[algorithm], algorithm=algorithm)
         for key in held_to.keys.keys:
@@ -360,7 +360,7 @@ RFC_7638_THUMBPRINT = "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"
 
 
 def test_the_kid_is_the_thumbprint() -> None:
-    """By the examples of RFC 8037 appendix A.3 and RFC 7638 section 3.1; public and private key have the same."""
+    """It equals the examples of RFC 8037 and RFC 7638; public and private key have the same."""
     edwards = ed25519.Ed25519PrivateKey.from_private_bytes(b64decode(RFC_8037_PRIVATE))
     assert key_ring((pem(edwards),), ("EdDSA",)).keys[0].kid == RFC_8037_THUMBPRINT
     modulus = int.from_bytes(b64decode(RFC_7638_MODULUS), "big")
@@ -380,7 +380,7 @@ def test_the_kid_is_the_thumbprint() -> None:
 
 
 def test_a_coordinate_that_starts_with_zero() -> None:
-    """It keeps its 32 bytes (RFC 7518 section 6.2.1.2), or its thumbprint would be another library's trouble."""
+    """It keeps its 32 bytes (RFC 7518 section 6.2.1.2); otherwise other libraries' thumbprints differ."""
     number = next(
         number
         for number in range(1, 5000)
@@ -393,7 +393,7 @@ def test_a_coordinate_that_starts_with_zero() -> None:
 
 @pytest.mark.parametrize("text", ["YQ=", "YQ==", "YR", "Y", "YQ\n", " YQ", "+/8", "Y.Q", "YQÿ"])
 def test_one_token_is_one_string(text: str) -> None:
-    """Bits to spare, padding, white space, the other alphabet."""
+    """Changed unused bits, padding, white space and the other base64 alphabet are refused."""
     assert b64decode("YQ") == b"a"
     with pytest.raises(ValueError, match=r"base64|ASCII|characters|padding"):
         b64decode(text)
@@ -406,7 +406,7 @@ def test_one_token_is_one_string(text: str) -> None:
 @pytest.mark.filterwarnings("ignore:EdDSA is deprecated")  # RFC 9864 names the curve; few libraries know that yet
 @pytest.mark.django_db
 def test_another_service_verifies(algorithm: str, script: Caller) -> None:
-    """With joserfc and nothing of ours but the JWK Set."""
+    """joserfc verifies our tokens with nothing of ours but the JWK Set."""
     with with_settings(
         ACCESS_SECRET=[*TEXTS[algorithm], SECRET],
         ACCESS_ALGORITHM=algorithm,
@@ -434,7 +434,7 @@ def test_another_service_verifies(algorithm: str, script: Caller) -> None:
 
 
 def test_a_secret_is_not_published(client: APIClient) -> None:
-    """With HS256 there is nothing to show; what else may be asked has an answer that is not kept."""
+    """With HS256 the key set is empty; errors of this URL are not cached."""
     answer = client.get("/.well-known/jwks.json", HTTP_AUTHORIZATION="Bearer nonsense", HTTP_ACCEPT="text/html")
     assert (answer.status_code, answer.json()) == (200, {"keys": []})
     answer = client.post("/.well-known/jwks.json")
@@ -442,7 +442,7 @@ def test_a_secret_is_not_published(client: APIClient) -> None:
 
 
 def test_changing_the_key_logs_nobody_out(script: Caller) -> None:
-    """From a secret to a private key and on to another: published before it signs, gone when its last token is over."""
+    """From a secret to a key pair and to another: each step keeps the tokens of before valid."""
     new, newer = TEXTS["EdDSA"][0], TEXTS["ES256"][0]
     steps: list[tuple[str, list[str], int]] = [
         ("HS256", [SECRET], 0),
@@ -479,7 +479,7 @@ RECIPES = re.findall(r"```python\n((?:(?!```).)*def verify.*?)```", GUIDE, re.DO
 @pytest.mark.slow
 @pytest.mark.parametrize("recipe", RECIPES, ids=["joserfc"])
 def test_the_guide_s_recipes(recipe: str, live_server: Any, transactional_db: None) -> None:
-    """Another service that does as the guide says takes ours, and none that is another's, another kind or over."""
+    """A service that follows the guide accepts our tokens, and no expired or foreign one, nor a refresh token."""
     issuer, audience = "https://auth.example.com", "https://api.example.com"
     values: dict[str, Any] = {
         "ACCESS_ALGORITHM": "ES256",
@@ -509,6 +509,6 @@ def test_the_guide_s_recipes(recipe: str, live_server: Any, transactional_db: No
 
 
 def test_a_key_is_prepared_once() -> None:
-    """Parsing one at each request would cost more than verifying."""
+    """A key is parsed only once, because parsing takes longer than verifying."""
     assert key_ring((TEXTS["RS256"][0],), ("RS256",)) is key_ring((TEXTS["RS256"][0],), ("RS256",))
     assert isinstance(key_ring((TEXTS["RS256"][0],), ("RS256",)).keys[0], AsymmetricKey)

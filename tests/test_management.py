@@ -31,7 +31,7 @@ def test_two_lines_for_an_environment_file() -> None:
 
 @override_settings(TWOTOKEN={})
 def test_it_runs_before_anything_is_set_up() -> None:
-    """It is the hint of the checks that would stop it; what it prints satisfies them."""
+    """The checks that would stop it name it in their hints; its output satisfies them."""
     access, refresh = generated().values()
     with override_settings(TWOTOKEN={"ACCESS_SECRET": access, "REFRESH_SECRET": refresh}):
         assert not list(checks.check_secrets(None))

@@ -15,7 +15,7 @@ from twotoken.models import RefreshToken, RevokedReason, State, new_secret
 
 
 def make(user: Any, **values: Any) -> RefreshToken:
-    """Make a row by hand."""
+    """Create a row with its fields given."""
     return RefreshToken.objects.create(user=user, **values)
 
 
@@ -25,7 +25,7 @@ def families() -> Any:
 
 
 def test_every_field_but_the_user_has_a_default(user: Any) -> None:
-    """A row made by hand is a live family that has not rotated, and grants no grace."""
+    """The row is an active family that has not rotated and grants no grace."""
     before = timezone.now()
     row = make(user)
     row.refresh_from_db()
@@ -39,14 +39,14 @@ def test_every_field_but_the_user_has_a_default(user: Any) -> None:
 
 
 def test_keys_and_secrets_are_random(user: Any) -> None:
-    """No two rows share one."""
+    """No two rows have the same key or secret."""
     rows = [make(user) for _ in range(3)]
     assert len({row.pk for row in rows}) == len({row.secret for row in rows}) == 3
     assert len({new_secret() for _ in range(10)}) == 10
 
 
 def test_names(user: Any) -> None:
-    """A row is called by its id, which is public; people read of token families."""
+    """A row's name is its id, which is not secret; people read "token family"."""
     row = make(user)
     assert str(row) == str(row.pk)
     assert str(RefreshToken._meta.verbose_name) == "token family"
@@ -54,7 +54,7 @@ def test_names(user: Any) -> None:
 
 
 def test_a_user_knows_its_families_and_takes_them_along(user: Any) -> None:
-    """By ``token_families``; a deleted user leaves none."""
+    """They are ``user.token_families``; deleting the user deletes them."""
     row = make(user)
     assert list(user.token_families.all()) == [row]
     user.delete()
@@ -78,7 +78,7 @@ STATES: list[tuple[dict[str, Any], bool]] = [
 
 @pytest.mark.parametrize(("values", "is_active"), STATES)
 def test_a_family_is_active_or_not(user: Any, values: dict[str, Any], is_active: bool) -> None:
-    """The query sets and the state agree, even in the last second."""
+    """The querysets and the state agree, even in a family's last second."""
     row = make(user, **values)
     is_revoked = row.revoked_at is not None
     assert list(families().active(NOW)) == ([row] if is_active else [])
@@ -99,13 +99,13 @@ def test_a_family_is_active_or_not(user: Any, values: dict[str, Any], is_active:
     ],
 )
 def test_what_was_inactive_before(user: Any, values: dict[str, Any], is_inactive: bool) -> None:
-    """Revoked or expired before that time, by whichever limit; not at that time."""
+    """Revoked or expired by any limit before that time; not at exactly that time."""
     row = make(user, **{"refreshed_at": NOW, **values})
     assert list(families().inactive_before(NOW)) == ([row] if is_inactive else [])
 
 
 def test_states_are_of_now_and_of_the_setting(user: Any) -> None:
-    """Where no time is given; the idle limit is read on use."""
+    """Without a time, the state is that of now; the idle limit is read on use."""
     row = make(user, refreshed_at=timezone.now() - timedelta(hours=2))
     assert list(families().active()) == [row]
     with with_settings(REFRESH_LIFETIME=timedelta(hours=1)):
@@ -113,7 +113,7 @@ def test_states_are_of_now_and_of_the_setting(user: Any) -> None:
 
 
 def test_revoking_ends_what_is_not_revoked_yet(user: Any, django_assert_num_queries: Any) -> None:
-    """In one UPDATE; what was revoked before keeps its time and reason."""
+    """One UPDATE revokes the others; a revoked family keeps its time and reason."""
     old = make(user, revoked_at=NOW, revoked_reason=RevokedReason.LOGOUT)
     new = make(user)
     with django_assert_num_queries(1):
@@ -126,7 +126,7 @@ def test_revoking_ends_what_is_not_revoked_yet(user: Any, django_assert_num_quer
 
 
 def test_revoking_is_of_now(user: Any) -> None:
-    """Where no time is given."""
+    """Without a time, the revocation is now."""
     row, before = make(user), timezone.now()
     assert families().filter(pk=row.pk).revoke(RevokedReason.ADMIN) == 1
     row.refresh_from_db()
@@ -136,19 +136,19 @@ def test_revoking_is_of_now(user: Any) -> None:
 
 
 def test_reads_go_where_is_written() -> None:
-    """A replica that lags is not believed."""
+    """Reads use the write database, because a replica may lag."""
     assert families().using("replica").primary().db == "default"
 
 
 def test_the_idle_end(user: Any) -> None:
-    """A week after the last refresh, or the absolute end where that comes first."""
+    """It is a week after the last refresh, or the absolute end if that is earlier."""
     assert make(user, refreshed_at=NOW).idle_end() == NOW + WEEK
     assert make(user, refreshed_at=NOW, expires_at=NOW + 2 * WEEK).idle_end() == NOW + WEEK
     assert make(user, refreshed_at=NOW, expires_at=NOW + TICK).idle_end() == NOW + TICK
 
 
 def test_reasons_are_stable_words_that_fit_the_column() -> None:
-    """They are in rows, logs and signals."""
+    """Reasons are stored in rows, logs and signals, so they must not change."""
     assert RevokedReason.values == [
         "logout",
         "admin",
@@ -163,7 +163,7 @@ def test_reasons_are_stable_words_that_fit_the_column() -> None:
 
 
 def test_rotation_touches_no_indexed_column() -> None:
-    """Or PostgreSQL could not update a row heap-only."""
+    """Otherwise PostgreSQL could not update the row heap-only."""
     written = {"generation", "refreshed_at", "retry_key", "auth_hash", "ip_address", "user_agent"}
     indexed = {
         field.name
@@ -178,13 +178,13 @@ def test_rotation_touches_no_indexed_column() -> None:
 
 @pytest.mark.django_db
 def test_no_migration_is_missing() -> None:
-    """The migrations make the very table that the model describes."""
+    """The migrations make exactly the model's tables."""
     call_command("makemigrations", "twotoken", check=True, dry_run=True, verbosity=0)
 
 
 @pytest.mark.django_db
 def test_postgresql_leaves_room_for_updates() -> None:
-    """A page keeps a fifth for the next version of its rows."""
+    """Each page keeps a fifth of its space for new versions of its rows."""
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute("SELECT reloptions FROM pg_class WHERE relname = %s", [RefreshToken._meta.db_table])

@@ -15,7 +15,7 @@ factory = RequestFactory()
 
 
 def verdict(method: str, site: str | None, origin: str | None, *, secure: bool = False, **extra: Any) -> bool:
-    """Tell whether a request passes."""
+    """Tell whether a request is allowed."""
     headers = {"HTTP_SEC_FETCH_SITE": site, "HTTP_ORIGIN": origin}
     sent: dict[str, Any] = {name: value for name, value in headers.items() if value is not None}
     try:
@@ -57,7 +57,7 @@ GO: list[tuple[str, str | None, str | None, bool]] = [
 
 @pytest.mark.parametrize(("method", "site", "origin", "passes"), GO)
 def test_the_table(method: str, site: str | None, origin: str | None, passes: bool) -> None:
-    """As in Go, where no origin is trusted."""
+    """The results are those of Go without trusted origins."""
     assert verdict(method, site, origin) is passes
 
 
@@ -74,7 +74,7 @@ def test_the_table(method: str, site: str | None, origin: str | None, passes: bo
     ],
 )
 def test_our_own_origin_is_scheme_host_and_port(origin: str, secure: bool, passes: bool) -> None:
-    """Stricter than Go, which has no scheme to compare."""
+    """The scheme counts too, which Go's version can't compare."""
     assert verdict("POST", None, origin, secure=secure) is passes
 
 
@@ -112,7 +112,7 @@ ORIGINS: list[tuple[str, bool]] = [
 @override_settings(CSRF_TRUSTED_ORIGINS=TRUSTED)
 @pytest.mark.parametrize(("origin", "passes"), ORIGINS)
 def test_trusted_origins(origin: str, passes: bool) -> None:
-    """Scheme, dot and port count as for Django itself; with Fetch Metadata or without."""
+    """Scheme, dot and port count as in Django's setting, with Fetch Metadata and without."""
     assert verdict("POST", "cross-site", origin) is passes
     assert verdict("POST", "same-site", origin) is passes
     assert verdict("POST", None, origin) is (passes or not origin)
@@ -120,7 +120,7 @@ def test_trusted_origins(origin: str, passes: bool) -> None:
 
 @pytest.mark.parametrize("site", [None, "cross-site"])
 def test_a_host_that_is_not_allowed_is_not_ours(site: str | None) -> None:
-    """Whatever Host and Origin agree on (DNS rebinding)."""
+    """An Origin that equals a wrong Host is refused (DNS rebinding)."""
     assert not verdict("POST", site, "http://evil.example", HTTP_HOST="evil.example")
     assert not verdict("POST", site, "http://a_b!", HTTP_HOST="a_b!")
     with override_settings(CSRF_TRUSTED_ORIGINS=["http://evil.example"]):
@@ -128,7 +128,7 @@ def test_a_host_that_is_not_allowed_is_not_ours(site: str | None) -> None:
 
 
 def test_the_log_says_which_origin(caplog: pytest.LogCaptureFixture) -> None:
-    """And where to name it; nothing that was sent can forge a line."""
+    """The log names the origin and the setting; a sent value can't forge a log line."""
     for origin in ("http://localhost:5173", "evil\nINFO all is well", "x" * 10_000):
         request = factory.post("/", HTTP_ORIGIN=origin, HTTP_SEC_FETCH_SITE="same-site")
         with pytest.raises(CrossOrigin):
@@ -142,7 +142,7 @@ def test_the_log_says_which_origin(caplog: pytest.LogCaptureFixture) -> None:
 
 @pytest.mark.parametrize("debug", [True, False])
 def test_the_answer_names_the_origin_with_debug(browser: Caller, debug: bool, settings: Any) -> None:
-    """With DEBUG it says which origin to trust in which setting; without, a stranger learns nothing."""
+    """With DEBUG the answer names origin and setting; without DEBUG it does not."""
     settings.DEBUG = debug
     response = browser.log_in(HTTP_SEC_FETCH_SITE="same-site", HTTP_ORIGIN="http://localhost:5173")
     assert (response.status_code, response.json()["code"]) == (403, "cross_origin")

@@ -17,7 +17,7 @@ from twotoken.exceptions import ClaimsError
 
 @pytest.mark.parametrize("claims", ["reserved", "no_dict", "huge", "unfit"])
 def test_claims_that_can_t_go_in(script: Caller, claims: str) -> None:
-    """An error of the project: 500, and the old refresh token still works."""
+    """The project's error is a 500, and the old refresh token still works."""
     token = script.log_in().json()["refresh"]
     with with_settings(ACCESS_CLAIMS=f"tests.claims.{claims}"), pytest.raises(ClaimsError):
         script.refresh(token)
@@ -25,7 +25,7 @@ def test_claims_that_can_t_go_in(script: Caller, claims: str) -> None:
 
 
 def test_claims_are_read_afresh(script: Caller) -> None:
-    """A changed role shows at the next refresh."""
+    """A changed role is in the access token of the next refresh."""
     with with_settings(ACCESS_CLAIMS="tests.claims.role"):
         pair = script.log_in().json()
         get_user_model().objects.update(is_staff=True)
@@ -49,7 +49,7 @@ def test_claims_are_read_afresh(script: Caller) -> None:
     ],
 )
 def test_the_proof_of_a_login(user: Any, context: Any, auth_time: int, amr: Any) -> None:
-    """Its time and methods are in each access token of the family. The context may say that the proof is older."""
+    """Its time and methods are in each access token of the family. The context may set an earlier time."""
     pair = families.start(user, context=context)
     login = claims_of(pair.access)["iat"]
     expected = {0: login, -1: 0}.get(auth_time, auth_time)
@@ -63,7 +63,7 @@ def test_the_proof_of_a_login(user: Any, context: Any, auth_time: int, amr: Any)
     [{"amr": "pwd"}, {"amr": {"pwd": 1}}, {"amr": [5]}, {"amr": [""]}, {"auth_time": "now"}, {"auth_time": 1.5}],
 )
 def test_a_proof_that_is_none(user: Any, context: Any) -> None:
-    """An error of the project, at the login and not at each refresh: no family starts."""
+    """An invalid time or method is an error at the login, before a family starts."""
     with pytest.raises(ClaimsError, match=r"must be a (list|whole number)"):
         families.start(user, context=context)
     assert not families.active(user)

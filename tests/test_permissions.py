@@ -1,4 +1,4 @@
-"""``RecentLogin``: who is granted, and how a request is denied that a fresh proof would help."""
+"""``RecentLogin``: which requests it grants, and how it denies one that a fresh proof would help."""
 
 from __future__ import annotations
 
@@ -48,28 +48,28 @@ CODE = "insufficient_user_authentication"
 
 
 class IsOwner(BasePermission):
-    """An object permission: the object is its owner's name."""
+    """An object permission: only the owner may use the object."""
 
     def has_object_permission(self, request: Request, view: Any, obj: Any) -> bool:
         return bool(obj == request.user.get_username())
 
 
 class Hides(BasePermission):
-    """An object permission that hides what it refuses, as DjangoObjectPermissions does."""
+    """An object permission that answers a refusal with a 404, as DjangoObjectPermissions does."""
 
     def has_object_permission(self, request: Request, view: Any, obj: Any) -> bool:
         raise Http404
 
 
 class ReadOnly(BasePermission):
-    """Grants what changes nothing."""
+    """Grants requests that change nothing."""
 
     def has_permission(self, request: Request, view: Any) -> bool:
         return request.method in SAFE_METHODS
 
 
 class Nobody(BasePermission):
-    """Grants nothing, and says so."""
+    """Denies every request, with a message of its own."""
 
     message = "Nobody may."
     code = "nobody"
@@ -90,7 +90,7 @@ class View(APIView):
 
 
 class StrictView(View):
-    """A view that denies what its permissions grant."""
+    """A view that denies requests which its permissions grant."""
 
     def get(self, request: Request, owner: str | None = None) -> Any:
         self.permission_denied(request, message="Not on a Sunday.")
@@ -137,7 +137,7 @@ def assert_challenged(response: Any, max_age: int = 300) -> None:
 
 @pytest.mark.parametrize("authentication", CLASSES)
 def test_an_age(user: Any, clock: Any, authentication: Any) -> None:
-    """Five minutes to the second are recent, with every class; a second more is not."""
+    """A login five minutes ago is recent, with every class; one second more is not."""
     header = log_in(user)
     for seconds, status in ((0, 200), (300, 200), (1, 401)):
         clock.shift(seconds)
@@ -147,7 +147,7 @@ def test_an_age(user: Any, clock: Any, authentication: Any) -> None:
 
 
 def test_another_age(user: Any, clock: Any) -> None:
-    """By ``within`` and by a subclass; the challenge counts whole seconds."""
+    """``within`` and a subclass set another age; the challenge has whole seconds."""
     header = log_in(user)
     clock.shift(90)
     shorter = type("Shorter", (RecentLogin,), {"max_age": timedelta(seconds=89.9)})
@@ -159,7 +159,7 @@ def test_another_age(user: Any, clock: Any) -> None:
 
 @pytest.mark.parametrize("wrong", [timedelta(), timedelta(milliseconds=999), timedelta(-1), 300, None])
 def test_an_age_that_no_token_has(wrong: Any) -> None:
-    """It is an error when the module loads: no token is younger than the request that carries it."""
+    """An age below a second is an error when the module loads: no token is that new."""
     with pytest.raises(ValueError, match="a second or more"):
         RecentLogin.within(wrong)
 
@@ -167,7 +167,7 @@ def test_an_age_that_no_token_has(wrong: Any) -> None:
 @pytest.mark.parametrize(("age", "leeway", "status"), [(300, 0, 200), (301, 0, 401), (310, 10, 200), (311, 10, 401)])
 @pytest.mark.parametrize("direction", [1, -1])
 def test_clocks_that_differ(user: Any, clock: Any, direction: int, age: int, leeway: int, status: int) -> None:
-    """A token from the future is recent as far as one from the past; LEEWAY counts on both sides."""
+    """A time in the future counts like one as far in the past; LEEWAY counts on both sides."""
     header = log_in(user)
     clock.shift(direction * age)
     with with_settings(LEEWAY=leeway):
@@ -176,7 +176,7 @@ def test_clocks_that_differ(user: Any, clock: Any, direction: int, age: int, lee
 
 @pytest.mark.parametrize("auth_time", ["soon", None, True, 1.5, [], 10**30])
 def test_claims_that_are_no_time(user: Any, auth_time: Any) -> None:
-    """They are never recent. Such a token is signed by somebody else who has our key."""
+    """An ``auth_time`` that is not a number is never recent. We sign no such token."""
     request: Any = Request(APIRequestFactory().get("/"))
     request.user = user
     claims = decode_access(families.start(user).access, conf.access_policy, timezone.now())
@@ -185,7 +185,7 @@ def test_claims_that_are_no_time(user: Any, auth_time: Any) -> None:
 
 
 def test_a_fresh_token_after_a_step_up(user: Any, clock: Any) -> None:
-    """It is recent at once, also with the shortest age."""
+    """It is recent at once, even with the shortest age."""
     access = families.start(user).access
     clock.shift(600)
     claims = decode_access(access, conf.access_policy, timezone.now())
@@ -196,7 +196,7 @@ def test_a_fresh_token_after_a_step_up(user: Any, clock: Any) -> None:
 
 
 def test_a_function_view(user: Any) -> None:
-    """The decorators do the same."""
+    """DRF's decorators work the same way."""
     with override_settings(ROOT_URLCONF=(path("view/", function),)):
         assert APIClient().post("/view/", **log_in(user)).status_code == 200
         assert_challenged(APIClient().post("/view/", **old(user)))
@@ -226,7 +226,7 @@ def test_a_function_view(user: Any) -> None:
     ],
 )
 def test_combinations(user: Any, permissions: Any, recent: Any, too_old: Any, staff: Any, anonymous: int) -> None:
-    """Each is granted or denied by its own logic; the challenge comes where a fresh proof would change the answer."""
+    """Each result follows its own logic; the challenge comes if a fresh proof would change the result."""
     admin = UserFactory(is_staff=True)
     for header, expected in ((log_in(user), recent), (old(user), too_old), (old(admin), staff), ({}, anonymous)):
         response = ask(permissions, **header)
@@ -251,7 +251,7 @@ def test_combinations(user: Any, permissions: Any, recent: Any, too_old: Any, st
     ],
 )
 def test_combinations_for_an_object(user: Any, permissions: Any, recent: Any, too_old: Any, too_old_owner: Any) -> None:
-    """The same, where a permission of the object decides."""
+    """The same for permissions that depend on the object."""
     mine, other = f"/view/{user.get_username()}/", "/view/somebody/"
     for url, header, expected in (
         (other, log_in(user), recent),
@@ -266,7 +266,7 @@ def test_combinations_for_an_object(user: Any, permissions: Any, recent: Any, to
 
 
 def test_the_denial_of_another_permission(user: Any) -> None:
-    """Its message and code stay its own."""
+    """It keeps its own message and code."""
     response = ask([RecentLogin | AllowAny, Nobody], **old(user))
     assert (response.status_code, response.json()) == (403, {"detail": "Nobody may."})
     response = ask([RecentLogin | AllowAny], view=StrictView, **old(user))
@@ -274,7 +274,7 @@ def test_the_denial_of_another_permission(user: Any) -> None:
 
 
 def test_operands_that_are_instances(user: Any) -> None:
-    """``get_permissions`` may build what it returns."""
+    """``get_permissions`` may return combined instances."""
     view = type("Own", (View,), {"get_permissions": lambda self: [OR(RecentLogin(), IsAdminUser())]})
     assert ask([], view=view, **log_in(user)).status_code == 200
     assert_challenged(ask([], view=view, **old(user)))
@@ -297,7 +297,7 @@ def test_behind_another_class(user: Any, first: Any) -> None:
 
 @pytest.mark.parametrize("authentication", CLASSES)
 def test_another_class_that_found_the_user(user: Any, authentication: Any) -> None:
-    """The token beside it counts if it is the same user's; without one, a step-up would help."""
+    """The token counts if it is the same user's; without a token, a step-up would help."""
     name = {"HTTP_X_USER": user.get_username()}
     known = [HeaderAuthentication, authentication]
     headers: list[Any] = [{}, old(user), log_in(UserFactory()), bearer("rubbish")]
@@ -318,7 +318,7 @@ def test_a_django_session(user: Any) -> None:
 
 
 def test_a_token_is_verified_once(user: Any) -> None:
-    """The proof of a bound token is good once, and the permissions are asked several times."""
+    """A bound token's proof works only once, although the permissions are asked several times."""
     calls: list[Any] = []
 
     class Counting(AccessTokenAuthentication):
@@ -333,7 +333,7 @@ def test_a_token_is_verified_once(user: Any) -> None:
 
 @pytest.mark.parametrize("authentication", CLASSES)
 def test_a_bound_token(user: Any, authentication: Any) -> None:
-    """The challenge has the scheme of the request; behind another class the one proof is good for all questions."""
+    """The challenge has the request's scheme; behind another class one proof is enough for all permissions."""
     device = Device()
     access = families.start(user, device_key=device.device_key, context={"auth_time": 0}).access
     response = ask([RecentLogin], authentication, **device.headers("/view/", "GET", access))
@@ -347,7 +347,7 @@ def test_a_bound_token(user: Any, authentication: Any) -> None:
 
 
 def codes(exc: Any, context: Any) -> Any:
-    """An exception handler of a project that reads what DRF promises of an APIException."""
+    """A project's exception handler that reads the codes of an APIException."""
     response = exception_handler(exc, context)
     assert response is not None
     response.data = {"codes": exc.get_codes(), "full": exc.get_full_details(), "data": response.data}
@@ -355,7 +355,7 @@ def codes(exc: Any, context: Any) -> Any:
 
 
 def test_an_exception_handler_of_one_s_own(user: Any) -> None:
-    """It gets an APIException whose every detail has a code."""
+    """It gets an APIException in which every detail has a code."""
     view = type("Own", (View,), {"get_exception_handler": lambda self: codes})
     body = ask([RecentLogin], view=view, **old(user)).json()
     assert set(body["codes"].values()) == {CODE}
@@ -363,7 +363,7 @@ def test_an_exception_handler_of_one_s_own(user: Any) -> None:
 
 
 def test_a_default_of_drf(user: Any) -> None:
-    """As DEFAULT_PERMISSION_CLASSES the path is enough, and our own views stay as they are."""
+    """It works in DEFAULT_PERMISSION_CLASSES, and does not affect our own views."""
     with override_settings(REST_FRAMEWORK={"DEFAULT_PERMISSION_CLASSES": ["twotoken.permissions.RecentLogin"]}):
         (default,) = APIView.settings.DEFAULT_PERMISSION_CLASSES
     assert default is RecentLogin
@@ -371,7 +371,7 @@ def test_a_default_of_drf(user: Any) -> None:
 
 
 def test_outside_a_view_of_drf(user: Any) -> None:
-    """It only says no."""
+    """Without a view of DRF it returns False and raises nothing."""
     request: Any = Request(APIRequestFactory().get("/"))
     request.user = user
     assert not RecentLogin().has_permission(request, None)
@@ -382,7 +382,7 @@ def test_outside_a_view_of_drf(user: Any) -> None:
 
 
 def test_a_challenge_is_an_exception_of_drf() -> None:
-    """Views that look for other methods that a user may use, as the browsable API does, catch it."""
+    """Views that try other methods for a user, as the browsable API does, catch it."""
     error = Challenge(InsufficientUserAuthentication(7), Request(APIRequestFactory().get("/")))
     assert isinstance(error, APIException)
     detail: Any = error.detail
@@ -390,7 +390,7 @@ def test_a_challenge_is_an_exception_of_drf() -> None:
 
 
 def test_finding_the_class_in_a_combination() -> None:
-    """Checks and the OpenAPI description look for it."""
+    """It is found in combinations, for the checks and the OpenAPI description."""
     hour = RecentLogin.within(timedelta(hours=1))
     found = recent_logins([IsAuthenticated, ~hour, IsAdminUser | (AllowAny & RecentLogin), AllowAny])
     assert list(found) == [hour, RecentLogin]

@@ -20,7 +20,7 @@ THREADS = 50
 
 
 class Source:
-    """A source that counts, that can hang until it is let go, and that can fail. And the clock of who asks it."""
+    """A source that counts its calls, and that can hang or fail. It has the clock of the test."""
 
     def __init__(self) -> None:
         self.calls = 0
@@ -30,7 +30,7 @@ class Source:
         self.go.set()
 
     def fetch(self) -> int:
-        """Return how often it was asked."""
+        """Return the number of this call."""
         self.calls += 1
         self.asked.set()
         assert self.go.wait(30)
@@ -43,7 +43,7 @@ class Source:
         return Polled(self.fetch, **{"interval": 5, "max_age": 10, "clock": lambda: self.now, **options})
 
     def hang(self) -> None:
-        """Answer nobody until ``go`` is set."""
+        """Block every fetch until ``go`` is set."""
         self.asked.clear()
         self.go.clear()
 
@@ -55,7 +55,7 @@ def source() -> Source:
 
 
 def in_threads(call: Callable[[], Any], count: int = THREADS) -> list[Any]:
-    """Return what a call gives to each of many threads, or the error that it raises there."""
+    """Call a function in many threads; return each result or error."""
 
     def caught() -> Any:
         start.wait()
@@ -70,7 +70,7 @@ def in_threads(call: Callable[[], Any], count: int = THREADS) -> list[Any]:
 
 
 def test_a_value_is_kept_for_the_interval(source: Source) -> None:
-    """Nothing is fetched before the first request, nor between two intervals."""
+    """Nothing is fetched before the first request, and at most once per interval."""
     polled = source.polled()
     assert source.calls == 0
     assert [polled.get(), polled.get()] == [1, 1]
@@ -82,7 +82,7 @@ def test_a_value_is_kept_for_the_interval(source: Source) -> None:
 
 
 def test_the_age_counts_from_the_start_of_the_fetch(source: Source) -> None:
-    """What changes at the source during a slow fetch may not be in it."""
+    """A slow fetch may lack what changed after it started."""
     polled = source.polled()
     source.hang()
     with ThreadPoolExecutor(1) as pool:
@@ -95,7 +95,7 @@ def test_the_age_counts_from_the_start_of_the_fetch(source: Source) -> None:
 
 
 def test_one_request_fetches_and_the_others_use_the_old_value(source: Source) -> None:
-    """Until it is too old: then they wait for the new one."""
+    """The others wait only if the old value is too old."""
     polled = source.polled()
     polled.get()
     source.now += 5
@@ -112,13 +112,13 @@ def test_one_request_fetches_and_the_others_use_the_old_value(source: Source) ->
 
 
 def test_the_first_value_is_fetched_once_for_all(source: Source) -> None:
-    """They wait for it."""
+    """All requests wait for one fetch."""
     assert in_threads(source.polled().get) == [1] * THREADS
     assert source.calls == 1
 
 
 def test_nobody_waits_for_ever(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A source that hangs holds up one request. The others are refused."""
+    """If the source hangs, one request fetches, and those that wait are refused after a time."""
     monkeypatch.setattr(polling, "PATIENCE", 0.05)
     polled = source.polled()
     source.hang()
@@ -131,7 +131,7 @@ def test_nobody_waits_for_ever(source: Source, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_source_slower_than_the_interval(source: Source) -> None:
-    """Those who waited take what came, although it is due again: otherwise each would fetch it once more."""
+    """Waiting requests take the fetched value, even if it is due again by then."""
     polled = source.polled(interval=1)
     source.hang()
     with ThreadPoolExecutor(THREADS) as pool:
@@ -165,7 +165,7 @@ def test_a_failing_source(source: Source, caplog: pytest.LogCaptureFixture) -> N
 
 
 def test_without_a_first_value(source: Source) -> None:
-    """The error has a name, and the next request does not ask again at once."""
+    """The error is Unavailable, and the next request does not fetch again at once."""
     source.error = RuntimeError("down")
     polled = source.polled()
     assert in_threads(polled.get) == [Unavailable] * THREADS
@@ -175,7 +175,7 @@ def test_without_a_first_value(source: Source) -> None:
 
 
 def test_in_background(source: Source) -> None:
-    """Without a bound, a source that hangs holds up nobody, and a value that fails to come stays the old one."""
+    """Without ``max_age``, no request waits for a source that hangs, and the old value stays."""
     polled = source.polled(max_age=None, in_background=True)
     assert polled.get() == 1
     source.now += 1000
@@ -188,7 +188,7 @@ def test_in_background(source: Source) -> None:
 
 
 def test_in_background_without_threads(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the system has no thread left, the old value stays, and a later request fetches."""
+    """If no thread can be started, the old value stays, and a later request fetches."""
 
     def refuse(thread: Any) -> None:
         raise RuntimeError("can't start new thread")
@@ -204,7 +204,7 @@ def test_in_background_without_threads(source: Source, monkeypatch: pytest.Monke
 
 
 def test_a_longer_pause(source: Source) -> None:
-    """It holds while the old value is good. Without one the next second may bring the first."""
+    """It applies while the old value is good. Without a value the pause is a second."""
     source.error = RuntimeError("down")
     polled = source.polled(max_age=None, interval=100, pause=20)
     with pytest.raises(Unavailable):
@@ -222,7 +222,7 @@ def test_a_longer_pause(source: Source) -> None:
 
 
 def test_to_wait_for_a_newer_value(source: Source) -> None:
-    """Who needs a newer one than the interval gives waits for the one fetch, at most once in a while."""
+    """A request with ``wait`` waits for one fetch, which happens at most once per pause."""
     polled = source.polled(max_age=None, in_background=True)
     polled.get()
     source.now += 2
@@ -246,7 +246,7 @@ def test_after_a_fork(source: Source) -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 def test_a_fork_during_a_fetch(source: Source) -> None:
-    """A worker that is forked while its parent fetches has a lock of its own."""
+    """A worker that is forked during its parent's fetch has its own lock."""
     polled = source.polled()
     source.hang()
     with ThreadPoolExecutor(1) as pool:

@@ -1,4 +1,4 @@
-"""DPoP over HTTP: what a login binds, what a bound family and a bound access token want, and what a thief gets."""
+"""DPoP over HTTP: what a login binds, what a bound family and a bound access token require, and what a thief gets."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_a_login_with_a_proof_binds(kind: str, key: Any, request: pytest.Fixture
 
 
 def test_a_login_without_a_proof_is_as_ever(script: Caller) -> None:
-    """No type in the answer, no key in the row, no ``cnf`` in the token, and a later proof changes nothing."""
+    """Answer, row and token have nothing about a binding, and a later proof changes nothing."""
     body = log_in(script, None).json()
     assert set(body) == {"access", "expires_in", "refresh", "refresh_expires_in"}
     body = refresh(script, body["refresh"]).json()
@@ -120,7 +120,7 @@ def test_a_bad_proof_at_a_login(browser: Caller, detail: str, proof: Any) -> Non
 
 @pytest.mark.parametrize("minutes", [10, -10])
 def test_a_clock_that_is_ten_minutes_off(script: Caller, minutes: int) -> None:
-    """The answer says so."""
+    """The refusal says that the client's clock is off."""
     with time_travel(timedelta(minutes=minutes)):
         headers = OWNER.headers(f"{script.mount}login/")
     detail = "The time of the DPoP proof is more than a minute from the server's time."
@@ -128,7 +128,7 @@ def test_a_clock_that_is_ten_minutes_off(script: Caller, minutes: int) -> None:
 
 
 def test_a_proof_is_good_once(script: Caller) -> None:
-    """Also at another endpoint's second try, and when the first request failed for its password."""
+    """A proof is used up even if its first request failed for a wrong password."""
     headers = OWNER.headers(f"{script.mount}login/")
     wrong = {script.user.USERNAME_FIELD: script.user.get_username(), "password": "wrong"}
     assert script.send("login/", wrong, **headers).json()["code"] == "no_active_account"
@@ -137,7 +137,7 @@ def test_a_proof_is_good_once(script: Caller) -> None:
 
 @with_settings(DPOP="required")
 def test_proofs_are_required(script: Caller, user: Any) -> None:
-    """No family starts unbound: not by a login, and not by the Python API. One that exists goes on."""
+    """No family starts unbound, by a login or by the Python API. An existing unbound family goes on."""
     assert_proof_refused(log_in(script, None), "A DPoP proof is required.")
     with pytest.raises(MissingProof):
         families.start(user)
@@ -151,7 +151,7 @@ def test_proofs_are_required(script: Caller, user: Any) -> None:
 
 
 def test_a_login_view_of_the_project(user: Any) -> None:
-    """It asks for the key that the request proves, and gives it to the family."""
+    """It passes the proven key to ``families.start``."""
     request = factory.post("/sso/done/", HTTP_DPOP=OWNER.proof("/sso/done/"))
     pair = families.start(user, device_key=proven_key(request))
     assert (pair.token_type, RefreshToken.objects.get().device_key) == ("DPoP", OWNER.device_key)
@@ -171,7 +171,7 @@ def test_a_login_view_of_the_project(user: Any) -> None:
     ALLOWED_HOSTS=["api.example.com", "testserver"],
 )
 def test_behind_a_proxy(script: Caller, htu: str, caplog: pytest.LogCaptureFixture) -> None:
-    """The address is what Django takes for it. Where the proxy is not configured, the log shows both addresses."""
+    """The address is the one that Django sees. If the proxy is not configured, the log shows both addresses."""
     device = Device(host=htu)
     proxied = {"HTTP_X_FORWARDED_PROTO": "https", "HTTP_X_FORWARDED_HOST": "api.example.com"}
     assert script.log_in(HTTP_DPOP=device.proof(""), **proxied).json()["token_type"] == "DPoP"
@@ -188,7 +188,7 @@ def test_behind_a_proxy(script: Caller, htu: str, caplog: pytest.LogCaptureFixtu
 
 @pytest.mark.parametrize("kind", ["script", "browser"])
 def test_a_copied_token_is_worth_nothing(kind: str, request: pytest.FixtureRequest) -> None:
-    """Without the key 401, at once and each time; no cookie is cleared, and the owner notices nothing."""
+    """Without the key each try is a 401; no cookie is cleared, and the owner notices nothing."""
     caller = request.getfixturevalue(kind)
     token = log_in(caller).json().get("refresh") or caller.cookie
     for device in (None, THIEF):
@@ -201,7 +201,7 @@ def test_a_copied_token_is_worth_nothing(kind: str, request: pytest.FixtureReque
 
 
 def test_a_lost_answer(script: Caller) -> None:
-    """Without an Idempotency-Key, hours later: the same refresh token again. Two behind is reuse as ever."""
+    """Without an Idempotency-Key, hours later, the previous token gets the same answer. One before it is reuse."""
     first = log_in(script).json()["refresh"]
     second = refresh(script, first).json()["refresh"]
     with time_travel(timedelta(hours=5)):
@@ -224,7 +224,7 @@ def test_a_bad_proof_at_a_refresh(script: Caller) -> None:
 
 @with_settings(REFRESH_THROTTLE="2/day")
 def test_a_thief_can_t_use_up_the_owner_s_share(script: Caller) -> None:
-    """Requests that prove the family's key have a count of their own. A proof that is sent again is not counted."""
+    """Requests with the family's key count apart. A proof that is sent again does not count."""
     token = log_in(script).json()["refresh"]
     assert [refresh(script, token, device).status_code for device in (None, THIEF, THIEF)] == [401, 401, 429]
     headers = OWNER.headers(f"{script.mount}refresh/")
@@ -245,7 +245,7 @@ def test_a_key_for_each_request(script: Caller) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_requests_at_once(script: Caller) -> None:
-    """Two proofs at once: one rotation, the same token for both. One proof twice at once: good once."""
+    """Eight proofs at once: one rotation, and all get the same token. One proof eight times at once works once."""
     token = log_in(script).json()["refresh"]
     callers = [again(script) for _ in range(8)]
     answers = in_threads(8, lambda number: refresh(callers[number], token))
@@ -268,7 +268,7 @@ def access(script: Caller) -> str:
 
 @pytest.mark.parametrize("route", ROUTES)
 def test_a_bound_access_token(access: str, route: str) -> None:
-    """It goes as DPoP with a proof for it, once per proof, and nobody else can use it."""
+    """It requires the scheme DPoP and a new proof each time, and nobody else can use it."""
     path = f"/api/{route}/"
     headers = OWNER.headers(path, "GET", access)
     assert APIClient().get(path, **headers).json()["claims"]["cnf"] == {"jkt": OWNER.thumbprint}
@@ -307,7 +307,7 @@ def test_the_schemes_can_t_be_swapped(script: Caller, access: str, route: str) -
 
 
 def test_a_confirmation_by_other_means(user: Any) -> None:
-    """A token that is bound to something else, such as a certificate (RFC 8705), can't be confirmed here."""
+    """A token with any other ``cnf``, such as a certificate's (RFC 8705), is bound without a thumbprint."""
     pair = families.start(user)
     claims = RevocableAccessTokenAuthentication().verify(pair.access)
     for confirmation in ({"x5t#S256": "x"}, {"jkt": 5}, {"jkt": "é"}, "jkt", None):
@@ -318,7 +318,7 @@ def test_a_confirmation_by_other_means(user: Any) -> None:
 
 @with_settings(DPOP_ACCESS=False)
 def test_only_the_refresh_token_is_bound(script: Caller) -> None:
-    """API calls cost what they cost, and a copied refresh token is worth nothing."""
+    """Access tokens are Bearer and need no proof, but a copied refresh token is refused."""
     body = log_in(script).json()
     assert body["token_type"] == "Bearer"
     response = APIClient().get("/api/me/", HTTP_AUTHORIZATION=f"Bearer {body['access']}")
@@ -328,7 +328,7 @@ def test_only_the_refresh_token_is_bound(script: Caller) -> None:
 
 
 def test_families_that_are_bound_when_proofs_are_switched_off(script: Caller) -> None:
-    """They are refused and not taken for unbound. The header is ignored, so a new login is not bound."""
+    """They are refused, not accepted as unbound. The header is ignored, so logins don't bind."""
     body = log_in(script).json()
     with with_settings(DPOP="off"):
         assert refresh(script, body["refresh"]).json()["reason"] == "wrong_device"
@@ -346,7 +346,7 @@ def test_families_that_are_bound_when_proofs_are_switched_off(script: Caller) ->
 
 @with_settings(DPOP_NONCE=True)
 def test_nonces(script: Caller) -> None:
-    """Refused without one, and told which: 400 at endpoints, 401 at API routes. Each answer has a fresh one."""
+    """A proof without a nonce is refused: 400 at endpoints, 401 at API routes. Each answer has a fresh nonce."""
     device = Device()
     detail = "The DPoP proof needs the nonce of this answer."
     response = log_in(script, device)
@@ -366,7 +366,7 @@ def test_nonces(script: Caller) -> None:
 
 
 def test_nonces_across_a_restart_with_another_secret(script: Caller) -> None:
-    """While the list has the old secret the old nonce is good. Without it, one more round trip."""
+    """An old nonce works as long as the list has its secret. Then a client needs one more request."""
     device, old = Device(), TWOTOKEN["REFRESH_SECRET"]
     with with_settings(DPOP_NONCE=True):
         device.nonce = log_in(script, device)["DPoP-Nonce"]
@@ -381,7 +381,7 @@ def test_nonces_across_a_restart_with_another_secret(script: Caller) -> None:
 
 @override_settings(TWOTOKEN={"DPOP_NONCE": True})
 def test_nonces_of_a_service_without_a_refresh_secret() -> None:
-    """A service that only verifies makes its nonces of SECRET_KEY, and knows those of its fallbacks."""
+    """A service that only verifies makes its nonces from SECRET_KEY, and accepts those of its fallbacks."""
     device = Device()
     device.nonce = current_nonce()
     assert proven_key(factory.post("/", HTTP_DPOP=device.proof("/"))) == device.device_key
@@ -393,7 +393,7 @@ def test_nonces_of_a_service_without_a_refresh_secret() -> None:
 
 @with_settings(DPOP_NONCE=True)
 def test_a_request_without_a_view() -> None:
-    """Outside a view of DRF, nobody can put a nonce on the answer, and the refusal is the same."""
+    """Outside a view of DRF the answer can get no nonce, and the refusal is the same."""
     with pytest.raises(InvalidProof, match="nonce"):
         proven_key(factory.post("/", HTTP_DPOP=OWNER.proof("/")))
 
@@ -411,7 +411,7 @@ class Down(LocMemCache):
 
 @pytest.mark.parametrize("backend", ["tests.test_proofs.Down", "tests.test_throttling.Full"])
 def test_a_cache_that_does_not_work(script: Caller, access: str, backend: str) -> None:
-    """Nobody can tell whether a proof is new, so a 503 everywhere: nothing passes unchecked."""
+    """No process can tell whether a proof is new, so each request with one is a 503."""
     token = log_in(script).json()["refresh"]
     with override_settings(CACHES={"default": {"BACKEND": backend}}):
         for response in (log_in(script), refresh(script, token), ask("me", access)):
@@ -426,7 +426,7 @@ def test_a_cache_that_does_not_work(script: Caller, access: str, backend: str) -
 
 @pytest.mark.parametrize("mount", ["/api/app/auth/", "/api/tool/auth/"])
 def test_a_logout_by_a_bound_access_token(user: Any, mount: str) -> None:
-    """It wants its proof, and answers as an API route does."""
+    """It requires the proof, and a refusal is that of an API route."""
     caller = Caller(user, mount=mount)
     access = log_in(caller).json()["access"]
     path = f"{mount}logout/"
@@ -444,7 +444,7 @@ def test_a_logout_by_a_bound_access_token(user: Any, mount: str) -> None:
 
 @pytest.mark.parametrize("kind", ["script", "browser"])
 def test_a_logout_by_the_refresh_token(kind: str, request: pytest.FixtureRequest) -> None:
-    """It needs no proof: who has the token may end the family. A bound access token without its proof does nothing."""
+    """It needs no proof. A bound access token without its proof revokes nothing."""
     caller = request.getfixturevalue(kind)
     body, other = log_in(caller).json(), log_in(Caller(caller.user, mount="/api/app/auth/")).json()
     data = {"refresh": body["refresh"]} if "refresh" in body else None
@@ -453,12 +453,12 @@ def test_a_logout_by_the_refresh_token(kind: str, request: pytest.FixtureRequest
 
 
 class DeviceView(TokenView):
-    """Checks the device of its family, as a step-up does."""
+    """A view that checks the device of its family, as a step-up does."""
 
     authentication_classes = [RevocableAccessTokenAuthentication]
 
     def post(self, request: Request, **kwargs: Any) -> Response:
-        """Check it."""
+        """Check the device."""
         self.check_device(RefreshToken.objects.get().device_key)
         return Response()
 
@@ -479,13 +479,13 @@ def test_a_view_that_checks_the_device(script: Caller, bound_access: bool, schem
 
 
 def test_a_view_that_checks_an_unbound_device(script: Caller) -> None:
-    """A family that is not bound wants no proof."""
+    """A family that is not bound needs no proof."""
     access = log_in(script, None).json()["access"]
     assert DeviceView.as_view()(factory.post("/step/", HTTP_AUTHORIZATION=f"Bearer {access}")).status_code == 200
 
 
 def test_without_cryptography() -> None:
-    """Proofs are ignored, as with DPOP ``"off"``, and nothing fails for lack of the package."""
+    """Proofs are ignored, as with DPOP ``"off"``, and no request fails."""
     code = (
         "import os, sys, django; sys.modules['cryptography'] = None\n"
         "os.environ['DJANGO_SETTINGS_MODULE'] = 'tests.settings'; django.setup()\n"

@@ -1,4 +1,4 @@
-"""What is done when a user is saved."""
+"""What happens when a user is saved."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ pytestmark = pytest.mark.django_db
 
 
 def reasons() -> list[str]:
-    """Return why each family was revoked, empty for one that was not."""
+    """Return the reason of each family's revocation, empty for an active one."""
     return list(RefreshToken.objects.order_by("created_at").values_list("revoked_reason", flat=True))
 
 
 def test_a_deactivated_user_s_families_are_revoked(script: Caller) -> None:
-    """All of them and nobody else's, at once; activating the user again revives none."""
+    """Saving the user revokes all their families and nobody else's; activating revives none."""
     script.log_in()
     token = script.log_in().json()["refresh"]
     families.start(UserFactory())  # type: ignore[arg-type]
@@ -49,7 +49,7 @@ def test_a_deactivated_user_s_families_are_revoked(script: Caller) -> None:
 
 
 def test_an_active_user_costs_no_statement(user: Any, django_assert_num_queries: Any) -> None:
-    """Nor does any other row that is saved."""
+    """Saving an active user, or any other row, costs no statement."""
     families.start(user)
     with django_assert_num_queries(1):
         user.save()
@@ -58,7 +58,7 @@ def test_an_active_user_costs_no_statement(user: Any, django_assert_num_queries:
 
 @pytest.mark.parametrize(("fields", "expected"), [(["is_active"], RevokedReason.USER_INACTIVE), (["password"], "")])
 def test_only_what_was_written_counts(user: Any, fields: list[str], expected: str) -> None:
-    """Where the save names its fields, ``is_active`` has to be one of them."""
+    """If a save names its fields, ``is_active`` must be one of them."""
     families.start(user)
     user.is_active = False
     user.save(update_fields=fields)
@@ -66,7 +66,7 @@ def test_only_what_was_written_counts(user: Any, fields: list[str], expected: st
 
 
 def test_a_user_that_was_read_in_part(user: Any, django_assert_num_queries: Any) -> None:
-    """Django writes what was read, and so it is not asked for the rest."""
+    """With deferred fields, the receiver reads none of them."""
     families.start(user)
     User._default_manager.filter(pk=user.pk).update(is_active=False)
     part = User._default_manager.only(User.USERNAME_FIELD).get(pk=user.pk)
@@ -76,7 +76,7 @@ def test_a_user_that_was_read_in_part(user: Any, django_assert_num_queries: Any)
 
 
 def test_a_new_user_and_a_fixture(user: Any, tmp_path: Any, django_assert_max_num_queries: Any) -> None:
-    """A new user has no families; loading a fixture is for whoever loads it to judge."""
+    """A new user has no families; loading a fixture revokes nothing."""
     families.start(user)
     with django_assert_max_num_queries(1):
         UserFactory(is_active=False)
@@ -89,7 +89,7 @@ def test_a_new_user_and_a_fixture(user: Any, tmp_path: Any, django_assert_max_nu
 
 
 def test_a_save_that_is_rolled_back(user: Any) -> None:
-    """The revocation is part of the transaction."""
+    """The revocation is rolled back with the save."""
     families.start(user)
     user.is_active = False
     with transaction.atomic():
@@ -101,7 +101,7 @@ def test_a_save_that_is_rolled_back(user: Any) -> None:
 
 @pytest.fixture
 def proxy() -> Iterator[Any]:
-    """A proxy of the user model, as projects have for an admin of their own."""
+    """A proxy of the user model, as projects have for a second admin."""
 
     class Member(User):  # type: ignore[misc, valid-type]
         class Meta:
@@ -114,7 +114,7 @@ def proxy() -> Iterator[Any]:
 
 
 def test_a_proxy_of_the_user_model(user: Any, proxy: Any) -> None:
-    """Sends the signal as itself."""
+    """A proxy is a sender of its own, and its save revokes too."""
     families.start(user)
     member = proxy._default_manager.get(pk=user.pk)
     member.is_active = False
@@ -125,7 +125,7 @@ def test_a_proxy_of_the_user_model(user: Any, proxy: Any) -> None:
 @override_settings(AUTH_USER_MODEL="accounts.StatusUser")
 @pytest.mark.parametrize(("status", "expected"), [("member", ""), ("banned", RevokedReason.USER_INACTIVE)])
 def test_a_user_model_without_the_column(user: Any, status: str, expected: str) -> None:
-    """A property says it, whichever fields were written."""
+    """If ``is_active`` is a property, each save counts, whichever fields it writes."""
     families.start(user)
     saved = StatusUser(pk=user.pk, status=status)
     post_save.send(

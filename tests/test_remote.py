@@ -1,4 +1,4 @@
-"""A service that only verifies: where its keys come from, whom it sees, and how it gets through bad days."""
+"""A service that only verifies: where its keys come from, which users it sees, and what happens in failures."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ OLD, NEW = RINGS["ES256"]
 
 
 def token_of(keys: Any = OLD, *, life: int = 900, issuer: str = ISSUER, thumbprint: str = "", **claims: Any) -> str:
-    """Return an access token as the project that logs in makes it."""
+    """Return an access token as the login project makes it."""
     now = int(time.time())
     policy = AccessPolicy(keys, issuer, (AUDIENCE,))
     times = {"issued_at": now, "expires_at": now + life}
@@ -54,12 +54,12 @@ def token_of(keys: Any = OLD, *, life: int = 900, issuer: str = ISSUER, thumbpri
 
 
 def user_of(**claims: Any) -> Any:
-    """Return the user of these claims, beside those that each token has."""
+    """Return the user of these claims and of those that each token has."""
     return RemoteUser(AccessToken({"sub": "7", "sid": str(uuid4()), "exp": 0, **claims}))
 
 
 def service(**values: Any) -> override_settings:
-    """Have the settings of a service that verifies, and no others."""
+    """Override the settings with those of a service that only verifies."""
     return override_settings(TWOTOKEN={"ISSUER": ISSUER, "AUDIENCE": AUDIENCE, **values})
 
 
@@ -113,20 +113,20 @@ def test_a_user_of_the_claims(claims: dict[str, Any], expected: dict[str, Any]) 
 
 @pytest.mark.parametrize("name", ["phone", "_state", "__len__", "_secret", "has_perm_"])
 def test_an_attribute_that_is_no_claim(name: str) -> None:
-    """An AttributeError; a private name is never a claim's."""
+    """It is an AttributeError; a name with an underscore is never a claim."""
     with pytest.raises(AttributeError, match=name):
         getattr(user_of(_secret="x", __len__=3), name)
 
 
 def test_claims_hide_no_method() -> None:
-    """Whatever a claim is called."""
+    """No claim name can replace a method."""
     user = user_of(has_perm=True, has_perms=[1], get_username="x", is_authenticated=False, _access={})
     assert (user.has_perm("app.view"), user.get_username(), user.is_authenticated) == (False, "7", True)
 
 
 @pytest.mark.parametrize(("age", "status"), [(0, 200), (290, 200), (320, 401), (None, 401)])
 def test_a_recent_login(server: KeyServer, age: int | None, status: int) -> None:
-    """RecentLogin goes by the claims here too. The service asks for a step-up, which another one gives."""
+    """RecentLogin reads the claims here too. The step-up is done at the login project."""
     now = int(time.time())
     token = encode_access(
         AccessPolicy(OLD, ISSUER, (AUDIENCE,)),
@@ -159,7 +159,7 @@ def test_a_recent_login(server: KeyServer, age: int | None, status: int) -> None
     ],
 )
 def test_permissions(claims: dict[str, Any], perm: str, has: bool) -> None:
-    """Those that the claims list, to the letter; a superuser has all, one who is inactive none."""
+    """A user has exactly the permissions in the claims; a superuser has all, an inactive user none."""
     user = user_of(**claims)
     assert user.has_perm(perm) is has
     assert user.has_perms([perm]) is has
@@ -173,7 +173,7 @@ def test_permissions(claims: dict[str, Any], perm: str, has: bool) -> None:
 
 
 def test_one_user_and_another() -> None:
-    """The same subject of the same issuer is the same user; a copy is as good."""
+    """Users with the same subject and issuer are equal, and so is a copy."""
     user = user_of(iss=ISSUER, username="ada")
     assert (str(user), repr(user), str(user_of())) == ("ada", "<RemoteUser 7>", "7")
     assert len({user, user_of(iss=ISSUER), copy.deepcopy(user), pickle.loads(pickle.dumps(user))}) == 1
@@ -208,7 +208,7 @@ def test_keys_by_url(server: KeyServer, algorithm: str) -> None:
 
 
 class Clock:
-    """A clock that is set."""
+    """A clock that the test sets."""
 
     now = 1000.0
 
@@ -243,7 +243,7 @@ def judge(server: KeyServer, source: KeySource) -> Iterator[Callable[[str], Acce
 
 
 def in_threads(work: Callable[[], Any]) -> list[Any]:
-    """Return what each of many threads got, or its error, in whatever order."""
+    """Call a function in many threads; return each result or error, in any order."""
 
     def attempt(_: int) -> Any:
         try:
@@ -256,7 +256,7 @@ def in_threads(work: Callable[[], Any]) -> list[Any]:
 
 
 def settle(condition: Callable[[], bool]) -> None:
-    """Wait for what happens in the background."""
+    """Wait for the fetches in the background."""
     deadline = time.monotonic() + 10
     while not condition():
         assert time.monotonic() < deadline
@@ -271,7 +271,7 @@ def test_old_keys_on_a_bad_day(
     behaviour: str,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Expired keys, and a server that hangs or talks nonsense: nobody with a token of a known key waits for it."""
+    """With old keys and a server that hangs or sends garbage, no token of a known key waits."""
     server.behaviour = behaviour
     clock.now += 10 * KEYS_INTERVAL
     token = token_of()
@@ -292,7 +292,7 @@ def test_old_keys_on_a_bad_day(
 def test_keys_that_nobody_publishes_any_more(
     server: KeyServer, clock: Clock, judge: Callable[[str], AccessToken]
 ) -> None:
-    """A key that was taken back is refused once the keys have been fetched again."""
+    """A withdrawn key is refused after the next fetch."""
     server.publish(NEW.public())
     assert judge(token_of())
     clock.now += KEYS_INTERVAL
@@ -310,7 +310,7 @@ def test_keys_that_nobody_publishes_any_more(
 
 
 def test_a_new_key(server: KeyServer, clock: Clock, judge: Callable[[str], AccessToken]) -> None:
-    """Fifty requests come with it at once: the server is asked once, and all are let in."""
+    """Fifty requests come with a new key at once: one fetch, and all are accepted."""
     server.publish([*OLD.public(), *NEW.public()])
     clock.now += PAUSE
     token = token_of(NEW)
@@ -319,7 +319,7 @@ def test_a_new_key(server: KeyServer, clock: Clock, judge: Callable[[str], Acces
 
 
 def test_a_key_that_somebody_made_up(server: KeyServer, clock: Clock, judge: Callable[[str], AccessToken]) -> None:
-    """A storm of unknown keys asks the server once in a while, and known ones don't wait for it."""
+    """Many unknown keys cause few fetches, and tokens of known keys don't wait."""
     clock.now += PAUSE
     forged = token_of(NEW)
     for _ in range(2):
@@ -340,7 +340,7 @@ def test_a_key_that_somebody_made_up(server: KeyServer, clock: Clock, judge: Cal
 
 
 def test_tokens_that_name_no_unknown_key(server: KeyServer, clock: Clock, judge: Callable[[str], AccessToken]) -> None:
-    """A bad signature of a known key, or of none at all, asks nobody."""
+    """A bad signature by a known key, or a token without a ``kid``, causes no fetch."""
     clock.now += PAUSE
     for token in (f"{token_of()[:-8]}AAAAAAAA", token_of(key_ring((SECRET,))), "a.b.c"):
         with pytest.raises(InvalidToken):
@@ -349,7 +349,7 @@ def test_tokens_that_name_no_unknown_key(server: KeyServer, clock: Clock, judge:
 
 
 def test_the_first_requests(server: KeyServer, source: KeySource) -> None:
-    """They come at once: one of them asks, the others wait for it."""
+    """Of the first requests at once, one fetches and the others wait for it."""
     authentication, token = RemoteAccessTokenAuthentication(), token_of()
     with service(JWKS_URL=server.url):
         results = in_threads(lambda: authentication.verify_with(source, token))
@@ -359,7 +359,7 @@ def test_the_first_requests(server: KeyServer, source: KeySource) -> None:
 
 @pytest.mark.parametrize("behaviour", ["hang", "nonsense", "unchanged"])
 def test_no_key_yet(server: KeyServer, clock: Clock, behaviour: str, caplog: pytest.LogCaptureFixture) -> None:
-    """One request asks, and all fail in time. After a pause the next one asks again."""
+    """One request fetches, and all fail within a time limit. After a pause the next request fetches again."""
     source = KeySource(server.url, seconds=1, clock=clock)
     server.behaviour = behaviour
     assert in_threads(source.keys) == [Unavailable] * THREADS
@@ -373,7 +373,7 @@ def test_no_key_yet(server: KeyServer, clock: Clock, behaviour: str, caplog: pyt
 
 
 def test_the_answer_without_keys(server: KeyServer) -> None:
-    """A 503 with Retry-After: the token may be good."""
+    """Without keys the answer is a 503 with Retry-After, because the token may be valid."""
     server.behaviour = "broken"
     with service(JWKS_URL=server.url):
         answer = call(token_of())
@@ -385,7 +385,7 @@ def test_the_answer_without_keys(server: KeyServer) -> None:
 
 
 def test_public_keys() -> None:
-    """One, or several of any algorithm while a key is changed; a private key verifies too."""
+    """ACCESS_SECRET may be one PEM, or several of any algorithm; a private key verifies too."""
     old, new = public_pem(PRIVATE["ES256"][0]), public_pem(PRIVATE["EdDSA"][0])
     for keys in (old, [new, old], [TEXTS["ES256"][0]]):
         with service(ACCESS_SECRET=keys):
@@ -406,7 +406,7 @@ def test_public_keys() -> None:
     ],
 )
 def test_settings_that_can_not_be_used(values: dict[str, Any], said: str) -> None:
-    """No check has run in this service, so the first request says what is wrong, and each one after it."""
+    """No check runs in this service, so every request raises the error."""
     for _ in range(2):
         with service(**values), pytest.raises(ImproperlyConfigured, match=said):
             call(token_of())
@@ -418,7 +418,7 @@ def test_settings_that_can_not_be_used(values: dict[str, Any], said: str) -> Non
 
 
 def test_permission_classes(server: KeyServer) -> None:
-    """DRF's own work with the claims, and none of them asks a database."""
+    """DRF's own permission classes work with the claims and make no query."""
     with service(JWKS_URL=server.url):
         assert call(token_of(), IsAdminUser).status_code == 403
         assert call(token_of(is_staff=True), IsAdminUser).status_code == 200
@@ -432,7 +432,7 @@ def test_permission_classes(server: KeyServer) -> None:
 
 
 def test_a_bound_token(server: KeyServer) -> None:
-    """It is good with a proof by its key only, and as a bearer token for nobody."""
+    """It is accepted only with a proof by its key, and never as a bearer token."""
     device = PRIVATE["ES256"][1]
     token = token_of(thumbprint=str(NEW.keys[0].kid))
     address = "http://testserver/"
@@ -446,7 +446,7 @@ def test_a_bound_token(server: KeyServer) -> None:
 
 
 def test_throttles(server: KeyServer) -> None:
-    """They count by the user."""
+    """DRF's throttles count by user."""
 
     class Twice(UserRateThrottle):
         rate = "2/min"
@@ -500,7 +500,7 @@ assert "django.contrib.auth.models" not in sys.modules and "twotoken.models" not
 
 
 def test_a_service_without_tables(server: KeyServer) -> None:
-    """Neither twotoken nor Django's users are installed, and there is no database."""
+    """It works without twotoken and Django's users in INSTALLED_APPS, and without a database."""
     values = json.dumps({"JWKS_URL": server.url, "ISSUER": ISSUER, "AUDIENCE": AUDIENCE})
     command = [sys.executable, "-c", BARE, values, token_of(is_staff=True), token_of(NEW)]
     run = subprocess.run(command, cwd=Path(__file__).parent.parent, capture_output=True, text=True, check=False)
@@ -511,7 +511,7 @@ def test_a_service_without_tables(server: KeyServer) -> None:
 
 
 def test_without_cryptography() -> None:
-    """The first request names the extra."""
+    """The first request raises an error that names the extra."""
     code = f"import sys; sys.modules['cryptography'] = None\n{BARE}".replace("raise_request_exception=False", "")
     command = [sys.executable, "-c", code, json.dumps({"JWKS_URL": "https://auth.example.com/"}), token_of()]
     run = subprocess.run(command, cwd=Path(__file__).parent.parent, capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-"""A replica that lags, everywhere but in the hot path: logins, lists, the admin, the commands."""
+"""A replica that lags, outside the hot path: logins, lists, the admin, the commands."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class OursOnReplica(StaleReplica):
     """Reads families, events and users from the replica, and Django's other tables from the write database."""
 
     def db_for_read(self, model: Any, **hints: Any) -> str:
-        """Read elsewhere what is of tokens."""
+        """Read families, events and users from the replica."""
         return "replica" if model in {RefreshToken, FamilyEvent, User} else "default"
 
 
@@ -45,17 +45,17 @@ class Backend(ModelBackend):
     replicated: ClassVar[Any] = None
 
     def authenticate(self, request: Any, username: Any = None, password: Any = None, **kwargs: Any) -> Any:
-        """Check the password that the replica knows."""
+        """Check the password as the replica has it."""
         return self.replicated if self.replicated.check_password(password) else None
 
     def get_user(self, user_id: Any) -> Any:
-        """Find the user of a session of Django's."""
+        """Return the user of a Django session."""
         return User._default_manager.using("default").get(pk=user_id)
 
 
 @pytest.fixture
 def backend(user: Any) -> Iterator[None]:
-    """Let logins use the user as the replica has it now."""
+    """Make logins use the user as the replica has it now."""
     Backend.replicated = User._default_manager.get(pk=user.pk)
     Backend.replicated._state.db = "replica"
     with override_settings(AUTHENTICATION_BACKENDS=["tests.test_replicas.Backend"]):
@@ -66,7 +66,7 @@ def backend(user: Any) -> Iterator[None]:
 @pytest.mark.parametrize("change", ["deactivated", "deleted", "another password"])
 @pytest.mark.parametrize("api", ["login/", "families.start"])
 def test_a_login_by_what_a_replica_believes(script: Caller, user: Any, change: str, api: str) -> None:
-    """A user who was just deactivated or deleted, or who sends the old password, is refused."""
+    """A deactivated or deleted user, or an old password, is refused although the replica lags."""
     rows = User._default_manager.filter(pk=user.pk)
     if change == "deactivated":
         rows.update(is_active=False)
@@ -92,7 +92,7 @@ class BetterHasher(PBKDF2PasswordHasher):
 
 @pytest.mark.usefixtures("backend")
 def test_a_login_that_saves_the_user(script: Caller, user: Any) -> None:
-    """Django writes a better hash of the password at login. The user is refused all the same."""
+    """At login Django saves a better hash of the old password. The user is refused all the same."""
     User._default_manager.filter(pk=user.pk).update(is_active=False)
     hashers = ["tests.test_replicas.BetterHasher", *settings.PASSWORD_HASHERS]
     with override_settings(DATABASE_ROUTERS=STALE, PASSWORD_HASHERS=hashers):
@@ -119,7 +119,7 @@ def email(user: Any, family: Any) -> dict[str, Any]:
 
 
 def test_a_login_without_replicas_reads_the_user_once(script: Caller, user: Any) -> None:
-    """The user, its last login, the family: three statements."""
+    """A login makes three statements: the user, the last login, the family."""
     script.log_in()
     with CaptureQueriesContext(connections["default"]) as queries:
         assert script.log_in().status_code == 200
@@ -127,7 +127,7 @@ def test_a_login_without_replicas_reads_the_user_once(script: Caller, user: Any)
 
 
 def test_sessions_are_listed_and_ended_where_they_are_written(script: Caller) -> None:
-    """The list, one ended by another, all others ended: each shows at once."""
+    """The list shows at once which sessions were revoked."""
     access, other, third = (script.log_in().json()["access"] for _ in range(3))
     bearer: Any = {"HTTP_AUTHORIZATION": f"Bearer {access}"}
     with override_settings(DATABASE_ROUTERS=STALE):
@@ -145,7 +145,7 @@ def test_sessions_are_listed_and_ended_where_they_are_written(script: Caller) ->
 
 @pytest.mark.usefixtures("backend")
 def test_staff_see_what_was_written(user: Any) -> None:
-    """List, page, action and both buttons of the admin: what was just ended shows as ended."""
+    """The admin's list, page, action and buttons show a revocation at once."""
     first, second, third = (families.start(user).family_id for _ in range(3))
     revoker = staff("view_refreshtoken", "revoke_refreshtoken")
     with override_settings(DATABASE_ROUTERS=OURS):
@@ -160,7 +160,7 @@ def test_staff_see_what_was_written(user: Any) -> None:
 
 
 def test_commands_read_where_is_written(user: Any) -> None:
-    """Users by name, their families, and what is to be purged."""
+    """The commands read users, families and what to purge from the write database."""
     families.start(user)
     long_ago = timezone.now() - timedelta(days=90)
     RefreshToken.objects.create(user=user, revoked_at=long_ago)
@@ -172,7 +172,7 @@ def test_commands_read_where_is_written(user: Any) -> None:
 
 
 def test_families_to_revoke_are_read_where_is_written(user: Any) -> None:
-    """Whatever queryset a project selects them by: a replica may not know the newest."""
+    """``revoke_each`` ignores the queryset's database, because a replica may lag."""
     families.start(user)
     with override_settings(DATABASE_ROUTERS=STALE):
         chosen: Any = RefreshToken.objects.filter(user=user)

@@ -248,7 +248,7 @@ def test_a_purge_keeps_what_may_still_have_an_access_token(user: Any) -> None:
 
 
 def test_a_purge_reads_one_key_a_batch(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Three statements a batch, by primary key, however many families it deletes; never a COUNT."""
+    """A batch makes three statements by primary key, with any number of families, and never a COUNT."""
     monkeypatch.setattr(purging, "PURGE_BATCH", 10)
     many(user, 25, revoked_at=timezone.now() - timedelta(days=60))
     many(user, 5)
@@ -267,7 +267,7 @@ def test_a_purge_reads_one_key_a_batch(user: Any, monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_purge_where_somebody_listens(user: Any) -> None:
-    """A project's receivers of post_delete get each family, as for any ``delete``."""
+    """A receiver of post_delete gets each deleted family, as with Django's ``delete``."""
     many(user, 3, revoked_at=timezone.now() - timedelta(days=60))
     FamilyEvent.objects.create(family=RefreshToken.objects.earliest("pk"), kind=EventKind.DEVICE)
     heard_of: list[UUID] = []

@@ -1,4 +1,4 @@
-"""The revoked families of another service: what a service that only verifies knows of them."""
+"""What a service that only verifies knows about the revoked families of another service."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def server() -> Iterator[KeyServer]:
-    """A server that says what a test wants."""
+    """A server that returns the answer of the test."""
     with running_key_server() as server:
         yield server
 
@@ -58,7 +58,7 @@ def source_at(url: str, clock: Clock, **options: Any) -> RevocationSource:
 
 
 def refused(source: RevocationSource, *families_of: Any) -> list[bool]:
-    """Tell of each family whether the source refuses it."""
+    """Return for each family whether the source refuses it."""
     found = []
     for family in families_of:
         try:
@@ -71,14 +71,14 @@ def refused(source: RevocationSource, *families_of: Any) -> list[bool]:
 
 
 def listing(*sids: Any, since: str = "1", lifetime: Any = 900) -> bytes:
-    """Return an answer of the view."""
+    """Return an answer as RevocationsView gives it."""
     revoked = [family_digest(str(sid)) for sid in sids]
     return json.dumps({"revoked": revoked, "since": since, "lifetime": lifetime}).encode()
 
 
 @pytest.mark.django_db(transaction=True)
 def test_beside_the_view(live_server: Any, clock: Clock) -> None:
-    """Revocations are known after the interval, and each fetch asks for newer ones only."""
+    """Revocations are known after the interval, and each fetch asks only for newer ones."""
     user: Any = UserFactory()
     old, pair, other = revoked(user, timedelta(minutes=5)), families.start(user), families.start(user)
     source = source_at(live_server.url + PATH, clock)
@@ -95,7 +95,7 @@ def test_beside_the_view(live_server: Any, clock: Clock) -> None:
 
 
 def test_what_is_asked_for(server: KeyServer, clock: Clock) -> None:
-    """The cursor of the last answer, also where the URL has a query already."""
+    """Each request has the cursor of the last answer, also if the URL has a query already."""
     server.document = listing(since="1700000000")
     for url, paths in (
         (server.url, ["/.well-known/jwks.json", "/.well-known/jwks.json?since=1700000000"]),
@@ -125,7 +125,7 @@ def test_memory_is_bounded(server: KeyServer, clock: Clock) -> None:
 
 
 def test_the_first_list_is_missing(server: KeyServer, clock: Clock) -> None:
-    """Nobody is let in. A 304 that nobody asked for is no list."""
+    """Every request is refused with a 503. An unexpected 304 does not count as a list."""
     source = source_at(server.url, clock)
     for behaviour in ("broken", "unchanged", "nonsense", "redirect", "hang"):
         server.behaviour = behaviour
@@ -155,7 +155,7 @@ def test_the_first_list_is_missing(server: KeyServer, clock: Clock) -> None:
 def test_a_document_that_is_none(
     server: KeyServer, clock: Clock, document: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It counts as no answer, and the log has the URL."""
+    """An invalid document counts as no answer, and the log has the URL."""
     server.document = document
     with pytest.raises(Unavailable), caplog.at_level(logging.ERROR, logger="twotoken"):
         refused(source_at(server.url, clock), uuid4())
@@ -165,7 +165,7 @@ def test_a_document_that_is_none(
 
 
 def test_a_server_that_goes_down(server: KeyServer, clock: Clock) -> None:
-    """The old list is used until it is two intervals old. Then nobody is let in, until there is an answer."""
+    """The old list is used until it is two intervals old. Then each request is a 503 until there is an answer."""
     gone = uuid4()
     server.document = listing(gone)
     source = source_at(server.url, clock)
@@ -184,7 +184,7 @@ def test_a_server_that_goes_down(server: KeyServer, clock: Clock) -> None:
 
 
 def test_many_threads_ask_once(server: KeyServer, clock: Clock) -> None:
-    """All of them wait for the first list."""
+    """All threads wait for one fetch of the first list."""
     gone = uuid4()
     server.document = listing(gone)
     source = source_at(server.url, clock)
@@ -200,7 +200,7 @@ PUBLIC = public_pem(PRIVATE["ES256"][0])
 
 
 def sid_of(token: str) -> str:
-    """Return the family of a token."""
+    """Return the ``sid`` of a token."""
     return str(jwt.decode(token, options={"verify_signature": False})["sid"])
 
 
@@ -223,13 +223,13 @@ def test_the_class(server: KeyServer) -> None:
 
 
 class Known(RemoteAccessTokenAuthentication):
-    """The class of a service that the list is restricted to."""
+    """A service's own class, which sends a header for a restricted list."""
 
     revocations_headers: ClassVar[Mapping[str, str]] = {"Authorization": "Basic c2VydmljZTpzZWNyZXQ="}
 
 
 def test_a_list_that_is_restricted(server: KeyServer) -> None:
-    """A subclass says which headers are sent."""
+    """A subclass sets the headers of the request."""
     server.document, server.behaviour = listing(), "restricted"
     values: dict[str, Any] = {"ACCESS_SECRET": PUBLIC, "REVOCATION_INTERVAL": timedelta(hours=1)}
     with service(REVOCATIONS_URL=server.url, **values):
@@ -264,6 +264,6 @@ def test_a_list_for_each_tenant(server: KeyServer) -> None:
     ],
 )
 def test_settings_of_the_class(values: dict[str, Any], message: str) -> None:
-    """Half of them would look as if revocations counted."""
+    """Only one of the two settings is an error: revocations would seem to count."""
     with service(ACCESS_SECRET=PUBLIC, **values), pytest.raises(ImproperlyConfigured, match=message):
         call(token_of())

@@ -1,4 +1,4 @@
-"""The list of revoked families for other services."""
+"""The list of revoked families for services that verify."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def digest(pair: TokenPair) -> str:
 
 
 def test_a_digest() -> None:
-    """The first 12 characters of the whole digest, in the alphabet of a JWT."""
+    """It is the first 12 characters of the SHA-256 as base64url."""
     assert family_digest("9e107d9d-372b-4b68-8a3d-5d0c9a4f1a2e") == "7gnn_-8pRo07"
 
 
 def test_the_list(user: Any) -> None:
-    """What was revoked within the life of an access token, and a minute before; no id is in it."""
+    """It has what was revoked within the life of an access token and a minute, and no ids."""
     pairs = [revoked(user, timedelta(minutes=minutes)) for minutes in (0, 14, 17, 60)]
     response = read()
     assert response.status_code == 200
@@ -62,7 +62,7 @@ def test_the_list(user: Any) -> None:
 
 
 def test_since(user: Any) -> None:
-    """The cursor of an answer gives what was revoked since, and a minute before for late commits."""
+    """With the cursor of an answer, the next has what was revoked since, and a minute before for late commits."""
     old, recent = revoked(user, timedelta(minutes=5)), revoked(user, timedelta(seconds=30))
     since = read().json()["since"]
     new = revoked(user)
@@ -77,7 +77,7 @@ def test_since(user: Any) -> None:
 )
 @pytest.mark.django_db
 def test_a_wrong_cursor(since: str) -> None:
-    """A list per field, as DRF answers."""
+    """The 400 has a list of errors per field, as DRF's have."""
     response = read(since)
     assert response.status_code == 400
     assert response.json() == {"since": ["A valid integer is required."]}
@@ -85,7 +85,7 @@ def test_a_wrong_cursor(since: str) -> None:
 
 
 def test_not_modified(user: Any) -> None:
-    """Until another family is revoked, whoever shows the ETag gets a 304 without a body."""
+    """Until another family is revoked, a request with the ETag gets a 304 without a body."""
     first = revoked(user, timedelta(seconds=1))
     response = read()
     etag = response["ETag"]
@@ -103,14 +103,14 @@ def test_not_modified(user: Any) -> None:
 
 @pytest.mark.django_db
 def test_nothing_was_revoked() -> None:
-    """An empty list."""
+    """The answer has an empty list."""
     assert read().json()["revoked"] == []
     assert APIClient().head(URL).status_code == 200
     assert APIClient().post(URL).status_code == 405
 
 
 def test_a_database_that_is_down(user: Any) -> None:
-    """A 503, and no list that looks empty."""
+    """The answer is a 503, and not an empty list."""
 
     def refuse(call: Any, sql: str, *rest: Any) -> Any:
         if is_reading(sql):
@@ -125,12 +125,12 @@ def test_a_database_that_is_down(user: Any) -> None:
 @pytest.mark.django_db
 @override_settings(USE_TZ=False)
 def test_without_time_zones() -> None:
-    """The project's times are local."""
+    """With USE_TZ off, times of the project's zone are converted."""
     assert read("1").status_code == 200
 
 
 def test_a_project_that_restricts_it(user: Any) -> None:
-    """By DRF's own means."""
+    """A project restricts the list with DRF's authentication and permission classes."""
     view = RevocationsView.as_view(
         authentication_classes=[AccessTokenAuthentication], permission_classes=[IsAuthenticated]
     )

@@ -38,7 +38,7 @@ BROKEN = "SELECT no_such_column FROM no_such_table"
 
 @pytest.fixture(autouse=True)
 def _nothing_known() -> None:
-    """As in a process that has just started."""
+    """Forget the list, as in a process that has just started."""
     poll_revocations()
 
 
@@ -48,7 +48,7 @@ def ask(pair: TokenPair) -> Any:
 
 
 def status(pair: TokenPair) -> int:
-    """Return how that is answered; a refusal is held to its reason."""
+    """Return the status of that call; check the reason of a refusal."""
     response = ask(pair)
     if response.status_code == 401:
         assert (response.json()["code"], response.json()["reason"]) == ("token_not_valid", "revoked")
@@ -75,7 +75,7 @@ def readings(queries: CaptureQueriesContext) -> int:
 
 @contextmanager
 def broken_database() -> Iterator[list[str]]:
-    """Have the database fail each reading of the list, and yield these statements."""
+    """Make each reading of the list fail in the database, and yield these statements."""
     seen: list[str] = []
 
     def execute(call: Any, sql: str, params: Any, *rest: Any) -> Any:
@@ -90,7 +90,7 @@ def broken_database() -> Iterator[list[str]]:
 
 @pytest.mark.parametrize("reason", [*RevokedReason.values, "a project's own"])
 def test_a_revoked_family(user: Any, reason: str) -> None:
-    """Whatever the reason, it is let in until the next reading, and refused from then on."""
+    """For every reason, it is accepted until the next reading and refused from then on."""
     pair, other = families.start(user), families.start(user)
     with with_settings(REVOCATION_INTERVAL=LONG):
         assert status(pair) == 200
@@ -101,7 +101,7 @@ def test_a_revoked_family(user: Any, reason: str) -> None:
 
 
 def test_one_query_per_interval(user: Any) -> None:
-    """The first request reads, the others don't, and without requests nobody does."""
+    """Only the first request of an interval reads the list; without requests there is no query."""
     pair = families.start(user)
     with with_settings(REVOCATION_INTERVAL=timedelta(seconds=INTERVAL)), CaptureQueriesContext(connection) as queries:
         assert [status(pair) for _ in range(3)] == [200, 200, 200]
@@ -114,14 +114,14 @@ def test_one_query_per_interval(user: Any) -> None:
 
 
 def test_off(user: Any, django_assert_num_queries: Any) -> None:
-    """By default nothing is read and nothing refused."""
+    """By default no request reads the list, and no family is refused."""
     pair = revoked(user)
     with django_assert_num_queries(0):
         assert status(pair) == 200
 
 
 def test_what_was_revoked_before_the_process_started(user: Any) -> None:
-    """Known from the first request on, as far back as an access token may still be valid. No further."""
+    """The first request reads what was revoked within the life of an access token."""
     pairs = [revoked(user, timedelta(minutes=minutes)) for minutes in (0, 14, 17, 60)]
     with with_settings(REVOCATION_INTERVAL=LONG):
         assert [status(pair) for pair in pairs] == [401, 401, 200, 200]
@@ -131,7 +131,7 @@ def test_what_was_revoked_before_the_process_started(user: Any) -> None:
 
 
 def test_late_commits_and_clocks_that_differ(user: Any) -> None:
-    """A row may show up when its ``revoked_at`` has passed already: it is found for a minute."""
+    """A row that appears up to a minute after its ``revoked_at`` is found."""
     known = RevokedFamilies("default")
     assert known.read() == set()
     late, too_late = revoked(user, timedelta(seconds=50)), revoked(user, timedelta(seconds=70))
@@ -142,7 +142,7 @@ def test_late_commits_and_clocks_that_differ(user: Any) -> None:
 
 
 def test_an_idle_process(user: Any) -> None:
-    """After any pause, everything revoked in it is found, whichever of the two clocks missed the pause."""
+    """After any pause all new revocations are found, whichever of the two clocks stood still meanwhile."""
     for passed, shift in ((600.0, 0), (0.0, 600), (600.0, -600), (36_000.0, 36_000)):
         now = 1000.0
         known = RevokedFamilies("default", lambda: now)  # noqa: B023 - used within the round
@@ -173,7 +173,7 @@ def test_memory_is_bounded(user: Any) -> None:
 
 
 def test_without_a_first_list(user: Any) -> None:
-    """Nobody is let in: a 503 with Retry-After. A moment later it works without a restart."""
+    """Every request is a 503 with Retry-After. A moment later they work without a restart."""
     pair = families.start(user)
     with with_settings(REVOCATION_INTERVAL=LONG):
         with broken_database() as seen:
@@ -187,7 +187,7 @@ def test_without_a_first_list(user: Any) -> None:
 
 
 def test_a_failing_query(user: Any) -> None:
-    """The old list is used until it is two intervals old. Then nobody is let in."""
+    """The old list is used until it is two intervals old. Then every request is a 503."""
     pair, gone = families.start(user), revoked(user)
     with with_settings(REVOCATION_INTERVAL=timedelta(seconds=1)):
         assert [status(pair), status(gone)] == [200, 401]
@@ -200,7 +200,7 @@ def test_a_failing_query(user: Any) -> None:
 
 
 def test_a_failing_query_in_a_transaction(user: Any) -> None:
-    """The caller's transaction goes on, and what it wrote before and after is committed."""
+    """The caller's transaction commits what it wrote before and after the failure."""
     pair = families.start(user)
     with with_settings(REVOCATION_INTERVAL=LONG), transaction.atomic():
         before: Any = UserFactory()
@@ -214,7 +214,7 @@ def test_a_failing_query_in_a_transaction(user: Any) -> None:
 
 
 def test_from_the_write_database(user: Any) -> None:
-    """A replica may lag."""
+    """The list is read from the write database, because a replica may lag."""
     pair = revoked(user)
     with (
         with_settings(REVOCATION_INTERVAL=LONG),
@@ -224,18 +224,18 @@ def test_from_the_write_database(user: Any) -> None:
 
 
 class Elsewhere:
-    """Writes families where the test says."""
+    """Writes families to the database that the test names."""
 
     alias = "default"
 
     def db_for_write(self, model: Any, **hints: Any) -> str:
-        """Write there."""
+        """Write to that database."""
         return self.alias
 
 
 @pytest.mark.django_db(databases=["default", "replica"])
 def test_each_database_and_each_tenant_has_its_own_list(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One request reads for one database, one schema and one issuer."""
+    """Each database, schema and issuer has a list, which one request reads."""
     for alias in ("default", "replica"):  # as django-tenants' own are
         monkeypatch.setattr(connections[alias], "set_schema", None, raising=False)
     with (
@@ -263,7 +263,7 @@ def test_each_database_and_each_tenant_has_its_own_list(user: Any, monkeypatch: 
 
 
 class TestInAnEventLoop:
-    """Django refuses queries where an event loop runs."""
+    """Django refuses queries in a thread with an event loop."""
 
     @staticmethod
     async def ask(pair: TokenPair) -> Any:
@@ -278,7 +278,7 @@ class TestInAnEventLoop:
 
     @pytest.mark.django_db(transaction=True)
     def test_the_list_is_read(self) -> None:
-        """In a thread, with a connection that is closed afterwards."""
+        """A thread reads it, with a connection that is closed afterwards."""
         user: Any = UserFactory()
         pair, gone = families.start(user), revoked(user)
         with with_settings(REVOCATION_INTERVAL=LONG):
@@ -289,7 +289,7 @@ class TestInAnEventLoop:
 
     @pytest.mark.django_db(transaction=True)
     def test_the_list_can_t_be_read(self) -> None:
-        """The error is the same."""
+        """The error is the same as without an event loop."""
         user: Any = UserFactory()
         pair = families.start(user)
         with with_settings(REVOCATION_INTERVAL=LONG), pytest.raises(ServiceUnavailable):

@@ -1,4 +1,4 @@
-"""The admin's pages that revoke: who may revoke what, and what they say to whom."""
+"""The admin's pages that revoke: who may revoke what, and what they show to whom."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ pytestmark = [pytest.mark.urls("tests.test_revoking"), pytest.mark.django_db]
 
 @pytest.mark.parametrize("method", ["get", "post"])
 def test_who_may_not_revoke(user: Any, viewer: Any, method: str) -> None:
-    """To view is not enough; no button, no action, no page."""
+    """The view permission is not enough: there is no button, no action and no page."""
     pair = families.start(user)
     for url in (f"{LIST}{pair.family_id}/revoke/", f"{LIST}revoke-user/{user.pk}/"):
         assert getattr(viewer, method)(url).status_code == 403
@@ -64,7 +64,7 @@ def test_who_may_not_revoke(user: Any, viewer: Any, method: str) -> None:
 
 
 def test_the_button_of_a_family(user: Any, revoker: Any) -> None:
-    """It asks, says what that means, ends that one at once, and is logged."""
+    """It asks for confirmation, revokes that family at once, and writes the log."""
     pair, other = families.start(user, Client("192.0.2.7", CHROME)), families.start(user)
     url = f"{LIST}{pair.family_id}/revoke/"
     assert url in revoker.get(page(pair)).content.decode()
@@ -91,7 +91,7 @@ def test_the_button_of_a_family(user: Any, revoker: Any) -> None:
 
 
 def test_the_button_of_a_user(user: Any) -> None:
-    """On the user's own page, by one line in the project's user admin."""
+    """A project gets it on its user's page by one line in its user admin."""
     opts = User._meta
     revoker = staff("view_refreshtoken", "revoke_refreshtoken", f"change_{opts.model_name}")
     for _ in range(3):
@@ -116,7 +116,7 @@ def test_the_button_of_a_user(user: Any) -> None:
 
 @pytest.mark.parametrize("across", ["0", "1"])
 def test_the_action_for_families(user: Any, revoker: Any, across: str) -> None:
-    """The selected ones, or all that were found; those that have ended already are not counted."""
+    """It revokes the selected families, or all that were found; inactive ones are not counted."""
     pairs = [families.start(user) for _ in range(3)]
     families.revoke(pairs[0].family_id, RevokedReason.LOGOUT)
     data = {
@@ -139,7 +139,7 @@ def test_the_action_for_families(user: Any, revoker: Any, across: str) -> None:
 
 
 def test_the_action_for_users(user: Any, revoker: Any) -> None:
-    """Every family of the selected families' users, and nobody else's."""
+    """It revokes every family of the selected families' users, and no others."""
     first = families.start(user)
     families.start(user)
     stranger: Any = UserFactory()
@@ -152,7 +152,7 @@ def test_the_action_for_users(user: Any, revoker: Any) -> None:
 
 
 def test_many_are_not_all_named(user: Any, revoker: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A confirmation stays readable."""
+    """A confirmation lists the first families and counts the others."""
     monkeypatch.setattr(revoking, "SHOWN", 2)
     for _ in range(5):
         families.start(user)
@@ -174,13 +174,13 @@ def test_many_are_not_all_named(user: Any, revoker: Any, monkeypatch: pytest.Mon
     ],
 )
 def test_who_is_not_there(revoker: Any, address: str) -> None:
-    """404, whatever the key looks like."""
+    """An unknown key is a 404, whatever it looks like."""
     assert revoker.get(LIST + address.format(id=uuid4())).status_code == 404
     assert revoker.get(page(uuid4())).status_code == 302
 
 
 def test_the_action_for_users_on_a_filtered_list(user: Any, revoker: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A family that is revoked leaves the filter, and still all of its user's are revoked."""
+    """All of a user's families are revoked, although revoked ones leave the filter."""
     monkeypatch.setattr(revocation, "BATCH", 2)
     RefreshToken.objects.bulk_create(RefreshToken(user=user) for _ in range(7))
     first = RefreshToken.objects.earliest("pk")
@@ -193,12 +193,12 @@ def test_the_action_for_users_on_a_filtered_list(user: Any, revoker: Any, monkey
 
 @pytest.mark.parametrize("address", [f"{LIST}{UUID(int=7)}/revoke/", f"{LIST}revoke-user/no-one/"])
 def test_who_may_not_revoke_learns_nothing(user: Any, viewer: Any, address: str) -> None:
-    """403 whether it is there or not."""
+    """The answer is a 403, whether or not the family exists."""
     assert viewer.get(address).status_code == 403
 
 
 def select(action: str, *selected: Any) -> dict[str, Any]:
-    """Return what the list posts for an action on these families."""
+    """Return the form data of an action on these families."""
     return {"action": action, "_selected_action": [pair.family_id for pair in selected]}
 
 
@@ -209,7 +209,7 @@ def revoked() -> set[Any]:
 
 @pytest.mark.parametrize("method", ["get", "post"])
 def test_a_protected_user(revoker: Any, method: str) -> None:
-    """An override of the permission is asked about each family, by button and address."""
+    """An overridden permission is asked about each family, by button and by URL."""
     chief: Any = UserFactory(is_superuser=True)
     pair = families.start(chief)
     for address in (f"{pair.family_id}/revoke/", f"revoke-user/{chief.pk}/"):
@@ -222,7 +222,7 @@ def test_a_protected_user(revoker: Any, method: str) -> None:
 
 
 def test_no_button_for_a_protected_user(user: Any) -> None:
-    """On the user's page neither."""
+    """The user's page has no button either."""
     opts = User._meta
     revoker = staff("view_refreshtoken", "revoke_refreshtoken", f"change_{opts.model_name}")
     chief: Any = UserFactory(is_superuser=True)
@@ -250,7 +250,7 @@ def test_protected_users_are_left_out_of_a_selection(user: Any, revoker: Any, ac
 
 
 def test_hidden_families_are_not_found(user: Any, revoker: Any) -> None:
-    """What ``get_queryset`` leaves out can't be revoked, by button, address or selection."""
+    """Families that ``get_queryset`` leaves out can't be revoked by button, URL or selection."""
     stranger: Any = UserFactory()
     hidden, theirs = families.start(user, Client(None, "hidden")), families.start(stranger, Client(None, "hidden"))
     for method in (revoker.get, revoker.post):
@@ -270,7 +270,7 @@ def test_hidden_families_are_not_found(user: Any, revoker: Any) -> None:
 
 
 def test_who_may_not_view_reads_nothing(user: Any) -> None:
-    """No name, address or device: on no confirmation, and not in the log of the own actions."""
+    """Without the view permission no confirmation and no log has a name, an address or a device."""
     pair = families.start(user, Client("192.0.2.7", CHROME))
     families.start(user, Client("192.0.2.7", CHROME))
     blind = staff("revoke_refreshtoken")
@@ -288,7 +288,7 @@ def test_who_may_not_view_reads_nothing(user: Any) -> None:
 
 
 def test_a_confirmation_lists_what_may_be_viewed(user: Any, revoker: Any) -> None:
-    """The permission to view is asked for each family too."""
+    """The view permission is asked for each family."""
     families.start(user, Client("192.0.2.7", "private"))
     families.start(user, Client("192.0.2.8", "common"))
     shown = text(revoker.get(f"{GUARDED}revoke-user/{user.pk}/"))
@@ -298,7 +298,7 @@ def test_a_confirmation_lists_what_may_be_viewed(user: Any, revoker: Any) -> Non
 
 
 def test_who_may_view_the_user_reads_the_name(user: Any) -> None:
-    """The button on the user's page leads to a page that says whose families they are, and to no more."""
+    """The button on the user's page leads to a confirmation with only the user's name."""
     families.start(user, Client("192.0.2.7", CHROME))
     half_blind = staff("revoke_refreshtoken", f"view_{User._meta.model_name}")
     url = f"{LIST}revoke-user/{user.pk}/"
@@ -310,5 +310,5 @@ def test_who_may_view_the_user_reads_the_name(user: Any) -> None:
 
 
 def test_a_selected_key_that_is_no_id(revoker: Any) -> None:
-    """400."""
+    """An invalid key in a selection is a 400."""
     assert revoker.post(LIST, {"action": "revoke_families", "_selected_action": "x"}).status_code == 400

@@ -1,4 +1,4 @@
-"""The protocol of scripts, fed by hand: no network, no clock, and a list of answers."""
+"""The protocol of scripts, run by the test: no network, no clock, and a list of answers."""
 
 from __future__ import annotations
 
@@ -60,13 +60,13 @@ def claims_of(proof: str) -> Any:
 
 
 def busy(status: int, retry_after: str = "") -> Answer:
-    """Return the answer of a server that can't answer now."""
+    """Return a 503."""
     return Answer(status, None, {"Retry-After": retry_after} if retry_after else {})
 
 
 @dataclass
 class Sent:
-    """A request: its path and body, its key, and the session that was stored when it was sent."""
+    """A sent request: path, body, key, and the session that was stored at that time."""
 
     path: str
     body: Mapping[str, Any]
@@ -117,7 +117,7 @@ class World:
 
     @property
     def paths(self) -> list[str]:
-        """What was sent."""
+        """Return the paths of the sent requests."""
         return [sent.path for sent in self.sent]
 
 
@@ -199,7 +199,7 @@ def test_it_tries_again(lost: Answer | Lost) -> None:
 @pytest.mark.parametrize("retry_after", ["600", formatdate(START + 600, usegmt=True)])
 @pytest.mark.parametrize("status", [429, 503])
 def test_a_server_that_asks_for_patience(status: int, retry_after: str) -> None:
-    """Nobody asks it again before that, in any process. The session stays."""
+    """Until Retry-After is over no process sends a request. The session stays."""
     world = World(pair(1), busy(status, retry_after))
     world.token()
     with pytest.raises(Unavailable, match=str(status)) as caught:
@@ -217,7 +217,7 @@ def test_a_server_that_asks_for_patience(status: int, retry_after: str) -> None:
 
 @pytest.mark.parametrize("value", ["soon", "-1", "9" * 400, ""])
 def test_a_retry_after_that_says_nothing(value: str) -> None:
-    """It is not believed: at most an hour is."""
+    """A Retry-After that is too long counts as an hour."""
     world = World(busy(429, value), patience=0)
     with pytest.raises(Unavailable) as caught:
         world.token()
@@ -225,7 +225,7 @@ def test_a_retry_after_that_says_nothing(value: str) -> None:
 
 
 def test_a_clock_that_was_set_back() -> None:
-    """A rest of more than an hour can't be what the server asked for."""
+    """A remaining wait of more than an hour is ignored: the clock was set back."""
     world = World(busy(429, "600"), pair(1))
     with pytest.raises(Unavailable):
         world.token()
@@ -234,7 +234,7 @@ def test_a_clock_that_was_set_back() -> None:
 
 
 def test_an_early_refresh_that_fails() -> None:
-    """The token is still good: it serves, and the server has ten seconds of peace."""
+    """The old token is still valid and is used; no request is sent to the server for ten seconds."""
     world = World(pair(1), LOST, pair(2))
     world.token()
     world.now += LIFE * 0.9
@@ -246,7 +246,7 @@ def test_an_early_refresh_that_fails() -> None:
 
 
 def test_an_expired_token_is_not_sent() -> None:
-    """After its life a token that can't be refreshed is an error."""
+    """If an expired token can't be refreshed, the call raises an error."""
     world = World(pair(1), LOST, patience=0)
     world.token()
     world.now += LIFE
@@ -255,7 +255,7 @@ def test_an_expired_token_is_not_sent() -> None:
 
 
 def test_a_401_with_an_older_token() -> None:
-    """The request is repeated with the newer one, and nothing is refreshed."""
+    """The request is repeated with the newer token of the store, without a refresh."""
     world = World(pair(1), pair(2))
     world.token()
     assert [world.token("a1"), world.token("a1"), world.token("a0")] == ["a2", "a2", "a2"]
@@ -264,7 +264,7 @@ def test_a_401_with_an_older_token() -> None:
 
 @pytest.mark.parametrize("reason", ["expired", "revoked", "reused", "password_changed"])
 def test_a_session_that_ended(reason: str) -> None:
-    """With credentials it logs in again, under no old key. Without them an error says why, again and again."""
+    """With credentials it logs in again, with a new key. Without them each call raises an error with the reason."""
     world = World(pair(1), refusal(reason), pair(2))
     world.token()
     assert world.token("a1") == "a2"
@@ -278,7 +278,7 @@ def test_a_session_that_ended(reason: str) -> None:
 
 
 def test_no_session_and_no_credentials() -> None:
-    """There is nothing to begin with."""
+    """Without a session and without credentials the call raises SessionEnded."""
     with pytest.raises(SessionEnded, match="no credentials") as caught:
         World(credentials=None).token()
     assert caught.value.reason == "missing"
@@ -353,7 +353,7 @@ def test_a_refresh_token_to_begin_with() -> None:
 
 
 def test_a_store_of_another_session() -> None:
-    """A token never goes to another server, and nobody acts as somebody else."""
+    """A token never goes to another server or to a script of another account."""
     world = World(pair(1))
     world.token()
     with pytest.raises(StoreError, match="not at https://other"):
@@ -364,7 +364,7 @@ def test_a_store_of_another_session() -> None:
 
 
 def test_it_waits_for_a_refresh() -> None:
-    """While somebody else refreshes, a call waits, and uses what it got."""
+    """While another process refreshes, a call waits, and uses the new token."""
     world = World(pair(1))
     world.token()
     assert world.store.try_lock()
@@ -378,7 +378,7 @@ def test_it_waits_for_a_refresh() -> None:
 
 
 def test_nobody_waits_for_an_early_refresh() -> None:
-    """The old token is still good."""
+    """While another process refreshes early, calls use the old token."""
     world = World(pair(1))
     world.token()
     world.now += LIFE * 0.9
@@ -387,7 +387,7 @@ def test_nobody_waits_for_an_early_refresh() -> None:
 
 
 def test_a_lock_that_stays() -> None:
-    """It ends the wait with an error, for a token and for a logout."""
+    """If the lock is never released, a call or a logout ends with an error."""
     world = World()
     assert world.store.try_lock()
     for flow in (world.protocol.token(), world.protocol.log_out()):
@@ -419,7 +419,7 @@ def test_those_who_waited_share_a_failure(is_locked: bool) -> None:
 
 
 def test_a_flow_that_is_given_up_unlocks() -> None:
-    """A task may be cancelled at any step."""
+    """If a task is cancelled at any step, the lock is released."""
     world = World(pair(1))
     flow = world.protocol.token()
     next(flow)
@@ -438,7 +438,7 @@ def test_a_flow_that_is_given_up_unlocks() -> None:
     ],
 )
 def test_a_step_up(body: Any, challenge: str, age: int | None) -> None:
-    """The API wants a more recent login: no refresh would help, and none is sent."""
+    """If the API wants a more recent login, an error says so and no refresh is sent."""
     world = World(pair(1))
     token = world.token()
     refused = Answer(401, body, {"WWW-Authenticate": challenge})
@@ -452,7 +452,7 @@ STEP_UP = Answer(401, {"code": "insufficient_user_authentication", "max_age": 60
 
 
 def test_a_step_up_that_somebody_answers() -> None:
-    """The new access token is stored. It is asked for once a request, and a refresh is another remedy."""
+    """The new access token is stored. A request steps up once; a refresh is a separate remedy."""
     asked: list[int | None] = []
 
     def ask(age: int | None) -> Any:
@@ -488,7 +488,7 @@ def test_a_step_up_that_somebody_answers() -> None:
     ],
 )
 def test_a_step_up_that_fails(given: Any, answer: Any, error: type[TokenAuthError]) -> None:
-    """The session stays, and its token too."""
+    """The session and its access token stay."""
     world = World(pair(1), answer, on_step_up=lambda age: given)
     with pytest.raises(error):
         world.run(world.protocol.refused(world.token(), STEP_UP, set()))
@@ -509,7 +509,7 @@ def test_a_logout_during_a_step_up() -> None:
 
 
 def test_a_bound_session() -> None:
-    """Each login, refresh and step-up has a proof of its own; the key stays in the store. A logout needs none."""
+    """Each login, refresh and step-up has its own proof; the key stays in the store. A logout needs none."""
     bound = Answer(200, {**pair(1).body, "token_type": "DPoP"}, {"DPoP-Nonce": "n1"})
     world = World(bound, LOST, bound, Answer(204, None, {}), dpop=True)
     world.token()
@@ -526,7 +526,7 @@ def test_a_bound_session() -> None:
 
 
 def test_a_bound_session_without_the_option() -> None:
-    """A script that shares the store proves its key all the same, and keeps the refresh's key as long as the proof."""
+    """A script without ``dpop`` that shares the store proves its key too, and keeps it as long as the proof."""
     bound = Answer(200, {**pair(1).body, "token_type": "DPoP"}, {})
     world = World(bound, bound, dpop=True)
     world.token()
@@ -546,7 +546,7 @@ def test_a_bound_session_without_the_option() -> None:
 
 @pytest.mark.parametrize("times", [1, 2])
 def test_a_nonce_of_the_server(times: int) -> None:
-    """The same request is sent once more, with the nonce, and not for ever. That is no refusal of the credentials."""
+    """The request is sent once more, with the nonce. This does not count as a refusal of the credentials."""
     asked = Answer(400, {"code": "use_dpop_nonce", "detail": "A nonce, please."}, {"DPoP-Nonce": "n1"})
     world = World(*[asked] * times, pair(1), dpop=True)
     if times == 2:
@@ -571,13 +571,13 @@ def test_a_proof_that_the_api_refuses(code: str, has_body: bool) -> None:
 
 
 def test_a_401_of_the_api() -> None:
-    """Any other one asks for a new token."""
+    """Any other 401 causes a refresh."""
     world = World(pair(1), pair(2))
     assert world.run(world.protocol.refused(world.token(), Answer(401, None, {}), set())) == "a2"
 
 
 def test_logout() -> None:
-    """It ends the session on the server, after a lost answer too. Without a session nothing is sent."""
+    """It ends the session on the server, with a retry after a lost answer. Without a session it sends nothing."""
     world = World(pair(1), LOST, Answer(204, None, {}), pair(2))
     world.run(world.protocol.log_out())
     assert world.sent == []
@@ -615,12 +615,12 @@ def test_a_logout_that_is_not_answered() -> None:
     ],
 )
 def test_where_the_token_goes(url: str, is_covered: bool) -> None:
-    """Only to the origins of the API."""
+    """The token is sent only to the origins of the API."""
     assert World(origins=["https://more.example.com"]).protocol.covers(url) is is_covered
 
 
 def test_an_address_that_is_none() -> None:
-    """It is refused at once."""
+    """An invalid URL is an error at once."""
     with pytest.raises(ValueError, match="not an absolute http URL"):
         World(auth_url="api/auth/")
 
@@ -629,26 +629,26 @@ def test_an_address_that_is_none() -> None:
     "options", [{"username": "ann"}, {"password": "x"}, {"username": "ann", "password": "x", "credentials": ANN}]
 )
 def test_half_of_the_credentials(options: Any) -> None:
-    """A name needs its password, and nothing beside."""
+    """A name without a password, or either beside ``credentials``, is an error."""
     with pytest.raises(TypeError, match="Give username and password"):
         BaseTokenAuth(URL, **options)
 
 
 def test_who_sends() -> None:
-    """The adapter does."""
+    """The base class sends nothing: each adapter implements this."""
     with pytest.raises(NotImplementedError):
         BaseTokenAuth(URL, **ANN).access_token()  # type: ignore[arg-type]  # mypy knows only the dict's values
 
 
 def test_errors_have_one_root() -> None:
-    """A program can catch them all."""
+    """Every error is a TokenAuthError."""
     for error in (SessionEnded, LoginFailed, StepUpRequired, Unavailable, UnexpectedAnswer, StoreError):
         assert issubclass(error, TokenAuthError)
     assert str(StoreError("what is wrong")) == "what is wrong"
 
 
 def test_what_is_no_json() -> None:
-    """An answer without JSON has no code."""
+    """An answer without JSON has an empty code."""
     page = answer(200, b"<html>", {})
     assert (page.body, page.code, page.detail) == (None, "", "")
     assert answer(200, b"[" * 100_000, {}).body is None
@@ -656,7 +656,7 @@ def test_what_is_no_json() -> None:
 
 
 def test_nothing_secret_is_shown() -> None:
-    """Sessions and requests can be logged."""
+    """Reprs of sessions and requests contain no secret, so they can be logged."""
     world = World(pair(1), pair(2))
     flow = world.protocol.token()
     shown = repr(next(flow))
@@ -686,14 +686,14 @@ WHOLE = to_json(Session(access="a1", key="a-key-of-some-length"))
     ],
 )
 def test_a_text_that_is_no_session(text: str) -> None:
-    """It is not taken for half of one."""
+    """It raises ValueError: a session is never read in part."""
     assert from_json(WHOLE).access == "a1"
     with pytest.raises(ValueError, match=r".+"):
         from_json(text)
 
 
 def test_a_damaged_file(tmp_path: Any) -> None:
-    """The script logs in again, and the file is whole again."""
+    """The script logs in again and replaces the file."""
     store = FileStore(tmp_path / "session")
     world = World(pair(1), store=store)
     world.token()

@@ -1,4 +1,4 @@
-"""What a login and a refresh send."""
+"""The input of a login and a refresh."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ NAME = get_user_model().USERNAME_FIELD
 
 
 def codes(serializer: Any) -> dict[str, list[str]]:
-    """Return the codes of what is wrong, by field."""
+    """Return the error codes by field."""
     assert not serializer.is_valid()
     return {name: [error.code for error in errors] for name, errors in serializer.errors.items()}
 
 
 def test_a_login_gives_the_arguments_of_authenticate() -> None:
-    """Under the user model's own name; a password is taken to the letter."""
+    """The name has the user model's own field; the password is unchanged."""
     serializer = LoginSerializer(data={NAME: " ann ", "password": "  secret ", "extra": 1})
     assert serializer.is_valid()
     assert serializer.validated_data == {NAME: "ann", "password": "  secret "}
@@ -39,18 +39,18 @@ LOGINS: list[tuple[dict[str, Any], dict[str, list[str]]]] = [
 
 @pytest.mark.parametrize(("data", "expected"), LOGINS)
 def test_logins_of_a_wrong_shape(data: dict[str, Any], expected: dict[str, list[str]]) -> None:
-    """Each field says what is wrong with it."""
+    """Each wrong field has an error."""
     assert codes(LoginSerializer(data=data)) == expected
 
 
 def test_an_e_mail_address_fits_in_place_of_a_name() -> None:
-    """Back ends may take one, however short the column of names is."""
+    """An e-mail address may be longer than the user name's column: back ends may accept one."""
     assert LoginSerializer(data={NAME: "a" * MIN_NAME_LENGTH, "password": "x" * MAX_PASSWORD_LENGTH}).is_valid()
 
 
 @pytest.mark.parametrize("token", ["a.b.c", "", " ", "\x00", "ü", "\ud800", "x" * 100_000])
 def test_a_refresh_token_comes_as_it_is(token: str) -> None:
-    """What is wrong with a string is for the codec to say: one answer for all of it."""
+    """The serializer accepts any string; the codec gives one error for all wrong ones."""
     serializer = RefreshSerializer(data={"refresh": token})
     assert serializer.is_valid()
     assert serializer.validated_data == {"refresh": token}
@@ -61,5 +61,5 @@ def test_a_refresh_token_comes_as_it_is(token: str) -> None:
     [({}, "required"), ({"refresh": None}, "null"), ({"refresh": 5}, "invalid"), ({"refresh": ["a"]}, "invalid")],
 )
 def test_a_refresh_of_a_wrong_shape(data: dict[str, Any], code: str) -> None:
-    """What is no string is a 400, not a 401."""
+    """A token that is not a string is a 400, not a 401."""
     assert codes(RefreshSerializer(data=data)) == {"refresh": [code]}

@@ -29,21 +29,21 @@ KEYS = path("keys/jwks.json", JWKSView.as_view(), name="jwks")
 
 
 class OwnDiscoveryView(DiscoveryView):
-    """A project's own, which looks for the keys elsewhere."""
+    """A project's own view, with another URL name for the keys."""
 
     jwks_url_name = "keys"
 
 
 @pytest.fixture
 def published() -> Any:
-    """A project that publishes both."""
+    """URLs of a project that mounts both views."""
     with override_settings(ROOT_URLCONF=(DISCOVERY, KEYS)), with_settings(**WHOLE):
         yield
 
 
 @pytest.mark.django_db
 def test_the_whole_profile(script: Caller) -> None:
-    """With three settings an access token has each claim that RFC 9068 section 2.2 requires, and the header."""
+    """With three settings an access token has the header and every claim that RFC 9068 section 2.2 requires."""
     with with_settings(ACCESS_SECRET=TEXTS["ES256"], ACCESS_ALGORITHM="ES256", **WHOLE):
         token = script.log_in().json()["access"]
     claims: dict[str, Any] = jwt.decode(token, options={"verify_signature": False})
@@ -54,7 +54,7 @@ def test_the_whole_profile(script: Caller) -> None:
 
 @pytest.mark.django_db
 def test_a_client_id_of_one_s_own(script: Caller) -> None:
-    """A project may name the client of each login, but not where the setting does."""
+    """A project may name the client of each login, unless the setting CLIENT_ID does."""
     with with_settings(ACCESS_CLAIMS="tests.claims.client"):
         claims = jwt.decode(script.log_in().json()["access"], options={"verify_signature": False})
         assert claims["client_id"] == "app"
@@ -64,7 +64,7 @@ def test_a_client_id_of_one_s_own(script: Caller) -> None:
 
 
 def test_the_discovery_document(published: None, client: APIClient) -> None:
-    """The issuer, and where its keys are; the Host header has no say in it."""
+    """It has the issuer and the address of its keys, whatever the Host header says."""
     answer = client.get("/.well-known/oauth-authorization-server", HTTP_HOST="localhost")
     assert answer.json() == {"issuer": ISSUER, "jwks_uri": f"{ISSUER}/keys/jwks.json"}
     assert (answer.status_code, answer["Cache-Control"]) == (200, "public, max-age=300")
@@ -73,7 +73,7 @@ def test_the_discovery_document(published: None, client: APIClient) -> None:
 
 
 def test_its_description(published: None) -> None:
-    """The OpenAPI schema has it."""
+    """The OpenAPI schema describes the view."""
     described: Any = SchemaGenerator(patterns=[DISCOVERY]).get_schema(public=True)
     (operation,) = described["paths"].values()
     assert operation["get"]["security"] == [{}]
@@ -81,7 +81,7 @@ def test_its_description(published: None) -> None:
 
 
 def test_the_description_of_the_class(published: None) -> None:
-    """A route of a service that only verifies wants an access token like any other."""
+    """A route of a service that only verifies is described like any other with an access token."""
     route: Any = path("me/", MeView.as_view(authentication_classes=[RemoteAccessTokenAuthentication]))
     described: Any = SchemaGenerator(patterns=[route]).get_schema(public=True)
     assert {"jwtAuth": []} in described["paths"]["/me/"]["get"]["security"]
@@ -106,7 +106,7 @@ def test_the_description_of_the_class(published: None) -> None:
     ],
 )
 def test_the_check_of_discovery(patterns: Any, values: dict[str, Any], found: list[str]) -> None:
-    """A document without a usable issuer, or without the address of the keys, helps nobody."""
+    """E014, E015: the document needs a usable issuer and the address of the keys."""
     with override_settings(ROOT_URLCONF=patterns), with_settings(**{**WHOLE, **values}):
         assert [message.id for message in checks.check_discovery(None)] == [f"twotoken.{name}" for name in found]
 
@@ -124,6 +124,6 @@ def test_the_check_of_discovery(patterns: Any, values: dict[str, Any], found: li
     ],
 )
 def test_the_check_of_published_keys(patterns: Any, values: dict[str, Any], found: list[str]) -> None:
-    """Who publishes keys lets others verify, so tokens must say who issues them and whom they are for."""
+    """W012: if others verify tokens, these must name their issuer and their audience."""
     with override_settings(ROOT_URLCONF=patterns), with_settings(**{**WHOLE, **values}):
         assert [message.id for message in checks.check_published_keys(None)] == [f"twotoken.{name}" for name in found]

@@ -1,4 +1,4 @@
-"""A user's own sessions: list them, end one, end all but this."""
+"""A user's own sessions: list them, revoke one, revoke all others."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ class Pages(PageNumberPagination):
 
 
 class Limits(LimitOffsetPagination):
-    """The same by offset."""
+    """A project's own pagination, by offset."""
 
     default_limit = 2
 
 
 class Cursors(CursorPagination):
-    """The same by cursor, ordered by a field that we don't have."""
+    """A project's own pagination, by cursor, ordered by a field that families don't have."""
 
     page_size = 2
     page_size_query_param = "page_size"
@@ -51,13 +51,13 @@ class Cursors(CursorPagination):
 
 
 def paginated(name: str) -> Any:
-    """Have DRF paginate the project's lists."""
+    """Let DRF paginate the project's lists."""
     name = f"tests.test_sessions.{name}"
     return override_settings(REST_FRAMEWORK={**settings.REST_FRAMEWORK, "DEFAULT_PAGINATION_CLASS": name})
 
 
 def test_the_list(script: Caller, django_assert_num_queries: Any) -> None:
-    """The live ones, the newest first, with nothing of a token; one statement besides the authentication's."""
+    """It has the active sessions, the newest first, without tokens; one statement besides authentication."""
     old, ended, this = (families.start(script.user, Client("192.0.2.1", "phone")) for _ in range(3))
     families.start(UserFactory())  # type: ignore[arg-type]
     families.revoke(ended.family_id)
@@ -82,7 +82,7 @@ def test_the_list(script: Caller, django_assert_num_queries: Any) -> None:
 
 @pytest.mark.parametrize("name", ["Pages", "Limits", "Cursors"])
 def test_the_project_s_pagination(script: Caller, name: str) -> None:
-    """Whatever the project lists its own things by, read when it is used."""
+    """The list uses DRF's DEFAULT_PAGINATION_CLASS, read on use."""
     pairs = [families.start(script.user) for _ in range(5)]
     seen: list[str] = []
     with paginated(name):
@@ -96,7 +96,7 @@ def test_the_project_s_pagination(script: Caller, name: str) -> None:
 
 
 def test_ending_one(script: Caller) -> None:
-    """It is over at once, the others go on, and to end it again is no error."""
+    """It is revoked at once, the others stay; revoking it again is no error."""
     this, other = families.start(script.user), families.start(script.user)
     for _ in range(2):
         assert script.delete(f"/api/app/auth/sessions/{other.family_id}/", **bearer(this.access)).status_code == 204
@@ -107,7 +107,7 @@ def test_ending_one(script: Caller) -> None:
 
 @pytest.mark.parametrize("mount", ["/api/auth/", "/api/app/auth/"])
 def test_ending_the_presenting_one(user: Any, mount: str) -> None:
-    """It is a logout: the cookie goes where there is one, Django's signal is sent, and the access token is dead."""
+    """It is a logout: the cookie is cleared, Django's signal is sent, and the access token is refused."""
     caller = Caller(user, mount=mount)
     access = caller.log_in().json()["access"]
     family = RefreshToken.objects.get()
@@ -123,7 +123,7 @@ def test_ending_the_presenting_one(user: Any, mount: str) -> None:
 
 
 def test_another_s_session(script: Caller) -> None:
-    """Case 20: 404, as for a session that does not exist and for what is no id. Nothing changes."""
+    """Case 20: 404, as for an unknown session or an invalid id. Nothing changes."""
     stranger: Any = UserFactory()
     theirs = families.start(stranger)
     access = families.start(script.user).access
@@ -134,7 +134,7 @@ def test_another_s_session(script: Caller) -> None:
 
 
 def test_ending_all_but_this(jar: Caller) -> None:
-    """The presenting one stays, with its cookie, and other users' do."""
+    """The current session stays, with its cookie, and so do other users' sessions."""
     stranger: Any = UserFactory()
     families.start(stranger)
     for _ in range(3):
@@ -150,7 +150,7 @@ def test_ending_all_but_this(jar: Caller) -> None:
 @pytest.mark.parametrize("method", ["get", "delete"])
 @pytest.mark.parametrize("path", ["sessions/", f"sessions/{UUID(int=7)}/"])
 def test_who_is_not_signed_in(script: Caller, method: str, path: str) -> None:
-    """Nobody, and an access token of an ended family: 401, which says why."""
+    """Without a token, or with one of a revoked family, the answer is a 401 with the reason."""
     pair = families.start(script.user)
     families.revoke(pair.family_id)
     for header, reason in ({}, "missing"), (bearer(pair.access), "revoked"):
@@ -162,7 +162,7 @@ def test_who_is_not_signed_in(script: Caller, method: str, path: str) -> None:
 @pytest.mark.parametrize("name", ["Pages", "Limits", "Cursors"])
 @pytest.mark.parametrize("number", ["9" * 30, "-1", "0", "x", "9" * 5000, str(2**31), str(2**63)])
 def test_a_page_of_an_odd_number(script: Caller, name: str, number: str) -> None:
-    """A page of at most a thousand, or a 404; no database is asked for more rows than it can count."""
+    """The answer is a page of at most a thousand, or a 404; no number is too large for the database."""
     pairs = [families.start(script.user) for _ in range(3)]
     with paginated(name):
         for parameter in ("limit", "offset", "page", "page_size"):
@@ -175,7 +175,7 @@ def test_a_page_of_an_odd_number(script: Caller, name: str, number: str) -> None
 @pytest.mark.django_db(transaction=True)  # PostgreSQL gives up a transaction on an error
 @pytest.mark.parametrize("position", ["9999-12-31 23:59:59-23:59", "0001-01-01 00:00:00+23:59", "9" * 30, "x", "%00"])
 def test_a_cursor_of_an_odd_position(script: Caller, position: str) -> None:
-    """A page or a 404."""
+    """The answer is a page or a 404."""
     pair = families.start(script.user)
     with paginated("Cursors"):
         for cursor in (f"p={position}", f"r=1&p={position}", f"o={'9' * 30}&p={position}"):
@@ -185,7 +185,7 @@ def test_a_cursor_of_an_odd_position(script: Caller, position: str) -> None:
 
 
 def test_other_sessions_in_steps_of_ten_minutes(script: Caller) -> None:
-    """Whoever has two stolen families can't follow the refreshes of one through the other."""
+    """A thief of two families can't watch the refreshes of one with the other."""
     with time_machine.travel("2026-03-01T12:41:07Z", tick=False):
         this, other = families.start(script.user), families.start(script.user)
         for moment, shown in (("12:39:59.999999", "12:30:00"), ("12:40:00", "12:40:00")):
@@ -197,7 +197,7 @@ def test_other_sessions_in_steps_of_ten_minutes(script: Caller) -> None:
 
 
 def test_a_cursor_that_is_none(script: Caller) -> None:
-    """404, as for a page that is not there."""
+    """It is a 404, like a missing page."""
     access = script.log_in().json()["access"]
     pagination = {"DEFAULT_PAGINATION_CLASS": "tests.test_sessions.Cursors"}
     with override_settings(REST_FRAMEWORK={**settings.REST_FRAMEWORK, **pagination}):
@@ -220,7 +220,7 @@ ASKED = [
 @pytest.mark.parametrize("mount", ["/api/auth/", "/api/app/auth/", "/api/tool/auth/"])
 @pytest.mark.parametrize(("method", "path", "status"), ASKED)
 def test_a_step_up_for_sessions(user: Any, mount: str, method: str, path: str, status: int) -> None:
-    """With STEP_UP_SESSIONS a login that is too old is asked again, nothing is done, and the cookie stays."""
+    """With STEP_UP_SESSIONS an old login gets a challenge, nothing is revoked, and the cookie stays."""
     caller = Caller(user, mount=mount)
     with time_machine.travel(timezone.now() - timedelta(minutes=10)):
         access = caller.log_in().json()["access"]
@@ -249,7 +249,7 @@ def test_a_step_up_for_sessions(user: Any, mount: str, method: str, path: str, s
 
 @pytest.mark.parametrize(("method", "path", "status"), ASKED)
 def test_no_step_up_for_sessions(script: Caller, method: str, path: str, status: int) -> None:
-    """By default the age of the login does not matter, and logging out this session never asks."""
+    """By default the age of the login does not matter; logging out of this session never asks."""
     with time_machine.travel(timezone.now() - timedelta(minutes=10)):
         access = script.log_in().json()["access"]
     assert getattr(script, method)(script.mount + path, **bearer(access)).status_code == status

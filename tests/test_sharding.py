@@ -1,4 +1,4 @@
-"""Which statements find their family by its key, and so on one shard: all of the hot path. The others are listed."""
+"""Which statements name one family by its key, and so use one shard: the whole hot path. The others are listed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ KEYS = {"family.id = %s", "event.family_id = %s"}
 
 
 def statements(call: Callable[[], Any]) -> list[tuple[str, list[Any]]]:
-    """Return what a call has the database do with our tables: values as they are sent, names as in TABLES."""
+    """Return the statements that a call sends about our tables: values as sent, names as in TABLES."""
     seen: list[tuple[str, list[Any]]] = []
 
     def listen(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
@@ -51,7 +51,7 @@ def plain(sql: str) -> str:
 
 
 def conditions(sql: str) -> list[str]:
-    """Return the conditions that all must hold."""
+    """Return the conditions that must all hold."""
     where = re.split(r" ORDER BY | LIMIT ", plain(sql).partition(" WHERE ")[2])[0]
     if where.startswith("(") and where.endswith(")"):
         where = where[1:-1]
@@ -66,12 +66,12 @@ def conditions(sql: str) -> list[str]:
 
 
 def has_key(sql: str) -> bool:
-    """Tell whether a statement names the one family that it is about, or starts it."""
+    """Tell whether a statement names its one family by key, or inserts it."""
     return sql.startswith("INSERT INTO") or not KEYS.isdisjoint(conditions(sql))
 
 
 def kind(sql: str) -> str:
-    """Describe a statement by its verb, its table, and the columns that it looks for."""
+    """Describe a statement by its verb, its table, and the columns of its conditions."""
     verb, table = sql.split(" ")[0], re.search(r"\b(family|event)\b", plain(sql))
     assert table is not None
     columns = set(re.findall(r"\b(?:family|U0)\.(\w+)(?= (?:=|IN|<|>|IS))", " ".join(conditions(sql))))
@@ -79,12 +79,12 @@ def kind(sql: str) -> str:
 
 
 def scattered(call: Callable[[], Any]) -> set[str]:
-    """Return the statements of a call that name no family."""
+    """Return the statements of a call that name no family by key."""
     return {kind(sql) for sql, _ in statements(call) if not has_key(sql)}
 
 
 class Session:
-    """A login of a user, by a script, and what can be done with it."""
+    """A login of a user by a script, and the calls it can make."""
 
     def __init__(self, user: Any) -> None:
         self.user = user
@@ -96,42 +96,42 @@ class Session:
         self.pk = RefreshToken.objects.get(user=user).pk
 
     def send(self, path: str, method: str = "post") -> Any:
-        """Call an endpoint by the access token, a logout by the refresh token too, a step-up with the password."""
+        """Call an endpoint with the access token; a logout also with the refresh token, a step-up with the password."""
         mount = self.script.mount + path
         body = {"refresh": self.token, "password": PASSWORD}
         return getattr(self.script, method)(mount, body, format="json", **self.bearer)
 
 
 def rotated(session: Session) -> None:
-    """Rotate by the key."""
+    """Rotate with the Idempotency-Key."""
     assert session.script.refresh(session.token, KEY).status_code == 200
 
 
 def rotated_beside_another(session: Session) -> None:
-    """The same, and have another family."""
+    """Rotate, when the user has another family."""
     session.browser.log_in()
     rotated(session)
 
 
 def with_a_cookie(session: Session) -> None:
-    """Log in by a browser."""
+    """Log in with a browser."""
     session.browser.log_in()
 
 
 def log_out_single_token(session: Session) -> Any:
-    """Log in where a single token is all there is, and out."""
+    """Log in at a mount with the delivery ``none``, and log out."""
     tool = Caller(session.user, mount="/api/tool/auth/")
     return tool.send("logout/", HTTP_AUTHORIZATION=f"Bearer {tool.log_in().json()['access']}")
 
 
 def change_password(session: Session) -> None:
-    """Change it."""
+    """Change the password."""
     session.user.set_password(f"another {PASSWORD}")
     session.user.save()
 
 
 def expire(session: Session) -> None:
-    """Let the family's time run out."""
+    """Let the family expire."""
     RefreshToken.objects.update(expires_at=timezone.now())
 
 
@@ -140,11 +140,11 @@ Listed = tuple[Call, Call, dict[str, Any], set[str]]
 
 
 def alone(session: Session) -> None:
-    """Do nothing before."""
+    """Do nothing before the call."""
 
 
 def of(call: Call, *, after: Call = alone, also: set[str] | None = None, **settings: Any) -> Listed:
-    """Describe an operation: what it is, what comes before, and which of its statements name no family."""
+    """Describe an operation: the call, what comes before it, and which of its statements name no family."""
     return after, call, settings, also or set()
 
 
@@ -209,7 +209,7 @@ OPERATIONS: dict[str, Listed] = {
 
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_statements_name_their_family(user: Any, name: str) -> None:
-    """All of the hot path; elsewhere all but those that are listed."""
+    """The whole hot path names its family by key; elsewhere the exceptions are listed."""
     before, call, settings, listed = OPERATIONS[name]
     session = Session(user)
     before(session)
@@ -218,12 +218,12 @@ def test_statements_name_their_family(user: Any, name: str) -> None:
 
 
 def test_every_endpoint_is_listed() -> None:
-    """A new one has to be decided about."""
+    """A new endpoint must be added to the list of this test."""
     assert {pattern.name for pattern in urls.urlpatterns} <= {name.partition(",")[0] for name in OPERATIONS}
 
 
 def test_what_counts_as_a_key() -> None:
-    """One family's, and nothing that leaves another way open."""
+    """A condition on one family's key counts, unless an OR leaves another way open."""
     select = 'SELECT "x" FROM "twotoken_refreshtoken" WHERE '
     key = '"twotoken_refreshtoken"."id" = %s'
     assert has_key(f"{select}{key} LIMIT 1")
@@ -235,7 +235,7 @@ def test_what_counts_as_a_key() -> None:
 
 @pytest.mark.django_db
 def test_partitions() -> None:
-    """By the migration that is shown, on PostgreSQL: a statement that has its key looks into one of them."""
+    """With the page's migration on PostgreSQL, a statement with a key reads one partition."""
     if connection.vendor == "postgresql":
         namespace: dict[str, Any] = {}
         (block,) = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE)

@@ -1,4 +1,4 @@
-"""The signals, ours and Django's, and the log."""
+"""Our signals, Django's signals, and the log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What drf-spectacular says of a project that uses twotoken."""
+"""The description that drf-spectacular makes of a project with twotoken."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ MOUNTS = [COOKIE, BODY, NONE]
 
 
 def generate(**options: Any) -> Any:
-    """Return the whole description, valid and without a warning or an error."""
+    """Return the whole description, which must be valid and cause no warning."""
     with GENERATOR_STATS.silence():
         made = SchemaGenerator(**options).get_schema(public=True)
     assert not GENERATOR_STATS, {**GENERATOR_STATS._warn_cache, **GENERATOR_STATS._error_cache}
@@ -62,7 +62,7 @@ def generate(**options: Any) -> Any:
 
 
 def cookie_mount() -> Any:
-    """Return the description of the cookie mount alone."""
+    """Return the description of a project with only the cookie mount."""
     return generate(patterns=[path("api/auth/", include("twotoken.urls"))])
 
 
@@ -73,7 +73,7 @@ def described() -> Any:
 
 
 def operations(described: Any) -> Iterator[tuple[str, str, Any]]:
-    """Give each path, method and operation of our endpoints."""
+    """Yield path, method and operation of each of our endpoints."""
     for route, methods in described["paths"].items():
         for method, operation in methods.items():
             if "/auth/" in route:
@@ -81,13 +81,13 @@ def operations(described: Any) -> Iterator[tuple[str, str, Any]]:
 
 
 def content(described: Any, answer: Any) -> Any:
-    """Return the JSON schema of a request's or an answer's body, complete with what it refers to."""
+    """Return the JSON schema of a body, with its references resolved."""
     schema = {**answer["content"]["application/json"]["schema"], "components": described["components"]}
     return json.loads(json.dumps(schema), object_hook=nullable)
 
 
 def nullable(schema: dict[str, Any]) -> dict[str, Any]:
-    """Say as JSON Schema does what may be null in OpenAPI 3.0."""
+    """Turn OpenAPI 3.0's ``nullable`` into JSON Schema."""
     return {**schema, "type": [schema["type"], "null"]} if schema.get("nullable") else schema
 
 
@@ -133,7 +133,7 @@ STATUSES = {
 
 @pytest.mark.parametrize("mount", MOUNTS)
 def test_every_endpoint_with_every_status(described: Any, mount: str) -> None:
-    """By delivery: origins count for cookies, a body's type where there is one, and a single token isn't refreshed."""
+    """The statuses follow the delivery: 403 for cookies, 415 with a body, no refresh with ``none``."""
     found = {
         (route.removeprefix(mount), method): set(map(int, operation["responses"]))
         for route, method, operation in operations(described)
@@ -152,14 +152,14 @@ def test_every_endpoint_with_every_status(described: Any, mount: str) -> None:
 
 
 def test_operation_ids_are_unique(described: Any) -> None:
-    """Each mount has its own, and the two ways to end sessions have too."""
+    """Each mount has its own ids, and the two DELETEs of sessions differ too."""
     ids = [operation["operationId"] for _, _, operation in operations(described)]
     assert len(ids) == len(set(ids)) == 3 * len(STATUSES) - 1
     assert {"auth_refresh", "app_auth_refresh", "tool_auth_sessions_destroy_others"} <= set(ids)
 
 
 def test_bodies_by_delivery(described: Any) -> None:
-    """The refresh token is where the delivery has it: in the body at the one mount, in none of the others'."""
+    """The refresh token is in the bodies of the body mount, and in no others."""
     bodies = {
         (route, operation["responses"]["200"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2])
         for route, _, operation in operations(described)
@@ -183,7 +183,7 @@ def test_bodies_by_delivery(described: Any) -> None:
 
 
 def test_the_user_name_is_the_project_s(described: Any) -> None:
-    """Login takes the user model's USERNAME_FIELD, and the example has it."""
+    """Login takes the user model's USERNAME_FIELD, also in the example."""
     media = described["paths"][BODY + "login/"]["post"]["requestBody"]["content"]["application/json"]
     name = get_user_model().USERNAME_FIELD
     assert set(described["components"]["schemas"]["TwoTokenLogin"]["required"]) == {name, "password"}
@@ -191,7 +191,7 @@ def test_the_user_name_is_the_project_s(described: Any) -> None:
 
 
 def test_security(described: Any) -> None:
-    """One scheme for all our classes, and one for the cookie where it is what is asked for."""
+    """All our classes share their schemes, and an endpoint that requires the cookie has the cookie's."""
     assert described["components"]["securitySchemes"]["jwtAuth"] == {
         "type": "http",
         "scheme": "bearer",
@@ -213,14 +213,14 @@ def test_security(described: Any) -> None:
 
 
 def test_the_cookie_s_name_is_the_setting_s() -> None:
-    """Whatever a project calls it."""
+    """The scheme has the cookie name of the settings."""
     with with_settings(COOKIE_NAME="__Secure-refresh"):
         scheme = cookie_mount()["components"]["securitySchemes"]["refreshCookie"]
     assert (scheme["type"], scheme["in"], scheme["name"]) == ("apiKey", "cookie", "__Secure-refresh")
 
 
 def test_a_refresh_needs_both_cookies(described: Any, user: Any) -> None:
-    """A client that sends the cookies of the schemes, under their names, is answered; with one of the two it is not."""
+    """A client that sends the cookies of both schemes gets a pair; one cookie alone is refused."""
     schemes = described["components"]["securitySchemes"]
     (needed,) = described["paths"][COOKIE + "refresh/"]["post"]["security"]
     caller = Caller(user, mount=COOKIE)
@@ -235,7 +235,7 @@ def test_a_refresh_needs_both_cookies(described: Any, user: Any) -> None:
 
 
 def test_the_urls_of_the_move_from_simplejwt(user: Any) -> None:
-    """They are described as they answer, without a warning: the tokens are in bodies, and logout is a 200."""
+    """The old URLs are described without a warning: tokens in bodies, and logout is a 200."""
     move = {
         "SIGNING_KEY": "the key of an old project, and long enough for it",
         "UNTIL": datetime.max.replace(tzinfo=UTC),
@@ -279,7 +279,7 @@ def test_the_urls_of_the_move_from_simplejwt(user: Any) -> None:
 
 
 def test_where_there_is_no_companion_cookie() -> None:
-    """A cookie for the whole host has none; behind a variable, or without a mount, its name is not known."""
+    """A host-wide cookie has none; with a variable in the path, or without a mount, its name is unknown."""
 
     def needed(*patterns: Any) -> set[str]:
         with override_settings(ROOT_URLCONF=patterns):
@@ -303,7 +303,7 @@ def test_where_there_is_no_companion_cookie() -> None:
 
 
 def test_headers(described: Any) -> None:
-    """Each 401 asks for credentials, each 429 and 503 says when, and cookies are set and cleared by cookie alone."""
+    """Each 401 has a challenge, each 429 and 503 has Retry-After, and only cookie mounts have Set-Cookie."""
     cookies = {}
     for route, method, operation in operations(described):
         for code, answer in operation["responses"].items():
@@ -323,7 +323,7 @@ def test_headers(described: Any) -> None:
 
 
 def test_the_idempotency_key(described: Any) -> None:
-    """Refresh may have one, of the form that it is held to."""
+    """A refresh may have the header, described by the pattern that is checked."""
     for mount in (COOKIE, BODY):
         (key,) = (each for each in parameters(described, mount + "refresh/") if each["name"] != "DPoP")
         assert (key["name"], key["in"], key.get("required", False)) == ("Idempotency-Key", "header", False)
@@ -340,7 +340,7 @@ PROOF_CODES = {exceptions.InvalidProof.code, exceptions.NonceRequired.code}
 
 
 def test_proofs(described: Any) -> None:
-    """A request may have one. A bad one is a 400 where it stands alone, and a 401 beside an access token."""
+    """A request may have a proof. A bad one is a 400 at endpoints, and a 401 with an access token."""
     assert described["components"]["securitySchemes"]["dpopAuth"]["scheme"] == "dpop"
     paths = described["paths"]
     alone = [COOKIE + "login/", BODY + "login/", NONE + "login/", COOKIE + "refresh/", BODY + "refresh/"]
@@ -369,7 +369,7 @@ def test_proofs(described: Any) -> None:
     ],
 )
 def test_proofs_by_the_settings(values: Any, has_scheme: bool, has_proofs: bool, has_nonces: bool) -> None:
-    """What is switched off is not described."""
+    """With DPOP off, nothing about proofs is described."""
     with with_settings(**values):
         made = cookie_mount()
     login = made["paths"]["/api/auth/login/"]["post"]
@@ -383,7 +383,7 @@ def test_proofs_by_the_settings(values: Any, has_scheme: bool, has_proofs: bool,
 
 
 def test_codes_and_reasons_are_the_exceptions_own(described: Any) -> None:
-    """Every code that has a status, and every reason, and for each status those that come with it."""
+    """Every code and reason is described, and each status has exactly its own."""
     schemas = described["components"]["schemas"]
     reasons = {error.reason for error in vars(exceptions).values() if hasattr(error, "reason")}
     assert reasons <= set(schemas["TwoTokenReason"]["enum"])  # other tests add some of their own
@@ -399,7 +399,7 @@ def test_codes_and_reasons_are_the_exceptions_own(described: Any) -> None:
 
 
 def test_examples_are_as_described(described: Any) -> None:
-    """Each example is what its schema says, and no other status of the operation could have it."""
+    """Each example is valid for its own status and for no other of the operation."""
     tried = 0
     for _, _, operation in operations(described):
         answers = [answer for answer in operation["responses"].values() if "content" in answer]
@@ -415,7 +415,7 @@ def test_examples_are_as_described(described: Any) -> None:
 
 
 def test_it_is_translated() -> None:
-    """Into the language of the moment in which it is made, what DRF says too."""
+    """The description is in the language that is active when it is made, DRF's texts too."""
     with translation.override("de"):
         login = cookie_mount()["paths"][COOKIE + "login/"]["post"]
     assert login["summary"] == "Anmelden"
@@ -424,7 +424,7 @@ def test_it_is_translated() -> None:
 
 
 def answer_of(described: Any, mount: str, path: str, response: Any) -> None:
-    """Hold an answer against what is said of it."""
+    """Check an answer against its description."""
     answer = described["paths"][mount + path][response.request["REQUEST_METHOD"].lower()]["responses"][
         str(response.status_code)
     ]
@@ -440,13 +440,13 @@ def answer_of(described: Any, mount: str, path: str, response: Any) -> None:
 
 
 def cookie_header(response: Any) -> list[str]:
-    """Return the header's name where an answer sets a cookie."""
+    """Return the header's name if an answer sets a cookie."""
     return ["Set-Cookie"] if response.cookies else []
 
 
 @pytest.mark.parametrize("mount", MOUNTS)
 def test_answers_are_as_described(described: Any, user: Any, mount: str) -> None:
-    """Of the running service, good ones and bad ones."""
+    """Answers of the running service, good and bad, are valid for the description."""
     caller = Caller(user, mount=mount)
 
     def hold(path: str, response: Any, status: int, template: str = "") -> Any:
@@ -504,7 +504,7 @@ def test_answers_are_as_described(described: Any, user: Any, mount: str) -> None
 
 @pytest.mark.parametrize("name", ["Pages", "Limits", "Cursors"])
 def test_sessions_by_page(name: str, user: Any) -> None:
-    """The project's pagination: its parameters, its envelope, its 404."""
+    """The project's pagination is described: parameters, envelope and 404."""
     with paginated(name):
         described = cookie_mount()
         operation = described["paths"][COOKIE + "sessions/"]["get"]
@@ -522,7 +522,7 @@ def test_sessions_by_page(name: str, user: Any) -> None:
 
 
 class RememberSerializer(LoginSerializer):
-    """A login form with a box to tick."""
+    """A login form with a checkbox."""
 
     remember = serializers.BooleanField(default=False)
     device = serializers.CharField(required=False)
@@ -537,7 +537,7 @@ class SaidView(LogoutView):
 
 
 class CodeSerializer(serializers.Serializer[Any]):
-    """What a method's decorator says that it takes."""
+    """The body that a method's decorator names."""
 
     code = serializers.CharField()
 
@@ -553,7 +553,7 @@ class DecoratedView(LoginView):
 
 
 class OwnSchema(AutoSchema):
-    """A project's conventions."""
+    """A project's own schema class."""
 
     def get_tags(self) -> list[str]:
         return ["own"]
@@ -568,11 +568,11 @@ class TaggedView(LoginView):
 
 @extend_schema(description="All of it.", tags=["all"])
 class WholeView(LoginView):
-    """Decorated as a whole."""
+    """A view with the decorator on the class."""
 
 
 class OtherView(TokenView):
-    """A view on our foundations that is the project's alone."""
+    """A project's own view with our base class."""
 
     serializer_class = CodeSerializer
 
@@ -581,7 +581,7 @@ class OtherView(TokenView):
 
 
 class StrictAuthentication(StatelessAccessTokenAuthentication):
-    """A project's own."""
+    """A project's own authentication class."""
 
 
 class RouteView(APIView):
@@ -601,12 +601,12 @@ def whole(*patterns: Any) -> Any:
 
 
 def of(*patterns: Any) -> Any:
-    """Return what is said of the paths of a project with these URLs."""
+    """Return the paths in the description of a project with these URLs."""
     return whole(*patterns)["paths"]
 
 
 def test_a_subclass_shows_what_it_overrides() -> None:
-    """Its serializer, with no example that would be wrong, and its docstring; the rest stays ours."""
+    """Its serializer and docstring are described, without our example; the rest is ours."""
     by_code = path("c/", ReauthenticateView.as_view(serializer_class=CodeSerializer))
     made = whole(path("a/login/", RememberView.as_view()), path("b/logout/", SaidView.as_view()), by_code)
     fields = {get_user_model().USERNAME_FIELD, "password", "remember", "device"}
@@ -623,7 +623,7 @@ def test_a_subclass_shows_what_it_overrides() -> None:
 
 
 def test_decorators_come_first() -> None:
-    """What ``@extend_schema`` says of a method or a class, over ours; a method of the project's own is its own."""
+    """``@extend_schema`` on a method or class overrides our description; a project's own method keeps its own."""
     paths = of(path("code/", DecoratedView.as_view()), path("whole/", WholeView.as_view()))
     code = paths["/code/"]["post"]
     assert code["requestBody"]["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/Code"}
@@ -636,7 +636,7 @@ def test_decorators_come_first() -> None:
 
 
 def test_a_project_s_own_schema_class_comes_first() -> None:
-    """On a view or as the default: it overrides, and reaches ours by ``super``."""
+    """On a view or as DRF's default it overrides ours, and reaches it by ``super``."""
     patterns = (path("tagged/", TaggedView.as_view()),)
     (tagged,) = of(*patterns).values()
     with override_settings(REST_FRAMEWORK={"DEFAULT_SCHEMA_CLASS": "tests.test_spectacular.OwnSchema"}):
@@ -647,14 +647,14 @@ def test_a_project_s_own_schema_class_comes_first() -> None:
 
 
 def test_without_a_default_schema_class() -> None:
-    """Our views are described where the project's default is still DRF's own."""
+    """Our views are described even if the project's default is still DRF's class."""
     with override_settings(REST_FRAMEWORK={}):
         (login,) = of(path("login/", LoginView.as_view())).values()
     assert "429" in login["post"]["responses"]
 
 
 def test_a_view_of_the_project_s_own() -> None:
-    """On our foundations, and with subclasses of our authentication classes: drf-spectacular's words, one scheme."""
+    """A view with our base and authentication classes gets drf-spectacular's texts and one scheme."""
     paths = of(path("other/", OtherView.as_view()), path("route/", RouteView.as_view()))
     assert paths["/other/"]["post"]["operationId"] == "other_create"
     assert paths["/route/"]["get"]["security"][0] == {"jwtAuth": []}
@@ -693,7 +693,7 @@ class Actions(ViewSet):
 
 
 def test_a_step_up_of_the_project_s_views() -> None:
-    """A view, function or action that has RecentLogin answers with a challenge, if the project says nothing else."""
+    """A view, function or action with RecentLogin has the challenge, unless the project describes it."""
     router = SimpleRouter()
     router.register("actions", Actions, basename="actions")
     views = {"recent/": RecentView, "described/": DescribedView, "route/": RouteView}
@@ -720,7 +720,7 @@ def test_a_step_up_of_the_project_s_views() -> None:
 
 
 def test_a_step_up_for_sessions(user: Any) -> None:
-    """With STEP_UP_SESSIONS the 401 of these endpoints has one body more, and the answers are as described."""
+    """With STEP_UP_SESSIONS the 401 of these endpoints has one more body, as in the answers."""
     with with_settings(STEP_UP_SESSIONS=timedelta(seconds=1)):
         described = cookie_mount()
         caller = Caller(user, mount=COOKIE)
@@ -734,7 +734,7 @@ def test_a_step_up_for_sessions(user: Any) -> None:
 
 
 def test_refusals_of_the_project_s_own() -> None:
-    """A reason or a code that a project adds to the tree is among them, and a class without one is no obstacle."""
+    """Reasons and codes of a project's own errors are described; a class without any causes no error."""
 
     class Barred(TokenNotValid):
         """What others derive from, without words of its own."""
@@ -760,7 +760,7 @@ def test_refusals_of_the_project_s_own() -> None:
 
 
 def deliveries(paths: Any) -> dict[str, str]:
-    """Return what each login answers with."""
+    """Return the component that each login answers with."""
     return {
         route: operation["post"]["responses"]["200"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
         for route, operation in paths.items()
@@ -769,7 +769,7 @@ def deliveries(paths: Any) -> dict[str, str]:
 
 
 def test_a_mount_is_found_wherever_it_is() -> None:
-    """Nested, behind a variable, on a view: the innermost word counts, then the view's, then the setting's."""
+    """The innermost option of the URLs decides, then the view's delivery, then the setting."""
     by_body: Any = {"delivery": "body"}
     inner: Any = [path("auth/", include("twotoken.urls"))]
     paths = of(
@@ -793,7 +793,7 @@ def test_a_mount_is_found_wherever_it_is() -> None:
 
 @pytest.mark.slow
 def test_a_part_of_a_project(monkeypatch: pytest.MonkeyPatch) -> None:
-    """SERVE_URLCONF's routes are known; those of patterns from elsewhere have the setting's delivery."""
+    """Routes of SERVE_URLCONF have their mount's delivery; other patterns have the setting's."""
     monkeypatch.setattr(spectacular_settings, "SERVE_URLCONF", "tests.urls")
     with override_settings(ROOT_URLCONF=()):
         served = generate(urlconf="tests.urls")["paths"]
@@ -804,7 +804,7 @@ def test_a_part_of_a_project(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_session_s_id(described: Any) -> None:
-    """It is a UUID, which the route's converter does not say."""
+    """The id is described as a UUID, although the route's converter does not say so."""
     operation = COOKIE + "sessions/{family_id}/"
     (family_id,) = (each for each in parameters(described, operation, "delete") if each["name"] != "DPoP")
     assert (family_id["in"], family_id["schema"]["format"], family_id["required"]) == ("path", "uuid", True)
@@ -815,7 +815,7 @@ def test_a_session_s_id(described: Any) -> None:
 
 @pytest.mark.parametrize("algorithm", ["HS256", *ASYMMETRIC])
 def test_the_public_keys(described: Any, client: Any, algorithm: str) -> None:
-    """Whichever there are, for anybody."""
+    """The key set is described for any keys, and needs no authentication."""
     operation = described["paths"]["/.well-known/jwks.json"]["get"]
     assert (operation["operationId"], operation["security"]) == ("well_known_jwks_json", [{}])
     assert set(operation["responses"]) == {"200"}
@@ -848,12 +848,12 @@ assert not [name for name in sys.modules if "spectacular" in name]
 
 @pytest.mark.slow
 def test_without_drf_spectacular() -> None:
-    """A project that has not installed it as an app never imports it, so the package may be missing."""
+    """If it is not in INSTALLED_APPS it is never imported, so the package may be missing."""
     subprocess.run([sys.executable, "-c", WITHOUT], check=True)
 
 
 def test_without_the_app(client: Any, db: None) -> None:
-    """The service answers the same where drf-spectacular is taken out of the installed apps."""
+    """The service answers the same if drf-spectacular is removed from INSTALLED_APPS."""
     apps = [app for app in settings.INSTALLED_APPS if app != "drf_spectacular"]
     with override_settings(INSTALLED_APPS=apps):
         assert client.post(COOKIE + "logout/").status_code == 204

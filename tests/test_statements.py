@@ -1,4 +1,4 @@
-"""The compiled statements do what the ORM's own would."""
+"""The compiled statements do the same as the ORM's own."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def family(user: Any) -> RefreshToken:
 
 
 def columns(row: Any) -> dict[str, Any]:
-    """Return all that a row holds."""
+    """Return all values of a row."""
     return {field.attname: getattr(row, field.attname) for field in row._meta.concrete_fields}
 
 
 @contextmanager
 def another_connection() -> Iterator[None]:
-    """Have a new connection take the place of the first for a while."""
+    """Replace the connection by a new one for a while."""
     before = connections["default"]
     del connections["default"]
     try:
@@ -52,7 +52,7 @@ def another_connection() -> Iterator[None]:
 
 
 def test_a_lookup_loads_what_the_orm_loads(user: Any) -> None:
-    """Row and related row, with every value of the type that the field has; one after another, by one statement."""
+    """It loads the row and the related row with correct types, again and again with one statement."""
     lookup = CompiledSelect(RefreshToken, "pk", "user")
     for expected in (family(user), family(UserFactory()), family(user)):
         found = lookup.get(expected.pk)
@@ -66,7 +66,7 @@ def test_a_lookup_loads_what_the_orm_loads(user: Any) -> None:
 
 
 def test_time_zones_that_are_switched_off(user: Any) -> None:
-    """A statement that was compiled before converts times as the ORM does afterwards."""
+    """A statement that was compiled with USE_TZ on converts times correctly with it off."""
     lookup = CompiledSelect(RefreshToken, "pk", "user")
     key = family(user).pk
     for use_tz in (True, False, True):
@@ -79,7 +79,7 @@ def test_time_zones_that_are_switched_off(user: Any) -> None:
 
 @pytest.mark.usefixtures("db")
 def test_a_lookup_of_nothing() -> None:
-    """None where there is no such row; what is no value of the field is an error."""
+    """It returns None if there is no such row, and raises for an invalid value."""
     lookup = CompiledSelect(User, "pk")
     keys: dict[str, list[Any]] = {"AutoField": [0, "0", 10**30], "UUIDField": [uuid.uuid4()], "CharField": ["nobody"]}
     for key in keys[User._meta.pk.get_internal_type()]:
@@ -92,7 +92,7 @@ def test_a_lookup_of_nothing() -> None:
 
 
 def test_a_lookup_within_a_lookup(user: Any) -> None:
-    """Whoever wraps a statement may use the same one."""
+    """An execute wrapper may use the same statement."""
     lookup = CompiledSelect(RefreshToken, "pk", "user")
     outer, inner = family(user), family(UserFactory())
     seen: list[Any] = []
@@ -110,7 +110,7 @@ def test_a_lookup_within_a_lookup(user: Any) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_each_connection_has_its_own(user: Any) -> None:
-    """Another thread, and a connection that took the place of the first."""
+    """Another thread's connection, and one that replaces the first, compile their own."""
     lookup = CompiledSelect(RefreshToken, "pk", "user")
     row = family(user)
     found: list[Any] = []
@@ -136,7 +136,7 @@ def test_each_connection_has_its_own(user: Any) -> None:
 
 
 def test_a_rotation_writes_what_the_orm_would(user: Any) -> None:
-    """Every value, converted as the ORM converts it, in one statement. What may be null may be null."""
+    """One statement writes every value as the ORM converts it; nullable ones may be null."""
     for values in (VALUES, Rotation(2, timezone.now(), b"", "", "2001:db8::1", "agent")):
         ours, theirs = family(user), family(user)
         with CaptureQueriesContext(connection) as queries:
@@ -153,7 +153,7 @@ def test_a_rotation_writes_what_the_orm_would(user: Any) -> None:
 @pytest.mark.parametrize("is_revoked", [True, False])
 @pytest.mark.parametrize("presented", [0, 1, 2, 7])
 def test_the_guard_of_a_rotation(user: Any, presented: int, is_revoked: bool) -> None:
-    """The row must not be newer than the token presented, and must not be revoked: as the ORM finds it."""
+    """The row must not be revoked or newer than the token, under the ORM's conditions."""
     row = family(user)
     RefreshToken.objects.filter(pk=row.pk).update(generation=1, revoked_at=timezone.now() if is_revoked else None)
     guarded = RefreshToken.objects.filter(pk=row.pk, generation__lte=presented, revoked_at=None)
@@ -166,7 +166,7 @@ def test_the_guard_of_a_rotation(user: Any, presented: int, is_revoked: bool) ->
 
 
 def test_a_rotation_of_a_row_that_was_read_before_a_new_password(user: Any) -> None:
-    """The hash of the new password stays: a rotation that would put the old one back finds no row."""
+    """A rotation that would restore the old password's hash updates no row."""
     row = family(user)
     user.set_password("another password")
     families.update_auth_hash(row.pk, user)
@@ -177,14 +177,14 @@ def test_a_rotation_of_a_row_that_was_read_before_a_new_password(user: Any) -> N
 
 
 def test_whose_rows_are_fixed() -> None:
-    """A manager that chooses its rows, or whose querysets may, is asked each time."""
+    """A manager that may filter rows is asked each time."""
 
     class Choosing(models.Manager[Any]):
         def get_queryset(self) -> Any:
             return super().get_queryset()  # pragma: no cover - it is enough that it is there
 
     class OwnQuerySet(models.QuerySet[Any]):
-        """Might do anything."""
+        """A project's own queryset."""
 
     assert has_fixed_rows(models.Manager())
     assert has_fixed_rows(User._default_manager)
@@ -193,7 +193,7 @@ def test_whose_rows_are_fixed() -> None:
 
 
 def test_receivers_hear_of_a_login(user: Any) -> None:
-    """A project's receivers of pre_save and post_save hear of each login, as of any other row."""
+    """Receivers of pre_save and post_save get each new family."""
     heard: list[Any] = []
 
     def receiver(**kwargs: Any) -> None:
@@ -206,7 +206,7 @@ def test_receivers_hear_of_a_login(user: Any) -> None:
 
 
 def test_a_select_with_parameters_of_its_own(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A column of the project's own may have some: the ORM runs it then. An order is of no use for one row."""
+    """If a project's column adds parameters, the ORM runs the query. An ordering is ignored."""
     monkeypatch.setattr(User._meta, "ordering", [Coalesce("last_login", Value("2000-01-01", DateTimeField()))])
     assert CompiledSelect(User, "pk").get(user.pk) == user
     field = User._meta.get_field("password")
@@ -223,13 +223,13 @@ def test_a_select_with_parameters_of_its_own(user: Any, monkeypatch: pytest.Monk
 @pytest.mark.django_db(transaction=True)
 @override_settings(USE_TZ=False)
 def test_times_without_a_zone(script: Caller) -> None:
-    """The whole life of a family. A connection and what it has compiled are of before."""
+    """A whole life of a family works with USE_TZ off. Connections compile their statements anew."""
     with another_connection():
         live_and_die(script)
 
 
 def live_and_die(script: Caller) -> None:
-    """Log in, refresh, reuse."""
+    """Log in, refresh, and reuse a token."""
     pair = script.log_in().json()
     assert script.get("/api/revocable/", HTTP_AUTHORIZATION=f"Bearer {pair['access']}").status_code == 200
     again = script.refresh(pair["refresh"]).json()

@@ -1,4 +1,4 @@
-"""Where scripts keep their session: a file that nobody else can read, and that survives crashes."""
+"""Where scripts keep their session: a file that only its user can read and that survives crashes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def store(tmp_path: Path) -> FileStore:
 
 
 def test_a_file_for_its_user_alone(tmp_path: Path) -> None:
-    """It is so from the beginning, whatever the umask is, and so is the lock's."""
+    """With any umask, only its user can read the file and the lock, from the beginning."""
     old = os.umask(0)
     try:
         store = FileStore(str(tmp_path / "session"))
@@ -43,7 +43,7 @@ def test_a_file_for_its_user_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o644, 0o666])
 def test_a_file_that_others_can_use(store: FileStore, mode: int) -> None:
-    """It is refused, before its token is sent, also when that happens to a file that was read before."""
+    """It is refused before its token is sent, even if it was read before."""
     assert store.load() == SESSION
     store.path.chmod(mode)
     for each in (store, FileStore(store.path)):
@@ -52,7 +52,7 @@ def test_a_file_that_others_can_use(store: FileStore, mode: int) -> None:
 
 
 def test_a_lock_that_others_can_use(store: FileStore) -> None:
-    """They could hold it for ever."""
+    """The lock is refused, because others could hold it for ever."""
     lock = store.path.with_name("session.lock")
     lock.touch(0o600)
     lock.chmod(0o666)
@@ -63,14 +63,14 @@ def test_a_lock_that_others_can_use(store: FileStore) -> None:
 
 
 def test_a_file_of_somebody_else(store: FileStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They could put in a session of their own."""
+    """A file of another user is refused, because it could hold a session of theirs."""
     monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
     with pytest.raises(StoreError, match="not a file of this process's user"):
         store.load()
 
 
 def test_a_link_and_a_folder(store: FileStore) -> None:
-    """Neither is followed or read."""
+    """The store does not follow a link and does not read a folder."""
     link = store.path.with_name("link")
     link.symlink_to(store.path)
     with pytest.raises(StoreError, match="link can not be used"):
@@ -80,7 +80,7 @@ def test_a_link_and_a_folder(store: FileStore) -> None:
 
 
 def test_a_folder_that_is_missing(tmp_path: Path) -> None:
-    """It is named."""
+    """The error names the missing folder."""
     store = FileStore(tmp_path / "missing" / "session")
     assert store.load() == Session()
     with pytest.raises(StoreError, match="missing"):
@@ -92,7 +92,7 @@ def test_a_folder_that_is_missing(tmp_path: Path) -> None:
 
 
 def test_what_a_killed_process_leaves(store: FileStore) -> None:
-    """Half a new file is no obstacle, and is replaced."""
+    """Half a new file does no harm and is replaced."""
     new = store.path.with_name("session.new")
     new.write_text("{")
     assert store.load() == SESSION
@@ -102,7 +102,7 @@ def test_what_a_killed_process_leaves(store: FileStore) -> None:
 
 
 def test_what_another_process_has_written(store: FileStore) -> None:
-    """It is read at the next look; an unchanged file is not read again."""
+    """A changed file is read at the next ``load``; an unchanged one is not read again."""
     first = store.load()
     assert store.load() is first
     FileStore(store.path).save(Session(access="a2"))
@@ -114,7 +114,7 @@ def test_what_another_process_has_written(store: FileStore) -> None:
 
 @pytest.mark.parametrize("kind", [MemoryStore, FileStore])
 def test_one_at_a_time(tmp_path: Path, kind: type[MemoryStore | FileStore]) -> None:
-    """Whoever comes second does not get the lock, in this process or with another store for the same file."""
+    """A second thread, or another store for the same file, does not get the lock."""
     store: Store = FileStore(tmp_path / "session") if kind is FileStore else MemoryStore()
     others = [store, FileStore(tmp_path / "session")] if kind is FileStore else [store]
     for _ in range(2):
@@ -125,7 +125,7 @@ def test_one_at_a_time(tmp_path: Path, kind: type[MemoryStore | FileStore]) -> N
 
 
 def test_a_lock_ends_with_its_process(store: FileStore) -> None:
-    """After a ``kill -9`` too."""
+    """The system releases the lock, after a ``kill -9`` too."""
     code = (
         "import sys; from twotoken.contrib.scripts import FileStore\n"
         f"print(FileStore({str(store.path)!r}).try_lock(), flush=True); sys.stdin.read()"
@@ -166,7 +166,7 @@ print("good")
 
 
 def test_a_fork(tmp_path: Path) -> None:
-    """A child has no part in a session in memory, shares one in a file, and holds no lock of its parent's."""
+    """A child does not have a session in memory, shares one in a file, and holds no lock of its parent."""
     command = [sys.executable, "-c", FORK, str(tmp_path / "session")]
     done = subprocess.run(command, check=True, capture_output=True, stdin=subprocess.DEVNULL)
     assert done.stdout == b"good\n"
@@ -177,7 +177,7 @@ def test_a_fork(tmp_path: Path) -> None:
 def test_a_process_that_is_another(
     store: FileStore, monkeypatch: pytest.MonkeyPatch, refresh: str, is_locked: bool
 ) -> None:
-    """It knows by its number, and begins with a free lock."""
+    """A store sees by its process number that it was forked, and starts with a free lock."""
     memory = MemoryStore()
     memory.save(Session(access="a1", refresh=refresh, ended="" if refresh else "logout"))
     if is_locked:

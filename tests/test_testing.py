@@ -1,4 +1,4 @@
-"""What a project's own tests need."""
+"""The helpers for a project's own tests."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ def ask(access: str, route: str) -> Any:
 
 
 def refreshed(token: str) -> Any:
-    """Refresh at the mount for scripts."""
+    """Refresh at the body mount."""
     return APIClient().post("/api/app/auth/refresh/", {"refresh": token}, format="json")
 
 
 def test_a_logged_in_client(user: Any) -> None:
-    """It carries an access token, and goes on with the new one after a refresh."""
+    """It sends an access token, and the new one after a refresh."""
     client = TokenClient(user, HTTP_USER_AGENT="a test")
     before = client.pair
     assert client.get("/api/revocable/").json()["id"] == str(user.pk)
@@ -54,7 +54,7 @@ def test_a_logged_in_client(user: Any) -> None:
 
 
 def test_a_client_whose_family_is_ended(user: Any) -> None:
-    """With a reason of one's own; what happens then is what happens in production."""
+    """``revoke`` takes a reason of the test's own; afterwards requests are refused as in production."""
     client, other = TokenClient(user), TokenClient(user)
     client.revoke()
     other.revoke("stolen device")
@@ -67,14 +67,14 @@ def test_a_client_whose_family_is_ended(user: Any) -> None:
 
 @pytest.mark.parametrize(("lifetime", "days"), [(None, 7), (timedelta(days=1), 1)])
 def test_a_client_with_a_lifetime_of_its_own(user: Any, lifetime: timedelta | None, days: int) -> None:
-    """As a login with or without remember me."""
+    """``lifetime`` limits the family, as a login with or without "remember me" does."""
     client = TokenClient(user, lifetime=lifetime)
     assert client.pair.refresh_expires_in in {days * 86400, days * 86400 - 1}
 
 
 @pytest.mark.parametrize("bound_access", [True, False])
 def test_a_client_with_a_key(user: Any, bound_access: bool) -> None:
-    """Its family is bound, and each of its requests has a proof, also where an unbound login is refused."""
+    """Its family is bound, and each request has a proof, also with DPOP ``"required"``."""
     with with_settings(DPOP="required", DPOP_ACCESS=bound_access):
         client = TokenClient(user, private_key=pem(EC_KEY))
         assert RefreshToken.objects.get().device_key == client.device_key != ""
@@ -87,7 +87,7 @@ def test_a_client_with_a_key(user: Any, bound_access: bool) -> None:
 
 
 def test_time_travel(user: Any) -> None:
-    """Forwards and backwards, one within another, and back again even after an error."""
+    """The clock moves forwards and backwards, also nested, and is restored even after an error."""
     client, hour = TokenClient(user), timedelta(hours=1)
     start = timezone.now()
     with time_travel(hour):
@@ -111,7 +111,7 @@ SETTINGS: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("values", SETTINGS)
 def test_tokens_past_their_time(user: Any, values: dict[str, Any]) -> None:
-    """Whatever the lifetimes are; of the access token alone, the family is live."""
+    """They are expired with any lifetimes; the family of a lone expired access token is active."""
     with with_settings(**values):
         access = expired_access_token(user)
         assert ask(access, "me").json()["reason"] == "expired"
@@ -123,7 +123,7 @@ def test_tokens_past_their_time(user: Any, values: dict[str, Any]) -> None:
 
 
 def test_tokens_of_a_revoked_family(user: Any) -> None:
-    """The access token still opens what does not look at the family."""
+    """Classes that don't check the family still accept the access token."""
     access = revoked_access_token(user)
     assert ask(access, "me").status_code == 200
     assert ask(access, "revocable").json()["reason"] == "revoked"
@@ -135,7 +135,7 @@ def test_tokens_of_a_revoked_family(user: Any) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_a_lossy_proxy(live_server: Any, user: Any) -> None:
-    """Every third answer is lost, after the server has done what it was asked."""
+    """Every third answer is lost after the server has done the request."""
     with LossyProxy(live_server.url, every=3) as proxy:
         url = f"{proxy.url}/api/app/auth/login/"
         body = {user.USERNAME_FIELD: user.get_username(), "password": PASSWORD}
@@ -152,6 +152,6 @@ def test_a_lossy_proxy(live_server: Any, user: Any) -> None:
 
 
 def test_a_lossy_proxy_without_a_server() -> None:
-    """The client gets no answer, and nobody complains."""
+    """Without a server the client gets no answer, and nothing is printed."""
     with LossyProxy(f"http://localhost:{free_port()}") as proxy, pytest.raises(httpx.RemoteProtocolError):
         httpx.get(proxy.url)

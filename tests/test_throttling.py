@@ -59,11 +59,11 @@ class Lagging(LocMemCache):
     """A cache that reads from a replica without any values, and that loses each number before it is written again."""
 
     def get_many(self, keys: Any, version: Any = None) -> dict[Any, Any]:
-        """Find nothing."""
+        """Return nothing."""
         return {}
 
     def decr(self, key: Any, delta: int = 1, version: Any = None) -> int:
-        """Find nothing."""
+        """Return nothing."""
         raise ValueError("not found")
 
 
@@ -301,7 +301,7 @@ def test_another_account_s_success_does_not_reset(script: Caller) -> None:
 
 
 def test_what_is_no_login_is_not_counted(script: Caller) -> None:
-    """A request without a name or password is a 400, again and again."""
+    """A request without a name or password is a 400, however often it is sent."""
     with with_settings(LOGIN_THROTTLE="1/min"):
         for _ in range(3):
             assert script.send("login/", {}).status_code == 400
@@ -309,7 +309,7 @@ def test_what_is_no_login_is_not_counted(script: Caller) -> None:
 
 
 def test_a_token_that_we_did_not_sign_is_not_counted(script: Caller) -> None:
-    """Otherwise anybody who knows a family's id could use up its rate."""
+    """It does not count; otherwise anybody with a family's id could use up its share."""
     with with_settings(REFRESH_THROTTLE="1/min"):
         token = script.log_in().json()["refresh"]
         for _ in range(3):
@@ -318,7 +318,7 @@ def test_a_token_that_we_did_not_sign_is_not_counted(script: Caller) -> None:
 
 
 def test_none_is_off(script: Caller) -> None:
-    """No request is counted, and the cache is not touched."""
+    """With None no request is counted, and the cache is not used."""
     with with_settings(LOGIN_THROTTLE=None, REFRESH_THROTTLE=None):
         assert LoginThrottle("192.0.2.1", "ann").get_rate() is None
         assert RefreshThrottle(RefreshClaims(uuid4(), 0, "")).get_rate() is None

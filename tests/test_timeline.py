@@ -17,7 +17,7 @@ from twotoken.models import EventKind, FamilyEvent, RefreshToken
 
 
 def test_the_timeline_of_an_end(user: Any) -> None:
-    """Revoked by whom and why; or expired; or neither yet."""
+    """A revoked family shows by whom and why; an expired or active one shows that."""
     pair = families.start(user)
     family = RefreshToken.objects.get()
     assert [entry["what"] for entry in timeline(family)] == ["started"]
@@ -42,7 +42,7 @@ def test_a_retry_from_elsewhere(user: Any) -> None:
 
 
 def test_a_bound_family(user: Any) -> None:
-    """The timeline says from where it was refused on another device, and who unbound it."""
+    """The timeline shows the address of a refused request without its proof, and who unbound the family."""
     pair = families.start(user, device_key="dpop:a key")
     with pytest.raises(WrongDevice):
         families.rotate(families.verify(pair.refresh), Client("192.0.2.66", "curl/8.1"))
@@ -54,20 +54,20 @@ def test_a_bound_family(user: Any) -> None:
 
 
 def test_a_reason_of_the_projects_own() -> None:
-    """Stays as it is, and ours are words."""
+    """A project's own reason is shown unchanged, and ours in words."""
     assert reason_label(RefreshToken(revoked_reason="limit")) == "too many logins"
     assert reason_label(RefreshToken(revoked_reason="house rule")) == "house rule"
 
 
 def test_a_device_has_its_user_agent_behind_it() -> None:
-    """Escaped, for anybody may send anything."""
+    """The tooltip is escaped, because a client may send any user agent."""
     assert device_label("") == "-"
     assert device_label("<b>&'") == '<span title="&lt;b&gt;&amp;&#x27;">&lt;b&gt;&amp;&#x27;</span>'
 
 
 @time_machine.travel("2026-03-01T12:00:00Z", tick=False)
 def test_a_distance_has_its_time_behind_it() -> None:
-    """In the past, in the future, and now."""
+    """A time in the past, in the future and now has a tooltip."""
     with timezone.override("UTC"):
         now = timezone.now()
         assert distance_label(now - timedelta(hours=3, minutes=5)) == (

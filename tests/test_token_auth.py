@@ -48,7 +48,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls(__name__
 
 @csrf_exempt
 def echo(request: HttpRequest) -> HttpResponse:
-    """Say what came; a 401 if the token is the first one or there is none, and always at ``?never``."""
+    """Return what the request had; a 401 without a good token, and always at ``?never``."""
     said = {"body": request.body.decode("latin-1"), "token": request.headers.get("Authorization")}
     is_refused = said["token"] in (None, "Bearer refused") or "never" in request.GET
     return JsonResponse(said, status=401 if is_refused else 200)
@@ -56,7 +56,7 @@ def echo(request: HttpRequest) -> HttpResponse:
 
 @csrf_exempt
 def away(request: HttpRequest) -> HttpResponse:
-    """Redirect: to the same host, or to one of another name."""
+    """Redirect to the same host or to one with another name."""
     port = request.get_port()
     if "me" in request.GET:
         return HttpResponseRedirect("/api/me/")
@@ -64,24 +64,24 @@ def away(request: HttpRequest) -> HttpResponse:
 
 
 def sensitive(request: HttpRequest) -> HttpResponse:
-    """Ask for a more recent login."""
+    """Require a more recent login."""
     return JsonResponse({"code": "insufficient_user_authentication", "detail": "Again.", "max_age": 60}, status=401)
 
 
 @csrf_exempt
 def moved(request: HttpRequest, place: str) -> HttpResponse:
-    """Redirect whoever logs in."""
+    """Redirect every login."""
     return HttpResponseRedirect("/api/app/auth/login/")
 
 
 @csrf_exempt
 def teapot(request: HttpRequest, place: str) -> HttpResponse:
-    """Say with which Authorization somebody logs in."""
+    """Return the Authorization header of a login."""
     return JsonResponse({"detail": repr(request.headers.get("Authorization"))}, status=HTTPStatus.IM_A_TEAPOT)
 
 
 class RecentView(MeView):
-    """Says who is asking, if that is known since five minutes at most."""
+    """Says who is asking, if the login is at most five minutes old."""
 
     permission_classes = [IsAuthenticated & RecentLogin]
 
@@ -149,17 +149,17 @@ class Program:
         self.auth.logout()
 
     def refuse(self) -> None:
-        """Have the server refuse the access token that is stored."""
+        """Make the server refuse the stored access token."""
         self.store.save(replace(self.store.load(), access="refused"))
 
     def many(self, route: str, number: int) -> list[int]:
-        """Send many requests at once."""
+        """Send many requests at the same time."""
         with ThreadPoolExecutor(number) as pool:
             return list(pool.map(lambda _: self.send(route)[0], range(number)))
 
 
 class AsyncProgram(Program):
-    """A program with an event loop."""
+    """A program with an event loop and httpx."""
 
     def send(self, route: str, method: str = "GET", content: Body = None) -> tuple[int, Any]:
         return asyncio.run(self.send_async(route, method, content))
@@ -222,7 +222,7 @@ def rotations() -> list[int]:
 
 
 def test_the_first_request_logs_in(program: Callable[..., Program], user: Any) -> None:
-    """Two requests are one login."""
+    """Two requests cause one login."""
     script = program()
     assert RefreshToken.objects.count() == 0
     for _ in range(2):
@@ -233,7 +233,7 @@ def test_the_first_request_logs_in(program: Callable[..., Program], user: Any) -
 
 
 def test_a_token_that_is_refused(program: Callable[..., Program]) -> None:
-    """It is refreshed, and the request is sent again with its body."""
+    """The token is refreshed, and the request with its body is sent again."""
     script = program()
     script.token()
     script.refuse()
@@ -251,7 +251,7 @@ def test_a_route_that_refuses_every_token(program: Callable[..., Program]) -> No
 
 
 def test_ten_refused_requests_at_once(program: Callable[..., Program]) -> None:
-    """They are one refresh, and from the beginning they are one login."""
+    """Together they cause one refresh, or one login at the start."""
     script = program()
     assert script.many("/api/me/", 10) == [200] * 10
     assert rotations() == [0]
@@ -261,7 +261,7 @@ def test_ten_refused_requests_at_once(program: Callable[..., Program]) -> None:
 
 
 def test_another_origin(program: Callable[..., Program]) -> None:
-    """It gets no token, and nobody logs in for it. One that is named gets it."""
+    """Another origin gets no token and causes no login, unless ``origins`` names it."""
     script = program()
     there = script.server.replace("localhost", "127.0.0.1")
     assert script.send(f"{there}/echo/")[1]["token"] is None
@@ -271,14 +271,14 @@ def test_another_origin(program: Callable[..., Program]) -> None:
 
 
 def test_a_redirect_to_another_origin(program: Callable[..., Program]) -> None:
-    """The token is not sent there, and the 401 from there is no reason to refresh."""
+    """The token is not sent there, and a 401 from there causes no refresh."""
     script = program()
     assert script.send("/away/?far") == (401, {"body": "", "token": None})
     assert rotations() == [0]
 
 
 def test_a_redirect_within_the_api(program: Callable[..., Program]) -> None:
-    """The request that was refused is sent again, and not the one that led to it: it has done its work."""
+    """Only the refused request is sent again, not the one that was redirected to it."""
     script = program()
     script.token()
     script.refuse()
@@ -299,7 +299,7 @@ def test_a_body_that_is_used_up(program: Callable[..., Program]) -> None:
 
 @pytest.mark.parametrize("program", [RequestsProgram], indirect=True)
 def test_a_file_is_rewound(program: Callable[..., Program], tmp_path: Path) -> None:
-    """With requests a file is sent again from where it began."""
+    """With requests, a file is sent again from the position where it began."""
     script = program()
     script.token()
     script.refuse()
@@ -309,7 +309,7 @@ def test_a_file_is_rewound(program: Callable[..., Program], tmp_path: Path) -> N
 
 
 def test_a_step_up(program: Callable[..., Program]) -> None:
-    """The error says how recent the login must be. Nothing is refreshed."""
+    """The error says how recent the login must be. No refresh is sent."""
     with pytest.raises(StepUpRequired, match="Again") as caught:
         program().send("/sensitive/")
     assert (caught.value.max_age, rotations()) == (60, [0])
@@ -358,7 +358,7 @@ def test_a_bound_session_with_nonces(program: Callable[..., Program]) -> None:
 
 @with_settings(DPOP_ACCESS=False)
 def test_only_the_refresh_token_is_bound(program: Callable[..., Program]) -> None:
-    """Then requests need no proof, and refreshes do."""
+    """With DPOP_ACCESS off, requests need no proof, but refreshes do."""
     script = program(dpop=True)
     script.token()
     assert script.store.load().scheme == "Bearer"
@@ -378,7 +378,7 @@ def test_logout(program: Callable[..., Program]) -> None:
 
 
 def test_a_session_that_was_revoked(program: Callable[..., Program], user: Any) -> None:
-    """With credentials there is a new one. Without, the error names the server's reason."""
+    """With credentials it logs in again. Without them the error has the server's reason."""
     script = program()
     script.token()
     families.revoke_all(user, "admin")
@@ -410,7 +410,7 @@ def test_no_server(program: Callable[..., Program]) -> None:
 
 
 def test_a_server_that_stays_away(program: Callable[..., Program]) -> None:
-    """While there is patience, the call waits and tries again."""
+    """The call waits and retries until ``patience`` is over."""
     script = program(auth_url=f"http://localhost:{free_port()}/", patience=0.3)
     with pytest.raises(Unavailable):
         script.token()
@@ -426,14 +426,14 @@ def test_a_login_that_is_redirected(program: Callable[..., Program]) -> None:
 
 
 def test_options_for_logins(program: Callable[..., Program]) -> None:
-    """Logins and refreshes can have certificates, proxies and headers of their own."""
+    """Logins and refreshes can use certificates, proxies and headers that the program sets."""
     script = program(**program().header_options)
     script.token()
     assert RefreshToken.objects.get().user_agent == "a program"
 
 
 def test_a_password_in_netrc(program: Callable[..., Program], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is not sent: a client would take it for the Authorization of a login."""
+    """It is not sent: requests would put it into the Authorization header of a login."""
     (tmp_path / "netrc").write_text("default login ann password of-another-service\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     script = program()
@@ -442,7 +442,7 @@ def test_a_password_in_netrc(program: Callable[..., Program], tmp_path: Path, mo
 
 
 def test_a_file_that_programs_share(program: Callable[..., Program], tmp_path: Path) -> None:
-    """The second program does not log in, and finds what the first has refreshed."""
+    """The second program does not log in, and uses the token that the first has refreshed."""
     first = program(store=FileStore(tmp_path / "session"))
     second = program(store=FileStore(tmp_path / "session"))
     assert first.token() == second.token()
@@ -453,7 +453,7 @@ def test_a_file_that_programs_share(program: Callable[..., Program], tmp_path: P
 
 
 def test_trio(live_server: Any, user: Any) -> None:
-    """httpx runs under trio too."""
+    """httpx works under trio too."""
     auth = Program(live_server.url, user).auth
 
     async def main() -> int:

@@ -1,4 +1,4 @@
-"""The codec, against what is published of attacks on JWTs."""
+"""The codec, tested against published attacks on JWTs."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def b64(data: bytes) -> str:
 
 
 def forge(header: Any, claims: Any, key: bytes = SECRET.encode(), digest: Any = hashlib.sha256) -> str:
-    """Sign whatever is given."""
+    """Sign any header and payload."""
     signed = f"{b64(json.dumps(header).encode())}.{b64(json.dumps(claims).encode())}"
     return f"{signed}.{b64(hmac.digest(key, signed.encode(), digest))}"
 
 
 def access(policy: AccessPolicy = POLICY, **extra: Any) -> str:
-    """Return an access token of fifteen minutes."""
+    """Return an access token that is valid for fifteen minutes."""
     start = int(NOW.timestamp())
     return tokens.encode_access(
         policy, subject="7", family_id=FAMILY, issued_at=start, expires_at=start + 900, extra=extra
@@ -96,13 +96,13 @@ BAD_HEADERS: list[Any] = [
 
 @pytest.mark.parametrize("header", BAD_HEADERS)
 def test_bad_headers(header: Any) -> None:
-    """CVE-2026-32597 (crit), CVE-2026-48525 (b64), ``alg`` none and confusion, the other token's ``typ``."""
+    """A header with ``crit`` (CVE-2026-32597), ``b64`` (CVE-2026-48525), a wrong ``alg`` or ``typ`` is refused."""
     with pytest.raises(InvalidToken):
         tokens.decode_access(forge(header, CLAIMS), POLICY, NOW)
 
 
 def test_a_good_forgery_is_taken() -> None:
-    """A forged token with a good header is accepted, so the tests above fail for their headers only."""
+    """A forged token with a good header is accepted, so the tests above fail only because of the header."""
     assert tokens.decode_access(forge(HEADER, CLAIMS), POLICY, NOW)["sub"] == "7"
 
 
@@ -137,14 +137,14 @@ BAD_CLAIMS: list[Any] = [
 
 @pytest.mark.parametrize("claims", BAD_CLAIMS)
 def test_bad_claims(claims: Any) -> None:
-    """A signature does not make up for a wrong shape."""
+    """Claims of a wrong type are refused despite a valid signature."""
     with pytest.raises(InvalidToken):
         tokens.decode_access(forge(HEADER, claims), POLICY, NOW)
 
 
 @pytest.mark.parametrize("payload", [b"[" * 3000, b'{"a":' * 900, b"\xff", b"nothing", b"9" * 5000, b"{} {}"])
 def test_a_payload_that_is_no_json(payload: bytes) -> None:
-    """Nested too deep, or no text at all."""
+    """JSON that is nested too deep, or bytes that are not text, are refused."""
     signed = f"{b64(json.dumps(HEADER).encode())}.{b64(payload)}"
     token = f"{signed}.{b64(hmac.digest(SECRET.encode(), signed.encode(), hashlib.sha256))}"
     with pytest.raises(InvalidToken):
@@ -195,7 +195,7 @@ def test_claims_that_json_can_t_hold(value: Any, problem: str) -> None:
 
 
 def test_names_of_claims_are_text() -> None:
-    """Python's encoder would make text of a number."""
+    """A name that is a number is refused: Python's encoder would make it a string."""
     with pytest.raises(ClaimsError, match="The name of a claim is of type int"):
         tokens.encode_access(POLICY, subject="7", family_id=FAMILY, issued_at=0, expires_at=9, extra={7: "a"})  # type: ignore[dict-item]
     with pytest.raises(ClaimsError, match="must return a dict"):
@@ -240,7 +240,7 @@ def test_the_issuer_of_a_refresh_token() -> None:
 
 
 def test_a_refresh_token_comes_back() -> None:
-    """A pure function of the row: the same string each time."""
+    """The same row gives the same string each time."""
     row: Any = {"family_id": FAMILY, "generation": 3, "secret": b"x" * 16, "expires_at": NOW}
     token = tokens.encode_refresh(KEYS, **row)
     assert token == tokens.encode_refresh(KEYS, **row)
@@ -271,14 +271,14 @@ def test_a_refresh_token_comes_back() -> None:
     ],
 )
 def test_bad_refresh_claims(change: dict[str, Any]) -> None:
-    """A signature does not make up for a wrong shape."""
+    """Claims of a wrong type are refused despite a valid signature."""
     claims = {"sid": str(FAMILY), "gen": 1, "jti": "x", **change}
     with pytest.raises(InvalidToken):
         tokens.decode_refresh(forge({"alg": "HS256", "typ": "rt+jwt"}, claims), KEYS)
 
 
 def test_any_key_of_the_list_verifies() -> None:
-    """Only the first key signs."""
+    """Every key verifies, and only the first signs."""
     both = key_ring(("a newer secret of the codec tests", SECRET))
     tokens.decode_access(access(), AccessPolicy(both), NOW)
     with pytest.raises(InvalidToken):
@@ -369,7 +369,7 @@ REFRESH_CLAIMS = {"sid": str(FAMILY), "gen": 1, "jti": "x"}
 
 
 def test_the_two_jobs_have_a_typ_each() -> None:
-    """Even where somebody gave both the same secret: RFC 8725 section 3.11."""
+    """Neither token replaces the other, even with one secret for both: RFC 8725 section 3.11."""
     both = {**CLAIMS, **REFRESH_CLAIMS}
     assert tokens.decode_access(forge(HEADER, both), POLICY, NOW)
     assert tokens.decode_refresh(forge(REFRESH_HEADER, both), KEYS).generation == 1
@@ -386,7 +386,7 @@ ISSUERS: list[Any] = ["acm", "acme2", "Acme", "", None, ["acme"], {"acme": 1}, 5
 
 @pytest.mark.parametrize("issuer", ISSUERS)
 def test_another_issuer(issuer: Any) -> None:
-    """A prefix is another one (CVE-2024-53861), and so is a list that holds it."""
+    """A prefix of the issuer (CVE-2024-53861) or a list with the issuer is refused."""
     policy = AccessPolicy(KEYS, "acme")
     assert tokens.decode_access(forge(HEADER, {**CLAIMS, "iss": "acme"}), policy, NOW)["iss"] == "acme"
     for claims in ({**CLAIMS, "iss": issuer}, CLAIMS):
@@ -411,7 +411,7 @@ def test_another_issuer(issuer: Any) -> None:
     ],
 )
 def test_audiences(audience: Any, fits: bool) -> None:
-    """One in common, as a string or in a list: RFC 7519 section 4.1.3."""
+    """One common audience is enough, as a string or in a list: RFC 7519 section 4.1.3."""
     policy = AccessPolicy(KEYS, None, ("a", "b"))
     token = forge(HEADER, {**CLAIMS, "aud": audience})
     if fits:
@@ -428,7 +428,7 @@ def test_without_issuer_and_audience_nobody_asks() -> None:
 
 @pytest.mark.parametrize("leeway", [0, 0.0, 2.5, 60])
 def test_the_leeway_s_boundary(leeway: float) -> None:
-    """A microsecond before its end with the leeway it is good, at the end it is over."""
+    """A token is valid until ``exp`` plus the leeway, and not at that moment."""
     policy, end = AccessPolicy(KEYS, leeway=leeway), NOW + timedelta(seconds=900 + leeway)
     assert tokens.decode_access(access(), policy, end - timedelta(microseconds=1))
     for late in (timedelta(), timedelta(microseconds=1), timedelta(days=9)):
@@ -439,19 +439,19 @@ def test_the_leeway_s_boundary(leeway: float) -> None:
 
 @pytest.mark.parametrize("change", [{"iat": 9_999_999_999}, {"iat": "soon"}, {"nbf": 9_999_999_999}, {"jti": 5}])
 def test_clocks_and_names_that_are_not_held_against_a_token(change: dict[str, Any]) -> None:
-    """A server that is behind must not refuse a fresh one; we put no ``nbf`` in."""
+    """A future ``iat`` is accepted, because clocks differ; we issue no ``nbf``."""
     assert tokens.decode_access(forge(HEADER, {**CLAIMS, **change}), POLICY, NOW)["sub"] == "7"
 
 
 @pytest.mark.parametrize("name", sorted(tokens.RESERVED_CLAIMS))
 def test_reserved_claims(name: str) -> None:
-    """A project can't give a token another subject, life or family by mistake."""
+    """A project's claims can't replace subject, expiry or family."""
     with pytest.raises(ClaimsError, match=f"reserved: {name}"):
         access(POLICY, **{name: "x", "role": "admin"})
 
 
 def test_a_token_is_as_long_as_may_be() -> None:
-    """What is issued is taken again; one character more is an error when it is issued."""
+    """The longest token that is issued is accepted; one character more is an error at the issue."""
     room = (8192 - len(access(text=""))) * 3 // 4 - 2  # base64 takes four characters for three bytes
     longest = access(text="x" * room)
     assert 8188 <= len(longest) <= 8192
@@ -461,13 +461,13 @@ def test_a_token_is_as_long_as_may_be() -> None:
 
 
 def test_a_refresh_token_s_end_is_not_looked_at() -> None:
-    """The row decides about time: an expired copy of a living family is reuse."""
+    """The codec ignores ``exp``: an expired copy of an active family's old token is reuse."""
     for end in (1, 0, -5, None, "x", True):
         assert tokens.decode_refresh(forge(REFRESH_HEADER, {**REFRESH_CLAIMS, "exp": end}), KEYS).generation == 1
 
 
 def test_a_token_id_is_bound_to_its_row_and_generation() -> None:
-    """128 bits, and no other secret or generation has the same."""
+    """Another secret or generation gives another id of 128 bits."""
     found = {tokens.token_id(secret, generation) for secret in (b"x" * 16, b"y" * 16) for generation in range(50)}
     assert len(found) == 100
     assert {len(identifier) for identifier in found} == {22}

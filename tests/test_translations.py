@@ -54,7 +54,7 @@ def test_the_languages() -> None:
 
 
 def test_a_catalogue_is_whole(catalogue: polib.POFile) -> None:
-    """Every entry is translated, in every plural form, and none is a guess."""
+    """Every entry is translated in every plural form, and none is marked fuzzy."""
     forms = int(re.findall(r"nplurals=(\d)", catalogue.metadata["Plural-Forms"])[0])
     assert len(catalogue) > 50
     assert [entry.msgid for entry in catalogue if entry.fuzzy or entry.obsolete] == []
@@ -101,7 +101,7 @@ def test_what_others_say_is_theirs(catalogue: polib.POFile) -> None:
 
 
 def test_words_alone_have_a_context(catalogue: polib.POFile) -> None:
-    """A single word has a context. Without one our translation would appear on other pages, and theirs on ours."""
+    """A single word has a context; without it, other apps' pages would show our translation and vice versa."""
     ours = {"token family", "token families", "Token families", "session auth hash", "grace in seconds"}
     short = {entry.msgid for entry in catalogue if not entry.msgctxt and re.fullmatch(r"\w+( \w+){0,2}", entry.msgid)}
     assert short - ours == {"Revoke this family", "Revoke token families", "Token authentication"}
@@ -210,7 +210,7 @@ def test_words_for_time(language: str, state: str, before: str, ahead: str, dura
 
 
 def test_others_keep_their_words() -> None:
-    """In French a user is masculine and a family is feminine, so each has its own form of "active"."""
+    """In French a user is masculine and a family feminine, so "active" is translated for each."""
     with translation.override("fr"):
         assert (translation.gettext("active"), translation.pgettext("family", "active")) == ("actif", "active")
 

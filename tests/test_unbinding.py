@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db
 
 
 def test_an_unbound_family_goes_on_as_bearer(user: Any) -> None:
-    """With the token that was refused before, and with one line on its timeline; others stay as they are."""
+    """The token that was refused before works, and the timeline has one event; others stay bound."""
     pair, other = families.start(user, device_key=DPOP), families.start(user, device_key=DPOP)
     claims = families.verify(pair.refresh)
     with pytest.raises(WrongDevice):
@@ -37,7 +37,7 @@ def test_an_unbound_family_goes_on_as_bearer(user: Any) -> None:
 
 
 def test_unbinding_in_batches(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two statements a batch and one for the events; ended families and families without a key are not touched."""
+    """A batch makes two statements and one for events; inactive and unbound families stay unchanged."""
     monkeypatch.setattr(revocation, "BATCH", 10)
     many(user, 25, device_key=DPOP)
     many(user, 5)
@@ -64,7 +64,7 @@ def test_unbinding_in_batches(user: Any, monkeypatch: pytest.MonkeyPatch) -> Non
     ],
 )
 def test_which_families_are_unbound(options: list[str], expected: int) -> None:
-    """Those that match every option; counted first with --dry-run."""
+    """Families that match every option are unbound; with --dry-run they are only counted."""
     people: list[Any] = [UserFactory(email=f"{name}@example.com") for name in ("ann", "bob")]
     ann, bob = people
     options = [ann.get_username() if option == "ann" else option for option in options]
@@ -89,7 +89,7 @@ def test_which_families_are_unbound(options: list[str], expected: int) -> None:
     ],
 )
 def test_options_that_name_nothing(options: list[str], problem: str, user: Any) -> None:
-    """Refused with a reason, so that nobody unbinds all families by mistake."""
+    """The command is refused with a reason, so that nobody unbinds all families by mistake."""
     families.start(user, device_key=DPOP)
     with pytest.raises(CommandError, match=problem):
         run("unbind_token_families", *options)
@@ -97,7 +97,7 @@ def test_options_that_name_nothing(options: list[str], problem: str, user: Any) 
 
 
 def test_all_asks_first(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It says how many, and does nothing without a yes."""
+    """It says how many families it would unbind, and does nothing without a yes."""
     families.start(user, device_key=DPOP)
     monkeypatch.setattr("builtins.input", lambda _: "no")
     with pytest.raises(CommandError, match="Nothing was unbound"):

@@ -68,14 +68,14 @@ def test_what_the_database_takes_for_one_name(user: Any, stored: str) -> None:
     ],
 )
 def test_one_name_in_many_spellings(name: str, other: str, mysql: bool) -> None:
-    """They count as one name on SQLite and PostgreSQL too, where a back end may be less exact than the database."""
+    """SQLite and PostgreSQL count them as one name too, because a back end may ignore case."""
     collation_decides = connection.vendor == "mysql" and not mysql
     assert collation_decides or normalize_username(other) == normalize_username(name)
 
 
 @pytest.mark.django_db
 def test_names_that_differ() -> None:
-    """One person's tries don't count against another."""
+    """Different names have different counts."""
     assert (
         len({normalize_username(name) for name in ("ann", "anna", "anne", "a.nn", "ann1", "\u0430\u043d\u043d", "")})
         == 7
@@ -85,7 +85,7 @@ def test_names_that_differ() -> None:
 @pytest.mark.django_db
 @pytest.mark.parametrize("name", ["\ud800", "a\x00nn", "x" * 100_000, "\U0001f600"])
 def test_names_that_no_user_has(name: str) -> None:
-    """Any text is counted."""
+    """Any text is counted, whether or not such a user exists."""
     assert normalize_username(name) == normalize_username(name)
 
 
@@ -98,7 +98,7 @@ def test_a_name_of_a_serializer_without_a_limit() -> None:
 
 @pytest.mark.django_db
 def test_a_name_that_is_no_text(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is compared as the field prepares it: 007 finds the user 7."""
+    """A name is compared as the field converts it: 007 finds the user 7."""
     monkeypatch.setattr(User, "USERNAME_FIELD", User._meta.pk.name)
     spellings = {
         "AutoField": ("7", "007", "\u0667", "abc"),

@@ -1,4 +1,4 @@
-"""The endpoints in a project: subclassed, mounted elsewhere, among other people's defaults."""
+"""The endpoints in a project: subclassed, mounted elsewhere, with other defaults."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def urls(*patterns: Any) -> Any:
 
 
 def credentials(user: Any) -> dict[str, Any]:
-    """Return what a user logs in with."""
+    """Return the user name and password of a user."""
     return {user.USERNAME_FIELD: user.get_username(), "password": PASSWORD}
 
 
@@ -89,14 +89,14 @@ class CodeView(LoginView):
 
 
 class StepMissing(NoActiveAccount):
-    """A refusal of a project's own."""
+    """A project's own refusal."""
 
     code = "step_missing"
     message = "Another step is missing."
 
 
 class StepView(LoginView):
-    """A login that wants more than a password."""
+    """A login that requires more than a password."""
 
     error: type[TwoTokenError] = StepMissing
 
@@ -106,7 +106,7 @@ class StepView(LoginView):
 
 
 class StrictLogoutView(LogoutView):
-    """A logout that refuses a token for a reason of its own."""
+    """A logout that refuses some tokens by a rule of its own."""
 
     def revoke(self, token: str) -> RefreshToken | None:
         raise ExpiredToken
@@ -198,7 +198,7 @@ def test_the_delivery_of_a_mount_a_class_and_the_setting(user: Any) -> None:
 
 
 def go(request: HttpRequest) -> HttpResponse:
-    """Sign in the first user of all and send the browser home, as after an OAuth callback."""
+    """Log in the first user and redirect the browser, as after an OAuth callback."""
     from_elsewhere = get_user_model()._default_manager.get()
     response = redirect("/home/")
     set_refresh_cookie(response, families.start(from_elsewhere, Client.from_request(request)), request)
@@ -225,7 +225,7 @@ AUTH = path("auth/", include("twotoken.urls"))
     ],
 )  # fmt: skip
 def test_the_cookie_s_path_is_its_mount(user: Any, patterns: Any, url: str, expected: str | None) -> None:
-    """However the mount is nested, and whatever its URL captures; the cookie works and is cleared there."""
+    """The cookie works and is cleared at any mount, nested or with captured values."""
     caller = Caller(user, mount=url)
     with urls(*patterns):
         answers = [caller.log_in(), caller.refresh(), caller.send("logout/"), caller.refresh("x")]
@@ -309,7 +309,7 @@ def always_busy(execute: Any, sql: str, params: Any, many: bool, context: Any) -
 @pytest.mark.parametrize("mount", ["/api/auth/", "/api/app/auth/"])
 @pytest.mark.parametrize("key", [None, KEY])
 def test_others_who_are_always_faster(user: Any, mount: str, key: str | None) -> None:
-    """503 with Retry-After after four tries; no cookie is touched, and the token is good afterwards."""
+    """After four tries: 503 with Retry-After; no cookie is set, and the token is valid afterwards."""
     caller = Caller(user, mount=mount)
     token = caller.log_in().json().get("refresh")
     with connection.execute_wrapper(always_busy):
@@ -322,7 +322,7 @@ def test_others_who_are_always_faster(user: Any, mount: str, key: str | None) ->
 
 
 def by_postgresql(error: DatabaseError, sqlstate: str) -> DatabaseError:
-    """Return an error as psycopg gives it to Django."""
+    """Return a database error as psycopg and Django raise it."""
     error.__cause__ = type("Cause", (Exception,), {"sqlstate": sqlstate})()
     return error
 
@@ -424,7 +424,7 @@ def test_what_a_login_tells_is_in_every_token(user: Any) -> None:
     ],
 )
 def test_who_is_a_browser(user: Any, mount: str, headers: Any, is_browser: bool) -> None:
-    """Only the login at a cookie mount decides it, and no later request changes it."""
+    """Only a login at a cookie mount makes a browser's family, and no later request changes it."""
     caller = Caller(user, mount=mount)
     token = caller.log_in(**headers)
     assert RefreshToken.objects.get().is_browser is is_browser

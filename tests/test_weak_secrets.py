@@ -1,4 +1,4 @@
-"""What must not be a secret, and what may."""
+"""Texts that must not be a secret, and texts that may."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ SIGNING = {name: key for name, key in KEYS.items() if name != "X25519"}
 
 
 def certificate(key: Any) -> x509.Certificate:
-    """Return a certificate that a key has signed for itself."""
+    """Return a self-signed certificate of a key."""
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "auth.example.com")])
     start = datetime(2031, 5, 4, tzinfo=UTC)
     builder = x509.CertificateBuilder(name, name, key.public_key(), 7, start, start + timedelta(days=9))
@@ -73,13 +73,13 @@ DER = der_of_each()
 
 
 def pem_of(data: bytes) -> str:
-    """Return DER as PEM; what kind it is does not matter here."""
+    """Return DER as PEM, under any label."""
     return f"-----BEGIN KEY-----\n{base64.encodebytes(data).decode()}-----END KEY-----\n"
 
 
 @pytest.mark.parametrize("data", DER.values(), ids=DER)
 def test_a_key_as_der(data: bytes) -> None:
-    """In any alphabet, with and without padding and line breaks, and PEM that has lost its BEGIN line."""
+    """A key is found in any base64 alphabet, with or without padding, line breaks and BEGIN line."""
     text = base64.b64encode(data).decode()
     lines = pem_of(data).splitlines()
     for disguised in (
@@ -117,7 +117,7 @@ def test_a_key_as_der(data: bytes) -> None:
 
 
 def test_bytes_that_only_begin_like_a_key() -> None:
-    """An element that is longer or shorter than it says, or of a kind that no key has, is no key."""
+    """An element of a wrong length or of a kind that no key has is not a key."""
     spki = DER["public Ed25519"]
     for data in (spki[:-1], spki + b"\x00", b"\x31" + spki[1:], b"\x30\x2a\x0c" + spki[3:], b"\x30\x2a" + b"\x04\x28"):
         assert weakness(data.ljust(40, b"\x91").hex()) is None
@@ -149,13 +149,13 @@ SSH = ssh_of_each()
 
 @pytest.mark.parametrize("text", SSH.values(), ids=SSH)
 def test_a_key_of_ssh(text: str) -> None:
-    """As a line, without the words around it, and in base64."""
+    """An OpenSSH key is found as a line, without the words around it, and in base64."""
     assert "looks like a key of SSH" in str(weakness(text))
 
 
 @pytest.mark.parametrize("name", SIGNING)
 def test_a_jwk(name: str) -> None:
-    """Alone, in a set, and in base64."""
+    """A JWK is found alone, in a set, and in base64."""
     scheme: Any = {"Ed25519": OKPAlgorithm, "P-256": ECAlgorithm, "RSA": RSAAlgorithm}[name]
     jwk = json.dumps(scheme.to_jwk(SIGNING[name].public_key(), as_dict=True))
     for text in (jwk, f'{{"keys": [{jwk}]}}', jwk.replace('"', "'"), base64.urlsafe_b64encode(jwk.encode()).decode()):
@@ -175,7 +175,7 @@ def test_a_jwk(name: str) -> None:
     ],
 )
 def test_other_formats(text: str) -> None:
-    """Told by the words that they have."""
+    """Keys in other formats are found by the words in them."""
     assert "looks like a key in another format" in str(weakness(text))
 
 
@@ -197,12 +197,12 @@ def test_other_formats(text: str) -> None:
     ],
 )
 def test_a_path(text: str) -> None:
-    """Whether there is such a file or not, for the one who runs ``check`` may not have it."""
+    """A path is refused even if the file does not exist: the one who runs ``check`` may not have it."""
     assert weakness(text) == "a secret looks like the path of a file: give the content of the file, not its name"
 
 
 def test_an_existing_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its name may look like any text."""
+    """The name of an existing file is refused, whatever it looks like."""
     name = secrets.token_hex(32)
     assert weakness(name) is None
     (tmp_path / name).touch()
@@ -225,7 +225,7 @@ def test_an_existing_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     ],
 )
 def test_texts_without_variety(text: str, problem: str) -> None:
-    """Their length says nothing."""
+    """A long text with little variety is refused."""
     assert weakness(text) == f"a secret {problem}: a secret has to be random"
 
 
@@ -246,13 +246,13 @@ def test_texts_without_variety(text: str, problem: str) -> None:
     ],
 )
 def test_other_texts(text: str) -> None:
-    """A passphrase is not ours to judge."""
+    """A passphrase is accepted."""
     assert weakness(text) is None
 
 
 @pytest.mark.slow
 def test_random_secrets_pass() -> None:
-    """Of 32 bytes and more, as hex, base64 and base64url; and 16 bytes as hex."""
+    """Random secrets of 32 bytes or more pass as hex, base64 or base64url; of 16 bytes as hex."""
     for size in (32, 33, 48, 64):
         for _ in range(100):
             data = secrets.token_bytes(size)

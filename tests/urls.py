@@ -21,7 +21,7 @@ from twotoken.views import JWKSView, RevocationsView
 
 
 class MeSerializer(serializers.Serializer[Any]):
-    """Who is asking."""
+    """The user who is asking."""
 
     id = serializers.CharField()
     claims = serializers.DictField()

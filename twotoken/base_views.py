@@ -221,7 +221,7 @@ class TokenView(APIView):
     def check_device(self, device_key: str) -> None:
         """Check that the request proves the key that a family is bound to by DPoP. Any other family passes.
 
-        A bound access token has shown the same proof already. Without DPOP_ACCESS only this asks for it. Raises
+        For a bound access token, its proof was checked already. With DPOP_ACCESS off, only this checks it. Raises
         WrongDevice, InvalidProof or Unavailable.
         """
         if not device_key.startswith(DPOP):

@@ -232,7 +232,7 @@ class Settings:
 
     @property
     def dpop_nonce(self) -> bool:
-        """Whether each DPoP proof must have a nonce of the server: a script in the page can't sign proofs for later."""
+        """Whether each DPoP proof must have a nonce of the server, so a page's script can't sign proofs for later."""
         return _get("DPOP_NONCE", False)
 
     @property
@@ -280,7 +280,7 @@ class Settings:
 
     @property
     def nonce_secrets(self) -> tuple[bytes, ...]:
-        """The secrets of DPOP_NONCE: REFRESH_SECRET, or SECRET_KEY in a service that has none. The first one makes."""
+        """The secrets of DPOP_NONCE: REFRESH_SECRET, or SECRET_KEY in a service without it. The first makes nonces."""
         if _get("REFRESH_SECRET", None) is None:
             return tuple(map(force_bytes, (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)))
         return tuple(secret.encode() for secret in self.refresh_secret)

@@ -46,7 +46,7 @@ def token_from_cookie(request: HttpRequest | Request) -> RefreshClaims:
 
     A sibling subdomain can add cookies with our name, and can evict ours (RFC 6265 section 8.6). So values that don't
     verify are dropped. If the mount uses a companion cookie, only the family that the companion names counts; if the
-    companion is missing, no family counts. Then a sibling can sign people out, but can't put its own session in place
+    companion is missing, no family counts. Then a sibling can log people out, but can't put its own session in place
     of theirs. If several generations of this family are left, the newest counts: after a change of COOKIE_PATH,
     browsers send older ones too, and using one of those would be reuse.
 

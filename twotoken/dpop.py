@@ -1,8 +1,8 @@
 """DPoP proofs (RFC 9449) and the server's nonces: a pure codec, no Django, no cache, no database.
 
 A proof is a JWT that shows possession of a private key. It names one request: method, address and time. Keys, time and
-the expected request come in; a ``Proof`` or an InvalidProof comes out. Whether a proof was used before is the caller's
-question. ``cryptography`` is used only through PyJWT. Without it every proof is refused.
+the expected request come in; a ``Proof`` or an InvalidProof comes out. The caller checks whether a proof was used
+before. ``cryptography`` is used only through PyJWT. Without it every proof is refused.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ def make_proof(
 
 
 def device_key_of(private_key: str) -> str:
-    """Return the ``device_key`` of the families that a private key as PEM refreshes. Raises ValueError."""
+    """Return the device key that belongs to a private key as PEM. Raises ValueError."""
     return DPOP + canonical(_private_key(private_key).jwk)
 
 

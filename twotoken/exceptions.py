@@ -138,7 +138,7 @@ class InvalidIdempotencyKey(TwoTokenError):
 class InvalidProof(TwoTokenError):
     """The DPoP proof is missing, malformed, or signed by another key (RFC 9449 section 4.3). The log says why.
 
-    At endpoints the status is 400. Beside an access token it is 401. No token is revoked.
+    At endpoints the status is 400. With an access token it is 401. No token is revoked.
     """
 
     code: ClassVar[str] = "invalid_dpop_proof"
@@ -170,7 +170,7 @@ class ProofReplayed(InvalidProof):
 
 
 class NonceRequired(InvalidProof):
-    """The DPoP proof lacks the server's current nonce. The client repeats the request with that of ``DPoP-Nonce``."""
+    """The DPoP proof lacks the server's current nonce. The client repeats the request with the nonce of this answer."""
 
     code: ClassVar[str] = "use_dpop_nonce"
     message: ClassVar[str] = gettext_noop("The DPoP proof needs the nonce of this answer.")
@@ -184,7 +184,7 @@ class RotationConflict(TwoTokenError):
 
 
 class Unavailable(TwoTokenError):
-    """The database, or another source of what the answer needs, is not available now. The client may try again."""
+    """The database, or something else that the answer needs, is not available now. The client may try again."""
 
     code: ClassVar[str] = "unavailable"
     message: ClassVar[str] = gettext_noop("The service is not available right now. Try again.")

@@ -1,6 +1,7 @@
 """GET a document of another service, bounded in time and size. No Django, no redirects, and only the standard library.
 
-``urllib`` uses the certificates and, for https, the proxy that the environment names. An http URL is of this machine.
+``urllib`` uses the certificates and, for https, the proxy that the environment names. Only a URL of this machine may be
+http.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ CHUNK = 65_536  # bytes
 
 
 class FetchError(Exception):
-    """The other service did not give the document in time. The message has no part of what it answered."""
+    """The other service did not give the document in time. The message contains nothing of its answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +53,9 @@ class NoRedirects(HTTPRedirectHandler):
 def fetch(url: str, *, seconds: float, limit: int, headers: Mapping[str, str] | None = None) -> Answer:
     """Return what a GET answers. Raises FetchError for any other status than 200 and 304, or beyond time or size.
 
-    A thread makes the request, because a timeout of ``urllib`` is one of each read: it bounds neither the look-up of
-    the name, nor a server that sends a byte every second. When the time is over, the connection is shut down, so that
-    the thread ends too.
+    A thread makes the request, because ``urllib``'s timeout is for each read: it limits neither the look-up of the
+    name, nor a server that sends a byte every second. When the time is over, the connection is shut down, so that the
+    thread ends too.
     """
     results: SimpleQueue[Answer | FetchError] = SimpleQueue()
     opened: list[socket] = []

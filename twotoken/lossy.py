@@ -1,4 +1,4 @@
-"""A bad network for tests of clients: the server does what it is asked, and the client never learns of it."""
+"""A bad network for tests of clients: the server handles each request, and some answers are lost."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 128
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Say nothing: clients hang up, and servers are stopped."""
+        """Log nothing: in these tests clients disconnect and servers stop."""
 
 
 class _Handler(BaseHTTPRequestHandler):

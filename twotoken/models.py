@@ -174,7 +174,7 @@ class RefreshToken(models.Model):
 
     @cached_property
     def current_auth_hash(self) -> str:
-        """What ``auth_hash`` is for the user's password and SECRET_KEY of today."""
+        """The ``auth_hash`` for the user's present password and SECRET_KEY."""
         return self.user.get_session_auth_hash()
 
     def idle_end(self, refreshed_at: datetime | None = None) -> datetime:

@@ -28,8 +28,8 @@ SHORTEST: Final = timedelta(seconds=1)
 class AskedFirst(BasePermissionMetaclass):
     """Makes ``IsOwner | RecentLogin`` the same as ``RecentLogin | IsOwner``.
 
-    DRF does not ask the second one about a request if the first grants it. For an object it may be too late then: DRF
-    does not say which object it is about.
+    If the first operand grants a request, DRF asks the second one only about the object. Then it is too late for a
+    challenge: ``StepUp`` has to be in place before DRF checks the object.
     """
 
     def __ror__(self, other: Any) -> Any:
@@ -42,7 +42,7 @@ class RecentLogin(BasePermission, metaclass=AskedFirst):
     Otherwise the answer is a 401 with a challenge (RFC 9470), behind every authentication class. It is the usual answer
     if a fresh proof would not help: because nobody is logged in, or because another permission denies the request too.
 
-    ``max_age`` is 5 minutes. Another one is ``RecentLogin.within(timedelta(hours=1))``, or that of a subclass. DRF's
+    ``max_age`` is 5 minutes. Set another with ``RecentLogin.within(timedelta(hours=1))``, or in a subclass. DRF's
     ``&``, ``|`` and ``~`` combine this class with others. In an expression of three or more with permissions for
     objects, write it first.
     """
@@ -195,7 +195,7 @@ def tokens_of(request: Request) -> Iterator[AccessToken]:
 
 
 def recent_logins(permissions: Iterable[Any]) -> Iterator[type[RecentLogin]]:
-    """Yield every RecentLogin among permission classes, also from within DRF's ``&``, ``|`` and ``~``."""
+    """Yield every RecentLogin among permission classes, also inside DRF's ``&``, ``|`` and ``~``."""
     for permission in permissions:
         if isinstance(permission, type):
             yield from [permission] if issubclass(permission, RecentLogin) else []

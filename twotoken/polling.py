@@ -78,7 +78,7 @@ class Polled(Generic[T]):
         return self._renewed(held, wait=wait)
 
     def renew_lock(self) -> None:
-        """Make a new lock, in a forked process: in the parent, another thread may have held the old one then."""
+        """Make a new lock in a forked process: another thread of the parent may have held the old one."""
         self._lock = threading.Lock()
 
     def _renewed(self, seen: _Held[T] | None, *, wait: bool) -> T:
@@ -102,7 +102,7 @@ class Polled(Generic[T]):
             logger.exception("A thread could not be started.")
 
     def _fetch_and_release(self, seen: _Held[T] | None, lock: threading.Lock) -> None:
-        """Fetch the value, unless another request has fetched it since it was seen, or has just failed to."""
+        """Fetch the value, unless another request has fetched it, or failed to, since this request looked."""
         try:
             if self._is_pausing() or self._held is not seen:
                 return

@@ -139,8 +139,8 @@ class RemoteUser:
 class KeySource:
     """The public keys at a URL, kept in this process and fetched again by a request that finds them old.
 
-    While old keys are fetched again, requests use them. They stay good for as long as the other service does not
-    answer: then nothing but the log shows it.
+    While old keys are fetched again, requests use them. If the other service does not answer, the
+    old keys stay in use, and only the log shows it.
     """
 
     def __init__(

@@ -36,7 +36,7 @@ class RevocationSource:
     """The digests of revoked families at a URL, kept in this process and fetched by a request that finds them old.
 
     Each fetch asks only for what was revoked since the last one. While it runs, other requests use the digests that are
-    known, until these are two intervals old. Then nobody is let in before there are newer ones. ``interval`` and
+    known, until these are two intervals old. Then requests are refused until there are newer ones. ``interval`` and
     ``leeway``, how long after its ``exp`` a token is still accepted here, are in seconds.
     """
 

@@ -21,7 +21,7 @@ M = TypeVar("M", bound=Model)
 
 
 def has_fixed_rows(manager: BaseManager[Any]) -> bool:
-    """Tell whether a manager returns the whole table each time. A project's own manager may filter the rows."""
+    """Tell whether a manager always returns the whole table. A project's own manager may filter the rows."""
     made_by: Any = manager
     return type(manager).get_queryset is BaseManager.get_queryset and made_by._queryset_class is QuerySet
 

@@ -100,7 +100,7 @@ class AccessToken(Mapping[str, Any]):
 
 
 def family_digest(family_id: str) -> str:
-    """Return the digest under which RevocationsView lists a family: of its ``sid`` claim, SHA-256, as base64url.
+    """Return the digest under which RevocationsView lists a family: the SHA-256 of its ``sid`` claim, as base64url.
 
     Shortened to 72 bits: 12 characters without padding. Among 10 million families in use and 100,000 revoked ones, the
     chance that a single one in use has the digest of a revoked one is 1 to 4 billion.

@@ -230,7 +230,7 @@ class RefreshView(CredentialView):
 
     def refuse(self, error: TwoTokenError) -> Response:
         response = super().refuse(error)
-        # Not WrongDevice: the family lives on, and a single tab without the key must not sign out all others.
+        # Not WrongDevice: the family stays active, and a single tab without the key must not log out all others.
         kept = MissingToken | ConflictingCookies | WrongDevice
         refused = isinstance(error, TokenNotValid) and not isinstance(error, kept)
         if self.by_cookie and refused:

@@ -1,1 +1,1 @@
-"""One module per competitor. A new one is found by itself."""
+"""One module per competitor. New modules are found automatically."""

@@ -1,4 +1,4 @@
-"""django-allauth headless with its JWT strategy, HS256 as the others, rate limits off as the others.
+"""django-allauth headless with its JWT strategy, HS256 and no rate limits, like the others.
 
 It needs Django's sessions and a middleware of its own.
 """
@@ -11,7 +11,7 @@ BASE = "/_allauth/app/v1"
 
 
 class Allauth(Competitor):
-    """Headless, for apps, JWT strategy with rotation, which is its default."""
+    """Headless for apps, with the JWT strategy and its default, rotation."""
 
     name = "allauth"
     packages = ["django-allauth[headless]==65.21.1"]

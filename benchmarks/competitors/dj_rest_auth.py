@@ -6,7 +6,7 @@ from benchmarks.competitor import SECRET, Answer, Call, Competitor, Tokens
 
 
 class DjRestAuth(Competitor):
-    """JWT cookies."""
+    """The tokens in cookies."""
 
     name = "dj-rest-auth"
     packages = ["dj-rest-auth==7.2.0", "djangorestframework-simplejwt==5.5.1"]

@@ -1,4 +1,4 @@
-"""No authentication: the same view on Django and DRF alone, so that one sees what is left to win."""
+"""No authentication: the same view with only Django and DRF, as the lower bound of the costs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from benchmarks.competitor import Competitor
 
 
 class Floor(Competitor):
-    """The view without authentication, which every process has."""
+    """The view without authentication."""
 
     name = "floor"
     operations = frozenset()

@@ -1,4 +1,4 @@
-"""djangorestframework-simplejwt: rotating with the blacklist, and as it comes, without rotation."""
+"""djangorestframework-simplejwt: with rotation and blacklist, and with its defaults, without rotation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ CLASSES = "rest_framework_simplejwt.authentication"
 
 
 class SimpleJWT(Competitor):
-    """Rotation and blacklist on."""
+    """With rotation and blacklist."""
 
     name = "simplejwt"
     packages = ["djangorestframework-simplejwt==5.5.1"]
@@ -43,7 +43,7 @@ class SimpleJWT(Competitor):
 
 
 class WithoutRotation(SimpleJWT):
-    """One refresh token for the whole life of the login, and nothing written: no rotation, no blacklist."""
+    """One refresh token for the whole login: no rotation, no blacklist, and nothing is written."""
 
     name = "simplejwt-norotation"
     apps = ["rest_framework_simplejwt"]

@@ -1,4 +1,4 @@
-"""twotoken, of this checkout: by body for the comparison, by cookie, and with its throttles on, as it is by default."""
+"""This checkout's twotoken: with the body for the comparison, with cookies, and with its default throttles."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class TwoToken(Competitor):
 
 
 class ByCookie(TwoToken):
-    """The refresh token in the cookie."""
+    """With the refresh token in the cookie."""
 
     name = "twotoken-cookie"
     settings = {"TWOTOKEN": {**TwoToken.settings["TWOTOKEN"], "DELIVERY": "cookie"}}
@@ -68,7 +68,7 @@ class ByCookie(TwoToken):
 
 
 class Throttled(TwoToken):
-    """Both throttles count, at rates that no run reaches; the rate changes nothing in the work done."""
+    """With both throttles, at rates that no run reaches; the work is the same at any rate."""
 
     name = "twotoken-throttled"
     settings = {
@@ -101,7 +101,7 @@ def proof(path: str, method: str = "POST", access: str | None = None) -> dict[st
 
 
 class Bound(TwoToken):
-    """Each request with a DPoP proof by an ES256 key, which is remembered in Django's default cache."""
+    """With a DPoP proof by an ES256 key in each request, remembered in Django's default cache."""
 
     name = "twotoken-dpop"
     packages = [*TwoToken.packages, "cryptography"]

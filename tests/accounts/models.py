@@ -59,7 +59,7 @@ class StringUser(_User):
 
 
 class StatusUser(AbstractBaseUser):
-    """A user whose ``is_active`` is no column. It has no table."""
+    """A user whose ``is_active`` is a property, not a column. It has no table."""
 
     handle = models.CharField(max_length=40, unique=True)
     status = models.CharField(max_length=10, default="member")
@@ -73,5 +73,5 @@ class StatusUser(AbstractBaseUser):
 
     @property
     def is_active(self) -> bool:  # type: ignore[override]
-        """Members are."""
+        """Whether the status is that of a member."""
         return self.status == "member"

@@ -32,7 +32,7 @@ CHROMIUM_ARGUMENTS = [
 
 
 class Server(Gunicorn):
-    """The example in a process of its own, on a database of its own, at a port that stays the same."""
+    """The example in its own process, with its own database, at a port that stays the same."""
 
     def __init__(self, folder: Path, **environment: str) -> None:
         self.database = folder / "server.sqlite3"
@@ -58,11 +58,11 @@ class Server(Gunicorn):
         return subprocess.run(command, env=self.environment, check=True, capture_output=True, text=True).stdout
 
     def wait(self) -> None:
-        """Wait until it has died."""
+        """Wait until the process has ended."""
         self.process.wait(20)
 
     def faults(self, *faults: dict[str, Any]) -> None:
-        """Ask for these faults, and count calls anew."""
+        """Set these faults, and count calls from now on."""
         body = json.dumps(faults).encode()
         urllib.request.urlopen(urllib.request.Request(f"{self.url}/faults/", body), timeout=10).close()
 
@@ -73,7 +73,7 @@ class Server(Gunicorn):
         return calls
 
     def rows(self, query: str, *parameters: Any) -> list[Any]:
-        """Ask the server's database."""
+        """Run a query on the server's database."""
         connection = sqlite3.connect(self.database, timeout=20)
         try:
             return connection.execute(query, parameters).fetchall()
@@ -83,7 +83,7 @@ class Server(Gunicorn):
 
 @pytest.fixture(scope="session")
 def new_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Server]]:
-    """Make servers that are stopped in the end."""
+    """Start servers that are stopped at the end."""
     servers: list[Server] = []
 
     def make(**environment: str) -> Server:
@@ -98,7 +98,7 @@ def new_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..
 
 
 def chromium_path() -> str:
-    """Return where the system's Chromium is: the tests fail where there is none."""
+    """Return the path of the system's Chromium: without one the tests fail."""
     path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
     assert path, "Install Chromium, or name it in CHROMIUM."
     return path
@@ -106,7 +106,7 @@ def chromium_path() -> str:
 
 @contextmanager
 def running_chromium() -> Iterator[Browser]:
-    """Run the system's Chromium. Meanwhile this thread has an event loop, in which Django's ORM refuses to work."""
+    """Run the system's Chromium. Its thread has an event loop meanwhile, in which Django's ORM refuses to work."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium_path(), args=CHROMIUM_ARGUMENTS)
         yield browser

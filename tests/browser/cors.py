@@ -1,4 +1,4 @@
-"""What a project with a front end of another origin has from django-cors-headers, in its shortest form."""
+"""The parts of django-cors-headers that a project with a front end of another origin needs, in their shortest form."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HEADERS = {
 
 
 class CorsMiddleware:
-    """Lets the one front end in."""
+    """Allows requests from one front end."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response

@@ -1,4 +1,4 @@
-"""What goes wrong between a server and a browser, on demand: the test asks for it at ``/faults/``."""
+"""Faults between a server and a browser, which a test sets at ``/faults/``."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class FaultMiddleware:
         return answer
 
     def control(self, request: HttpRequest) -> HttpResponseBase:
-        """Take new faults, or tell what was called."""
+        """Set new faults, or return the counts of calls."""
         with self.lock:
             if request.method == "POST":
                 self.faults = json.loads(request.body)
@@ -61,7 +61,7 @@ class FaultMiddleware:
             return JsonResponse(self.calls)
 
     def next_fault(self, request: HttpRequest) -> dict[str, Any]:
-        """Count a call and return what shall go wrong with it."""
+        """Count a call and return its fault, if any."""
         with self.lock:
             for what in [request.path, "Authorization"] if "Authorization" in request.headers else [request.path]:
                 self.calls[what] = self.calls.get(what, 0) + 1

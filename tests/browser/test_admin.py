@@ -1,4 +1,4 @@
-"""The admin, walked through in a real browser: find a user, read of a theft, revoke one family and then all."""
+"""The admin in a real browser: find a user, read the timeline of a theft, revoke one family and then all."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.
 
 @pytest.fixture(scope="module")
 def server(new_server: Callable[..., Server]) -> Server:
-    """A server of this module's own."""
+    """A server for this module alone."""
     return new_server()
 
 
@@ -36,30 +36,30 @@ def call(server: Server, path: str, data: Any = None, **headers: str) -> tuple[i
 
 
 def log_in(server: Server, name: str = "demo", **headers: str) -> Any:
-    """Return a pair of the app's mount."""
+    """Log in at the body mount and return the pair."""
     status, pair = call(server, "/api/app/auth/login/", {"username": name, "password": PASSWORD}, **headers)
     assert status == 200
     return pair
 
 
 def refresh(server: Server, token: str, **headers: str) -> tuple[int, Any]:
-    """Refresh at the app's mount."""
+    """Refresh at the body mount."""
     return call(server, "/api/app/auth/refresh/", {"refresh": token}, **headers)
 
 
 def revocable(server: Server, access: str) -> int:
-    """Ask the route that looks at the family."""
+    """Call the revocable route."""
     return call(server, "/api/me/revocable/", Authorization=f"Bearer {access}")[0]
 
 
 def picture(page: Page, name: str) -> None:
-    """Keep a picture for people to look at, where SCREENSHOTS names a folder."""
+    """Take a screenshot for people, if SCREENSHOTS names a folder."""
     if folder := os.environ.get("SCREENSHOTS"):
         page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
 
 
 def test_the_admin(server: Server, context: BrowserContext) -> None:
-    """The API answers 401 at once to refresh and to the revocable class, after each of the buttons."""
+    """After each button, refresh and the revocable route answer 401 at once."""
     stolen = log_in(server, **{"User-Agent": PHONE})
     assert refresh(server, stolen["refresh"], **{"User-Agent": PHONE})[0] == 200
     assert refresh(server, stolen["refresh"], **{"User-Agent": "python-requests/2.32"})[1]["reason"] == "reused"

@@ -30,21 +30,21 @@ REPLAY = """(token) => fetch("/api/me/", { headers: { Authorization: token } }).
 
 @pytest.fixture(scope="module", params=["nonces", "no nonces"])
 def server(request: pytest.FixtureRequest, new_server: Callable[..., Server]) -> Server:
-    """No grace, and access tokens that live for two seconds."""
+    """A server without a grace, whose access tokens live for two seconds."""
     nonces = {"TEST_NONCES": "1"} if request.param == "nonces" else {}
     return new_server(TEST_BROWSER_GRACE="0", TEST_ACCESS_SECONDS="2", **nonces)
 
 
 @pytest.fixture(autouse=True)
 def _no_families(server: Server) -> None:
-    """Start without any, and without faults."""
+    """Start without token families and without faults."""
     server.manage("revoke_token_families", "--all", "--no-input")
     server.faults()
 
 
 @pytest.fixture
 def thief(chromium: Browser) -> Iterator[BrowserContext]:
-    """A second profile."""
+    """A second browser profile, the thief's."""
     context = chromium.new_context()
     yield context
     context.close()
@@ -65,7 +65,7 @@ def rob(owner: BrowserContext, page: Page, thief: BrowserContext, server: Server
 def test_a_thief_with_everything_that_can_be_copied(
     server: Server, context: BrowserContext, thief: BrowserContext
 ) -> None:
-    """Cookies and storage get a 401 at once, and so does a copied access token. The owner's tabs never notice."""
+    """Copied cookies, storage and access token get a 401 at once. The owner's tabs never notice."""
     tabs = [open_page(context, server, "?dpop") for _ in range(2)]
     tokens: list[str] = []
     context.on("request", lambda request: tokens.append(request.headers.get("authorization", "")))
@@ -110,7 +110,7 @@ def test_tabs_reloads_and_lost_answers(server: Server, context: BrowserContext) 
 
 
 def test_a_lost_key_is_a_new_login(server: Server, context: BrowserContext) -> None:
-    """The page is logged out, and the next login makes a new key."""
+    """If the browser loses the key, the page is logged out, and the next login makes a new key."""
     page = open_page(context, server, "?dpop")
     log_in(page)
     page.goto(f"{server.url}/page.js")  # the client's page is closed
@@ -128,7 +128,7 @@ def test_a_lost_key_is_a_new_login(server: Server, context: BrowserContext) -> N
 def test_a_front_end_of_another_origin(
     server: Server, context: BrowserContext, new_server: Callable[..., Server]
 ) -> None:
-    """With the CORS headers that the page names: nonces, proofs, a refresh."""
+    """With the CORS headers of the docs, nonces, proofs and a refresh work from another origin."""
     nonces = {"TEST_NONCES": "1"}
     api = new_server(TEST_BROWSER_GRACE="0", TEST_ACCESS_SECONDS="2", TEST_FRONT_END=server.url, **nonces)
     page = open_page(context, server, f"?dpop&server={api.url}")

@@ -22,19 +22,19 @@ REFRESH = "/api/auth/refresh/"
 
 @pytest.fixture(scope="module")
 def server(new_server: Callable[..., Server]) -> Server:
-    """No grace: whatever comes twice without a key is theft. Access tokens live for two seconds."""
+    """A server without a grace: a token that comes twice without a key is reuse. Access tokens live for two seconds."""
     return new_server(TEST_BROWSER_GRACE="0", TEST_ACCESS_SECONDS="2")
 
 
 @pytest.fixture(autouse=True)
 def _no_families(server: Server) -> None:
-    """Start without any, and without faults."""
+    """Start without token families and without faults."""
     server.manage("revoke_token_families", "--all", "--no-input")
     server.faults()
 
 
 def until(page: Page, expression: str) -> None:
-    """Wait until it holds. Playwright's own way evaluates a string, which the page's policy forbids."""
+    """Wait until a condition holds. Playwright's own way evaluates a string, which the page's policy forbids."""
     for _ in range(200):
         try:
             if page.evaluate(expression):
@@ -59,13 +59,13 @@ def log_in(page: Page) -> None:
 
 
 def live(server: Server) -> list[Any]:
-    """Return the generations of the live families."""
+    """Return the generations of the active families."""
     rows = server.rows("SELECT generation FROM twotoken_refreshtoken WHERE revoked_at IS NULL")
     return [generation for (generation,) in rows]
 
 
 def test_one_refresh_for_many_requests(server: Server, context: BrowserContext) -> None:
-    """Thirty at once with an expired token."""
+    """Thirty requests at once with an expired token cause one refresh."""
     page = open_page(context, server)
     log_in(page)
     server.faults()
@@ -80,7 +80,7 @@ def test_one_refresh_for_many_requests(server: Server, context: BrowserContext) 
 
 
 def test_ten_tabs_restored_at_once(server: Server, context: BrowserContext) -> None:
-    """Twenty rounds of reloads, with delays and answers that get lost: never signed out, one live family."""
+    """In twenty rounds of reloads with delays and lost answers, no tab is logged out and one family stays active."""
     chance = random.Random(4)
     pages = [open_page(context, server)]
     log_in(pages[0])
@@ -101,7 +101,7 @@ def test_ten_tabs_restored_at_once(server: Server, context: BrowserContext) -> N
 
 
 def page_statuses(pages: list[Page]) -> list[Any]:
-    """Call the API from each tab, twice where the first call met a fault."""
+    """Call the API from each tab, twice if the first call met a fault."""
     found = []
     for page in pages:
         status = page.evaluate(ME, "/api/me/")
@@ -111,7 +111,7 @@ def page_statuses(pages: list[Page]) -> list[Any]:
 
 @pytest.mark.parametrize("what", ["lose answer", "cut", "status"])
 def test_a_lost_answer_is_not_seen(server: Server, context: BrowserContext, what: str) -> None:
-    """Nor is a 502: the client asks again by itself, and a logout too."""
+    """After a lost answer, a cut or a 502 the client retries by itself, for a refresh and for a logout."""
     page = open_page(context, server)
     log_in(page)
     server.faults({"path": REFRESH, "what": what, "status": 502, "times": 2})
@@ -126,7 +126,7 @@ def test_a_lost_answer_is_not_seen(server: Server, context: BrowserContext, what
 
 
 def test_a_cookie_that_does_not_come_back(server: Server, context: BrowserContext) -> None:
-    """After a reload the user is out, and the console names the settings."""
+    """If the browser drops the cookie, a reload logs the user out, and the console names the settings."""
     page = open_page(context, server)
     said: list[str] = []
     page.on("console", lambda message: said.append(message.text) if message.type == "warning" else None)
@@ -152,7 +152,7 @@ def test_offline_and_back(server: Server, context: BrowserContext) -> None:
 
 
 def test_a_server_that_dies_after_its_commit(server: Server, context: BrowserContext) -> None:
-    """Between commit and answer; after its restart the person is still logged in, by the same key."""
+    """It dies before the answer. After its restart, a retry with the same key keeps the user logged in."""
     page = open_page(context, server)
     log_in(page)
     server.faults({"path": REFRESH, "what": "kill after"})
@@ -170,7 +170,7 @@ def test_a_server_that_dies_after_its_commit(server: Server, context: BrowserCon
 
 
 def test_logout_in_one_tab_ends_all(server: Server, context: BrowserContext) -> None:
-    """Each hears of it, and asks the server for nothing more."""
+    """Each other tab is told of the logout and sends no request of its own."""
     first, second = open_page(context, server), open_page(context, server)
     log_in(first)
     until(second, "Boolean(client.claims)")
@@ -186,7 +186,7 @@ def test_logout_in_one_tab_ends_all(server: Server, context: BrowserContext) -> 
 
 
 def test_staff_ends_the_session(server: Server, context: BrowserContext, chromium: Browser) -> None:
-    """In the admin; the page finds out at its next call of a route that looks."""
+    """After staff revoke it in the admin, the page's next call of a revocable route is refused."""
     page = open_page(context, server)
     log_in(page)
     assert page.evaluate(ME, "/api/me/revocable/") == 200
@@ -207,7 +207,7 @@ def test_staff_ends_the_session(server: Server, context: BrowserContext, chromiu
 
 
 def test_a_stolen_cookie(server: Server, context: BrowserContext) -> None:
-    """A script has a copy; the page refreshes, the script does, and the page says that it is over."""
+    """A script copies the cookie. After the page refreshes, so does the script, and the page says the session ended."""
     page = open_page(context, server)
     log_in(page)
     stolen = "; ".join(f"{cookie['name']}={cookie['value']}" for cookie in context.cookies(f"{server.url}/api/auth/"))
@@ -225,7 +225,7 @@ def test_a_stolen_cookie(server: Server, context: BrowserContext) -> None:
 
 
 def test_the_token_is_nowhere(server: Server, context: BrowserContext, new_server: Callable[..., Server]) -> None:
-    """Not in storage, cookies that scripts see, or the DOM, and not in a request to another origin."""
+    """No token is in storage, in cookies that scripts can read, in the DOM, or in a request to another origin."""
     page = open_page(context, server)
     sent: list[Request] = []
     page.on("request", lambda request: sent.append(request))
@@ -255,7 +255,7 @@ def test_the_token_is_nowhere(server: Server, context: BrowserContext, new_serve
 def test_a_redirect_to_another_origin(
     server: Server, context: BrowserContext, new_server: Callable[..., Server]
 ) -> None:
-    """The token goes to the API, and not to where the API sends the browser."""
+    """The token is sent to the API, but not to another origin to which the API redirects."""
     other = new_server()  # signs with the same secrets: it would take the token
     page = open_page(context, server)
     log_in(page)
@@ -271,7 +271,7 @@ def test_a_redirect_to_another_origin(
 
 
 def test_another_user_logs_in(server: Server, context: BrowserContext) -> None:
-    """In another tab: this one hears of the end and of the start, in this order, and calls as the new user."""
+    """When another tab logs in as somebody else, this tab gets the end, then the start, and calls as the new user."""
     first, second = open_page(context, server), open_page(context, server)
     log_in(first)
     until(second, "seen.length === 1")
@@ -290,7 +290,7 @@ def test_another_user_logs_in(server: Server, context: BrowserContext) -> None:
 def test_a_front_end_of_another_origin(
     server: Server, context: BrowserContext, new_server: Callable[..., Server]
 ) -> None:
-    """With the CORS headers that the README names: login, refresh by key, Retry-After, logout."""
+    """With the CORS headers of the docs: login, refresh by key, Retry-After, logout."""
     api = new_server(TEST_BROWSER_GRACE="0", TEST_ACCESS_SECONDS="2", TEST_FRONT_END=server.url)
     page = open_page(context, server, f"?server={api.url}")
     keys: list[Any] = []
@@ -312,13 +312,13 @@ def test_a_front_end_of_another_origin(
 
 
 def test_a_visitor_causes_no_refresh(server: Server, context: BrowserContext) -> None:
-    """Who never logged in is not asked about."""
+    """A page whose visitor never logged in sends no refresh."""
     open_page(context, server).evaluate(ME, "/api/me/")
     assert REFRESH not in server.calls()
 
 
 def test_without_web_locks(chromium: Browser, new_server: Callable[..., Server]) -> None:
-    """No key is sent, and the server's grace carries the tabs."""
+    """Without Web Locks the client sends no key, and the server's grace covers tabs that refresh at once."""
     server = new_server(TEST_ACCESS_SECONDS="2")
     context = chromium.new_context()
     context.add_init_script("Object.defineProperty(Navigator.prototype, 'locks', { value: undefined })")

@@ -120,7 +120,7 @@ def test_it_renews_itself(server: Server, page: Page) -> None:
 
 
 def test_refused_refreshed_retried(server: Server, page: Page) -> None:
-    """A call with a bad token gets a 401, is refreshed and repeated; ten calls at once share one refresh."""
+    """After a 401 a call is refreshed and repeated once; ten calls at once share one refresh."""
     enter(page)
     page.get_by_role("button", name="Call the API").click()
     expect(page.locator("#call-says")).to_have_text("200: A1 was accepted.")
@@ -228,7 +228,7 @@ def test_staff_revokes_the_session(server: Server, page: Page) -> None:
 
 
 def test_a_stolen_cookie(server: Server, context: BrowserContext, page: Page) -> None:
-    """A script replays the cookie after the page has refreshed: the page is logged out and says why."""
+    """A script sends the old cookie after the page has refreshed: the page is logged out and says why."""
     enter(page)
     stolen = "; ".join(f"{cookie['name']}={cookie['value']}" for cookie in context.cookies(f"{server.url}/api/auth/"))
     expect(page.locator("#refresh-name")).to_have_text("R1", timeout=10_000)
@@ -241,7 +241,7 @@ def test_a_stolen_cookie(server: Server, context: BrowserContext, page: Page) ->
 
 
 def test_the_theft(server: Server, page: Page) -> None:
-    """It plays step by step to the last one, and starts again."""
+    """The demonstration of a theft runs step by step to its end, and can start again."""
     moral = page.locator("#moral")
     page.get_by_label("Victim's password").fill(PASSWORD)
     page.get_by_label("Victim's password").press("Enter")
@@ -284,7 +284,7 @@ def test_the_theft_of_a_bound_token(server: Server, page: Page) -> None:
 
 
 def test_changing_the_email(server: Server, context: BrowserContext, page: Page) -> None:
-    """An old login is not enough: a dialog asks for the password and says what was wrong; no tab is logged out."""
+    """With an old login a dialog asks for the password and shows what was wrong; no tab is logged out."""
     enter(page)
     other = open_page(server, context)
     expect(other.locator("#session-title")).to_have_text("Logged in as demo")

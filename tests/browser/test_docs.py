@@ -17,13 +17,13 @@ REFUSED = "the server responded with a status of 401"  # Chromium calls each an 
 
 @pytest.fixture(scope="module")
 def server(new_server: Callable[..., Server]) -> Server:
-    """A server of this module's own."""
+    """A server for this module alone."""
     return new_server()
 
 
 @pytest.fixture
 def page(server: Server, context: BrowserContext) -> Iterator[Page]:
-    """Swagger UI, by the link of the demo page; nothing violates the policy, and nothing comes from elsewhere."""
+    """Swagger UI, opened by the demo page's link; nothing violates the policy, and nothing is loaded from elsewhere."""
     complaints: list[str] = []
     origins = set()
     context.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
@@ -39,7 +39,7 @@ def page(server: Server, context: BrowserContext) -> Iterator[Page]:
 
 
 def open_operation(page: Page, operation: str) -> Locator:
-    """Open an operation, and have it take input."""
+    """Open an operation and press "Try it out"."""
     block = page.locator(f"[id$='-{operation}']")
     block.locator(".opblock-summary-control").first.click()
     block.get_by_role("button", name="Try it out").click()
@@ -47,7 +47,7 @@ def open_operation(page: Page, operation: str) -> Locator:
 
 
 def execute(block: Locator, status: int) -> Any:
-    """Execute, see the status, and return the body that is shown."""
+    """Execute an operation, check its status, and return the shown body."""
     block.get_by_role("button", name="Execute").click()
     answer = block.locator(".live-responses-table .response")
     expect(answer.locator(".response-col_status")).to_contain_text(str(status))
@@ -56,7 +56,7 @@ def execute(block: Locator, status: int) -> Any:
 
 
 def authorize(page: Page, token: str) -> None:
-    """Paste an access token."""
+    """Enter an access token in the dialog."""
     page.locator(".auth-wrapper .authorize").click()
     page.get_by_label("auth-bearer-value").fill(token)
     page.get_by_label("auth-bearer-value").press("Enter")
@@ -64,7 +64,7 @@ def authorize(page: Page, token: str) -> None:
 
 
 def test_a_pasted_token(server: Server, page: Page) -> None:
-    """Without it a 401, with it the API's route and the sessions open, by the token's own user."""
+    """Without a token the calls are a 401; with one they answer for the token's user."""
     me = open_operation(page, "me_retrieve")
     execute(me, 401)
     authorize(page, log_in(server)["access"])
@@ -75,7 +75,7 @@ def test_a_pasted_token(server: Server, page: Page) -> None:
 
 
 def test_logging_in_here(page: Page) -> None:
-    """Who logs in on the page is authorized by it, refreshes by its cookie, and ends the session."""
+    """A login on the page lets a user call, refresh by cookie, and log out."""
     login = open_operation(page, "auth_login")
     login.locator("textarea").fill(json.dumps({"username": "demo", "password": PASSWORD}))
     assert set(execute(login, 200)) == {"access", "expires_in"}

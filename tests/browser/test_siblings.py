@@ -28,13 +28,13 @@ EVICT = """() => {
 
 @pytest.fixture(scope="module")
 def server(new_server: Callable[..., Server]) -> Server:
-    """As it is by default: a cookie for one host and path, with its companion."""
+    """A server with the default cookie, for one host and path, and its companion."""
     return new_server()
 
 
 @pytest.fixture(scope="module")
 def shared(new_server: Callable[..., Server]) -> Server:
-    """A cookie with a Domain, which trusts the siblings."""
+    """A server whose cookie has a Domain, which trusts sibling subdomains."""
     return new_server(TEST_COOKIE_DOMAIN=DOMAIN)
 
 
@@ -56,7 +56,7 @@ def log_in(context: BrowserContext, server: Server) -> Page:
 
 
 def attackers_token(server: Server) -> str:
-    """Return a refresh token of the attacker's own account."""
+    """Return a refresh token of the attacker's account."""
     body = json.dumps({"username": "admin", "password": PASSWORD}).encode()
     request = urllib.request.Request(
         f"{server.url}/api/auth/login/", body, {"Content-Type": "application/json"}, method="POST"
@@ -69,13 +69,13 @@ def attackers_token(server: Server) -> str:
 
 
 def kept(context: BrowserContext, server: Server) -> dict[tuple[str, str], str]:
-    """Return the cookies that our mount gets, by name and domain."""
+    """Return the cookies that a browser sends to our mount, by name and domain."""
     found = context.cookies(f"http://{OURS}:{server.port}/api/auth/")
     return {(cookie["name"], cookie["domain"]): cookie["value"] for cookie in found}
 
 
 def live(server: Server) -> dict[str, int]:
-    """Return the generation of each live family, by its user's name."""
+    """Return the generation of each active family, by its user's name."""
     return dict(
         server.rows(
             "SELECT username, generation FROM twotoken_refreshtoken JOIN auth_user ON auth_user.id = user_id"
@@ -85,7 +85,7 @@ def live(server: Server) -> dict[str, int]:
 
 
 def load_again(page: Page) -> None:
-    """Load the page again, which restores its session by the cookies there are."""
+    """Reload the page, which restores its session from the current cookies."""
     page.reload()
     until(page, READY)
 
@@ -95,7 +95,7 @@ def load_again(page: Page) -> None:
     [("/", False), ("/api/auth/", False), ("/api/auth/", True), ("/api/auth/refresh/", False)],
 )
 def test_a_token_beside_ours(server: Server, context: BrowserContext, path: str, is_first: bool) -> None:
-    """Another family's token, before or after ours, does not count: the victim stays who it is."""
+    """Another family's token before or after ours does not count: the victim's session stays."""
     token = attackers_token(server)
     if is_first:
         open_page(context, server, SIBLING).evaluate(TOSS, [COOKIE, token, path])
@@ -110,7 +110,7 @@ def test_a_token_beside_ours(server: Server, context: BrowserContext, path: str,
 
 
 def test_junk_beside_ours(server: Server, context: BrowserContext) -> None:
-    """It locks nobody out."""
+    """An invalid value beside our cookie logs nobody out."""
     page = log_in(context, server)
     sibling = open_page(context, server, SIBLING)
     for path in ("/", "/api/auth/"):
@@ -120,7 +120,7 @@ def test_junk_beside_ours(server: Server, context: BrowserContext) -> None:
 
 
 def test_a_token_in_place_of_ours(server: Server, context: BrowserContext) -> None:
-    """The sibling evicts our cookies and sets its own: the victim is signed out, and is nobody else. A login works."""
+    """A sibling that replaces our cookies logs the victim out, but not in as somebody else. A login works."""
     page = log_in(context, server)
     sibling = open_page(context, server, SIBLING)
     token = attackers_token(server)
@@ -147,7 +147,7 @@ def test_a_token_in_place_of_ours(server: Server, context: BrowserContext) -> No
 
 
 def test_a_token_in_place_of_a_shared_one(shared: Server, context: BrowserContext) -> None:
-    """Where a Domain is set the server can't tell, and the page sees that the session is another: it ends."""
+    """With a Domain the server can't tell; the page sees that the family is another one and ends the session."""
     page = log_in(context, shared)
     token = attackers_token(shared)
     open_page(context, shared, SIBLING).evaluate(EVICT)

@@ -1,4 +1,4 @@
-"""The API asks for a recent login, and the page asks its user: once, for all requests."""
+"""If the API asks for a recent login, the page asks its user once, for all waiting requests."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ TOO_OLD = 11_000  # milliseconds: the example wants a login within ten seconds
 
 @pytest.fixture(scope="module")
 def server(new_server: Callable[..., Server]) -> Server:
-    """A server of this module's own."""
+    """A server for this module alone."""
     return new_server()
 
 
 @pytest.fixture(params=["", "?dpop"])
 def tabs(request: pytest.FixtureRequest, server: Server, context: BrowserContext) -> list[Page]:
-    """Two tabs with a login that is too old by now, bound and not."""
+    """Two tabs, one bound and one not, whose login is too old by now."""
     server.manage("revoke_token_families", "--all", "--no-input")
     tabs = [open_page(context, server, request.param) for _ in range(2)]
     log_in(tabs[0])
@@ -38,7 +38,7 @@ def tabs(request: pytest.FixtureRequest, server: Server, context: BrowserContext
 
 
 def test_one_question_for_two_tabs(server: Server, tabs: list[Page]) -> None:
-    """Ten requests, a wrong password, the right one: all succeed, the other tab has the token, nothing is rotated."""
+    """One dialog serves ten requests, after a wrong password too. Both tabs get the token; nothing is rotated."""
     first, second = tabs
     first.evaluate(CHANGE, 10)
     until(first, "asked.length === 1")
@@ -60,7 +60,7 @@ def test_one_question_for_two_tabs(server: Server, tabs: list[Page]) -> None:
 
 
 def test_a_refusal_and_a_cancelled_dialog(server: Server, tabs: list[Page]) -> None:
-    """The caller gets the 401, and everybody stays logged in."""
+    """If the user cancels, or the answer is a refusal, the caller gets the 401, and nobody is logged out."""
     page = tabs[0]
     page.evaluate(CHANGE, 2)
     until(page, "asked.length === 1")

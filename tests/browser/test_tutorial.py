@@ -1,4 +1,4 @@
-"""The tutorial, done as it stands: its commands in a shell, its files in a folder, its clicks in a browser."""
+"""The tutorial, step by step: its commands in a shell, its files in a folder, its clicks in a browser."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Step(NamedTuple):
     file: str
 
     def as_shell(self) -> str:
-        """Return it as shell commands."""
+        """Return the step as shell commands."""
         if self.language == "sh":
             return self.code
         assert self.file, self.code
@@ -84,7 +84,7 @@ class Reader:
         self.wait("")
 
     def go_on(self, steps: list[Step], path: str) -> None:
-        """Follow steps while the server runs, and wait until it has loaded the new code."""
+        """Do further steps while the server runs, and wait until it has loaded the new code."""
         script = "".join(step.as_shell() for step in steps)
         subprocess.run([BASH, "-euc", script], cwd=self.folder / "tutorial", env=self.environment, check=True)
         self.wait(path)
@@ -128,7 +128,7 @@ def reader(tmp_path: Path) -> Iterator[Reader]:
 
 @pytest.fixture
 def page(reader: Reader, context: BrowserContext) -> Page:
-    """The page, with a clock that the test moves."""
+    """The tutorial's page, with a clock that the test sets."""
     page = context.new_page()
     page.clock.install()
     page.goto(reader.url)
@@ -136,13 +136,13 @@ def page(reader: Reader, context: BrowserContext) -> Page:
 
 
 def run(command: str) -> str:
-    """Run the command of the thief, and return the answer."""
+    """Run the thief's command, and return the answer."""
     assert command.startswith("curl ")
     return subprocess.run([BASH, "-c", f"{command} -s"], check=True, capture_output=True, text=True).stdout
 
 
 def test_the_tutorial(reader: Reader, page: Page) -> None:
-    """One logs in, sees the tokens change, steals one, and sees the family revoked, in the page and in the admin."""
+    """A reader logs in, watches the refreshes, steals a token, and sees the family revoked in page and admin."""
     page.fill("[name=password]", PASSWORD)
     page.get_by_role("button", name="Log in").click()
     expect(page.locator("#name")).to_have_text("ann")

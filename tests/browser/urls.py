@@ -1,4 +1,4 @@
-"""The example, and an empty page under a strict Content-Security-Policy that has nothing but the client."""
+"""The example's URLs, and an empty page that has only the client, under a strict Content-Security-Policy."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ POLICY = "default-src 'none'; script-src 'self'; connect-src *"
 
 
 def page(request: HttpRequest) -> HttpResponse:
-    """A page without anything to see."""
+    """An empty page with the client."""
     content = '<!doctype html><title>client</title><script type="module" src="/page.js"></script>'
     return HttpResponse(content, headers={"Content-Security-Policy": POLICY})
 
 
 def script(request: HttpRequest) -> HttpResponse:
-    """Its script."""
+    """The script of that page."""
     return HttpResponse(SCRIPT, content_type="text/javascript")
 
 

@@ -19,5 +19,5 @@ def clock() -> Iterator[Any]:
 
 @pytest.fixture(params=["script", "browser", "jar"])
 def caller(request: pytest.FixtureRequest, db: None) -> Any:
-    """Each kind of client. It names ``db``: otherwise pytest-django makes no database for a file that is run alone."""
+    """Each kind of client. Depends on ``db``, so that pytest-django makes a database for a file that is run alone."""
     return request.getfixturevalue(request.param)

@@ -1,4 +1,4 @@
-"""What the cases share: calls of the service, and what they assert about answers and rows. Rn is the n-th rotation."""
+"""Helpers for the cases: they call the service and assert answers and rows. Rn is the refresh token of rotation n."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ def new_user(**values: Any) -> Any:
 
 
 def log_in(caller: Caller, **extra: Any) -> str:
-    """Log in and return R0."""
+    """Log in and return the first refresh token, R0."""
     response = caller.log_in(**extra)
     assert response.status_code == 200, response.content
     return token_of(response)
 
 
 def post_raw(caller: Any, path: str, body: bytes, content_type: str, **extra: Any) -> Any:
-    """POST a body as it is."""
+    """POST a body without encoding it."""
     return caller.generic("POST", path, body, content_type, **extra)
 
 
 def token_of(response: Any) -> str:
-    """Return the refresh token of an answer, by whichever delivery it came."""
+    """Return the refresh token of an answer, from the cookie or from the body."""
     assert response.status_code == 200, response.content
     if COOKIE in response.cookies:
         return str(response.cookies[COOKIE].value)
@@ -57,7 +57,7 @@ def token_of(response: Any) -> str:
 
 
 def rotate(caller: Caller, token: str, key: str | None = None, **extra: Any) -> str:
-    """Refresh, which has to work, and return the refresh token of the answer."""
+    """Refresh, assert that it works, and return the refresh token of the answer."""
     return token_of(caller.refresh(token, key, **extra))
 
 
@@ -72,7 +72,7 @@ def claims_of(token: str) -> Any:
 
 
 def assert_refused(response: Any, reason: str) -> None:
-    """Hold a 401 for a token to its body and headers."""
+    """Assert the body and headers of a 401 for a token."""
     assert response.status_code == 401, (response.status_code, response.content)
     body = response.json()
     assert set(body) == {"detail", "code", "reason"}
@@ -82,7 +82,7 @@ def assert_refused(response: Any, reason: str) -> None:
 
 
 def assert_cleared(response: Any) -> None:
-    """Hold an answer to a cookie that is cleared with the attributes it was set with."""
+    """Assert that an answer clears the cookie with the attributes that it was set with."""
     for name, path in ((COOKIE, COOKIE_MOUNT), (COMPANION, "/")):
         cookie = response.cookies[name]
         assert (cookie.value, cookie["max-age"]) == ("", 0)
@@ -97,14 +97,14 @@ def row(token: str) -> RefreshToken:
 
 
 def state(token: str) -> tuple[int, str]:
-    """Return a family's generation and why it ended, empty while it lives."""
+    """Return a family's generation and the reason of its revocation, empty while it is active."""
     family = row(token)
     assert (family.revoked_at is None) == (family.revoked_reason == "")
     return family.generation, family.revoked_reason
 
 
 def every_row() -> list[dict[str, Any]]:
-    """Return all there is in the table."""
+    """Return all rows of both tables."""
     return [
         {**values, "secret": bytes(values["secret"]), "retry_key": bytes(values["retry_key"])}
         for values in RefreshToken.objects.order_by("pk").values()
@@ -112,13 +112,13 @@ def every_row() -> list[dict[str, Any]]:
 
 
 def statements(queries: CaptureQueriesContext) -> list[str]:
-    """Return the first word of each statement: a BEGIN or SAVEPOINT would show."""
+    """Return the first word of each statement, so that a BEGIN or SAVEPOINT is seen."""
     return [query["sql"].split()[0].upper() for query in queries.captured_queries]
 
 
 @contextmanager
 def unchanged() -> Iterator[None]:
-    """Hold a block to change no row of ours and to write nothing at all."""
+    """Assert that a block changes no row of ours and writes nothing at all."""
     before = every_row()
     with CaptureQueriesContext(connection) as queries:
         yield
@@ -127,14 +127,14 @@ def unchanged() -> Iterator[None]:
 
 
 def in_threads(count: int, call: Callable[[int], Any]) -> list[Any]:
-    """Call in so many threads at once, each with its own connection."""
+    """Call a function in this many threads at once, each with its own connection."""
     with threads(count) as at_once:
         return at_once(call)
 
 
 @contextmanager
 def threads(count: int) -> Iterator[Callable[[Callable[[int], Any]], list[Any]]]:
-    """Give a function that calls another one in so many threads at once. Each thread keeps its own connection."""
+    """Return a function that calls another one in many threads at once. Each thread keeps its own connection."""
     barrier = Barrier(count)
 
     def work(number: int, call: Callable[[int], Any]) -> Any:
@@ -151,22 +151,22 @@ def threads(count: int) -> Iterator[Callable[[Callable[[int], Any]], list[Any]]]
 
 
 def again(caller: Caller) -> Caller:
-    """Return another client like this one, with a jar of its own."""
+    """Return another client of the same kind, with its own cookie jar."""
     return Caller(caller.user, mount=caller.mount, **caller.defaults)
 
 
 def email_claim(user: Any, family: Any) -> dict[str, Any]:
-    """Claims of a project: the user's address."""
+    """A project's claims: the user's e-mail address."""
     return {"email": user.email}
 
 
 def raising_claims(user: Any, family: Any) -> dict[str, Any]:
-    """Claims of a project whose source is down."""
+    """A project's claims that raise an error."""
     raise RuntimeError("the source of the claims is down")
 
 
 class CountingHasher(MD5PasswordHasher):
-    """Counts how often a password is hashed, which is what takes time."""
+    """Counts how often a password is hashed: hashing is the slow part of a login."""
 
     runs = 0
 
@@ -176,7 +176,7 @@ class CountingHasher(MD5PasswordHasher):
 
 
 def log_out(caller: Caller, token: str, **extra: Any) -> Any:
-    """Log out with a token, by this client's delivery."""
+    """Log out with a token, by the client's delivery."""
     if caller.mount == COOKIE_MOUNT:
         return caller.send("logout/", HTTP_COOKIE=cookies(token), **extra)
     return caller.send("logout/", {"refresh": token}, **extra)
@@ -192,12 +192,12 @@ def post_form(caller: Caller, path: str, data: Any, content_type: str, **extra: 
 
 
 def b64(data: bytes) -> str:
-    """Encode as a JWT does."""
+    """Encode as a JWT does, as base64url without padding."""
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
 def assert_invalid(caller: Caller, r0: str, token: str) -> None:
-    """Hold the refusal of a token to no query and to a family that lives."""
+    """Assert that a token is refused as invalid without a query, and that its family stays active."""
     with CaptureQueriesContext(connection) as queries:
         assert_refused(caller.refresh(token), "invalid")
     assert statements(queries) == []
@@ -207,7 +207,7 @@ def assert_invalid(caller: Caller, r0: str, token: str) -> None:
 
 @contextmanager
 def error_reports() -> Iterator[list[str]]:
-    """Collect Django's error reports, HTML and text, of what a request raises."""
+    """Collect Django's error reports, HTML and text, for errors that a request raises."""
     reports: list[str] = []
 
     def receiver(request: Any, **details: Any) -> None:

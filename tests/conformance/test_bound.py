@@ -29,7 +29,7 @@ def refresh(caller: Caller, token: str, device: Device | None = OWNER, **extra: 
 
 
 def test_a_bound_family(caller: Caller, clock: Any) -> None:
-    """Case 40: only its own device refreshes it, and a copied token ends nothing, whichever generation it is."""
+    """Case 40: only its own device refreshes it. A copied token revokes nothing, whichever generation it has."""
     r0 = log_in(caller)
     r1 = token_of(refresh(caller, r0))
     clock.shift(timedelta(minutes=1))
@@ -48,7 +48,7 @@ def test_a_bound_family(caller: Caller, clock: Any) -> None:
 
 
 def test_a_lost_answer_of_a_bound_family(caller: Caller, clock: Any) -> None:
-    """Case 40: R0 again with its proof after R1 is R1 again, hours later too, without a key; then R1 works."""
+    """Case 40: with a proof R0 may be sent again, hours later and without a key: R1. Then R1 works."""
     r0 = log_in(caller)
     r1 = token_of(refresh(caller, r0))
     clock.shift(timedelta(hours=9))
@@ -63,7 +63,7 @@ def test_a_lost_answer_of_a_bound_family(caller: Caller, clock: Any) -> None:
 
 @pytest.mark.parametrize("key", ["an-idempotency-key", None])
 def test_a_copied_key_helps_no_thief(caller: Caller, key: str | None) -> None:
-    """Case 40: who has the token and its Idempotency-Key is refused like everybody else."""
+    """Case 40: a thief who has the token and its Idempotency-Key, but not the private key, is refused."""
     r0 = log_in(caller)
     token_of(caller.refresh(r0, "an-idempotency-key", **OWNER.headers(f"{caller.mount}refresh/")))
     assert_refused(again(caller).refresh(r0, key), "wrong_device")

@@ -1,4 +1,4 @@
-"""Where tokens travel, and what else is ignored."""
+"""Where tokens travel, and which other credentials are ignored."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ from twotoken.checks import check_cookie
 
 
 def test_a_body_token_at_a_cookie_mount(jar: Caller) -> None:
-    """Case 31: it is ignored."""
+    """Case 31: a refresh token in the body is ignored at a cookie mount."""
     r0 = log_in(jar)
     jar.cookies.clear()
     with CaptureQueriesContext(connection) as queries:
@@ -59,7 +59,7 @@ def test_a_body_token_at_a_cookie_mount(jar: Caller) -> None:
 
 
 def test_a_cookie_at_a_body_mount(script: Caller) -> None:
-    """Case 31: it is ignored, neither read nor cleared."""
+    """Case 31: a cookie at a body mount is neither read nor cleared."""
     r0 = log_in(script)
     cookie = {"HTTP_COOKIE": cookies(r0)}
     with CaptureQueriesContext(connection) as queries:
@@ -77,7 +77,7 @@ def test_a_cookie_at_a_body_mount(script: Caller) -> None:
 @pytest.mark.parametrize("mount", [COOKIE_MOUNT, BODY_MOUNT])
 @pytest.mark.parametrize("endpoint", ["refresh/", "logout/"])
 def test_both_deliveries_at_once(user: Any, mount: str, endpoint: str) -> None:
-    """Case 31 with both: each mount takes its own and leaves the other."""
+    """Case 31: if a request has both tokens, each mount reads only its own kind."""
     caller = Caller(user, mount=mount)
     script = Caller(user, mount=BODY_MOUNT)
     by_cookie, by_body = log_in(script), log_in(script)
@@ -90,7 +90,7 @@ def test_both_deliveries_at_once(user: Any, mount: str, endpoint: str) -> None:
 
 @pytest.mark.parametrize("header", ["Bearer rubbish", "Bearer", "Basic eDp5", "stale"])
 def test_a_stale_authorization_header(caller: Caller, clock: Any, header: str) -> None:
-    """Case 32: login, refresh and logout don't look at it."""
+    """Case 32: login, refresh and logout ignore an expired Authorization header."""
     if header == "stale":
         header = f"Bearer {again(caller).log_in().json()['access']}"
         clock.shift(timedelta(hours=1))
@@ -103,7 +103,7 @@ def test_a_stale_authorization_header(caller: Caller, clock: Any, header: str) -
 
 @pytest.mark.parametrize("mount", [COOKIE_MOUNT, BODY_MOUNT])
 def test_a_django_session(user: Any, mount: str) -> None:
-    """Case 32: a session of somebody else is not looked at, asks for no CSRF token and is left as it is."""
+    """Case 32: another user's Django session is ignored: it needs no CSRF token and stays as it is."""
     caller = Caller(user, mount=mount, enforce_csrf_checks=True)
     caller.force_login(new_user())
     session = caller.cookies["sessionid"].value
@@ -123,7 +123,7 @@ def test_a_django_session(user: Any, mount: str) -> None:
 
 
 def test_no_session_is_made(caller: Caller) -> None:
-    """Case 32, the other side: none of them makes a session."""
+    """Case 32: login, refresh and logout make no Django session."""
     r0 = log_in(caller)
     rotate(caller, r0)
     log_out(caller, r0)
@@ -147,7 +147,7 @@ def test_a_429_leaves_the_cookie(jar: Caller) -> None:
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("kind", ["locmem.LocMemCache", "db.DatabaseCache"])
 def test_guesses_at_once(script: Caller, clock: Any, kind: str) -> None:
-    """Case 37: of 64 wrong passwords for one name in the middle of a minute ten are tried."""
+    """Case 37: if 64 wrong passwords for one name come at once, ten are tried."""
     guess = {script.user.USERNAME_FIELD: script.user.get_username(), "password": "wrong"}
     shared = {"BACKEND": f"django.core.cache.backends.{kind}", "LOCATION": "guesses"}
     with override_settings(CACHES={"default": shared}), with_settings(LOGIN_THROTTLE="10/min"):
@@ -184,7 +184,7 @@ def test_a_500_leaves_the_cookie(jar: Caller) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_a_503_leaves_the_cookie(jar: Caller) -> None:
-    """Case 33: a family that others keep changing is a 503 with Retry-After, after four tries."""
+    """Case 33: if others keep changing the family, four tries end in a 503 with Retry-After."""
     r0 = log_in(jar)
     tries = []
 
@@ -207,7 +207,7 @@ def test_a_503_leaves_the_cookie(jar: Caller) -> None:
 @pytest.mark.parametrize("other", ["rubbish", "another family's", ""])
 @pytest.mark.parametrize("order", [1, -1])
 def test_two_cookies(jar: Caller, order: int, other: str) -> None:
-    """Case 33a: of several values the one of our family counts, wherever it stands; junk is dropped."""
+    """Case 33a: of several values only that of the companion's family counts; invalid values are dropped."""
     r0 = log_in(jar)
     second = log_in(again(jar)) if other == "another family's" else other
     header = "; ".join([cookies(r0), "theme=dark", f"{COOKIE}={second}"][::order])
@@ -244,7 +244,7 @@ def tossed(kind: str, ours: str, theirs: str) -> str:
     ],
 )
 def test_tossed_cookies(jar: Caller, kind: str) -> None:
-    """Case 33a: what the companion does not name is refused without a query, and nothing is revoked or cleared."""
+    """Case 33a: a token whose family the companion does not name is refused without a query or a change."""
     ours, theirs = log_in(jar), log_in(Caller(new_user(), mount=COOKIE_MOUNT))
     header = tossed(kind, ours, theirs)
     with CaptureQueriesContext(connection) as queries:
@@ -257,7 +257,7 @@ def test_tossed_cookies(jar: Caller, kind: str) -> None:
 
 
 def test_the_same_cookie_twice(jar: Caller) -> None:
-    """Case 33a, the other side: one value is one cookie, however often it comes."""
+    """Case 33a: the same value sent several times counts as one cookie."""
     r0 = log_in(jar)
     assert jar.send("refresh/", HTTP_COOKIE=f"{cookies(r0)}; {cookies(r0)}").status_code == 200
 
@@ -290,7 +290,7 @@ def test_cookie_names(jar: Caller, values: dict[str, Any], names: set[str], sche
 
 
 def test_a_changed_name(jar: Caller) -> None:
-    """Case 33a2: under another name the old cookie is none, and its owner logs in again."""
+    """Case 33a2: under a new COOKIE_NAME the old cookie is not read, and its owner logs in again."""
     log_in(jar)
     with with_settings(COOKIE_PATH="/"):
         response = jar.refresh()
@@ -303,7 +303,7 @@ def test_a_changed_name(jar: Caller) -> None:
 )
 @pytest.mark.parametrize("place", ["before", "after"])
 def test_a_name_with_other_blanks(jar: Caller, blank: str, place: str) -> None:
-    """Case 33a3: browsers strip spaces and tabs only, so a name with any other blank is not ours."""
+    """Case 33a3: browsers strip only spaces and tabs, so a name with another blank is a different name."""
     r0 = log_in(jar)
     name = blank + HOST_COOKIE if place == "before" else HOST_COOKIE + blank
     with with_settings(COOKIE_PATH="/"):
@@ -317,7 +317,7 @@ def test_a_name_with_other_blanks(jar: Caller, blank: str, place: str) -> None:
 
 @pytest.mark.parametrize("header", ["", f"{COMPANION}={UUID(int=7)}", f"{COOKIE}=", "theme=dark"])
 def test_no_cookie_clears_nothing(jar: Caller, header: str) -> None:
-    """Case 33: where no cookie of ours came, none is cleared: the one that was set meanwhile may be on its way."""
+    """Case 33: without a cookie of ours none is cleared, because one that was just set may be on its way."""
     response = jar.send("refresh/", HTTP_COOKIE=header)
     assert_refused(response, "missing")
     assert not response.cookies
@@ -326,7 +326,7 @@ def test_no_cookie_clears_nothing(jar: Caller, header: str) -> None:
 @pytest.mark.slow
 @with_settings(REFRESH_THROTTLE="60/min", LOGIN_THROTTLE="10/min")
 def test_an_office_behind_one_address(db: None) -> None:
-    """Case 33b: seventy people who log in and refresh within a minute are not too many."""
+    """Case 33b: seventy people behind one address may log in and refresh within a minute."""
     for _ in range(70):
         caller = Caller(new_user(), mount=COOKIE_MOUNT, HTTP_SEC_FETCH_SITE="same-origin")
         rotate(caller, log_in(caller))
@@ -335,7 +335,7 @@ def test_an_office_behind_one_address(db: None) -> None:
 @pytest.mark.parametrize("endpoint", ["login/", "refresh/"])
 @with_settings(REFRESH_THROTTLE="60/min", LOGIN_THROTTLE="10/min")
 def test_cross_site_requests_are_not_counted(browser: Caller, endpoint: str) -> None:
-    """Case 33b: a foreign page uses up nobody's share."""
+    """Case 33b: requests from another site don't count towards anybody's throttle."""
     r0 = log_in(browser)
     data = {browser.user.USERNAME_FIELD: browser.user.get_username(), "password": PASSWORD}
     for _ in range(61):
@@ -347,7 +347,7 @@ def test_cross_site_requests_are_not_counted(browser: Caller, endpoint: str) -> 
 
 @pytest.mark.parametrize("kind", ["script", "jar"])
 def test_a_thief_s_access_token(kind: str, request: pytest.FixtureRequest) -> None:
-    """Case 33c: an access token of a locked family ends nothing."""
+    """Case 33c: an access token of a family that was revoked for reuse can't revoke other families."""
     caller = request.getfixturevalue(kind)
     other = log_in(again(caller))
     r0 = log_in(caller)
@@ -362,7 +362,7 @@ def test_a_thief_s_access_token(kind: str, request: pytest.FixtureRequest) -> No
 
 
 def test_delivery_none(user: Any) -> None:
-    """Case 33d: a single token, which the logout ends for the revocable class."""
+    """Case 33d: login gives an access token only, and a logout revokes it for the revocable class."""
     tool = Caller(user, mount=TOOL_MOUNT)
     login = tool.log_in()
     assert login.status_code == 200
@@ -402,7 +402,7 @@ def test_delivery_none_ends_with_its_token(user: Any, clock: Any) -> None:
     ids=["cookie", "renamed", "body", "urlencoded", "multipart"],
 )
 def test_error_reports(user: Any, mount: str, content_type: str, endpoint: str, cookie_name: str) -> None:
-    """Case 33e: a claims hook that raises is a 500 whose report holds no token, and R0 stays good."""
+    """Case 33e: if the claims callable raises, the 500's report has no token, and R0 stays good."""
     caller = Caller(user, mount=mount)
     other = Caller(user, mount=BODY_MOUNT)
     login = other.log_in().json()
@@ -439,7 +439,7 @@ def test_error_reports(user: Any, mount: str, content_type: str, endpoint: str, 
 
 
 def test_the_api_after_logout(script: Caller, clock: Any) -> None:
-    """Case 34: an access token lives on until it expires, but for the revocable class."""
+    """Case 34: after a logout the access token works until it expires, except for the revocable class."""
     clock.move_to(datetime(2031, 5, 4, 12, 0, tzinfo=UTC))
     login = script.log_in()
     header = bearer(login.json()["access"])

@@ -1,4 +1,4 @@
-"""Bodies that hold no credentials."""
+"""Bodies without credentials, and other odd input."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from twotoken.signals import reuse_detected
 
 
 def test_login_with_a_live_cookie(jar: Caller) -> None:
-    """A login that overwrites a live cookie ends its family, as replaced."""
+    """A login that overwrites an active family's cookie revokes that family, as replaced."""
     r0 = log_in(jar)
     r1 = rotate(jar, r0)
     with received(reuse_detected) as reuses:
@@ -47,7 +47,7 @@ def test_login_with_a_live_cookie(jar: Caller) -> None:
 
 @pytest.mark.parametrize("cookie", ["rubbish", "rotated-out", "failed"])
 def test_login_with_another_cookie(jar: Caller, cookie: str) -> None:
-    """A login takes any cookie of ours for replaced, rubbish for none, and ends nothing where it fails."""
+    """A login revokes the family of any valid cookie it replaces; a failed login revokes nothing."""
     r0 = log_in(jar)
     rotate(jar, r0)
     data = {jar.user.USERNAME_FIELD: jar.user.get_username(), "password": "no" if cookie == "failed" else PASSWORD}
@@ -59,7 +59,7 @@ def test_login_with_another_cookie(jar: Caller, cookie: str) -> None:
 @pytest.mark.parametrize("body", [b"[]", b'"x"', b"5", b"null", b"{", b"[" * 100_000, b"\xff", b"", b"{}"])
 @pytest.mark.parametrize("mount", [COOKIE_MOUNT, BODY_MOUNT, TOOL_MOUNT])
 def test_login_with_json_that_is_no_object(user: Any, mount: str, body: bytes) -> None:
-    """A login without credentials is a 400 at no query."""
+    """A login without credentials is a 400 without a query."""
     with CaptureQueriesContext(connection) as queries:
         response = post_raw(Caller(user, mount=mount), f"{mount}login/", body, "application/json")
     assert response.status_code == 400, response.content
@@ -71,7 +71,7 @@ def test_login_with_json_that_is_no_object(user: Any, mount: str, body: bytes) -
 @pytest.mark.parametrize("value", [None, 1, True, [], {}, "", "\x00", "a\x00b", "x" * 1_000_000])
 @pytest.mark.parametrize("field", ["name", "password"])
 def test_login_with_odd_values(script: Caller, field: str, value: Any) -> None:
-    """A login with values that are no credentials is a 400 or the usual 401, never a 5xx."""
+    """Invalid values at a login are a 400 or the usual 401, never a 5xx."""
     name = script.user.USERNAME_FIELD
     data = {name: script.user.get_username(), "password": PASSWORD}
     data[name if field == "name" else "password"] = value
@@ -83,7 +83,7 @@ def test_login_with_odd_values(script: Caller, field: str, value: Any) -> None:
 
 
 def test_a_body_of_a_megabyte(script: Caller) -> None:
-    """A megabyte is read and refused: as a token 401, beside the token ignored."""
+    """A token of a megabyte is a 401; a megabyte beside a token is ignored."""
     r0 = log_in(script)
     with CaptureQueriesContext(connection) as queries:
         assert_refused(script.refresh("x" * 1_000_000), "invalid")
@@ -95,7 +95,7 @@ def test_a_body_of_a_megabyte(script: Caller) -> None:
     "accept", ["image/png", "application/xml", "text/html", "rubbish", "application/json; v=9", ""]
 )
 def test_an_accept_that_can_t_be_met(caller: Caller, accept: str) -> None:
-    """The answer is JSON whatever is asked for."""
+    """The answer is JSON, whatever the Accept header asks for."""
     r0 = log_in(caller, HTTP_ACCEPT=accept)
     response = caller.refresh(r0, HTTP_ACCEPT=accept)
     assert (response.status_code, response["Content-Type"]) == (200, "application/json")
@@ -108,7 +108,7 @@ def test_an_accept_that_can_t_be_met(caller: Caller, accept: str) -> None:
 @pytest.mark.parametrize("endpoint", ["login/", "refresh/"])
 @pytest.mark.parametrize("content_type", ["application/xml", "text/plain", "rubbish", ""])
 def test_a_wrong_content_type(script: Caller, endpoint: str, content_type: str) -> None:
-    """What is neither JSON nor a form is a 415 at no query."""
+    """A body that is neither JSON nor a form is a 415 without a query."""
     r0 = log_in(script)
     body = json.dumps({script.user.USERNAME_FIELD: "x", "password": "x", "refresh": r0}).encode()
     with CaptureQueriesContext(connection) as queries:
@@ -121,7 +121,7 @@ def test_a_wrong_content_type(script: Caller, endpoint: str, content_type: str) 
 
 @pytest.mark.parametrize("content_type", [URLENCODED, MULTIPART], ids=["urlencoded", "multipart"])
 def test_an_access_token_in_a_form(script: Caller, content_type: str) -> None:
-    """It counts in the Authorization header alone (RFC 6750 section 2.2 is not for us)."""
+    """An access token counts only in the Authorization header, not in a form (RFC 6750 section 2.2)."""
     login = script.log_in().json()
     sent = {"access_token": login["access"], "access": login["access"]}
     assert_refused(post_form(script, "logout/all/", sent, content_type), "missing")
@@ -130,6 +130,6 @@ def test_an_access_token_in_a_form(script: Caller, content_type: str) -> None:
 
 
 def test_a_wrong_content_type_at_a_cookie_mount(jar: Caller) -> None:
-    """A refresh by cookie reads no body, whatever its type."""
+    """A refresh by cookie reads no body, of whatever type."""
     log_in(jar)
     assert post_raw(jar, f"{COOKIE_MOUNT}refresh/", b"x", "text/plain").status_code == 200

@@ -14,7 +14,7 @@ from twotoken.models import RefreshToken
 
 
 def test_login_by_cookie(browser: Caller) -> None:
-    """Case 1: the answer holds an access token alone, and the cookie every flag."""
+    """Case 1: the answer has only an access token, and the cookie has every attribute."""
     response = browser.log_in()
     assert response.status_code == 200
     assert set(response.json()) == {"access", "expires_in"}
@@ -35,7 +35,7 @@ def test_login_by_cookie(browser: Caller) -> None:
 
 
 def test_login_by_body(script: Caller) -> None:
-    """Case 1 at a body mount: both tokens in the body, and no cookie."""
+    """Case 1 at a body mount: both tokens are in the body, and no cookie is set."""
     response = script.log_in()
     assert response.status_code == 200
     assert set(response.json()) == {"access", "expires_in", "refresh", "refresh_expires_in"}
@@ -46,7 +46,7 @@ def test_login_by_body(script: Caller) -> None:
 
 @override_settings(PASSWORD_HASHERS=["tests.conformance.helpers.CountingHasher"])
 def test_failed_logins_are_alike(script: Caller) -> None:
-    """Case 2: unknown, wrong and inactive get the same answer after the same work."""
+    """Case 2: an unknown name, a wrong password and an inactive user get the same answer after the same work."""
     name = script.user.USERNAME_FIELD
     inactive = new_user(is_active=False)
     answers = []

@@ -38,7 +38,7 @@ from twotoken.signals import reuse_detected
 
 
 def test_logout(caller: Caller) -> None:
-    """Case 16: after a logout R1 is dead."""
+    """Case 16: after a logout R1 is refused."""
     r1 = rotate(caller, log_in(caller))
     response = log_out(caller, r1)
     assert (response.status_code, response.content) == (204, b"")
@@ -51,7 +51,7 @@ def test_logout(caller: Caller) -> None:
 
 @pytest.mark.parametrize("age", ["rotated-out", "expired"])
 def test_logout_with_an_old_token(caller: Caller, clock: Any, age: str) -> None:
-    """Case 16 with an old copy: it ends the family as well, and is no reuse."""
+    """Case 16 with an old copy: it revokes the family too, as a logout and not as reuse."""
     r0 = log_in(caller)
     clock.shift(timedelta(days=4))
     r1 = rotate(caller, r0)
@@ -67,7 +67,7 @@ def test_logout_with_an_old_token(caller: Caller, clock: Any, age: str) -> None:
 
 @pytest.mark.parametrize("sent", ["twice", "rubbish"])
 def test_logout_with_anything(caller: Caller, sent: str) -> None:
-    """Case 17: twice or with rubbish it is 204, the cookie cleared."""
+    """Case 17: a second logout, or one with an invalid token, is a 204 and clears the cookie."""
     r0 = log_in(caller)
     if sent == "twice":
         assert log_out(caller, r0).status_code == 204
@@ -113,7 +113,7 @@ BODIES = pytest.mark.parametrize(
 
 @BODIES
 def test_logout_with_any_body(user: Any, body: bytes, content_type: str, status: int, code: Any) -> None:
-    """Case 17 at a cookie mount: 204 whatever the body and the Accept, for the body is not read."""
+    """Case 17 at a cookie mount: 204 with any body and Accept, because the body is not read."""
     jar = Caller(user, mount=COOKIE_MOUNT)
     r0 = log_in(jar)
     response = post_raw(jar, f"{COOKIE_MOUNT}logout/", body, content_type, HTTP_ACCEPT="image/png")
@@ -141,7 +141,7 @@ def test_logout_with_a_body_that_holds_no_token(
 
 
 def test_logout_with_a_line_s_end(script: Caller) -> None:
-    """Case 17a: a token that a script read from a file is logged out, or its family would live on unnoticed."""
+    """Case 17a: a token with a line break, as read from a file, logs out; else its family would stay active."""
     r0 = log_in(script)
     assert log_out(script, f" {r0}\n").status_code == 204
     assert state(r0) == (0, "logout")
@@ -149,7 +149,7 @@ def test_logout_with_a_line_s_end(script: Caller) -> None:
 
 @pytest.mark.parametrize("mount", [BODY_MOUNT, TOOL_MOUNT])
 def test_logout_by_the_access_token(user: Any, mount: str, clock: Any) -> None:
-    """Case 17a: its family is revoked, once; an expired one is a 401, and nothing changes."""
+    """Case 17a: the access token's family is revoked, once; an expired one is a 401."""
     caller = Caller(user, mount=mount)
     access = caller.log_in().json()["access"]
     for _ in range(2):
@@ -164,7 +164,7 @@ def test_logout_by_the_access_token(user: Any, mount: str, clock: Any) -> None:
 
 
 def test_logout_without_a_single_token(user: Any) -> None:
-    """Case 17a with the delivery ``none``: a 401, whatever the body holds."""
+    """Case 17a with the delivery ``none``: without an access token a 401, whatever the body has."""
     tool = Caller(user, mount=TOOL_MOUNT)
     access = tool.log_in().json()["access"]
     assert_refused(tool.send("logout/"), "missing")
@@ -173,7 +173,7 @@ def test_logout_without_a_single_token(user: Any) -> None:
 
 
 def test_logout_of_two_families(caller: Caller) -> None:
-    """The refresh token's and the access token's: both are revoked, and each user is told to be signed out."""
+    """The families of refresh token and access token are revoked, and each user gets a logout signal."""
     other = Caller(new_user(), mount=BODY_MOUNT).log_in().json()
     r0 = log_in(caller)
     with received(user_logged_out) as calls:
@@ -184,7 +184,7 @@ def test_logout_of_two_families(caller: Caller) -> None:
 
 
 def test_logout_with_rubbish_and_an_access_token(caller: Caller) -> None:
-    """A refresh token that is none does not save the access token's family."""
+    """An invalid refresh token does not keep the access token's family active."""
     login = Caller(caller.user, mount=BODY_MOUNT).log_in().json()
     assert log_out(caller, "rubbish", **bearer(login["access"])).status_code == 204
     assert state(login["refresh"]) == (0, "logout")
@@ -192,7 +192,7 @@ def test_logout_with_rubbish_and_an_access_token(caller: Caller) -> None:
 
 @pytest.mark.parametrize("content_type", [URLENCODED, MULTIPART], ids=["urlencoded", "multipart"])
 def test_forms_at_a_body_mount(script: Caller, content_type: str) -> None:
-    """Case 17b: login, refresh and logout read them as they read JSON."""
+    """Case 17b: login, refresh and logout read forms like JSON."""
     name = script.user.USERNAME_FIELD
     credentials = {name: script.user.get_username(), "password": PASSWORD}
     response = post_form(script, "login/", {**credentials, "password": "a wrong guess"}, content_type)
@@ -214,7 +214,7 @@ def test_forms_at_a_body_mount(script: Caller, content_type: str) -> None:
 
 @pytest.mark.parametrize("content_type", [URLENCODED, MULTIPART], ids=["urlencoded", "multipart"])
 def test_forms_at_a_cookie_mount(jar: Caller, content_type: str) -> None:
-    """Case 17b: login does not read them, refresh and logout read no body at all."""
+    """Case 17b: login refuses forms; refresh and logout read no body."""
     data = {jar.user.USERNAME_FIELD: jar.user.get_username(), "password": PASSWORD}
     response = post_form(jar, "login/", data, content_type)
     assert (response.status_code, response.json()["code"]) == (415, "unsupported_media_type")
@@ -255,7 +255,7 @@ def test_forms_at_a_cookie_mount(jar: Caller, content_type: str) -> None:
     ids=range(15),
 )
 def test_hostile_forms(script: Caller, path: str, body: bytes, content_type: str) -> None:
-    """Case 17b: what is no good form, or holds no good token, is refused like JSON, and never a 5xx."""
+    """Case 17b: a malformed form, or one without a valid token, is refused like JSON, never with a 5xx."""
     if content_type.startswith("boundary"):
         content_type = f"multipart/form-data; {content_type}"
     response = post_raw(script, BODY_MOUNT + path, body, content_type)
@@ -268,7 +268,7 @@ def test_hostile_forms(script: Caller, path: str, body: bytes, content_type: str
 
 @pytest.mark.parametrize("mount", [COOKIE_MOUNT, BODY_MOUNT])
 def test_logout_all(user: Any, mount: str) -> None:
-    """Case 18: three families end, another user's stays."""
+    """Case 18: the user's three families are revoked, and another user's stays."""
     callers = [Caller(user, mount=mount) for _ in range(3)]
     logins = [caller.log_in() for caller in callers]
     other = Caller(new_user(), mount=mount)
@@ -288,7 +288,7 @@ def test_logout_all(user: Any, mount: str) -> None:
 
 
 def test_logout_all_without_a_token(jar: Caller) -> None:
-    """Case 18 without credentials: the cookie alone ends nothing."""
+    """Case 18: the refresh cookie without an access token revokes nothing."""
     r0 = log_in(jar)
     response = jar.send("logout/all/")
     assert_refused(response, "missing")
@@ -298,7 +298,7 @@ def test_logout_all_without_a_token(jar: Caller) -> None:
 
 @pytest.mark.parametrize("scope", ["family", "user"])
 def test_reuse_and_the_other_family(script: Caller, scope: str) -> None:
-    """Case 19: reuse in family A leaves B alone, unless the settings say otherwise."""
+    """Case 19: reuse in family A revokes only A, unless REVOKE_ON_REUSE says otherwise."""
     a0, b0 = log_in(script), log_in(script)
     stranger = Caller(new_user(), mount=BODY_MOUNT)
     s0 = log_in(stranger)

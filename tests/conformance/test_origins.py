@@ -27,7 +27,7 @@ FOREIGN = {
 @pytest.mark.parametrize("headers", [*FOREIGN.values()], ids=[*FOREIGN])
 @pytest.mark.parametrize("endpoint", ["login/", "refresh/", "logout/"])
 def test_cross_origin(jar: Caller, endpoint: str, headers: dict[str, str]) -> None:
-    """Case 28: 403, state and cookie untouched."""
+    """Case 28: a cross-origin request is a 403 and changes neither the family nor the cookie."""
     r0 = log_in(jar)
     data = {jar.user.USERNAME_FIELD: jar.user.get_username(), "password": PASSWORD} if endpoint == "login/" else None
     with CaptureQueriesContext(connection) as queries:
@@ -56,7 +56,7 @@ OURS = {
 @pytest.mark.parametrize("headers", [*OURS.values()], ids=[*OURS])
 @override_settings(CSRF_TRUSTED_ORIGINS=["https://app.example", "https://*.wild.example"])
 def test_same_origin(jar: Caller, headers: dict[str, str]) -> None:
-    """Case 29: our own pages, trusted ones and scripts pass."""
+    """Case 29: requests from our own pages, from trusted origins and from scripts are allowed."""
     r0 = log_in(jar, **headers)
     r1 = rotate(jar, r0, **headers)
     assert jar.cookie == r1 != r0
@@ -66,7 +66,7 @@ def test_same_origin(jar: Caller, headers: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("headers", [*FOREIGN.values()], ids=[*FOREIGN])
 def test_cross_origin_at_a_body_mount(script: Caller, headers: dict[str, str]) -> None:
-    """Case 28, the other side: where no cookie counts, no origin does."""
+    """Case 28: at a body mount the origin does not matter, because no cookie is read."""
     r0 = log_in(script, **headers)
     rotate(script, r0, **headers)
     assert log_out(script, r0, **headers).status_code == 204
@@ -75,7 +75,7 @@ def test_cross_origin_at_a_body_mount(script: Caller, headers: dict[str, str]) -
 
 @pytest.mark.parametrize("endpoint", ["login/", "refresh/", "logout/"])
 def test_other_methods(caller: Caller, endpoint: str) -> None:
-    """Case 30: only POST does anything."""
+    """Case 30: methods other than POST change nothing."""
     r0 = log_in(caller)
     for method in (caller.get, caller.head, caller.put, caller.patch, caller.delete):
         with CaptureQueriesContext(connection) as queries:

@@ -32,7 +32,7 @@ def test_parallel_refreshes_with_one_key(kind: str, request: pytest.FixtureReque
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("kind", ["script", "jar"])
 def test_parallel_refreshes_without_a_key(kind: str, request: pytest.FixtureRequest) -> None:
-    """Case 14: of twenty parallel refreshes of a script one may work, and the family ends."""
+    """Case 14: of twenty parallel refreshes of a script at most one works, and the family is revoked."""
     caller = request.getfixturevalue(kind)
     r0 = log_in(caller)
     callers = [again(caller) for _ in range(20)]
@@ -52,7 +52,7 @@ def test_parallel_refreshes_without_a_key(kind: str, request: pytest.FixtureRequ
 @pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 def test_logout_races_refresh(script: Caller) -> None:
-    """Case 15: after a logout and a refresh in parallel nothing works, a hundred times."""
+    """Case 15: after a logout and a parallel refresh no token works, in a hundred runs."""
     callers = [(again(script), "logout/"), (again(script), "refresh/")]
     with threads(2) as at_once:
         for _ in range(100):

@@ -38,7 +38,7 @@ from twotoken.signals import family_revoked, reuse_detected, token_retried
 
 @with_settings(ACCESS_CLAIMS="tests.conformance.helpers.email_claim")
 def test_refresh(caller: Caller) -> None:
-    """Case 3: another pair, its claims read afresh from the user."""
+    """Case 3: a refresh returns a new pair, with claims read from the user again."""
     login = caller.log_in()
     get_user_model()._default_manager.update(email="moved@example.com")
     r0 = token_of(login)
@@ -55,7 +55,7 @@ def test_refresh(caller: Caller) -> None:
 
 
 def test_many_rotations(script: Caller) -> None:
-    """Case 4: 128 rotations are one row."""
+    """Case 4: 128 rotations leave one row."""
     token = r0 = log_in(script)
     seen = {token}
     for _ in range(128):
@@ -68,7 +68,7 @@ def test_many_rotations(script: Caller) -> None:
 
 @pytest.mark.parametrize("kind", ["script", "jar"])
 def test_reuse(kind: str, request: pytest.FixtureRequest) -> None:
-    """Case 5: R0 again ends the family, and it is told once."""
+    """Case 5: R0 sent again revokes the family, and the signal is sent once."""
     caller = request.getfixturevalue(kind)
     r0 = log_in(caller)
     r1 = rotate(caller, r0)
@@ -90,7 +90,7 @@ def test_reuse(kind: str, request: pytest.FixtureRequest) -> None:
 @pytest.mark.parametrize("retry", [KEY, f'"{KEY}"'], ids=["bare", "quoted"])
 @pytest.mark.parametrize("later", [timedelta(), timedelta(days=1)], ids=["at-once", "a-day-later"])
 def test_retry_with_the_key(script: Caller, clock: Any, later: timedelta, retry: str) -> None:
-    """Case 6: R0 with K again gets R1 to the byte, another access token, and writes nothing."""
+    """Case 6: R0 with K again gets the same R1 and a new access token, and writes nothing."""
     r0 = log_in(script)
     first = script.refresh(r0, KEY)
     clock.shift(later)
@@ -128,7 +128,7 @@ BAD_KEYS = {
 
 @pytest.mark.parametrize("key", [*BAD_KEYS.values()], ids=[*BAD_KEYS])
 def test_bad_keys(caller: Caller, key: str) -> None:
-    """Case 7a: a key that is none is a 400 before anything is read or rotated."""
+    """Case 7a: an invalid Idempotency-Key is a 400 before anything is read or rotated."""
     r0 = log_in(caller)
     with CaptureQueriesContext(connection) as queries:
         response = caller.refresh(r0, key)
@@ -140,14 +140,14 @@ def test_bad_keys(caller: Caller, key: str) -> None:
 
 @pytest.mark.parametrize("key", ["k" * 8, "k" * 255, f'"{"k" * 255}"', "!#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"])
 def test_good_keys(script: Caller, key: str) -> None:
-    """Case 7a, the other side: 8 to 255 visible characters are a key."""
+    """Case 7a: 8 to 255 visible characters are a valid key."""
     r0 = log_in(script)
     assert rotate(script, r0, key) == rotate(script, r0, key)
     assert state(r0) == (1, "")
 
 
 def test_only_the_last_step_is_retried(script: Caller, clock: Any) -> None:
-    """Case 8: after R0→R1→R2 under one key, R0 with it is reuse."""
+    """Case 8: after R0→R1→R2 under one key, R0 with this key is reuse."""
     r0 = log_in(script)
     r1 = rotate(script, r0, KEY)
     clock.shift(timedelta(minutes=2))
@@ -159,7 +159,7 @@ def test_only_the_last_step_is_retried(script: Caller, clock: Any) -> None:
 
 
 def test_the_current_token_with_its_key(script: Caller, clock: Any) -> None:
-    """Case 8a: R1 with the key that made it is R1 again for a minute, then R2."""
+    """Case 8a: R1 with the key that made it gets R1 again for a minute; after that it rotates to R2."""
     r0 = log_in(script)
     r1 = rotate(script, r0, KEY)
     clock.shift(timedelta(seconds=59.9))
@@ -172,7 +172,7 @@ def test_the_current_token_with_its_key(script: Caller, clock: Any) -> None:
 
 @pytest.mark.parametrize("later", [0, 9.9])
 def test_browser_grace(browser: Caller, clock: Any, later: float) -> None:
-    """Case 9: a browser's R0 again within ten seconds gets R1 again."""
+    """Case 9: in a browser's family, R0 sent again within ten seconds gets R1 again."""
     r0 = log_in(browser)
     r1 = rotate(browser, r0)
     clock.shift(later)
@@ -183,7 +183,7 @@ def test_browser_grace(browser: Caller, clock: Any, later: float) -> None:
 
 @pytest.mark.parametrize("later", [10, 60])
 def test_browser_reuse(browser: Caller, clock: Any, later: float) -> None:
-    """Case 10: after ten seconds it is reuse."""
+    """Case 10: in a browser's family, R0 sent again after ten seconds is reuse."""
     r0 = log_in(browser)
     r1 = rotate(browser, r0)
     clock.shift(later)
@@ -195,7 +195,7 @@ def test_browser_reuse(browser: Caller, clock: Any, later: float) -> None:
 
 
 def test_a_retry_does_not_move_the_grace(browser: Caller, clock: Any) -> None:
-    """Case 10, with a retry between: the ten seconds count from the rotation."""
+    """Case 10: after a retry, the ten seconds still count from the rotation."""
     r0 = log_in(browser)
     rotate(browser, r0)
     clock.shift(9)
@@ -205,7 +205,7 @@ def test_a_retry_does_not_move_the_grace(browser: Caller, clock: Any) -> None:
 
 
 def test_the_current_token_of_a_browser(browser: Caller, clock: Any) -> None:
-    """Case 10a: R1 within twenty seconds is R1 again without a cookie, then R2."""
+    """Case 10a: R1 within twenty seconds gets R1 again without a Set-Cookie; later it rotates to R2."""
     r0 = log_in(browser)
     r1 = rotate(browser, r0)
     clock.shift(19.9)
@@ -222,7 +222,7 @@ def test_the_current_token_of_a_browser(browser: Caller, clock: Any) -> None:
 
 @pytest.mark.parametrize("kind", ["script", "jar"])
 def test_a_thief_who_poses_as_a_browser(kind: str, browser: Caller, request: pytest.FixtureRequest) -> None:
-    """Case 10b: a script's R0 gains no grace at the cookie mount."""
+    """Case 10b: a script's R0 gets no grace at the cookie mount."""
     caller = request.getfixturevalue(kind)
     r0 = log_in(caller)
     r1 = rotate(caller, r0)
@@ -254,7 +254,7 @@ def test_a_thief_who_is_faster_each_time(
 
 @pytest.mark.parametrize("behind", [0, 1])
 def test_a_retry_from_another_device(behind: int, browser: Caller, clock: Any) -> None:
-    """Case 10d: within a browser's grace R1 is answered again, and leaves an event and a signal."""
+    """Case 10d: within a browser's grace it gets R1 again, and leaves an event and a signal."""
     r0 = log_in(browser)
     r1 = rotate(browser, r0)
     token = r0 if behind else r1
@@ -275,7 +275,7 @@ def test_a_retry_from_another_device(behind: int, browser: Caller, clock: Any) -
 @pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 def test_many_tabs(browser: Caller, clock: Any) -> None:
-    """Case 11: ten tabs at once on one jar, answers in any order, sign nobody out."""
+    """Case 11: ten tabs with one cookie jar refresh at once; answers in any order log nobody out."""
     for _ in range(3):
         r0 = log_in(again(browser))
         jar = {COOKIE: r0}
@@ -299,7 +299,7 @@ def test_many_tabs(browser: Caller, clock: Any) -> None:
 
 @pytest.mark.parametrize("step", [timedelta(), timedelta(hours=12)], ids=["at-once", "past-its-idle-limit"])
 def test_an_old_token(script: Caller, clock: Any, step: timedelta) -> None:
-    """Case 12: R3 after fifty rotations ends the family, past its own time too."""
+    """Case 12: R3 after fifty rotations revokes the family, even past the token's own ``exp``."""
     tokens = [log_in(script)]
     for _ in range(50):
         clock.shift(step)

@@ -19,7 +19,7 @@ from twotoken.testing import poll_revocations
 @pytest.mark.parametrize("route", ROUTES)
 @pytest.mark.parametrize("header", [None, "", "Basic eDp5", "Token x"])
 def test_a_route_without_a_token(script: Caller, route: str, header: str | None) -> None:
-    """Case 27: without credentials of ours the challenge is just the realm."""
+    """Case 27: without an access token the challenge has only the realm."""
     extra: Any = {} if header is None else {"HTTP_AUTHORIZATION": header}
     response = script.get(route, **extra)
     assert (response.status_code, response["WWW-Authenticate"]) == (401, REALM)
@@ -28,7 +28,7 @@ def test_a_route_without_a_token(script: Caller, route: str, header: str | None)
 @pytest.mark.parametrize("route", ROUTES)
 @pytest.mark.parametrize("credentials", ["rubbish", "", "two words", "\x00", "a.b.c", "x" * 10_240, "\u00e9"])
 def test_a_route_with_a_bad_token(script: Caller, route: str, credentials: str) -> None:
-    """Case 27: a bad token is told as RFC 6750 wants it, at no query."""
+    """Case 27: a bad token gets the challenge of RFC 6750, without a query."""
     with CaptureQueriesContext(connection) as queries:
         response = script.get(route, HTTP_AUTHORIZATION=f"Bearer {credentials}")
     assert_refused(response, "invalid")
@@ -40,7 +40,7 @@ def test_a_route_with_a_bad_token(script: Caller, route: str, credentials: str) 
 
 @pytest.mark.parametrize("route", ROUTES)
 def test_a_route_with_an_expired_token(script: Caller, clock: Any, route: str) -> None:
-    """Case 27: an access token is good to the last moment of its fifteen minutes."""
+    """Case 27: an access token is valid until its fifteen minutes are over, and not longer."""
     clock.move_to(datetime(2031, 5, 4, 12, 0, tzinfo=UTC))
     access = script.log_in().json()["access"]
     clock.shift(timedelta(minutes=15) - timedelta(microseconds=1))

@@ -22,7 +22,7 @@ def test_statements_of_a_refresh(caller: Caller, key: str | None) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_statements_of_a_refresh_in_autocommit(script: Caller) -> None:
-    """Case 35 as in production, where a transaction would show as a BEGIN."""
+    """Case 35 with autocommit, as in production, where a transaction would show as a BEGIN."""
     r0 = log_in(script)
     with CaptureQueriesContext(connection) as queries:
         rotate(script, r0)
@@ -31,7 +31,7 @@ def test_statements_of_a_refresh_in_autocommit(script: Caller) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_statements_of_a_replay(script: Caller) -> None:
-    """Case 35 for a replay: one SELECT, one UPDATE that revokes, and its one event; later ones find it revoked."""
+    """Case 35: reuse is a SELECT, an UPDATE and an event; the same again is one SELECT."""
     r0 = log_in(script)
     rotate(script, r0)
     with CaptureQueriesContext(connection) as queries:
@@ -53,7 +53,7 @@ def test_statements_of_a_login(caller: Caller) -> None:
 
 @pytest.mark.parametrize(("route", "expected"), [*zip(ROUTES, [["SELECT"], [], ["SELECT"]], strict=True)])
 def test_statements_of_a_route(script: Caller, route: str, expected: list[str]) -> None:
-    """Case 35 for an authenticated request: 1, 0 and 1, by class."""
+    """Case 35: an authenticated request makes 1, 0 or 1 query, depending on the class."""
     header = bearer(script.log_in().json()["access"])
     with CaptureQueriesContext(connection) as queries:
         assert script.get(route, **header).status_code == 200

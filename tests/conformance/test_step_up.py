@@ -1,4 +1,4 @@
-"""Step-up: a proof of identity that is wrong, right, or somebody else's, and what a refresh makes of it."""
+"""Step-up: wrong, right and foreign proofs of identity, and what a refresh does after a step-up."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ from twotoken.models import RefreshToken, RevokedReason
 
 @pytest.fixture
 def tool(user: Any) -> Caller:
-    """A client without a refresh token."""
+    """A client at a mount with the delivery ``none``: it has no refresh token."""
     return Caller(user, mount=TOOL_MOUNT)
 
 
 @pytest.fixture(params=["script", "browser", "jar", "tool"])
 def anyone(request: pytest.FixtureRequest) -> Any:
-    """Each kind of client, at a mount of each delivery."""
+    """Each kind of client, at a mount of its delivery."""
     return request.getfixturevalue(request.param)
 
 
@@ -56,7 +56,7 @@ def step_up(caller: Caller, access: str | None, password: Any = PASSWORD, **extr
 
 
 def assert_wrong(response: Any) -> None:
-    """Hold a 401 to the answer of a failed login."""
+    """Assert that a 401 is the one of a failed login."""
     assert (response.status_code, response.json()["code"]) == (401, "no_active_account")
     assert set(response.json()) == {"detail", "code"}
     assert response["WWW-Authenticate"] == 'Bearer realm="api"'
@@ -64,7 +64,7 @@ def assert_wrong(response: Any) -> None:
 
 
 def test_step_up(anyone: Caller, clock: Any) -> None:
-    """Case 39: a wrong password is refused; after the right one a new access token says now, and nothing is written."""
+    """Case 39: a wrong password is refused. The right one gives a token whose auth_time is now; nothing is written."""
     access = anyone.log_in().json()["access"]
     before = claims_of(access)
     clock.shift(600)
@@ -110,7 +110,7 @@ def test_statements_of_a_step_up(anyone: Caller) -> None:
 
 
 def test_somebody_else_s_password(anyone: Caller) -> None:
-    """Case 39: it proves nothing for this user; neither does another name in the body."""
+    """Case 39: another user's password is refused, even if the body names that user."""
     other = new_user()
     other.set_password("the other password")
     other.save()
@@ -154,14 +154,14 @@ def test_a_user_or_a_family_that_is_no_more(anyone: Caller, clock: Any) -> None:
 
 
 def test_a_family_that_ends_meanwhile(script: Caller, settings: Any) -> None:
-    """Case 39: checking a password takes time. A family that is revoked by then gets nothing."""
+    """Case 39: if the family is revoked while the password is checked, no token is given."""
     access = script.log_in().json()["access"]
     settings.AUTHENTICATION_BACKENDS = ["tests.conformance.test_step_up.RevokingBackend"]
     assert_refused(step_up(script, access), "revoked")
 
 
 class RevokingBackend:
-    """A back end during whose work the family is revoked."""
+    """An authentication back end that revokes the family while it works."""
 
     def authenticate(self, request: Any, **credentials: Any) -> Any:
         RefreshToken.objects.all().revoke(RevokedReason.ADMIN)
@@ -208,7 +208,7 @@ def test_a_password_that_is_changed_meanwhile(anyone: Caller, settings: Any) -> 
 
 @pytest.mark.parametrize("access", [None, "rubbish"])
 def test_no_access_token(anyone: Caller, access: str | None) -> None:
-    """Case 39: the refresh token and its cookie are no substitute, and nothing is looked up."""
+    """Case 39: a refresh token, in the body or in the cookie, does not replace the access token. No query is made."""
     anyone.log_in()
     with CaptureQueriesContext(connection) as queries:
         assert_refused(step_up(anyone, access), "missing" if access is None else "invalid")
@@ -217,7 +217,7 @@ def test_no_access_token(anyone: Caller, access: str | None) -> None:
 
 @pytest.mark.parametrize("password", [None, 5, [], {}, "", "x" * 5000])
 def test_what_is_no_password(anyone: Caller, password: Any) -> None:
-    """Case 39: a 400 that names the field, or a refusal, and never a 500."""
+    """Case 39: an invalid body is a 400 that names the field, or a refusal, and never a 500."""
     access = anyone.log_in().json()["access"]
     response = step_up(anyone, access, password)
     if password == 5:  # DRF takes a number for its digits
@@ -227,7 +227,7 @@ def test_what_is_no_password(anyone: Caller, password: Any) -> None:
 
 
 def test_a_form(script: Caller, jar: Caller) -> None:
-    """Case 39: read at a body mount alone, as at login."""
+    """Case 39: forms are read only at a body mount, as at login."""
     for caller, status in ((script, 200), (jar, 415)):
         access = caller.log_in().json()["access"]
         response = post_form(caller, "reauthenticate/", {"password": PASSWORD}, URLENCODED, **bearer(access))
@@ -248,14 +248,14 @@ def test_a_page_of_another_origin(browser: Caller, script: Caller) -> None:
 
 @pytest.fixture
 def limited() -> Iterator[None]:
-    """Three logins a minute."""
+    """Settings that allow three logins a minute."""
     with with_settings(LOGIN_THROTTLE="3/min"):
         yield
 
 
 @pytest.mark.usefixtures("limited", "clock")
 def test_a_thief_who_guesses_the_password(anyone: Caller) -> None:
-    """Case 39: a stolen access token gives no guesses beside those at the login; both have one count."""
+    """Case 39: guesses by step-up and by login count together, so a stolen access token adds none."""
     access = anyone.log_in().json()["access"]
     assert_wrong(step_up(anyone, access, "a wrong guess"))
     assert_wrong(step_up(anyone, access, "another guess"))
@@ -268,7 +268,7 @@ def test_a_thief_who_guesses_the_password(anyone: Caller) -> None:
 
 @pytest.mark.usefixtures("limited", "clock")
 def test_what_is_not_counted(anyone: Caller) -> None:
-    """Case 39: nobody uses up a user's guesses here without an access token, or with a body that is wrong."""
+    """Case 39: requests without a valid access token or with an invalid body don't count as a user's guesses."""
     access = anyone.log_in().json()["access"]
     for _ in range(5):
         assert_refused(step_up(anyone, "rubbish"), "invalid")
@@ -310,7 +310,7 @@ PATH = f"{BODY_MOUNT}reauthenticate/"
 
 
 def test_a_bound_family(script: Caller) -> None:
-    """Case 39: a bound access token wants its proof here too, and the new one is bound to the same key."""
+    """Case 39: a step-up with a bound access token needs a proof, and the new token is bound to the same key."""
     device, other = Device(), Device(OTHER_KEY)
     access = script.log_in(**device.headers(f"{BODY_MOUNT}login/")).json()["access"]
     with unchanged():
@@ -323,7 +323,7 @@ def test_a_bound_family(script: Caller) -> None:
 
 
 def test_a_bound_family_whose_access_tokens_are_not(script: Caller) -> None:
-    """Case 39: whoever copied the access token and knows the password still lacks the key."""
+    """Case 39: a copied access token and the password are not enough without the key."""
     device, other = Device(), Device(OTHER_KEY)
     with with_settings(DPOP_ACCESS=False):
         access = script.log_in(**device.headers(f"{BODY_MOUNT}login/")).json()["access"]
@@ -346,7 +346,7 @@ def test_a_proof_binds_nothing_later(script: Caller) -> None:
 
 
 def assert_device(response: Any) -> None:
-    """Hold a 401 to the refusal of another device."""
+    """Assert that a 401 refuses another device."""
     assert (response.status_code, response.json()["reason"]) == (401, "wrong_device")
 
 

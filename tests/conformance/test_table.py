@@ -13,7 +13,7 @@ CASE = re.compile(r"Cases? (\d+\w*)(?:(?:,| and) (\d+\w*))?")
 
 
 def cases_of(test: Any) -> list[str]:
-    """Return the numbers that a test's docstring begins with."""
+    """Return the case numbers at the start of a test's docstring."""
     match = CASE.match(test.__doc__ or "")
     return [number for number in match.groups() if number] if match else []
 

@@ -25,7 +25,7 @@ from tests.overrides import with_settings
 @pytest.mark.parametrize("setting", ["ISSUER", "AUDIENCE"])
 @pytest.mark.parametrize("route", ROUTES)
 def test_an_access_token_of_another_tenant(script: Caller, route: str, setting: str) -> None:
-    """Case 36: where the callable names another tenant, the token is refused before any query."""
+    """Case 36: another tenant's token is refused before any query."""
     with with_settings(**{setting: f"tests.issuers.{setting.lower()}"}):
         access = script.log_in().json()["access"]
         assert script.get(route, **bearer(access)).status_code == 200
@@ -39,7 +39,7 @@ def test_an_access_token_of_another_tenant(script: Caller, route: str, setting: 
 
 
 def test_a_refresh_token_of_another_tenant(script: Caller) -> None:
-    """Case 36 at the endpoints: refused before any query, and neither that nor a logout there revokes anything."""
+    """Case 36 at the endpoints: it is refused before any query, and a logout there revokes nothing."""
     with with_settings(ISSUER="tests.issuers.issuer", REVOKE_ON_REUSE="user"):
         r0 = log_in(script)
         r1 = rotate(script, r0)
@@ -67,7 +67,7 @@ def test_a_plain_issuer_is_in_no_refresh_token(script: Caller) -> None:
 
 
 def test_a_token_from_before_the_issuer_was_a_callable(script: Caller) -> None:
-    """It names no tenant, so its user logs in again."""
+    """The token has no issuer, so its user logs in again."""
     r0 = log_in(script)
     with with_settings(ISSUER="tests.issuers.issuer"):
         assert_refused(script.refresh(r0), "invalid")
@@ -75,7 +75,7 @@ def test_a_token_from_before_the_issuer_was_a_callable(script: Caller) -> None:
 
 
 def test_an_issuer_that_fails(script: Caller) -> None:
-    """A path that leads nowhere is a 500: no token without its tenant is signed, and none is accepted."""
+    """A dotted path that leads nowhere is a 500: no token is signed or accepted without its tenant."""
     r0 = log_in(script)
     script.raise_request_exception = False
     with with_settings(ISSUER="tests.issuers.isuer"):

@@ -22,7 +22,7 @@ from tests.http import Caller
 
 
 def test_the_idle_limit(script: Caller, clock: Any) -> None:
-    """Case 23: the last microsecond before the idle limit is good, the limit itself is not."""
+    """Case 23: a token works until a microsecond before the idle limit, and not at the limit."""
     r0 = log_in(script)
     clock.shift(timedelta(days=7) - timedelta(microseconds=1))
     r1 = rotate(script, r0)
@@ -33,7 +33,7 @@ def test_the_idle_limit(script: Caller, clock: Any) -> None:
 
 
 def test_the_absolute_limit(script: Caller, clock: Any) -> None:
-    """Case 23: thirty days after login it ends, whatever was rotated."""
+    """Case 23: the family ends thirty days after the login, however often it rotated."""
     login = script.log_in()
     token, end = token_of(login), row(token_of(login)).expires_at
     for days in (5, 5, 5, 5, 5, 4):
@@ -55,7 +55,7 @@ def test_the_absolute_limit(script: Caller, clock: Any) -> None:
 
 @pytest.mark.parametrize("kind", ["script", "jar"])
 def test_a_token_at_its_limit_clears_the_cookie(kind: str, clock: Any, request: pytest.FixtureRequest) -> None:
-    """Case 23: with the key that made it, a token is refused at the limit all the same."""
+    """Case 23: at the limit a token is refused even with the key that made it, and the cookie is cleared."""
     caller = request.getfixturevalue(kind)
     r0 = log_in(caller)
     rotate(caller, r0, KEY)

@@ -1,4 +1,4 @@
-"""Tokens that are forged, damaged or used for the wrong job."""
+"""Tokens that are forged, damaged, or sent in place of the other kind."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def unb64(text: str) -> bytes:
 
 
 def signed(claims: Any, headers: Any = None, *, secret: str | None = None, algorithm: str = "HS256") -> str:
-    """Sign whatever is given, with the refresh secret if no other is named."""
+    """Sign any claims, with the refresh secret by default."""
     payload = claims if isinstance(claims, bytes) else json.dumps(claims).encode()
     key = secret or settings.TWOTOKEN["REFRESH_SECRET"]
     return jwt.PyJWS().encode(payload, key, algorithm, {"typ": "rt+jwt", **(headers or {})})
@@ -51,7 +51,7 @@ def signed(claims: Any, headers: Any = None, *, secret: str | None = None, algor
 @pytest.mark.parametrize("part", [0, 1, 2], ids=["header", "claims", "signature"])
 @pytest.mark.parametrize("kind", ["script", "jar"])
 def test_a_flipped_bit(kind: str, part: int, request: pytest.FixtureRequest) -> None:
-    """Case 24: any bit of any byte of a token."""
+    """Case 24: a token with any bit of any byte changed is refused."""
     caller = request.getfixturevalue(kind)
     r0 = log_in(caller)
     parts = r0.split(".")
@@ -66,7 +66,7 @@ def test_a_flipped_bit(kind: str, part: int, request: pytest.FixtureRequest) -> 
 
 
 def test_a_flipped_spare_bit(script: Caller) -> None:
-    """Case 24: the last letter of a signature has bits to spare, and they count."""
+    """Case 24: a change of the unused bits in a signature's last letter is refused."""
     r0 = log_in(script)
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
     other = alphabet[alphabet.index(r0[-1]) ^ 1]
@@ -115,7 +115,7 @@ HOSTILE: dict[str, Callable[[dict[str, Any]], str]] = {
 @pytest.mark.parametrize("forge", [*HOSTILE.values()], ids=[*HOSTILE])
 @pytest.mark.parametrize("kind", ["script", "jar"])
 def test_forged_tokens(kind: str, forge: Callable[[Any], str], request: pytest.FixtureRequest) -> None:
-    """Case 24: what fails the check costs no query and ends nothing."""
+    """Case 24: a forged token costs no query and revokes nothing."""
     caller = request.getfixturevalue(kind)
     r0 = log_in(caller)
     assert_invalid(caller, r0, forge(claims_of(r0)))
@@ -125,14 +125,14 @@ def test_forged_tokens(kind: str, forge: Callable[[Any], str], request: pytest.F
     "forge", [lambda r0: "\x00", lambda r0: r0 + "\x00", lambda r0: f" {r0}", lambda r0: r0 + "\n"]
 )
 def test_control_characters(script: Caller, forge: Callable[[str], str]) -> None:
-    """Case 24: NUL and spaces are no part of a token."""
+    """Case 24: a token with NUL or spaces in it or around it is refused."""
     r0 = log_in(script)
     assert_invalid(script, r0, forge(r0))
 
 
 @pytest.mark.parametrize("change", [{"sid": str(UUID(int=7))}, {"jti": "x" * 22}, {"jti": "\u00e9"}, {"gen": 10**12}])
 def test_a_token_made_with_the_secret_alone(script: Caller, change: dict[str, Any]) -> None:
-    """Case 24: the refresh secret forges no token, for each is bound to its row."""
+    """Case 24: the refresh secret alone can't forge a token, because each is bound to its row."""
     r0 = log_in(script)
     with unchanged():
         assert_refused(script.refresh(signed({**claims_of(r0), **change})), "invalid")
@@ -159,7 +159,7 @@ NO_TOKEN = {
 
 @pytest.mark.parametrize("body", [*NO_TOKEN.values()], ids=[*NO_TOKEN])
 def test_no_token_in_the_body(script: Caller, body: bytes) -> None:
-    """Case 24: a body without a string for a refresh token is a 400 at a body mount, of no account at the other."""
+    """Case 24: a body without a string as token is a 400 at a body mount, and ignored at a cookie mount."""
     r0 = log_in(script)
     with CaptureQueriesContext(connection) as queries:
         response = post_raw(script, f"{BODY_MOUNT}refresh/", body, "application/json")
@@ -174,7 +174,7 @@ def test_no_token_in_the_body(script: Caller, body: bytes) -> None:
 
 @pytest.mark.parametrize("endpoint", ["login/", "refresh/"])
 def test_a_body_beyond_the_limit(script: Caller, endpoint: str) -> None:
-    """Case 24 beyond DATA_UPLOAD_MAX_MEMORY_SIZE: a 400 of ours, in JSON and not to be stored."""
+    """Case 24: a body beyond DATA_UPLOAD_MAX_MEMORY_SIZE is a 400 in JSON that is not cached."""
     response = script.send(endpoint, {"refresh": "x" * 3_000_000})
     assert response.status_code == 400
     assert response["Content-Type"] == "application/json"
@@ -183,7 +183,7 @@ def test_a_body_beyond_the_limit(script: Caller, endpoint: str) -> None:
 
 
 def test_the_two_tokens_do_not_stand_in(caller: Caller) -> None:
-    """Case 25: an access token does not refresh, a refresh token opens no route."""
+    """Case 25: an access token can't refresh, and a refresh token opens no route."""
     login = caller.log_in()
     with CaptureQueriesContext(connection) as queries:
         assert_refused(caller.refresh(login.json()["access"]), "invalid")
@@ -195,7 +195,7 @@ def test_the_two_tokens_do_not_stand_in(caller: Caller) -> None:
 
 
 def test_rotation_of_secrets(script: Caller) -> None:
-    """Case 26: the old secret verifies until it is dropped, the new one signs."""
+    """Case 26: the new secret signs, and the old one verifies until it is removed."""
     old: dict[str, str] = {name: str(settings.TWOTOKEN[name]) for name in ("ACCESS_SECRET", "REFRESH_SECRET")}
     new = {name: f"the new one: {secret}" for name, secret in old.items()}
     login = script.log_in()

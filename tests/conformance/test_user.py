@@ -50,7 +50,7 @@ def test_a_deleted_user(caller: Caller) -> None:
 
 @pytest.mark.parametrize("path", ["set_password", "update"])
 def test_a_changed_password(caller: Caller, path: str) -> None:
-    """Case 22: by whatever path the password changed, the refresh token is dead."""
+    """Case 22: after any change of the password the refresh token is refused."""
     login = caller.log_in()
     r0, header = token_of(login), bearer(login.json()["access"])
     if path == "set_password":

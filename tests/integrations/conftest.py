@@ -46,7 +46,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def serve(database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Any]]:
-    """Make servers that are stopped in the end, and that have complained of nothing."""
+    """Start servers that are stopped at the end, and assert that they logged no error."""
     servers: list[Served] = []
 
     def make(kind: type[Served] = Uvicorn, *arguments: str, **options: Any) -> Served:
@@ -63,6 +63,6 @@ def serve(database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 @pytest.fixture
 def in_reach(database: Path, django_db_blocker: Any) -> Iterator[None]:
-    """Have the ORM of this process work on the servers' database."""
+    """Make the ORM of this process use the servers' database."""
     with django_db_blocker.unblock(), within_reach(f"sqlite:///{database}"):
         yield

@@ -14,7 +14,7 @@ SAME_SITE, OTHER_SITE, API = "app.example.localhost", "other.localhost", "api.ex
 
 
 class Served(Gunicorn):
-    """The project in processes of its own. What goes wrong is in ``log``."""
+    """The project in its own processes. Their errors are in ``log``."""
 
     def __init__(
         self,
@@ -40,16 +40,16 @@ class Served(Gunicorn):
         )
 
     def at(self, host: str) -> str:
-        """Return the origin of the server under one of its names."""
+        """Return the server's origin under one of its host names."""
         return f"http://{host}:{self.port}"
 
     def errors(self) -> str:
-        """Return what it has complained of."""
+        """Return the errors in the log."""
         return self.log.read_text()
 
 
 class Uvicorn(Served):
-    """The same under uvicorn."""
+    """The project under uvicorn."""
 
     def __init__(self, database: Path, folder: Path, *arguments: str, **options: Any) -> None:
         super().__init__(database, folder, application="tests.integrations.asgi:application", **options)

@@ -1,4 +1,4 @@
-"""django-allauth, headless: its app client gets our pair, and one login is one family and one session."""
+"""django-allauth headless: a login of its app client gives twotoken's pair, one family and one session."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _urls() -> Iterator[None]:
 
 
 class App(APIClient):
-    """An app that keeps what it gets."""
+    """An app that keeps the tokens it gets."""
 
     session_token = access = refresh_token = ""
 
@@ -79,11 +79,11 @@ class App(APIClient):
         return int(self.get("/api/revocable/", HTTP_AUTHORIZATION=f"Bearer {self.access}").status_code)
 
     def refresh(self, **extra: Any) -> Any:
-        """Refresh at our endpoint."""
+        """Refresh at twotoken's endpoint."""
         return self.post(f"{OURS}refresh/", {"refresh": self.refresh_token}, format="json", **extra)
 
     def refresh_by_allauth(self, **extra: Any) -> Any:
-        """Refresh at allauth's."""
+        """Refresh at allauth's endpoint."""
         body = {"refresh_token": self.refresh_token}
         return self.post(f"{ALLAUTH}tokens/refresh", body, format="json", **extra)
 
@@ -97,19 +97,19 @@ def app(user: Any) -> App:
 
 
 def family() -> RefreshToken:
-    """Return the one family."""
+    """Return the only family."""
     return RefreshToken.objects.get()
 
 
 def test_the_checks_have_nothing_to_say(capsys: Any) -> None:
-    """Neither allauth's nor ours; axes' are about axes, which is no part of this page."""
+    """Neither allauth's nor our checks report anything. Those of axes are ignored: this page does not use axes."""
     with override_settings(SILENCED_SYSTEM_CHECKS=["axes.W002", "axes.W003"]):
         call_command("check", fail_level="INFO")
     assert "no issues" in capsys.readouterr().out
 
 
 def test_a_login(user: Any) -> None:
-    """It gives a pair of ours under allauth's names, from where and by what it came, and the API takes it."""
+    """A login gives our pair under allauth's names, stores the sender, and the API accepts the access token."""
     app = App(REMOTE_ADDR="192.0.2.7", HTTP_USER_AGENT="app/1")
     meta = app.log_in(user).json()["meta"]
     assert set(meta) == {
@@ -122,7 +122,7 @@ def test_a_login(user: Any) -> None:
 
 
 def test_a_login_that_fails(user: Any) -> None:
-    """No family is started, and an inactive user gets none."""
+    """A failed login and a login of an inactive user start no family."""
     assert App().log_in(user, "a wrong guess").status_code == 400
     user.is_active = False
     user.save()
@@ -133,7 +133,7 @@ def test_a_login_that_fails(user: Any) -> None:
 
 
 def test_who_is_logged_in_gets_no_other_pair(app: App) -> None:
-    """By the session token alone: it opens allauth's endpoints, and makes no tokens."""
+    """A session token alone opens allauth's endpoints, and gets no tokens."""
     for path, method in (("session", "get"), ("login", "post")):
         body = {"username": family().user.get_username(), "password": PASSWORD}
         response = app.ask(path, body if method == "post" else None, method)
@@ -142,13 +142,13 @@ def test_who_is_logged_in_gets_no_other_pair(app: App) -> None:
 
 
 def test_our_login_is_not_there(user: Any) -> None:
-    """It would be a way around the steps of allauth's."""
+    """twotoken's own login is not mounted: it would skip the steps of allauth's login."""
     body = {"username": user.get_username(), "password": PASSWORD}
     assert APIClient().post(f"{OURS}login/", body, format="json").status_code == 404
 
 
 def test_a_refresh_at_our_endpoint(app: App) -> None:
-    """It rotates; the old one that comes back ends family and session."""
+    """A refresh rotates; the old token sent again revokes the family and ends the session."""
     first = app.refresh()
     assert first.status_code == 200
     assert app.refresh().json()["reason"] == "reused"
@@ -158,7 +158,7 @@ def test_a_refresh_at_our_endpoint(app: App) -> None:
 
 
 def test_a_refresh_at_allauth_s(app: App) -> None:
-    """By the same rule: it rotates, remembers the sender, and takes a key for a retry."""
+    """allauth's endpoint rotates, stores the sender, and accepts an Idempotency-Key, as ours does."""
     response = app.refresh_by_allauth(HTTP_IDEMPOTENCY_KEY=KEY, HTTP_USER_AGENT="app/2")
     again = app.refresh_by_allauth(HTTP_IDEMPOTENCY_KEY=KEY)
     assert (response.status_code, again.status_code) == (200, 200)
@@ -171,14 +171,14 @@ def test_a_refresh_at_allauth_s(app: App) -> None:
 
 @pytest.mark.parametrize("extra", [{}, {"HTTP_IDEMPOTENCY_KEY": "another-key-of-some-length"}])
 def test_a_reuse_at_allauth_s(app: App, extra: dict[str, Any]) -> None:
-    """The old token ends the family, with another key too."""
+    """At allauth's endpoint too, an old token revokes the family, even with another key."""
     assert app.refresh_by_allauth(HTTP_IDEMPOTENCY_KEY=KEY).status_code == 200
     assert app.refresh_by_allauth(**extra).status_code == 400
     assert family().revoked_reason == RevokedReason.REUSE
 
 
 def test_what_allauth_s_refresh_refuses(app: App) -> None:
-    """What is no refresh token, or comes with what is no key; the family lives."""
+    """It refuses an invalid refresh token and an invalid key; the family stays active."""
     assert app.refresh_by_allauth(HTTP_IDEMPOTENCY_KEY="short").status_code == 400
     refresh, app.refresh_token = app.refresh_token, app.access
     assert app.refresh_by_allauth().status_code == 400
@@ -187,7 +187,7 @@ def test_what_allauth_s_refresh_refuses(app: App) -> None:
 
 
 def test_allauth_s_refresh_is_throttled(app: App) -> None:
-    """Together with ours, per family: a 429 with Retry-After, and the token stays good."""
+    """Both endpoints count together, per family: a 429 with Retry-After, and the token stays valid."""
     with with_settings(REFRESH_THROTTLE="1/min"):
         app.refresh_token = app.refresh().json()["refresh"]
         response = app.refresh_by_allauth()
@@ -198,7 +198,7 @@ def test_allauth_s_refresh_is_throttled(app: App) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_allauth_s_refresh_of_a_busy_family(app: App) -> None:
-    """A 503 with Retry-After, and the token stays good: a 400 would have the client log in again."""
+    """A 503 with Retry-After, and the token stays valid: after a 400 the client would log in again."""
 
     def deadlock(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
         if sql.startswith("UPDATE"):
@@ -212,14 +212,14 @@ def test_allauth_s_refresh_of_a_busy_family(app: App) -> None:
 
 
 def test_a_logout_at_our_endpoint(app: App) -> None:
-    """The session ends with the family."""
+    """A logout at our endpoint ends allauth's session too."""
     app.post(f"{OURS}logout/", {"refresh": app.refresh_token}, format="json")
     assert app.call() == 401
     assert app.ask("session", method="get").status_code == 410
 
 
 def test_a_logout_at_allauth_s(app: App) -> None:
-    """The family ends with the session; the user's other login lives."""
+    """A logout at allauth's endpoint revokes the session's family; the user's other login stays active."""
     other = App()
     other.log_in(family().user)
     assert app.ask("session", method="delete").status_code == 401  # allauth's own: nobody is logged in now
@@ -230,7 +230,7 @@ def test_a_logout_at_allauth_s(app: App) -> None:
 
 
 def test_a_session_outlives_no_family(app: App) -> None:
-    """Staff revoke it, or it runs out."""
+    """If staff revoke the family, or if it expires, the session ends."""
     assert app.ask("session", method="get").status_code == 200
     with time_travel(timedelta(days=8)):
         assert app.ask("session", method="get").status_code == 410
@@ -239,14 +239,14 @@ def test_a_session_outlives_no_family(app: App) -> None:
 
 
 def test_a_session_token_that_is_none(app: App) -> None:
-    """It is a 410 as where the session has ended, and changes nothing."""
+    """An unknown session token is a 410, like that of an ended session, and changes nothing."""
     app.session_token = "rubbish"
     assert app.ask("session", method="get").status_code == 410
     assert app.call() == 200
 
 
 def test_a_changed_password(app: App) -> None:
-    """By allauth: who changed it stays signed in, and the others are out at their next refresh."""
+    """After a change by allauth the user's own session stays; the other families are refused at their next refresh."""
     other = App()
     other.log_in(family().user)
     body = {"current_password": PASSWORD, "new_password": NEW_PASSWORD}
@@ -261,7 +261,7 @@ def test_a_changed_password(app: App) -> None:
 
 
 def test_a_changed_password_that_logs_out(app: App) -> None:
-    """Where the project wants that."""
+    """If the project has set it so, a changed password ends the user's own session too."""
     body = {"current_password": PASSWORD, "new_password": NEW_PASSWORD}
     with override_settings(ACCOUNT_LOGOUT_ON_PASSWORD_CHANGE=True):
         app.post(PASSWORD_CHANGE, body, format="json", HTTP_X_SESSION_TOKEN=app.session_token)
@@ -269,7 +269,7 @@ def test_a_changed_password_that_logs_out(app: App) -> None:
 
 
 def test_a_password_changed_elsewhere(app: App, client: Any) -> None:
-    """Django's own logout of somebody else, without allauth's app client, ends no family."""
+    """Django's logout of another session, without allauth's app client, revokes no family."""
     client.force_login(family().user)
     client.logout()
     assert app.call() == 200
@@ -286,7 +286,7 @@ def reset_key(user: Any) -> str:
 @override_settings(ACCOUNT_LOGIN_ON_PASSWORD_RESET=True)
 @pytest.mark.parametrize("has_second_factor", [False, True])
 def test_a_reset_that_logs_in_somebody_else(app: App, has_second_factor: bool) -> None:
-    """Over a session of the first user: that one's family is revoked when the other one is logged in, not before."""
+    """A reset in the first user's session revokes their family when the second user is logged in, not before."""
     first, first_refresh = family(), app.refresh_token
     other: Any = UserFactory(email="other@example.com")
     key = reset_key(other)
@@ -307,7 +307,7 @@ def test_a_reset_that_logs_in_somebody_else(app: App, has_second_factor: bool) -
 
 @override_settings(ACCOUNT_LOGIN_ON_PASSWORD_RESET=True)
 def test_a_reset_by_the_session_s_own_user(app: App) -> None:
-    """It is a login like any other: a new session with a new pair, and the old family is replaced."""
+    """A reset by the session's own user is a new login: a new session and pair replace the old family."""
     first = family()
     key = reset_key(UserFactory._meta.model.objects.get(pk=first.user_id))
     assert app.ask("password/reset", {"key": key, "password": NEW_PASSWORD}).status_code == 200
@@ -316,7 +316,7 @@ def test_a_reset_by_the_session_s_own_user(app: App) -> None:
 
 
 def test_a_session_of_another_login_page(user: Any, client: Any) -> None:
-    """The admin's, say, asks for a password alone: its session opens nothing here, or the second factor could go."""
+    """A session of the admin's login, for example, opens nothing here: it may lack the second factor."""
     with_second_factor(user)
     client.force_login(user, "django.contrib.auth.backends.ModelBackend")
     app = App()
@@ -345,13 +345,13 @@ SECRET = b"twenty bytes, or so."
 
 
 def with_second_factor(user: Any) -> None:
-    """Give the user an authenticator app, and recovery codes."""
+    """Give the user an authenticator app and recovery codes."""
     TOTP.activate(user, b32encode(SECRET).decode())
     RecoveryCodes.activate(user)
 
 
 def test_a_second_factor(user: Any) -> None:
-    """No family before it, one after it, although allauth answers twice."""
+    """No family starts before the second factor, and one afterwards, although allauth answers twice."""
     with_second_factor(user)
     app = App()
     response = app.log_in(user)
@@ -366,7 +366,7 @@ def test_a_second_factor(user: Any) -> None:
 
 
 def test_a_replayed_code(user: Any) -> None:
-    """A code that was used is used up."""
+    """A code that was used is refused."""
     with_second_factor(user)
     value = code(SECRET)
     first, second = App(), App()
@@ -378,7 +378,7 @@ def test_a_replayed_code(user: Any) -> None:
 
 
 def test_guessing_codes(user: Any) -> None:
-    """Allauth limits how often one may try; the right code is refused then."""
+    """allauth limits the attempts; after that even the right code is refused."""
     with_second_factor(user)
     app = App()
     app.log_in(user)
@@ -389,7 +389,7 @@ def test_guessing_codes(user: Any) -> None:
 
 
 def test_no_token_is_stored(app: App) -> None:
-    """The session knows the family, and none of its tokens."""
+    """The session stores the family's id, and none of its tokens."""
     stored = Session.objects.get(pk=app.session_token).get_decoded()
     assert stored["twotoken_family"] == str(family().pk)
     assert app.refresh_token not in str(stored)
@@ -397,12 +397,12 @@ def test_no_token_is_stored(app: App) -> None:
 
 
 def reauthenticate(app: App, password: str = PASSWORD, **extra: Any) -> Any:
-    """Prove again who it is, by the password."""
+    """Reauthenticate by password at allauth's endpoint."""
     return app.ask("reauthenticate", {"password": password}, **extra)
 
 
 def test_a_step_up(app: App, time_machine: Any) -> None:
-    """allauth's reauthentication gives an access token whose time is now, and leaves everything else."""
+    """allauth's reauthentication gives an access token whose ``auth_time`` is now, and changes nothing else."""
     login, refresh = claims_of(app.access), app.refresh_token
     before = family().refreshed_at
     time_machine.move_to(before + timedelta(minutes=10))
@@ -450,7 +450,7 @@ def test_a_family_that_ends_while_its_user_reauthenticates(app: App, settings: A
 
 
 def test_the_methods_of_a_login(user: Any) -> None:
-    """They are in the tokens of this login, and those of a step-up in its token alone."""
+    """The methods of a login are in all its tokens, those of a step-up only in the step-up's token."""
     TOTP.activate(user, b32encode(SECRET).decode())
     app = App()
     assert app.log_in(user).status_code == 401
@@ -470,7 +470,7 @@ OWNER, THIEF = Device(EC_KEY), Device(OTHER_KEY)
 
 
 def log_in_bound(user: Any) -> App:
-    """Log in with a proof."""
+    """Log in with a DPoP proof."""
     app = App()
     credentials = {"username": user.get_username(), "password": PASSWORD}
     assert app.ask("login", credentials, **OWNER.headers(f"{AUTH}login")).json()["meta"]["token_type"] == "DPoP"
@@ -478,7 +478,7 @@ def log_in_bound(user: Any) -> App:
 
 
 def test_a_login_with_a_proof(user: Any) -> None:
-    """The last step of a login binds its family. Both endpoints for refreshes want the key then."""
+    """The last step of a login binds its family. After that both refresh endpoints require the key."""
     app = log_in_bound(user)
     assert family().device_key == OWNER.device_key
     assert app.call() == 401
@@ -505,7 +505,7 @@ def test_a_second_factor_with_a_proof(user: Any) -> None:
 
 
 def test_proofs_that_allauth_s_endpoints_refuse(user: Any) -> None:
-    """With our code under allauth's names, and nobody is logged in; a nonce comes with the refusal."""
+    """The refusal has our code under allauth's names, logs nobody in, and offers a nonce."""
     app = App()
     with with_settings(DPOP="required"):
         response = app.log_in(user)
@@ -526,7 +526,7 @@ def test_proofs_that_allauth_s_endpoints_refuse(user: Any) -> None:
 
 
 def test_a_step_up_of_a_bound_login(user: Any) -> None:
-    """It wants the proof of the login's device."""
+    """A step-up of a bound login requires a proof by the login's device."""
     app, url = log_in_bound(user), f"{AUTH}reauthenticate"
     login = claims_of(app.access)
     for headers in ({}, THIEF.headers(url)):

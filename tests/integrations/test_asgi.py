@@ -1,4 +1,4 @@
-"""The middleware for ASGI: with Channels, and without."""
+"""The ASGI middleware, with Channels and without."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}
 
 @pytest.fixture(scope="module", name="shown")
 def _shown() -> Any:
-    """The page's asgi.py."""
+    """The ``asgi.py`` of the docs' page."""
     module_of("websockets", "class NewsConsumer", "news.consumers")
     return module_of("websockets", "ProtocolTypeRouter", "shown_asgi")
 
 
 def socket(application: Any, *subprotocols: str, authorization: str = "") -> Any:
-    """Return a WebSocket that is about to connect."""
+    """Return a WebSocket that has not connected yet."""
     headers = [(b"authorization", authorization.encode())] if authorization else []
     return WebsocketCommunicator(application, "/ws/news/", headers, list(subprotocols))
 
 
 async def turned_away(connection: Any, reason: str) -> None:
-    """Hold a connection to being accepted and closed, with our code and this reason."""
+    """Assert that a connection is accepted and then closed, with our code and this reason."""
     accepted, subprotocol = await connection.connect()
     assert (accepted, subprotocol) == (True, None if connection.scope["subprotocols"] == [] else SUBPROTOCOL)
     assert await connection.receive_output() == {"type": "websocket.close", "code": REFUSED, "reason": reason}
@@ -65,7 +65,7 @@ def in_a_loop(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
 
 @in_a_loop
 async def test_a_browser_s_token(shown: Any, user: Any) -> None:
-    """It comes as a subprotocol; ours is selected where the application selects none, and never the token."""
+    """It comes as a subprotocol. If the application selects none, ``bearer`` is selected, and never the token."""
     pair = await sync_to_async(families.start)(user)
     page = socket(shown.application, SUBPROTOCOL, pair.access)
     assert await page.connect() == (True, SUBPROTOCOL)
@@ -75,7 +75,7 @@ async def test_a_browser_s_token(shown: Any, user: Any) -> None:
 
 @in_a_loop
 async def test_a_script_s_token(shown: Any, user: Any) -> None:
-    """It comes by header, and then no subprotocol is selected."""
+    """It comes in the header, and then no subprotocol is selected."""
     pair = await sync_to_async(families.start)(user)
     script = socket(shown.application, authorization=f"Bearer {pair.access}")
     assert await script.connect() == (True, None)
@@ -85,7 +85,7 @@ async def test_a_script_s_token(shown: Any, user: Any) -> None:
 
 @in_a_loop
 async def test_no_token(shown: Any) -> None:
-    """The consumer that is shown lets nobody in; a session's cookie or a query string does not help."""
+    """The page's consumer lets nobody in without a token; a session cookie or a query string does not help."""
     visitor = WebsocketCommunicator(shown.application, "/ws/news/?bearer=x&token=y", [(b"cookie", b"sessionid=z")])
     assert await visitor.connect() == (False, 1000)
     await visitor.disconnect()
@@ -93,7 +93,7 @@ async def test_no_token(shown: Any) -> None:
 
 @in_a_loop
 async def test_a_token_in_the_query_string(shown: Any, user: Any) -> None:
-    """A good one is not seen there."""
+    """A valid token in the query string is not read."""
     access = (await sync_to_async(families.start)(user)).access
     for name in ("access", "access_token", "token", "bearer"):
         visitor = WebsocketCommunicator(shown.application, f"/ws/news/?{name}={access}")
@@ -103,7 +103,7 @@ async def test_a_token_in_the_query_string(shown: Any, user: Any) -> None:
 
 @in_a_loop
 async def test_tokens_that_are_refused(shown: Any, user: Any) -> None:
-    """The page is told why; half a pair of subprotocols and two headers are no token."""
+    """The page gets the reason. A lone ``bearer`` and two Authorization headers are not a token."""
     access = (await sync_to_async(families.start)(user)).access
     await turned_away(
         socket(shown.application, SUBPROTOCOL, await sync_to_async(expired_access_token)(user)), "expired"
@@ -122,7 +122,7 @@ async def test_tokens_that_are_refused(shown: Any, user: Any) -> None:
 
 @in_a_loop
 async def test_the_connection_ends_with_the_token(shown: Any, user: Any) -> None:
-    """The consumer that is shown closes when it expires; the code says that another token is wanted."""
+    """The page's consumer closes when the token expires; the code says that a new token is needed."""
     with with_settings(ACCESS_LIFETIME=timedelta(seconds=2)):
         pair = await sync_to_async(families.start)(user)
         page = socket(shown.application, SUBPROTOCOL, pair.access)
@@ -135,13 +135,13 @@ async def test_the_connection_ends_with_the_token(shown: Any, user: Any) -> None
 
 
 def under_way() -> list[str]:
-    """Return the names of the coroutines that wait for something."""
+    """Return the names of the coroutines that are still waiting."""
     return [getattr(task.get_coro(), "__name__", "") for task in asyncio.all_tasks()]
 
 
 @in_a_loop
 async def test_a_page_that_leaves(shown: Any, user: Any) -> None:
-    """Nothing is left that waits for the token's end."""
+    """When a page disconnects, no coroutine is left that waits for the token's expiry."""
     pair = await sync_to_async(families.start)(user)
     page = socket(shown.application, SUBPROTOCOL, pair.access)
     await page.connect()
@@ -155,7 +155,7 @@ async def test_a_page_that_leaves(shown: Any, user: Any) -> None:
 @override_settings(CHANNEL_LAYERS=CHANNEL_LAYERS)
 @in_a_loop
 async def test_a_revocation_at_once(shown: Any, user: Any) -> None:
-    """With the consumer and the receiver that are shown; another family of the user stays connected."""
+    """The page's consumer and receiver close the family's connections; another family of the user stays connected."""
     prompt = module_of("websockets", "class PromptNewsConsumer", "shown_prompt")
     try:
         application = AccessTokenMiddleware(prompt.PromptNewsConsumer.as_asgi())
@@ -182,7 +182,7 @@ async def test_a_revocation_at_once(shown: Any, user: Any) -> None:
 
 
 async def chosen(scope: Any, receive: Any, send: Any) -> None:
-    """Select the first subprotocol that is offered, and send what the scope has."""
+    """Select the first subprotocol that is offered, and send the scope's contents."""
     await receive()
     await send({"type": "websocket.accept", "subprotocol": next(iter(scope["subprotocols"]), None)})
     claims = None if scope["auth"] is None else scope["auth"]["sub"]
@@ -192,7 +192,7 @@ async def chosen(scope: Any, receive: Any, send: Any) -> None:
 
 @in_a_loop
 async def test_subprotocols_of_the_application(user: Any) -> None:
-    """It sees its own alone, whichever stand before or behind, and an anonymous visitor's as they are."""
+    """The application sees only its own subprotocols, in any order, and all of an anonymous visitor's."""
     application = AccessTokenMiddleware(chosen)
     access = (await sync_to_async(families.start)(user)).access
     for offered, own, selected in (
@@ -212,7 +212,7 @@ async def test_subprotocols_of_the_application(user: Any) -> None:
     [(None, 1), (StatelessAccessTokenAuthentication, 0), (RevocableAccessTokenAuthentication, 1)],
 )
 def test_queries(user: Any, authentication_class: Any, queries: int) -> None:
-    """As many as the authentication class makes in a view."""
+    """The middleware makes as many queries as the authentication class makes in a view."""
     access = families.start(user).access
     arguments = [] if authentication_class is None else [authentication_class]
     page = socket(AccessTokenMiddleware(chosen, *arguments), SUBPROTOCOL, access)
@@ -223,7 +223,7 @@ def test_queries(user: Any, authentication_class: Any, queries: int) -> None:
 
 @in_a_loop
 async def test_a_revoked_family(user: Any) -> None:
-    """It counts for the class that looks at it."""
+    """Only a class that checks the family refuses a token of a revoked one."""
     pair = await sync_to_async(families.start)(user)
     await sync_to_async(families.revoke)(pair.family_id)
     await turned_away(
@@ -234,7 +234,7 @@ async def test_a_revoked_family(user: Any) -> None:
 
 
 class Narrow(StatelessAccessTokenAuthentication):
-    """A class of a project's own that takes fewer tokens: none."""
+    """A project's own class that accepts no token."""
 
     def verify(self, token: str) -> AccessToken:
         raise RevokedToken
@@ -242,13 +242,13 @@ class Narrow(StatelessAccessTokenAuthentication):
 
 @in_a_loop
 async def test_a_class_that_takes_fewer_tokens(user: Any) -> None:
-    """What it refuses is refused here as in a view."""
+    """What the class refuses in a view is refused here too."""
     access = (await sync_to_async(families.start)(user)).access
     await turned_away(socket(AccessTokenMiddleware(chosen, Narrow), SUBPROTOCOL, access), "revoked")
 
 
 class Waiting(StatelessAccessTokenAuthentication):
-    """A class that can't tell now."""
+    """A class that raises ServiceUnavailable."""
 
     def verify(self, token: str) -> AccessToken:
         raise Unavailable
@@ -256,7 +256,7 @@ class Waiting(StatelessAccessTokenAuthentication):
 
 @in_a_loop
 async def test_when_nobody_can_tell(user: Any) -> None:
-    """As in a view, a 503 with Retry-After. A WebSocket is closed with the code that says so."""
+    """The answer is a 503 with Retry-After, as in a view. A WebSocket is closed with a code that says so."""
     application = AccessTokenMiddleware(chosen, Waiting)
     page = socket(application, SUBPROTOCOL, "x")
     assert (await page.connect())[0] is True
@@ -275,7 +275,7 @@ async def ask(application: Any, *headers: tuple[bytes, bytes]) -> tuple[int, dic
 
 @in_a_loop
 async def test_plain_http(user: Any) -> None:
-    """The application that is shown says who it is; what is refused is the 401 of an API route."""
+    """The page's application answers who the user is; a refusal is the 401 of an API route."""
     application = module_of("websockets", "async def whoami", "shown_plain").application
     access = (await sync_to_async(families.start)(user)).access
     assert await ask(application) == (200, {b"content-type": b"text/plain"}, b"None")
@@ -294,7 +294,7 @@ async def test_plain_http(user: Any) -> None:
 
 @in_a_loop
 async def test_a_bound_token(shown: Any, user: Any) -> None:
-    """It is refused by each way: a handshake has no proof. So is any token with the scheme DPoP."""
+    """It is refused in each place, like any token with the scheme DPoP: a handshake has no proof."""
     bound = (await sync_to_async(families.start)(user, device_key=Device().device_key)).access
     await turned_away(socket(shown.application, SUBPROTOCOL, bound), "wrong_device")
     await turned_away(socket(shown.application, authorization=f"Bearer {bound}"), "wrong_device")
@@ -305,7 +305,7 @@ async def test_a_bound_token(shown: Any, user: Any) -> None:
 
 @in_a_loop
 async def test_other_scopes_pass() -> None:
-    """A lifespan has no user."""
+    """A scope of another type, such as lifespan, gets no user."""
     seen = []
 
     async def application(scope: Any, receive: Any, send: Any) -> None:
@@ -316,6 +316,6 @@ async def test_other_scopes_pass() -> None:
 
 
 def test_the_classes_that_are_shown() -> None:
-    """Each may be given."""
+    """Each authentication class that the page names can be used."""
     code = "async def websockets(*args): pass\nfrom twotoken.contrib.asgi import AccessTokenMiddleware\n"
     exec(code + block("websockets", "# the claims: none"), {})  # noqa: S102 - our own docs

@@ -1,4 +1,4 @@
-"""django-axes: who guesses is locked out, and told so in a way that a client can read."""
+"""django-axes locks out clients that guess passwords, with an answer that clients can parse."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LIMIT = 5
 
 
 def of_the_page() -> dict[str, Any]:
-    """Return the page's settings, upon those of the tests."""
+    """Return the page's settings, on top of those of the tests."""
     lists = {name: list(getattr(settings, name)) for name in ("INSTALLED_APPS", "MIDDLEWARE")}
     found = settings_of("axes", "AXES_FAILURE_LIMIT", **lists)
     del found["INSTALLED_APPS"]  # it stands there already
@@ -55,7 +55,7 @@ def lock_out(caller: Any, name: str = "", **extra: Any) -> Any:
 
 
 def assert_locked_out(response: Any) -> None:
-    """Hold an answer to what the page says of a lockout."""
+    """Assert that an answer is the lockout that the page describes."""
     assert response.status_code == 429
     assert response.json() == {
         "detail": "Account locked: too many login attempts. Please try again later.",
@@ -67,14 +67,14 @@ def assert_locked_out(response: Any) -> None:
 
 
 def test_the_checks_have_nothing_to_say(capsys: Any) -> None:
-    """Neither axes' nor ours."""
+    """Neither the checks of axes nor ours report anything."""
     call_command("check", fail_level="INFO")
     assert "no issues" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("kind", ["script", "browser"])
 def test_a_lockout(kind: str, request: pytest.FixtureRequest) -> None:
-    """The fifth guess is told so, and the right password after it; no family is started."""
+    """From the fifth guess on the answer is a lockout, even for the right password; no family starts."""
     caller = request.getfixturevalue(kind)
     assert_locked_out(lock_out(caller))
     response = caller.log_in()
@@ -84,12 +84,12 @@ def test_a_lockout(kind: str, request: pytest.FixtureRequest) -> None:
 
 
 def test_a_name_that_nobody_has(script: Caller) -> None:
-    """It is locked out after as many guesses, with the same answer: no account is given away."""
+    """An unknown name is locked out after as many guesses, so the answer does not reveal accounts."""
     assert_locked_out(lock_out(script, "nobody"))
 
 
 def test_the_signal(script: Caller) -> None:
-    """Axes tells of the lockout with name and address."""
+    """Axes sends its lockout signal with name and address."""
     told: list[tuple[str, str]] = []
 
     def receive(username: str, ip_address: str, **kwargs: Any) -> None:
@@ -104,14 +104,14 @@ def test_the_signal(script: Caller) -> None:
 
 
 def test_others_are_not_locked_out(script: Caller) -> None:
-    """Neither another name behind the same address, nor the same name from elsewhere."""
+    """Another name at the same address and the same name at another address can still log in."""
     lock_out(script)
     assert Caller(UserFactory(), mount=script.mount).log_in().status_code == 200
     assert script.log_in(REMOTE_ADDR="192.0.2.7").status_code == 200
 
 
 def test_who_is_logged_in_stays_so(script: Caller) -> None:
-    """A lockout is about logins: refresh, API and logout go on."""
+    """A lockout affects logins only: refresh, API and logout still work."""
     pair = script.log_in().json()
     assert_locked_out(lock_out(script))
     response = script.refresh(pair["refresh"])
@@ -122,7 +122,7 @@ def test_who_is_logged_in_stays_so(script: Caller) -> None:
 
 
 def test_a_login_that_works_counts_anew(script: Caller) -> None:
-    """By Django's user_logged_in, which login sends."""
+    """A successful login resets the count, by Django's user_logged_in."""
     for _ in range(LIMIT - 1):
         guess(script)
     assert AccessAttempt.objects.get().failures_since_start == LIMIT - 1
@@ -132,7 +132,7 @@ def test_a_login_that_works_counts_anew(script: Caller) -> None:
 
 
 def test_the_cool_off(script: Caller, time_machine: Any) -> None:
-    """After it the right password is right again."""
+    """After the cool-off the right password works again."""
     time_machine.move_to(datetime(2030, 1, 1, tzinfo=UTC), tick=False)
     lock_out(script)
     time_machine.shift(timedelta(minutes=14, seconds=59))
@@ -142,7 +142,7 @@ def test_the_cool_off(script: Caller, time_machine: Any) -> None:
 
 
 def test_without_a_cool_off(script: Caller) -> None:
-    """It lasts until staff end it, and nobody is told to come back later."""
+    """The lockout lasts until staff end it, and has no Retry-After."""
     with override_settings(AXES_COOLOFF_TIME=None, AXES_HTTP_RESPONSE_CODE=403):
         response = lock_out(script)
         assert (response.status_code, response.json()["code"]) == (403, LOCKED_OUT)
@@ -153,7 +153,7 @@ def test_without_a_cool_off(script: Caller) -> None:
 
 
 def test_no_session_is_made(script: Caller) -> None:
-    """Nor a cookie set; with axes' log of logins there would be both."""
+    """A login makes no session and sets no cookie; axes' access log would make both."""
     assert not script.log_in().cookies
     assert Session.objects.count() == 0
     with override_settings(AXES_DISABLE_ACCESS_LOG=False):
@@ -171,7 +171,7 @@ def test_no_session_is_made(script: Caller) -> None:
     ],
 )
 def test_the_address_behind_a_proxy(script: Caller, forwarded: str, counted: str | None) -> None:
-    """Axes counts by the address that our throttle counts by, and what is none breaks no login."""
+    """Axes counts by our throttle's address, and an invalid address does not break a login."""
     with override_settings(REST_FRAMEWORK={"NUM_PROXIES": 1}):
         assert_locked_out(lock_out(script, HTTP_X_FORWARDED_FOR=forwarded))
         assert AccessAttempt.objects.get().ip_address == counted
@@ -181,14 +181,14 @@ def test_the_address_behind_a_proxy(script: Caller, forwarded: str, counted: str
 
 
 def test_an_ipv6_client_can_not_change_its_address(script: Caller) -> None:
-    """It has 2^64 of them."""
+    """Addresses of one /64 network count together, because a client has 2^64 of them."""
     for number in range(LIMIT - 1):
         assert guess(script, REMOTE_ADDR=f"2001:db8::{number}").status_code == 401
     assert_locked_out(guess(script, REMOTE_ADDR="2001:db8::ffff"))
 
 
 def test_beside_our_throttle(script: Caller) -> None:
-    """What the throttle refuses has a code of its own, and is no failure to axes."""
+    """A refusal by our throttle has its own code, and does not count as a failure for axes."""
     with with_settings(LOGIN_THROTTLE="3/min"):
         assert [guess(script).status_code for _ in range(3)] == [401] * 3
         response = guess(script)
@@ -198,7 +198,7 @@ def test_beside_our_throttle(script: Caller) -> None:
 
 
 def test_another_login_page(user: Any) -> None:
-    """The admin's gets text, and no JSON."""
+    """The admin's login gets text and not JSON."""
     client = Client()
     form = {"username": user.get_username(), "password": "a wrong guess"}
     for _ in range(LIMIT):
@@ -209,7 +209,7 @@ def test_another_login_page(user: Any) -> None:
 
 
 def test_a_callable_of_one_s_own(script: Caller, tmp_path: Any) -> None:
-    """The one that is shown answers at the admin with the project's page, and at our endpoints as ours does."""
+    """The page's callable answers with the project's page at the admin, and as ours does at our endpoints."""
     (tmp_path / "locked_out.html").write_text("<h1>Not now.</h1>")
     module_of("axes", "def locked_out", "shown_lockout")
     templates = [{**settings.TEMPLATES[0], "DIRS": [tmp_path]}]
@@ -222,7 +222,7 @@ def test_a_callable_of_one_s_own(script: Caller, tmp_path: Any) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_under_asgi(user: Any) -> None:
-    """Axes' middleware is asynchronous there, and the answer is the same."""
+    """Under ASGI axes' middleware is asynchronous, and the answer is the same."""
     client: Any = AsyncClient()
     body = {user.USERNAME_FIELD: user.get_username(), "password": "a wrong guess"}
     log_in = async_to_sync(client.post)
@@ -232,14 +232,14 @@ def test_under_asgi(user: Any) -> None:
 
 
 def test_without_a_view(rf: Any) -> None:
-    """A request that no view has taken yet is none of ours."""
+    """A request that has no view yet does not count as one of our endpoints."""
     assert lockout_response(rf.post("/api/auth/login/"))["Content-Type"] == "text/plain; charset=utf-8"
     assert client_address(rf.get("/", REMOTE_ADDR="192.0.2.1")) == "192.0.2.1"
 
 
 @pytest.mark.parametrize("kind", ["script", "browser"])
 def test_a_step_up(kind: str, request: pytest.FixtureRequest) -> None:
-    """Its failures count with those of the login: a stolen access token gives no guesses of its own."""
+    """Failures of step-ups and logins count together, so a stolen access token gives no extra guesses."""
     caller = request.getfixturevalue(kind)
     access = caller.log_in().json()["access"]
 

@@ -29,7 +29,7 @@ LIBRARIES = [("dpop", "ES256"), ("dpop", "Ed25519"), ("jose", "ES256"), ("jose",
 
 @pytest.fixture
 def run(live_server: Any, user: Any, tmp_path: Path) -> Any:
-    """Run a library's part against the server, and return what it says."""
+    """Run a library's script against the server, and return what it prints."""
     shutil.copy(npm.NODE / "proofs.mjs", tmp_path)
     (tmp_path / "session.mjs").write_text(block(PAGE, "generateProof", "js"))
     (tmp_path / "node_modules").symlink_to(npm.installed() / "node_modules")
@@ -48,7 +48,7 @@ def run(live_server: Any, user: Any, tmp_path: Path) -> Any:
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(("library", "algorithm"), LIBRARIES)
 def test_a_library(run: Any, library: str, algorithm: str) -> None:
-    """It logs in, calls, refreshes, loses an answer, and is refused with another key or none. The owner goes on."""
+    """It logs in, calls, refreshes and loses an answer. Without the key it is refused; the owner notices nothing."""
     assert run(library, algorithm) == {
         "type": "DPoP",
         "bound": True,
@@ -61,7 +61,7 @@ def test_a_library(run: Any, library: str, algorithm: str) -> None:
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("wants_nonce", [False, True])
 def test_oauth4webapi(run: Any, user: Any, wants_nonce: bool) -> None:
-    """It calls the API, understands our challenges, and gets over a nonce."""
+    """It calls the API, understands our challenges, and repeats a request with the nonce."""
     with with_settings(DPOP_NONCE=wants_nonce):
         found = run("oauth4webapi")
     assert found == {
@@ -75,7 +75,7 @@ def test_oauth4webapi(run: Any, user: Any, wants_nonce: bool) -> None:
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("wants_nonce", [False, True])
 def test_the_client_that_is_shown(run: Any, wants_nonce: bool) -> None:
-    """Two requests with an expired access token refresh once. A copy of its refresh token is worth nothing."""
+    """Two requests with an expired access token cause one refresh. A copied refresh token is refused."""
     with with_settings(DPOP_NONCE=wants_nonce, DPOP="required"):
         assert run("page") == {"statuses": [200] * 3, "rotated": True, "stolen": "wrong_device"}
     assert RefreshToken.objects.get().generation == 1
@@ -83,7 +83,7 @@ def test_the_client_that_is_shown(run: Any, wants_nonce: bool) -> None:
 
 @pytest.mark.django_db
 def test_the_login_that_is_shown(user: Any) -> None:
-    """It binds the family to the key of its request."""
+    """The page's login view binds the family to the key that the request proves."""
     module = ModuleType("shown_login")
     exec(block(PAGE, "proven_key"), vars(module))  # noqa: S102 - our own docs
     device = Device()
@@ -92,7 +92,7 @@ def test_the_login_that_is_shown(user: Any) -> None:
 
 
 def test_the_proxy_that_is_shown() -> None:
-    """With the settings of the page on servers, a proof for the address that clients use fits."""
+    """With the settings of the page on servers, a proof for the public address is accepted."""
     device = Device(host="https://localhost")
     headers: dict[str, Any] = {"HTTP_HOST": "localhost", "HTTP_X_FORWARDED_PROTO": "https"}
     with override_settings(**settings_of("servers", "SECURE_PROXY_SSL_HEADER")):

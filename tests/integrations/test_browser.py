@@ -1,4 +1,4 @@
-"""A real Chromium on pages of other origins, before a real uvicorn: cookies, preflights, WebSockets."""
+"""A real Chromium on pages of other origins, and a real uvicorn: cookies, preflights, WebSockets."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ RESTORE = "() => client.restore({ force: true }).then((there) => there, (error) 
 
 @pytest.fixture(scope="module")
 def server(serve: Callable[..., Served]) -> Served:
-    """As the page says."""
+    """A server with the page's settings."""
     return serve(TEST_ACCESS_SECONDS="3")
 
 
 def open_page(context: BrowserContext, server: Served, host: str) -> Page:
-    """Open the page under one of the server's names; its client talks to the API's."""
+    """Open the page under one host name; its client calls the API under another."""
     page = context.new_page()
     page.goto(f"{server.at(host)}/page/?server={server.at(API)}")
     until(page, READY)
@@ -45,12 +45,12 @@ def me(page: Page, server: Served) -> Any:
 
 
 def cookies(context: BrowserContext, server: Served) -> list[Any]:
-    """Return our cookies as the API would get them."""
+    """Return our cookies as the browser would send them to the API."""
     return [cookie for cookie in context.cookies(f"{server.at(API)}/api/auth/") if cookie["name"] == COOKIE]
 
 
 def test_another_subdomain(server: Served, context: BrowserContext) -> None:
-    """The strict cookie travels: login, API, refresh by key after the token's end, reload, logout."""
+    """The strict cookie is sent: login, API, refresh with a key after expiry, reload, logout."""
     page = open_page(context, server, SAME_SITE)
     keys: list[Any] = []
     page.on("request", lambda request: keys.append(request.headers.get("idempotency-key")))
@@ -70,7 +70,7 @@ def test_another_subdomain(server: Served, context: BrowserContext) -> None:
 
 
 def test_another_site_with_the_strict_cookie(server: Served, context: BrowserContext) -> None:
-    """Login works, and the session is gone at the first refresh: the cookie does not travel there."""
+    """Login works, but the first refresh has no cookie, so the session ends."""
     page = open_page(context, server, OTHER_SITE)
     page.evaluate(LOGIN, [NAME, PASSWORD])
     assert me(page, server) == 200
@@ -79,7 +79,7 @@ def test_another_site_with_the_strict_cookie(server: Served, context: BrowserCon
 
 
 def test_another_site(serve: Callable[..., Served], chromium: Browser, tmp_path: Path) -> None:
-    """With SameSite None: login, reload, API, logout. Where third-party cookies are blocked, the reload ends it."""
+    """With SameSite=None all works. If the browser blocks third-party cookies, a reload ends the session."""
     server = serve(twotoken={"COOKIE_SAMESITE": "None"})
     (tmp_path / "Default").mkdir()
     (tmp_path / "Default" / "Preferences").write_text('{"profile": {"cookie_controls_mode": 0}}')  # of no kind blocked
@@ -99,7 +99,7 @@ def test_another_site(serve: Callable[..., Served], chromium: Browser, tmp_path:
 
 
 def test_without_the_key_among_the_headers(serve: Callable[..., Served], context: BrowserContext) -> None:
-    """Login works, and the first refresh is a network error; nobody is logged out by it."""
+    """Login works; the first refresh is a network error, which logs nobody out."""
     server = serve(settings={"CORS_ALLOW_HEADERS": list(default_headers)})
     page = open_page(context, server, SAME_SITE)
     page.evaluate(LOGIN, [NAME, PASSWORD])
@@ -109,21 +109,21 @@ def test_without_the_key_among_the_headers(serve: Callable[..., Served], context
 
 
 def test_without_credentials(serve: Callable[..., Served], context: BrowserContext) -> None:
-    """No login."""
+    """Without Access-Control-Allow-Credentials a login fails."""
     server = serve(settings={"CORS_ALLOW_CREDENTIALS": False})
     page = open_page(context, server, SAME_SITE)
     assert page.evaluate(REFUSED, [NAME, PASSWORD]) == FAILED
 
 
 def test_without_trust(serve: Callable[..., Served], context: BrowserContext) -> None:
-    """The page can read why."""
+    """Without CSRF_TRUSTED_ORIGINS a login is refused, and the page can read why."""
     server = serve(settings={"CSRF_TRUSTED_ORIGINS": []})
     page = open_page(context, server, SAME_SITE)
     assert page.evaluate(REFUSED, [NAME, PASSWORD]) == [403, "cross_origin", 0]
 
 
 def test_a_lockout(serve: Callable[..., Served], context: BrowserContext) -> None:
-    """The page can read it, and when to come back, if the middlewares stand in the order that is told."""
+    """With the documented order of middlewares the page can read the lockout and its Retry-After."""
     cors, axes = "corsheaders.middleware.CorsMiddleware", "axes.middleware.AxesMiddleware"
     others = ["allauth.account.middleware.AccountMiddleware"]
     settings = {
@@ -143,7 +143,7 @@ def test_a_lockout(serve: Callable[..., Served], context: BrowserContext) -> Non
 
 
 def test_a_websocket(server: Served, context: BrowserContext) -> None:
-    """The function that is shown opens one; it ends with its token, and another is opened with the next."""
+    """The page's function opens a WebSocket; when the token expires, it opens another with the next token."""
     page = open_page(context, server, SAME_SITE)
     page.evaluate(LOGIN, [NAME, PASSWORD])
     code = block("websockets", "new WebSocket", "js")
@@ -157,7 +157,7 @@ def test_a_websocket(server: Served, context: BrowserContext) -> None:
 
 
 def test_a_websocket_with_a_token_that_is_refused(server: Served, context: BrowserContext) -> None:
-    """The page is told why."""
+    """The page gets the reason."""
     page = open_page(context, server, SAME_SITE)
     opened = f"new WebSocket('{server.at(API).replace('http', 'ws')}/ws/news/', ['bearer', 'x'])"
     told = page.evaluate(

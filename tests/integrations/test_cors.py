@@ -35,24 +35,24 @@ def _as_the_page_says() -> Iterator[None]:
 
 @pytest.fixture
 def page(user: Any) -> Caller:
-    """A page of the other origin, on the same site."""
+    """A page of another origin on the same site."""
     return Caller(user, mount="/api/auth/", HTTP_ORIGIN=ORIGIN, HTTP_SEC_FETCH_SITE="same-site")
 
 
 def preflight(page: Caller, path: str, headers: str = "content-type,idempotency-key", method: str = "POST") -> Any:
-    """Ask as a browser asks before it sends."""
+    """Send the preflight request that a browser sends."""
     return page.options(path, HTTP_ACCESS_CONTROL_REQUEST_METHOD=method, HTTP_ACCESS_CONTROL_REQUEST_HEADERS=headers)
 
 
 def assert_open(response: Any) -> None:
-    """Hold an answer to what a browser wants of one to a request with credentials."""
+    """Assert that an answer has the headers that a browser requires for a request with credentials."""
     assert response["Access-Control-Allow-Origin"] == ORIGIN
     assert response["Access-Control-Allow-Credentials"] == "true"
     assert "origin" in response["Vary"].lower()
 
 
 def test_the_checks_have_nothing_to_say(capsys: Any) -> None:
-    """Neither theirs nor ours; axes' are about axes, which is no part of this page."""
+    """Neither corsheaders' nor our checks report anything. Those of axes are ignored: this page does not use axes."""
     with override_settings(SILENCED_SYSTEM_CHECKS=["axes.W002", "axes.W003"]):
         call_command("check", fail_level="INFO")
     assert "no issues" in capsys.readouterr().out
@@ -60,7 +60,7 @@ def test_the_checks_have_nothing_to_say(capsys: Any) -> None:
 
 @pytest.mark.parametrize("path", PATHS)
 def test_a_preflight(page: Caller, path: str) -> None:
-    """Each endpoint may be called, with the headers that the client sends; nothing is changed by asking."""
+    """Preflights allow each endpoint with the headers that the client sends, and change nothing."""
     response = preflight(page, page.mount + path, "authorization,content-type,idempotency-key")
     assert response.status_code == 200
     assert_open(response)
@@ -70,7 +70,7 @@ def test_a_preflight(page: Caller, path: str) -> None:
 
 
 def test_a_session_from_another_origin(page: Caller) -> None:
-    """Login, refresh, API and logout can be read there, and so can a refusal."""
+    """The page can read the answers to login, refresh, API and logout, refusals included."""
     login = page.log_in()
     refresh = page.refresh(key="a-key-of-some-length")
     access: dict[str, Any] = {"HTTP_AUTHORIZATION": f"Bearer {refresh.json()['access']}"}
@@ -85,7 +85,7 @@ def test_a_session_from_another_origin(page: Caller) -> None:
 
 
 def test_bound_tokens_from_another_origin(page: Caller) -> None:
-    """The page may send proofs, and read nonces and challenges, with the block for bound tokens."""
+    """With the page's block for bound tokens, it may send proofs, and read nonces and challenges."""
     assert "dpop" not in preflight(page, "/api/me/", "authorization,dpop")["Access-Control-Allow-Headers"]
     before = {name: list(getattr(settings, name)) for name in ("CORS_ALLOW_HEADERS", "CORS_EXPOSE_HEADERS")}
     device = Device()
@@ -93,14 +93,14 @@ def test_bound_tokens_from_another_origin(page: Caller) -> None:
         assert "dpop" in preflight(page, "/api/me/", "authorization,dpop")["Access-Control-Allow-Headers"]
         response = page.log_in(**device.headers("/api/auth/login/"))
         assert_open(response)
-        assert response["Access-Control-Expose-Headers"] == "Retry-After, DPoP-Nonce, WWW-Authenticate"
+        assert response["Access-Control-Expose-Headers"] == "Retry-After, DPoP-Nonce, WWW-Authenticate, Date"
         device.nonce = response["DPoP-Nonce"]
         response = page.log_in(**device.headers("/api/auth/login/"))
         assert response.json()["token_type"] == "DPoP"
 
 
 def test_an_origin_that_is_not_named(page: Caller) -> None:
-    """Gets no headers, and nothing done either."""
+    """An origin that is not listed gets no CORS headers, and its requests change nothing."""
     page.defaults["HTTP_ORIGIN"] = "https://app.example.org"
     page.defaults["HTTP_SEC_FETCH_SITE"] = "cross-site"
     assert "Access-Control-Allow-Origin" not in preflight(page, "/api/auth/login/")
@@ -110,7 +110,7 @@ def test_an_origin_that_is_not_named(page: Caller) -> None:
 
 
 def test_without_trust(page: Caller) -> None:
-    """CORS alone is not enough; the page can read why."""
+    """Without CSRF_TRUSTED_ORIGINS, CORS alone is not enough; the page can read the reason."""
     with override_settings(CSRF_TRUSTED_ORIGINS=[]):
         response = page.log_in()
     assert (response.status_code, response.json()["code"]) == (403, "cross_origin")
@@ -118,14 +118,14 @@ def test_without_trust(page: Caller) -> None:
 
 
 def test_without_the_key_among_the_headers(page: Caller) -> None:
-    """The preflight of a refresh does not allow it, so that the browser doesn't send."""
+    """If Idempotency-Key is not allowed, the preflight of a refresh fails, and the browser sends nothing."""
     with override_settings(CORS_ALLOW_HEADERS=default_headers):
         response = preflight(page, "/api/auth/refresh/")
     assert "idempotency-key" not in response["Access-Control-Allow-Headers"]
 
 
 def test_retry_after(page: Caller) -> None:
-    """A page may read it of a throttled refresh."""
+    """The page can read Retry-After of a throttled refresh."""
     page.log_in()
     with with_settings(REFRESH_THROTTLE="1/min"):
         page.refresh()
@@ -135,7 +135,7 @@ def test_retry_after(page: Caller) -> None:
 
 
 def test_another_site(user: Any) -> None:
-    """The cookie says that it may go there."""
+    """For a page of another site, the cookie has SameSite=None."""
     namespace = settings_of("cors", "COOKIE_SAMESITE", TWOTOKEN={**settings.TWOTOKEN})
     page = Caller(user, mount="/api/auth/", HTTP_ORIGIN=ORIGIN, HTTP_SEC_FETCH_SITE="cross-site")
     with override_settings(TWOTOKEN=namespace["TWOTOKEN"]):
@@ -146,13 +146,13 @@ def test_another_site(user: Any) -> None:
 
 
 def last(*names: str) -> Any:
-    """Put these middlewares below all others, in this order."""
+    """Put these middlewares at the end, in this order."""
     others = [name for name in settings.MIDDLEWARE if name not in names]
     return override_settings(MIDDLEWARE=[*others, *names])
 
 
 def test_the_order_and_a_lockout(page: Caller) -> None:
-    """Above axes' middleware a lockout can be read; below it a page learns nothing."""
+    """If CorsMiddleware is above axes' middleware, the page can read a lockout; below it, it can't."""
     lockout: dict[str, Any] = {"AXES_ENABLED": True, "AXES_FAILURE_LIMIT": 1, "AXES_DISABLE_ACCESS_LOG": True}
     lockout["AUTHENTICATION_BACKENDS"] = [
         "axes.backends.AxesStandaloneBackend",
@@ -171,7 +171,7 @@ def test_the_order_and_a_lockout(page: Caller) -> None:
 
 
 def test_the_order_and_a_missing_slash(page: Caller) -> None:
-    """Above CommonMiddleware its redirect to the address with a slash can be followed; below it, no page may."""
+    """If CorsMiddleware is above CommonMiddleware, a page can follow the slash redirect; below it, it can't."""
     response = page.get("/api/me")
     assert (response.status_code, response["Location"]) == (301, "/api/me/")
     assert_open(response)

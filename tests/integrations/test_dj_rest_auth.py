@@ -1,4 +1,4 @@
-"""dj-rest-auth: the set-up that the page shows lets in whom dj-rest-auth lets in, and nobody else."""
+"""dj-rest-auth with the page's set-up lets in the same users as before, and nobody else."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ MANDATORY = override_settings(ACCOUNT_EMAIL_VERIFICATION="mandatory")
 
 @pytest.fixture(autouse=True)
 def social() -> Iterator[Any]:
-    """The modules that the page shows. Gives that of the social login."""
+    """The modules of the page. Returns that of the social login."""
     module_of(PAGE, "class DjRestAuthLoginView", "accounts.login")
     social = module_of(PAGE, "class GitHubLoginView", "accounts.social")
     module_of(PAGE, "app_name", "accounts.auth_urls")
@@ -52,7 +52,7 @@ def person() -> Any:
 
 
 def verify_email() -> None:
-    """Have all addresses verified."""
+    """Mark all addresses as verified."""
     EmailAddress.objects.update(verified=True)
 
 
@@ -63,7 +63,7 @@ def log_in(**data: str) -> Any:
 
 
 def refused(response: Any) -> str:
-    """Return why dj-rest-auth refused a login."""
+    """Return the reason for which dj-rest-auth refused a login."""
     assert response.status_code == 400, response.content
     assert not response.cookies
     assert RefreshToken.objects.count() == 0
@@ -72,7 +72,7 @@ def refused(response: Any) -> str:
 
 
 def test_an_unverified_address(person: Any) -> None:
-    """Nobody gets in with it where it must be verified; then a pair comes, in the cookie."""
+    """If addresses must be verified, a login is refused until then; after it, it gives a pair by cookie."""
     with MANDATORY:
         assert refused(log_in(username=person.username)) == "E-mail is not verified."
         verify_email()
@@ -85,7 +85,7 @@ def test_an_unverified_address(person: Any) -> None:
 
 @override_settings(ACCOUNT_LOGIN_METHODS={"email"})
 def test_a_login_by_email(person: Any) -> None:
-    """As the project has set it up for allauth."""
+    """A user can log in by e-mail address, if allauth is set up for it."""
     assert log_in(email="Ann@example.com").status_code == 200
     RefreshToken.objects.all().delete()
     assert refused(log_in(email="bob@example.com")) == "Unable to log in with provided credentials."
@@ -93,7 +93,7 @@ def test_a_login_by_email(person: Any) -> None:
 
 
 def test_who_does_not_get_in(person: Any) -> None:
-    """A wrong password, an inactive user, two names at once."""
+    """A wrong password, an inactive user and two names at once are refused."""
     assert refused(log_in(username=person.username, password="x")) == "Unable to log in with provided credentials."
     assert refused(log_in(username="x", email=person.email)) == "Send a username or an email."
     person.is_active = False
@@ -104,7 +104,7 @@ def test_who_does_not_get_in(person: Any) -> None:
 
 
 def test_attempts_are_counted(person: Any) -> None:
-    """Before the password is looked at, or it could be guessed without end."""
+    """Attempts are counted before the password is checked; else guesses would have no limit."""
     with with_settings(LOGIN_THROTTLE="2/min"):
         for name in ("username", "email"):
             sent = {name: getattr(person, name)}
@@ -113,7 +113,7 @@ def test_attempts_are_counted(person: Any) -> None:
 
 
 def test_a_registration() -> None:
-    """It gives no pair; the link of the mail does what it says, and then the login works."""
+    """It gives no pair; after the link in the mail, the login works."""
     data = {"username": "cid", "email": "cid@example.com", "password1": PASSWORD, "password2": PASSWORD}
     client = APIClient()
     with MANDATORY, override_settings(ACCOUNT_EMAIL_CONFIRMATION_HMAC=True):
@@ -128,7 +128,7 @@ def test_a_registration() -> None:
 
 
 def test_dj_rest_auth_s_own_login_is_gone(person: Any) -> None:
-    """Without the slash too, where it would make a session."""
+    """Its login and logout are a 404, also without the slash, because they would use a session."""
     with override_settings(APPEND_SLASH=False):
         for path in ("login", "xlogin/", "logout", "xlogout/"):
             response = APIClient().post(AUTH + path, {"username": person.username, "password": PASSWORD}, format="json")
@@ -137,7 +137,7 @@ def test_dj_rest_auth_s_own_login_is_gone(person: Any) -> None:
 
 
 def test_a_password_change_ends_the_family(person: Any) -> None:
-    """At the next refresh, as the page says."""
+    """The next refresh is refused, as the page says."""
     client = APIClient(HTTP_SEC_FETCH_SITE="same-origin")
     sent = {"username": person.username, "password": PASSWORD}
     access = client.post(f"{AUTH}login/", sent, format="json").json()["access"]
@@ -148,7 +148,7 @@ def test_a_password_change_ends_the_family(person: Any) -> None:
 
 
 class Provider(BaseHTTPRequestHandler):
-    """The part of GitHub that a login asks."""
+    """The part of GitHub that a login uses."""
 
     profile: dict[str, Any]
 
@@ -159,7 +159,7 @@ class Provider(BaseHTTPRequestHandler):
         self.answer({"access_token": PROVIDERS_TOKEN} if good else {"error": "bad_verification_code"})
 
     def do_GET(self) -> None:
-        """Tell who the access token is about."""
+        """Return the user of the access token."""
         assert self.headers["Authorization"] == f"token {PROVIDERS_TOKEN}"
         self.answer([] if self.path == "/emails" else self.profile)
 
@@ -173,12 +173,12 @@ class Provider(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *args: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
 def provider(social: Any) -> Iterator[type[Provider]]:
-    """A provider on this machine, which the shown view asks."""
+    """A provider on this machine, which the page's view calls."""
     Provider.profile = {"id": 7, "login": "ann", "name": "Ann", "email": "ann@example.com"}
     with ThreadingHTTPServer(("127.0.0.1", 0), Provider) as server:
         Thread(target=server.serve_forever).start()
@@ -197,7 +197,7 @@ def by_github(**extra: str) -> Any:
 
 
 def test_a_social_login(provider: type[Provider]) -> None:
-    """It makes the account and a pair, no session; the next one finds the account."""
+    """The first login makes the account and a pair but no session; the next finds the account."""
     for number in (1, 2):
         response = by_github()
         assert (response.status_code, set(response.json())) == (200, {"access", "expires_in"})
@@ -214,7 +214,7 @@ def test_a_social_login(provider: type[Provider]) -> None:
 
 
 def test_a_bad_code(provider: type[Provider]) -> None:
-    """And an access token, which may have been meant for another site."""
+    """A bad code is refused, and so is an access token, which may be for another site."""
     for sent in ({"code": "x"}, {"code": "", "access_token": PROVIDERS_TOKEN}):
         response = by_github(**sent)
         assert (response.status_code, set(response.json())) == (400, {"non_field_errors"})
@@ -222,7 +222,7 @@ def test_a_bad_code(provider: type[Provider]) -> None:
 
 
 def step_missing(response: Any) -> bool:
-    """Hold a login to having got nothing."""
+    """Assert that a login got no token."""
     assert Session.objects.count() == 0
     assert set(response.cookies) <= {"csrftoken", "messages", "sessionid"}
     assert "sessionid" not in response.cookies or not response.cookies["sessionid"].value
@@ -230,7 +230,7 @@ def step_missing(response: Any) -> bool:
 
 
 def test_a_social_login_with_an_unverified_address(provider: type[Provider]) -> None:
-    """Nobody gets in with it where it must be verified, the first time and later."""
+    """If addresses must be verified, each login is refused until then."""
     with MANDATORY:
         assert step_missing(by_github())
         assert step_missing(by_github())
@@ -240,7 +240,7 @@ def test_a_social_login_with_an_unverified_address(provider: type[Provider]) -> 
 
 
 def test_a_social_login_and_the_second_factor(provider: type[Provider]) -> None:
-    """allauth's is not got around."""
+    """A social login can't skip allauth's second factor."""
     assert by_github().status_code == 200
     TOTP.activate(RefreshToken.objects.get().user, "SECRETSECRETSECR")
     assert step_missing(by_github())
@@ -248,21 +248,21 @@ def test_a_social_login_and_the_second_factor(provider: type[Provider]) -> None:
 
 
 def test_a_social_login_without_automatic_signup(provider: type[Provider]) -> None:
-    """The first one makes the account, the second one logs in, as the page says."""
+    """The first login makes the account and the second one logs in, as the page says."""
     with override_settings(SOCIALACCOUNT_AUTO_SIGNUP=False):
         assert step_missing(by_github())
         assert by_github().status_code == 200
 
 
 def test_a_social_login_of_somebody_else_s_address(person: Any, provider: type[Provider]) -> None:
-    """The provider's word for an address does not open the account that has it."""
+    """An account with the same address is not opened by the provider's claim."""
     verify_email()
     assert by_github().status_code == 400
     assert RefreshToken.objects.count() == 0
 
 
 def test_a_session_of_somebody_else(person: Any, provider: type[Provider]) -> None:
-    """It is not logged in to."""
+    """Another user's session is not used by the login."""
     client = APIClient(HTTP_SEC_FETCH_SITE="same-origin")
     client.force_login(person)
     Provider.profile = {"id": 8, "login": "bob", "name": "Bob", "email": "bob@example.com"}
@@ -272,7 +272,7 @@ def test_a_session_of_somebody_else(person: Any, provider: type[Provider]) -> No
 
 
 def test_the_settings_that_the_page_shows() -> None:
-    """Name classes that exist."""
+    """The settings on the page name classes that exist."""
     names: dict[str, Any] = {}
     exec(block(PAGE, "twotoken.contrib.simplejwt.authentication"), names)  # noqa: S102 - our own docs
     assert names["REST_AUTH"] == {"TOKEN_MODEL": None}

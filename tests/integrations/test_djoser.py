@@ -1,4 +1,4 @@
-"""djoser: beside the set-up that the page shows its accounts, activation and passwords do what they did."""
+"""djoser with the page's set-up: accounts, activation and passwords work as before."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ EMAIL = {"email": "ann@example.com", "password": PASSWORD}
 
 @pytest.fixture(autouse=True)
 def _urls() -> Iterator[None]:
-    """What the page shows."""
+    """The URLs of the page."""
     module_of(PAGE, "djoser.urls", "shown_djoser_urls")
     shown = settings_of(PAGE, "AUTH_HEADER_TYPES", SECRET_KEY=KEY)["TWOTOKEN_SIMPLEJWT"]
     move = {**shown, "UNTIL": datetime.now(UTC) + timedelta(days=1)}
@@ -46,13 +46,13 @@ def refresh(token: str) -> Any:
 
 
 def me(access: str, method: str = "get", **data: str) -> Any:
-    """Ask djoser who is asking, or change it."""
+    """Call djoser's ``me`` endpoint."""
     client: Any = APIClient(HTTP_AUTHORIZATION=f"Bearer {access}")
     return getattr(client, method)("/auth/users/me/", data, format="json")
 
 
 def test_a_client_of_djoser(user: Any) -> None:
-    """Logs in, asks and refreshes, with the slash or without."""
+    """It logs in, calls and refreshes, with the trailing slash or without."""
     assert me(log_in(user.username, slash="").json()["access"]).json()["username"] == user.username
     pair = log_in(user.username).json()
     assert refresh(pair["refresh"]).status_code == 200
@@ -61,7 +61,7 @@ def test_a_client_of_djoser(user: Any) -> None:
 
 @override_settings(DJOSER=ACTIVATION)
 def test_an_account_that_is_not_activated() -> None:
-    """It gets nothing until the link of the mail was used."""
+    """It can't log in before the link in the mail is used."""
     client = APIClient()
     assert client.post("/auth/users/", {"username": "ann", **EMAIL}, format="json").status_code == 201
     response = log_in("ann")
@@ -77,7 +77,7 @@ def test_an_account_that_is_not_activated() -> None:
 
 @override_settings(DJOSER=ACTIVATION)
 def test_a_changed_address() -> None:
-    """djoser deactivates the account until the new one is confirmed: neither token works then."""
+    """djoser deactivates the account until the new address is confirmed: both tokens are refused."""
     user: Any = UserFactory(email="ann@example.com")
     pair = log_in(user.username).json()
     assert me(pair["access"], "patch", email="ann@example.org").status_code == 200
@@ -89,7 +89,7 @@ def test_a_changed_address() -> None:
 
 
 def test_a_changed_password(user: Any) -> None:
-    """All logins end at their next refresh, as the page says."""
+    """Every login ends at its next refresh, as the page says."""
     pair = log_in(user.username).json()
     client = APIClient(HTTP_AUTHORIZATION=f"Bearer {pair['access']}")
     body = {"current_password": PASSWORD, "new_password": f"{PASSWORD} two"}
@@ -99,14 +99,14 @@ def test_a_changed_password(user: Any) -> None:
 
 
 def test_a_deleted_account(user: Any) -> None:
-    """Its tokens end with it."""
+    """Its tokens are refused."""
     pair = log_in(user.username).json()
     assert me(pair["access"], "delete", current_password=PASSWORD).status_code == 204
     assert refresh(pair["refresh"]).json()["reason"] == "invalid"
 
 
 def test_a_login_by_email() -> None:
-    """By LOGIN_FIELD, as djoser's own: counted by the address, and not for the inactive."""
+    """LOGIN_FIELD works as in djoser; the throttle counts by it, and inactive users are refused."""
     login = module_of(PAGE, "class EmailLoginView", "accounts.login").EmailLoginView
     auth: Any = [path("login/", login.as_view(delivery="body")), path("auth/", include("twotoken.urls"))]
     urls = type("urls", (), {"urlpatterns": auth})

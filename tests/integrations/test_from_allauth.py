@@ -1,4 +1,4 @@
-"""Coming from allauth: the exchange that the page shows gives a pair to who is logged in there, and to nobody else."""
+"""Coming from allauth: the page's exchange gives a pair to a user of a complete allauth session only."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ AUTH = "/_allauth/app/v1/auth/"
 
 @pytest.fixture(autouse=True)
 def _urls() -> Iterator[None]:
-    """The view and the URLs that the page shows, beside allauth's, whose tokens are sessions."""
+    """The page's view and URLs, beside allauth's own."""
     module_of(PAGE, "app_name", "accounts.auth_urls")
     exchange = module_of(PAGE, "def exchange", "shown_exchange").exchange
     shown = module_of(PAGE, "api/app/auth/exchange/", "shown_from_allauth_urls", exchange=exchange)
@@ -53,13 +53,13 @@ def exchange(session_token: str) -> Any:
 
 
 def assert_refused(response: Any) -> None:
-    """Hold an exchange to having given nothing."""
+    """Assert that an exchange gave no token."""
     assert response.status_code == 403, response.content
     assert RefreshToken.objects.count() == 0
 
 
 def test_who_is_logged_in(person: Any) -> None:
-    """Gets a pair, with which to refresh and to log out; after the session's end there is no other."""
+    """The user gets a pair that can refresh and log out; after the session's end the exchange is refused."""
     session = log_in(person)
     pair = exchange(session)
     assert (pair.status_code, pair["Cache-Control"]) == (200, "no-store")
@@ -72,7 +72,7 @@ def test_who_is_logged_in(person: Any) -> None:
 
 
 def test_who_is_not_logged_in_yet(person: Any) -> None:
-    """An unverified address where it must be verified, a second factor that is missing, and no session at all."""
+    """Refused with an unverified address, without the second factor, and without a session."""
     assert_refused(exchange("x"))
     assert_refused(APIClient().post("/api/app/auth/exchange/"))
     with override_settings(ACCOUNT_EMAIL_VERIFICATION="mandatory"):
@@ -82,7 +82,7 @@ def test_who_is_not_logged_in_yet(person: Any) -> None:
 
 
 def test_who_is_not_active_any_more(person: Any) -> None:
-    """A session does not outlive the account, nor a changed password."""
+    """The session of a deactivated user, or of a changed password, is refused."""
     session = log_in(person)
     type(person).objects.update(is_active=False)
     assert_refused(exchange(session))
@@ -93,7 +93,7 @@ def test_who_is_not_active_any_more(person: Any) -> None:
 
 
 def test_a_session_of_another_login_page(person: Any, client: Any) -> None:
-    """The exchange takes it, as the page warns; allauth can't tell either. The token strategy of ours does not."""
+    """The exchange accepts it, as the page warns, because allauth does too. Our token strategy refuses it."""
     TOTP.activate(person, "SECRETSECRETSECR")
     client.force_login(person, "django.contrib.auth.backends.ModelBackend")
     session = client.cookies["sessionid"].value
@@ -104,6 +104,6 @@ def test_a_session_of_another_login_page(person: Any, client: Any) -> None:
 
 
 def test_the_plain_login_is_not_for_them(person: Any) -> None:
-    """The URLs that the page shows have none: it would let in who has not verified the address, by password alone."""
+    """The page mounts no login by password, which would skip allauth's steps."""
     data = {"username": person.username, "password": PASSWORD}
     assert APIClient().post("/api/app/auth/login/", data, format="json").status_code == 404

@@ -1,4 +1,4 @@
-"""django-otp: the login that the page shows gives a pair after the second factor, and not before."""
+"""django-otp: the page's login view gives a pair only after the second factor."""
 
 from __future__ import annotations
 
@@ -41,42 +41,42 @@ def _urls() -> Iterator[None]:
 
 @pytest.fixture
 def device(user: Any, time_machine: Any) -> TOTPDevice:
-    """The user's authenticator app. Time stands still."""
+    """The user's authenticator app, at a fixed time."""
     time_machine.move_to(datetime(2030, 1, 1, tzinfo=UTC), tick=False)
     StaticDevice.objects.create(user=user, name="recovery").token_set.create(token=RECOVERY)
     return TOTPDevice.objects.create(user=user, name="phone")
 
 
 def code(device: TOTPDevice, off: int = 0) -> str:
-    """Return the code that the app shows, or another."""
+    """Return the app's current code, or a wrong one."""
     return f"{(totp(device.bin_key) + off) % 10**6:06}"
 
 
 def log_in(caller: Caller, *otp: str, password: str = PASSWORD, **extra: Any) -> Any:
-    """Log in, with a code or without."""
+    """Log in, with or without a code."""
     body = {caller.user.USERNAME_FIELD: caller.user.get_username(), "password": password}
     return caller.send("login/", {**body, **({"otp": otp[0]} if otp else {})}, **extra)
 
 
 def step_up(caller: Caller, access: str, *otp: str, password: str = PASSWORD) -> Any:
-    """Confirm who it is, with a code or without."""
+    """Step up, with or without a code."""
     body = {"password": password, **({"otp": otp[0]} if otp else {})}
     return caller.send("reauthenticate/", body, HTTP_AUTHORIZATION=f"Bearer {access}")
 
 
 def said(response: Any) -> tuple[int, str]:
-    """Return status and code."""
+    """Return the status and the code of an answer."""
     return response.status_code, response.json().get("code", "")
 
 
 def test_without_a_device(browser: Caller) -> None:
-    """Name and password are enough, as ever."""
+    """A user without a device logs in with name and password."""
     assert said(log_in(browser)) == (200, "")
     assert said(log_in(browser, password="a wrong guess")) == (401, "no_active_account")
 
 
 def test_nothing_before_the_second_factor(browser: Caller, device: TOTPDevice) -> None:
-    """No pair, no cookie, no family and no login signal until the code is right; then one of each."""
+    """Until the code is right there is no pair, cookie, family or login signal; then one of each."""
     heard: list[Any] = []
 
     def hear(**kwargs: Any) -> None:
@@ -103,14 +103,14 @@ def test_nothing_before_the_second_factor(browser: Caller, device: TOTPDevice) -
 
 
 def test_a_code_does_not_stand_for_the_password(browser: Caller, device: TOTPDevice) -> None:
-    """Nor is it used up, or looked at."""
+    """A code without the right password is neither checked nor used up."""
     assert said(log_in(browser, code(device), password="a wrong guess")) == (401, "no_active_account")
     assert said(log_in(browser, code(device, 1), password="a wrong guess")) == (401, "no_active_account")
     assert said(log_in(browser, code(device))) == (200, "")
 
 
 def test_a_code_that_was_used(browser: Caller, device: TOTPDevice, time_machine: Any) -> None:
-    """Is used up; the next one is good."""
+    """A used code is refused; the next one is accepted."""
     value = code(device)
     assert said(log_in(browser, value)) == (200, "")
     assert said(log_in(browser, value)) == (401, "otp_not_valid")
@@ -120,7 +120,7 @@ def test_a_code_that_was_used(browser: Caller, device: TOTPDevice, time_machine:
 
 
 def test_a_recovery_code(browser: Caller, device: TOTPDevice, time_machine: Any) -> None:
-    """Is good once, and no login by app counts against it."""
+    """A recovery code works once, also after several logins with the app's codes."""
     for _ in range(3):
         assert said(log_in(browser, code(device))) == (200, "")
         time_machine.shift(timedelta(seconds=30))
@@ -129,7 +129,7 @@ def test_a_recovery_code(browser: Caller, device: TOTPDevice, time_machine: Any)
 
 
 def test_what_is_no_code(browser: Caller, device: TOTPDevice) -> None:
-    """Is refused without a 500."""
+    """A malformed code is refused without a 500."""
     for value in ("", " ", "²", "١٢٣٤٥٦", "x" * 17, "\x00"):
         response = log_in(browser, value)
         assert response.status_code in {400, 401, 429}, value
@@ -137,14 +137,14 @@ def test_what_is_no_code(browser: Caller, device: TOTPDevice) -> None:
 
 
 def test_an_inactive_user(browser: Caller, device: TOTPDevice) -> None:
-    """Learns nothing of the second factor."""
+    """An inactive user's login does not reveal whether there is a second factor."""
     browser.user.is_active = False
     browser.user.save()
     assert said(log_in(browser, code(device))) == (401, "no_active_account")
 
 
 def test_guessing_codes(browser: Caller, device: TOTPDevice, time_machine: Any) -> None:
-    """An hour of it from many addresses is a dozen guesses; the right code has to wait too, and is told how long."""
+    """Whoever guesses from many addresses gets twelve tries an hour; the right code has to wait for Retry-After too."""
     answers = []
     for number in range(120):
         answers.append(log_in(browser, code(device, 1), REMOTE_ADDR=f"192.0.2.{number}"))
@@ -159,7 +159,7 @@ def test_guessing_codes(browser: Caller, device: TOTPDevice, time_machine: Any) 
 
 
 def test_our_throttle_counts_them(browser: Caller, device: TOTPDevice) -> None:
-    """Each of the steps is a login."""
+    """Both steps of a login count for our throttle."""
     with with_settings(LOGIN_THROTTLE="2/min"):
         assert said(log_in(browser)) == (401, "otp_required")
         assert said(log_in(browser)) == (401, "otp_required")
@@ -167,7 +167,7 @@ def test_our_throttle_counts_them(browser: Caller, device: TOTPDevice) -> None:
 
 
 def test_a_step_up(browser: Caller, device: TOTPDevice, time_machine: Any) -> None:
-    """It asks as the login does, and its token and the login's say that there was a second factor."""
+    """A step-up asks for the code too, and the tokens of login and step-up name the second factor."""
     access = log_in(browser, code(device)).json()["access"]
     time_machine.shift(timedelta(minutes=10))
     assert said(step_up(browser, access)) == (401, "otp_required")
@@ -183,13 +183,13 @@ def test_a_step_up(browser: Caller, device: TOTPDevice, time_machine: Any) -> No
 
 
 def test_a_step_up_without_a_device(browser: Caller) -> None:
-    """The password is enough, and the token says that there was nothing else."""
+    """Without a device the password is enough, and the token names only the password."""
     response = step_up(browser, log_in(browser).json()["access"])
     assert (said(response), claims_of(response.json()["access"])["amr"]) == ((200, ""), ["pwd"])
 
 
 def test_a_permission_for_the_second_factor(browser: Caller, device: TOTPDevice) -> None:
-    """The permission that the page shows asks for both."""
+    """The page's permission requires a recent login and a second factor."""
     may_transfer = module_of("second-factor", "class HasSecondFactor", "accounts.permissions").may_transfer
     request: Any = Request(APIRequestFactory().get("/"))
     request.user, request.auth = browser.user, None

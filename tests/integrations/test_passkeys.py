@@ -58,7 +58,7 @@ def page(request: Any) -> HttpResponse:
 
 @contextmanager
 def passkeys(url: str, *, may_synchronise: bool) -> Iterator[Page]:
-    """Open a page whose browser has an authenticator. Django's ORM refuses to work in this thread meanwhile."""
+    """Open a page with a virtual authenticator. Meanwhile Django's ORM refuses to work in this thread."""
     with running_chromium() as browser:
         opened = browser.new_context().new_page()
         session = opened.context.new_cdp_session(opened)
@@ -70,7 +70,7 @@ def passkeys(url: str, *, may_synchronise: bool) -> Iterator[Page]:
 
 
 def run(opened: Page, name: str, script: str) -> None:
-    """Run the script of a docs' page, and keep its functions and names for the tests."""
+    """Run the script of a docs' page, and make its functions global for the tests."""
     names = "{ " + ", ".join(name.split()) + " }"
     opened.evaluate(f"async () => {{ {script}; Object.assign(window, {names}); }}")
 
@@ -91,7 +91,7 @@ def _allauth() -> Iterator[None]:
 @pytest.mark.usefixtures("_allauth")
 @pytest.mark.parametrize(("amr", "may_synchronise"), KEYS)
 def test_a_passkey_of_allauth(user: Any, live_server: Any, amr: str, may_synchronise: bool) -> None:
-    """Its logins give our pair, a refresh keeps what they say, and a reauthentication is a step-up."""
+    """A login gives our pair, a refresh keeps its ``amr``, and a reauthentication is a step-up."""
     name = user.get_username()
     with passkeys(live_server.url, may_synchronise=may_synchronise) as opened:
         run(opened, "tokens ask registerPasskey usePasskey", block("allauth", "usePasskey", "js"))
@@ -141,7 +141,7 @@ def _otp_webauthn() -> Iterator[None]:
 @pytest.mark.usefixtures("_otp_webauthn")
 @pytest.mark.parametrize(("amr", "may_synchronise"), KEYS)
 def test_a_passkey_of_otp_webauthn(user: Any, live_server: Any, amr: str, may_synchronise: bool) -> None:
-    """It logs in by our client, with cookie and refresh, and steps up. Django's session has no user at any time."""
+    """It logs in by our client with the cookie, refreshes and steps up. Django's session never has a user."""
     credentials = {user.USERNAME_FIELD: user.get_username(), "password": PASSWORD}
     with (
         override_settings(OTP_WEBAUTHN_ALLOWED_ORIGINS=[live_server.url]),
@@ -193,7 +193,7 @@ CREDENTIALS: list[Any] = [
 @pytest.mark.usefixtures("_otp_webauthn")
 @pytest.mark.parametrize("credential", CREDENTIALS)
 def test_what_is_no_passkey(browser: Caller, credential: Any) -> None:
-    """A refusal at login and step-up, and a 400 at the registration; without options nothing is looked at."""
+    """A malformed passkey is refused at login and step-up, and is a 400 at registration."""
     access: Any = {"HTTP_AUTHORIZATION": f"Bearer {browser.log_in().json()['access']}"}
     for name, headers in (("login/", {}), ("reauthenticate/", access)):
         for asked in (False, True):
@@ -212,7 +212,7 @@ def test_what_is_no_passkey(browser: Caller, credential: Any) -> None:
 @pytest.mark.django_db
 @pytest.mark.usefixtures("_otp_webauthn")
 def test_bodies_that_are_no_object(browser: Caller) -> None:
-    """A 400 as ever."""
+    """A body that is not a JSON object is a 400."""
     bodies: list[Any] = [5, None, [], "credential", {"credential": 5}, {"credential": None}]
     for body in bodies:
         assert browser.send("login/", body).status_code == 400
@@ -221,7 +221,7 @@ def test_bodies_that_are_no_object(browser: Caller) -> None:
 @pytest.mark.django_db
 @pytest.mark.usefixtures("_otp_webauthn")
 def test_who_may_register_a_passkey(user: Any) -> None:
-    """The user of a recent login: a thief of an older access token can't add one."""
+    """Registration requires a recent login: a thief with an older access token can't add a passkey."""
     response = TokenClient(user, context={"auth_time": 0}).post(f"{MOUNT}passkeys/")
     assert response.json()["code"] == "insufficient_user_authentication"
     assert TokenClient(user).post(f"{MOUNT}passkeys/").status_code == 200

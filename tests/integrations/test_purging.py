@@ -25,7 +25,7 @@ TASK = "accounts.tasks.purge_token_families"
 
 
 def two_families() -> tuple[UUID, UUID]:
-    """Start two, of which the second ended long ago."""
+    """Start two families, the second of which expired long ago."""
     user: Any = UserFactory()
     live, ended = (families.start(user).family_id for _ in range(2))
     families.revoke(ended)
@@ -35,7 +35,7 @@ def two_families() -> tuple[UUID, UUID]:
 
 @pytest.mark.django_db
 def test_the_task() -> None:
-    """It deletes what ended long ago, and says how many; twice does no harm."""
+    """It deletes the old family and returns the count; running it twice does no harm."""
     tasks = module_of("purging", "shared_task", "accounts.tasks")
     live, _ = two_families()
     assert tasks.purge_token_families.name == TASK
@@ -44,7 +44,7 @@ def test_the_task() -> None:
 
 
 def test_the_schedule() -> None:
-    """It names the task, once a day."""
+    """The schedule runs the task once a day."""
     (entry,) = settings_of("purging", "CELERY_BEAT_SCHEDULE")["CELERY_BEAT_SCHEDULE"].values()
     assert entry == {"task": TASK, "schedule": crontab(hour=4, minute=17)}
 
@@ -79,7 +79,7 @@ def test_a_worker_with_beat(worker: subprocess.Popen[bytes], database: Path) -> 
 
 
 def test_a_line_for_cron(database: Path) -> None:
-    """What it and the timer run is a command that says what it did, and nothing to complain of."""
+    """The command of cron and timer says what it did, and prints no error."""
     environment: dict[str, Any] = {
         **os.environ,
         "DJANGO_SETTINGS_MODULE": "tests.integrations.served",

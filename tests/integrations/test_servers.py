@@ -1,4 +1,4 @@
-"""The service behind gunicorn and uvicorn: connections that are kept, contested refreshes, answers without a reader."""
+"""gunicorn and uvicorn: persistent connections, concurrent refreshes, answers that nobody reads."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NAMES = ["gunicorn-sync", "gunicorn-gthread", "uvicorn", "uvicorn-workers"]
 
 @pytest.fixture(scope="module", params=SERVERS, ids=NAMES)
 def server(request: pytest.FixtureRequest, serve: Callable[..., Served]) -> Iterator[Served]:
-    """Each of them, with the database connections that the page tells of."""
+    """Each server, with the database connections of the page."""
     kind, arguments, age = request.param
     server = serve(kind, *arguments, TEST_CONN_MAX_AGE=age)
     yield server
@@ -36,7 +36,7 @@ def server(request: pytest.FixtureRequest, serve: Callable[..., Served]) -> Iter
 
 @pytest.fixture
 def crowd(server: Served) -> Iterator[Crowd]:
-    """Clients at once, whose every answer has to be one of ours."""
+    """Clients at the same time, which accept only answers that twotoken gives."""
     crowd = Crowd(server.port, CONNECTIONS)
     yield crowd
     crowd.close()
@@ -44,7 +44,7 @@ def crowd(server: Served) -> Iterator[Crowd]:
 
 
 def test_a_session(crowd: Crowd) -> None:
-    """Login, refresh, API and logout, over a connection that is kept."""
+    """Login, refresh, API and logout work over one connection."""
     user, client = new_user(), crowd.connections[0]
     pair = client.post(f"{BODY}login/", {"username": user.get_username(), "password": PASSWORD})
     assert pair.status == 200
@@ -58,7 +58,7 @@ def test_a_session(crowd: Crowd) -> None:
 
 
 def test_the_address_behind_a_proxy_on_the_same_machine(server: Served, crowd: Crowd) -> None:
-    """uvicorn believes what such a proxy forwards, gunicorn does not: NUM_PROXIES is for that."""
+    """uvicorn believes the proxy's header; gunicorn doesn't, so a project sets NUM_PROXIES."""
     user = new_user()
     body = {"username": user.get_username(), "password": PASSWORD}
     token = crowd.connections[0].post(f"{BODY}login/", body, X_Forwarded_For="192.0.2.9").token
@@ -66,7 +66,7 @@ def test_the_address_behind_a_proxy_on_the_same_machine(server: Served, crowd: C
 
 
 def test_one_token_and_one_key(crowd: Crowd) -> None:
-    """Everybody gets the same successor; the family does not fork."""
+    """All requests get the same successor; the family has one newest token."""
     for _ in range(ROUNDS):
         r0 = start_family()
         answers = crowd.at_once(lambda client, _, token=r0: client.refresh(token, KEY))  # type: ignore[misc]
@@ -76,7 +76,7 @@ def test_one_token_and_one_key(crowd: Crowd) -> None:
 
 
 def test_one_token_and_no_key(crowd: Crowd) -> None:
-    """One gets an answer at most, and the family ends for all."""
+    """At most one request gets an answer, and the family is revoked."""
     for _ in range(ROUNDS):
         r0 = start_family()
         answers = crowd.at_once(lambda client, _, token=r0: client.refresh(token))  # type: ignore[misc]
@@ -87,7 +87,7 @@ def test_one_token_and_no_key(crowd: Crowd) -> None:
 
 
 def test_a_logout_that_races_a_refresh(crowd: Crowd) -> None:
-    """Nothing works afterwards, whoever came first."""
+    """No token works afterwards, whichever came first."""
     for _ in range(ROUNDS):
         tokens = [start_family() for _ in range(CONNECTIONS // 2)]
 
@@ -102,7 +102,7 @@ def test_a_logout_that_races_a_refresh(crowd: Crowd) -> None:
 
 
 def test_a_client_that_hangs_up(server: Served, crowd: Crowd) -> None:
-    """At once after the request: whether it was done or not, the same key gets the one successor."""
+    """After a client hangs up, the same key gets the one successor, whether or not the request was done."""
     for _ in range(ROUNDS):
         r0 = start_family()
         body = json.dumps({"refresh": r0})

@@ -1,4 +1,4 @@
-"""One login, many services: each service of the page takes the tokens of the project that logs in, and no others."""
+"""One login, many services: each service of the page accepts only the access tokens of the login project."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ WITHOUT_KEYS = {"jose": 503, "express": 401, "fastapi": 503, "django": 503, "sim
 
 
 def replaced(text: str, old: str, new: str) -> str:
-    """Return a text with another piece in the place of one that it has once."""
+    """Return a text with its one occurrence of a piece replaced."""
     assert text.count(old) == 1
     return text.replace(old, new)
 
 
 class Service:
-    """A service of the page in a process of its own, which trusts an issuer."""
+    """A service of the page in its own process, which trusts one issuer."""
 
     def __init__(self, name: str, folder: Path, issuer: str, revocations: str | None = None) -> None:
         self.revocations = revocations or issuer
@@ -61,7 +61,7 @@ class Service:
             time.sleep(0.05)
 
     def get(self, path: str = "/", token: str | None = None, scheme: str = "Bearer") -> Any:
-        """GET from the service; return status and body, or None where nobody answers."""
+        """GET from the service; return status and body, or None without an answer."""
         client = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         headers = {"Host": "api.example.com", "Accept": "application/json"}
         if token is not None:
@@ -82,13 +82,13 @@ class Service:
         self.log.close()
 
     def write(self, path: str, *parts: str) -> None:
-        """Write a module of the service, with the issuer in place of the page's."""
+        """Write a module of the service to a file, with the given issuer in place of the page's."""
         (self.folder / path).parent.mkdir(exist_ok=True)
         text = "\n".join(parts).replace(f"{ISSUER}/api/revocations/", f"{self.revocations}/api/revocations/")
         (self.folder / path).write_text(text.replace(ISSUER, self.issuer))
 
     def node(self, containing: str) -> list[str]:
-        """Write a block of JavaScript, beside the packages that it imports."""
+        """Write a block of JavaScript to a file beside the packages that it imports."""
         self.write("service.mjs", block(PAGE, containing, "js"))
         (self.folder / "node_modules").symlink_to(npm.installed() / "node_modules")
         return ["node", "service.mjs"]
@@ -150,7 +150,7 @@ class Service:
 
 @pytest.fixture
 def login(live_server: Any, tmp_path: Path) -> Iterator[str]:
-    """The project that logs in, as the page has it; the address of its server."""
+    """The login project as the page shows it; yields the address of its server."""
     (tmp_path / "access.pem").write_text(pem(KEY))
     claims: Any = ModuleType("shown_claims")
     urls: Any = ModuleType("shown_urls")
@@ -171,7 +171,7 @@ def login(live_server: Any, tmp_path: Path) -> Iterator[str]:
 
 
 def log_in(login: str) -> tuple[str, str]:
-    """Log another user in; return the access token and the key of the user."""
+    """Log in a new user; return the access token and the user's key."""
     user: Any = UserFactory()
     body = {user.USERNAME_FIELD: user.get_username(), "password": PASSWORD}
     answer = requests.post(f"{login}/api/auth/login/", json=body, timeout=30)
@@ -181,13 +181,13 @@ def log_in(login: str) -> tuple[str, str]:
 
 @pytest.fixture
 def access(login: str) -> tuple[str, str]:
-    """An access token of a login, and the key of its user."""
+    """An access token, and the key of its user."""
     return log_in(login)
 
 
 @pytest.fixture(scope="module")
 def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str, str], Service]]:
-    """Start services, each once for an issuer; they stop in the end."""
+    """Start each service once per issuer; all stop at the end."""
     running: dict[tuple[str, str], Service] = {}
 
     def started(name: str, issuer: str) -> Service:
@@ -201,7 +201,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str, s
 
 
 def forged(good: str) -> dict[str, str]:
-    """Return tokens that a service must refuse, each made from a good one."""
+    """Return forged variants of a good token, which a service must refuse."""
     claims: dict[str, Any] = jwt.decode(good, options={"verify_signature": False})
     header = jwt.get_unverified_header(good)
 
@@ -227,7 +227,7 @@ def forged(good: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_service(name: str, login: str, access: tuple[str, str], start: Callable[[str, str], Service]) -> None:
-    """It lets the user in, and refuses with a 401 whatever is not a token for it."""
+    """It lets the user in, and refuses every token that is not for it with a 401."""
     service = start(name, login)
     token, subject = access
     status, body = service.get(token=token)
@@ -244,7 +244,7 @@ def test_a_service(name: str, login: str, access: tuple[str, str], start: Callab
 def test_a_service_without_keys(
     name: str, status: int, access: tuple[str, str], start: Callable[[str, str], Service]
 ) -> None:
-    """It lets nobody in, with the status that the page has."""
+    """It lets nobody in, and answers with the status that the page names."""
     assert start(name, NOBODY).get(token=access[0])[0] == status
 
 
@@ -252,7 +252,7 @@ def test_a_service_without_keys(
 def test_revocation_in_seconds(
     name: str, login: str, access: tuple[str, str], start: Callable[[str, str], Service]
 ) -> None:
-    """A service lets a session in until its logout, refuses it at most five seconds later, and lets others in."""
+    """A service refuses a session at most five seconds after its logout, and lets others in."""
     service, (token, subject) = start(name, login), access
     other = log_in(login)[0]
     for each in (token, other):
@@ -273,7 +273,7 @@ def test_revocation_in_seconds(
 
 @pytest.mark.parametrize("name", REVOKING)
 def test_a_service_without_a_list(name: str, login: str, access: tuple[str, str], tmp_path: Path) -> None:
-    """It lets nobody in."""
+    """A service that can't read the list of revoked families lets nobody in."""
     folder = tmp_path / "service"
     folder.mkdir()
     service = Service(name, folder, login, revocations=NOBODY)
@@ -285,7 +285,7 @@ def test_a_service_without_a_list(name: str, login: str, access: tuple[str, str]
 
 @pytest.mark.filterwarnings("ignore:Please `KeySet.import_key_set`")
 def test_authlib(login: str, access: tuple[str, str]) -> None:
-    """Its validator wants the whole profile of RFC 9068, and finds it."""
+    """Authlib's validator requires all claims of RFC 9068, and accepts our token."""
 
     class Validator(JWTBearerTokenValidator):  # type: ignore[misc]  # it has no types
         def get_jwks(self) -> Any:

@@ -1,4 +1,4 @@
-"""Cache servers: a Redis that runs is used, or one of our own; a Memcached is always our own."""
+"""Cache servers: a running Redis is used, or one is started; a Memcached is always started."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def cache(kind: str) -> Iterator[dict[str, Any]]:
 
 @contextmanager
 def redis() -> Iterator[str]:
-    """Give the URL of a server that runs: the one that is named, the usual one, or one of our own."""
+    """Yield the URL of a running server: the one in the environment, the usual one, or a new one."""
     url = os.environ.get("REDIS_URL")
     if url is None and listens(6379):
         url = REDIS
@@ -49,7 +49,7 @@ def redis() -> Iterator[str]:
 
 @contextmanager
 def memcached() -> Iterator[str]:
-    """Start a server of our own; give its address."""
+    """Start a server and yield its address."""
     port = free_port()
     account = ["-u", "nobody"] if os.geteuid() == 0 else []
     with running("memcached", "memcached", port, "-l", "127.0.0.1", "-p", str(port), "-U", "0", *account):
@@ -76,7 +76,7 @@ def running(program: str, package: str, port: int, *arguments: str) -> Iterator[
 
 
 def listens(port: int) -> bool:
-    """Tell whether anybody listens at a port of this machine."""
+    """Tell whether a server listens at a port of this machine."""
     try:
         socket.create_connection(("127.0.0.1", port), timeout=5).close()
     except OSError:

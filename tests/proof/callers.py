@@ -1,4 +1,4 @@
-"""What Schemathesis needs besides the description: a live token, and now and then data that lead to a good answer."""
+"""Hooks for Schemathesis: an active token for each call, and sometimes data that lead to a success."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ turns = itertools.count()
 
 
 def credentials() -> dict[str, str]:
-    """Return what the service's user logs in with."""
+    """Return the name and password of the service's user."""
     return {"username": os.environ["API_USER"], "password": os.environ["API_PASSWORD"]}
 
 
@@ -38,7 +38,7 @@ def log_in() -> dict[str, str]:
 
 @schemathesis.auth(refresh_interval=None)
 class LiveToken:
-    """A session of its own for each call: calls end sessions."""
+    """A new login for each call, because calls may revoke it."""
 
     def get(self, case: schemathesis.Case[Any], context: schemathesis.AuthContext) -> dict[str, str]:
         """Log in."""
@@ -55,7 +55,7 @@ class LiveToken:
 
 @schemathesis.hook
 def before_call(context: schemathesis.HookContext, case: schemathesis.Case[Any], kwargs: dict[str, Any]) -> None:
-    """Have every other valid call be one that succeeds: no generator guesses a password, a token or a session's id."""
+    """Make every other valid call a successful one: no generator guesses a password, a token or an id."""
     if case.meta is None or case.meta.generation.mode.is_negative:
         return
     if "DPoP" in case.headers:  # any text is valid by the description, and only a proof is accepted

@@ -1,4 +1,4 @@
-"""What the proof has in common: its size, and a report of how many of each were tried."""
+"""What all proof tests share: the size of a run, and a report of how much was tried."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Tried(Protocol):
 
 @pytest.fixture
 def tried() -> Tried:
-    """Give ``tried("contested refreshes", 10_000)``: same words add up."""
+    """Return a function to count with: ``tried("contested refreshes", 10_000)``. Equal texts add up."""
 
     def count(what: str, count: int = 1) -> None:
         _tried[what] += count

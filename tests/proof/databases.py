@@ -1,4 +1,4 @@
-"""Database servers: those that run are used; where none does, the proof starts one of its own, and stops it."""
+"""Database servers: running ones are used; if none runs, the proof starts one and stops it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def found(program: str) -> str | None:
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of database server: where one may run, and how to start one."""
+    """A kind of database server: where one may run, and how to start a new one."""
 
     vendor: str
     variable: str
@@ -85,7 +85,7 @@ def address(url: str) -> tuple[str, int]:
 
 
 def listens(url: str) -> bool:
-    """Tell whether anybody listens there."""
+    """Tell whether a server listens there."""
     try:
         socket.create_connection(address(url), timeout=5).close()
     except OSError:
@@ -95,7 +95,7 @@ def listens(url: str) -> bool:
 
 @contextmanager
 def running(kind: Kind) -> Iterator[str]:
-    """Give the URL of a server that runs: the one that is named, the usual one, or one of our own."""
+    """Yield the URL of a running server: the one in the environment, the usual one, or a new one."""
     url = os.environ.get(kind.variable)
     if url is None and listens(kind.default):
         url = kind.default
@@ -108,7 +108,7 @@ def running(kind: Kind) -> Iterator[str]:
 
 @contextmanager
 def of_our_own(kind: Kind) -> Iterator[str]:
-    """Start a server in a folder and at a port of its own; stop it and delete the folder."""
+    """Start a server with its own folder and port; stop it and delete the folder at the end."""
     install, serve = map(found, kind.programs)
     if install is None or serve is None:
         raise RuntimeError(
@@ -167,20 +167,20 @@ def wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
 
 
 def maintenance(url: str) -> str:
-    """Return the URL of the database that every such server has."""
+    """Return the URL of a database that exists on every such server."""
     name = "postgres" if url.startswith("postgres") else "mysql"
     return f"{url.rpartition('/')[0]}/{name}"
 
 
 @dataclass(frozen=True)
 class Database:
-    """A database of our own on a server."""
+    """A new database on a server."""
 
     url: str
     kind: Kind | None = None
 
     def cut_connections(self) -> int:
-        """Cut every connection to it, as a server that restarts does; return how many there were."""
+        """Cut every connection to it, as a restarting server does; return how many there were."""
         assert self.kind is not None
         server, name = maintenance(self.url), self.url.rpartition("/")[2]
         statements = [statement for (statement,) in execute(server, self.kind.kill.format(name=name))]
@@ -194,7 +194,7 @@ class Database:
 
 @contextmanager
 def database(vendor: str, folder: Path) -> Iterator[Database]:
-    """Give an empty database of our own, under a name that nobody else has; drop it in the end."""
+    """Yield a new, empty database with a unique name; drop it at the end."""
     if vendor == "sqlite":
         yield Database(f"sqlite:///{folder}/proof.sqlite3")
         return

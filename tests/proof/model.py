@@ -39,7 +39,7 @@ LOGIN = -1  # in place of the last rotation's key: there was no rotation yet
 
 
 class Promise(Enum):
-    """What holds in every state, whoever does what in whatever order."""
+    """A property that holds in every state, whoever does what in whatever order."""
 
     ONE_LIVE = "At no moment would the rule rotate two tokens of one family."
     ONCE = "No token is rotated twice."
@@ -77,7 +77,7 @@ class Promise(Enum):
 
 
 class Excuse(IntFlag):
-    """Why a client that nobody robbed may lose its family."""
+    """An allowed reason for which an honest client, whose tokens nobody stole, loses its family."""
 
     NONE = 0
     # The client stopped waiting for a request, and the request or its answer arrived after the client had gone on with
@@ -111,7 +111,7 @@ class BrokenError(Exception):
 
 
 class At(IntEnum):
-    """How far a request has come."""
+    """How far the server has come with a request."""
 
     SENT = auto()
     READ = auto()
@@ -195,7 +195,7 @@ class Left(NamedTuple):
 
 
 class State(NamedTuple):
-    """Everything."""
+    """The whole state: server, client, thief, network and clock."""
 
     family: Family
     client: Client

@@ -78,7 +78,7 @@ class Model:
         return len(came_from)
 
     def steps(self, state: State) -> Iterator[State]:
-        """Yield what may come next."""
+        """Yield the next possible states."""
         family, client, network, thief, left = state
         for place, request in enumerate(network):
             others = network[:place] + network[place + 1 :]
@@ -117,7 +117,7 @@ class Model:
     # --- the honest client
 
     def owner_steps(self, state: State) -> Iterator[State]:
-        """What the honest client may do next, by its kind."""
+        """Yield the next possible steps of the honest client, by its kind."""
         if self.scenario.has_key:
             return self.client_steps(state)
         is_one = self.scenario.bound == DPOP and self.scenario.tabs == 1
@@ -129,7 +129,7 @@ class Model:
         return Request(token, key, self.scenario.is_browser, self.owner, proof_age)
 
     def bound_steps(self, state: State) -> Iterator[State]:
-        """What a client does with proofs instead of keys. All tabs are one client: they share the key under one lock.
+        """Yield the steps of a client that sends proofs and no keys. All tabs count as one client, with one lock.
 
         It may give up and send the same token again at once, but a newer one only when the proof is too old to be
         accepted. It writes the token and the time down before it sends, so a crash is the same as giving up.
@@ -150,7 +150,7 @@ class Model:
             )
 
     def client_steps(self, state: State) -> Iterator[State]:
-        """What a client does with a key: write it down, send it, store the token, forget it. It may crash anywhere."""
+        """Yield the steps of a client with a key: write it down, send it, store the token, forget it, or crash."""
         client, left = state.client, state.left
         if client.doing is Doing.IDLE and left.requests:
             keeps = client.key and (not client.key_answered or client.key_age < self.scenario.key_kept)
@@ -171,7 +171,7 @@ class Model:
             yield state._replace(client=kept)
 
     def keyless_steps(self, state: State) -> Iterator[State]:
-        """Tabs or processes that know nothing of each other, or a script that takes one step after the other."""
+        """Yield the steps of independent tabs or processes, or of a script that takes one step after the other."""
         awaited = sum(request.awaited for request in state.network)
         if state.left.requests and awaited < self.scenario.tabs:
             yield state._replace(
@@ -204,7 +204,7 @@ class Model:
         return state._replace(family=family, client=client, network=others)
 
     def under_way(self, others: tuple[Request, ...], request: Request) -> tuple[Request, ...]:
-        """Put a request on its way, unless nobody takes its answer. The order of requests does not matter."""
+        """Add a request to those on the network, unless its answer would be discarded. Their order is irrelevant."""
         changes_nothing = not self.scenario.is_browser or request.answer in (REFUSED, request.token)
         if request.at is At.ANSWERED and not request.awaited and changes_nothing:
             return others
@@ -213,7 +213,7 @@ class Model:
     # --- the others
 
     def crimes(self, state: State, token: int) -> Iterator[Request]:
-        """What a thief may send with a token: whatever a request can claim, but not a key of the client's.
+        """Yield what a thief may send with a token: whatever a request can claim, except a key of the client's.
 
         In a bound family only a thief who can use the private key counts here. ``check_copier`` tries all others.
         """
@@ -293,7 +293,7 @@ class Model:
 
 
 def is_held(request: Request) -> bool:
-    """Tell whether the server has begun with a request. In a bound family it takes no time worth a tick.
+    """Tell whether the server has started on a request. In a bound family this takes no measurable time.
 
     Otherwise no wait of a client would be long enough: the proof was accepted in time.
     """
@@ -301,7 +301,7 @@ def is_held(request: Request) -> bool:
 
 
 def given_up(network: tuple[Request, ...]) -> tuple[Request, ...]:
-    """Return what is under way after its sender has stopped waiting."""
+    """Return the requests on the network after the sender of one has stopped waiting."""
     return tuple(sorted(request._replace(awaited=False) for request in network))
 
 
@@ -331,7 +331,7 @@ def trace(came_from: dict[State, State | None], state: State | None) -> str:
 
 
 def changes(name: str, before: Any, after: Any) -> Iterator[str]:
-    """Yield what differs, field by field."""
+    """Yield the differences between two states, field by field."""
     if hasattr(after, "_fields") and type(before) is type(after):
         for field_name in after._fields:
             yield from changes(f"{name}.{field_name}", getattr(before, field_name), getattr(after, field_name))

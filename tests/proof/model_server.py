@@ -37,18 +37,18 @@ def rotated(family: Family, request: Request) -> Family:
 
 
 def may_write(family: Family, request: Request) -> bool:
-    """Guard the write as the SQL of ``twotoken.statements.write_rotation`` does. No password changes in the model."""
+    """Check the condition that the SQL of ``twotoken.statements.write_rotation`` has. No password changes here."""
     return family.generation <= request.token and not family.revoked
 
 
 def nothing(family: Family) -> Family:
-    """Write what a retry writes."""
+    """Return the row unchanged, as a retry does."""
     return family
 
 
 @dataclass(frozen=True)
 class Rule:
-    """What the server goes by: production's rule, unless a test breaks it."""
+    """The server's rule: production's, unless a test replaces it by a broken one."""
 
     judge: Callable[..., Verdict] = judge
     rotated: Callable[[Family, Request], Family] = rotated
@@ -90,7 +90,7 @@ class Server:
         self.serve = cache(self._serve)
 
     def _serve(self, is_thief: bool, request: Request, family: Family) -> Served:
-        """Take the server's next step for a request. Each request has exactly one."""
+        """Take the server's next step for a request. In each state a request has exactly one next step."""
         seen = request.seen
         if request.at is At.SENT:
             if is_thief and request.proof in (family.device, *([] if family.device else [THIEF])):
@@ -108,7 +108,7 @@ class Server:
         return self.answered(request, REFUSED), family._replace(revoked=revoked, ended=True)
 
     def judged(self, is_thief: bool, request: Request, seen: Family, family: Family) -> Served:
-        """Judge by the row as it was read. By now the row may have changed."""
+        """Judge by the row as it was read, which may have changed since."""
         verdict = self.verdict_on(seen, request.token, request.key, request.proof)
         if verdict is Verdict.WRONG_DEVICE:
             if not is_thief:
@@ -173,7 +173,7 @@ class Server:
             raise BrokenError(Promise.CURRENT)
 
     def written(self, is_thief: bool, request: Request, family: Family) -> Served:
-        """Write the rotation to the row as it is now, if the guard allows it."""
+        """Write the rotation to the row as it is now, if the condition of the SQL allows it."""
         if not self.rule.may_write(family, request):
             if self.rule.judges_again:  # without end: production's 503 after four attempts is like a lost request
                 return request._replace(at=At.SENT), family

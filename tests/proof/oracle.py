@@ -1,4 +1,4 @@
-"""What the service should do, written from the design alone: dates and lists, nothing of the package."""
+"""What the service should do, written from the design alone, with dates and lists and without twotoken's code."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ EVENTS_KEPT = {"device": 18, "retried": 10, "wrong_device": 10}  # of each famil
 
 
 class Client(NamedTuple):
-    """The sender of a request, as far as it leaves a trace."""
+    """The sender of a request: the address and user agent that it leaves."""
 
     address: str
     user_agent: str
 
     @property
     def device(self) -> str:
-        """Return the user agent without versions: an update is no other device."""
+        """Return the user agent without versions, because an update is the same device."""
         return re.sub(r"[\d._]+", "", self.user_agent)
 
 
 class Event(NamedTuple):
-    """A line of a family's timeline."""
+    """An event of a family's timeline."""
 
     kind: str
     client: Client
@@ -152,11 +152,11 @@ class Oracle:
         return Outcome(reason="reused")
 
     def refuses_access(self, family: Family, expires_at: datetime) -> str:
-        """Return why an access token is refused where its family counts, or an empty text."""
+        """Return why the revocable class refuses an access token, or an empty text."""
         return "expired" if self.now >= expires_at else self.refusal(family)
 
     def refusal(self, family: Family) -> str:
-        """Return why a family answers nobody, or an empty text. Its last second has no whole second left to give."""
+        """Return why a family refuses every token, or an empty text. It has expired a second before its end."""
         if family.revoked_at is not None:
             return "revoked"
         if self.is_over(family) or (family.expires_at is not None and self.now > family.expires_at - SECOND):
@@ -167,30 +167,30 @@ class Oracle:
         return "" if is_same else "password_changed"
 
     def record(self, family: Family, kind: str, client: Client) -> int:
-        """Add an event to a family's timeline, up to a number of each kind. Return how many statements it takes."""
+        """Add an event to a family's timeline, unless there are enough of its kind. Return the number of statements."""
         if sum(event.kind == kind for event in family.events) >= EVENTS_KEPT[kind]:
             return 1
         family.events.append(Event(kind, client))
         return 2
 
     def change_secret_key(self) -> None:
-        """Sign with a new SECRET_KEY. The old one is its fallback."""
+        """Change SECRET_KEY. The old one becomes its fallback."""
         self.fallbacks = [self.secret_key]
         self.secret_key += 1
 
     def revoke(self, family: Family, reason: str) -> None:
-        """Revoke a family. One that was revoked stays as it is."""
+        """Revoke a family. A revoked one stays as it is."""
         if family.revoked_at is None:
             family.revoked_at, family.reason = self.now, reason
 
     def revoke_all(self, user: User, reason: str, keep: Family | None = None) -> None:
-        """Revoke a user's families. Not the one to keep, and none past its absolute end, which has expired for good."""
+        """Revoke a user's families, except the one to keep and those past their absolute limit."""
         for family in self.of(user):
             if family is not keep and (family.expires_at is None or self.now < family.expires_at):
                 self.revoke(family, reason)
 
     def live(self, user: User) -> list[Family]:
-        """Return the families that a user is shown."""
+        """Return a user's active families."""
         return [family for family in self.of(user) if family.revoked_at is None and not self.is_over(family)]
 
     def of(self, user: User) -> list[Family]:
@@ -198,7 +198,7 @@ class Oracle:
         return [family for family in self.families if family.user is user]
 
     def is_over(self, family: Family) -> bool:
-        """Tell whether a family is past its idle or its absolute end."""
+        """Tell whether a family is past its idle or its absolute limit."""
         return self.now >= self.end_of(family)
 
     def end_of(self, family: Family) -> datetime:
@@ -207,7 +207,7 @@ class Oracle:
         return idle if family.expires_at is None else min(idle, family.expires_at)
 
     def access_end(self, family: Family) -> datetime:
-        """Return when an access token expires that is given now, in whole seconds."""
+        """Return when an access token that is made now expires, in whole seconds."""
         end = self.now.replace(microsecond=0) + ACCESS_LIFETIME
         return end if family.expires_at is None else min(end, family.expires_at.replace(microsecond=0))
 

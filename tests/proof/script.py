@@ -27,19 +27,19 @@ SHORT, LONG = 0.2, 1.5  # seconds between requests
 
 
 class Hasty(TokenProtocol):
-    """Takes a new key at once, so each refresh rotates. The proxy delays no request, or it would look like a theft."""
+    """Has no key pause, so each refresh rotates. The proxy delays no request, or it would look like a theft."""
 
     key_kept = 0
 
 
 class HastyHttpx(for_httpx.TokenAuth):
-    """For httpx."""
+    """The TokenAuth for httpx that takes a new key at each refresh."""
 
     protocol_class = Hasty
 
 
 class HastyRequests(for_requests.TokenAuth):
-    """For requests."""
+    """The TokenAuth for requests that takes a new key at each refresh."""
 
     protocol_class = Hasty
 
@@ -65,7 +65,7 @@ class Script:
         self.is_ready = False
 
     def judge(self, status: int) -> None:
-        """Say what came, if it should not have come."""
+        """Report an answer that should not have come."""
         if status != 200:
             print(f"an answer was {status}", file=sys.stderr, flush=True)
         elif not self.is_ready:
@@ -73,17 +73,17 @@ class Script:
             print("ready", flush=True)
 
     def blame(self, error: TokenAuthError) -> None:
-        """Say what went wrong, and stop: one is enough."""
+        """Report an error and stop the script."""
         print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
         self.stopped.set()
 
     def stop_with_stdin(self) -> None:
-        """Wait for the end of stdin."""
+        """Stop when stdin ends."""
         sys.stdin.read()
         self.stopped.set()
 
     def with_httpx(self) -> None:
-        """Send requests in a thread."""
+        """Send requests with httpx in a thread."""
         with httpx.Client(auth=self.auth, timeout=60) as client:
             while not self.stopped.is_set():
                 try:
@@ -95,7 +95,7 @@ class Script:
                 time.sleep(random.uniform(SHORT, LONG))
 
     def with_requests(self) -> None:
-        """Send requests in a thread."""
+        """Send requests with requests in a thread."""
         with requests.Session() as session:
             session.auth = self.auth
             while not self.stopped.is_set():
@@ -125,7 +125,7 @@ class Script:
             await asyncio.sleep(random.uniform(SHORT, LONG))
 
     def run(self, kind: str, number: int) -> None:
-        """Run so many threads or tasks."""
+        """Run this many threads or tasks."""
         threading.Thread(target=self.stop_with_stdin).start()
         if kind.endswith("async"):
             asyncio.run(self.with_tasks(number))

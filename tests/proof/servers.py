@@ -38,20 +38,20 @@ BODY, COOKIE = "/api/app/auth/", "/api/auth/"
 
 
 class Router:
-    """Has the ORM of this process work on the service's database."""
+    """Makes the ORM of this process use the service's database."""
 
     def db_for_read(self, model: Any, **hints: Any) -> str:
-        """Read there."""
+        """Read from the service's database."""
         return ALIAS
 
     def db_for_write(self, model: Any, **hints: Any) -> str:
-        """Write there."""
+        """Write to the service's database."""
         return ALIAS
 
 
 @contextmanager
 def within_reach(url: str, isolation: str = READ_COMMITTED) -> Iterator[None]:
-    """Have the ORM of this process, in any thread, work on a database."""
+    """Make the ORM of this process, in any thread, use a database."""
     values = configured(url, isolation, atomic=False)
     connections.settings[ALIAS] = connections.configure_settings({"default": values})["default"]
     try:
@@ -64,7 +64,7 @@ def within_reach(url: str, isolation: str = READ_COMMITTED) -> Iterator[None]:
 
 @contextmanager
 def in_reach(database: Database, isolation: str = READ_COMMITTED) -> Iterator[None]:
-    """Have the ORM work on a database of the proof, with its tables made."""
+    """Make the ORM use a database of the proof, after creating its tables."""
     with within_reach(database.url, isolation):
         call_command("migrate", database=ALIAS, verbosity=0)
         yield
@@ -72,7 +72,7 @@ def in_reach(database: Database, isolation: str = READ_COMMITTED) -> Iterator[No
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back: ``token`` is the refresh token, from body or cookie, empty where there is none."""
+    """The answer to a request: ``token`` is the refresh token, from body or cookie, or empty."""
 
     status: int
     body: Any
@@ -80,7 +80,7 @@ class Answer:
 
     @property
     def reason(self) -> str:
-        """Why a token was refused."""
+        """The reason why a token was refused."""
         return str(self.body["reason"])
 
 
@@ -156,7 +156,7 @@ class Service(Gunicorn):
         super().__init__("tests.wsgi", *arguments, environment=environment, log=folder / "error.log")
 
     def kill(self) -> None:
-        """``kill -9`` to every process of it at once."""
+        """Send ``kill -9`` to all its processes at once."""
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(30)
 
@@ -165,11 +165,11 @@ class Service(Gunicorn):
         return len({line.split()[0] for line in self.access_log.read_text().splitlines()})
 
     def answered(self, key: str) -> int:
-        """Return how many requests with this key it has done with, whether anybody waited for the answer or not."""
+        """Return how many requests with this key are finished, even if nobody waited for the answer."""
         return [line.split()[1] for line in self.access_log.read_text().splitlines()].count(key)
 
     def errors(self) -> str:
-        """Return what the server has said."""
+        """Return the server's log."""
         return self.log.read_text()
 
 
@@ -182,7 +182,7 @@ class Crowd:
         self.pool = ThreadPoolExecutor(size)
 
     def at_once(self, call: Callable[[Connection, int], T], size: int | None = None) -> list[T]:
-        """Call with each connection (or the first so many) and its number, all at the same moment."""
+        """Call a function with each connection (or the first few) and its number, all at the same moment."""
         size = size or len(self.connections)
         start = Barrier(size)
 
@@ -196,7 +196,7 @@ class Crowd:
         return list(self.pool.map(run, range(size)))
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connections."""
         self.pool.shutdown()
         for connection in self.connections:
             connection.http.close()

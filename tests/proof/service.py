@@ -83,14 +83,14 @@ class Service(RuleBasedStateMachine):
         self.log_in(0, BODY_MOUNT, None, 0, OWNER, {}, "")
 
     def teardown(self) -> None:
-        """Leave nothing behind."""
+        """Delete everything."""
         if hasattr(self, "stack"):
             self.stack.close()
         get_user_model().objects.all().delete()
         FamilyEvent.objects.all().delete()
 
     def hear(self, signal: Signal, **kwargs: Any) -> None:
-        """Take note of a signal."""
+        """Record a signal."""
         self.heard.append(signal)
 
     def use_secret_key(self) -> None:
@@ -113,7 +113,7 @@ class Service(RuleBasedStateMachine):
     def log_in(
         self, user: int, mount: str, number: int | None, back: int, client: Client, claims: dict[str, str], device: str
     ) -> None:
-        """With the right password. By cookie a family whose cookie comes along is replaced. A proof binds."""
+        """Log in with the right password. A family whose cookie is sent is revoked as replaced. A proof binds."""
         self.pass_seconds(1)  # no two logins at the very same time: which is older?
         replaced, extra = None, {**claims, **sent_by(client), **proof_of(device, mount + "login/")}
         if number is not None and mount == COOKIE_MOUNT:
@@ -141,17 +141,17 @@ class Service(RuleBasedStateMachine):
         self.traveller.move_to(self.oracle.now)
 
     def send(self, path: str, data: Any = None, **extra: Any) -> Any:
-        """POST JSON as a client without a memory."""
+        """POST JSON without any cookie of before."""
         return APIClient().post(path, data, format="json", **extra)
 
     def present(self, path: str, token: str, mount: str, **extra: Any) -> Any:
-        """Send a refresh token the way that a mount takes it."""
+        """Send a refresh token in the way of a mount."""
         if mount == COOKIE_MOUNT:
             return self.send(mount + path, HTTP_COOKIE=cookies(token), **extra)
         return self.send(mount + path, {"refresh": token}, **extra)
 
     def with_bearer(self, method: str, path: str, number: int, status: int) -> tuple[Family | None, Any]:
-        """Call with an access token. Gives the family where it must be taken, and the answer."""
+        """Call with an access token. Returns the answer, and the family if the token must be accepted."""
         token, family, expires_at, device = self.access(number)
         header = {"HTTP_AUTHORIZATION": f"{'DPoP' if device else 'Bearer'} {token}"}
         response = getattr(APIClient(), method)(path, **header, **proof_of(device, path, method.upper(), token))
@@ -165,18 +165,18 @@ class Service(RuleBasedStateMachine):
         return family, response
 
     def token(self, number: int, back: int) -> tuple[Family, str, int]:
-        """Return a family, most often one that has not ended, and a token of it: the newest, or some back."""
+        """Return a family, usually an active one, and one of its tokens: the newest or an older one."""
         choice = (number and self.live()) or self.oracle.families
         family = choice[-1 - number % len(choice)]
         generation = max(max(family.tokens) - back, 0)
         return family, family.tokens[generation], generation
 
     def live(self) -> list[Family]:
-        """Return the families of either user that may still be refreshed, as far as they say."""
+        """Return the families of either user that the oracle calls active."""
         return [family for user in self.users for family in self.oracle.live(user)]
 
     def access(self, number: int) -> tuple[str, Family, datetime, str]:
-        """Return one of the newer access tokens, its family, its end and the device that it is bound to."""
+        """Return a recent access token, its family, its expiry and the device that it is bound to."""
         token, place, expires_at, device = self.accesses[-1 - number % len(self.accesses)]
         return token, self.oracle.families[place], expires_at, device
 
@@ -185,7 +185,7 @@ class Service(RuleBasedStateMachine):
         return next(index for index, other in enumerate(self.oracle.families) if other is family)
 
     def newest(self) -> UUID:
-        """Return the key of the row that is not known yet."""
+        """Return the key of the row that the oracle does not know yet."""
         (pk,) = set(RefreshToken.objects.values_list("pk", flat=True)) - set(self.ids)
         return pk
 
@@ -197,7 +197,7 @@ class Service(RuleBasedStateMachine):
     def check_answer(
         self, response: Any, family: Family, mount: str, *, is_retry: bool = False, is_held: bool = False
     ) -> None:
-        """A pair: by the mount's delivery and no other. Of a retry, the very same refresh token; no cookie if held."""
+        """Check a pair: only by the mount's delivery. A retry gets the same refresh token; no cookie if it has it."""
         assert response.status_code == 200, response.content
         body = response.json()
         by_cookie = mount == COOKIE_MOUNT
@@ -220,7 +220,7 @@ class Service(RuleBasedStateMachine):
         family.tokens[family.generation] = token
 
     def check_refusal(self, response: Any, outcome: Outcome, mount: str) -> None:
-        """A 401 with the reason, and by cookie the end of the cookie, except on another device: the family lives on."""
+        """Check a 401: its reason, and that the cookie is cleared, except after ``wrong_device``."""
         assert (response.status_code, response.json()["reason"]) == (401, outcome.reason)
         assert response["WWW-Authenticate"].startswith('Bearer realm="api", error="invalid_token"')
         self.check_cleared(response, mount == COOKIE_MOUNT and outcome.reason != "wrong_device")
@@ -232,7 +232,7 @@ class Service(RuleBasedStateMachine):
 
     @invariant()
     def every_row_is_as_it_should_be(self) -> None:
-        """What was to be written was, and nothing else."""
+        """Check that the rows and events are exactly those of the oracle."""
         if not hasattr(self, "stack"):
             return
         self.tried("steps over HTTP against the oracle")

@@ -1,4 +1,4 @@
-"""What is fuzzed: each target takes bytes, and says by an assertion that something came out which must not."""
+"""Targets of the fuzzer: each takes bytes, and raises an AssertionError if the code gives a wrong result."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def b64(data: bytes) -> bytes:
 
 
 def decoded(token: str) -> bool:
-    """Decode as both kinds, and tell whether either was taken."""
+    """Decode as both kinds of token, and tell whether one was accepted."""
     taken = False
     try:
         claims = tokens.decode_refresh(token, KEYS)
@@ -96,7 +96,7 @@ def decoded(token: str) -> bool:
 
 
 def token(data: bytes) -> None:
-    """A token as a string: nothing but the two that we have signed is taken, and nothing but a refusal comes out."""
+    """A token as text: only the two that we signed are accepted, and anything else is refused without an error."""
     try:
         text = data.decode("utf-8", "surrogatepass")
     except UnicodeDecodeError:
@@ -105,21 +105,21 @@ def token(data: bytes) -> None:
 
 
 def signed_token(data: bytes) -> None:
-    """What stands behind a good signature: header and payload as they are, the two parted by a line break."""
+    """A token with a valid signature and any header and payload, which a line break separates."""
     header, _, payload = data.partition(b"\n")
     text = b64(header) + b"." + b64(payload)
     decoded((text + b"." + b64(hmac.digest(SECRET, text, hashlib.sha256))).decode())
 
 
 def foreign_token(data: bytes) -> None:
-    """The same under another key: nothing is taken."""
+    """A token that another key has signed: nothing is accepted."""
     header, _, payload = data.partition(b"\n")
     text = b64(header) + b"." + b64(payload)
     assert not decoded((text + b"." + b64(hmac.digest(b"k" * 32, text, hashlib.sha256))).decode())
 
 
 def cookie(data: bytes) -> None:
-    """A Cookie header: no token counts but one that we signed, of the family that the companion cookie names."""
+    """A Cookie header: only a token that we signed, of the family that the companion cookie names, is accepted."""
     found = request(HTTP_COOKIE=data.decode("latin-1"))
     values = cookie_values(found, COOKIE)
     assert len(values) == len(set(values))
@@ -136,7 +136,7 @@ def cookie(data: bytes) -> None:
 
 
 def key(data: bytes) -> None:
-    """An Idempotency-Key: bare or quoted, 8 to 255 visible characters, or a refusal."""
+    """An Idempotency-Key: bare or quoted, 8 to 255 visible characters. Anything else is refused."""
     header = data.decode("latin-1")
     bare = header[1:-1] if len(header) > 1 and header[0] == header[-1] == '"' else header
     good = 8 <= len(bare) <= 255 and set(bare) <= VISIBLE
@@ -151,7 +151,7 @@ def key(data: bytes) -> None:
 
 
 def bearer(data: bytes) -> None:
-    """An Authorization header: one word after Bearer or DPoP, or none of ours, or a refusal."""
+    """An Authorization header: one word after Bearer or DPoP, another scheme, or a refusal."""
     header = data.decode("latin-1")
     words = header.split()
     try:
@@ -165,7 +165,7 @@ def bearer(data: bytes) -> None:
 
 
 def proof(data: bytes) -> None:
-    """A DPoP header: it proves the seed's key for the seed's request, or is refused."""
+    """A DPoP header: only a proof by the known key for the known request is accepted."""
     try:
         found = dpop.verify_proof(data.decode("latin-1"), method="POST", address=ADDRESS, now=NOW)
     except InvalidProof:
@@ -175,7 +175,7 @@ def proof(data: bytes) -> None:
 
 
 def signed_proof(data: bytes) -> None:
-    """The header and the claims of a proof, parted by a line break and signed: what is proven is what they say."""
+    """A signed proof with any header and claims, which a line break separates: it proves exactly what they say."""
     header, _, claims = data.partition(b"\n")
     try:
         found = dpop.verify_proof(sign(header, claims, EC_KEY), method="POST", address=ADDRESS, now=NOW)
@@ -189,7 +189,7 @@ def signed_proof(data: bytes) -> None:
 
 
 def origin(data: bytes) -> None:
-    """Sec-Fetch-Site and Origin, parted by a line break: what passes is ours, trusted, or of no browser."""
+    """Sec-Fetch-Site and Origin, which a line break separates: only our own, trusted or browserless requests pass."""
     site, _, sent = data.decode("latin-1").partition("\n")
     with override_settings(CSRF_TRUSTED_ORIGINS=TRUSTED, ALLOWED_HOSTS=["testserver"]):
         try:

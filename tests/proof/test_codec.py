@@ -1,4 +1,4 @@
-"""The reader of signed strings beside PyJWT's: what ours takes, PyJWT takes, and the other way round."""
+"""The reader of signed strings compared with PyJWT's: both accept the same strings."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ PAYLOADS = st.one_of(st.binary(max_size=40), st.just(b'{"sub":"7"}'))
 
 
 def theirs(token: str) -> bytes | None:
-    """Return the payload by PyJWT, asked with the key that the header means and with its algorithm."""
+    """Return the payload as PyJWT decodes it, with the key that the header names and that key's algorithm."""
     try:
         header = jwt.get_unverified_header(token)
         algorithm, kid = header.get("alg"), header.get("kid")
@@ -58,7 +58,7 @@ def theirs(token: str) -> bytes | None:
 
 
 def ours(token: str) -> bytes | None:
-    """Return the payload by us."""
+    """Return the payload as our codec decodes it."""
     try:
         return RING.verify(token, KIND)
     except InvalidToken:
@@ -80,7 +80,7 @@ def ours(token: str) -> bytes | None:
 def test_what_ours_takes_theirs_takes(
     header: dict[str, Any], payload: bytes, key: int, spaces: bool, cut: tuple[int, int, str], tried: Tried
 ) -> None:
-    """Signed by any of our keys under any header, then perhaps spoiled; ``crit`` and ``b64`` are ours to refuse."""
+    """Both agree on tokens by any of our keys, intact or damaged; only we refuse ``crit`` and ``b64``."""
     if header["alg"] == "that of the key":
         header = {**header, "alg": RING.keys[key].algorithm}
     written = json.dumps(header, separators=None if spaces else (",", ":"), sort_keys=not spaces).encode()
@@ -97,12 +97,12 @@ def test_what_ours_takes_theirs_takes(
 
 
 def _spelt_otherwise(token: str) -> bool:
-    """Tell whether a part is not the one spelling of its bytes: PyJWT lets some through."""
+    """Tell whether a part is another spelling of its bytes: PyJWT accepts some."""
     return any(b64encode(jwt.utils.base64url_decode(part)) != part for part in token.split("."))
 
 
 def test_the_strategy_reaches_both_ends(tried: Tried) -> None:
-    """The comparison means something only where both say yes, and where both say no."""
+    """The strategy generates strings that both accept and strings that both refuse."""
     good = [RING.sign(b"{}", KIND)]
     for key in RING.keys:
         for names in ({}, {"kid": key.kid or "any"}, {"jku": "x", "typ": KIND}):

@@ -31,7 +31,7 @@ PATIENCE = 120  # seconds for one refresh, crashes and all
 
 @dataclass
 class Client:
-    """A client as the README has it: one key for a refresh and all that it takes to get its answer."""
+    """A client as the docs describe it: it keeps one key for a refresh until it has an answer."""
 
     token: str
     settle: Callable[[str], None]
@@ -146,7 +146,7 @@ def run(
 
 @pytest.mark.parametrize("is_bound", [False, True])
 def test_kill_9(service: Service, is_bound: bool, tried: Tried) -> None:
-    """All processes at once, at random moments, again and again. A bound client sends no key: its proof retries."""
+    """All processes are killed at random moments, again and again. Retries need the key, or a bound client's proof."""
     device = Device(host=f"http://127.0.0.1:{service.port}") if is_bound else None
     kills: list[int] = []
 
@@ -174,7 +174,7 @@ def known(clients: list[Client]) -> int:
 
 
 def idle(clients: list[Client], done: threading.Event) -> None:
-    """Disturb nothing."""
+    """Do nothing."""
 
 
 def test_clients_that_hang_up(service: Service, tried: Tried) -> None:
@@ -222,7 +222,7 @@ def hang_up(port: int, token: str, key: str) -> bool:
 
 @pytest.mark.parametrize("store", ["postgresql", "mariadb"], indirect=True)  # SQLite has none
 def test_a_database_that_cuts_its_connections(service: Service, store: Database, tried: Tried) -> None:
-    """As on a restart or a failover, in the middle of requests. What a client gets is an error, and then its token."""
+    """The connections are cut during requests, as in a failover. Clients get an error, and later their token."""
 
     cuts: list[int] = []
 

@@ -122,7 +122,7 @@ LONG = [
 
 @pytest.mark.parametrize("scenario", [*SHORT, *(LONG if FULL else [])], ids=lambda scenario: scenario.name)
 def test_every_promise_holds(scenario: Scenario, tried: Tried) -> None:
-    """In every state that can be reached."""
+    """Every promise holds in every state that can be reached."""
     model = Model(scenario)
     tried("states of the model", model.explore())
     tried("transitions of the model", model.transitions)
@@ -143,7 +143,7 @@ NEEDED = {
 
 @pytest.mark.parametrize("name", NEEDED)
 def test_every_excuse_is_needed(name: str, tried: Tried) -> None:
-    """Without it a client that nobody robbed would lose its family: the promise can't say more than it does."""
+    """Without this excuse, an honest client that nobody robbed would lose its family in some state."""
     with pytest.raises(BrokenError) as caught:
         Model(NEEDED[name]).explore()
     assert caught.value.promise is Promise.STAYS
@@ -175,7 +175,7 @@ class NeverBoth(Scenario):
 
     @property
     def finds_a_thief(self) -> bool:
-        """Promise it anyway."""
+        """Promise NEVER_BOTH."""
         return True
 
 
@@ -195,7 +195,7 @@ def test_who_uses_the_private_key_is_not_found(thief: Thieves, tried: Tried) -> 
 
 
 def judging(change: Callable[[Row, dict[str, Any], Verdict], Verdict]) -> Rule:
-    """Return a rule whose verdict is changed."""
+    """Return a rule that changes the verdicts of production's rule."""
 
     def changed(row: Row, **request: Any) -> Verdict:
         return change(row, request, judge(row, **request))
@@ -219,12 +219,12 @@ def within(graces: int, row: Row, request: dict[str, Any]) -> bool:
 
 
 def grace_for_two_behind(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
-    """Retry with the token before the last one too."""
+    """Give the grace also to a token two generations behind."""
     return Verdict.RETRY if behind(row, request) == 2 and within(1, row, request) else verdict
 
 
 def keyless_grace_after_a_key(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
-    """Give the grace after a rotation under a key too, to requests without a key."""
+    """Let requests without a key use the grace even if the last rotation had a key."""
     return verdict if request["retry_key"] else judge(replace(row, retry_key=b""), **request)
 
 
@@ -245,12 +245,12 @@ def browser_grace_for_all(row: Row, request: dict[str, Any], verdict: Verdict) -
 
 
 def any_key(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
-    """Take any key for the key of the last rotation."""
+    """Accept any key as the key of the last rotation."""
     return judge(row, **{**request, "retry_key": row.retry_key if request["retry_key"] else b""})
 
 
 def no_key_for_a_minute(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
-    """Take no key for the key of the last rotation, within its minute."""
+    """Ignore the key of the last rotation for a minute."""
     is_within = row.retry_key and not request["retry_key"] and age(row, request) < KEY_LIFETIME
     return Verdict.RETRY if is_within and behind(row, request) in (0, 1) else verdict
 
@@ -274,7 +274,7 @@ def current_token_rotates(row: Row, request: dict[str, Any], verdict: Verdict) -
 
 
 def current_token_of_a_script_rotates(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
-    """Forget it for scripts with a REUSE_GRACE."""
+    """Rotate the current token of a script with REUSE_GRACE, within twice the grace too."""
     return verdict if row.is_browser else current_token_rotates(row, request, verdict)
 
 
@@ -295,7 +295,7 @@ def double_grace_for_both(row: Row, request: dict[str, Any], verdict: Verdict) -
 
 
 def reuse_is_a_rotation(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
-    """Rotate whatever was signed."""
+    """Rotate every token with a valid signature."""
     return Verdict.ROTATE if verdict is Verdict.REUSED else verdict
 
 
@@ -310,19 +310,19 @@ def idle_is_not_read(row: Row, request: dict[str, Any], verdict: Verdict) -> Ver
 
 
 def device_is_judged_last(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
-    """Look at the generation first: a copied token would end the family by its reuse."""
+    """Judge the generation before the device: a copied old token would revoke the family as reuse."""
     first = judge(replace(row, device_key=""), **request)
     return first if first is Verdict.REUSED else verdict
 
 
 def device_is_judged_for_rotations(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
-    """Ask for a proof only before a rotation: a copied token would be answered within a grace."""
+    """Ask for a proof only before a rotation: a copied token would get a retry within a grace."""
     first = judge(replace(row, device_key=""), **request)
     return first if first is Verdict.RETRY else verdict
 
 
 def no_device_is_asked_for(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
-    """Take no notice of the family's key."""
+    """Never ask for a proof."""
     return judge(replace(row, device_key=""), **request)
 
 
@@ -332,12 +332,12 @@ def no_proof_is_fine(row: Row, request: dict[str, Any], verdict: Verdict) -> Ver
 
 
 def any_proof_is_fine(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
-    """Ask for a proof, by whatever key."""
+    """Accept a proof by any key."""
     return judge(row, **{**request, "device_key": row.device_key}) if request["device_key"] else verdict
 
 
 def proof_for_two_behind(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
-    """With a proof, retry with the token before the last one too."""
+    """With a proof, retry with a token two generations behind too."""
     is_proven = row.device_key and request["device_key"] == row.device_key and not request["retry_key"]
     return Verdict.RETRY if is_proven and behind(row, request) == 2 else verdict
 
@@ -348,7 +348,7 @@ def proof_makes_no_retry(row: Row, request: dict[str, Any], verdict: Verdict) ->
 
 
 def proof_instead_of_a_key(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
-    """With a proof, retry after a rotation under a key too."""
+    """Let a proof make a retry even if the last rotation had a key."""
     is_proven = row.device_key and request["device_key"] == row.device_key
     return Verdict.RETRY if is_proven and behind(row, request) == 1 else verdict
 
@@ -360,17 +360,17 @@ def cookie_makes_a_retry(row: Row, request: dict[str, Any], verdict: Verdict) ->
 
 
 def bound_by_a_refresh(family: Family, request: Request) -> Family:
-    """Let a refresh bind the family: a thief could do it, and the owner would be out."""
+    """Let a refresh bind the family: a thief could bind it to his key and lock out the owner."""
     return rotated(family, request)._replace(device=family.device or request.proof)
 
 
 def rotated_by_who_claims(family: Family, request: Request) -> Family:
-    """Let the rotation's own request decide whether the grace is a browser's. Our rule did so once."""
+    """Give the browsers' grace by what the rotation's request claims. Our rule did so once."""
     return rotated(family, request)._replace(is_browser=request.claims_browser)
 
 
 def key_forgotten(family: Family, request: Request) -> Family:
-    """Rotate, and forget the key."""
+    """Rotate without storing the key."""
     return rotated(family, request)._replace(key=0)
 
 
@@ -451,7 +451,7 @@ MUTANTS = [
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_a_broken_rule_is_seen(mutant: Mutant, tried: Tried) -> None:
-    """By the promise that it breaks. The same scenario under our own rule breaks none: see above."""
+    """Each broken rule breaks the promise that is named, which production's rule keeps in the same scenario."""
     with pytest.raises(BrokenError) as caught:
         Model(mutant.scenario, mutant.rule).explore()
     assert caught.value.promise is mutant.promise, caught.value
@@ -459,5 +459,5 @@ def test_a_broken_rule_is_seen(mutant: Mutant, tried: Tried) -> None:
 
 
 def test_every_promise_is_broken_by_some_rule() -> None:
-    """Each promise says something."""
+    """For each promise some broken rule breaks it, so no promise is empty."""
     assert {mutant.promise for mutant in MUTANTS} == set(Promise)

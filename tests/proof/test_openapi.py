@@ -1,4 +1,4 @@
-"""The running service answers as its OpenAPI description says, whatever Schemathesis sends by it."""
+"""The running service answers as its OpenAPI description says, to whatever Schemathesis sends."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def manage(server: Gunicorn, *arguments: str) -> None:
 
 @pytest.fixture(scope="module")
 def description(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the description is written to."""
+    """The file that the description is written to."""
     return tmp_path_factory.mktemp("openapi") / "schema.yml"
 
 
@@ -50,7 +50,7 @@ def server(description: Path) -> Iterator[Gunicorn]:
 
 @pytest.mark.parametrize("mount", MOUNTS)
 def test_the_service_answers_as_described(server: Gunicorn, description: Path, mount: str, tried: Tried) -> None:
-    """Status, type, schema, headers; what is wrong is refused, what is right taken; nobody gets in without a token."""
+    """Status, type, schema and headers agree; wrong data and requests without a token are refused."""
     url = f"http://127.0.0.1:{server.port}"
     environment = {
         **os.environ,

@@ -57,7 +57,7 @@ CONFIGURATIONS = [
 
 
 def name_of(configuration: Any) -> str:
-    """Return the words of a configuration."""
+    """Return a readable name of a configuration."""
     vendor, isolation, atomic = configuration
     return f"{vendor}-{isolation.replace(' ', '-')}{'-atomic' if atomic else ''}"
 
@@ -79,7 +79,7 @@ def service(
     tmp_path_factory: pytest.TempPathFactory,
     django_db_blocker: Any,
 ) -> Iterator[Service]:
-    """The service in each configuration. In the end: no 5xx, no deadlock, and the processes have shared the work."""
+    """The service in each configuration. At the end: no 5xx, no deadlock, and every process has answered."""
     vendor, isolation, atomic = request.param
     server = Service(databases[vendor], tmp_path_factory.mktemp("service"), isolation=isolation, atomic=atomic)
     with django_db_blocker.unblock(), in_reach(databases[vendor], isolation):
@@ -92,12 +92,12 @@ def service(
 
 @pytest.fixture(params=range(ROUNDS))
 def turn() -> None:
-    """Once, or again and again."""
+    """One turn of a race, or many in the full run."""
 
 
 @pytest.fixture
 def crowd(service: Service, tried: Tried) -> Iterator[Crowd]:
-    """Sixty-four connections, whose every answer has to be one of ours."""
+    """Sixty-four connections, which accept only answers that twotoken gives."""
     crowd = Crowd(service.port)
     yield crowd
     crowd.close()
@@ -106,12 +106,12 @@ def crowd(service: Service, tried: Tried) -> Iterator[Crowd]:
 
 
 def refresh_each(crowd: Crowd, tokens: list[str]) -> list[Answer]:
-    """Refresh with each token, all at once."""
+    """Refresh with each token at the same time."""
     return crowd.at_once(lambda client, number: client.refresh(tokens[number]), len(tokens))
 
 
 def assert_all_dead(crowd: Crowd, tokens: set[str]) -> None:
-    """Hold every token that was ever handed out to a 401."""
+    """Assert that every token that was handed out gets a 401."""
     handed_out = sorted(tokens)
     for start in range(0, len(handed_out), CONNECTIONS):
         answers = refresh_each(crowd, handed_out[start : start + CONNECTIONS])
@@ -119,7 +119,7 @@ def assert_all_dead(crowd: Crowd, tokens: set[str]) -> None:
 
 
 def test_the_configuration_is_what_it_says(service: Service, request: pytest.FixtureRequest) -> None:
-    """The isolation level is in force."""
+    """The database has the isolation level of the configuration."""
     connection = connections[ALIAS]
     if connection.vendor == "sqlite":
         query, expected = "PRAGMA journal_mode", "wal"
@@ -132,7 +132,7 @@ def test_the_configuration_is_what_it_says(service: Service, request: pytest.Fix
 
 @pytest.mark.usefixtures("turn")
 def test_one_token_and_one_key(crowd: Crowd, tried: Tried) -> None:
-    """Everybody gets the same successor; it works and what it replaced does not."""
+    """All requests with one token and one key get the same successor; it works, and the old token does not."""
     r0 = start_family()
     answers = crowd.at_once(lambda client, _: client.refresh(r0, KEY))
     assert [answer.status for answer in answers] == [200] * CONNECTIONS
@@ -148,7 +148,7 @@ def test_one_token_and_one_key(crowd: Crowd, tried: Tried) -> None:
 
 @pytest.mark.usefixtures("turn")
 def test_one_token_and_no_key(crowd: Crowd, tried: Tried) -> None:
-    """One gets an answer at most, and the family ends for all."""
+    """At most one request gets an answer, and the family is revoked."""
     r0 = start_family()
     answers = crowd.at_once(lambda client, _: client.refresh(r0))
     won = {answer.token for answer in answers if answer.status == 200}
@@ -162,7 +162,7 @@ def test_one_token_and_no_key(crowd: Crowd, tried: Tried) -> None:
 
 @pytest.mark.usefixtures("turn")
 def test_logouts_race_refreshes(crowd: Crowd, tried: Tried) -> None:
-    """A logout beside three refreshes by one key: nothing that was handed out works afterwards."""
+    """After a logout beside three refreshes with one key, no token that was handed out works."""
     tokens = [start_family() for _ in range(FAMILIES)]
 
     def race(client: Connection, number: int) -> Answer:
@@ -178,7 +178,7 @@ def test_logouts_race_refreshes(crowd: Crowd, tried: Tried) -> None:
 
 @pytest.mark.usefixtures("turn")
 def test_revocations_race_refreshes(crowd: Crowd, tried: Tried) -> None:
-    """The same for ``families.revoke``, called by staff."""
+    """The same for ``families.revoke``, as staff call it."""
     tokens = [start_family() for _ in range(FAMILIES)]
     ended: list[RefreshToken | None] = []
 
@@ -197,7 +197,7 @@ def test_revocations_race_refreshes(crowd: Crowd, tried: Tried) -> None:
 
 
 def chain(client: Connection, token: str) -> set[str]:
-    """Refresh again and again by keys until the family has ended; return every token that was handed out."""
+    """Refresh with keys until the family is revoked; return every token that was handed out."""
     handed_out = {token}
     for step in range(5_000):
         answer = client.refresh(token, f"{KEY}-{step}")
@@ -228,7 +228,7 @@ def test_the_command_races_refreshes(service: Service, crowd: Crowd, tried: Trie
 
 @pytest.mark.usefixtures("turn")
 def test_logins_race_the_limit(crowd: Crowd, tried: Tried) -> None:
-    """Of thirty-two logins at once the newest five stay, whatever the order in which they are written."""
+    """Of thirty-two logins at once the newest five families stay active, in whatever order they are written."""
     user = new_user()
     credentials = {user.USERNAME_FIELD: user.get_username(), "password": PASSWORD}
     answers = crowd.at_once(lambda client, _: client.post(f"{BODY}login/", credentials), 32)
@@ -244,7 +244,7 @@ def test_logins_race_the_limit(crowd: Crowd, tried: Tried) -> None:
 
 
 def test_two_purges_beside_traffic(crowd: Crowd, tried: Tried) -> None:
-    """Each old family is deleted once, and no living one is touched while it rotates."""
+    """Each old family is deleted once, and no active one is deleted while it rotates."""
     user = new_user()
     long_ago = timezone.now() - timedelta(days=40)
     old = [
@@ -277,7 +277,7 @@ def test_two_purges_beside_traffic(crowd: Crowd, tried: Tried) -> None:
 
 
 def test_a_purge_of_what_is_refreshed(crowd: Crowd) -> None:
-    """A family that ends while it is presented is refused before, while and after it is deleted."""
+    """A token of an old family is refused before, during and after the purge that deletes the family."""
     tokens = [start_family() for _ in range(FAMILIES)]
     long_ago = timezone.now() - timedelta(days=40)
     RefreshToken.objects.filter(pk__in=[claims_of(token)["sid"] for token in tokens]).update(refreshed_at=long_ago)
@@ -303,7 +303,7 @@ def device(service: Service) -> Device:
 
 @pytest.mark.usefixtures("turn")
 def test_one_token_and_a_proof_each(crowd: Crowd, device: Device, tried: Tried) -> None:
-    """A bound family without a key: everybody who has a proof gets the same successor."""
+    """In a bound family, all requests with a proof get the same successor without an Idempotency-Key."""
     r0 = start_family(device=device)
     answers = crowd.at_once(lambda client, _: client.refresh(r0, device=device))
     assert [answer.status for answer in answers] == [200] * CONNECTIONS
@@ -316,7 +316,7 @@ def test_one_token_and_a_proof_each(crowd: Crowd, device: Device, tried: Tried) 
 
 @pytest.mark.usefixtures("turn")
 def test_copies_race_their_owner(service: Service, crowd: Crowd, device: Device, tried: Tried) -> None:
-    """Sixty thieves with every token of four bound families, but not their key, beside the owners.
+    """Sixty thieves send every token of four bound families, without the key, while the owners refresh.
 
     Every thief is refused each time, and no owner notices anything.
     """
@@ -390,7 +390,7 @@ class Tabs:
 
 
 def test_tabs(crowd: Crowd, tried: Tried) -> None:
-    """Eight browsers of eight tabs that all refresh at once, three times: nobody is signed out."""
+    """Eight browsers with eight tabs each refresh in all tabs at once, three times: nobody is logged out."""
     browsers = [Tabs(start_family(is_browser=True)) for _ in range(8)]
     first = [browser.token for browser in browsers]
     for _ in range(3):

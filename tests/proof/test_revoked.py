@@ -1,4 +1,4 @@
-"""A revocation at the stateless class: refused by each thread of each process within REVOCATION_INTERVAL."""
+"""A stateless class with REVOCATION_INTERVAL: every thread of every process refuses a revoked family in time."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def service(request: pytest.FixtureRequest, tmp_path: Path, django_db_blocker: A
 
 
 def asking(connection: Connection, access: str, done: threading.Event) -> list[Asked]:
-    """Ask again and again."""
+    """Send requests in a loop."""
     asked = []
     while not done.is_set():
         begun = time.monotonic()
@@ -65,7 +65,7 @@ def asking(connection: Connection, access: str, done: threading.Event) -> list[A
 
 
 def revoke_beside_requests(crowd: Crowd, tried: Tried) -> float:
-    """Revoke a family while all threads ask with its token. Return how long after that it was let in, in seconds."""
+    """Revoke a family while all threads send its token. Return how many seconds later it was accepted last."""
     pair = families.start(new_user())
     done, revoked_at = threading.Event(), []
 
@@ -93,7 +93,7 @@ def revoke_beside_requests(crowd: Crowd, tried: Tried) -> float:
 
 
 def refuses_at_once(crowd: Crowd) -> None:
-    """Hold the first answer of each thread to a refusal of a revoked family, and another family's to a success."""
+    """Assert that each thread refuses a revoked family at its first answer and accepts another family."""
     user = new_user()
     gone, other = families.start(user), families.start(user)
     families.revoke(gone.family_id)
@@ -104,7 +104,7 @@ def refuses_at_once(crowd: Crowd) -> None:
 
 
 def test_everywhere_within_the_interval(service: Service, tried: Tried) -> None:
-    """By 64 threads of two processes, by idle processes and by new ones."""
+    """64 threads of two processes, idle processes and new processes all refuse in time."""
     pair = families.start(new_user())
     families.revoke(pair.family_id)
     service.start()

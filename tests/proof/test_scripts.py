@@ -59,7 +59,7 @@ class BadNetwork(LossyProxy):
         return super().forward(request, body)
 
     def refuses(self, request: str | None, token: str) -> bool:
-        """Tell whether to refuse a request of a script. One that is sent again has done all that it can."""
+        """Tell whether to refuse a script's request. A request that is sent again is never refused."""
         if request is None or request in self.refused:
             return False
         if random.randrange(REFUSED_ONE_IN) == 0:
@@ -82,7 +82,7 @@ class Scripts:
         self.killed = 0
 
     def start(self, number: int) -> subprocess.Popen[str]:
-        """Start one."""
+        """Start one process."""
         kind = self.kinds[number % len(self.kinds)]
         command = [sys.executable, "-m", "tests.proof.script", kind, self.url, str(self.store), f"{THREADS}"]
         with self.errors.open("a") as errors:
@@ -93,7 +93,7 @@ class Scripts:
         return process
 
     def start_all(self) -> None:
-        """Start all of them at once, and wait until the first has a good answer."""
+        """Start all processes at once, and wait until the first has a good answer."""
         self.processes = [self.start(number) for number in range(SCRIPTS)]
         assert self.processes[0].stdout is not None
         assert self.processes[0].stdout.readline() == "ready\n", self.errors.read_text()
@@ -110,7 +110,7 @@ class Scripts:
             self.processes[number] = self.start(number)
 
     def finish(self) -> None:
-        """Let them all come to their end."""
+        """Tell all processes to stop, and wait for them."""
         for process in self.processes:
             assert process.stdin is not None
             process.stdin.close()
@@ -170,7 +170,7 @@ def test_scripts_that_are_killed(
 
 
 def held_to(url: str, path: Path) -> None:
-    """The file holds a token that still refreshes, and the logout is the first end of its family."""
+    """Assert that the file holds a token that still refreshes, and that nothing but the logout revokes its family."""
     store = FileStore(path)
     auth = TokenAuth(f"{url}{BODY}", store=store)
     store.save(replace(store.load(), access=""))

@@ -46,7 +46,7 @@ AGES = st.sampled_from([timedelta(minutes=15), timedelta(hours=11), timedelta(da
 
 
 def rarely(method: Any) -> Any:
-    """Have a rule wait for some refreshes first, or soon no family would be left to refresh."""
+    """Make a rule wait for some refreshes first; otherwise soon no family would be active."""
 
     @wraps(method)
     def wrapped(self: ServiceInAnyOrder, **values: Any) -> None:
@@ -57,12 +57,12 @@ def rarely(method: Any) -> Any:
 
 
 class ServiceInAnyOrder(Service):
-    """What may happen to it."""
+    """The rules, from which Hypothesis chooses in any order."""
 
     @rule(user=st.integers(0, 1), mount=MOUNTS)
     @rarely
     def fail_to_log_in(self, user: int, mount: str) -> None:
-        """With a wrong password."""
+        """Log in with a wrong password."""
         response = self.send(mount + "login/", {**self.credentials(user), "password": "wrong"})
         assert (response.status_code, response.json()["code"]) == (401, "no_active_account")
 
@@ -87,14 +87,14 @@ class ServiceInAnyOrder(Service):
         claims: dict[str, str],
         device: str,
     ) -> None:
-        """Any token that ever was, with and without a key and a proof, at either mount, as a script or as a browser."""
+        """Refresh with any token there ever was, with or without key and proof, at either mount, from any client."""
         self.pass_seconds(wait)
         self.show(*self.token(number, back), key, mount, client, claims, device)
 
     @precondition(lambda self: self.last)
     @rule(wait=MOMENTS, key=st.none() | KEYS, client=CLIENTS, claims=CLAIMS, device=PROOFS)
     def refresh_again(self, wait: float, key: str | None, client: Client, claims: dict[str, str], device: str) -> None:
-        """The last one once more, with its key or with another, by anyone."""
+        """Repeat the last refresh, with its key or another, from any client."""
         self.pass_seconds(wait)
         assert self.last is not None
         family, token, generation, last_key, mount = self.last
@@ -104,7 +104,7 @@ class ServiceInAnyOrder(Service):
     def refresh_in_turn(
         self, wait: float, number: int, key: str, mount: str, times: int, claims: dict[str, str]
     ) -> None:
-        """As a client that nobody disturbs: the newest token. A client that was signed out logs in again."""
+        """Refresh with the newest token, as an undisturbed client does, or log in again after a refusal."""
         if not self.live():
             self.reactivate()
             self.log_in(number % 2, mount, None, 0, OWNER, claims, "")
@@ -150,7 +150,7 @@ class ServiceInAnyOrder(Service):
     @rule(number=NUMBERS, back=GENERATIONS_BACK, mount=MOUNTS, place=st.floats(0, 0.999))
     @rarely
     def refresh_with_a_forgery(self, number: int, back: int, mount: str, place: float) -> None:
-        """One character changed, if only in bits that base64 ignores: no statement, and nothing of the family."""
+        """Change one character of a token, even in unused bits: no statement, and the family stays as it is."""
         _, token, _ = self.token(number, back)
         index = int(len(token) * place)
         forged = token[:index] + ("A" if token[index] != "A" else "B") + token[index + 1 :]
@@ -162,7 +162,7 @@ class ServiceInAnyOrder(Service):
     @rule(number=NUMBERS, back=GENERATIONS_BACK, mount=MOUNTS)
     @rarely
     def log_out(self, number: int, back: int, mount: str) -> None:
-        """By any token of the family, expired or rotated out or not."""
+        """Log out with any token of the family: current, old or expired."""
         family, token, _ = self.token(number, back)
         self.oracle.revoke(family, "logout")
         response = self.present("logout/", token, mount)
@@ -172,7 +172,7 @@ class ServiceInAnyOrder(Service):
     @rule(number=st.integers(0, 30), mount=MOUNTS)
     @rarely
     def log_out_everywhere(self, number: int, mount: str) -> None:
-        """By an access token."""
+        """Log out of all families with an access token."""
         family, response = self.with_bearer("post", mount + "logout/all/", number, 204)
         if family is not None:
             self.oracle.revoke_all(family.user, "logout")
@@ -181,7 +181,7 @@ class ServiceInAnyOrder(Service):
     @rule(number=st.integers(0, 30), mount=MOUNTS)
     @rarely
     def end_the_other_sessions(self, number: int, mount: str) -> None:
-        """All but the one that asks."""
+        """Revoke all of the user's families except the current one."""
         family, _ = self.with_bearer("delete", mount + "sessions/", number, 204)
         if family is not None:
             self.oracle.revoke_all(family.user, "logout", keep=family)
@@ -189,7 +189,7 @@ class ServiceInAnyOrder(Service):
     @rule(number=st.integers(0, 30), other=NUMBERS, mount=MOUNTS)
     @rarely
     def end_a_session(self, number: int, other: int, mount: str) -> None:
-        """One of the user's own; a stranger's is not there."""
+        """Revoke one of the user's own families; another user's is a 404."""
         ended, _, _ = self.token(other, 0)
         _, asking, _, _ = self.access(number)
         is_own = asking.user is ended.user
@@ -202,7 +202,7 @@ class ServiceInAnyOrder(Service):
     @rule(number=st.integers(0, 30), mount=MOUNTS)
     @rarely
     def list_sessions(self, number: int, mount: str) -> None:
-        """The user's live families."""
+        """List the user's active families."""
         family, response = self.with_bearer("get", mount + "sessions/", number, 200)
         if family is not None:
             shown = {UUID(each["id"]): (each["current"], each["bound"]) for each in response.json()}
@@ -212,7 +212,7 @@ class ServiceInAnyOrder(Service):
     @rule(number=NUMBERS, early=st.sampled_from([0, 0.001, 0.999, 1]), key=KEYS, mount=MOUNTS)
     @rarely
     def refresh_at_the_end(self, number: int, early: float, key: str, mount: str) -> None:
-        """At the idle or absolute limit, or within its last second, or just before."""
+        """Refresh at the idle or absolute limit, within its last second, or just before."""
         family, token, generation = self.token(number, 0)
         self.pass_seconds(max((self.oracle.end_of(family) - self.oracle.now).total_seconds() - early, 0))
         self.show(family, token, generation, key, mount)
@@ -220,13 +220,13 @@ class ServiceInAnyOrder(Service):
     @rule(by=AGES)
     @rarely
     def grow_old(self, by: timedelta) -> None:
-        """Across an access token's life, the idle limit and the absolute one."""
+        """Let time pass, across an access token's life, the idle limit or the absolute one."""
         self.pass_seconds(by.total_seconds())
 
     @rule(number=NUMBERS)
     @rarely
     def revoke(self, number: int) -> None:
-        """By staff."""
+        """Revoke a family, as staff do."""
         family, _, _ = self.token(number, 0)
         is_ours = family.revoked_at is None
         self.oracle.revoke(family, "admin")
@@ -235,7 +235,7 @@ class ServiceInAnyOrder(Service):
     @rule(number=NUMBERS)
     @rarely
     def unbind(self, number: int) -> None:
-        """By staff: it goes on as bearer. Access tokens that it has stay bound."""
+        """Unbind a family, as staff do. The access tokens that it has stay bound."""
         family, _, _ = self.token(number, 0)
         is_active = family.revoked_at is None and (family.expires_at is None or self.oracle.now < family.expires_at)
         is_bound = family.device != "" and is_active
@@ -245,7 +245,7 @@ class ServiceInAnyOrder(Service):
     @rule(user=st.integers(0, 1), kept=st.none() | NUMBERS)
     @rarely
     def change_the_password(self, user: int, kept: int | None) -> None:
-        """With or without keeping the family of the person who does it."""
+        """Change the password, and keep the user's own family or not."""
         self.users[user].password += 1
         account = self.accounts[user]
         account.refresh_from_db()
@@ -260,39 +260,39 @@ class ServiceInAnyOrder(Service):
     @rule()
     @rarely
     def change_the_secret_key(self) -> None:
-        """The old one becomes the fallback."""
+        """Change SECRET_KEY; the old one becomes the fallback."""
         self.oracle.change_secret_key()
         self.use_secret_key()
 
     @rule()
     @rarely
     def drop_the_fallback(self) -> None:
-        """A family that has rotated since then does not need it any more."""
+        """Remove the fallback. Families that have rotated since then don't need it."""
         self.oracle.fallbacks = []
         self.use_secret_key()
 
     @rule(user=st.integers(0, 1))
     @rarely
     def deactivate(self, user: int) -> None:
-        """Past every signal."""
+        """Deactivate a user by a query, which sends no signal."""
         self.activate(user, is_active=False)
 
     @precondition(lambda self: not all(user.is_active for user in self.users))
     @rule()
     def reactivate(self) -> None:
-        """That revives no family."""
+        """Save the user as active again. This revives no family."""
         for user in (0, 1):
             self.activate(user, is_active=True)
 
     def activate(self, user: int, *, is_active: bool) -> None:
-        """Set it by a statement that sends no signal."""
+        """Set ``is_active`` by a query, which sends no signal."""
         self.users[user].is_active = is_active
         get_user_model().objects.filter(pk=self.accounts[user].pk).update(is_active=is_active)
 
     @rule(number=NUMBERS)
     @rarely
     def restore_a_backup(self, number: int) -> None:
-        """A row of one rotation ago: clients are ahead of it."""
+        """Restore a family's row from before its last rotation, so that clients have a newer token."""
         family, _, _ = self.token(number, 0)
         family.generation, family.is_restored = max(family.generation - 1, 0), True
         RefreshToken.objects.filter(pk=self.ids[self.place(family)]).update(generation=family.generation)

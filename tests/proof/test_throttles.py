@@ -77,7 +77,7 @@ def refresh(token: str, client: Connection, number: int) -> Answer:
 
 @pytest.fixture(params=CONFIGURATIONS, ids="-".join)
 def service(request: pytest.FixtureRequest, tmp_path: Any, django_db_blocker: Any) -> Iterator[Service]:
-    """The service with its throttles on. In the end: its cache has not failed."""
+    """The service with its throttles on. At the end: no error of its cache is logged."""
     kind, vendor = request.param
     with django_db_blocker.unblock(), ExitStack() as stack:
         ours = stack.enter_context(database(vendor, tmp_path))
@@ -113,13 +113,13 @@ def wait_for_all_processes(server: Service) -> None:
 
 
 def wait_for_the_middle_of_a_minute() -> None:
-    """Wait until all of what follows is in one window."""
+    """Wait for a moment at which all following requests fall into one window."""
     while not 2 < time.time() % 60 < 45:
         time.sleep(0.1)
 
 
 def test_many_tries_at_once(service: Service, tried: Tried) -> None:
-    """Exactly as many as the rate says: 64 guesses at one name, 64 refreshes of one family."""
+    """Exactly as many pass as the rate allows: of 64 guesses at one name, and of 64 refreshes of one family."""
     crowd = Crowd(service.port)
     try:
         for _ in range(ROUNDS):
@@ -183,7 +183,7 @@ def groups(column: str) -> dict[int, list[str]]:
 
 
 def assert_counted_alike(same: dict[int, list[str]], tried: Tried) -> None:
-    """Hold names that are one to the database to one count, and others, nearly all, to counts of their own."""
+    """Assert that names which are equal in the database share one count, and nearly all others don't."""
     counts = [{normalize_username(name) for name in spellings} for spellings in same.values()]
     assert [len(count) for count in counts] == [1] * len(counts)
     assert any(len(spellings) > 1 for spellings in same.values())
@@ -192,7 +192,7 @@ def assert_counted_alike(same: dict[int, list[str]], tried: Tried) -> None:
 
 
 def test_spellings_in_mariadb(tmp_path: Any, django_db_blocker: Any, tried: Tried) -> None:
-    """Whatever the collation of the user table's column makes one name."""
+    """Names that the collation of the user table's column treats as equal share one count."""
     with django_db_blocker.unblock(), database("mariadb", tmp_path) as ours, in_reach(ours):
         for collation in MARIADB_COLLATIONS:
             with connections[ALIAS].cursor() as cursor:
@@ -203,7 +203,7 @@ def test_spellings_in_mariadb(tmp_path: Any, django_db_blocker: Any, tried: Trie
 def test_spellings_in_postgresql(
     tmp_path: Any, django_db_blocker: Any, tried: Tried, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The same by a collation that is not deterministic, and by one that is, where the names are folded."""
+    """The same for a nondeterministic collation, and for a deterministic one, where names are folded."""
     field = get_user_model()._meta.get_field("username")
     with django_db_blocker.unblock(), database("postgresql", tmp_path) as ours, in_reach(ours):
         for number, locale in enumerate(ICU_LOCALES):

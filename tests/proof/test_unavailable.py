@@ -1,4 +1,4 @@
-"""PostgreSQL when it takes no work: each time a 503, and the token is good afterwards."""
+"""PostgreSQL when it refuses work: each answer is a 503, and the token is valid afterwards."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def refresh(token: str) -> Any:
 
 
 def assert_unavailable(token: str) -> None:
-    """Hold the answer to a 503 that says when to come back."""
+    """Assert that the answer is a 503 with Retry-After."""
     response = refresh(token)
     assert (response.status_code, response["Retry-After"], response.json()["code"]) == (503, "1", "unavailable")
 
 
 def lets_in(url: str) -> bool:
-    """Tell whether a server takes a connection."""
+    """Tell whether a server accepts a connection."""
     try:
         execute(maintenance(url), "SELECT 1")
     except OperationalError as error:
@@ -43,7 +43,7 @@ def lets_in(url: str) -> bool:
 
 @pytest.fixture
 def served(tmp_path: Path, django_db_blocker: Any) -> Iterator[Database]:
-    """A database of a server that runs, and a role of our own there."""
+    """A database on a running server, and a role of our own there."""
     with django_db_blocker.unblock(), database("postgresql", tmp_path) as ours:
         server = maintenance(ours.url)
         execute(server, f"DROP ROLE IF EXISTS {ROLE}")
@@ -60,7 +60,7 @@ def served(tmp_path: Path, django_db_blocker: Any) -> Iterator[Database]:
     ids=["53300", "25006"],
 )
 def test_a_server_that_refuses(served: Database, change: str) -> None:
-    """Too many connections: 53300, in place of a connection. A server that only reads: 25006, at the write."""
+    """With too many connections a connection fails (53300). On a read-only server the write fails (25006)."""
     execute(maintenance(served.url), f"ALTER ROLE {ROLE} {change}")
     with in_reach(served):
         token = start_family()
@@ -71,7 +71,7 @@ def test_a_server_that_refuses(served: Database, change: str) -> None:
 
 
 def test_a_server_that_stops(django_db_blocker: Any) -> None:
-    """57P03: it lets nobody in any more, and waits for those who are in. Then nobody answers."""
+    """A stopping server refuses new connections (57P03) and waits for the others. Then no server answers."""
     with django_db_blocker.unblock(), of_our_own(POSTGRESQL) as url, in_reach(Database(maintenance(url))):
         token = start_family()
         ((files,),) = execute(maintenance(url), "SELECT pg_read_file('postmaster.pid')")

@@ -1,4 +1,4 @@
-"""Requests as bytes, to a real server: what a proxy and a server could read differently."""
+"""Requests as raw bytes to a real server: what a proxy and a server could read differently."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ def send(service: Service, *lines: str, body: str = "") -> list[int]:
 
 
 def refresh(token: str, *headers: str) -> tuple[list[str], str]:
-    """Return the lines and the body of a refresh at the body mount, but for its length."""
+    """Return the lines and the body of a refresh at the body mount, without its Content-Length."""
     body = json.dumps({"refresh": token})
     lines = [f"POST {BODY}refresh/ HTTP/1.1", "Host: localhost", "Content-Type: application/json", "Connection: close"]
     return [*lines, *headers], body
 
 
 def test_a_plain_request(service: Service) -> None:
-    """What the others are refused for is not how they are sent."""
+    """A plain request works, so the others are not refused because of how they are sent."""
     r0 = start_family()
     lines, body = refresh(r0)
     assert send(service, *lines, f"Content-Length: {len(body)}", body=body) == [200]
@@ -71,7 +71,7 @@ AMBIGUOUS: dict[str, list[str]] = {
 
 @pytest.mark.parametrize("headers", AMBIGUOUS.values(), ids=AMBIGUOUS)
 def test_requests_that_are_ambiguous(service: Service, headers: list[str], tried: Tried) -> None:
-    """CWE-444: one answer, a refusal, and nothing has happened."""
+    """CWE-444: an ambiguous request gets one answer, a refusal, and changes nothing."""
     r0 = start_family()
     lines, body = refresh(r0)
     statuses = send(service, *lines, *(line.format(length=len(body)) for line in headers), body=body)
@@ -81,7 +81,7 @@ def test_requests_that_are_ambiguous(service: Service, headers: list[str], tried
 
 
 def test_a_key_that_comes_twice(service: Service) -> None:
-    """The server joins the two by a comma: one key, neither of the two, and the same again is a retry."""
+    """The server joins two keys with a comma into one other key, which makes a retry like any key."""
     r0 = start_family()
     lines, body = refresh(r0, "Idempotency-Key: a-key-of-some-length", "Idempotency-Key: another-key")
     for _ in range(2):
@@ -97,7 +97,7 @@ SPELLINGS = ["Sec_Fetch_Site: same-origin", "Sec-Fetch_Site: same-origin", "SEC_
 @pytest.mark.parametrize("spelling", SPELLINGS)
 @pytest.mark.parametrize("first", [True, False])
 def test_a_header_spelt_with_underscores(service: Service, spelling: str, first: bool) -> None:
-    """CVE-2015-0219: it does not stand in for the one that only a browser can set."""
+    """CVE-2015-0219: it does not count as the header that only a browser can set."""
     r0 = start_family()
     pair = [spelling, "Sec-Fetch-Site: cross-site"] if first else ["Sec-Fetch-Site: cross-site", spelling]
     lines = [f"POST {COOKIE}refresh/ HTTP/1.1", "Host: localhost", f"Cookie: {cookies(r0)}", "Connection: close"]
@@ -106,7 +106,7 @@ def test_a_header_spelt_with_underscores(service: Service, spelling: str, first:
 
 
 def test_two_cookie_headers(service: Service) -> None:
-    """Cookie tossing by a header of its own."""
+    """A request with two Cookie headers, one of them tossed, is refused in any order and changes nothing."""
     r0 = start_family()
     lines = [f"POST {COOKIE}refresh/ HTTP/1.1", "Host: localhost", "Connection: close", "Content-Length: 0"]
     for values in ([r0, "tossed"], ["tossed", r0]):
@@ -116,7 +116,7 @@ def test_two_cookie_headers(service: Service) -> None:
 
 @pytest.mark.parametrize("blank", ["\xa0", "\x85"])
 def test_a_cookie_header_that_begins_with_another_blank(service: Service, blank: str) -> None:
-    """The server leaves it there: without it a sibling's cookie would have the name of the companion."""
+    """The server keeps the blank: without it, a sibling's cookie would have the companion's name."""
     r0 = start_family()
     tossed = cookies(r0).replace(COMPANION, f"{blank}{COMPANION}")
     header = "; ".join(tossed.split("; ")[::-1])

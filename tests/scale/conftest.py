@@ -1,4 +1,4 @@
-"""Beyond one machine: the size of a run, and the report of how many of each were tried, are those of the proof."""
+"""Beyond one machine: the size of a run and the report are those of the proof."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["pytest_terminal_summary", "tried"]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave what is marked ``full`` out of the short form."""
+    """Leave out tests marked ``full`` in the short form."""
     if not FULL:
         left_out = [item for item in items if item.get_closest_marker("full")]
         items[:] = [item for item in items if item not in left_out]
@@ -23,13 +23,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(scope="session")
 def galera(django_db_blocker: Any) -> Iterator[list[Node]]:
-    """A cluster of three."""
+    """A cluster of three nodes."""
     with django_db_blocker.unblock(), cluster() as made:
         yield made
 
 
 @pytest.fixture(scope="module")
 def nodes(galera: list[Node], django_db_blocker: Any) -> Iterator[list[Node]]:
-    """The same, in reach."""
+    """The cluster, with the ORM connected to it."""
     with django_db_blocker.unblock(), in_reach(galera):
         yield galera

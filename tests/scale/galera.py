@@ -1,4 +1,4 @@
-"""A MariaDB Galera cluster of the tests' own: nodes that fall behind, are cut off, paused, killed, started again."""
+"""A MariaDB Galera cluster for the tests, whose nodes can lag, be cut off, paused, killed and restarted."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Node:
         self.account = MARIADB.account if os.geteuid() == 0 else None
 
     def url(self, *, waits: bool, name: str = NAME) -> str:
-        """Return the URL of the database, as the server has it or with reads that wait for what is on its way."""
+        """Return the URL of the database, with the server's default or with reads that wait for other nodes' writes."""
         query = f"?init_command={quote('SET SESSION wsrep_sync_wait=1')}" if waits else ""
         return f"mysql://root@127.0.0.1:{self.port}/{name}{query}"
 
@@ -88,12 +88,12 @@ class Node:
         return str(value)
 
     def conflicts(self) -> int:
-        """Return how many of its transactions have lost against another node's, before or at their certification."""
+        """Return how many of its transactions were rolled back because of another node's."""
         return int(self.status("wsrep_local_cert_failures")) + int(self.status("wsrep_local_bf_aborts"))
 
     @contextmanager
     def behind(self, other: Node) -> Iterator[None]:
-        """Have it apply nothing of what others write until the end, as if it were on its way. It works on meanwhile."""
+        """Make the node apply no writes of others until the end, as if these were on their way. It still works."""
         self.execute("SET GLOBAL default_week_format = 7")
         try:
             other.execute(f"INSERT INTO held (node) VALUES ('node{self.number}')")
@@ -105,7 +105,7 @@ class Node:
 
     @contextmanager
     def cut_off(self) -> Iterator[None]:
-        """Have it hear of nobody, and nobody of it."""
+        """Cut the node off from the others."""
         self.execute("SET GLOBAL wsrep_provider_options = 'gmcast.isolate=1'")
         try:
             self.wait(lambda: self.status("wsrep_cluster_status") == "non-Primary")
@@ -155,7 +155,7 @@ class Node:
 
     @contextmanager
     def paused(self, others: list[Node]) -> Iterator[None]:
-        """Have it stand still until the others have gone on without it, and to the end; then wait until it is back."""
+        """Stop the process until the others have gone on without it, and to the end; then wait until it is synced."""
         assert self.process is not None
         self.process.send_signal(signal.SIGSTOP)
         try:
@@ -173,14 +173,14 @@ class Node:
             self.process.wait(PATIENCE)
 
     def is_synced(self) -> bool:
-        """Tell whether it is a member that takes work."""
+        """Tell whether the node belongs to the cluster and accepts work."""
         with suppress(OperationalError):
             execute(self.url(waits=True, name="mysql"), "SELECT 1")  # what it says of itself may be of before
             return self.status("wsrep_local_state_comment") == "Synced"
         return False
 
     def sees(self, size: int) -> bool:
-        """Tell whether so many nodes belong to the cluster, as far as it knows."""
+        """Tell whether the node knows of this many nodes in the cluster."""
         return self.status("wsrep_cluster_size") == str(size)
 
     def wait(self, condition: Callable[[], bool]) -> None:
@@ -213,7 +213,7 @@ class Node:
 
 @contextmanager
 def cluster(size: int = 3) -> Iterator[list[Node]]:
-    """Start so many nodes in folders and at ports of their own; kill them and delete the folders in the end."""
+    """Start this many nodes, each with its own folder and port; kill them and delete the folders at the end."""
     if not PROVIDER.exists():
         raise RuntimeError(f"{PROVIDER} is not there: install Debian's packages mariadb-server, galera-4 and rsync.")
     folder = Path(tempfile.mkdtemp(prefix="twotoken-galera-"))
@@ -244,24 +244,24 @@ _alias: ContextVar[str] = ContextVar("alias", default="node1")
 
 
 class Router:
-    """Has the ORM of this process work on the node that ``at`` names, or on the first one."""
+    """Makes the ORM of this process use the node that ``at`` names, or the first one."""
 
     def db_for_read(self, model: Any, **hints: Any) -> str:
-        """Read there."""
+        """Read from that node."""
         return _alias.get()
 
     def db_for_write(self, model: Any, **hints: Any) -> str:
-        """Write there."""
+        """Write to that node."""
         return _alias.get()
 
     def allow_relation(self, one: Any, other: Any, **hints: Any) -> bool:
-        """Take rows of all nodes for rows of one database."""
+        """Treat rows of all nodes as rows of one database."""
         return True
 
 
 @contextmanager
 def at(node: Node, *, waits: bool = True) -> Iterator[None]:
-    """Have the ORM of this thread work on a node."""
+    """Make the ORM of this thread use a node."""
     token = _alias.set(f"node{node.number}" + ("" if waits else "-at-once"))
     try:
         yield
@@ -270,14 +270,14 @@ def at(node: Node, *, waits: bool = True) -> Iterator[None]:
 
 
 def wait_for_all(nodes: list[Node]) -> None:
-    """Wait until each node knows all that the others have done."""
+    """Wait until each node has all writes of the others."""
     for node in nodes:
         execute(node.url(waits=True), "SELECT 1")
 
 
 @contextmanager
 def in_reach(nodes: list[Node], isolation: str = READ_COMMITTED) -> Iterator[None]:
-    """Have the ORM of this process work on the nodes, with their tables made."""
+    """Make the ORM of this process use the nodes, after creating the tables."""
     aliases = {
         f"node{node.number}{suffix}": configured(node.url(waits=waits), isolation, atomic=False)
         for node in nodes

@@ -1,4 +1,4 @@
-"""The project of the proof on a node of Galera: a connection that died with its node is noticed before it is used."""
+"""The proof's project on a Galera node, with connections that are checked before use: a node may have died."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ SHORT = Size(families=50_000, rounds=3, batch=4, ended=2_000, rotations=40_000, 
 
 @dataclass(frozen=True)
 class Population:
-    """A database with so many families, and the worker that works on it."""
+    """A database with this many families, and the worker that uses it."""
 
     server: Postgres
     remote: Remote
@@ -71,16 +71,16 @@ class Population:
 
     @property
     def name(self) -> str:
-        """The name of the database."""
+        """Return the name of the database."""
         return f"growth_{self.count}"
 
     def ask(self, expression: str) -> Any:
-        """Return the value of an expression of SQL."""
+        """Return the value of an SQL expression."""
         ((value,),) = self.server.execute(f"SELECT {expression}", self.name)
         return value
 
     def load(self) -> None:
-        """Insert the families and their users: without indexes first, which are made in the end."""
+        """Insert families and users, and make the indexes afterwards."""
         self.remote.ready()
         statements = self.remote.call("drop_indexes")
         for first in range(0, self.count, CHUNK):
@@ -96,7 +96,7 @@ class Population:
         return {"table": self.ask(f"pg_table_size('{TABLE}')"), **dict(self.server.execute(indexes, self.name))}
 
     def updates(self) -> Figures:
-        """Return how many rows were updated, how many heap-only, and how often autovacuum came."""
+        """Return how many rows were updated, how many heap-only, and how often autovacuum ran."""
         columns = ("n_tup_upd", "n_tup_hot_upd", "autovacuum_count")
         ((*values,),) = self.server.execute(
             f"SELECT {', '.join(columns)} FROM pg_stat_user_tables WHERE relname = '{TABLE}'", self.name
@@ -104,7 +104,7 @@ class Population:
         return dict(zip(columns, values, strict=True))
 
     def blocks(self, operation: str, count: int) -> float:
-        """Return how many blocks of the database an operation looks at, tables, indexes and catalogues.
+        """Return how many blocks of the database an operation reads, of tables, indexes and catalogues.
 
         The fewest of several counts: autovacuum, which may come at any time, looks at some of its own.
         """
@@ -122,7 +122,7 @@ class Population:
         return int(self.ask(column))
 
     def cost(self, operation: str, count: int) -> Figures:
-        """Return the processor seconds and the log's bytes of an operation: the application's, and the server's."""
+        """Return an operation's processor seconds in application and server, and its bytes of log."""
         self.remote.call("batch", operation, count)
         before, position = processor_seconds(self.server), self.ask("pg_current_wal_lsn()")
         _, application = self.remote.call("batch", operation, count)
@@ -132,7 +132,7 @@ class Population:
 
 
 def measure(size: Size) -> Figures:
-    """Measure all of it, and say how far it is."""
+    """Measure everything, and print the progress."""
     fast = {"fsync": "off", "full_page_writes": "off", "max_wal_size": "8GB", "maintenance_work_mem": "512MB"}
     with primary(shared_buffers="1GB", **fast) as server:
         database = Database("postgresql", server.url, "growth")
@@ -178,7 +178,7 @@ def measure(size: Size) -> Figures:
 
 @contextmanager
 def told(what: str) -> Iterator[None]:
-    """Say how long something took."""
+    """Print how long something took."""
     began = time.monotonic()
     yield
     print(f"{what}: {time.monotonic() - began:.0f} s", flush=True)
@@ -190,7 +190,7 @@ def bytes_of_a_family(population: Population) -> Figures:
 
 
 def operations(database: Database, small: Population, large: Population, size: Size) -> Figures:
-    """Return each operation's time and blocks, of many families over those of few."""
+    """Return each operation's time and blocks with many families, divided by those with few."""
     run = Run(database, {}, replace(QUICK, rounds=size.rounds, batch=size.batch, seconds=900, warm=True))
     cases = [
         (f"{operation} {population.count}", population.remote, operation)
@@ -210,7 +210,7 @@ def operations(database: Database, small: Population, large: Population, size: S
 
 
 def lists(small: Population, large: Population, rounds: int) -> Figures:
-    """Return the time of the admin's list, of many families over that of few, and in refreshes."""
+    """Return the time of the admin's list with many families, divided by that with few, and in refreshes."""
     times: dict[str, dict[int, list[float]]] = {name: {small.count: [], large.count: []} for name in LISTS}
     for _ in range(rounds):
         for name, query in LISTS.items():
@@ -224,7 +224,7 @@ def lists(small: Population, large: Population, rounds: int) -> Figures:
 
 
 def purge(database: Database, small: Population, large: Population, ended: int) -> Figures:
-    """Return how long the purge takes where it deletes, and where there is nothing to delete."""
+    """Return how long the purge takes if it deletes families, and if there are none to delete."""
     found: Figures = {}
     for population in (small, large):
         population.remote.call("fill", "ended_families", ended)
@@ -237,7 +237,7 @@ def purge(database: Database, small: Population, large: Population, ended: int) 
 
 
 def rotate(population: Population, statement: str, rotations: int, *, beside_an_old_snapshot: bool = False) -> Figures:
-    """Run rotations as statements of the same shape as ours, by pgbench, each committed; return what they left."""
+    """Run rotations with pgbench, as statements like ours, each committed; return what they left."""
     values = iter(
         (
             ":generation + 1",
@@ -294,7 +294,7 @@ def index_bytes(sizes: Figures) -> float:
 
 
 def processor_seconds(server: Postgres) -> float:
-    """Return the processor time of all processes of a server, those that have ended included."""
+    """Return the processor time of all processes of a server, ended ones included."""
     ticks = os.sysconf("SC_CLK_TCK")
     total = 0
     for pid in [server.process.pid, *children_of(server.process.pid)]:
@@ -347,12 +347,12 @@ def report(found: Figures) -> str:
 
 
 def items(found: Figures, measured: str) -> list[tuple[str, Any]]:
-    """Return what was measured, by its name."""
+    """Return the measured values by name."""
     return list(found[measured].items())
 
 
 def main() -> None:
-    """Measure, print, and keep what was measured as JSON."""
+    """Measure, print, and save the measured values as JSON."""
     parser = ArgumentParser(prog="python -m tests.scale.growth", description=__doc__)
     for name, value in vars(FULL).items():
         parser.add_argument(f"--{name}", type=int, default=value)

@@ -1,4 +1,4 @@
-"""PostgreSQL servers of our own, to be killed and promoted: a primary, its streaming replica, PgBouncer before it."""
+"""PostgreSQL servers to be killed and promoted: a primary, its streaming replica, and PgBouncer in front."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SETTINGS = {
 
 
 def wait_until(happened: Callable[[], bool], what: str) -> None:
-    """Wait for something that takes moments."""
+    """Wait until a condition holds, for a short time."""
     deadline = time.monotonic() + PATIENCE
     while not happened():
         assert time.monotonic() < deadline, what
@@ -48,12 +48,12 @@ def program(name: str, package: str) -> str:
 
 
 def account() -> str | None:
-    """Return whose processes the servers are: root's they can't be."""
+    """Return the system user of the servers, which can't be root."""
     return ACCOUNT if os.geteuid() == 0 else None
 
 
 class Server:
-    """A program in a folder and at a port of its own."""
+    """A server program with its own folder and port."""
 
     command: list[str]
     process: subprocess.Popen[bytes]
@@ -64,12 +64,12 @@ class Server:
 
     @property
     def url(self) -> str:
-        """Where its database is."""
+        """Return the URL of its database."""
         return f"postgres://postgres@127.0.0.1:{self.port}/{NAME}"
 
     @property
     def database(self) -> Database:
-        """The same, as the proof has it."""
+        """Return its database for the proof's helpers."""
         return Database(self.url)
 
     def execute(self, statement: str, name: str = NAME) -> list[Any]:
@@ -77,18 +77,18 @@ class Server:
         return execute(f"{self.url.rpartition('/')[0]}/{name}", statement)
 
     def run(self, *command: str) -> None:
-        """Run a program of its kind to its end."""
+        """Run another of its programs to the end."""
         done = subprocess.run(command, cwd=self.folder, user=account(), capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{command[0]} failed: {done.stdout} {done.stderr}"
 
     def start(self) -> None:
-        """Start, and wait until it takes statements."""
+        """Start, and wait until it accepts statements."""
         with self.log.open("a") as log:
             self.process = subprocess.Popen(self.command, cwd=self.folder, user=account(), stdout=log, stderr=log)
         wait_until(self.answers, f"{self.command[0]} does not answer: see {self.log}")
 
     def answers(self) -> bool:
-        """Tell whether it takes statements."""
+        """Tell whether it accepts statements."""
         assert self.process.poll() is None, self.log.read_text()
         try:
             self.execute("SELECT 1", "postgres")
@@ -97,7 +97,7 @@ class Server:
         return True
 
     def stop(self) -> None:
-        """Stop, waiting for no client."""
+        """Stop without waiting for clients."""
         self.process.send_signal(signal.SIGINT)
         self.process.wait(PATIENCE)
 
@@ -128,18 +128,18 @@ class Postgres(Server):
         self.start()
 
     def configure(self, **settings: str) -> None:
-        """Write settings, which count from the next start."""
+        """Write settings, which take effect at the next start."""
         with (self.data / "postgresql.conf").open("a") as file:
             file.writelines(f"{name} = '{value}'\n" for name, value in settings.items())
 
     def set(self, name: str, value: str) -> None:
-        """Change a setting that needs no start."""
+        """Change a setting that takes effect at once."""
         self.execute(f"ALTER SYSTEM SET {name} = '{value}'")
         self.execute("SELECT pg_reload_conf()")
         wait_until(lambda: self.execute(f"SHOW {name}") == [(value,)], f"{name} is not {value!r}")
 
     def kill(self) -> None:
-        """``kill -9`` to every process of it. What they had in memory is gone; what the system has is not."""
+        """Send ``kill -9`` to all its processes. Their memory is lost, and what the system holds is not."""
         children = [self.process.pid, *children_of(self.process.pid)]
         for pid in children:
             with suppress(ProcessLookupError):
@@ -153,17 +153,17 @@ class Postgres(Server):
         wait_until(lambda: self.execute("SELECT pg_is_in_recovery()") == [(False,)], "not promoted")
 
     def miss_what_comes(self) -> None:
-        """Receive nothing more from the primary, as across a broken line."""
+        """Receive nothing more from the primary, as if the network were cut."""
         self.set("primary_conninfo", "")
         wait_until(lambda: self.execute("SELECT 1 FROM pg_stat_wal_receiver") == [], "the replica goes on receiving")
 
     def stand_still(self) -> None:
-        """Show what is there now, and nothing that the primary sends, until it has to catch up."""
+        """Show the present data, and nothing new from the primary, until ``catch_up``."""
         self.execute("SELECT pg_wal_replay_pause()")
         wait_until(lambda: self.execute("SELECT pg_get_wal_replay_pause_state()") == [("paused",)], "not paused")
 
     def catch_up(self, primary: Postgres) -> None:
-        """Wait until all that is written on the primary by now can be read here. One that stood still does so again."""
+        """Wait until everything that the primary has written can be read here. Ends a ``stand_still``."""
         ((written,),) = primary.execute("SELECT pg_current_wal_lsn()")
         ((stands_still,),) = self.execute("SELECT pg_is_wal_replay_paused()")
         replayed = f"SELECT pg_last_wal_replay_lsn() >= '{written}'::pg_lsn"
@@ -175,7 +175,7 @@ class Postgres(Server):
 
 
 class PgBouncer(Server):
-    """PgBouncer in transaction pooling: a connection of the server belongs to a client for one transaction."""
+    """PgBouncer in transaction pooling: a client has a server connection for one transaction."""
 
     def __init__(self, folder: Path, server: Postgres, *, pool: int) -> None:
         super().__init__(folder)
@@ -192,7 +192,7 @@ class PgBouncer(Server):
 
 @contextmanager
 def folder() -> Iterator[Path]:
-    """Give a folder that the servers' account may write to, and delete it."""
+    """Yield a folder that the servers' system user may write to, and delete it."""
     made = Path(tempfile.mkdtemp(prefix="twotoken-scale-"))
     if (name := account()) is not None:
         shutil.chown(made, name)
@@ -204,7 +204,7 @@ def folder() -> Iterator[Path]:
 
 @contextmanager
 def running(server: Server) -> Iterator[None]:
-    """Stop a server in the end, if it runs."""
+    """Stop a server at the end, if it runs."""
     try:
         yield
     finally:
@@ -214,7 +214,7 @@ def running(server: Server) -> Iterator[None]:
 
 @contextmanager
 def primary(**settings: str) -> Iterator[Postgres]:
-    """Give a server with an empty database."""
+    """Yield a server with an empty database."""
     with folder() as made:
         server = Postgres(made)
         with running(server):
@@ -224,7 +224,7 @@ def primary(**settings: str) -> Iterator[Postgres]:
 
 @contextmanager
 def replica_of(server: Postgres, **settings: str) -> Iterator[Postgres]:
-    """Give a streaming replica."""
+    """Yield a streaming replica."""
     with folder() as made:
         replica = Postgres(made)
         with running(replica):
@@ -234,7 +234,7 @@ def replica_of(server: Postgres, **settings: str) -> Iterator[Postgres]:
 
 @contextmanager
 def pgbouncer(server: Postgres, *, pool: int) -> Iterator[PgBouncer]:
-    """Give a PgBouncer before a server."""
+    """Yield a PgBouncer in front of a server."""
     with folder() as made:
         bouncer = PgBouncer(made, server, pool=pool)
         with running(bouncer):
@@ -243,12 +243,12 @@ def pgbouncer(server: Postgres, *, pool: int) -> Iterator[PgBouncer]:
 
 
 def children_of(pid: int) -> list[int]:
-    """Return the processes that a process has started."""
+    """Return the child processes of a process."""
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def lives(pid: int) -> bool:
-    """Tell whether a process is there and no zombie."""
+    """Tell whether a process exists and is not a zombie."""
     try:
         state = re.findall(r"^State:\s+(\w)", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
     except (FileNotFoundError, ProcessLookupError):

@@ -10,7 +10,7 @@ from tests.proof.servers import ALIAS
 
 
 class ReadsFromReplica:
-    """All reads, as the example of Django's documentation does; ``replica`` lags behind what is written to."""
+    """Sends all reads to the lagging ``replica``, as the router in Django's documentation does."""
 
     written = "default"
 
@@ -23,19 +23,19 @@ class ReadsFromReplica:
         return self.written
 
     def allow_relation(self, one: Any, other: Any, **hints: Any) -> bool:
-        """Take rows of both for rows of one database."""
+        """Treat rows of both as rows of one database."""
         return True
 
 
 class InThisProcess(ReadsFromReplica):
-    """The same where the tests' own process stands for a server process."""
+    """The same router for a test that runs in a server's place."""
 
     written = ALIAS
 
 
 class UsersFromPrimary(InThisProcess):
-    """All reads but those of users, so that a login knows a new password at once."""
+    """Sends all reads but those of users to the replica, so a login knows a new password at once."""
 
     def db_for_read(self, model: Any, **hints: Any) -> str:
-        """Read users where they are written."""
+        """Read users from the primary."""
         return self.written if model is get_user_model() else super().db_for_read(model, **hints)

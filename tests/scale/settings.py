@@ -1,4 +1,4 @@
-"""The project of the proof behind another set-up: what is different comes from the environment, as JSON."""
+"""The proof's project in another set-up: the environment has the differences, as JSON."""
 
 from __future__ import annotations
 

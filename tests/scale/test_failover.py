@@ -1,4 +1,4 @@
-"""The primary is killed: it recovers, or a replica takes its place that may have missed the last of it."""
+"""The primary is killed, and recovers, or is replaced by a replica that may lack the last writes."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ KEY = "a-key-of-some-length"
 def served(
     tmp_path_factory: pytest.TempPathFactory, first: Postgres, second: Postgres | None = None, **options: str
 ) -> Iterator[Service]:
-    """Serve a primary, or whichever of two servers takes writes, and have this process reach the same."""
+    """Serve a primary, or whichever of two servers accepts writes, and make this process use the same one."""
     changes: dict[str, Any] = {"OPTIONS": options}
     if second is not None:
         # What libpq has for it: of several servers, the one that takes writes. Django notices that one has gone.
@@ -109,7 +109,7 @@ def test_kill_9_of_the_primary(tmp_path_factory: pytest.TempPathFactory, tried: 
 
 
 def wait_until_all_rotate(clients: list[Client]) -> None:
-    """Wait until each client has gone on, or was refused, of which the run tells."""
+    """Wait until each client has rotated, or was refused, which the run reports."""
     first = [client.rotations for client in clients]
 
     def all_went_on() -> bool:
@@ -128,7 +128,7 @@ def pair() -> Iterator[tuple[Postgres, Postgres]]:
 
 
 def fail_over(first: Postgres, second: Postgres) -> None:
-    """Kill the one, promote the other."""
+    """Kill the primary and promote the replica."""
     first.kill()
     second.promote()
     connections.close_all()
@@ -137,7 +137,7 @@ def fail_over(first: Postgres, second: Postgres) -> None:
 def test_a_replica_that_missed_the_last_rotations(
     tmp_path_factory: pytest.TempPathFactory, pair: tuple[Postgres, Postgres], tried: Tried
 ) -> None:
-    """Honest clients go on, with keys and without; theft is found as before; what else was missed is as it was."""
+    """Honest clients go on, with and without keys; theft is still detected; the rest is as it was."""
     first, second = pair
     with served(tmp_path_factory, first, second) as service:
         crowd = Crowd(service.port, 1)
@@ -205,7 +205,7 @@ class Person:
         return self.tokens[-1]
 
     def refresh(self, client: Connection) -> None:
-        """Go on."""
+        """Refresh with the newest token."""
         key = {"Idempotency_Key": f"{KEY}-{self.rotations}"} if self.kind in {"keys", "browser"} else {}
         if self.kind == "browser":
             answer = client.post(f"{COOKIE}refresh/", Cookie=cookies(self.token), Sec_Fetch_Site="same-origin", **key)
@@ -220,7 +220,7 @@ class Person:
 def test_failover_beside_traffic(
     tmp_path_factory: pytest.TempPathFactory, pair: tuple[Postgres, Postgres], tried: Tried
 ) -> None:
-    """Clients with keys refresh all the time; a replica that follows asynchronously takes over; all go on."""
+    """Clients with keys refresh during a failover to an asynchronous replica; all of them go on."""
     first, second = pair
     with served(tmp_path_factory, first, second) as service:
         fail_over_once(service, first, second, tried, "a failover")
@@ -229,7 +229,7 @@ def test_failover_beside_traffic(
 def test_failover_to_a_synchronous_replica(
     tmp_path_factory: pytest.TempPathFactory, pair: tuple[Postgres, Postgres], tried: Tried
 ) -> None:
-    """Where commits wait for the replica, nothing that anybody was told is lost: no rotation, no logout."""
+    """If commits wait for the replica, no rotation and no logout that was answered is lost."""
     first, second = pair
     with served(tmp_path_factory, first, second) as service:
         second.catch_up(first)
@@ -247,7 +247,7 @@ def test_failover_to_a_synchronous_replica(
 
 
 def fail_over_once(service: Service, first: Postgres, second: Postgres, tried: Tried, what: str) -> int:
-    """Fail over in the middle of refreshes; return how many rotations were lost that a client was told of."""
+    """Fail over during refreshes; return how many answered rotations were lost."""
     finished = threading.Event()
     lost: list[int] = []
 

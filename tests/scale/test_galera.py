@@ -1,4 +1,4 @@
-"""Three nodes of MariaDB Galera that all take writes: what holds between them, and what only by a setting."""
+"""Three MariaDB Galera nodes that all accept writes: what holds always, and what only with a setting."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def script(nodes: list[Node]) -> Caller:
 def of_a_node_behind(
     nodes: list[Node], before: Callable[[], Any], call: Callable[[], Any], *, waits: bool
 ) -> tuple[Any, bool]:
-    """Do something at the first node, call at the second while it has not heard of it; tell whether the call waited."""
+    """Write at the first node, call at the second before it has the write; tell whether the call waited."""
     first, second, _ = nodes
 
     def run() -> Any:
@@ -67,7 +67,7 @@ def of_a_node_behind(
 
 @dataclass
 class Session:
-    """A login, and what is done with it at either node."""
+    """A login, and the calls it makes at either node."""
 
     script: Caller
     access: str = ""
@@ -79,16 +79,16 @@ class Session:
         self.take(self.script.log_in())
 
     def rotate(self) -> None:
-        """Refresh by the key, and keep the new token."""
+        """Refresh with the key, and keep the new token."""
         self.take(self.refresh(KEY))
 
     def take(self, response: Any) -> None:
-        """Keep what came."""
+        """Keep the tokens of an answer."""
         self.access, self.token = response.json()["access"], response.json()["refresh"]
         self.first = self.first or self.token
 
     def refresh(self, key: str | None = None) -> Any:
-        """Refresh by the token that it keeps."""
+        """Refresh with the kept token."""
         return self.script.refresh(self.token, key)
 
     def log_out(self) -> Any:
@@ -96,22 +96,22 @@ class Session:
         return self.script.send("logout/", {"refresh": self.token})
 
     def log_out_everywhere(self) -> Any:
-        """End every family of the user, by an access token of another one."""
+        """Revoke every family of the user, with the access token of another one."""
         return self.script.send("logout/all/", HTTP_AUTHORIZATION=f"Bearer {self.access}")
 
     def ask(self) -> Any:
-        """Call a route that asks for the family."""
+        """Call the revocable route."""
         return APIClient().get("/api/revocable/", HTTP_AUTHORIZATION=f"Bearer {self.access}")
 
     def change_password(self) -> None:
-        """Change it."""
+        """Change the password."""
         self.script.user.set_password(f"another {PASSWORD}")
         self.script.user.save()
 
 
 @dataclass(frozen=True)
 class Case:
-    """What is done at one node and then at one that is behind, and what comes of it: a status or reason, and the row.
+    """A call at one node, then one at a lagging node, and the expected status or reason and row.
 
     ``at_once`` is what comes where sessions don't wait, None where it is the same.
     """
@@ -128,12 +128,12 @@ def nothing(session: Session) -> None:
 
 
 def replay(session: Session) -> Any:
-    """Present the token of the login, whatever came after it."""
+    """Send the login's token again, even if it has rotated."""
     return session.script.refresh(session.first)
 
 
 def retry(session: Session) -> Any:
-    """The same, by the key that rotated it."""
+    """Send it again with the key that rotated it."""
     return session.script.refresh(session.first, KEY)
 
 
@@ -144,7 +144,7 @@ def log_in_and_rotate(session: Session) -> None:
 
 
 def log_in_elsewhere(session: Session) -> None:
-    """Log in once more, and keep the access token of before."""
+    """Log in once more, and keep the earlier access token."""
     access = session.access
     session.log_in()
     session.access = access
@@ -179,7 +179,7 @@ CASES = {**WRITES, **READS}
 @pytest.mark.parametrize("waits", [True, False])
 @pytest.mark.parametrize("name", CASES)
 def test_a_node_that_is_behind(nodes: list[Node], script: Caller, name: str, waits: bool, tried: Tried) -> None:
-    """Where sessions wait all is as on one server. Where they don't, nothing forks, but what is new is unknown."""
+    """If sessions wait, all is as on one server. If not, nothing forks, but new tokens are unknown."""
     case, session = CASES[name], Session(script)
     case.prepare(session)
     wait_for_all(nodes)
@@ -193,7 +193,7 @@ def test_a_node_that_is_behind(nodes: list[Node], script: Caller, name: str, wai
 
 
 def test_a_revocation_that_loses_is_written_again(nodes: list[Node], tried: Tried) -> None:
-    """The family was read, and rotated elsewhere before the write: no certification, so it is tried again."""
+    """If another node rotates between read and write, the revocation is retried."""
     token = start_family()
     with at(nodes[1]):
         family = row(token)
@@ -214,7 +214,7 @@ def test_a_revocation_that_loses_is_written_again(nodes: list[Node], tried: Trie
 
 
 def test_the_tables(nodes: list[Node]) -> None:
-    """Galera replicates InnoDB alone, and wants a primary key in each; nodes draw numbers that are not another's."""
+    """Galera replicates only InnoDB tables with a primary key; two nodes never give the same number."""
     columns = (
         "engine, (SELECT COUNT(*) FROM information_schema.key_column_usage AS k WHERE k.table_schema = t.table_schema"
     )
@@ -238,7 +238,7 @@ def test_the_tables(nodes: list[Node]) -> None:
 
 @pytest.mark.parametrize(("suffix", "found"), [("", []), ("-at-once", ["twotoken.W009"])])
 def test_sessions_that_do_not_wait_are_told_of(nodes: list[Node], suffix: str, found: list[str]) -> None:
-    """By ``check --database``, and so by ``migrate``."""
+    """``check --database`` and ``migrate`` report them."""
     alias = f"node1{suffix}"
     with at(nodes[0], waits=not suffix):
         messages = run_checks(databases=[alias], tags=[Tags.database])

@@ -1,4 +1,4 @@
-"""Nodes of Galera that die, lose the others or stand still: clients go on elsewhere, nothing comes back to life."""
+"""Galera nodes die, lose the others or stand still: clients go on elsewhere, and nothing revoked works again."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ def services(nodes: list[Node], tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 @pytest.fixture(autouse=True)
 def _new_connections() -> Iterator[None]:
-    """Leave none to a node of before."""
+    """Close all connections to earlier nodes."""
     yield
     connections.close_all()
 
 
 @pytest.mark.full
 def test_kill_9_of_a_node(nodes: list[Node], services: list[Service], tried: Tried) -> None:
-    """Of the second and the third, again and again, while clients with keys go to any: each rotation counts once."""
+    """Two nodes are killed again and again while clients with keys use any: each rotation counts once."""
     kills: list[int] = []
 
     def kill_again_and_again(clients: list[Client], done: threading.Event) -> None:
@@ -75,7 +75,7 @@ def test_kill_9_of_a_node(nodes: list[Node], services: list[Service], tried: Tri
 @pytest.mark.full
 @pytest.mark.parametrize("empty", [False, True])
 def test_a_node_that_missed_a_logout(nodes: list[Node], services: list[Service], empty: bool, tried: Tried) -> None:
-    """It catches up before it takes work: by what it missed, or, where its disk was lost, by all there is."""
+    """It catches up before it accepts work: by the missed writes, or by a full copy if its disk was lost."""
     node = nodes[2]
     user = new_user()
     tokens = [start_family(user) for _ in range(10)]
@@ -97,7 +97,7 @@ def test_a_node_that_missed_a_logout(nodes: list[Node], services: list[Service],
 
 @contextmanager
 def connection(service: Service) -> Iterator[Connection]:
-    """Give a connection of its own."""
+    """Yield a new connection."""
     made = Connection(service.port, Counter())
     try:
         yield made
@@ -110,7 +110,7 @@ ENDPOINTS = ["login/", "refresh/", "logout/", "logout/all/", "GET sessions/", "D
 
 @pytest.mark.parametrize("waits", [True, False] if FULL else [False])
 def test_a_node_without_the_others(nodes: list[Node], waits: bool, tried: Tried) -> None:
-    """503 with Retry-After and a code at every endpoint; the others go on, and so does it when they are back."""
+    """Each endpoint is a 503 with Retry-After and a code; the other nodes go on, and so does it later."""
     script = Caller(new_user(), mount=BODY, raise_request_exception=False)
     pair = script.log_in().json()
     credentials = {script.user.USERNAME_FIELD: script.user.get_username(), "password": PASSWORD}
@@ -136,7 +136,7 @@ def test_a_node_without_the_others(nodes: list[Node], waits: bool, tried: Tried)
 
 @pytest.mark.full
 def test_a_node_that_stands_still(nodes: list[Node], tried: Tried) -> None:
-    """It wakes up without a word of a logout, with requests at its door: it believes nothing before it has heard."""
+    """A paused node that missed a logout answers no request from its old data when it goes on."""
     script = Caller(new_user(), mount=BODY, raise_request_exception=False)
     pair = script.log_in().json()
     r1 = script.refresh(pair["refresh"], KEY).json()["refresh"]

@@ -1,4 +1,4 @@
-"""The proof's races, on three nodes of Galera at once: connection by connection another node's server process."""
+"""The races of the proof on three Galera nodes: each connection goes to another node's server process."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ CONFIGURATIONS = [(READ_COMMITTED, False), *([(REPEATABLE_READ, True)] if FULL e
 def services(
     request: pytest.FixtureRequest, nodes: list[Node], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[list[Service]]:
-    """The service at each node. In the end: nobody has complained, and nodes have been in each other's way."""
+    """The service at each node. At the end: no errors, and the nodes had conflicts with each other."""
     isolation, atomic = request.param
     before = conflicts(nodes)
     with ExitStack() as stack:
@@ -58,7 +58,7 @@ def services(
 
 
 def conflicts(nodes: list[Node]) -> int:
-    """Return how many transactions have lost against another node's."""
+    """Return how many transactions were rolled back because of another node's."""
     return sum(node.conflicts() for node in nodes)
 
 
@@ -69,7 +69,7 @@ def service(services: list[Service]) -> Service:
 
 
 class Spread(Crowd):
-    """A crowd whose every connection goes to the next node."""
+    """Connections that are spread over the nodes in turn."""
 
     def __init__(self, services: list[Service]) -> None:
         super().__init__(services[0].port)
@@ -80,7 +80,7 @@ class Spread(Crowd):
 
 @pytest.fixture
 def crowd(services: list[Service], nodes: list[Node], tried: Tried) -> Iterator[Crowd]:
-    """Sixty-four connections to three nodes, whose every answer has to be one of ours."""
+    """Sixty-four connections to three nodes, which accept only answers that twotoken gives."""
     before, crowd = conflicts(nodes), Spread(services)
     yield crowd
     crowd.close()
@@ -90,7 +90,7 @@ def crowd(services: list[Service], nodes: list[Node], tried: Tried) -> Iterator[
 
 
 def test_purges_at_every_node(nodes: list[Node], crowd: Crowd, tried: Tried) -> None:
-    """Each old family is deleted once, and no living one is touched while it rotates at all nodes."""
+    """Each old family is deleted once, and no active one is deleted while it rotates at all nodes."""
     user = new_user()
     long_ago = timezone.now() - timedelta(days=40)
     old = [RefreshToken(user=user, refreshed_at=long_ago, revoked_at=long_ago) for _ in range(5_000 if FULL else 1_000)]
@@ -115,7 +115,7 @@ def test_purges_at_every_node(nodes: list[Node], crowd: Crowd, tried: Tried) -> 
 
 
 def test_all_of_a_user_ended_at_every_node(nodes: list[Node], crowd: Crowd, tried: Tried) -> None:
-    """Beside refreshes, by all nodes at once: each family is ended once, and none goes on anywhere."""
+    """While others refresh, all nodes revoke all families of a user: each is revoked once and stays so."""
     user = new_user()
     tokens = [start_family(user) for _ in range(FAMILIES)]
     wait_for_all(nodes)
@@ -133,7 +133,7 @@ def test_all_of_a_user_ended_at_every_node(nodes: list[Node], crowd: Crowd, trie
 
 
 def test_a_key_that_wanders(crowd: Crowd, tried: Tried) -> None:
-    """A client whose every request goes to another node, and who asks twice each time, as after a lost answer."""
+    """A client sends each request to another node, and each one twice, as after a lost answer."""
 
     def wander(client: Connection, number: int) -> tuple[str, str]:
         first = token = start_family()

@@ -1,4 +1,4 @@
-"""Many families, and many rotations of them: cost and size stay what they are. In full, ten million."""
+"""Costs and sizes stay the same with many families and rotations; ten million in the full run."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from tests.scale import growth
 
 @pytest.fixture(scope="module")
 def found(django_db_blocker: Any) -> growth.Figures:
-    """What was measured."""
+    """The measured values."""
     with django_db_blocker.unblock():
         return growth.measure(growth.FULL if IN_FULL else growth.SHORT)
 
 
 def test_what_an_operation_looks_at(found: growth.Figures, tried: Tried) -> None:
-    """Blocks of the database, not time: indexes are deeper among many families, and nothing more than that."""
+    """Blocks read, not time: with many families the indexes are deeper, and nothing else grows."""
     for operation, case in found["operations"].items():
         few, many = case["blocks"]
         assert many <= 2 * few + 10, operation
@@ -28,13 +28,13 @@ def test_what_an_operation_looks_at(found: growth.Figures, tried: Tried) -> None
 
 @pytest.mark.full  # a few rounds say nothing of time
 def test_what_an_operation_takes(found: growth.Figures) -> None:
-    """Refresh, request and logout cost among many families what they cost among few."""
+    """Refresh, request and logout cost the same with many families as with few."""
     for operation in ("refresh", "get access", "get revocable"):
         assert float(found["operations"][operation]["time"].split()[0]) < 1.5
 
 
 def test_rotations_leave_nothing(found: growth.Figures, tried: Tried) -> None:
-    """Nearly every update is heap-only; the table has room for it, and the indexes stay as they are."""
+    """Nearly every update is heap-only; table and indexes don't grow."""
     beside, *cases = sorted(found["rotations"].items(), key=lambda case: "beside" not in case[0])
     for name, case in cases:
         assert case["heap-only"] > 0.95, name
@@ -49,7 +49,7 @@ def test_rotations_leave_nothing(found: growth.Figures, tried: Tried) -> None:
 
 
 def test_report(found: growth.Figures, capsys: pytest.CaptureFixture[str]) -> None:
-    """The figures are told, for people to read."""
+    """The figures are printed for people."""
     text = growth.report(found)
     assert "refresh" in text
     with capsys.disabled():

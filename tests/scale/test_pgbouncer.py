@@ -1,4 +1,4 @@
-"""PgBouncer in transaction pooling, four connections for all: the races, the main suite, the commands."""
+"""PgBouncer in transaction pooling with four connections: the races, the main suite and the commands."""
 
 from __future__ import annotations
 
@@ -40,21 +40,21 @@ SUITE = [] if FULL else ["tests/conformance"]
 
 @pytest.fixture(scope="module")
 def server(django_db_blocker: Any) -> Iterator[Postgres]:
-    """A server of our own."""
+    """A PostgreSQL server for this module."""
     with django_db_blocker.unblock(), primary() as made:
         yield made
 
 
 @pytest.fixture(scope="module")
 def bouncer(server: Postgres) -> Iterator[PgBouncer]:
-    """The way to it."""
+    """A PgBouncer in front of the server."""
     with pgbouncer(server, pool=POOL) as made:
         yield made
 
 
 @pytest.fixture(scope="module")
 def service(bouncer: PgBouncer, tmp_path_factory: pytest.TempPathFactory, django_db_blocker: Any) -> Iterator[Service]:
-    """Eight processes of four threads, whose connections are PgBouncer's."""
+    """Eight processes of four threads, connected to PgBouncer."""
     service = Service(bouncer.database, tmp_path_factory.mktemp("service"), atomic=False)
     different = {"DATABASES": {"default": {"OPTIONS": {}, "DISABLE_SERVER_SIDE_CURSORS": True}}}
     service.environment |= {"DJANGO_SETTINGS_MODULE": "tests.scale.settings", VARIABLE: json.dumps(different)}
@@ -66,7 +66,7 @@ def service(bouncer: PgBouncer, tmp_path_factory: pytest.TempPathFactory, django
 
 
 def test_connections_are_shared(service: Service, server: Postgres, crowd: Crowd, tried: Tried) -> None:
-    """All clients at once never have more than the pool of them, and each connection serves many processes."""
+    """All clients together use at most the pool's connections, and each connection serves many processes."""
     tokens = [start_family() for _ in crowd.connections]
 
     def work(client: Any, number: int) -> int:
@@ -97,7 +97,7 @@ def test_the_purge_command(service: Service, crowd: Crowd) -> None:
 
 
 def test_the_main_suite(bouncer: PgBouncer, tried: Tried) -> None:
-    """It passes, or in short its conformance does; its database is made through PgBouncer too."""
+    """The main suite passes, or its conformance tests in the short form, on a database made through PgBouncer."""
     command = [sys.executable, "-m", "pytest", "-q", "--ds=tests.scale.pooled", "-p", "no:cacheprovider"]
     # PgBouncer's own connections would stand in the way of a DROP DATABASE; the server is deleted as a whole.
     command += ["--reuse-db", "--create-db", *SUITE]

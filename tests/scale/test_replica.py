@@ -1,4 +1,4 @@
-"""All reads go to a replica that is seconds behind. Nothing of ours believes it."""
+"""All reads of the project go to a replica that is seconds behind; twotoken itself reads the primary."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def servers(request: pytest.FixtureRequest, django_db_blocker: Any) -> Iterator[
 
 @contextmanager
 def replica_in_reach(server: Postgres) -> Iterator[None]:
-    """Have this process read from a replica under the alias that the servers have for it."""
+    """Make this process read from the replica, under the alias that the servers use."""
     before = connections["replica"].settings_dict
     del connections["replica"]
     connections.settings["replica"] = {**connections.settings[ALIAS], "PORT": server.port}
@@ -70,7 +70,7 @@ def replica_in_reach(server: Postgres) -> Iterator[None]:
 def service(
     servers: tuple[Postgres, Postgres], tmp_path_factory: pytest.TempPathFactory, django_db_blocker: Any
 ) -> Iterator[Service]:
-    """Eight processes that read from the replica wherever the router is asked."""
+    """Eight processes whose router sends all reads to the replica."""
     first, second = servers
     server = Service(first.database, tmp_path_factory.mktemp("service"), atomic=False)
     different = {
@@ -93,14 +93,14 @@ def client(crowd: Crowd) -> Connection:
 
 @pytest.fixture
 def user(service: Service, servers: tuple[Postgres, Postgres]) -> Any:
-    """A user whom the replica knows."""
+    """A user who exists on the replica too."""
     made = new_user()
     catch_up(servers)
     return made
 
 
 def catch_up(servers: tuple[Postgres, Postgres]) -> None:
-    """Wait until the replica has what the primary has."""
+    """Wait until the replica has everything that the primary has."""
     first, second = servers
     second.catch_up(first)
 
@@ -118,7 +118,7 @@ def get(client: Connection, path: str, access: str, method: str = "GET") -> tupl
 
 
 def test_the_replica_is_behind(servers: tuple[Postgres, Postgres], user: Any) -> None:
-    """Or the rest shows nothing: a new family is not there yet, and is later."""
+    """A new family is not on the replica yet, and is later: the other tests depend on this."""
     pair = families.start(user)
     replicated = RefreshToken.objects.using("replica").filter(pk=pair.family_id)
     assert not replicated.exists()
@@ -128,7 +128,7 @@ def test_the_replica_is_behind(servers: tuple[Postgres, Postgres], user: Any) ->
 
 @pytest.mark.parametrize("kind", ["keys", "no keys", "browser"])
 def test_refreshes_one_upon_the_other(client: Connection, user: Any, kind: str, tried: Tried) -> None:
-    """From the login on, faster than the replica hears of any: each gets its pair, and an old token ends the family."""
+    """Refreshes follow each other faster than the replica does: each works, and an old token is reuse."""
     mount, headers = (COOKIE, {"Sec_Fetch_Site": "same-origin"}) if kind == "browser" else (BODY, {})
     answer = client.post(f"{mount}login/", {user.USERNAME_FIELD: user.get_username(), "password": PASSWORD}, **headers)
     tokens = [answer.token]
@@ -151,7 +151,7 @@ def test_refreshes_one_upon_the_other(client: Connection, user: Any, kind: str, 
 
 
 def test_what_was_ended_is_ended_at_once(client: Connection, user: Any) -> None:
-    """By logout, by the list of sessions, by logout all: for refresh, for the revocable class, in the list."""
+    """After a logout or a revocation of sessions, refresh, revocable class and list see it at once."""
     pairs = [log_in(client, user) for _ in range(4)]
     access = pairs[0].body["access"]
     assert len(get(client, f"{BODY}sessions/", access)[1]) == 4
@@ -168,13 +168,13 @@ def test_what_was_ended_is_ended_at_once(client: Connection, user: Any) -> None:
 
 
 def assert_ended(client: Connection, pair: Answer) -> None:
-    """Hold both tokens of a pair to a refusal."""
+    """Assert that both tokens of a pair are refused."""
     assert client.refresh(pair.token).reason == "revoked"
     assert get(client, "/api/revocable/", pair.body["access"])[1]["reason"] == "revoked"
 
 
 def test_who_may_not_log_in_any_more(client: Connection, servers: tuple[Postgres, Postgres], user: Any) -> None:
-    """Deactivated, or with the password of a moment ago, which the replica still believes."""
+    """A deactivated user or an old password is refused, although the replica still has both as valid."""
     user.set_password("another password")
     user.save()
     assert log_in(client, user).status == 401
@@ -191,7 +191,7 @@ def test_who_may_not_log_in_any_more(client: Connection, servers: tuple[Postgres
 
 @pytest.fixture
 def in_this_process(user: Any) -> Iterator[None]:
-    """Have this process read from the replica as the servers do."""
+    """Make this process read from the replica, as the servers do."""
     with override_settings(
         DATABASE_ROUTERS=["tests.scale.routers.InThisProcess"],
         SESSION_ENGINE="django.contrib.sessions.backends.signed_cookies",
@@ -201,7 +201,7 @@ def in_this_process(user: Any) -> Iterator[None]:
 
 @pytest.mark.usefixtures("in_this_process")
 def test_statements(user: Any) -> None:
-    """Two a refresh and one a request, all on the primary; a login reads the user from the replica, and twice there."""
+    """A refresh makes two and a request one, all on the primary; a login also reads the user from the replica."""
     script = Caller(user, mount=BODY)
     pair = script.log_in().json()
     bearer: Any = {"HTTP_AUTHORIZATION": f"Bearer {pair['access']}"}
@@ -223,7 +223,7 @@ def test_statements(user: Any) -> None:
 
 @override_settings(DATABASE_ROUTERS=["tests.scale.routers.UsersFromPrimary"])
 def test_users_read_where_they_are_written(service: Service) -> None:
-    """Who was made a moment ago logs in, and with a new password the next moment."""
+    """A new user can log in at once, and so can a user with a new password."""
     user = new_user()
     script = Caller(user, mount=BODY)
     assert script.log_in().status_code == 200
@@ -235,7 +235,7 @@ def test_users_read_where_they_are_written(service: Service) -> None:
 
 
 def test_the_admin(servers: tuple[Postgres, Postgres], user: Any, request: pytest.FixtureRequest) -> None:
-    """Staff see what was written a moment ago, end it, and see that it has ended."""
+    """Staff see a new family at once, revoke it, and see it revoked."""
     revoker = staff("view_refreshtoken", "revoke_refreshtoken")
     catch_up(servers)
     request.getfixturevalue("in_this_process")
@@ -249,7 +249,7 @@ def test_the_admin(servers: tuple[Postgres, Postgres], user: Any, request: pytes
 
 
 def test_the_purge(servers: tuple[Postgres, Postgres], user: Any, request: pytest.FixtureRequest) -> None:
-    """It deletes what the replica does not know, and keeps what the replica takes for long over."""
+    """It deletes an old family that the replica does not have, and keeps one that is old only on the replica."""
     long_ago = timezone.now() - timedelta(days=90)
     kept = RefreshToken.objects.create(user=user, expires_at=long_ago)
     catch_up(servers)

@@ -43,19 +43,19 @@ from twotoken.views import LoginView
 
 
 def access_claims(user: User) -> dict[str, Any]:
-    """Claims of one's own."""
+    """A project's own claims."""
     return {"staff": user.is_staff}
 
 
 class Suspended(TokenNotValid):
-    """A refusal of one's own."""
+    """A project's own refusal."""
 
     reason = "suspended"
     message = "The account is suspended."
 
 
 class SuspendingAuthentication(AccessTokenAuthentication):
-    """An authentication class of one's own."""
+    """A project's own authentication class."""
 
     def get_user(self, access: AccessToken) -> Any:
         if access.get("suspended"):
@@ -64,7 +64,7 @@ class SuspendingAuthentication(AccessTokenAuthentication):
 
 
 class MeView(APIView):
-    """A route."""
+    """A route of the project."""
 
     authentication_classes = [
         SuspendingAuthentication,
@@ -81,13 +81,13 @@ class MeView(APIView):
 
 
 class RememberMeSerializer(LoginSerializer):
-    """A login form with a box to tick."""
+    """A login form with a checkbox."""
 
     remember_me = serializers.BooleanField(default=False)
 
 
 class RememberMeLoginView(LoginView):
-    """A login of one's own."""
+    """A project's own login."""
 
     serializer_class = RememberMeSerializer
 
@@ -102,7 +102,7 @@ class RememberMeLoginView(LoginView):
 
 
 def finish_login(request: HttpRequest, user: User) -> HttpResponse:
-    """A login that is not by password."""
+    """Finish a login that is not by password."""
     client = Client.from_request(request)
     assert_type(client.ip_address, str | None)
     pair = families.start(user, client, lifetime=timedelta(days=90))
@@ -117,7 +117,7 @@ def finish_login(request: HttpRequest, user: User) -> HttpResponse:
 
 
 def rotate(token: str) -> str:
-    """The verbs, and what they give."""
+    """Call the verbs, and use their results."""
     claims = assert_type(families.verify(token), RefreshClaims)
     pair = families.rotate(claims, Client(), "a-key-of-some-length")
     families.rotate(token, Client())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
@@ -131,7 +131,7 @@ def rotate(token: str) -> str:
 
 
 def revoke(user: User, family_id: UUID) -> None:
-    """Ending families."""
+    """Revoke families."""
     assert_type(families.revoke(family_id, "logout"), RefreshToken | None)
     assert_type(families.revoke_all(user, keep=family_id), int)
     families.revoke_all(user, "logout", family_id)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
@@ -143,7 +143,7 @@ def revoke(user: User, family_id: UUID) -> None:
 
 
 def look(family: RefreshToken) -> None:
-    """A row's methods. Of its fields only mypy's plugin for Django knows the types."""
+    """Use a row's methods. Only mypy's plugin for Django knows the types of its fields."""
     assert family.user.is_active
     assert_type(family.idle_end(), datetime)
     assert_type(family.state(), State)
@@ -151,17 +151,17 @@ def look(family: RefreshToken) -> None:
 
 @receiver(reuse_detected)
 def warn_user(sender: type[RefreshToken], user_id: Any, **kwargs: Any) -> None:
-    """A receiver."""
+    """Receive a signal."""
 
 
 def listen() -> None:
-    """Every signal."""
+    """Receive every signal."""
     for signal in (signals.family_started, signals.token_rotated, signals.family_revoked, reuse_detected):
         assert_type(signal, Signal)
 
 
 def test_my_route(user: User) -> None:
-    """A test of the project's own."""
+    """Test a route of the project."""
     client = TokenClient(user, lifetime=None)
     assert_type(client.pair, TokenPair)
     with time_travel(timedelta(minutes=16)):
@@ -172,7 +172,7 @@ def test_my_route(user: User) -> None:
 
 
 def scripts() -> None:
-    """Programs that call the API."""
+    """Call the API from programs."""
     auth = TokenAuth("https://api.example.com/auth/", username="ann", password="x", store=FileStore("session"))
     httpx.Client(auth=auth)
     httpx.AsyncClient(auth=auth)
@@ -182,12 +182,12 @@ def scripts() -> None:
 
 
 def why(error: SessionEnded) -> str:
-    """What an error of theirs says."""
+    """Return what an error of TokenAuth says."""
     return assert_type(error.reason, str)
 
 
 def errors(error: TwoTokenError) -> str:
-    """What every error has."""
+    """Return the attributes of every error."""
     if isinstance(error, InvalidToken | UserInactive):
         return assert_type(error.reason, str)
     assert_type(error.message, str)
@@ -195,7 +195,7 @@ def errors(error: TwoTokenError) -> str:
 
 
 def settings() -> None:
-    """A setting has its type."""
+    """Read settings, each with its type."""
     assert_type(conf.access_lifetime, timedelta)
     assert_type(conf.family_lifetime, timedelta | None)
     assert_type(conf.delivery, Delivery)

@@ -188,12 +188,11 @@ def check_deployed_cache(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMess
 
 
 def check_deployed_proofs(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
-    """W014: the cache accepts each DPoP proof once, and all processes share it.
+    """Only for a project that sets DPOP, DPOP_ACCESS or DPOP_NONCE: others don't use this feature.
 
-    W017: behind proxies, Django sees the address that clients use, or no proof would fit.
+    W014: the cache accepts each DPoP proof once, and all processes share it.
 
-    Both are for projects that set DPOP, DPOP_ACCESS or DPOP_NONCE. The others would hear of a feature that they do not
-    use.
+    W017: behind proxies, Django sees the address that clients use. Otherwise no proof fits.
     """
     if not {"DPOP", "DPOP_ACCESS", "DPOP_NONCE"}.intersection(values_of_project()):
         return

@@ -47,7 +47,7 @@ def _is_audience(value: object) -> bool:
 
 
 def is_service_url(value: object) -> bool:
-    """Tell whether this is an https URL, or an http URL of this machine: on a network, http shows and changes all."""
+    """Tell whether this is an https URL, or an http URL of this machine: others can read http on a network."""
     if not isinstance(value, str) or not URL.fullmatch(value):
         return False
     try:

@@ -115,7 +115,10 @@ def check_lifetimes(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
 
 
 def check_revocation_interval(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
-    """E016: revoked families are read more often than access tokens expire. W013: they are read every minute."""
+    """E016: revoked families are read more often than access tokens expire.
+
+    W013: the interval at which revoked families are read is a minute or less.
+    """
     if not are_fine("REVOCATION_INTERVAL", "ACCESS_LIFETIME") or conf.revocation_interval is None:
         return
     if conf.revocation_interval >= conf.access_lifetime:

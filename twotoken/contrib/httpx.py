@@ -45,7 +45,7 @@ T = TypeVar("T")
 
 
 class TokenAuth(BaseTokenAuth, httpx.Auth):
-    """Logs in, refreshes, and sends a request again that was answered with a 401. Threads and tasks can share one.
+    """Logs in, refreshes, and repeats a request after a 401. Threads and tasks can share one.
 
     Logins and refreshes are sent by a client of its own, because httpx does not tell an Auth that an answer was lost.
     ``client_options`` are that client's arguments, such as ``{"verify": context, "proxy": url}``.
@@ -121,7 +121,7 @@ class TokenAuth(BaseTokenAuth, httpx.Auth):
             return Lost(error)
 
     async def _run_async(self, flow: Flow[T]) -> T:
-        """Do the steps of a flow, as ``run`` does. A disk is slow, so a thread saves."""
+        """Do the steps of a flow, as ``run`` does, but save in a thread, because a disk is slow."""
         result: Answer | Lost | None = None
         try:
             while True:
@@ -145,5 +145,5 @@ def answer_of(response: httpx.Response) -> Answer:
 
 
 def can_be_repeated(request: httpx.Request) -> bool:
-    """Tell whether a request can be sent again: a body that was read from a file or a generator is used up."""
+    """Tell whether a request can be sent again. A body from a file or a generator can be read only once."""
     return isinstance(request.stream, httpx.ByteStream)

@@ -45,7 +45,7 @@ __all__ = [
 
 
 class TokenAuth(BaseTokenAuth, AuthBase):
-    """Logs in, refreshes, and sends a request again that was answered with a 401. Threads can share one.
+    """Logs in, refreshes, and repeats a request after a 401. Threads can share one.
 
     Logins and refreshes are sent by sessions of its own. ``new_session`` makes them: a function that returns a
     ``requests.Session`` with the certificates or proxies that they need.

@@ -99,7 +99,7 @@ class RevokedFamilies:
         self.read_at: tuple[float, datetime] | None = None
 
     def read(self) -> Collection[int]:
-        """Add what was revoked since the last time, and drop what no access token can belong to any more."""
+        """Add what was revoked since the last reading, and drop families whose access tokens have all expired."""
         seen, now, longest = self.clock(), timezone.now(), longest_access()
         since = longest
         if self.read_at is not None:
@@ -134,7 +134,7 @@ def _schema(alias: str) -> str | None:
 
 @cache
 def _has_schemas(alias: str) -> bool:
-    """Tell whether a database's back end is that of django-tenants. To look at a connection takes a while."""
+    """Tell whether a database's back end is that of django-tenants. Cached, because opening a connection is slow."""
     return hasattr(connections[alias], "set_schema")
 
 

@@ -102,7 +102,7 @@ def _try_to_rotate(claims: RefreshClaims, client: Client, retry_key: bytes, devi
 
 
 def _tell_retried(family: RefreshToken, claims: RefreshClaims, client: Client) -> None:
-    """Leave a trace of a retry from another address or user agent: a thief may have sent it within the grace."""
+    """Record a retry from another address or user agent: a thief may have sent it within the grace."""
     if (client.ip_address, client.user_agent) == (family.ip_address, family.user_agent):
         return
     logger.warning(
@@ -124,7 +124,7 @@ def _tell_retried(family: RefreshToken, claims: RefreshClaims, client: Client) -
 
 
 def _follow_refusal(family: RefreshToken, claims: RefreshClaims, client: Client, verdict: Verdict) -> None:
-    """Do what the rule's refusal asks for before the client hears of it."""
+    """Do what the verdict requires, such as a revocation, before the client gets the refusal."""
     if verdict is Verdict.USER_INACTIVE:
         revoke_family(family, RevokedReason.USER_INACTIVE)
     elif verdict is Verdict.PASSWORD_CHANGED:
@@ -136,7 +136,7 @@ def _follow_refusal(family: RefreshToken, claims: RefreshClaims, client: Client,
 
 
 def _tell_wrong_device(family: RefreshToken, claims: RefreshClaims, client: Client) -> None:
-    """Leave a trace of a copied token. The family stays active: its device is not to blame."""
+    """Record that a copied token was refused. The family stays active: its device did nothing wrong."""
     logger.warning(
         "A refresh of token family %s of user %s from %s did not prove the key of its device.",
         family.pk,

@@ -1,4 +1,4 @@
-"""Unbinding token families from their devices, on purpose: they go on as bearer."""
+"""Unbinding token families from their devices: their refresh tokens then work without a proof."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def unbind_each(
 ) -> int:
     """Unbind those of the families that are bound to a device, in batches; return how many. Two statements a batch.
 
-    Each goes on as bearer: from then on a copied refresh token works without a proof. Access tokens that were issued
+    From then on a copied refresh token works without a proof too. Access tokens that were issued
     before stay bound. The families are read from the write database, whichever the queryset uses: a replica may lag.
     ``on_batch`` is called after each batch.
     """

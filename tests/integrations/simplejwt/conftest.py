@@ -30,7 +30,7 @@ LIFETIME = timedelta(days=1)  # simplejwt's default of a refresh token
 
 @dataclass(frozen=True)
 class Move:
-    """A database that has been moved. ``issued`` is what the old project gave to its clients."""
+    """A database after the move. ``issued`` has the tokens that the old project gave to its clients."""
 
     has_blacklist: bool
     issued: dict[str, Any]
@@ -49,7 +49,7 @@ def move_settings() -> dict[str, Any]:
 
 @contextmanager
 def empty_database(folder: Path) -> Iterator[Database]:
-    """Give a database of our own: SQLite, or on the server that DATABASE_URL names."""
+    """Return an empty database: SQLite, or one on the server that DATABASE_URL names."""
     server = os.environ.get("DATABASE_URL")
     if server is None:
         yield Database(f"sqlite:///{folder}/move.sqlite3")
@@ -82,7 +82,7 @@ def issued_by_the_old_project(database: Database, *, has_blacklist: bool) -> dic
 def move(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, django_db_blocker: Any
 ) -> Iterator[Move]:
-    """The new project on the old one's database, where simplejwt has kept a blacklist, and where it has not."""
+    """The new project on the old one's database, with simplejwt's blacklist and without it."""
     has_blacklist: bool = request.param
     after = override_settings(
         INSTALLED_APPS=[*settings.INSTALLED_APPS, "twotoken.contrib.simplejwt"],

@@ -22,7 +22,7 @@ SPARE = 80
 
 
 def send(path: str, data: dict[str, str]) -> Any:
-    """POST to the old project, which has to agree."""
+    """POST to the old project, and assert that it succeeds."""
     response = APIClient().post(f"/api/token/{path}", data, format="json")
     assert response.status_code == 200, response.content
     return response.json()
@@ -34,7 +34,7 @@ def log_in(name: str) -> Any:
 
 
 def issue() -> dict[str, Any]:
-    """Return the tokens of each user by what has become of them."""
+    """Return tokens of each user, in each state of use."""
     names = ("ann", "bob", "cid", "dan", "eve", "fay", "gus")
     users: dict[str, Any] = {name: User.objects.create_user(name, password=PASSWORD) for name in names}
     issued: dict[str, Any] = {name: log_in(name) for name in names}

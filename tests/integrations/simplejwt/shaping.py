@@ -1,4 +1,4 @@
-"""The EXCEPTION_HANDLER of a project."""
+"""A project's functions for EXCEPTION_HANDLER."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def shaped(exc: Exception, context: dict[str, Any]) -> Response | None:
 
 
 def selective(exc: Exception, context: dict[str, Any]) -> Response | None:
-    """Shape some errors, and give a list."""
+    """Shape some errors, and return a list for others."""
     return Response(["wrong fields"], status=422) if isinstance(exc, APIException) and exc.status_code == 400 else None
 
 
 def plain(exc: Exception, context: dict[str, Any]) -> Any:
-    """Answer with Django's own response, by DRF's codes."""
+    """Answer with a plain Django response that has DRF's codes."""
     if not isinstance(exc, APIException):
         return None
     return JsonResponse({"codes": exc.get_codes(), "detail": "Sorry."}, status=exc.status_code)

@@ -1,4 +1,4 @@
-"""The checks of the move: each says what is wrong or left over, and nothing where all is well."""
+"""The checks of the move report each mistake and each leftover, and nothing else."""
 
 from __future__ import annotations
 
@@ -53,12 +53,12 @@ def found(**values: Any) -> list[tuple[str, str, str]]:
 
 
 def ids(**values: Any) -> list[str]:
-    """Return the ids alone."""
+    """Return only the ids of what the checks find."""
     return [identifier for identifier, _, _ in found(**values)]
 
 
 def test_nothing() -> None:
-    """Where all is well nothing is said, with all keys or with few, with or without URLs."""
+    """A good configuration has no message, with all keys or with few, with or without URLs."""
     assert found() == []
     assert found(ROOT_URLCONF=None, REST_FRAMEWORK=None) == []
     everything = {
@@ -82,12 +82,12 @@ def test_nothing() -> None:
 
 @pytest.mark.parametrize("value", [None, [], "text"])
 def test_no_dict(value: object) -> None:
-    """E001, and nothing else, for nobody can read it."""
+    """E001 comes alone if the setting is not a dict."""
     assert ids(TWOTOKEN_SIMPLEJWT=value) == ["E001"]
 
 
 def test_unknown_keys() -> None:
-    """E002 guesses what was meant, and tells where a setting of simplejwt has gone."""
+    """E002 suggests the key that was meant, and says where a setting of simplejwt belongs now."""
     values = {**GOOD, "ISSUER ": "x", "ACCESS_TOKEN_LIFETIME": timedelta(minutes=5), "WHATEVER": 1}
     assert [(identifier, hint) for identifier, _, hint in found(TWOTOKEN_SIMPLEJWT=values)] == [
         ("E002", "Did you mean 'ISSUER'?"),
@@ -121,7 +121,7 @@ def test_wrong_values(key: str, value: object) -> None:
 
 
 def test_until_is_required() -> None:
-    """E003 where it is missing."""
+    """E003 reports a missing UNTIL."""
     assert ids(TWOTOKEN_SIMPLEJWT={"SIGNING_KEY": SECRET_KEY}) == ["E003"]
 
 
@@ -138,12 +138,12 @@ def test_until_is_required() -> None:
     ],
 )
 def test_no_key(values: dict[str, str]) -> None:
-    """E004: missing, of another kind than the algorithm's, or for an algorithm that there is not."""
+    """E004: the key is missing, of the wrong kind for the algorithm, or the algorithm is unknown."""
     assert ids(TWOTOKEN_SIMPLEJWT={**GOOD, **values}) == ["E004"]
 
 
 def test_a_shared_key() -> None:
-    """E005: the new tokens take new secrets. Where they are missing, that is another check's to say."""
+    """E005: the new secrets must differ from the old one. Another check reports missing secrets."""
     assert ids(TWOTOKEN={**settings.TWOTOKEN, "ACCESS_SECRET": SECRET_KEY}) == ["E005"]
     assert ids(
         TWOTOKEN={**settings.TWOTOKEN, "REFRESH_SECRET": ["a newer secret of these tests, of 32 bytes", SECRET_KEY]}
@@ -152,7 +152,7 @@ def test_a_shared_key() -> None:
 
 
 def test_retention() -> None:
-    """E006: UNTIL further away than RETENTION."""
+    """E006: UNTIL is further away than RETENTION."""
     until = {**GOOD, "UNTIL": datetime.now(UTC) + timedelta(days=60)}
     assert ids(TWOTOKEN_SIMPLEJWT=until) == ["E006"]
     assert ids(TWOTOKEN_SIMPLEJWT=until, TWOTOKEN={**settings.TWOTOKEN, "RETENTION": timedelta(days=61)}) == []
@@ -160,7 +160,7 @@ def test_retention() -> None:
 
 @pytest.mark.parametrize("value", [[], {**settings.TWOTOKEN, "RETENTION": 30}, {**settings.TWOTOKEN, "COOKIE_NAME": 7}])
 def test_settings_that_are_wrong(value: Any) -> None:
-    """Another check reports them, and ours do not crash on them."""
+    """Another check reports wrong settings of twotoken, and the checks of the move do not crash on them."""
     assert ids(TWOTOKEN=value) == []
 
 
@@ -173,7 +173,7 @@ def test_every_old_setting() -> None:
 
 
 def test_old_settings_that_never_were() -> None:
-    """W002 names what simplejwt has silently passed over."""
+    """W002 names settings that simplejwt silently ignored."""
     messages = found(SIMPLE_JWT={"SIGNING_KEY ": "x", "ACCES_TOKEN_LIFETIME": 5, "WHATEVER": 1})
     assert [(identifier, hint) for identifier, _, hint in messages] == [
         ("W002", "Did you mean 'SIGNING_KEY'?"),
@@ -193,7 +193,7 @@ def test_old_settings_that_never_were() -> None:
     ],
 )
 def test_an_old_authentication_class(name: Any) -> None:
-    """W003: among DRF's defaults, installed or not, itself or a subclass."""
+    """W003 finds the class or a subclass among DRF's defaults, with simplejwt's app installed or not."""
     ((identifier, message, _),) = found(REST_FRAMEWORK={"DEFAULT_AUTHENTICATION_CLASSES": [name]})
     assert (identifier, "DEFAULT_AUTHENTICATION_CLASSES" in message) == ("W003", True)
 
@@ -208,7 +208,7 @@ def test_views_with_classes_of_their_own() -> None:
 
 
 def test_our_class_alone() -> None:
-    """W005: it would refuse the old access tokens."""
+    """W005: twotoken's own class would refuse the old access tokens."""
     name = "twotoken.authentication.AccessTokenAuthentication"
     assert ids(REST_FRAMEWORK={"DEFAULT_AUTHENTICATION_CLASSES": [name]}) == ["W005"]
     assert ids(REST_FRAMEWORK={"DEFAULT_AUTHENTICATION_CLASSES": ["no.such.Class"]}) == []
@@ -241,13 +241,13 @@ def test_the_old_cookie() -> None:
 
 
 def test_the_end() -> None:
-    """W006 says that the app can be taken out."""
+    """W006 says that the app can be removed."""
     ended = {**GOOD, "UNTIL": datetime.now(UTC) - timedelta(seconds=1)}
     assert ids(TWOTOKEN_SIMPLEJWT=ended) == ["W006"]
 
 
 def test_check_runs_them(move: Move) -> None:
-    """The app registers them: what is wrong with the move is told by ``manage.py check``."""
+    """``manage.py check`` runs the checks of the move."""
     assert "twotoken_simplejwt.E003" not in {message.id for message in run_checks()}
     with override_settings(TWOTOKEN_SIMPLEJWT={}):
         assert "twotoken_simplejwt.E003" in {message.id for message in run_checks()}
@@ -261,7 +261,7 @@ def status() -> str:
 
 
 def test_status(move: Move) -> None:
-    """The command tells how many old tokens are left, or until when they may come, or that it is over."""
+    """The command says how many old tokens are left, or until when they may come, or that the move is over."""
     until = move_settings()["UNTIL"]
     if move.has_blacklist:
         assert re.match(r"Refresh tokens of .* can still be exchanged: \d+\. The last expires at 20", status())

@@ -1,4 +1,4 @@
-"""A real project moves: its clients go on where they may, and nobody else gets in."""
+"""A project moves from simplejwt: its clients stay logged in where the guide says so, and nobody else gets in."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def log_out(token: str) -> Any:
 
 
 def reason(response: Any) -> str:
-    """Return why a token was refused."""
+    """Return the reason in a 401."""
     assert (response.status_code, response.json()["code"]) == (401, "token_not_valid")
     return str(response.json()["reason"])
 
@@ -77,7 +77,7 @@ def family(token: str) -> RefreshToken | None:
 
 
 def at_once(call_: Any) -> list[Any]:
-    """Call from many threads at the same moment."""
+    """Make calls from many threads at the same moment."""
     start = Barrier(THREADS)
 
     def run(number: int) -> Any:
@@ -93,14 +93,14 @@ def at_once(call_: Any) -> list[Any]:
 
 @pytest.fixture
 def atomic() -> Iterator[None]:
-    """Have every request run in a transaction, but for views that say no."""
+    """Run every request in a transaction (ATOMIC_REQUESTS), except for views that opt out."""
     connections.settings[ALIAS]["ATOMIC_REQUESTS"] = True
     yield
     connections.settings[ALIAS]["ATOMIC_REQUESTS"] = False
 
 
 def test_a_client_goes_on(move: Move) -> None:
-    """Its access token works until it ends, its refresh token is exchanged, and the next one refreshes again."""
+    """The old access token works until it expires; the old refresh token is exchanged, and the new one refreshes."""
     pair = move.issued["ann"]
     for route in ROUTES:
         response = call(route, pair["access"])
@@ -127,7 +127,7 @@ def test_an_exchange_proves_no_identity(move: Move) -> None:
 
 
 def test_a_client_logs_in(move: Move) -> None:
-    """The old URL takes what it took, and gives what it gave."""
+    """The old login URL reads the same request and gives the same answer as before."""
     response = send("/api/token/", {"username": "ann", "password": PASSWORD})
     assert response.status_code == 200
     assert {"access", "refresh"} <= set(response.json())
@@ -139,7 +139,7 @@ def test_a_client_logs_in(move: Move) -> None:
 
 
 def test_what_simplejwt_refused_stays_refused(move: Move) -> None:
-    """A blacklisted token, a rotated one, a changed password, an expired token, an inactive and a deleted user."""
+    """Blacklisted, rotated and expired tokens stay refused, and so do a changed password and an inactive user."""
     issued = move.issued
     expected = {"dan": "user_inactive", "fay": "user_inactive", "expired": "expired"}
     if move.has_blacklist:
@@ -153,7 +153,7 @@ def test_what_simplejwt_refused_stays_refused(move: Move) -> None:
 
 
 def test_a_token_that_is_none(move: Move) -> None:
-    """Garbage, and one token in the place of the other, is invalid at every door."""
+    """Every endpoint refuses garbage, and an access token in place of a refresh token, as invalid."""
     pair = move.issued["gus"]
     for token in ("garbage", "a.b.c", pair["access"], pair["refresh"][:-4] + "AAAA", "x" * 9000):
         assert reason(refresh(token)) == "invalid"
@@ -161,7 +161,7 @@ def test_a_token_that_is_none(move: Move) -> None:
 
 
 def test_a_replay_ends_the_family(move: Move) -> None:
-    """The old token comes back: 401 reused, and the token that it was exchanged for is dead."""
+    """An old token that is sent again gets 401 ``reused``, and the token it was exchanged for stops working."""
     old = move.spare()
     new = refresh(old).json()["refresh"]
     assert reason(refresh(old)) == "reused"
@@ -172,7 +172,7 @@ def test_a_replay_ends_the_family(move: Move) -> None:
 
 
 def test_a_late_replay_ends_the_family(move: Move) -> None:
-    """The same for a copy that has long expired, when its family lives on, even after the move."""
+    """An expired copy of an old token still counts as reuse of its family, even after the move."""
     old = move.spare()
     new = refresh(old).json()["refresh"]
     with time_travel(LIFETIME * 3):
@@ -182,7 +182,7 @@ def test_a_late_replay_ends_the_family(move: Move) -> None:
 
 
 def test_a_lost_answer(move: Move) -> None:
-    """With its key the old token may be sent again and gets the same new one; with another key it is reuse."""
+    """With the same key the old token gets the same new token again; with another key it is reuse."""
     old = move.spare()
     first, second = refresh(old, KEY), refresh(old, KEY)
     assert first.json()["refresh"] == second.json()["refresh"]
@@ -190,7 +190,7 @@ def test_a_lost_answer(move: Move) -> None:
 
 
 def test_the_grace(move: Move) -> None:
-    """Clients that refresh from several places at once are carried by REUSE_GRACE, if it is set."""
+    """REUSE_GRACE lets a client refresh from several places at once."""
     with override_settings(TWOTOKEN={**settings.TWOTOKEN, "REUSE_GRACE": 10}):
         old = move.spare()
         assert refresh(old).json()["refresh"] == refresh(old).json()["refresh"]
@@ -199,7 +199,7 @@ def test_the_grace(move: Move) -> None:
 
 
 def test_blacklisted_by_the_exchange(move: Move) -> None:
-    """Where simplejwt keeps a blacklist it would refuse the token too; a project may still go back."""
+    """If simplejwt has a blacklist, the exchange adds the old token, so that the project can go back."""
     old = move.spare()
     jti = exchange.verify(old).jti
     assert not blacklist.contains(jti)
@@ -209,7 +209,7 @@ def test_blacklisted_by_the_exchange(move: Move) -> None:
 
 
 def test_a_refusal_survives_atomic_requests(move: Move, atomic: None) -> None:
-    """The revocation stays when the 401 that tells of it would roll a transaction back."""
+    """The revocation is kept, although the 401 that reports it would roll back a transaction."""
     old = move.spare()
     new = refresh(old).json()["refresh"]
     assert reason(refresh(old)) == "reused"
@@ -220,7 +220,7 @@ def test_a_refusal_survives_atomic_requests(move: Move, atomic: None) -> None:
 
 
 def test_in_a_transaction(move: Move) -> None:
-    """A family that somebody else started first undoes nothing of the caller's transaction."""
+    """If another request started the family first, the caller's transaction stays intact."""
     old = exchange.verify(move.spare())
     with transaction.atomic(using=ALIAS):
         exchange._start(old, Client())
@@ -229,7 +229,7 @@ def test_in_a_transaction(move: Move) -> None:
 
 
 def test_exactly_once(move: Move) -> None:
-    """Eight threads with one old token: one family, at most one of them has got a token, and none sees a 5xx."""
+    """Eight threads with one old token start one family; at most one gets a token, and none sees a 5xx."""
     for _ in range(3):
         old = move.spare()
         answers = at_once(lambda number, old=old: refresh(old))
@@ -254,7 +254,7 @@ def test_exactly_once_with_a_key(move: Move) -> None:
 
 
 def test_overtaken(move: Move) -> None:
-    """Another request has started the family, and blacklisted the token, after this one found neither."""
+    """Another request starts the family and blacklists the token just after this request has checked both."""
     old = move.spare()
     faster: list[Any] = []
 
@@ -272,7 +272,7 @@ def test_overtaken(move: Move) -> None:
 
 
 def test_a_logout_races_the_exchange(move: Move) -> None:
-    """Whichever is first, in the end nothing works."""
+    """Whether the logout or the exchange comes first, no token works afterwards."""
     for _ in range(3):
         old = move.spare()
         answers = at_once(lambda number, old=old: log_out(old) if number % 2 else refresh(old, KEY))
@@ -284,7 +284,7 @@ def test_a_logout_races_the_exchange(move: Move) -> None:
 
 
 def test_logout(move: Move) -> None:
-    """An old token, exchanged or not, is ended at the old URL; the answer is the same for whatever token was sent."""
+    """The old logout URL revokes an old token, exchanged or not, and gives the same answer for any token."""
     unused, used = move.spare(), move.spare()
     new = refresh(used).json()["refresh"]
     expired = move.issued["expired"]["refresh"]
@@ -298,7 +298,7 @@ def test_logout(move: Move) -> None:
 
 
 def test_logout_without_a_token(move: Move) -> None:
-    """Nothing is ended, and the answer says so, as simplejwt's: with a valid access token too, which is not read."""
+    """A logout without a token revokes nothing and is a 400; an Authorization header is not read."""
     pair = refresh(move.spare()).json()
     for data in ({}, {"refresh_token": pair["refresh"]}, {"refresh": ""}, {"refresh": 7}):
         response = send("/api/token/blacklist/", data, HTTP_AUTHORIZATION=f"Bearer {pair['access']}")
@@ -313,7 +313,7 @@ def test_logout_without_a_token(move: Move) -> None:
 
 @pytest.mark.parametrize("kind", ["urlencoded", "multipart"])
 def test_forms(move: Move, kind: str) -> None:
-    """The old URLs read what they read: ``requests.post(url, data=…)`` too, and what such a logout ends is ended."""
+    """The old URLs read forms, such as ``requests.post(url, data=…)`` sends, and a logout by form revokes."""
 
     def post(path: str, **data: str) -> Any:
         client, url = APIClient(), f"/api/token/{path}"
@@ -334,13 +334,13 @@ def test_forms(move: Move, kind: str) -> None:
 
 
 def handled(name: str) -> override_settings:
-    """Have a project's EXCEPTION_HANDLER, of the module ``shaping``."""
+    """Set a project's EXCEPTION_HANDLER, from the module ``shaping``."""
     path = f"tests.integrations.simplejwt.shaping.{name}"
     return override_settings(REST_FRAMEWORK={**settings.REST_FRAMEWORK, "EXCEPTION_HANDLER": path})
 
 
 def test_the_project_s_exception_handler(move: Move) -> None:
-    """It gets every error of the old URLs, with the exceptions that simplejwt raises; not those of our own mounts."""
+    """It gets every error of the old URLs as simplejwt's exceptions, but none of twotoken's own mounts."""
     old = move.spare()
     pair = refresh(old).json()
     with handled("shaped"):
@@ -376,7 +376,7 @@ def test_the_project_s_exception_handler(move: Move) -> None:
 
 
 def test_a_handler_that_makes_an_answer_of_its_own(move: Move) -> None:
-    """It may be any of Django's responses, nothing is added to it, and DRF's codes are those of the answer."""
+    """It may return any Django response, which stays unchanged; the codes are those of DRF."""
     with handled("plain"):
         for path, data, status, codes in (
             ("token/", {"username": "ann", "password": "wrong"}, 401, "no_active_account"),
@@ -391,7 +391,7 @@ def test_a_handler_that_makes_an_answer_of_its_own(move: Move) -> None:
 
 
 def test_blanks_around_a_token(move: Move) -> None:
-    """As simplejwt the old URLs take a token with a line's end or blanks, from an old client too."""
+    """As in simplejwt, the old URLs accept a token with spaces or a line break around it."""
     old = move.spare()
     assert send("/api/token/verify/", {"token": f"{old}\n"}).json() == {}
     new = refresh(f" {old}\n").json()["refresh"]
@@ -401,7 +401,7 @@ def test_blanks_around_a_token(move: Move) -> None:
 
 
 def test_a_busy_database_and_the_project_s_handler(move: Move) -> None:
-    """A 503 keeps its Retry-After."""
+    """With a project's exception handler, a 503 keeps its Retry-After."""
     pair = refresh(move.spare()).json()
 
     def busy(execute: Any, sql: str, *rest: Any) -> Any:
@@ -416,7 +416,7 @@ def test_a_busy_database_and_the_project_s_handler(move: Move) -> None:
 
 
 def test_the_project_s_handler_undoes_nothing(move: Move, atomic: None) -> None:
-    """DRF's handler, which it calls, rolls back a transaction around the view: the revocation stays all the same."""
+    """If the project's handler calls DRF's, which rolls back a transaction, the revocation stays."""
     old = move.spare()
     new = refresh(old).json()["refresh"]
     with handled("shaped"), transaction.atomic(using=ALIAS):
@@ -425,7 +425,7 @@ def test_the_project_s_handler_undoes_nothing(move: Move, atomic: None) -> None:
 
 
 def test_logout_of_an_inactive_user(move: Move) -> None:
-    """A token that is logged out stays so when its user is active again."""
+    """A token that an inactive user logs out stays revoked when the user is active again."""
     old = move.spare()
     user: Any = find_user(exchange.verify(old).user_id)
     try:
@@ -437,7 +437,7 @@ def test_logout_of_an_inactive_user(move: Move) -> None:
 
 
 def test_verify(move: Move) -> None:
-    """The old URL tells whether a token is good, and uses none up."""
+    """The old verify URL tells whether a token is valid, and does not use it up."""
     old = move.spare()
 
     def verify(token: object) -> Any:
@@ -463,7 +463,7 @@ def test_verify(move: Move) -> None:
 
 
 def test_proofs_and_old_tokens(move: Move) -> None:
-    """An exchange binds nothing: whoever shows an old token has proven no password. A login at the old URL binds."""
+    """An exchange binds no family, because an old token proves no password. A login at the old URL does bind."""
     old, device = move.spare(), Device()
     pair = send("/api/token/refresh/", {"refresh": old}, **device.headers("/api/token/refresh/")).json()
     assert "token_type" not in pair
@@ -483,7 +483,7 @@ def test_proofs_and_old_tokens(move: Move) -> None:
 
 
 def test_verify_asks_what_a_refresh_asks(move: Move) -> None:
-    """A token that refresh/ would refuse is a 401: the user has another password, or it was idle for too long."""
+    """A token that refresh/ would refuse is a 401: the password was changed, or the idle limit is past."""
     pair = refresh(move.spare()).json()
     found = RefreshToken.objects.get(pk=families.verify(pair["refresh"]).family_id)
     assert send("/api/token/verify/", {"token": pair["refresh"]}).json() == {}
@@ -495,7 +495,7 @@ def test_verify_asks_what_a_refresh_asks(move: Move) -> None:
 
 
 def test_verify_asks_for_the_user(move: Move) -> None:
-    """A token of somebody who is not active any more is a 401, whichever it is."""
+    """Any token of an inactive user is a 401."""
     old = move.spare()
     pair = refresh(move.spare()).json()
     model: Any = get_user_model()
@@ -516,7 +516,7 @@ def test_verify_asks_for_the_user(move: Move) -> None:
 
 
 def test_simplejwt_as_the_verifier(move: Move) -> None:
-    """Another service goes on: it takes the old tokens, and ours where they have the claims that it reads."""
+    """A service with simplejwt accepts old tokens, and ours if they have the claims that it reads."""
     old, login = move.issued["gus"]["access"], {"username": "gus", "password": PASSWORD}
     without = send("/api/token/", login).json()["access"]
     claims = module_of("../how-to/from-simplejwt", '"token_type": "access"', "shown_claims").access_claims
@@ -543,7 +543,7 @@ def test_simplejwt_as_the_verifier(move: Move) -> None:
 
 
 def test_until(move: Move) -> None:
-    """When the move is over no old token works, whatever it says itself."""
+    """After UNTIL no old token works, whatever its own ``exp`` is."""
     old = move.spare()
     with override_settings(TWOTOKEN_SIMPLEJWT={**move_settings(), "UNTIL": timezone.now()}):
         assert reason(refresh(old)) == "expired"
@@ -552,7 +552,7 @@ def test_until(move: Move) -> None:
 
 
 def test_until_after_a_crash(move: Move) -> None:
-    """A family that was started and not given to anybody, as by a crash, is good as long as the old token is."""
+    """A family whose token nobody got, as after a crash, can be refreshed as long as the old token is valid."""
     old = move.spare()
     exchange.claims_of(old, Client())
     with override_settings(TWOTOKEN_SIMPLEJWT={**move_settings(), "UNTIL": timezone.now()}):
@@ -563,7 +563,7 @@ def test_until_after_a_crash(move: Move) -> None:
 
 
 def test_a_purged_family(move: Move) -> None:
-    """A token so old that its family may have been purged is not exchanged: it could be for the second time."""
+    """An old token whose family may have been purged is refused: it may have been exchanged before."""
     old = move.spare()
     log_out(old)
     blacklist_row = blacklist.BlacklistedToken._default_manager.using(ALIAS)
@@ -581,7 +581,7 @@ def test_a_purged_family(move: Move) -> None:
 
 
 def test_how_long_the_family_lives(move: Move) -> None:
-    """FAMILY_LIFETIME counts from the old token's issue; but a family lives no shorter than that token would have."""
+    """FAMILY_LIFETIME counts from the old token's ``iat``, but the family lives at least until its ``exp``."""
     for lifetime, expected in ((timedelta(days=30), timedelta(days=30)), (timedelta(hours=1), LIFETIME), (None, None)):
         token = move.spare()
         old = exchange.verify(token)
@@ -597,7 +597,7 @@ def test_how_long_the_family_lives(move: Move) -> None:
 
 
 def test_to_the_cookie(move: Move) -> None:
-    """The old token arrives once in the body, the new one leaves in the cookie, which then refreshes."""
+    """The old token arrives in the body, and the new one is set as the cookie, which then refreshes."""
     client = APIClient(HTTP_SEC_FETCH_SITE="same-origin")
     old = move.spare()
     key = {"Idempotency-Key": KEY}
@@ -615,7 +615,7 @@ def test_to_the_cookie(move: Move) -> None:
 
 
 def test_from_cookie_to_cookie(move: Move) -> None:
-    """An old token that no script can read leaves its cookie, which is cleared, and the new one comes."""
+    """The old token arrives in an HttpOnly cookie, which the answer clears when it sets the new one."""
     client = APIClient(HTTP_SEC_FETCH_SITE="same-origin")
     old = move.spare()
     client.cookies["old"] = old
@@ -637,7 +637,7 @@ def test_from_cookie_to_cookie(move: Move) -> None:
 
 
 def test_two_old_cookies(move: Move) -> None:
-    """One of two may be tossed in by a sibling subdomain, to log the visitor in as somebody else: neither is taken."""
+    """Two old cookies are refused: a sibling subdomain may have added one to log the visitor in as somebody else."""
     first, second = move.spare(), move.spare()
     client = APIClient(HTTP_SEC_FETCH_SITE="same-origin", HTTP_COOKIE=f"old={first}; old={second}")
     response = client.post("/api/auth/exchange/cookie/")
@@ -646,7 +646,7 @@ def test_two_old_cookies(move: Move) -> None:
 
 
 def test_an_error_report_of_the_old_cookie(move: Move) -> None:
-    """What an error report shows of the request holds no old token, whatever its cookie is called."""
+    """An error report shows no old token, whatever its cookie is named."""
     client = APIClient(HTTP_SEC_FETCH_SITE="same-origin", raise_request_exception=False)
     client.cookies["old"] = old = move.spare()
     broken = override_settings(TWOTOKEN={**settings.TWOTOKEN, "ACCESS_CLAIMS": "tests.claims.broken"})
@@ -657,14 +657,14 @@ def test_an_error_report_of_the_old_cookie(move: Move) -> None:
 
 
 def test_the_exchange_by_body(move: Move) -> None:
-    """Where the delivery is the body, the way to the new tokens is one too."""
+    """With the delivery ``body``, the exchange returns the new tokens in the body."""
     response = send("/api/app/exchange/", {"refresh": move.spare()})
     assert (response.status_code, "refresh" in response.json(), bool(response.cookies)) == (200, True, False)
 
 
 @pytest.mark.parametrize("use_tz", [True, False])
 def test_not_on_record(move: Move, use_tz: bool) -> None:
-    """A token that was issued before simplejwt kept records is exchanged, and blacklisted, all the same."""
+    """A token that simplejwt has no record of is exchanged and blacklisted all the same."""
     token = move.spare()
     jti = exchange.verify(token).jti
     if move.has_blacklist:
@@ -677,7 +677,7 @@ def test_not_on_record(move: Move, use_tz: bool) -> None:
 
 
 def test_to_the_cookie_from_elsewhere(move: Move) -> None:
-    """A page of another origin can't plant a session of its own."""
+    """A page of another origin can't use the exchange to plant its own session."""
     old = move.spare()
     response = send("/api/auth/exchange/", {"refresh": old}, HTTP_SEC_FETCH_SITE="cross-site")
     assert (response.status_code, response.json()["code"]) == (403, "cross_origin")
@@ -685,7 +685,7 @@ def test_to_the_cookie_from_elsewhere(move: Move) -> None:
 
 
 def test_to_the_cookie_from_another_session(move: Move) -> None:
-    """A family whose cookie is overwritten is ended; a refused token leaves the cookie as it is."""
+    """The family of an overwritten cookie is revoked; a refused exchange leaves the cookie unchanged."""
     client = APIClient()
     client.post("/api/auth/login/", {"username": "ann", "password": PASSWORD}, format="json")
     before = client.cookies[COOKIE].value

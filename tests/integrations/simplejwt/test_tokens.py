@@ -1,4 +1,4 @@
-"""Old tokens of every make, decoded: what simplejwt would take is taken, and nothing else."""
+"""Old tokens of every kind: those that simplejwt would accept are accepted, and no others."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ PRIVATE: dict[str, Any] = {
 
 
 def moved(**values: Any) -> Any:
-    """Give the settings of a move."""
+    """Return the settings of a move."""
     usual = {"SIGNING_KEY": KEY, "UNTIL": datetime.now(UTC) + timedelta(days=1)}
     return override_settings(TWOTOKEN_SIMPLEJWT={**usual, **values})
 
@@ -78,7 +78,7 @@ def pem(algorithm: str) -> tuple[str, str]:
 
 @pytest.mark.parametrize("algorithm", ["HS256", "HS384", "HS512"])
 def test_hmac(algorithm: str) -> None:
-    """The one algorithm is taken, with the one key."""
+    """Only the configured HMAC algorithm and key are accepted."""
     with moved(ALGORITHM=algorithm, SIGNING_KEY=KEY * 2):
         old = verify_access(signed(algorithm, KEY * 2))
         assert (old["sub"], old["user_id"], old.family_id, len(old)) == ("1", "1", NO_FAMILY, 7)
@@ -90,7 +90,7 @@ def test_hmac(algorithm: str) -> None:
 
 @pytest.mark.parametrize("algorithm", PRIVATE)
 def test_asymmetric(algorithm: str) -> None:
-    """A public key verifies its own algorithm, and is no secret of another."""
+    """A public key verifies only its own algorithm, and is never used as a secret."""
     private, public = pem(algorithm)
     with moved(ALGORITHM=algorithm, VERIFYING_KEY=public):
         assert verify_access(signed(algorithm, private))["sub"] == "1"
@@ -135,13 +135,13 @@ def test_asymmetric(algorithm: str) -> None:
     ids=lambda token: f"{len(token)} characters",
 )
 def test_what_is_no_token(token: str) -> None:
-    """Whatever is no access token of simplejwt's is invalid, and never another error."""
+    """Anything but an access token of simplejwt is InvalidToken, and no other error."""
     with moved(), pytest.raises(InvalidToken):
         verify_access(token)
 
 
 def test_no_refresh_token() -> None:
-    """A refresh token needs what its family is made of."""
+    """A refresh token without the claims that make its family is refused."""
     wrong: list[Any] = [None, "", 7, "\ud800", "7\x00", "7" * 256]
     with moved():
         assert exchange.verify(signed(token_type="refresh")).family_id.version == 5
@@ -157,7 +157,7 @@ def test_no_refresh_token() -> None:
 
 
 def test_time() -> None:
-    """Exactly at its end a token is over; LEEWAY puts that off; its issue may be of a clock that is ahead."""
+    """At ``exp`` a token has expired, later with LEEWAY; a future ``iat`` is accepted."""
     now = int(timezone.now().timestamp())
     with moved():
         assert verify_access(signed(iat=now + 30))
@@ -172,7 +172,7 @@ def test_time() -> None:
 
 
 def test_issuer_and_audience() -> None:
-    """They are asked for where simplejwt asked for them."""
+    """They are checked only if simplejwt checked them."""
     with moved(ISSUER="us", AUDIENCE=["app", "site"]):
         assert verify_access(signed(issuer="us", audience="app"))
         for audience, issuer in (("app", None), ("app", "them"), (None, "us"), ("other", "us")):
@@ -183,7 +183,7 @@ def test_issuer_and_audience() -> None:
 
 
 def test_names_of_claims() -> None:
-    """A project may have called its claims otherwise; a number is taken for the text of it."""
+    """A project may have renamed the claims; a number as user id is read as text."""
     names = {"USER_ID_CLAIM": "sub", "TOKEN_TYPE_CLAIM": "kind", "JTI_CLAIM": "id"}
     with moved(**names):
         assert verify_access(signed(token_type=None, kind="access", user_id=None, sub=7))["sub"] == "7"
@@ -192,7 +192,7 @@ def test_names_of_claims() -> None:
 
 
 def test_no_setting() -> None:
-    """Without the old key, or an end, nothing is guessed."""
+    """Without the old key or UNTIL every token is refused."""
     for values in ({"SIGNING_KEY": ""}, {"UNTIL": None}):
         with moved(**values), pytest.raises(ImproperlyConfigured):
             verify_access(signed())
@@ -204,7 +204,7 @@ def ask(authentication: AccessTokenAuthentication, header: str, **extra: Any) ->
 
 
 def test_headers(user: Any) -> None:
-    """The words and the header that clients send go on to be taken, for old and new tokens."""
+    """Old and new tokens are accepted with simplejwt's header types and header name."""
     classes = AccessTokenAuthentication()
     old, new = signed(user_id=str(user.pk)), start(user).access
     with moved(AUTH_HEADER_TYPES="JWT"):
@@ -218,7 +218,7 @@ def test_headers(user: Any) -> None:
 
 
 def test_users_by_another_field(user: Any) -> None:
-    """Where the old tokens named users by another field, each class finds them."""
+    """If the old tokens name users by another field, each class finds them by it."""
     name = get_user_model().USERNAME_FIELD
     header = f"Bearer {signed(user_id=user.get_username())}"
     with moved(USER_ID_FIELD=name):
@@ -241,7 +241,7 @@ def test_stateless(django_assert_num_queries: Any) -> None:
 
 
 def test_whose_it_is(user: Any) -> None:
-    """Nobody, somebody inactive, an id that is none, a password that has changed."""
+    """An unknown or inactive user, a malformed id and a changed password are refused."""
     assert digest_of(user) == get_md5_hash_password(user.password)
     with moved(CHECK_REVOKE_TOKEN=True):
         assert active_user(str(user.pk), digest_of(user)) == user
@@ -260,7 +260,7 @@ def test_whose_it_is(user: Any) -> None:
 
 
 def test_an_id_of_several_users(user: Any) -> None:
-    """A field that two users share says of neither that the token is theirs."""
+    """If two users share the field's value, the token is refused."""
     get_user_model()._default_manager.filter(pk=user.pk).update(email="shared@example.com")
     with moved(USER_ID_FIELD="email"):
         assert active_user("shared@example.com", None) == user
@@ -270,7 +270,7 @@ def test_an_id_of_several_users(user: Any) -> None:
 
 
 def test_a_jti_of_several_users(user: Any) -> None:
-    """A token with another's jti has no part in the other's family."""
+    """A token with the same jti as another user's does not join that user's family."""
     other: Any = UserFactory()
     with moved():
         first = signed(token_type="refresh", user_id=str(user.pk))
@@ -280,7 +280,7 @@ def test_a_jti_of_several_users(user: Any) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_a_user_who_goes_in_this_moment(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A user who is deleted between the look and the write has no family."""
+    """If the user is deleted between the read and the write, no family starts."""
 
     def gone(*args: Any) -> Any:
         get_user_model()._default_manager.filter(pk=user.pk).delete()
@@ -297,13 +297,13 @@ def test_a_user_who_goes_in_this_moment(user: Any, monkeypatch: pytest.MonkeyPat
 
 
 def test_names_of_rows() -> None:
-    """The mirror of simplejwt's tables has names for people."""
+    """The models of simplejwt's tables have readable names."""
     row = blacklist.OutstandingToken(jti="7")
     assert (str(row), str(blacklist.BlacklistedToken(token=row))) == ("7", "7")
 
 
 def test_simplejwt_may_be_gone() -> None:
-    """Nothing of the move needs the package, and the authentication classes don't reach DRF's views."""
+    """The move works without simplejwt installed, and its authentication classes don't import DRF's views."""
     code = (
         "import os, sys, django; sys.modules['rest_framework_simplejwt'] = None;"
         "os.environ['DJANGO_SETTINGS_MODULE'] = 'tests.settings'; django.setup();"

@@ -1,4 +1,4 @@
-"""Have simplejwt, in the other service, say of each token on standard input whose it is, or why it is refused."""
+"""Print, for each token on stdin, whose it is for simplejwt in another service, or why it is refused."""
 
 from __future__ import annotations
 

@@ -29,21 +29,21 @@ def tenants(django_db_setup: None, django_db_blocker: Any) -> None:
 
 @pytest.fixture(autouse=True)
 def _at_no_tenant(tenants: None, db: None) -> Iterator[None]:
-    """Begin and end where no request has come yet."""
+    """Start and end at no tenant, as before a request."""
     connection.set_schema_to_public()  # type: ignore[attr-defined]  # of django-tenants' backend
     yield
     connection.set_schema_to_public()  # type: ignore[attr-defined]
 
 
 def caller(tenant: str, **values: Any) -> Caller:
-    """Return a client at a tenant's host, whose user has the key 1."""
+    """Return a client at a tenant's host whose user has the key 1."""
     with schema_context(tenant):
         return Caller(UserFactory(pk=1, **values), mount="/api/app/auth/", SERVER_NAME=f"{tenant}.localhost")
 
 
 @pytest.fixture
 def ann() -> Caller:
-    """A user of tenant A. Where families are shared, they need a user with this key in the shared schema."""
+    """A user of tenant A. Shared families need a user with this key in the shared schema too."""
     if ARE_SHARED:
         UserFactory(pk=1)
     return caller("a", username="ann")

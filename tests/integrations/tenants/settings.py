@@ -1,4 +1,4 @@
-"""A project with django-tenants on PostgreSQL. What the page sets comes from the page."""
+"""A project with django-tenants on PostgreSQL, with the settings of the docs' page."""
 
 from __future__ import annotations
 

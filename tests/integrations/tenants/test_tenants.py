@@ -44,7 +44,7 @@ def family_of(refresh: str, tenant: str) -> RefreshToken:
 
 
 def test_a_tenant_by_itself(ann: Caller, boss: Caller) -> None:
-    """Login, refresh, the API and logout work at each host, and the issuer names the tenant."""
+    """Login, refresh, the API and logout work at each tenant's host, and the issuer names the tenant."""
     for caller, tenant in ((ann, "a"), (boss, "b")):
         pair = caller.log_in().json()
         pair = caller.refresh(pair["refresh"]).json()
@@ -58,7 +58,7 @@ def test_a_tenant_by_itself(ann: Caller, boss: Caller) -> None:
 
 
 def test_revoked_families_of_a_tenant(ann: Caller, boss: Caller) -> None:
-    """Each tenant has its own list of revoked families, which a request at its host reads."""
+    """Each tenant has its own list of revoked families, read by a request at its host."""
     poll_revocations()
     with with_settings(REVOCATION_INTERVAL=timedelta(hours=1)):
         for caller in (ann, boss):
@@ -100,7 +100,7 @@ def test_another_tenant_s_refresh_token(ann: Caller, boss: Caller, on_reuse: str
 
 
 def test_what_the_issuer_is_for(ann: Caller, boss: Caller) -> None:
-    """Without it A's user is B's superuser, and with shared families B's host ends A's."""
+    """Without an issuer per tenant, A's user is taken for B's superuser, and B's host revokes A's families."""
     with with_settings(ISSUER=None):
         pair = ann.log_in().json()
         for route in ROUTES[:2]:
@@ -110,7 +110,7 @@ def test_what_the_issuer_is_for(ann: Caller, boss: Caller) -> None:
 
 
 def test_each_tenant_has_its_own_throttle(ann: Caller, boss: Caller) -> None:
-    """One cache, and still a name that is guessed at one host can log in at another."""
+    """A name that is guessed at one host can still log in at another, although both share a cache."""
     body = {"username": "boss", "password": "a wrong guess"}
     with with_settings(LOGIN_THROTTLE="1/min"):
         assert [ann.send("login/", body).status_code for _ in range(2)] == [401, 429]
@@ -118,7 +118,7 @@ def test_each_tenant_has_its_own_throttle(ann: Caller, boss: Caller) -> None:
 
 
 def test_the_checks(ann: Caller) -> None:
-    """They say what is wrong with the two."""
+    """The checks report a project without an issuer per tenant, and one with shared families."""
 
     def ids() -> set[str]:
         found = run_checks(databases=["default"])
@@ -132,7 +132,7 @@ def test_the_checks(ann: Caller) -> None:
 
 @pytest.mark.skipif(ARE_SHARED, reason="the page says it of families that are the tenant's")
 def test_purging(ann: Caller, boss: Caller) -> None:
-    """The command that the page shows runs in each schema."""
+    """The command on the page purges in each schema."""
     for caller, tenant in ((ann, "a"), (boss, "b")):
         refresh = caller.log_in().json()["refresh"]
         with schema_context(tenant):

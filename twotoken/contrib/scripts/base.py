@@ -77,7 +77,7 @@ class BaseTokenAuth:
 
 
 def credentials_of(options: AuthOptions) -> Credentials | None:
-    """Return the credentials that were given, by either way. Raises TypeError if half of them are missing."""
+    """Return the credentials, from ``credentials`` or from name and password. Raises TypeError if one is missing."""
     username, password, credentials = options.get("username"), options.get("password"), options.get("credentials")
     if username is None and password is None:
         return credentials

@@ -17,7 +17,7 @@ class SessionEnded(TokenAuthError):
     """There is no session, and there are no credentials to log in again.
 
     ``reason`` is a reason of the server, such as ``expired``, ``revoked`` or ``reused``; ``logout`` after a logout;
-    ``forked`` in a process that was forked from one with a MemoryStore; or ``missing`` if there never was a session.
+    ``forked`` in a process that was forked from one with a MemoryStore; or ``missing`` if there never was one.
     """
 
     def __init__(self, message: str, reason: str) -> None:

@@ -1,7 +1,7 @@
 """When a client logs in, refreshes and gives up: a protocol without I/O, as generators of steps.
 
-Every refresh has an Idempotency-Key that is saved before it, so a lost answer, a crash or a ``kill -9`` can be made
-good by the same request. One thread, task or process refreshes at a time, and the others use what it gets.
+Every refresh has an Idempotency-Key that is saved before it, so after a lost answer, a crash or a ``kill -9`` the
+same request can be sent again. One thread, task or process refreshes at a time, and the others use what it gets.
 """
 
 from __future__ import annotations
@@ -138,9 +138,9 @@ class TokenProtocol:
             self.store.unlock()
 
     def refused(self, token: str, answer: Answer, tried: set[str]) -> Flow[str]:
-        """Return the token with which to send a request again that was answered with a 401, or an empty string.
+        """Return the token for repeating a request after a 401, or an empty string.
 
-        ``tried`` is what was done for this request: each remedy is tried once. Where the API wants a more recent login,
+        ``tried`` has what was done for this request: each remedy is tried once. If the API wants a more recent login,
         a refresh would not help. Raises StepUpRequired, or another TokenAuthError.
         """
         remedy = remedy_of(answer)
@@ -154,7 +154,7 @@ class TokenProtocol:
         return token if remedy == PROOF else (yield from self.token(token))
 
     def log_out(self) -> Flow[None]:
-        """End the session on the server and in the store. Without an answer both stay, and Unavailable is raised."""
+        """End the session on the server and in the store. Without an answer both stay, and it raises Unavailable."""
         since = self._options.now()
         yield from self._lock(since)
         try:
@@ -168,7 +168,7 @@ class TokenProtocol:
             self.store.unlock()
 
     def _step_up(self, token: str, required: StepUpRequired, *, is_new: bool) -> Flow[str]:
-        """Return an access token that says that the user has just logged in (RFC 9470), and store it for the others."""
+        """Return an access token with a new ``auth_time`` (RFC 9470), and store it for other threads and processes."""
         ask = self._options.on_step_up
         given = ask(required.max_age) if ask is not None and is_new else None
         if given is None:
@@ -254,7 +254,7 @@ class TokenProtocol:
         raise unexpected(answer)
 
     def _adopt(self, session: Session, answer: Answer) -> Flow[Session]:
-        """Save both tokens and that the key has its answer, at once."""
+        """Save both tokens, and that the key has its answer, in one write."""
         session = replace(
             self._with_access(session, answer.body),
             scheme="DPoP" if str(answer.body.get("token_type")).lower() == "dpop" else "Bearer",
@@ -292,7 +292,7 @@ class TokenProtocol:
         *,
         patience: float | None = None,
     ) -> Flow[Answer]:
-        """POST until an answer comes that says something, as long as patience lasts. Raises Unavailable."""
+        """POST, and retry until a meaningful answer comes or patience is over. Raises Unavailable."""
         deadline = since + (self._options.patience if patience is None else patience)
         now = self._options.now()
         if 0 < (rest := session.not_before - now) <= LONGEST_REST:
@@ -341,7 +341,7 @@ class TokenProtocol:
     # --- the session that is stored
 
     def _load(self) -> Session:
-        """Return the session of the store. A refresh token that the program gave begins one, once."""
+        """Return the session of the store. A refresh token that the program gave starts a session, once."""
         session = self.store.load()
         if session.auth_url not in ("", self._url):  # never send a token to another server
             raise StoreError(f"The store holds a session at {session.auth_url}, not at {self._url}. Use another store.")
@@ -386,7 +386,7 @@ class TokenProtocol:
         self._failures = (self._failures[0] + 1, error)
 
     def _share_failure(self, seen: int) -> None:
-        """Raise the error of the login or refresh that this call has waited for, instead of trying once more."""
+        """Raise the error of the login or refresh that this call has waited for, instead of another try."""
         number, error = self._failures
         if error is not None and number != seen:
             raise copy(error) from error.__cause__
@@ -417,7 +417,7 @@ def origin_of(url: str) -> tuple[str, str, int]:
 
 
 def account_of(credentials: Credentials | None) -> str:
-    """Return whom credentials name: their first entry. Empty if there are none, or they are asked for later."""
+    """Return the account that credentials name: their first entry. Empty for a function, or without credentials."""
     if credentials is None or callable(credentials):
         return ""
     return next((str(value) for name, value in credentials.items() if name != "password"), "")

@@ -38,7 +38,7 @@ else:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def unlock_file(descriptor: int) -> None:
-        """Unlock a file. Closing it is not enough if a child process was forked meanwhile: it has it open too."""
+        """Unlock a file. Closing it is not enough if a forked child process still has it open."""
         fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
@@ -111,7 +111,7 @@ class FileStore:
         """Return the session. Reads the file only if it was changed. A damaged file holds no session.
 
         While this process has the lock it always reads: a refresh with a stale token would end the session, and after
-        two quick changes a new file may have the number and the time of an old one.
+        two quick changes a new file may have the inode and the time of an old one.
         """
         with self._errors():
             try:

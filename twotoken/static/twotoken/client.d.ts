@@ -9,7 +9,7 @@ export interface ClientOptions {
   /** Whether refreshes send an Idempotency-Key. false if pages of several origins share a cookie. Default: true. */
   keys?: boolean;
   /**
-   * Whether logins bind the session to a key of this browser (DPoP, RFC 9449), so that a copied token is of no use.
+   * Whether logins bind the session to a key of this browser (DPoP, RFC 9449), so that a copied token is useless.
    * true: where the browser can keep a key. "required": login rejects where it can't. Default: false.
    */
   dpop?: boolean | "required";
@@ -92,7 +92,7 @@ export declare class AuthError extends Error {
   readonly retryAfter: number;
 }
 
-/** The methods but those of EventTarget can be handed over without their client. */
+/** All methods but those of EventTarget work without the client, as in `onClick={client.logout}`. */
 export interface Client extends EventTarget {
   /** Whether there is a session: this tab has a token, or the marker says that it can get one. */
   readonly isAuthenticated: boolean;
@@ -100,7 +100,7 @@ export interface Client extends EventTarget {
   readonly claims: Claims | null;
   /** Log in. Rejects with an AuthError, or with fetch's error if no answer came: it is not repeated. */
   login(this: void, credentials: Credentials): Promise<void>;
-  /** Log out, in all tabs. Rejects if no answer came to the retries either: the session may still be active on the server. */
+  /** Log out, in all tabs. Rejects if no answer came, to the retries neither: the session may still be active on the server. */
   logout(this: void): Promise<void>;
   /** Log out on all devices. Rejects if no answer came. */
   logoutAll(this: void): Promise<void>;
@@ -108,7 +108,7 @@ export interface Client extends EventTarget {
   restore(this: void, options?: { force?: boolean }): Promise<boolean>;
   /** Like fetch, with the access token. After a 401 the token is refreshed, or `onStepUp` is asked, and the request is sent again. */
   fetch(this: void, input: RequestInfo | URL, init?: RequestInit): Promise<Response>;
-  /** The access token, for requests that fetch can't send, such as a WebSocket; null if there is no session. With `dpop` it may be of no use without a proof. */
+  /** The access token, for requests that fetch can't send, such as a WebSocket; null if there is no session. A bound token (`dpop`) is refused without a proof. */
   accessToken(this: void): Promise<string | null>;
   /** Stop the timers and close the channel. The session stays. Later calls of this client are refused. */
   destroy(this: void): void;

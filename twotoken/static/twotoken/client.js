@@ -200,7 +200,7 @@ class Client extends EventTarget {
   }
 
   /**
-   * Log out, in all tabs. Rejects if no answer came, not to the retries either: the session may still be active on the
+   * Log out, in all tabs. Rejects if no answer came, to the retries neither: the session may still be active on the
    * server.
    *
    * @returns {Promise<void>}
@@ -269,8 +269,8 @@ class Client extends EventTarget {
 
   /**
    * The access token, for requests that fetch can't send, such as a WebSocket; null if there is no session. It is
-   * refreshed first if it is about to expire. Rejects if the refresh got no answer. A token that is bound to a device
-   * is of no use without a proof.
+   * refreshed first if it is about to expire. Rejects if the refresh got no answer. A bound token is refused
+   * without a proof.
    *
    * @returns {Promise<string | null>}
    */
@@ -292,7 +292,7 @@ class Client extends EventTarget {
   // --- API requests
 
   /**
-   * Send a request again with a new token while the answer is a 401 that a refresh, once, or a step-up may help.
+   * After a 401, send the request again with a new token: once after a refresh, and up to twice after a step-up.
    *
    * @param {ReturnType<typeof repeatable>} copies @param {string} access @param {string} sid @param {AbortSignal} signal
    */
@@ -398,7 +398,7 @@ class Client extends EventTarget {
     return this.#device;
   }
 
-  // A login has a new key, so that nothing signed before is of use. A session that is active keeps its key: the login may fail.
+  // A login makes a new key, so proofs signed before are useless. An active session keeps its key, because the login may fail.
   async #deviceForLogin() {
     if (!this.#dpop) return null;
     try {
@@ -427,7 +427,7 @@ class Client extends EventTarget {
   }
 
   /**
-   * Keep the newest nonce, and tell whether a proof was refused for what a second one gets right: the nonce or the clock.
+   * Keep the newest nonce. Tell whether a second proof can succeed, because the first had a wrong nonce or a wrong time.
    *
    * @param {URL} url @param {Response} response @param {string} [code]
    */
