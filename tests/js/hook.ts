@@ -5,7 +5,7 @@ import { useSession, type Session } from "twotoken/react";
 /** Say who is logged in: the status tells what else there is. */
 export function useGreeting(client: Client): string {
   const { status, claims, reason } = useSession(client);
-  if (status === "unknown") return "One moment …";
+  if (status === "unknown") return "Loading";
   if (status === "authenticated") return `User ${claims.sub}`;
   const ended: EndReason | null = reason;
   return ended === null ? "Please log in." : `Please log in again: ${ended}.`;
