@@ -417,6 +417,13 @@ def test_the_client() -> None:
     assert {name for name in declared["AuthError"] | {"logout", "replaced"} if f"`{name}`" not in text} == set()
 
 
+def test_the_statuses_of_a_session() -> None:
+    """Each that the React hook's types declare is described, and nothing else."""
+    types = (ROOT / "twotoken/static/twotoken/react.d.ts").read_text()
+    described = first_words(section(text_of("how-to/browser"), "With Vite and React"))
+    assert described == set(re.findall(r'readonly status: "(\w+)"', types)) != set()
+
+
 def test_each_environment_is_described() -> None:
     """Each environment of tox has a section; without one, tox would silently run the plain tests."""
     tox = (ROOT / "tox.ini").read_text()

@@ -1,4 +1,4 @@
-"""The packages of ``node/package.json``, installed once on this machine by npm."""
+"""The packages of ``node/package.json`` and ``vite/package.json``, installed once on this machine by npm."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ import tempfile
 from pathlib import Path
 
 NODE = Path(__file__).parent / "node"
+VITE = Path(__file__).parent / "vite"
 
 
-def installed() -> Path:
-    """Return a folder whose ``node_modules`` has the packages, in the versions that the file names.
+def installed(project: Path = NODE) -> Path:
+    """Return a folder whose ``node_modules`` has the packages, in the versions that the project's file names.
 
     It stays for the next run, under a name that changes with the file.
     """
-    wanted = NODE / "package.json"
+    wanted = project / "package.json"
     folder = Path(tempfile.gettempdir(), f"twotoken-node-{hashlib.sha256(wanted.read_bytes()).hexdigest()[:16]}")
     if not folder.exists():
         with tempfile.TemporaryDirectory(dir=folder.parent) as name:

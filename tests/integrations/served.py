@@ -13,7 +13,7 @@ from tests.integrations.settings import DATABASES, INSTALLED_APPS, MIDDLEWARE, T
 
 ROOT_URLCONF = "tests.integrations.urls"
 INSTALLED_APPS.remove("corsheaders")
-vars().update(settings_of("cors", "CORS_ALLOW_HEADERS", INSTALLED_APPS=INSTALLED_APPS, MIDDLEWARE=MIDDLEWARE))
+vars().update(settings_of("cors", "CORS_ALLOW_CREDENTIALS", INSTALLED_APPS=INSTALLED_APPS, MIDDLEWARE=MIDDLEWARE))
 CORS_ALLOWED_ORIGINS = CSRF_TRUSTED_ORIGINS = os.environ.get("TEST_FRONT_ENDS", "").split()
 TWOTOKEN: dict[str, Any] = {  # type: ignore[no-redef]
     **TWOTOKEN,

@@ -1,6 +1,6 @@
 // A use of the client, for the compiler: it is never run. Where a line must not compile, it says so.
-import { AuthError, createClient } from "../../twotoken/static/twotoken/client.js";
-import type { Claims, Client, ClientOptions, Credentials, DeviceKeys, EndReason, Environment, StepUp } from "../../twotoken/static/twotoken/client.js";
+import { AuthError, createClient } from "twotoken";
+import type { Claims, Client, ClientOptions, Credentials, DeviceKeys, EndReason, Environment, StepUp } from "twotoken";
 
 const options: ClientOptions = { authUrl: "/api/auth/", apiOrigins: ["https://api.example"], timeout: 10_000, keys: false };
 const kept = new Map<string, CryptoKeyPair>();

@@ -690,7 +690,8 @@ class Client extends EventTarget {
       const left = (this.#expires - this.#env.now()) / 1000;
       this.#channel?.postMessage({ type: "handover", access: this.#access, seconds: left });
     } else if (type === "ended") {
-      this.#finish(sid, reason);
+      // A tab that has no token yet learns it too.
+      this.#finish(sid, reason, sid !== this.#ended && sid === this.#marker()?.sid);
     }
   }
 

@@ -1,0 +1,58 @@
+"""``manage.py twotoken_client``."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.apps import apps
+from django.core.management.base import BaseCommand, CommandError
+
+MANIFEST = "package.json"
+
+
+class Command(BaseCommand):
+    """Finds the JavaScript client for npm."""
+
+    help = (
+        "Print the folder of the JavaScript client, which is an npm package. To install it into a front end: "
+        'npm install "$(python ../manage.py twotoken_client --to twotoken)".'
+    )
+    requires_system_checks = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--to", type=Path, metavar="DIR", help="copy the package to this folder, and print it instead"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        folder = Path(apps.get_app_config("twotoken").path, "static", "twotoken")
+        if options["to"] is not None:
+            target = options["to"].resolve()
+            try:
+                copy(folder, target)
+            except OSError as exc:
+                raise CommandError(f"The package can't be copied to {target}: {exc}") from exc
+            folder = target
+        self.stdout.write(str(folder))
+
+
+def copy(source: Path, target: Path) -> None:
+    """Copy the package's files to a folder of its own, over an older copy."""
+    package = json.loads((source / MANIFEST).read_text())
+    if (target / MANIFEST).exists() and name_of(target) != package["name"]:
+        raise CommandError(f"{target} holds another package. Name a folder of its own, such as {target / 'twotoken'}.")
+    target.mkdir(parents=True, exist_ok=True)
+    for name in (MANIFEST, "LICENSE", *package["files"]):
+        shutil.copyfile(source / name, target / name)
+
+
+def name_of(folder: Path) -> str:
+    """Return the name of the npm package in a folder, or "" if its manifest can't be read."""
+    try:
+        return str(json.loads((folder / MANIFEST).read_text())["name"])
+    except (ValueError, KeyError, TypeError):  # TypeError: it is no object
+        return ""

@@ -1,0 +1,15 @@
+import type { Claims, Client, EndReason } from "./client.js";
+
+/**
+ * - `unknown`: this browser has a session, but no access token yet. After a reload it is so until `client.restore()`
+ *   has its answer, and on a server that renders always.
+ * - `authenticated`: there is an access token. Its `claims` change with each refresh.
+ * - `anonymous`: there is no session. `reason` says why it ended, null if none ended since the page was loaded.
+ */
+export type Session =
+  | { readonly status: "unknown"; readonly claims: null; readonly reason: null }
+  | { readonly status: "authenticated"; readonly claims: Claims; readonly reason: null }
+  | { readonly status: "anonymous"; readonly claims: null; readonly reason: EndReason | null };
+
+/** Return the session, and render again when it changes. */
+export declare function useSession(client: Client): Session;
