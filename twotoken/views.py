@@ -38,6 +38,7 @@ from twotoken.clients import client_address, sent_by_browser
 from twotoken.conf import Delivery, conf
 from twotoken.conflicts import retry_on_conflict
 from twotoken.cookies import clear_refresh_cookie, cookie_values, token_from_cookie, warn_if_dropped
+from twotoken.dpop import Proof
 from twotoken.exceptions import (
     ConflictingCookies,
     InvalidIdempotencyKey,
@@ -193,7 +194,7 @@ class RefreshView(CredentialView):
             key = idempotency_key(request)
             claims = self.get_claims(request)
             proof = proofs.read_proof(request)
-            device_key = "" if proof is None else proof.device_key
+            device_key = self.get_device_key(claims, proof)
             self.check_throttle(RefreshThrottle(claims.family_id, device_key))
             proofs.spend(request, proof)
             pair = families.rotate(claims, self.client, key, device_key=device_key)
@@ -211,6 +212,10 @@ class RefreshView(CredentialView):
         if self.by_cookie:
             return token_from_cookie(request)
         return self.verify(self.get_token(request))
+
+    def get_device_key(self, claims: RefreshClaims, proof: Proof | None) -> str:
+        """Return the key that the request proves to hold, as ``families.rotate`` takes it. Empty without a proof."""
+        return "" if proof is None else proof.device_key
 
     def get_token(self, request: Request) -> str:
         """Return the refresh token of the body."""
