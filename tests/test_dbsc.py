@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Iterator
 from datetime import timedelta
+from types import ModuleType
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -17,7 +18,6 @@ from django.db import connection
 from django.http import HttpResponse
 from django.test import RequestFactory, override_settings
 from django.test.utils import CaptureQueriesContext
-from django.urls import path
 
 from tests import device_urls
 from tests.bound_browser import DEVICE_COOKIE, EC_KEY, OTHER_KEY, RSA_KEY, BoundBrowser, canonical, jwk_of, sign
@@ -26,13 +26,13 @@ from tests.http import Caller
 from tests.jar import COMPANION, COOKIE
 from tests.overrides import with_settings
 from tests.proofs import Device
+from tests.test_docs import blocks, text_of
 from twotoken import families
 from twotoken.conf import conf
 from twotoken.contrib.dbsc import codec, device
 from twotoken.contrib.dbsc.codec import InvalidDeviceProof, check_proof, parse_proof, registered_key
 from twotoken.models import FamilyEvent, RefreshToken
 from twotoken.testing import time_travel
-from twotoken.views import LoginView
 
 COOKIE_LIFE = timedelta(minutes=10)
 LATER = timedelta(minutes=1)  # after every grace
@@ -471,19 +471,28 @@ def test_a_refresh_before_the_registration_is_answered(owner: BoundBrowser) -> N
 # Switching it off.
 
 
-def test_switching_it_off_signs_nobody_out(owner: BoundBrowser, user: Any) -> None:
+def urls_of_page(number: int) -> ModuleType:
+    """Return the URLs that a block of the page shows."""
+    page = ModuleType("page")
+    shown = [block for block in blocks(text_of("integrations/dbsc")) if "urlpatterns" in block]
+    exec(shown[number], vars(page))  # noqa: S102 - our own
+    return page
+
+
+def test_switching_it_off_signs_nobody_out(user: Any) -> None:
     """As the page says: stop offering, wait five minutes, unbind, and mount ``twotoken.urls``."""
-    device_urls_off = type("urls", (), {"urlpatterns": [path("api/auth/login/", LoginView.as_view())]})
-    device_urls_off.urlpatterns += device_urls.urlpatterns
-    with override_settings(ROOT_URLCONF=device_urls_off):
+    with override_settings(ROOT_URLCONF=urls_of_page(0)):
+        owner = BoundBrowser(user)
+        owner.sign_in()
+    with override_settings(ROOT_URLCONF=urls_of_page(1)):
         late = BoundBrowser(user)
         assert "Secure-Session-Registration" not in late.log_in()
         assert late.refresh().status_code == 200
         assert owner.refresh().status_code == 200
-    call_command("unbind_token_families", "--protocol", "dbsc")
-    owner.lose_device_cookie()
-    assert owner.renew().json()["continue"] is False
-    assert owner.refresh().status_code == 200
+        call_command("unbind_token_families", "--protocol", "dbsc")
+        owner.lose_device_cookie()
+        assert owner.renew().json()["continue"] is False
+        assert owner.refresh().status_code == 200
     with override_settings(ROOT_URLCONF="tests.urls"):
         assert owner.refresh().status_code == 200
         assert late.refresh().status_code == 200

@@ -111,11 +111,11 @@ class DeviceView(CredentialView):
 
     def register(self, claims: RefreshClaims, proof: Proof) -> str:
         """Bind the family and return its ``device_key``. Raises InvalidDeviceProof or InvalidToken."""
-        device_key = codec.registered_key(proof)
         # A thief who has copied the cookies of a browser that did not register must not bind its family to a key of his
         # own. So the challenge must be the one of this login, and the login must be recent.
         if not device.is_registration_challenge(proof.challenge, claims.family_id):
             raise InvalidDeviceProof("challenge")
+        device_key = codec.registered_key(proof)
         if not families.bind(claims, device_key, within=device.REGISTRATION_LIFETIME):
             raise InvalidDeviceProof("the family can't be bound any more")
         return device_key
