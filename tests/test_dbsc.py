@@ -192,7 +192,7 @@ def test_a_login_of_one_s_own(user: Any, rf: RequestFactory) -> None:
     """Outside a mount the offer names the default mount."""
     response = HttpResponse()
     request = rf.get("/callback/")
-    request.resolver_match = None  # type: ignore[assignment]  # as outside a view
+    request.resolver_match = None  # as outside a view
     device.offer_registration(response, families.start(user), request)
     assert 'path="/api/auth/device/"' in response["Secure-Session-Registration"]
 

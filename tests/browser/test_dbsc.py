@@ -122,13 +122,19 @@ def owner(bound_chromium: Browser, server: SecureServer) -> tuple[BrowserContext
     context = bound_chromium.new_context()
     page = open_page(context, server)
     log_in(page)
-    for _ in range(100):
-        if DEVICE_COOKIE in names(context):
-            break
-        page.wait_for_timeout(50)
+    wait_for_cookie(context, page)
     (key,) = server.keys()
     assert key.startswith('dbsc:{"crv":"P-256","kty":"EC","x":')
     return context, page
+
+
+def wait_for_cookie(context: BrowserContext, page: Page) -> None:
+    """Wait until the browser has a device cookie."""
+    for _ in range(100):
+        if DEVICE_COOKIE in names(context):
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError("no device cookie")
 
 
 def names(context: BrowserContext) -> set[str]:
@@ -211,6 +217,43 @@ def test_a_server_that_restarts(server: SecureServer, owner: tuple[BrowserContex
     assert page.evaluate(ME, "/api/me/") == 200
     assert page.evaluate("ended") == []
     assert len(server.keys()) == 1
+
+
+def test_a_reload_before_the_registration_is_answered(server: SecureServer, bound_chromium: Browser) -> None:
+    """The page waits a moment, and is not signed out."""
+    context = bound_chromium.new_context()
+    page = open_page(context, server)
+    server.faults({"path": DEVICE, "what": "delay answer", "seconds": 2})
+    statuses: list[int] = []
+    context.on("response", lambda response: statuses.append(response.status) if REFRESH in response.url else None)
+    log_in(page)
+    while not any(server.keys()):
+        page.wait_for_timeout(50)
+    page.reload()
+    until(page, READY)
+    assert page.evaluate(ME, "/api/me/") == 200
+    assert page.evaluate("ended") == []
+    assert (statuses[0], statuses[-1]) == (503, 200)
+    assert DEVICE_COOKIE in names(context)
+
+
+@pytest.mark.parametrize(
+    ("fault", "word"), [({"what": "status", "status": 500}, "server_error"), ({"what": "cut"}, "unreachable")]
+)
+def test_a_renewal_that_fails(
+    server: SecureServer, owner: tuple[BrowserContext, Page], fault: dict[str, Any], word: str
+) -> None:
+    """Chromium says that it skipped the renewal, the page is asked to wait, and goes on when the renewal works."""
+    context, page = owner
+    skipped: list[str] = []
+    name = "secure-session-skipped"
+    context.on("response", lambda response: skipped.append(response.request.all_headers().get(name, "")))
+    server.faults({"path": RENEW, "times": 3, **fault})
+    page.wait_for_timeout(1000 * DEVICE_SECONDS + 500)
+    assert page.evaluate(ME, "/api/me/") == 200
+    assert page.evaluate("ended") == []
+    (family,) = server.rows("SELECT id FROM twotoken_refreshtoken WHERE revoked_at IS NULL")
+    assert {header.replace("-", "") for header in skipped if header} == {f'{word};session_identifier="{family[0]}"'}
 
 
 def test_switched_off(server: SecureServer, owner: tuple[BrowserContext, Page]) -> None:
