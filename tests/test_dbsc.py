@@ -429,6 +429,16 @@ def test_a_skipped_renewal(owner: BoundBrowser, reason: str) -> None:
     assert owner.refresh().status_code == 200
 
 
+def test_those_who_wait_are_counted(owner: BoundBrowser) -> None:
+    """By the refresh throttle, and not in the share of the browser that has its cookie."""
+    owner.refresh()
+    cookie = owner.cookies[DEVICE_COOKIE].value
+    with with_settings(REFRESH_THROTTLE="2/min"):
+        assert [skip(owner).status_code for _ in range(3)] == [503, 503, 429]
+        owner.cookies[DEVICE_COOKIE] = cookie
+        assert owner.refresh().status_code == 200
+
+
 def test_a_skipped_renewal_of_another_session(owner: BoundBrowser) -> None:
     """It changes nothing."""
     owner.refresh()

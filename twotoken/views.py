@@ -52,7 +52,7 @@ from twotoken.exceptions import (
     Unavailable,
     WrongDevice,
 )
-from twotoken.families import FROM_SETTINGS, Lifetime
+from twotoken.families import FROM_SETTINGS, Lifetime, TokenPair
 from twotoken.models import RefreshToken, RevokedReason
 from twotoken.permissions import RecentLoginForSessions
 from twotoken.responses import challenge, status_of
@@ -197,7 +197,7 @@ class RefreshView(CredentialView):
             device_key = self.get_device_key(claims, proof)
             self.check_throttle(RefreshThrottle(claims.family_id, device_key))
             proofs.spend(request, proof)
-            pair = families.rotate(claims, self.client, key, device_key=device_key)
+            pair = self.rotate(claims, key, device_key)
         except TwoTokenError as exc:
             if status_of(type(exc)) is None:
                 raise
@@ -216,6 +216,10 @@ class RefreshView(CredentialView):
     def get_device_key(self, claims: RefreshClaims, proof: Proof | None) -> str:
         """Return the key that the request proves to hold, as ``families.rotate`` takes it. Empty without a proof."""
         return "" if proof is None else proof.device_key
+
+    def rotate(self, claims: RefreshClaims, idempotency_key: str, device_key: str) -> TokenPair:
+        """Exchange the refresh token, after the throttle has counted the request."""
+        return families.rotate(claims, self.client, idempotency_key, device_key=device_key)
 
     def get_token(self, request: Request) -> str:
         """Return the refresh token of the body."""

@@ -60,10 +60,12 @@ class RefreshView(views.RefreshView):
         device_key = super().get_device_key(claims, proof)
         if device_key or not self.by_cookie:
             return device_key
-        device_key = device.proven_key(self.request, claims.family_id)
-        if not device_key:
+        return device.proven_key(self.request, claims.family_id)
+
+    def rotate(self, claims: RefreshClaims, idempotency_key: str, device_key: str) -> TokenPair:
+        if not device_key and self.by_cookie:
             self.check_awaited(claims)
-        return device_key
+        return super().rotate(claims, idempotency_key, device_key)
 
     def check_awaited(self, claims: RefreshClaims) -> None:
         """Ask a bound browser without a device cookie to wait, if it will soon have one. Raises Unavailable.
