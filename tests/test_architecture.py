@@ -39,11 +39,12 @@ ROWS = [
 PACKAGES = {
     "admin": [["devices"], ["timeline"], ["changelist"], ["revoking"], ["pages"], ["__init__"]],
     "checks": [["rules"], ["settings"], ["project", "databases", "services"], ["__init__"]],
+    "dbsc": [["codec"], ["device"], ["views"], ["urls"]],
     "families": [
         ["rule", "pairs", "events"],
         ["queries"],
         ["revocation", "revoked"],
-        ["logins", "rotation", "purging", "stepping_up", "unbinding"],
+        ["logins", "rotation", "purging", "stepping_up", "binding", "unbinding"],
         ["__init__"],
     ],
     "management": [["__init__", "progress", "arguments"], ["commands"]],

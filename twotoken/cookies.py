@@ -137,27 +137,33 @@ def cookie_path(request: HttpRequest | Request) -> str:
     """
     if conf.cookie_path is not None:
         return conf.cookie_path
-    match = request.resolver_match
-    if match is not None and match.namespace:
-        # Pass only what the mount's prefix captures. match.kwargs also has the options of include(), and with those
-        # reverse() would find no URL.
-        captured = set(_CAPTURED.findall(match.route)) - {"family_id"}
-        kwargs = {name: value for name, value in match.kwargs.items() if name in captured}
-        try:
-            return _parent(reverse(f"{match.namespace}:refresh", kwargs=kwargs))
-        except NoReverseMatch:
-            pass  # the project's own namespace, without a refresh view
     try:
-        return _parent(reverse("twotoken:refresh"))
+        return endpoint_path(request, "refresh").rstrip("/").rpartition("/")[0] + "/"
     except NoReverseMatch as exc:
         raise ImproperlyConfigured(
             "No mount of twotoken.urls was found for the cookie's path. Set TWOTOKEN['COOKIE_PATH']."
         ) from exc
 
 
-def _parent(url: str) -> str:
+def endpoint_path(request: HttpRequest | Request, name: str) -> str:
+    """Return the path of an endpoint of the request's own mount, or of the default mount, percent-encoded.
+
+    Raises NoReverseMatch if neither has an endpoint with this name.
+    """
+    match = request.resolver_match
+    if match is not None and match.namespace:
+        # Pass only what the mount's prefix captures. match.kwargs also has the options of include(), and with those
+        # reverse() would find no URL.
+        captured = set(_CAPTURED.findall(match.route)) - {"family_id"}
+        kwargs = {key: value for key, value in match.kwargs.items() if key in captured}
+        with suppress(NoReverseMatch):  # the project's own namespace, without such an endpoint
+            return _encoded(reverse(f"{match.namespace}:{name}", kwargs=kwargs))
+    return _encoded(reverse(f"twotoken:{name}"))
+
+
+def _encoded(url: str) -> str:
     # Django's reverse() does not encode a semicolon in a captured prefix. It would end the cookie's Path attribute.
-    return url.replace(";", "%3B").rstrip("/").rpartition("/")[0] + "/"
+    return url.replace(";", "%3B")
 
 
 def _set(response: HttpResponseBase, request: HttpRequest | Request, token: str, sid: str, max_age: int) -> None:

@@ -39,6 +39,7 @@ from twotoken.clients import client_address, sent_by_browser
 from twotoken.conf import Delivery, conf
 from twotoken.conflicts import retry_on_conflict
 from twotoken.cookies import clear_refresh_cookie, cookie_values, token_from_cookie, warn_if_dropped
+from twotoken.dpop import Proof
 from twotoken.exceptions import (
     ConflictingCookies,
     InvalidIdempotencyKey,
@@ -52,7 +53,7 @@ from twotoken.exceptions import (
     Unavailable,
     WrongDevice,
 )
-from twotoken.families import FROM_SETTINGS, Lifetime
+from twotoken.families import FROM_SETTINGS, Lifetime, TokenPair
 from twotoken.models import RefreshToken, RevokedReason
 from twotoken.permissions import RecentLoginForSessions
 from twotoken.responses import challenge, status_of
@@ -200,11 +201,11 @@ class RefreshView(CredentialView):
             key = idempotency_key(request)
             claims = self.get_claims(request)
             proof = proofs.read_proof(request)
-            device_key = "" if proof is None else proof.device_key
+            device_key = self.get_device_key(claims, proof)
             # Spent first: whoever sends a proof again must not use up its owner's share.
             proofs.spend(request, proof)
             self.check_throttle(RefreshThrottle(claims, proof))
-            pair = families.rotate(claims, self.client, key, device_key=device_key)
+            pair = self.rotate(claims, key, device_key)
         except TwoTokenError as exc:
             if status_of(type(exc)) is None:
                 raise
@@ -219,6 +220,14 @@ class RefreshView(CredentialView):
         if self.by_cookie:
             return token_from_cookie(request)
         return self.verify(self.get_token(request))
+
+    def get_device_key(self, claims: RefreshClaims, proof: Proof | None) -> str:
+        """Return the key that the request proves to hold, as ``families.rotate`` takes it. Empty without a proof."""
+        return "" if proof is None else proof.device_key
+
+    def rotate(self, claims: RefreshClaims, idempotency_key: str, device_key: str) -> TokenPair:
+        """Exchange the refresh token, after the throttle has counted the request."""
+        return families.rotate(claims, self.client, idempotency_key, device_key=device_key)
 
     def get_token(self, request: Request) -> str:
         """Return the refresh token of the body."""

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import sqlite3
+import ssl
 import subprocess
 import sys
 import urllib.request
@@ -34,7 +35,9 @@ CHROMIUM_ARGUMENTS = [
 class Server(Gunicorn):
     """The example in its own process, with its own database, at a port that stays the same."""
 
-    def __init__(self, folder: Path, **environment: str) -> None:
+    tls: ssl.SSLContext | None = None
+
+    def __init__(self, folder: Path, *arguments: str, **environment: str) -> None:
         self.database = folder / "server.sqlite3"
         environment = {
             "DJANGO_SETTINGS_MODULE": "tests.browser.settings",
@@ -45,7 +48,7 @@ class Server(Gunicorn):
             "DJANGO_SUPERUSER_PASSWORD": PASSWORD,
             **environment,
         }
-        arguments = ["-w", "1", "--threads", "16", "--keep-alive", "1"]
+        arguments = "-w", "1", "--threads", "16", "--keep-alive", "1", *arguments
         super().__init__("tests.browser.wsgi", *arguments, environment=environment)
         self.url = f"http://127.0.0.1:{self.port}"
         self.manage("migrate", "-v0")
@@ -64,11 +67,12 @@ class Server(Gunicorn):
     def faults(self, *faults: dict[str, Any]) -> None:
         """Set these faults, and count calls from now on."""
         body = json.dumps(faults).encode()
-        urllib.request.urlopen(urllib.request.Request(f"{self.url}/faults/", body), timeout=10).close()
+        request = urllib.request.Request(f"{self.url}/faults/", body)
+        urllib.request.urlopen(request, timeout=10, context=self.tls).close()
 
     def calls(self) -> dict[str, int]:
         """Return how often each path was called since the last ``faults``."""
-        with urllib.request.urlopen(f"{self.url}/faults/", timeout=10) as response:
+        with urllib.request.urlopen(f"{self.url}/faults/", timeout=10, context=self.tls) as response:
             calls: dict[str, int] = json.load(response)
         return calls
 
@@ -105,10 +109,10 @@ def chromium_path() -> str:
 
 
 @contextmanager
-def running_chromium() -> Iterator[Browser]:
+def running_chromium(*arguments: str) -> Iterator[Browser]:
     """Run the system's Chromium. Its thread has an event loop meanwhile, in which Django's ORM refuses to work."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium_path(), args=CHROMIUM_ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=chromium_path(), args=[*CHROMIUM_ARGUMENTS, *arguments])
         yield browser
         browser.close()
 

@@ -9,7 +9,7 @@ from example_project.settings import *  # noqa: F403
 from example_project.settings import ALLOWED_HOSTS, MIDDLEWARE, TWOTOKEN
 
 ALLOWED_HOSTS = [*ALLOWED_HOSTS, ".app.localhost"]
-ROOT_URLCONF = "tests.browser.urls"
+ROOT_URLCONF = os.environ.get("TEST_URLCONF", "tests.browser.urls")
 MIDDLEWARE = ["tests.browser.cors.CorsMiddleware", "tests.browser.faults.FaultMiddleware", *MIDDLEWARE]
 CSRF_TRUSTED_ORIGINS = [origin for origin in [os.environ.get("TEST_FRONT_END")] if origin]
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

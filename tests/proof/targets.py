@@ -20,6 +20,7 @@ from tests.jar import COMPANION, COOKIE, cookies
 from tests.proofs import EC_KEY, jwk, sign
 from twotoken import dpop, tokens
 from twotoken.bearer import bearer_token
+from twotoken.contrib.dbsc.codec import InvalidDeviceProof, parse_proof, registered_key
 from twotoken.cookies import cookie_values, token_from_cookie
 from twotoken.exceptions import (
     CrossOrigin,
@@ -53,6 +54,8 @@ ADDRESS = "https://api.example/notes/"
 PROOF_HEADER: dict[str, Any] = {"typ": "dpop+jwt", "alg": "ES256", "jwk": jwk(EC_KEY)}
 PROOF_CLAIMS: dict[str, Any] = {"htm": "POST", "htu": ADDRESS, "iat": START, "jti": "a-proof"}
 PROOFS = [sign(PROOF_HEADER, {**PROOF_CLAIMS, "jti": jti}, EC_KEY) for jti in ("a-proof", "b-proof")]
+DEVICE_HEADER: dict[str, Any] = {"typ": "dbsc+jwt", "alg": "ES256", "jwk": jwk(EC_KEY)}
+DEVICE_PROOFS = [sign(DEVICE_HEADER, {"jti": challenge}, EC_KEY) for challenge in ("a-challenge", "another")]
 VISIBLE = {chr(code) for code in range(0x21, 0x7F)} - {'"'}
 TRUSTED = ["https://app.example", "https://*.example.org"]
 
@@ -188,6 +191,29 @@ def signed_proof(data: bytes) -> None:
     assert json.loads(header)["jwk"]["x"] == jwk(EC_KEY)["x"]
 
 
+def device_proof(data: bytes) -> None:
+    """A Secure-Session-Response header: it registers the seed's key, or is refused."""
+    header = data.decode("latin-1")
+    try:
+        found = registered_key(parse_proof(header))
+    except InvalidDeviceProof:
+        return
+    assert header.strip(' "') in DEVICE_PROOFS
+    assert found == "dbsc:" + json.dumps(jwk(EC_KEY), separators=(",", ":"), sort_keys=True)
+
+
+def signed_device_proof(data: bytes) -> None:
+    """The header and the claims of a registration, parted by a line break and signed: it registers the key it names."""
+    header, _, claims = data.partition(b"\n")
+    try:
+        found = parse_proof(sign(header, claims, EC_KEY))
+        key = registered_key(found)
+    except InvalidDeviceProof:
+        return
+    assert (json.loads(header)["typ"], json.loads(claims)["jti"]) == ("dbsc+jwt", found.challenge)
+    assert json.loads(key.removeprefix("dbsc:")) == jwk(EC_KEY)
+
+
 def origin(data: bytes) -> None:
     """Sec-Fetch-Site and Origin, which a line break separates: only our own, trusted or browserless requests pass."""
     site, _, sent = data.decode("latin-1").partition("\n")
@@ -226,6 +252,14 @@ TARGETS: dict[str, tuple[Callable[[bytes], None], list[bytes]]] = {
             b"\n".join(json.dumps(part).encode() for part in (header, {**PROOF_CLAIMS, "htu": address}))
             for header in (PROOF_HEADER, {**PROOF_HEADER, "crit": ["b64"]}, {**PROOF_HEADER, "alg": "EdDSA"})
             for address in (ADDRESS, "https://API.example:443/a/../notes/?x#y", "https://[::1/")
+        ],
+    ),
+    "device_proof": (device_proof, [each.encode() for each in (*DEVICE_PROOFS, f'"{DEVICE_PROOFS[0]}"')]),
+    "signed_device_proof": (
+        signed_device_proof,
+        [
+            json.dumps({**DEVICE_HEADER, **change}).encode() + b'\n{"jti":"a-challenge"}'
+            for change in ({}, {"alg": "RS256"}, {"jwk": {"kty": "RSA", "e": "AQAB", "n": "AQ"}}, {"crit": ["b64"]})
         ],
     ),
     "origin": (

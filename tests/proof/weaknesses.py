@@ -371,6 +371,31 @@ WEAKNESSES = [
             "proof.test_model.test_a_broken_rule_is_seen",
         ),
     ),
+    # Device Bound Session Credentials.
+    Weakness(
+        "a thief registers a key of his own for a copied cookie, and the owner is locked out",
+        "W3C draft Device Bound Session Credentials, section 2",
+        (
+            "test_dbsc.test_a_thief_can_t_bind_a_copied_cookie",
+            "test_dbsc.test_a_second_registration",
+            "test_dbsc.test_two_registrations_at_once",
+            "test_binding.test_what_can_t_be_bound",
+        ),
+    ),
+    Weakness(
+        "a copied device cookie works for ever, for another session, or makes the thief look like a retry",
+        "its theft is the one that binding leaves possible",
+        (
+            "test_dbsc.test_a_copied_jar_is_refused_when_its_device_cookie_is_over",
+            "test_dbsc.test_the_cookie_of_another_family",
+            "test_dbsc.test_a_live_device_cookie_that_is_copied_too_is_found_out",
+        ),
+    ),
+    Weakness(
+        "a signed challenge is good for ever, or for another session; a late one signs the owner out",
+        "W3C draft Device Bound Session Credentials, section 5; report-uri/dbsc-php",
+        ("test_dbsc.test_old_challenges", "test_dbsc.test_a_challenge_of_something_else"),
+    ),
     # The step-up.
     Weakness(
         "a refresh makes an old login look recent, or a step-up does so for a thief's copy of the refresh token",

@@ -1,14 +1,15 @@
-"""The verbs on token families: start, rotate, step up, revoke, purge. Import them from here.
+"""The verbs on token families: start, bind, rotate, step up, revoke, purge. Import them from here.
 
 This package knows nothing of HTTP.
 
-``rule`` decides, ``queries`` and ``revoked`` read, ``logins``, ``rotation``, ``revocation`` and ``unbinding`` write,
-``pairs`` makes tokens, ``stepping_up`` makes access tokens after a fresh proof, and ``events`` records and sends
-signals.
+``rule`` decides, ``queries`` and ``revoked`` read, ``logins``, ``rotation``, ``revocation``, ``binding`` and
+``unbinding`` write, ``pairs`` makes tokens, ``stepping_up`` makes access tokens after a fresh proof, and ``events``
+records and sends signals.
 """
 
 from __future__ import annotations
 
+from twotoken.families.binding import bind
 from twotoken.families.logins import FROM_SETTINGS, Lifetime, start, update_auth_hash
 from twotoken.families.pairs import TokenPair
 from twotoken.families.purging import purge
@@ -34,6 +35,7 @@ __all__ = [
     "SteppedUp",
     "TokenPair",
     "active",
+    "bind",
     "exists",
     "family_of",
     "forget_revoked",

@@ -56,7 +56,7 @@ def start(
     the project wants to know of this login later: ACCESS_CLAIMS finds it in ``family.context``. Pass ``family_id`` if
     one proof of identity must not start two families. Derive it from the proof, as a UUID of version 5: then the
     second start fails. ``device_key`` binds the family to a public key that the request has proven to hold: the prefix
-    ``dpop:`` or ``dbsc:``, and the JWK as RFC 7638 hashes it. Nothing can bind a family later.
+    ``dpop:`` or ``dbsc:``, and the JWK as RFC 7638 hashes it. Only ``bind`` can bind the family later.
 
     With MAX_FAMILIES_PER_USER the user's oldest families beyond that number are revoked. Raises UserInactive;
     IntegrityError if a family with this id exists; MissingProof without a ``device_key`` if DPOP is ``"required"``; and

@@ -1,0 +1,284 @@
+"""Device Bound Session Credentials in Chromium: it makes a key in software, and everything else as with a TPM."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import http.client
+import ipaddress
+import ssl
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from playwright.sync_api import Browser, BrowserContext, Page
+
+from tests.browser.conftest import Server, running_chromium
+from tests.browser.test_client import ME, READY, REFRESH, log_in, open_page, until
+
+DEVICE, RENEW = "/api/auth/device/", "/api/auth/device/refresh/"
+DEVICE_COOKIE = "__Secure-device_token"
+DEVICE_SECONDS = 4
+FEATURES = "--enable-features=DeviceBoundSessions,EnableBoundSessionCredentialsSoftwareKeysForManualTesting"
+SEND = """(path) => fetch(path, { method: "POST" }).then((response) => response.status)"""
+
+
+class Certificate(NamedTuple):
+    """A self-signed certificate for this machine, and the digest of its key, by which Chromium trusts it."""
+
+    certificate: Path
+    key: Path
+    digest: str
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    """Chromium has Device Bound Session Credentials only over TLS that it trusts."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+    now = datetime.now(UTC)
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    builder = builder.not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
+    builder = builder.serial_number(x509.random_serial_number())
+    made = builder.add_extension(x509.SubjectAlternativeName(names), critical=False).sign(key, hashes.SHA256())
+    pem, plain = serialization.Encoding.PEM, serialization.NoEncryption()
+    public = serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    folder = tmp_path_factory.mktemp("tls")
+    found = Certificate(
+        folder / "certificate.pem",
+        folder / "key.pem",
+        base64.b64encode(hashlib.sha256(key.public_key().public_bytes(*public)).digest()).decode(),
+    )
+    found.certificate.write_bytes(made.public_bytes(pem))
+    found.key.write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain))
+    return found
+
+
+class SecureServer(Server):
+    """The example over TLS, with a cookie mount that binds, access tokens of two seconds and no grace."""
+
+    def __init__(self, folder: Path, certificate: Certificate) -> None:
+        super().__init__(
+            folder,
+            *("--certfile", str(certificate.certificate), "--keyfile", str(certificate.key)),
+            TEST_URLCONF="tests.browser.device_urls",
+            TEST_DEVICE_SECONDS=str(DEVICE_SECONDS),
+            TEST_ACCESS_SECONDS="2",
+            TEST_BROWSER_GRACE="0",
+        )
+        self.tls = ssl.create_default_context(cafile=str(certificate.certificate))
+        self.url = f"https://localhost:{self.port}"
+
+    def _answers(self) -> bool:
+        client = http.client.HTTPSConnection("localhost", self.port, timeout=30, context=self.tls)
+        try:
+            client.request("GET", "/")
+            client.getresponse().read()
+        except OSError:
+            return False
+        finally:
+            client.close()
+        return True
+
+    def keys(self) -> list[Any]:
+        """Return the keys of the live families."""
+        rows = self.rows("SELECT device_key FROM twotoken_refreshtoken WHERE revoked_at IS NULL")
+        return [key for (key,) in rows]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, certificate: Certificate) -> Iterator[SecureServer]:
+    """One for all tests of this module."""
+    server = SecureServer(tmp_path_factory.mktemp("server"), certificate)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(autouse=True)
+def _no_families(server: SecureServer) -> None:
+    """Start without any, and without faults."""
+    server.manage("revoke_token_families", "--all", "--no-input")
+    server.faults()
+
+
+@pytest.fixture
+def bound_chromium(certificate: Certificate) -> Iterator[Browser]:
+    """A browser for one test: Chromium allows only a few signatures in some minutes."""
+    with running_chromium(FEATURES, f"--ignore-certificate-errors-spki-list={certificate.digest}") as browser:
+        yield browser
+
+
+@pytest.fixture
+def owner(bound_chromium: Browser, server: SecureServer) -> tuple[BrowserContext, Page]:
+    """A profile whose page has logged in by a ``fetch``. Chromium has registered its key."""
+    context = bound_chromium.new_context()
+    page = open_page(context, server)
+    log_in(page)
+    wait_for_cookie(context, page)
+    (key,) = server.keys()
+    assert key.startswith('dbsc:{"crv":"P-256","kty":"EC","x":')
+    return context, page
+
+
+def wait_for_cookie(context: BrowserContext, page: Page) -> None:
+    """Wait until the browser has a device cookie."""
+    for _ in range(100):
+        if DEVICE_COOKIE in names(context):
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError("no device cookie")
+
+
+def names(context: BrowserContext) -> set[str]:
+    """Return the names of a profile's cookies."""
+    return {cookie.get("name", "") for cookie in context.cookies()}
+
+
+def wait_for_expiry(context: BrowserContext, page: Page) -> None:
+    """Wait until the device cookie has expired."""
+    page.wait_for_timeout(1000 * DEVICE_SECONDS + 500)
+    assert DEVICE_COOKIE not in names(context)
+
+
+def test_a_device_cookie_is_renewed_unseen(server: SecureServer, owner: tuple[BrowserContext, Page]) -> None:
+    """Chromium signs when the cookie is over, or a little before: the page's refreshes succeed, and nothing else."""
+    context, page = owner
+    answers: list[int] = []
+    context.on("response", lambda response: answers.append(response.status) if REFRESH in response.url else None)
+    renewed = 1  # the first request is answered with a challenge
+    for _ in range(2):
+        page.wait_for_timeout(1000 * DEVICE_SECONDS + 500)
+        assert page.evaluate(ME, "/api/me/") == 200
+        assert server.calls()[RENEW] > renewed
+        renewed = server.calls()[RENEW]
+    assert set(answers) == {200}
+    assert page.evaluate("ended") == []
+    assert server.calls()[DEVICE] == 1
+
+
+def test_a_copied_jar_in_a_second_profile(
+    server: SecureServer, owner: tuple[BrowserContext, Page], bound_chromium: Browser
+) -> None:
+    """The thief has every cookie, and the storage: refused as soon as the device cookie is over. The owner goes on."""
+    context, page = owner
+    page.wait_for_timeout(2100)
+    assert page.evaluate(ME, "/api/me/") == 200
+    thief = bound_chromium.new_context()
+    thief.add_cookies(context.cookies())  # type: ignore[arg-type]  # what cookies() returns is what add_cookies() takes
+    items = page.evaluate("() => JSON.stringify(Object.entries(localStorage))")
+    thief.add_init_script(f"for (const [name, value] of {items}) localStorage.setItem(name, value);")
+    wait_for_expiry(thief, page)
+    answers: list[Any] = []
+    thief.on("response", lambda response: answers.append(response) if REFRESH in response.url else None)
+    robbed = open_page(thief, server)
+    assert robbed.evaluate("[client.isAuthenticated, ...ended]") == [False, "wrong_device"]
+    assert [(answer.status, answer.json()["reason"]) for answer in answers] == [(401, "wrong_device")]
+    assert page.evaluate(ME, "/api/me/") == 200
+    page.reload()
+    until(page, READY)
+    assert page.evaluate(ME, "/api/me/") == 200
+    assert page.evaluate("ended") == []
+    assert len(server.keys()) == 1
+
+
+def test_logout(server: SecureServer, owner: tuple[BrowserContext, Page]) -> None:
+    """The family ends, Chromium is told to forget its session, and the next login is bound anew."""
+    context, page = owner
+    (first,) = server.keys()
+    page.evaluate("client.logout()")
+    assert server.keys() == []
+    wait_for_expiry(context, page)
+    for _ in range(2):
+        assert page.evaluate(SEND, REFRESH) == 401
+    assert server.calls()[RENEW] == 2  # a challenge, and the order to forget the session
+    log_in(page)
+    page.wait_for_timeout(2500)
+    assert page.evaluate(ME, "/api/me/") == 200
+    (second,) = server.keys()
+    assert second.startswith("dbsc:")
+    assert second != first
+
+
+def test_a_server_that_restarts(server: SecureServer, owner: tuple[BrowserContext, Page]) -> None:
+    """Nothing is stored that could be lost. While it is down, nobody is signed out."""
+    context, page = owner
+    server.stop()
+    wait_for_expiry(context, page)
+    assert page.evaluate("ended") == []
+    server.start()
+    assert page.evaluate(ME, "/api/me/") == 200
+    assert page.evaluate("ended") == []
+    assert len(server.keys()) == 1
+
+
+def test_a_reload_before_the_registration_is_answered(server: SecureServer, bound_chromium: Browser) -> None:
+    """The page waits a moment, and is not signed out."""
+    context = bound_chromium.new_context()
+    page = open_page(context, server)
+    server.faults({"path": DEVICE, "what": "delay answer", "seconds": 2})
+    statuses: list[int] = []
+    context.on("response", lambda response: statuses.append(response.status) if REFRESH in response.url else None)
+    log_in(page)
+    while not any(server.keys()):
+        page.wait_for_timeout(50)
+    page.reload()
+    until(page, READY)
+    assert page.evaluate(ME, "/api/me/") == 200
+    assert page.evaluate("ended") == []
+    assert (statuses[0], statuses[-1]) == (503, 200)
+    assert DEVICE_COOKIE in names(context)
+
+
+@pytest.mark.parametrize(
+    ("fault", "word"), [({"what": "status", "status": 500}, "server_error"), ({"what": "cut"}, "unreachable")]
+)
+def test_a_renewal_that_fails(
+    server: SecureServer, owner: tuple[BrowserContext, Page], fault: dict[str, Any], word: str
+) -> None:
+    """Chromium says that it skipped the renewal, the page is asked to wait, and goes on when the renewal works."""
+    context, page = owner
+    skipped: list[str] = []
+    name = "secure-session-skipped"
+    context.on("response", lambda response: skipped.append(response.request.all_headers().get(name, "")))
+    server.faults({"path": RENEW, "times": 1000, **fault})
+    wait_for_expiry(context, page)
+    page.evaluate("() => { window.asking = client.fetch('/api/me/').then((response) => response.status); }")
+    for _ in range(200):
+        if any(skipped):
+            break
+        page.wait_for_timeout(50)
+    server.faults()
+    assert page.evaluate("asking") == 200
+    assert page.evaluate("ended") == []
+    (family,) = server.rows("SELECT id FROM twotoken_refreshtoken WHERE revoked_at IS NULL")
+    assert {header.replace("-", "") for header in skipped if header} == {f'{word};session_identifier="{family[0]}"'}
+
+
+def test_switched_off(server: SecureServer, owner: tuple[BrowserContext, Page]) -> None:
+    """A session that was unbound goes on, and Chromium forgets its key."""
+    context, page = owner
+    server.manage("unbind_token_families", "--protocol", "dbsc")
+    wait_for_expiry(context, page)
+    assert page.evaluate(ME, "/api/me/") == 200
+    assert server.keys() == [""]
+    assert page.evaluate("ended") == []
+
+
+def test_a_browser_without_it(server: SecureServer, chromium: Browser) -> None:
+    """It stays as it is: no registration, no device cookie, and a session that goes on."""
+    context = chromium.new_context(ignore_https_errors=True)
+    page = open_page(context, server)
+    log_in(page)
+    page.wait_for_timeout(2100)
+    assert page.evaluate(ME, "/api/me/") == 200
+    assert server.keys() == [""]
+    assert DEVICE not in server.calls()
+    context.close()

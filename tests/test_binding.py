@@ -1,0 +1,67 @@
+"""Binding a family to a device just after its login."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from twotoken import families
+from twotoken.clients import Client
+from twotoken.exceptions import InvalidToken
+from twotoken.models import RefreshToken
+from twotoken.tokens import RefreshClaims
+
+KEY, WITHIN = "dbsc:{}", timedelta(minutes=5)
+
+
+@pytest.fixture
+def claims(user: Any) -> RefreshClaims:
+    """The claims of a refresh token of a login just now."""
+    return families.verify(families.start(user).refresh)
+
+
+def test_binding(claims: RefreshClaims, django_assert_num_queries: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """One SELECT and one UPDATE; the same key again is no change, another one is refused."""
+    with django_assert_num_queries(2), caplog.at_level(logging.INFO, "twotoken"):
+        assert families.bind(claims, KEY, within=WITHIN)
+    assert f"{claims.family_id} of user" in caplog.text
+    assert families.bind(claims, KEY, within=WITHIN)
+    assert not families.bind(claims, "dbsc:[]", within=WITHIN)
+    assert RefreshToken.objects.get().device_key == KEY
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"device_key": "dpop:{}"},
+        {"generation": 1},
+        {"revoked_at": timezone.now()},
+        {"created_at": timezone.now() - timedelta(minutes=6)},
+        {"expires_at": timezone.now() - timedelta(seconds=1)},
+        {"refreshed_at": timezone.now() - timedelta(days=8)},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_what_can_t_be_bound(claims: RefreshClaims, change: Any) -> None:
+    """A family that is bound, has rotated, has ended, or whose login was too long ago."""
+    RefreshToken.objects.update(**change)
+    assert not families.bind(claims, KEY, within=WITHIN)
+    assert RefreshToken.objects.get().device_key == change.get("device_key", "")
+
+
+def test_a_token_that_does_not_fit(claims: RefreshClaims) -> None:
+    """The token must be one of the family's."""
+    RefreshToken.objects.update(secret=b"x" * 16)
+    with pytest.raises(InvalidToken):
+        families.bind(claims, KEY, within=WITHIN)
+
+
+def test_a_rotation_beside_it(claims: RefreshClaims) -> None:
+    """After a rotation it is too late, and the family goes on."""
+    pair = families.rotate(claims, Client())
+    assert not families.bind(claims, KEY, within=WITHIN)
+    assert not families.bind(families.verify(pair.refresh), KEY, within=WITHIN)

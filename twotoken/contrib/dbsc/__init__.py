@@ -1,0 +1,1 @@
+"""Device Bound Session Credentials (a W3C draft): experimental. Mount ``twotoken.contrib.dbsc.urls``."""

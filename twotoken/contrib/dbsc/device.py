@@ -1,0 +1,168 @@
+"""The device cookie and the headers of Device Bound Session Credentials, on requests and answers."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Any, Final
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponseBase
+from django.utils import timezone
+from rest_framework.request import Request
+
+from twotoken import dpop
+from twotoken.conf import HOST, SECURE, conf
+from twotoken.contrib.dbsc import codec
+from twotoken.cookies import cookie_path, cookie_values, endpoint_path
+from twotoken.families import TokenPair
+
+REGISTRATION_LIFETIME = timedelta(minutes=5)  # how long after a login a browser may register
+# How much longer a challenge is accepted than a device cookie that was made at the same time. A browser signs the
+# challenge when the cookie has expired.
+CHALLENGE_RESERVE = timedelta(minutes=5)
+# A browser that can't renew the cookie is asked to wait, again and again, for SKIPPED_PATIENCE. After SKIPPED_MEMORY it
+# has forgotten when that began.
+SKIPPED_PATIENCE = timedelta(minutes=1)
+SKIPPED_MEMORY = timedelta(minutes=10)
+SKIPPED_RETRY_AFTER = 5  # seconds
+
+REGISTRATION_HEADER: Final = "Secure-Session-Registration"
+CHALLENGE_HEADER: Final = "Secure-Session-Challenge"
+_SESSION_ID = re.compile(r' *"?([0-9a-fA-F-]{32,36})"? *')
+
+
+def cookie_name(request: HttpRequest | Request) -> str:
+    """Return the name of the mount's device cookie, with the strongest prefix that its Path allows.
+
+    Django's error reports hide the values of cookies with "token" in their name.
+    """
+    return f"{HOST if cookie_path(request) == '/' else SECURE}device_token"
+
+
+def offer_registration(response: HttpResponseBase, pair: TokenPair, request: HttpRequest | Request) -> None:
+    """Offer to bind the family of this login, on any response that has set its refresh cookie.
+
+    A browser that has Device Bound Session Credentials makes a key and registers it at once. Any other ignores the
+    header. Nothing is offered where it can't work: if cryptography is missing; if the refresh cookie is not Secure, or
+    has a Domain, because the device cookie has none; and if the login has bound the family by DPoP.
+    """
+    is_bound = "HTTP_DPOP" in request.META and conf.dpop != "off"
+    if not dpop.SUPPORTED or is_bound or not conf.cookie_secure or conf.cookie_domain is not None:
+        return
+    challenge = codec.make_challenge(conf.refresh_keys, codec.REGISTRATION, pair.family_id, _seconds())
+    path = endpoint_path(request, "device")
+    response[REGISTRATION_HEADER] = f'({" ".join(codec.ALGORITHMS)});path="{path}";challenge="{challenge}"'
+
+
+def is_registration_challenge(challenge: str, family_id: UUID) -> bool:
+    """Tell whether a challenge was made at the login of this family, a short time ago."""
+    made = codec.challenge_time(conf.refresh_keys, codec.REGISTRATION, family_id, challenge)
+    return made is not None and abs(_seconds() - made) <= REGISTRATION_LIFETIME.total_seconds()
+
+
+def is_refresh_challenge(challenge: str, family_id: UUID, lifetime: timedelta) -> bool:
+    """Tell whether a challenge was made for this family, and not too long ago for a device cookie of this lifetime."""
+    made = codec.challenge_time(conf.refresh_keys, codec.REFRESH, family_id, challenge)
+    return made is not None and abs(_seconds() - made) <= (lifetime + CHALLENGE_RESERVE).total_seconds()
+
+
+def set_challenge(response: HttpResponseBase, family_id: UUID) -> None:
+    """Give the browser the challenge to sign next."""
+    challenge = codec.make_challenge(conf.refresh_keys, codec.REFRESH, family_id, _seconds())
+    response[CHALLENGE_HEADER] = f'"{challenge}";id="{family_id}"'
+
+
+def set_device_cookie(
+    response: HttpResponseBase, request: HttpRequest | Request, family_id: UUID, device_key: str, lifetime: timedelta
+) -> None:
+    """Set the short-lived cookie that a refresh of a bound family needs."""
+    seconds = int(lifetime.total_seconds())
+    token = codec.make_device_token(conf.refresh_keys, family_id, device_key, _seconds() + seconds)
+    _set(response, request, cookie_name(request), token, seconds)
+
+
+def proven_key(request: HttpRequest | Request, family_id: UUID) -> str:
+    """Return the key that the device cookie shows for a family. Empty without a cookie that counts.
+
+    A sibling subdomain can add cookies of the same name (RFC 6265 section 8.6). Those don't verify.
+    """
+    values = cookie_values(request, cookie_name(request))
+    found = (codec.proven_key(conf.refresh_keys, family_id, value, _seconds()) for value in values)
+    return next(filter(None, found), "")
+
+
+def session_id(request: HttpRequest | Request) -> UUID | None:
+    """Return the session that a browser wants to refresh: the id of a family. None if the header names none."""
+    match = _SESSION_ID.fullmatch(request.META.get("HTTP_SEC_SECURE_SESSION_ID", ""))
+    try:
+        return None if match is None else UUID(match[1])
+    except ValueError:
+        return None
+
+
+def was_skipped(request: HttpRequest | Request, family_id: UUID) -> bool:
+    """Tell whether the browser says that it could not renew the device cookie: by a quota, or without an answer."""
+    return str(family_id) in request.META.get("HTTP_SECURE_SESSION_SKIPPED", "")
+
+
+def is_skipped_too_long(request: HttpRequest | Request) -> bool:
+    """Tell whether the browser was told to wait before, more than SKIPPED_PATIENCE ago.
+
+    The browser keeps that time itself, unsigned: a false one changes only whether it is asked to wait or refused.
+    """
+    values = cookie_values(request, f"{cookie_name(request)}-skipped")
+    first = min((int(value) for value in values if re.fullmatch("[0-9]{1,12}", value)), default=None)
+    return first is not None and _seconds() - first > SKIPPED_PATIENCE.total_seconds()
+
+
+def remember_skipped(response: HttpResponseBase, request: HttpRequest | Request) -> None:
+    """Let the browser keep when it was first told to wait."""
+    name = f"{cookie_name(request)}-skipped"
+    if not cookie_values(request, name):
+        _set(response, request, name, str(_seconds()), int(SKIPPED_MEMORY.total_seconds()))
+
+
+def instructions(request: HttpRequest | Request, family_id: UUID) -> dict[str, Any]:
+    """Return the session instructions: a request to ``refresh/`` waits until the browser has a live device cookie.
+
+    No other request does, so the rest of the site does not wait for the device's key. Rules that come later in the list
+    win.
+    """
+    rules = [("exclude", "/"), ("include", endpoint_path(request, "refresh"))]
+    found: dict[str, Any] = {
+        "session_identifier": str(family_id),
+        "refresh_url": endpoint_path(request, "device_refresh"),
+        "scope": {
+            "include_site": False,
+            "scope_specification": [{"type": kind, "domain": "*", "path": path} for kind, path in rules],
+        },
+        "credentials": [{"type": "cookie", "name": cookie_name(request), "attributes": _attributes(request)}],
+    }
+    # A front end of another origin. A browser renews for no other origin than that of the session.
+    if hosts := [host for origin in settings.CSRF_TRUSTED_ORIGINS if (host := urlsplit(origin).hostname)]:
+        found["allowed_refresh_initiators"] = hosts
+    return found
+
+
+def _attributes(request: HttpRequest | Request) -> str:
+    """Return the attributes of the device cookie as in a ``Set-Cookie`` header. They must equal those of ``_set``."""
+    return f"Path={cookie_path(request)}; Secure; HttpOnly; SameSite={conf.cookie_samesite}"
+
+
+def _set(response: HttpResponseBase, request: HttpRequest | Request, name: str, value: str, max_age: int) -> None:
+    response.set_cookie(
+        name,
+        value,
+        max_age=max_age,
+        path=cookie_path(request),
+        secure=True,
+        httponly=True,
+        samesite=conf.cookie_samesite,  # type: ignore[arg-type]  # a check allows only the three words
+    )
+
+
+def _seconds() -> int:
+    return int(timezone.now().timestamp())

@@ -1,0 +1,36 @@
+"""Binding a token family to a device just after its login."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from functools import partial
+
+from django.db.models import Q
+from django.utils import timezone
+
+from twotoken.conflicts import retry_on_conflict
+from twotoken.families.queries import find, rows
+from twotoken.tokens import RefreshClaims
+
+logger = logging.getLogger("twotoken")
+
+
+def bind(claims: RefreshClaims, device_key: str, *, within: timedelta) -> bool:
+    """Bind the family of a refresh token to a key, and tell whether it is bound to it now. One SELECT, one UPDATE.
+
+    Only an active family that is not bound, has never rotated and started ``within`` this time can be bound. The same
+    key again is no change. Callers must make sure that the request comes from the device of the login: whoever binds a
+    family to a key of his own locks its owner out. Raises InvalidToken if the token does not fit the family.
+    """
+    family = find(claims)
+    now = timezone.now()
+    bindable = (
+        rows()
+        .active(now)
+        .filter(Q(device_key="") | Q(device_key=device_key), pk=family.pk, generation=0, created_at__gt=now - within)
+    )
+    if not retry_on_conflict(partial(bindable.update, device_key=device_key)):
+        return False
+    logger.info("Token family %s of user %s is bound to its device.", family.pk, family.user_id)
+    return True
