@@ -93,7 +93,7 @@ def test_bound_tokens_from_another_origin(page: Caller) -> None:
         assert "dpop" in preflight(page, "/api/me/", "authorization,dpop")["Access-Control-Allow-Headers"]
         response = page.log_in(**device.headers("/api/auth/login/"))
         assert_open(response)
-        assert response["Access-Control-Expose-Headers"] == "Retry-After, DPoP-Nonce, WWW-Authenticate"
+        assert response["Access-Control-Expose-Headers"] == "Retry-After, DPoP-Nonce, WWW-Authenticate, Date"
         device.nonce = response["DPoP-Nonce"]
         response = page.log_in(**device.headers("/api/auth/login/"))
         assert response.json()["token_type"] == "DPoP"
