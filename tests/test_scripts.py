@@ -679,6 +679,16 @@ def test_what_is_no_json() -> None:
     assert answer(401, b'{"code": "x", "detail": "y"}', {}).code == "x"
 
 
+def test_an_unexpected_answer_with_tokens() -> None:
+    """The error does not show them: programs log their errors."""
+    world = World(pair(1), Answer(200, {"access": "a2", "refresh": "r2"}, {}))
+    world.token()
+    with pytest.raises(UnexpectedAnswer) as caught:
+        world.token("a1")
+    assert "a2" not in str(caught.value)
+    assert "a2" not in repr(pair(2))
+
+
 def test_nothing_secret_is_shown() -> None:
     """Sessions and requests can be logged."""
     world = World(pair(1), pair(2))
