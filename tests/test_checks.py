@@ -14,6 +14,7 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.checks import run_checks
 from django.core.management import call_command
+from django.db import connection
 from django.test import override_settings
 from django.urls import include, path
 from rest_framework.decorators import action, api_view, permission_classes
@@ -381,6 +382,16 @@ def test_the_cache_of_proofs(backend: str, options: dict[str, Any], said: str) -
                 wanted = [f"The DPoP proofs that were used are remembered in a {said}."] if said and speaks else []
                 assert found == wanted
         assert not list(checks.check_deployed_proofs(None))
+
+
+def test_a_cache_of_proofs_that_requests_undo(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With ATOMIC_REQUESTS, a request that fails takes its proof's row with it, and a copy of the request passes."""
+    backend = "django.core.cache.backends.db.DatabaseCache"
+    cache = {"BACKEND": backend, "LOCATION": "proofs", "OPTIONS": {"MAX_ENTRIES": 10_000}}
+    monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", True)
+    with override_settings(CACHES={"default": cache}), with_settings(DPOP="optional"):
+        (message,) = checks.check_deployed_proofs(None)
+        assert "forgets a proof when ATOMIC_REQUESTS undoes what its request has written" in message.msg
 
 
 @pytest.mark.parametrize("proxy", [{"USE_X_FORWARDED_HOST": True}, {"USE_X_FORWARDED_PORT": True}, {"NUM_PROXIES": 1}])

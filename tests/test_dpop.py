@@ -14,6 +14,7 @@ from tests.proofs import EC_KEY, ED_KEY, OTHER_KEY, P384_KEY, b64, jwk, pem, pub
 from twotoken import dpop
 from twotoken.bindings import thumbprint
 from twotoken.exceptions import InvalidProof, NonceRequired, ProofAddress, ProofTime
+from twotoken.keys import b64decode
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SECONDS = int(NOW.timestamp())
@@ -81,6 +82,14 @@ def test_what_is_made_is_accepted(key: Any) -> None:
     assert found.device_key == f"dpop:{found.key}"
     assert found.issued_at == SECONDS
     assert found != verify(dpop.make_proof(pem(key), method="POST", address=ADDRESS, now=NOW)), "each has its own jti"
+
+
+def test_a_password_in_the_address() -> None:
+    """It stays out of the proof, which a server may log."""
+    address = ADDRESS.replace("https://", "https://ann:secret@")
+    proof = dpop.make_proof(pem(EC_KEY), method="POST", address=address, now=NOW)
+    assert verify(proof)
+    assert json.loads(b64decode(proof.split(".")[1]))["htu"] == ADDRESS
 
 
 @pytest.mark.parametrize("algorithm", ["EdDSA", "Ed25519"])

@@ -38,6 +38,7 @@ from twotoken.keys import b64decode
 T = TypeVar("T")
 
 URL = "https://api.example.com/api/app/auth/"
+OTHER = "https://notes.example.com/"
 ANN = {"username": "ann", "password": "correct horse"}
 LIFE = 900
 START = 1_700_000_000.0
@@ -508,6 +509,19 @@ def test_a_logout_during_a_step_up() -> None:
     assert store.load() == Session(ended="logout")
 
 
+def test_a_step_up_that_has_to_wait() -> None:
+    """Another thread refreshes meanwhile. Its tokens stay in the store: with the older one the session would end."""
+    world = World(pair(1), pair(2), busy(429, "60"), pair(3), on_step_up=lambda age: {"password": "correct horse"})
+    flow = world.protocol.refused(world.token(), STEP_UP, set())
+    request = next(flow)
+    assert world.token("a1") == "a2"
+    answer = world.do(request)
+    with pytest.raises(Unavailable):
+        flow.send(answer)
+    assert world.store.load().refresh == "r2"
+    assert world.token("a2") == "a3"  # the login throttle says nothing of refreshes
+
+
 def test_a_bound_session() -> None:
     """Each login, refresh and step-up has its own proof; the key stays in the store. A logout needs none."""
     bound = Answer(200, {**pair(1).body, "token_type": "DPoP"}, {"DPoP-Nonce": "n1"})
@@ -554,6 +568,16 @@ def test_a_nonce_of_the_server(times: int) -> None:
             world.token()
     assert world.token() == "a1"
     assert [claims_of(proof).get("nonce") for proof in world.proofs[:2]] == [None, "n1"]
+
+
+def test_each_origin_has_its_nonces() -> None:
+    """Another API has nonces of its own. Where a redirect leads elsewhere, the nonce of that server is not used."""
+    world = World(Answer(200, {**pair(1).body, "token_type": "DPoP"}, {"DPoP-Nonce": "n1"}), dpop=True, origins=[OTHER])
+    world.token()
+    world.protocol.note(f"{OTHER}notes/", {"DPoP-Nonce": "n2"})
+    world.protocol.note("https://evil.example/notes/", {"DPoP-Nonce": "n3" * 9999})
+    headers = [world.protocol.headers("a1", "GET", f"{url}notes/") for url in (URL, OTHER)]
+    assert [claims_of(each["DPoP"])["nonce"] for each in headers] == ["n1", "n2"]
 
 
 @pytest.mark.parametrize("code", ["invalid_dpop_proof", "use_dpop_nonce"])
@@ -653,6 +677,16 @@ def test_what_is_no_json() -> None:
     assert (page.body, page.code, page.detail) == (None, "", "")
     assert answer(200, b"[" * 100_000, {}).body is None
     assert answer(401, b'{"code": "x", "detail": "y"}', {}).code == "x"
+
+
+def test_an_unexpected_answer_with_tokens() -> None:
+    """The error does not show them: programs log their errors."""
+    world = World(pair(1), Answer(200, {"access": "a2", "refresh": "r2"}, {}))
+    world.token()
+    with pytest.raises(UnexpectedAnswer) as caught:
+        world.token("a1")
+    assert "a2" not in str(caught.value)
+    assert "a2" not in repr(pair(2))
 
 
 def test_nothing_secret_is_shown() -> None:

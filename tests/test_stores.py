@@ -79,6 +79,16 @@ def test_a_link_and_a_folder(store: FileStore) -> None:
         FileStore(store.path.parent).load()
 
 
+def test_a_pipe(tmp_path: Path) -> None:
+    """Whoever can write the folder can put one there. Opening it must not wait for somebody who writes into it."""
+    store = FileStore(tmp_path / "session")
+    for name in ("session", "session.lock"):
+        os.mkfifo(tmp_path / name, 0o600)
+    for use in (store.load, store.try_lock):
+        with pytest.raises(StoreError, match="not a file"):
+            use()
+
+
 def test_a_folder_that_is_missing(tmp_path: Path) -> None:
     """The error names the missing folder."""
     store = FileStore(tmp_path / "missing" / "session")

@@ -123,10 +123,12 @@ def make_proof(
     key = _private_key(private_key)
     members = {name: value for name, value in key.jwk.items() if name in {"crv", "kty", "x", "y"}}
     header = {"typ": TYPE, "alg": key.algorithm, "jwk": members}
+    parts = urlsplit(address)
     claims = {
         "jti": secrets.token_urlsafe(16),
         "htm": method,
-        "htu": urlsplit(address)._replace(query="", fragment="").geturl(),
+        # Without a name and password: servers log the address of a proof that they refuse.
+        "htu": parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl(),
         "iat": int(now.timestamp()),
     }
     if access_token is not None:

@@ -504,6 +504,19 @@ def test_a_second_factor_with_a_proof(user: Any) -> None:
     assert response.json()["meta"]["token_type"] == "DPoP"
 
 
+def test_a_second_factor_with_nonces(user: Any) -> None:
+    """A code works once. Whoever comes again with the nonce comes with the same code."""
+    with_second_factor(user)
+    app, device, path = App(), Device(EC_KEY), f"{AUTH}2fa/authenticate"
+    app.log_in(user)
+    with with_settings(DPOP_NONCE=True):
+        guess = {"code": code(SECRET)}
+        response = app.ask("2fa/authenticate", guess, **device.headers(path))
+        assert response.json()["errors"][0]["code"] == "use_dpop_nonce"
+        device.nonce = response["DPoP-Nonce"]
+        assert app.ask("2fa/authenticate", guess, **device.headers(path)).json()["meta"]["token_type"] == "DPoP"
+
+
 def test_proofs_that_allauth_s_endpoints_refuse(user: Any) -> None:
     """The refusal has our code under allauth's names, logs nobody in, and offers a nonce."""
     app = App()

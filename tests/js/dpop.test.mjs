@@ -88,6 +88,26 @@ test("nonces of the server are asked for and renewed unseen, once each", async (
   assert.deepEqual([world.count("refresh/"), world.generation], [3, 2]);
 });
 
+test("a redirect may lead elsewhere: that server changes no proof, asks nobody for a password, and causes no refresh", async () => {
+  const world = new BoundWorld();
+  const asked = [];
+  const answers = ['DPoP error="use_dpop_nonce"', 'DPoP error="invalid_dpop_proof"', 'Bearer error="insufficient_user_authentication"'];
+  const fetch = async (input, init) => {
+    const request = new Request(input, init);
+    if (!request.url.includes("/away/")) return world.serve(request);
+    const headers = { "WWW-Authenticate": answers[asked.length], "DPoP-Nonce": "n".repeat(9000), Date: new Date(0).toUTCString() };
+    asked.push(request.url);
+    const answer = new Response("{}", { status: 401, headers });
+    return Object.defineProperties(answer, { redirected: { value: true }, url: { value: "https://evil.example/" } });
+  };
+  const onStepUp = () => assert.fail("the page was asked");
+  const tab = await started(world, world.tab({ onStepUp }, { fetch }));
+  for (const number of answers.keys()) assert.equal((await tab.fetch(`/api/away/${number}/`)).status, 401);
+  assert.deepEqual([asked.length, world.count("refresh/")], [3, 0]);
+  assert.equal((await tab.fetch("/api/me/")).status, 200);
+  assert.deepEqual([world.count("me/"), world.proofs.at(-1).claims.nonce], [1, undefined]);
+});
+
 test("a server that never takes the nonce is asked twice", async () => {
   const world = new BoundWorld();
   const tab = await started(world);

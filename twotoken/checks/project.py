@@ -19,6 +19,7 @@ from django.core.cache.backends.filebased import FileBasedCache
 from django.core.cache.backends.locmem import LocMemCache
 from django.core.checks import CheckMessage, Error, Warning
 from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured
+from django.db import connections, router
 from django.http import HttpRequest
 from django.urls import URLPattern, URLResolver, get_resolver
 from rest_framework.authentication import BaseAuthentication
@@ -200,13 +201,14 @@ def check_deployed_proofs(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMes
         return
     cache = caches[DEFAULT_CACHE_ALIAS]
     faults = [(kind.__name__, fault) for kind, fault in PROOF_FAULTS if isinstance(cache, kind)]
-    if isinstance(cache, DatabaseCache) and vars(cache)["_max_entries"] < ENOUGH_ENTRIES:
-        faults = [("DatabaseCache", "forgets proofs when it is full")]
+    if isinstance(cache, DatabaseCache):
+        faults = [("DatabaseCache", fault) for fault in _faults_of_table(cache)]
     for name, fault in faults:
         yield Warning(
             f"The DPoP proofs that were used are remembered in a {name}, which {fault}.",
             hint="Use Redis or Memcached, or a DatabaseCache whose OPTIONS['MAX_ENTRIES'] is "
-            f"{ENOUGH_ENTRIES} or more. If no client sends proofs, set TWOTOKEN['DPOP'] to 'off'.",
+            f"{ENOUGH_ENTRIES} or more, in a database without ATOMIC_REQUESTS. If no client sends proofs, set "
+            "TWOTOKEN['DPOP'] to 'off'.",
             id="twotoken.W014",
         )
     is_proxied = api_settings.NUM_PROXIES or settings.USE_X_FORWARDED_HOST or settings.USE_X_FORWARDED_PORT
@@ -218,6 +220,15 @@ def check_deployed_proofs(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMes
             "Django, such as gunicorn, reads the header itself.",
             id="twotoken.W017",
         )
+
+
+def _faults_of_table(cache: DatabaseCache) -> Iterator[str]:
+    """Yield what keeps the table of a DatabaseCache from remembering each DPoP proof."""
+    if vars(cache)["_max_entries"] < ENOUGH_ENTRIES:
+        yield "forgets proofs when it is full"
+    known: Any = cache
+    if connections[router.db_for_write(known.cache_model_class)].settings_dict["ATOMIC_REQUESTS"]:
+        yield "forgets a proof when ATOMIC_REQUESTS undoes what its request has written"
 
 
 def _tenant_apps() -> list[Sequence[str]]:

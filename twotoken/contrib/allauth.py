@@ -118,6 +118,10 @@ class TwoTokenStrategy(SessionTokenStrategy):  # type: ignore[misc]  # allauth h
         family_id = family_of(session)
         if SESSION_KEY in session if family_id is None else not families.is_active(family_id):
             return None
+        # Before allauth looks at a one-time code: a client whose proof lacks a nonce sends the same code again.
+        request = cast("HttpRequest", context.request)
+        with proof_errors(request):
+            read_proof(request)
         # A login as another user, for example after a password reset, empties the session. Keep the id here, so that
         # create_access_token_payload can then revoke this family.
         session._twotoken_replaced = family_id  # type: ignore[attr-defined]

@@ -101,7 +101,7 @@ class TokenAuth(BaseTokenAuth, httpx.Auth):
         request.headers.update(self._protocol.headers(token, request.method, str(request.url)))
 
     def _is_refusal(self, response: httpx.Response, token: str) -> bool:
-        self._protocol.note(response.headers)
+        self._protocol.note(str(response.request.url), response.headers)
         # After a redirect to another origin, httpx has removed the header: that 401 is not about our token.
         sent = response.request.headers.get("Authorization", "")
         return response.status_code == httpx.codes.UNAUTHORIZED and sent.endswith(f" {token}")

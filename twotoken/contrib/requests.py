@@ -81,7 +81,7 @@ class TokenAuth(BaseTokenAuth, AuthBase):
         return response
 
     def _is_refusal(self, response: requests.Response, token: str) -> bool:
-        self._protocol.note(response.headers)
+        self._protocol.note(str(response.request.url), response.headers)
         # After a redirect to another origin, requests has removed the header: that 401 is not about our token.
         sent = str(response.request.headers.get("Authorization", ""))
         return response.status_code == requests.codes.unauthorized and sent.endswith(f" {token}")

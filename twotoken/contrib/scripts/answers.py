@@ -70,5 +70,6 @@ def gave_up(answer: Answer | Lost, retry_after: float) -> Unavailable:
 def unexpected(answer: Answer) -> UnexpectedAnswer:
     """Return the error for an answer that is not from twotoken, or not one that twotoken gives to this request."""
     place = answer.headers.get("Location", "")
-    text = f", to {place}: use that address" if place else f": {answer.detail or answer.body}"
+    body = "not one of twotoken's" if answer.status == 200 else answer.body  # it may have a token all the same
+    text = f", to {place}: use that address" if place else f": {answer.detail or body}"
     return UnexpectedAnswer(f"The answer was {answer.status}{text}", answer.status)

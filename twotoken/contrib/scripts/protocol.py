@@ -95,7 +95,7 @@ class TokenProtocol:
         self._rest_until = 0.0
         self._failures: tuple[int, TokenAuthError | None] = (0, None)
         self._login_refused: LoginFailed | None = None
-        self._nonce = ""
+        self._nonces: dict[tuple[str, str, int], str] = {}
         if options.dpop:
             proving()  # or a missing cryptography would be noticed at the first request
 
@@ -113,9 +113,13 @@ class TokenProtocol:
             return {"Authorization": f"Bearer {token}"}
         return {"Authorization": f"DPoP {token}", **self._proof(session, method, url, access=token)}
 
-    def note(self, headers: Mapping[str, str]) -> None:
-        """Remember the nonce that an answer gives for the next proof (RFC 9449 section 8)."""
-        self._nonce = headers.get("DPoP-Nonce") or self._nonce
+    def note(self, url: str, headers: Mapping[str, str]) -> None:
+        """Remember the nonce that an answer gives for the next proof to its origin (RFC 9449 section 8).
+
+        After a redirect, the answer may be another server's. It has no say in the proofs for this one.
+        """
+        if (nonce := headers.get("DPoP-Nonce")) and self.covers(url):
+            self._nonces[origin_of(url)] = nonce
 
     def token(self, stale: str = "") -> Flow[str]:
         """Return an access token other than ``stale``, the one that the API has refused.
@@ -308,7 +312,8 @@ class TokenProtocol:
             rest = 0.0 if isinstance(answer, Lost) else min(answer.retry_after(now), LONGEST_REST)
             pause = max(rest, backoff(next(attempts)) * (1 - self._options.random() / 2))
             if now + pause > deadline:
-                if rest:
+                # A step-up does not hold the lock: it would put tokens back that another thread has refreshed.
+                if rest and path != "reauthenticate/":
                     yield Save(replace(session, not_before=now + rest))
                 raise gave_up(answer, rest) from (answer.error if isinstance(answer, Lost) else None)
             yield Pause(pause)
@@ -319,7 +324,7 @@ class TokenProtocol:
         """POST, and once more if the server gives a nonce for the proof (RFC 9449 section 8)."""
         answer: Answer | Lost = yield self._proven(path, body, session, headers)
         if isinstance(answer, Answer):
-            self.note(answer.headers)
+            self.note(self._url, answer.headers)
             if answer.code == "use_dpop_nonce":
                 answer = yield self._proven(path, body, session, headers)
         return answer
@@ -335,7 +340,7 @@ class TokenProtocol:
         if not session.device_key:
             return {}
         token = access.rpartition(" ")[2]
-        now, nonce = self._options.now(), self._nonce
+        now, nonce = self._options.now(), self._nonces.get(origin_of(url), "")
         return {"DPoP": proving().proof(session.device_key, method, url, now, access=token, nonce=nonce)}
 
     # --- the session that is stored

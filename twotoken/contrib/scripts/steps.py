@@ -44,7 +44,7 @@ class Answer:
     """An answer: its status, its headers, and its JSON, which is None if it has none."""
 
     status: int
-    body: Any
+    body: Any = field(repr=False)
     headers: Mapping[str, str]
 
     @property

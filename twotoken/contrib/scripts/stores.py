@@ -171,7 +171,9 @@ class FileStore:
                 return Session()
 
     def _open(self, path: Path, flags: int) -> int:
-        descriptor = os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o600)
+        # A pipe that somebody put there must not keep the program waiting. Windows has neither flag.
+        guards = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+        descriptor = os.open(path, flags | guards, 0o600)
         try:
             self._check(path, os.fstat(descriptor))
         except BaseException:

@@ -299,7 +299,7 @@ class Client extends EventTarget {
   async #persist(copies, access, sid, signal) {
     for (let [hasRefreshed, steps] = [false, 0]; ; ) {
       const response = await this.#sendAs(copies, access);
-      if (response.status !== 401) return response;
+      if (response.status !== 401 || this.#isForeign(response)) return response;
       const maxAge = await stepUpOf(response);
       let next = null;
       if (maxAge === null && !hasRefreshed) {
@@ -327,9 +327,16 @@ class Client extends EventTarget {
       const response = await this.#env.fetch(request);
       const challenge = (response.status === 401 && response.headers.get("WWW-Authenticate")) || "";
       const code = /use_dpop_nonce|invalid_dpop_proof/.exec(challenge)?.[0];
-      if (!device || !this.#learns(url, response, code) || isAgain) return response;
+      if (!device || this.#isForeign(response) || !this.#learns(url, response, code) || isAgain) return response;
       discard(response);
     }
+  }
+
+  // After a redirect, the answer may be another server's. The browser did not send it the token, and it has no say in the
+  // proofs for the API, nor may it ask the user for a password.
+  /** @param {Response} response */
+  #isForeign({ redirected, url }) {
+    return redirected && !this.#origins.has(new URL(url).origin);
   }
 
   /**
