@@ -368,7 +368,7 @@ def test_nonces(script: Caller) -> None:
 
 @with_settings(DPOP_NONCE=True, DPOP_ACCESS=False, LOGIN_THROTTLE="2/min")
 def test_a_step_up_without_the_nonce(script: Caller) -> None:
-    """It is refused before the password is looked at or counted: the client comes again, perhaps with a one-time code."""
+    """It is refused before the password is counted. So a code that is good once is still good for the next try."""
     device = Device()
     device.nonce = current_nonce()
     access = log_in(script, device).json()["access"]
