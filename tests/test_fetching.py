@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.keyserver import KeyServer, running_key_server
-from twotoken.fetching import FetchError, fetch
+from twotoken.remote.fetching import FetchError, fetch
 
 SECONDS, ENOUGH, LIMIT = 0.5, 10.0, 100_000
 NOBODY = "http://127.0.0.1:1/"

@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed448, rsa
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
 from tests.test_keys import ASYMMETRIC, PRIVATE, TEXTS, public_pem
-from twotoken.jwks import MAX_KEYS, named_key, read_key_set
 from twotoken.keys import b64encode, key_ring
+from twotoken.remote.jwks import MAX_KEYS, named_key, read_key_set
 
 JWKS: dict[str, dict[str, Any]] = {name: dict(key_ring((TEXTS[name][0],), (name,)).public()[0]) for name in ASYMMETRIC}
 ES256, EDDSA, RS256 = JWKS["ES256"], JWKS["EdDSA"], JWKS["RS256"]

@@ -35,7 +35,8 @@ from twotoken.exceptions import InvalidToken, Unavailable
 from twotoken.keys import key_ring
 from twotoken.permissions import RecentLogin
 from twotoken.polling import LONGEST_PAUSE
-from twotoken.remote import KEYS_INTERVAL, PAUSE, KeySource, RemoteAccessTokenAuthentication, RemoteUser
+from twotoken.remote import RemoteAccessTokenAuthentication, RemoteUser
+from twotoken.remote.authentication import KEYS_INTERVAL, PAUSE, KeySource
 from twotoken.tokens import AccessPolicy, AccessToken, encode_access
 
 ISSUER, AUDIENCE = "https://auth.example.com", "https://api.example.com"

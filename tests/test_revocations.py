@@ -23,7 +23,7 @@ from tests.test_revoked import revoked
 from twotoken import families
 from twotoken.exceptions import RevokedToken, Unavailable
 from twotoken.remote import RemoteAccessTokenAuthentication
-from twotoken.revocations import RevocationSource
+from twotoken.remote.revocations import RevocationSource
 from twotoken.tokens import AccessToken, family_digest
 
 PATH = "/api/revocations/"

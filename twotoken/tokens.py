@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import json
 import math
+import re
 import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ ACCESS_TYPE = "at+jwt"
 REFRESH_TYPE = "rt+jwt"
 DIGEST_BYTES = 9
 MAX_TIME = 253_402_300_799  # seconds since the epoch: the maximum of ``datetime``
+CURSOR = re.compile("[0-9]{1,12}")  # of a list of revoked families: seconds since the epoch
 RESERVED_CLAIMS = frozenset({"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "sid", "cnf", "auth_time", "amr"})
 SHORTEST_LIFE = timedelta(seconds=1)  # of an access token: ``expires_in`` counts whole seconds
 

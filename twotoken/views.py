@@ -57,10 +57,9 @@ from twotoken.families import FROM_SETTINGS, Lifetime, TokenPair
 from twotoken.models import RefreshToken, RevokedReason
 from twotoken.permissions import RecentLoginForSessions
 from twotoken.responses import challenge, status_of
-from twotoken.revocations import CURSOR
 from twotoken.serializers import LoginSerializer, PasswordSerializer, RefreshSerializer, SessionSerializer
 from twotoken.throttling import LoginThrottle, RefreshThrottle
-from twotoken.tokens import AccessToken, RefreshClaims
+from twotoken.tokens import CURSOR, AccessToken, RefreshClaims
 from twotoken.users import may_log_in
 
 MAX_PAGE_SIZE = 1000  # sessions

@@ -1,7 +1,6 @@
-"""For a service that only verifies the access tokens of another one: no user table, no secret, no app to install.
+"""Authenticate by the access token of another service, and make a user of its claims.
 
-``"twotoken"`` need not be in INSTALLED_APPS, so no system check runs: the settings are checked on first use. This
-module must load no model and no view.
+``"twotoken"`` need not be in INSTALLED_APPS, so no system check runs: the settings are checked on first use.
 """
 
 from __future__ import annotations
@@ -21,11 +20,11 @@ from twotoken.bearer import BearerAuthentication
 from twotoken.checks import check_shape
 from twotoken.conf import conf
 from twotoken.exceptions import InvalidToken
-from twotoken.fetching import FetchError, fetch
-from twotoken.jwks import named_key, read_key_set
 from twotoken.keys import KeyRing, verifying_ring
 from twotoken.polling import Polled
-from twotoken.revocations import RevocationSource
+from twotoken.remote.fetching import FetchError, fetch
+from twotoken.remote.jwks import named_key, read_key_set
+from twotoken.remote.revocations import RevocationSource
 from twotoken.tokens import AccessPolicy, AccessToken
 
 KEYS_INTERVAL = 300.0  # seconds: JWKSView lets its answer be kept as long

@@ -20,9 +20,9 @@ from twotoken import dpop, families
 from twotoken.clients import Client
 from twotoken.conf import conf
 from twotoken.families import FROM_SETTINGS, Lifetime, TokenPair
-from twotoken.lossy import LossyProxy
 from twotoken.models import RevokedReason
 from twotoken.proofs import address_of
+from twotoken.testing.lossy import LossyProxy
 
 __all__ = [
     "LossyProxy",

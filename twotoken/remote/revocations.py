@@ -6,21 +6,19 @@ No models, no views: for a service that only verifies.
 from __future__ import annotations
 
 import json
-import re
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 from twotoken.exceptions import RevokedToken
-from twotoken.fetching import FetchError, fetch
 from twotoken.polling import Polled
-from twotoken.tokens import AccessToken, family_digest
+from twotoken.remote.fetching import FetchError, fetch
+from twotoken.tokens import CURSOR, AccessToken, family_digest
 
 FETCH_SECONDS = 3.0
 FETCH_BYTES = 16_777_216  # a million families
 CLOCKS_DIFFER = 60.0  # seconds for which a family is kept longer, because the clocks of two services may differ
-CURSOR = re.compile("[0-9]{1,12}")  # seconds since the epoch
 LONGEST_LIFETIME = 100 * 365 * 86_400  # seconds
 
 

@@ -1,0 +1,13 @@
+"""For a service that only verifies the access tokens of another one: no user table, no secret, no app to install.
+
+``"twotoken"`` need not be in INSTALLED_APPS. This package must load no model and no view.
+
+``authentication`` makes a user of the claims, ``jwks`` reads keys, ``revocations`` keeps the list of revoked families,
+and ``fetching`` makes the requests.
+"""
+
+from __future__ import annotations
+
+from twotoken.remote.authentication import RemoteAccessTokenAuthentication, RemoteUser
+
+__all__ = ["RemoteAccessTokenAuthentication", "RemoteUser"]
