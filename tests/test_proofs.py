@@ -18,6 +18,7 @@ from rest_framework.response import Response
 from rest_framework.test import APIClient, APIRequestFactory
 
 from tests.conformance.helpers import again, in_threads
+from tests.factories import PASSWORD
 from tests.http import Caller
 from tests.overrides import with_settings
 from tests.proofs import EC_KEY, ED_KEY, OTHER_KEY, Device
@@ -363,6 +364,19 @@ def test_nonces(script: Caller) -> None:
         response = ask("me", access, device)
         assert (response.status_code, response["DPoP-Nonce"]) == (200, device.nonce)
     assert "DPoP-Nonce" not in APIClient().get("/api/me/")
+
+
+@with_settings(DPOP_NONCE=True, DPOP_ACCESS=False, LOGIN_THROTTLE="2/min")
+def test_a_step_up_without_the_nonce(script: Caller) -> None:
+    """It is refused before the password is counted or looked at: the client comes again with the nonce."""
+    device = Device()
+    device.nonce = current_nonce()
+    access = log_in(script, device).json()["access"]
+    path, password = f"{script.mount}reauthenticate/", {"password": PASSWORD}
+    for nonce, status in ((None, 400), (current_nonce(), 200)):
+        device.nonce = nonce
+        proof = {**device.headers(path), "HTTP_AUTHORIZATION": f"Bearer {access}"}
+        assert script.send("reauthenticate/", password, **proof).status_code == status
 
 
 def test_nonces_across_a_restart_with_another_secret(script: Caller) -> None:

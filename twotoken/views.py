@@ -151,6 +151,7 @@ class ReauthenticateView(CredentialView):
         serializer = self.serializer_class(data=request.data, context={"request": request, "view": self})
         serializer.is_valid(raise_exception=True)
         data = serializer.validated_data
+        proofs.read_proof(request)  # before anything is counted or used up, as at a login
         # The key is the login's: whoever stole an access token has no more guesses than anybody else.
         self.check_throttle(LoginThrottle(client_address(request), self.get_login_name(data)))
         user = self.authenticate(request, data)
