@@ -84,6 +84,20 @@ def test_what_is_made_is_accepted(key: Any) -> None:
     assert found != verify(dpop.make_proof(pem(key), method="POST", address=ADDRESS, now=NOW)), "each has its own jti"
 
 
+P25519 = 2**255 - 19
+ORDER_8 = int.from_bytes(bytes.fromhex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"), "little")
+
+
+@pytest.mark.parametrize("sign_bit", [0, 2**255])
+@pytest.mark.parametrize("y", [0, 1, P25519 - 1, P25519, P25519 + 1, ORDER_8, P25519 - ORDER_8])
+def test_keys_that_everybody_can_sign_for(y: int, sign_bit: int) -> None:
+    """The points of small order of Ed25519, in each spelling: with them, one signature fits any message."""
+    key = {"kty": "OKP", "crv": "Ed25519", "x": b64(((y % 2**255) | sign_bit).to_bytes(32, "little"))}
+    message = ".".join(b64(json.dumps(part).encode()) for part in ({**HEADER, "alg": "EdDSA", "jwk": key}, CLAIMS))
+    with pytest.raises(InvalidProof, match="jwk"):
+        verify(f"{message}.{b64(bytes([1, *bytes(63)]))}")
+
+
 def test_a_password_in_the_address() -> None:
     """It stays out of the proof, which a server may log."""
     address = ADDRESS.replace("https://", "https://ann:secret@")

@@ -38,6 +38,9 @@ MAX_JTI_LENGTH = 256
 
 _PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})  # RFC 7518 sections 6.2.2, 6.3.2 and 6.4
 _COORDINATE_LENGTH = 32  # bytes, of P-256 and of Ed25519
+_P25519 = 2**255 - 19  # RFC 8032 section 5.1
+_Y8 = 0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826
+_SMALL_ORDER = frozenset({0, 1, _P25519 - 1, _Y8, _P25519 - _Y8})  # y of the points of Ed25519 with an order up to 8
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _URL = re.compile(r"[!-~]+")  # a URL has no blanks and only ASCII (RFC 3986 section 2)
 _NONCE_CONTEXT = b"twotoken: nonces of DPoP"
@@ -203,6 +206,9 @@ def _public_members(jwk: dict[str, Any], kind: str, curve: str) -> dict[str, str
     except (AttributeError, TypeError, ValueError) as exc:
         raise InvalidProof("jwk") from exc
     if (members["kty"], members["crv"]) != (kind, curve) or sizes != {_COORDINATE_LENGTH}:
+        raise InvalidProof("jwk")
+    # Everybody can sign for such a key: it is refused like one whose private part is public.
+    if kind == "OKP" and int.from_bytes(b64decode(members["x"] or ""), "little") % 2**255 % _P25519 in _SMALL_ORDER:
         raise InvalidProof("jwk")
     return members  # type: ignore[return-value]  # all are strings now
 
