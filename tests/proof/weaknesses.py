@@ -359,7 +359,7 @@ WEAKNESSES = [
     Weakness(
         "a thief with a copied token uses up the owner's share of a throttle",
         "CWE-770",
-        ("test_proofs.test_a_thief_can_t_use_up_the_owner_s_share",),
+        ("test_proofs.test_a_thief_can_t_use_up_the_owner_s_share", "test_dbsc.test_those_who_wait_are_counted"),
     ),
     Weakness(
         "a proof that a script in the page signed ahead is good for days",
