@@ -203,7 +203,7 @@ class RefreshView(CredentialView):
             device_key = self.get_device_key(claims, proof)
             # Spent first: whoever sends a proof again must not use up its owner's share.
             proofs.spend(request, proof)
-            self.check_throttle(RefreshThrottle(claims, proof))
+            self.check_throttle(RefreshThrottle(claims, device_key))
             pair = self.rotate(claims, key, device_key)
         except TwoTokenError as exc:
             if status_of(type(exc)) is None:

@@ -140,8 +140,8 @@ class TwoTokenStrategy(SessionTokenStrategy):  # type: ignore[misc]  # allauth h
             with proof_errors(request):
                 proof = read_proof(request)
                 spend(request, proof)
-            check_throttle(RefreshThrottle(claims, proof), request)
             device_key = "" if proof is None else proof.device_key
+            check_throttle(RefreshThrottle(claims, device_key), request)
             pair = families.rotate(claims, Client.from_request(request), key, device_key=device_key)
         except (TokenNotValid, InvalidIdempotencyKey):
             return None
