@@ -1,4 +1,7 @@
-"""Crashes: servers killed, connections cut, databases gone. A client with a key goes on with its session."""
+"""Crashes: servers killed, connections cut, databases gone.
+
+A client that repeats the lost refresh with its Idempotency-Key, or with a DPoP proof, keeps its session.
+"""
 
 from __future__ import annotations
 
