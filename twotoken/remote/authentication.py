@@ -156,7 +156,7 @@ class KeySource:
         return self._polled.get()
 
     def newer_keys(self) -> KeyRing:
-        """Return the keys for a token whose key is unknown, fetched again unless that was tried within UNKNOWN_KEY_PAUSE.
+        """Return the keys for a token whose key is unknown. They are fetched again, once in UNKNOWN_KEY_PAUSE.
 
         Requests that come while the keys are fetched wait for them.
         """
