@@ -107,7 +107,7 @@ def server() -> Iterator[KeyServer]:
     ],
 )
 def test_a_user_of_the_claims(claims: dict[str, Any], expected: dict[str, Any]) -> None:
-    """Its own attributes come from known claims of the right type, any other from the claim of its name."""
+    """RemoteUser's own attributes need a claim of the right type; any other attribute is the claim of its name."""
     user = user_of(**claims)
     assert {name: getattr(user, name) for name in expected} == expected
 
