@@ -127,7 +127,7 @@ class Settings:
 
     @property
     def reuse_grace(self) -> timedelta:
-        """How long the old token may be presented again after a rotation, in the family of any other client.
+        """How long the old token may be presented again after a rotation, in a family that is not a browser's.
 
         Only a rotation without an Idempotency-Key has this grace.
         """

@@ -82,7 +82,7 @@ def post_to(port: int, token: str, key: str, device: Device | None = None) -> tu
 def store(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, django_db_blocker: Any
 ) -> Iterator[Database]:
-    """A database of each kind, in reach."""
+    """A database of each kind, with its tables, which the ORM uses."""
     with (
         django_db_blocker.unblock(),
         database(request.param, tmp_path_factory.mktemp("database")) as made,

@@ -192,7 +192,7 @@ def check_device(request: HttpRequest, device_key: str) -> None:
 
 @contextmanager
 def proof_errors(request: HttpRequest) -> Iterator[None]:
-    """Make allauth answer a refused DPoP proof with our code, and a fresh nonce with DPOP_NONCE."""
+    """Make allauth answer a refused DPoP proof with our error code, and add a fresh nonce if DPOP_NONCE is on."""
     try:
         yield
     except (InvalidProof, Unavailable) as exc:
