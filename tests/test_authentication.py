@@ -346,7 +346,7 @@ def test_the_key_by_any_of_its_names(user: Any, name: str, django_assert_num_que
 
 @pytest.mark.skipif(ANY_TEXT_IS_A_KEY, reason="any text is a key of this model")
 def test_claims_that_hold_no_key() -> None:
-    """A token without a usable key is refused as invalid at once."""
+    """If ``sub`` can't be a primary key of the user model, the token is refused before the user is loaded."""
     access = AccessToken({"sub": "no key", "sid": str(uuid.uuid4()), "exp": 0})
     with pytest.raises(InvalidToken):
         ClaimsUser(access)

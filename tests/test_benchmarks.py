@@ -1,4 +1,4 @@
-"""The figures of the benchmarks and the judging of their targets, on results that are made up."""
+"""How the benchmarks compute their figures and judge their targets, tested with invented results."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_fastest() -> None:
     ("at_least", "figure", "met"), [(True, 2, True), (True, 1.9, False), (False, 2, True), (False, 2.1, False)]
 )
 def test_a_target_is_met_at_its_bound(at_least: bool, figure: float, met: bool) -> None:
-    """The bound itself is good enough, on either side."""
+    """A figure that equals the bound meets the target, whether the bound is a minimum or a maximum."""
     target = Target("", 2, at_least, lambda results: spread([figure]))
     assert target.met(target.figure({})) is met
 

@@ -288,7 +288,7 @@ def recent(request: Any) -> Response:
 
 
 class Actions(ViewSet):
-    """A viewset whose one action allows a longer time than the others."""
+    """A viewset with an action that accepts a login of the last twenty minutes."""
 
     @action(detail=False, permission_classes=[RecentLogin.within(timedelta(minutes=20))])
     def transfer(self, request: Any) -> Response:

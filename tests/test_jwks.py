@@ -49,7 +49,7 @@ def test_what_another_service_publishes(algorithm: str) -> None:
     ],
 )
 def test_an_entry_that_is_used(entry: dict[str, Any], expected: tuple[str, str]) -> None:
-    """It gets its own kid, or else its thumbprint; private members are ignored."""
+    """A key is stored under its own ``kid``, or else under its thumbprint; private members are ignored."""
     assert read(entry) == [expected]
 
 

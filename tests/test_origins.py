@@ -74,7 +74,7 @@ def test_the_table(method: str, site: str | None, origin: str | None, passes: bo
     ],
 )
 def test_our_own_origin_is_scheme_host_and_port(origin: str, secure: bool, passes: bool) -> None:
-    """The scheme counts too, which Go's version can't compare."""
+    """The scheme counts too, unlike in Go's CrossOriginProtection, which can't compare it."""
     assert verdict("POST", None, origin, secure=secure) is passes
 
 

@@ -222,7 +222,7 @@ def test_a_longer_pause(source: Source) -> None:
 
 
 def test_to_wait_for_a_newer_value(source: Source) -> None:
-    """A request with ``wait`` waits for one fetch, which happens at most once per pause."""
+    """Requests with ``wait`` all wait for the newer value, and share one fetch."""
     polled = source.polled(max_age=None, in_background=True)
     polled.get()
     source.now += 2

@@ -64,7 +64,7 @@ def assert_proof_refused(response: Any, detail: str, code: str = "invalid_dpop_p
 
 
 def assert_route_refused(response: Any, error: str, code: str) -> None:
-    """Check for the 401 of an API route to a request with the scheme DPoP."""
+    """Check that an API route refused a request with the scheme DPoP: the answer is a 401 with this code."""
     assert (response.status_code, response.json()["code"]) == (401, code)
     assert response["WWW-Authenticate"].startswith(f'{DPOP}, error="{error}", error_description="')
 

@@ -36,7 +36,7 @@ from twotoken.keys import key_ring
 from twotoken.permissions import RecentLogin
 from twotoken.polling import LONGEST_PAUSE
 from twotoken.remote import RemoteAccessTokenAuthentication, RemoteUser
-from twotoken.remote.authentication import KEYS_INTERVAL, PAUSE, KeySource
+from twotoken.remote.authentication import KEYS_INTERVAL, UNKNOWN_KEY_PAUSE, KeySource
 from twotoken.tokens import AccessPolicy, AccessToken, encode_access
 
 ISSUER, AUDIENCE = "https://auth.example.com", "https://api.example.com"
@@ -107,7 +107,7 @@ def server() -> Iterator[KeyServer]:
     ],
 )
 def test_a_user_of_the_claims(claims: dict[str, Any], expected: dict[str, Any]) -> None:
-    """Its own attributes come from known claims of the right type, any other from the claim of its name."""
+    """A known attribute ignores a claim of the wrong type; any other attribute is the claim with the same name."""
     user = user_of(**claims)
     assert {name: getattr(user, name) for name in expected} == expected
 
@@ -282,7 +282,7 @@ def test_old_keys_on_a_bad_day(
     assert behaviour not in {"hang", "drip"} or not caplog.records  # it still hangs
     server.go.set()
     settle(lambda: bool(caplog.records))
-    clock.now += PAUSE - 1
+    clock.now += UNKNOWN_KEY_PAUSE - 1
     assert judge(token)["sub"] == "7"
     with pytest.raises(InvalidToken):
         judge(token_of(NEW))
@@ -313,7 +313,7 @@ def test_keys_that_nobody_publishes_any_more(
 def test_a_new_key(server: KeyServer, clock: Clock, judge: Callable[[str], AccessToken]) -> None:
     """Fifty requests come with a new key at once: one fetch, and all are accepted."""
     server.publish([*OLD.public(), *NEW.public()])
-    clock.now += PAUSE
+    clock.now += UNKNOWN_KEY_PAUSE
     token = token_of(NEW)
     assert [found["sub"] for found in in_threads(lambda: judge(token))] == ["7"] * THREADS
     assert len(server.asked) == 2
@@ -321,12 +321,12 @@ def test_a_new_key(server: KeyServer, clock: Clock, judge: Callable[[str], Acces
 
 def test_a_key_that_somebody_made_up(server: KeyServer, clock: Clock, judge: Callable[[str], AccessToken]) -> None:
     """Many unknown keys cause few fetches, and tokens of known keys don't wait."""
-    clock.now += PAUSE
+    clock.now += UNKNOWN_KEY_PAUSE
     forged = token_of(NEW)
     for _ in range(2):
         assert in_threads(lambda: judge(forged)) == [InvalidToken] * THREADS
     assert len(server.asked) == 2
-    clock.now += PAUSE
+    clock.now += UNKNOWN_KEY_PAUSE
     server.behaviour = "hang"
     storm = threading.Thread(target=in_threads, args=(lambda: judge(forged),))
     storm.start()
@@ -342,7 +342,7 @@ def test_a_key_that_somebody_made_up(server: KeyServer, clock: Clock, judge: Cal
 
 def test_tokens_that_name_no_unknown_key(server: KeyServer, clock: Clock, judge: Callable[[str], AccessToken]) -> None:
     """A bad signature by a known key, or a token without a ``kid``, causes no fetch."""
-    clock.now += PAUSE
+    clock.now += UNKNOWN_KEY_PAUSE
     for token in (f"{token_of()[:-8]}AAAAAAAA", token_of(key_ring((SECRET,))), "a.b.c"):
         with pytest.raises(InvalidToken):
             judge(token)

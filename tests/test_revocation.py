@@ -283,7 +283,7 @@ def test_a_purge_where_somebody_listens(user: Any) -> None:
 
 
 def test_the_place_of_a_key() -> None:
-    """The share of the work follows from a key's place, and each database sorts keys in its own way."""
+    """A key's place in the order of all keys shows how much of the work is done; each database has its own order."""
     key = UUID("40000000-0000-4000-8000-c00000000000")
     assert revocation.place(key, "postgresql") == pytest.approx(0.25)
     assert revocation.place(key, "mysql") == pytest.approx(0.75)

@@ -20,7 +20,7 @@ WRONG_DEVICE = Verdict.WRONG_DEVICE
 
 @dataclass(frozen=True)
 class Row:
-    """A family of generation 5, not bound to a device, that was rotated without a key, unless it says otherwise."""
+    """By default a family of generation 5, not bound to a device, whose last rotation had no Idempotency-Key."""
 
     generation: int = 5
     retry_key: bytes = NONE

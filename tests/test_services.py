@@ -81,7 +81,7 @@ def test_its_description(published: None) -> None:
 
 
 def test_the_description_of_the_class(published: None) -> None:
-    """A route of a service that only verifies is described like any other with an access token."""
+    """The OpenAPI description of a route of a service that only verifies says that it needs an access token."""
     route: Any = path("me/", MeView.as_view(authentication_classes=[RemoteAccessTokenAuthentication]))
     described: Any = SchemaGenerator(patterns=[route]).get_schema(public=True)
     assert {"jwtAuth": []} in described["paths"]["/me/"]["get"]["security"]

@@ -428,7 +428,7 @@ def test_without_issuer_and_audience_nobody_asks() -> None:
 
 @pytest.mark.parametrize("leeway", [0, 0.0, 2.5, 60])
 def test_the_leeway_s_boundary(leeway: float) -> None:
-    """A token is valid until ``exp`` plus the leeway, and not at that moment."""
+    """A token is valid before ``exp`` plus the leeway, and has expired at exactly that moment."""
     policy, end = AccessPolicy(KEYS, leeway=leeway), NOW + timedelta(seconds=900 + leeway)
     assert tokens.decode_access(access(), policy, end - timedelta(microseconds=1))
     for late in (timedelta(), timedelta(microseconds=1), timedelta(days=9)):

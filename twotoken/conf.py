@@ -127,7 +127,7 @@ class Settings:
 
     @property
     def reuse_grace(self) -> timedelta:
-        """How long the old token may be presented again after a rotation, in the family of any other client.
+        """How long the old token may be presented again after a rotation, in a family that is not a browser's.
 
         Only a rotation without an Idempotency-Key has this grace.
         """
@@ -204,7 +204,7 @@ class Settings:
 
     @property
     def revocation_interval(self) -> timedelta | None:
-        """How often a process reads which token families were revoked, while requests come. None: never.
+        """How often a process reads which token families were revoked. It reads only when a request comes. None: never.
 
         ``StatelessAccessTokenAuthentication`` reads the database, ``RemoteAccessTokenAuthentication`` REVOCATIONS_URL.
         A revoked family is refused within this time and that of a reading; if the reading is slow or fails, within

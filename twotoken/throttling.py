@@ -18,10 +18,10 @@ from rest_framework.request import Request
 from rest_framework.throttling import SimpleRateThrottle
 from rest_framework.views import APIView
 
+from twotoken.bindings import DBSC, thumbprint
 from twotoken.clients import network
 from twotoken.conf import conf
 from twotoken.conflicts import ATTEMPTS, tries
-from twotoken.dpop import Proof
 from twotoken.tokens import RefreshClaims
 from twotoken.usernames import normalize_username
 
@@ -115,10 +115,13 @@ class RefreshThrottle(_IdentThrottle):
 
     scope = "twotoken_refresh"
 
-    def __init__(self, claims: RefreshClaims, proof: Proof | None = None) -> None:
+    def __init__(self, claims: RefreshClaims, device_key: str = "") -> None:
         super().__init__()
         self.family_id = claims.family_id
-        self.is_owner = proof is not None and proof.thumbprint == claims.thumbprint
+        # A key of DBSC comes from a device cookie, which we signed for this family. The first refresh token is older than
+        # the registration, so it has no thumbprint.
+        fits = bool(device_key) and thumbprint(device_key) == claims.thumbprint
+        self.is_owner = fits or device_key.startswith(DBSC)
 
     def get_rate(self) -> str | None:
         return conf.refresh_throttle

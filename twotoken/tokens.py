@@ -23,7 +23,7 @@ from twotoken.keys import MAX_TOKEN_LENGTH, KeyRing, b64encode
 
 ACCESS_TYPE = "at+jwt"
 REFRESH_TYPE = "rt+jwt"
-DIGEST_BYTES = 9
+FAMILY_DIGEST_BYTES = 9
 MAX_TIME = 253_402_300_799  # seconds since the epoch: the maximum of ``datetime``
 CURSOR = re.compile("[0-9]{1,12}")  # of a list of revoked families: seconds since the epoch
 RESERVED_CLAIMS = frozenset({"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "sid", "cnf", "auth_time", "amr"})
@@ -107,7 +107,7 @@ def family_digest(family_id: str) -> str:
     Shortened to 72 bits: 12 characters without padding. Among 10 million families in use and 100,000 revoked ones, the
     chance that a single one in use has the digest of a revoked one is 1 to 4 billion.
     """
-    return b64encode(hashlib.sha256(family_id.encode()).digest()[:DIGEST_BYTES])
+    return b64encode(hashlib.sha256(family_id.encode()).digest()[:FAMILY_DIGEST_BYTES])
 
 
 def token_id(secret: bytes, generation: int) -> str:

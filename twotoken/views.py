@@ -203,7 +203,7 @@ class RefreshView(CredentialView):
             device_key = self.get_device_key(claims, proof)
             # Spent first: whoever sends a proof again must not use up its owner's share.
             proofs.spend(request, proof)
-            self.check_throttle(self.get_throttle(claims, proof, device_key))
+            self.check_throttle(RefreshThrottle(claims, device_key))
             pair = self.rotate(claims, key, device_key)
         except TwoTokenError as exc:
             if status_of(type(exc)) is None:
@@ -223,10 +223,6 @@ class RefreshView(CredentialView):
     def get_device_key(self, claims: RefreshClaims, proof: Proof | None) -> str:
         """Return the key that the request proves to hold, as ``families.rotate`` takes it. Empty without a proof."""
         return "" if proof is None else proof.device_key
-
-    def get_throttle(self, claims: RefreshClaims, proof: Proof | None, device_key: str) -> RefreshThrottle:
-        """Return the throttle that counts the request. ``device_key`` is what ``get_device_key`` returned."""
-        return RefreshThrottle(claims, proof)
 
     def rotate(self, claims: RefreshClaims, idempotency_key: str, device_key: str) -> TokenPair:
         """Exchange the refresh token, after the throttle has counted the request."""

@@ -71,7 +71,7 @@ class Server(Gunicorn):
         urllib.request.urlopen(request, timeout=10, context=self.tls).close()
 
     def calls(self) -> dict[str, int]:
-        """Return how often each path was called since the last ``faults``."""
+        """Return how often each path was called since the last call of ``faults``."""
         with urllib.request.urlopen(f"{self.url}/faults/", timeout=10, context=self.tls) as response:
             calls: dict[str, int] = json.load(response)
         return calls

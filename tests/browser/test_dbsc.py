@@ -273,7 +273,7 @@ def test_switched_off(server: SecureServer, owner: tuple[BrowserContext, Page]) 
 
 
 def test_a_browser_without_it(server: SecureServer, chromium: Browser) -> None:
-    """It stays as it is: no registration, no device cookie, and a session that goes on."""
+    """A browser without DBSC registers no key and gets no device cookie, and its session goes on."""
     context = chromium.new_context(ignore_https_errors=True)
     page = open_page(context, server)
     log_in(page)

@@ -299,7 +299,7 @@ def test_many_tabs(browser: Caller, clock: Any) -> None:
 
 @pytest.mark.parametrize("step", [timedelta(), timedelta(hours=12)], ids=["at-once", "past-its-idle-limit"])
 def test_an_old_token(script: Caller, clock: Any, step: timedelta) -> None:
-    """Case 12: R3 after fifty rotations revokes the family, even past the token's own ``exp``."""
+    """Case 12: after fifty rotations, using R3 again revokes the family, even if R3 is past its own ``exp``."""
     tokens = [log_in(script)]
     for _ in range(50):
         clock.shift(step)

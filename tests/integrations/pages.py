@@ -21,7 +21,7 @@ def block(page: str, containing: str, language: str = "python") -> str:
 
 
 def settings_of(page: str, containing: str, **before: Any) -> dict[str, Any]:
-    """Return the settings that a block makes, given those that a project has before."""
+    """Return the settings after a page's code block has run. ``before`` has those that the project has already."""
     names: dict[str, Any] = dict(before)
     exec(block(page, containing), names)  # noqa: S102 - our own docs
     return {name: value for name, value in names.items() if name.isupper()}

@@ -256,7 +256,7 @@ class Waiting(StatelessAccessTokenAuthentication):
 
 @in_a_loop
 async def test_when_nobody_can_tell(user: Any) -> None:
-    """The answer is a 503 with Retry-After, as in a view. A WebSocket is closed with a code that says so."""
+    """A token that can't be judged now gets a 503 with Retry-After, as in a view; a WebSocket is closed with 1013."""
     application = AccessTokenMiddleware(chosen, Waiting)
     page = socket(application, SUBPROTOCOL, "x")
     assert (await page.connect())[0] is True

@@ -77,7 +77,7 @@ export class World {
       window: this.window,
       now: () => this.time,
       setTimeout: (work, delay) => {
-        const timer = { at: this.time + (delay > 2 ** 31 - 1 ? 0 : delay), work }; // as browsers do
+        const timer = { at: this.time + (delay > 2 ** 31 - 1 ? 0 : Math.trunc(delay)), work }; // as browsers do
         this.timers.push(timer);
         return timer;
       },

@@ -255,7 +255,7 @@ class Model:
         return request.at is not At.SENT or request.proof_age < PROOF_LIFE + self.scenario.skew
 
     def older_client(self, client: Client, seconds: int) -> Client:
-        """Let time pass for what the client has written down."""
+        """Let time pass for the client: its Idempotency-Key and its proofs get older."""
         if client.key_answered:
             client = client._replace(key_age=min(client.key_age + seconds, self.scenario.key_kept))
         if client.proof_age != ACCEPTED:

@@ -33,13 +33,13 @@ class Hasty(TokenProtocol):
 
 
 class HastyHttpx(for_httpx.TokenAuth):
-    """The TokenAuth for httpx that takes a new key at each refresh."""
+    """The TokenAuth for httpx that makes a new Idempotency-Key for each refresh."""
 
     protocol_class = Hasty
 
 
 class HastyRequests(for_requests.TokenAuth):
-    """The TokenAuth for requests that takes a new key at each refresh."""
+    """The TokenAuth for requests that makes a new Idempotency-Key for each refresh."""
 
     protocol_class = Hasty
 

@@ -1,4 +1,7 @@
-"""Crashes: servers killed, connections cut, databases gone. A client with a key goes on with its session."""
+"""Crashes: servers killed, connections cut, databases gone.
+
+A client that repeats the lost refresh with its Idempotency-Key, or with a DPoP proof, keeps its session.
+"""
 
 from __future__ import annotations
 
@@ -79,7 +82,7 @@ def post_to(port: int, token: str, key: str, device: Device | None = None) -> tu
 def store(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, django_db_blocker: Any
 ) -> Iterator[Database]:
-    """A database of each kind, in reach."""
+    """A database of each kind, with its tables, which the ORM uses."""
     with (
         django_db_blocker.unblock(),
         database(request.param, tmp_path_factory.mktemp("database")) as made,

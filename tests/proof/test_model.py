@@ -229,7 +229,7 @@ def keyless_grace_after_a_key(row: Row, request: dict[str, Any], verdict: Verdic
 
 
 def grace_after_a_login(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
-    """Give the grace to generation 0 too."""
+    """Apply the grace also to a family that has not rotated since its login."""
     return judge(replace(row, generation=row.generation + 1), **{**request, "generation": request["generation"] + 1})
 
 

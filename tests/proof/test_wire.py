@@ -106,7 +106,7 @@ def test_a_header_spelt_with_underscores(service: Service, spelling: str, first:
 
 
 def test_two_cookie_headers(service: Service) -> None:
-    """A request with two Cookie headers, one of them tossed, is refused in any order and changes nothing."""
+    """Two Cookie headers, one of them with a sibling subdomain's cookies: refused in either order, nothing changes."""
     r0 = start_family()
     lines = [f"POST {COOKIE}refresh/ HTTP/1.1", "Host: localhost", "Connection: close", "Content-Length: 0"]
     for values in ([r0, "tossed"], ["tossed", r0]):

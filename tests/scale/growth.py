@@ -106,7 +106,7 @@ class Population:
     def blocks(self, operation: str, count: int) -> float:
         """Return how many blocks of the database an operation reads, of tables, indexes and catalogues.
 
-        The fewest of several counts: autovacuum, which may come at any time, looks at some of its own.
+        The result is the lowest of five counts, because the blocks that autovacuum reads meanwhile are counted too.
         """
         found = []
         for _ in range(5):

@@ -139,7 +139,7 @@ class Postgres(Server):
         wait_until(lambda: self.execute(f"SHOW {name}") == [(value,)], f"{name} is not {value!r}")
 
     def kill(self) -> None:
-        """Send ``kill -9`` to all its processes. Their memory is lost, and what the system holds is not."""
+        """Send ``kill -9`` to all its processes. They lose their memory; the operating system keeps what they wrote."""
         children = [self.process.pid, *children_of(self.process.pid)]
         for pid in children:
             with suppress(ProcessLookupError):

@@ -87,7 +87,7 @@ def check_tenants(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
             yield Warning(
                 "django-tenants is installed, and neither TWOTOKEN['ISSUER'] nor AUDIENCE is a callable.",
                 hint="If each tenant has its own users, an access token of one tenant is good at the others, for the "
-                "user with the same key. Set ISSUER to a callable that names the current tenant.",
+                "user with the same primary key. Set ISSUER to a callable that names the current tenant.",
                 id="twotoken.W010",
             )
     user_app = cast("Any", get_user_model())._meta.app_label

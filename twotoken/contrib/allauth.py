@@ -140,8 +140,8 @@ class TwoTokenStrategy(SessionTokenStrategy):  # type: ignore[misc]  # allauth h
             with proof_errors(request):
                 proof = read_proof(request)
                 spend(request, proof)
-            check_throttle(RefreshThrottle(claims, proof), request)
             device_key = "" if proof is None else proof.device_key
+            check_throttle(RefreshThrottle(claims, device_key), request)
             pair = families.rotate(claims, Client.from_request(request), key, device_key=device_key)
         except (TokenNotValid, InvalidIdempotencyKey):
             return None
@@ -192,7 +192,7 @@ def check_device(request: HttpRequest, device_key: str) -> None:
 
 @contextmanager
 def proof_errors(request: HttpRequest) -> Iterator[None]:
-    """Make allauth answer a refused DPoP proof with our code, and a fresh nonce with DPOP_NONCE."""
+    """Make allauth answer a refused DPoP proof with our error code, and add a fresh nonce if DPOP_NONCE is on."""
     try:
         yield
     except (InvalidProof, Unavailable) as exc:

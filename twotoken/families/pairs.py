@@ -95,7 +95,7 @@ def make_pair(
         secret=bytes(family.secret),
         expires_at=end,
         issuer=conf.tenant_issuer,
-        thumbprint=thumbprint(family.device_key) if family.device_key.startswith(DPOP) else "",
+        thumbprint=thumbprint(family.device_key) if family.device_key else "",
     )
     remaining = int(end.timestamp()) - int(now.timestamp())
     return TokenPair(*access, refresh, remaining, family.pk, generation, token_type_of(family))

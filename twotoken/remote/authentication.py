@@ -29,7 +29,7 @@ from twotoken.tokens import AccessPolicy, AccessToken
 
 KEYS_INTERVAL = 300.0  # seconds: JWKSView lets its answer be kept as long
 # Seconds between two fetches because of an unknown key, for anybody can make up a ``kid``, and after one that failed.
-PAUSE = 30.0
+UNKNOWN_KEY_PAUSE = 30.0
 FETCH_SECONDS = 3.0
 FETCH_BYTES = 262_144
 NO_PAIR = "A service that only verifies needs both REVOCATIONS_URL and REVOCATION_INTERVAL in TWOTOKEN, or neither."
@@ -147,18 +147,20 @@ class KeySource:
     ) -> None:
         self.url = url
         self._seconds = seconds
-        self._polled = Polled(self._fetch, interval=KEYS_INTERVAL, in_background=True, pause=PAUSE, clock=clock)
+        self._polled = Polled(
+            self._fetch, interval=KEYS_INTERVAL, in_background=True, pause=UNKNOWN_KEY_PAUSE, clock=clock
+        )
 
     def keys(self) -> KeyRing:
         """Return the keys. Raises Unavailable if there are none, and none can be fetched now."""
         return self._polled.get()
 
     def newer_keys(self) -> KeyRing:
-        """Return the keys for a token whose key is unknown, fetched again unless that was tried within PAUSE.
+        """Return the keys for a token whose key is unknown. They are fetched again, once in UNKNOWN_KEY_PAUSE.
 
         Requests that come while the keys are fetched wait for them.
         """
-        return self._polled.get(interval=PAUSE, wait=True)
+        return self._polled.get(interval=UNKNOWN_KEY_PAUSE, wait=True)
 
     def _fetch(self) -> KeyRing:
         try:

@@ -31,7 +31,7 @@ def ask(caller: Caller, route: str, access: str) -> Any:
 
 
 def tables(queries: CaptureQueriesContext) -> str:
-    """Return the statements on users and families; django-tenants itself looks for the host's tenant."""
+    """Return only the statements on users and families, without django-tenants' own query for the host's tenant."""
     found = [query["sql"] for query in queries.captured_queries]
     return "\n".join(sql for sql in found if "auth_user" in sql or "twotoken" in sql)
 

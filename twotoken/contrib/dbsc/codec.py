@@ -82,7 +82,7 @@ def check_proof(proof: Proof, device_key: str) -> None:
 
 
 def make_challenge(keys: KeyRing, kind: str, family_id: UUID, seconds: int) -> str:
-    """Return a new challenge for a family, REGISTRATION or REFRESH, that was made at this time.
+    """Return a new challenge for a family. ``kind`` is REGISTRATION or REFRESH, ``seconds`` is the present time.
 
     It is never twice the same, because a browser may reuse the signature of a challenge that it has signed before.
     """

@@ -26,7 +26,6 @@ from twotoken.dpop import Proof as DPoPProof
 from twotoken.exceptions import TwoTokenError, Unavailable
 from twotoken.families import TokenPair
 from twotoken.models import RefreshToken, State
-from twotoken.throttling import RefreshThrottle
 from twotoken.tokens import RefreshClaims
 
 # For so long after a login, a bound family's refresh without a device cookie is asked to wait: the answer to the
@@ -62,12 +61,6 @@ class RefreshView(views.RefreshView):
         if device_key or not self.by_cookie:
             return device_key
         return device.proven_key(self.request, claims.family_id)
-
-    def get_throttle(self, claims: RefreshClaims, proof: DPoPProof | None, device_key: str) -> RefreshThrottle:
-        throttle = super().get_throttle(claims, proof, device_key)
-        # Who shows the device cookie has a share of its own: a thief without it must not use up the owner's.
-        throttle.is_owner = throttle.is_owner or device_key.startswith(DBSC)
-        return throttle
 
     def rotate(self, claims: RefreshClaims, idempotency_key: str, device_key: str) -> TokenPair:
         if not device_key and self.by_cookie:
