@@ -118,8 +118,8 @@ class RefreshThrottle(_IdentThrottle):
     def __init__(self, claims: RefreshClaims, device_key: str = "") -> None:
         super().__init__()
         self.family_id = claims.family_id
-        # A key of DBSC comes from a device cookie, which we signed for this family. The first refresh token is older than
-        # the registration, so it has no thumbprint.
+        # A key of DBSC comes from a device cookie, which we signed for this family. The first refresh token has no
+        # thumbprint: it is older than the registration.
         fits = bool(device_key) and thumbprint(device_key) == claims.thumbprint
         self.is_owner = fits or device_key.startswith(DBSC)
 
