@@ -70,16 +70,17 @@ class BoundBrowser(Caller):
 
     def renew(self, **extra: Any) -> Any:
         """Ask for a new device cookie: with the challenge that it has, and with a new one after a 403."""
-        response: Any = None
-        for _ in range(2):
-            proof = sign(self.challenge, self.key, with_key=False) if self.challenge else None
-            response = self.ask(proof, **extra)
-            match = re.fullmatch(r'"([!#-~]+)";id="(.+)"', response.headers.get("Secure-Session-Challenge", ""))
-            if match:
-                assert match[2] == self.session_id
-                self.challenge = match[1]
-            if response.status_code != 403:
-                break
+        response = self.answer_challenge(**extra)
+        return self.answer_challenge(**extra) if response.status_code == 403 else response
+
+    def answer_challenge(self, **extra: Any) -> Any:
+        """Ask with a proof of the challenge that the browser has, if any, and keep the next challenge."""
+        proof = sign(self.challenge, self.key, with_key=False) if self.challenge else None
+        response = self.ask(proof, **extra)
+        match = re.fullmatch(r'"([!#-~]+)";id="(.+)"', response.headers.get("Secure-Session-Challenge", ""))
+        if match:
+            assert match[2] == self.session_id
+            self.challenge = match[1]
         return response
 
     def ask(self, proof: str | None, **extra: Any) -> Any:
