@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import http.client
+import ipaddress
 import json
 import os
 import shutil
@@ -12,10 +16,15 @@ import sys
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
 from tests.server import Gunicorn
@@ -83,6 +92,59 @@ class Server(Gunicorn):
             return connection.execute(query, parameters).fetchall()
         finally:
             connection.close()
+
+
+class Certificate(NamedTuple):
+    """A self-signed certificate for this machine, and the digest of its key, by which Chromium trusts it."""
+
+    certificate: Path
+    key: Path
+    digest: str
+
+
+class SecureServer(Server):
+    """The example over TLS."""
+
+    def __init__(self, folder: Path, certificate: Certificate, **environment: str) -> None:
+        files = "--certfile", str(certificate.certificate), "--keyfile", str(certificate.key)
+        super().__init__(folder, *files, **environment)
+        self.tls = ssl.create_default_context(cafile=str(certificate.certificate))
+        self.url = f"https://localhost:{self.port}"
+
+    def _answers(self) -> bool:
+        client = http.client.HTTPSConnection("localhost", self.port, timeout=30, context=self.tls)
+        try:
+            client.request("GET", "/")
+            client.getresponse().read()
+        except OSError:
+            return False
+        finally:
+            client.close()
+        return True
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    """One for all tests that need TLS."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+    now = datetime.now(UTC)
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    builder = builder.not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
+    builder = builder.serial_number(x509.random_serial_number())
+    made = builder.add_extension(x509.SubjectAlternativeName(names), critical=False).sign(key, hashes.SHA256())
+    pem, plain = serialization.Encoding.PEM, serialization.NoEncryption()
+    public = serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    folder = tmp_path_factory.mktemp("tls")
+    found = Certificate(
+        folder / "certificate.pem",
+        folder / "key.pem",
+        base64.b64encode(hashlib.sha256(key.public_key().public_bytes(*public)).digest()).decode(),
+    )
+    found.certificate.write_bytes(made.public_bytes(pem))
+    found.key.write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain))
+    return found
 
 
 @pytest.fixture(scope="session")

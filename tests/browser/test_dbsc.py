@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import http.client
-import ipaddress
-import ssl
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from playwright.sync_api import Browser, BrowserContext, Page
 
-from tests.browser.conftest import Server, running_chromium
+from tests.browser.conftest import Certificate, SecureServer, running_chromium
 from tests.browser.test_client import ME, READY, REFRESH, log_in, open_page, until
 
 DEVICE, RENEW = "/api/auth/device/", "/api/auth/device/refresh/"
@@ -29,63 +18,8 @@ FEATURES = "--enable-features=DeviceBoundSessions,EnableBoundSessionCredentialsS
 SEND = """(path) => fetch(path, { method: "POST" }).then((response) => response.status)"""
 
 
-class Certificate(NamedTuple):
-    """A self-signed certificate for this machine, and the digest of its key, by which Chromium trusts it."""
-
-    certificate: Path
-    key: Path
-    digest: str
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
-    """Chromium has Device Bound Session Credentials only over TLS that it trusts."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
-    now = datetime.now(UTC)
-    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
-    builder = builder.not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
-    builder = builder.serial_number(x509.random_serial_number())
-    made = builder.add_extension(x509.SubjectAlternativeName(names), critical=False).sign(key, hashes.SHA256())
-    pem, plain = serialization.Encoding.PEM, serialization.NoEncryption()
-    public = serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-    folder = tmp_path_factory.mktemp("tls")
-    found = Certificate(
-        folder / "certificate.pem",
-        folder / "key.pem",
-        base64.b64encode(hashlib.sha256(key.public_key().public_bytes(*public)).digest()).decode(),
-    )
-    found.certificate.write_bytes(made.public_bytes(pem))
-    found.key.write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain))
-    return found
-
-
-class SecureServer(Server):
-    """The example over TLS, with a cookie mount that binds, access tokens of two seconds and no grace."""
-
-    def __init__(self, folder: Path, certificate: Certificate) -> None:
-        super().__init__(
-            folder,
-            *("--certfile", str(certificate.certificate), "--keyfile", str(certificate.key)),
-            TEST_URLCONF="tests.browser.device_urls",
-            TEST_DEVICE_SECONDS=str(DEVICE_SECONDS),
-            TEST_ACCESS_SECONDS="2",
-            TEST_BROWSER_GRACE="0",
-        )
-        self.tls = ssl.create_default_context(cafile=str(certificate.certificate))
-        self.url = f"https://localhost:{self.port}"
-
-    def _answers(self) -> bool:
-        client = http.client.HTTPSConnection("localhost", self.port, timeout=30, context=self.tls)
-        try:
-            client.request("GET", "/")
-            client.getresponse().read()
-        except OSError:
-            return False
-        finally:
-            client.close()
-        return True
+class DeviceServer(SecureServer):
+    """The example with a cookie mount that binds, access tokens of two seconds and no grace."""
 
     def keys(self) -> list[Any]:
         """Return the keys of the live families."""
@@ -94,16 +28,23 @@ class SecureServer(Server):
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, certificate: Certificate) -> Iterator[SecureServer]:
+def server(tmp_path_factory: pytest.TempPathFactory, certificate: Certificate) -> Iterator[DeviceServer]:
     """One for all tests of this module."""
-    server = SecureServer(tmp_path_factory.mktemp("server"), certificate)
+    server = DeviceServer(
+        tmp_path_factory.mktemp("server"),
+        certificate,
+        TEST_URLCONF="tests.browser.device_urls",
+        TEST_DEVICE_SECONDS=str(DEVICE_SECONDS),
+        TEST_ACCESS_SECONDS="2",
+        TEST_BROWSER_GRACE="0",
+    )
     server.start()
     yield server
     server.stop()
 
 
 @pytest.fixture(autouse=True)
-def _no_families(server: SecureServer) -> None:
+def _no_families(server: DeviceServer) -> None:
     """Start without any, and without faults."""
     server.manage("revoke_token_families", "--all", "--no-input")
     server.faults()
@@ -117,7 +58,7 @@ def bound_chromium(certificate: Certificate) -> Iterator[Browser]:
 
 
 @pytest.fixture
-def owner(bound_chromium: Browser, server: SecureServer) -> tuple[BrowserContext, Page]:
+def owner(bound_chromium: Browser, server: DeviceServer) -> tuple[BrowserContext, Page]:
     """A profile whose page has logged in by a ``fetch``. Chromium has registered its key."""
     context = bound_chromium.new_context()
     page = open_page(context, server)
@@ -148,7 +89,7 @@ def wait_for_expiry(context: BrowserContext, page: Page) -> None:
     assert DEVICE_COOKIE not in names(context)
 
 
-def test_a_device_cookie_is_renewed_unseen(server: SecureServer, owner: tuple[BrowserContext, Page]) -> None:
+def test_a_device_cookie_is_renewed_unseen(server: DeviceServer, owner: tuple[BrowserContext, Page]) -> None:
     """Chromium signs when the cookie is over, or a little before: the page's refreshes succeed, and nothing else."""
     context, page = owner
     answers: list[int] = []
@@ -165,7 +106,7 @@ def test_a_device_cookie_is_renewed_unseen(server: SecureServer, owner: tuple[Br
 
 
 def test_a_copied_jar_in_a_second_profile(
-    server: SecureServer, owner: tuple[BrowserContext, Page], bound_chromium: Browser
+    server: DeviceServer, owner: tuple[BrowserContext, Page], bound_chromium: Browser
 ) -> None:
     """The thief has every cookie, and the storage: refused as soon as the device cookie is over. The owner goes on."""
     context, page = owner
@@ -189,7 +130,7 @@ def test_a_copied_jar_in_a_second_profile(
     assert len(server.keys()) == 1
 
 
-def test_logout(server: SecureServer, owner: tuple[BrowserContext, Page]) -> None:
+def test_logout(server: DeviceServer, owner: tuple[BrowserContext, Page]) -> None:
     """The family ends, Chromium is told to forget its session, and the next login is bound anew."""
     context, page = owner
     (first,) = server.keys()
@@ -207,7 +148,7 @@ def test_logout(server: SecureServer, owner: tuple[BrowserContext, Page]) -> Non
     assert second != first
 
 
-def test_a_server_that_restarts(server: SecureServer, owner: tuple[BrowserContext, Page]) -> None:
+def test_a_server_that_restarts(server: DeviceServer, owner: tuple[BrowserContext, Page]) -> None:
     """Nothing is stored that could be lost. While it is down, nobody is signed out."""
     context, page = owner
     server.stop()
@@ -219,7 +160,7 @@ def test_a_server_that_restarts(server: SecureServer, owner: tuple[BrowserContex
     assert len(server.keys()) == 1
 
 
-def test_a_reload_before_the_registration_is_answered(server: SecureServer, bound_chromium: Browser) -> None:
+def test_a_reload_before_the_registration_is_answered(server: DeviceServer, bound_chromium: Browser) -> None:
     """The page waits a moment, and is not signed out."""
     context = bound_chromium.new_context()
     page = open_page(context, server)
@@ -241,7 +182,7 @@ def test_a_reload_before_the_registration_is_answered(server: SecureServer, boun
     ("fault", "word"), [({"what": "status", "status": 500}, "server_error"), ({"what": "cut"}, "unreachable")]
 )
 def test_a_renewal_that_fails(
-    server: SecureServer, owner: tuple[BrowserContext, Page], fault: dict[str, Any], word: str
+    server: DeviceServer, owner: tuple[BrowserContext, Page], fault: dict[str, Any], word: str
 ) -> None:
     """Chromium says that it skipped the renewal, the page is asked to wait, and goes on when the renewal works."""
     context, page = owner
@@ -262,7 +203,7 @@ def test_a_renewal_that_fails(
     assert {header.replace("-", "") for header in skipped if header} == {f'{word};session_identifier="{family[0]}"'}
 
 
-def test_switched_off(server: SecureServer, owner: tuple[BrowserContext, Page]) -> None:
+def test_switched_off(server: DeviceServer, owner: tuple[BrowserContext, Page]) -> None:
     """A session that was unbound goes on, and Chromium forgets its key."""
     context, page = owner
     server.manage("unbind_token_families", "--protocol", "dbsc")
@@ -272,7 +213,7 @@ def test_switched_off(server: SecureServer, owner: tuple[BrowserContext, Page]) 
     assert page.evaluate("ended") == []
 
 
-def test_a_browser_without_it(server: SecureServer, chromium: Browser) -> None:
+def test_a_browser_without_it(server: DeviceServer, chromium: Browser) -> None:
     """A browser without DBSC registers no key and gets no device cookie, and its session goes on."""
     context = chromium.new_context(ignore_https_errors=True)
     page = open_page(context, server)

@@ -1,0 +1,251 @@
+"""Firefox and WebKitGTK, driven by W3C WebDriver: playwright has no driver for the browsers that Debian packages."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any
+
+from tests.server import free_port
+
+ESCAPE = "\ue00c"  # WebDriver section 17.4.2
+ELEMENT = "element-6066-11e4-a52e-4f735466cecf"  # the member that names an element, WebDriver section 12
+FUNCTION = re.compile(r"(async )?\([\w, \[\]]*\) => ")
+CALL = """
+const [parameters, done] = arguments;
+const call = async () => (FUNCTION)(...parameters);
+call().then((value) => done([value, null]), (error) => done([null, `${error.name}: ${error.message}`]));
+"""
+
+
+def program(*names: str) -> str:
+    """Return the path of a program that the system has: without one the tests fail."""
+    path = next(filter(None, map(shutil.which, names)), None)
+    assert path, f"Install {names[0]}."
+    return path
+
+
+class DriverError(Exception):
+    """The browser refused a command."""
+
+
+class Engine(ABC):
+    """A browser with an empty profile. Its first tab stays empty: commands need one that is open."""
+
+    first: str
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.processes: list[subprocess.Popen[bytes]] = []
+
+    @abstractmethod
+    def start(self) -> None:
+        """Start the browser."""
+
+    @abstractmethod
+    def command(self, name: str, **parameters: Any) -> Any:
+        """Send a command of WebDriver, by the name that Firefox has for it."""
+
+    def run(self, *command: str, **options: Any) -> None:
+        """Start a program that ends with the browser."""
+        self.processes.append(
+            subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **options)
+        )
+
+    def stop(self) -> None:
+        """End what was started."""
+        for process in reversed(self.processes):
+            process.terminate()
+            process.wait(30)
+
+    def tab(self, url: str) -> Tab:
+        """Open a page in a tab of its own."""
+        self.command("SwitchToWindow", handle=self.first)
+        tab = Tab(self, self.command("NewWindow", type="tab")["handle"])
+        tab.go(url)
+        return tab
+
+
+class Tab:
+    """A tab of an engine. It comes to the front for each command."""
+
+    def __init__(self, engine: Engine, handle: str) -> None:
+        self.engine = engine
+        self.handle = handle
+
+    def command(self, name: str, **parameters: Any) -> Any:
+        """Send a command to this tab."""
+        self.engine.command("SwitchToWindow", handle=self.handle)
+        return self.engine.command(name, **parameters)
+
+    def go(self, url: str) -> None:
+        """Open a page."""
+        self.command("Navigate", url=url)
+
+    def reload(self) -> None:
+        """Load the page again."""
+        self.command("Refresh")
+
+    def close(self) -> None:
+        """Close this tab."""
+        self.command("CloseWindow")
+
+    def evaluate(self, script: str, *parameters: Any) -> Any:
+        """Call a function of JavaScript with these parameters, or return the value of an expression."""
+        function = script if FUNCTION.match(script) else f"() => {script}"
+        call = CALL.replace("FUNCTION", function)
+        value, error = self.command("ExecuteAsyncScript", script=call, args=[list(parameters)])
+        assert error is None, error
+        return value
+
+    def until(self, expression: str) -> None:
+        """Wait until a condition holds."""
+        for _ in range(200):
+            try:
+                if self.evaluate(expression):
+                    return
+            except (AssertionError, DriverError):
+                pass  # the page is just being loaded
+            time.sleep(0.05)
+        raise AssertionError(f"not in time: {expression}")
+
+    def find(self, selector: str) -> str:
+        """Return the name of an element."""
+        name: str = self.command("FindElement", using="css selector", value=selector)[ELEMENT]
+        return name
+
+    def click(self, selector: str) -> None:
+        """Click at an element, as a mouse does."""
+        self.command("ElementClick", id=self.find(selector))
+
+    def type(self, selector: str, text: str) -> None:
+        """Type into an element."""
+        self.command("ElementSendKeys", id=self.find(selector), text=text)
+
+
+class Firefox(Engine):
+    """Firefox by Marionette, its own transport for WebDriver, for which geckodriver is only a translator."""
+
+    def start(self) -> None:
+        port = free_port()
+        (self.folder / "user.js").write_text(f'user_pref("marionette.port", {port});\n')
+        path = program("firefox-esr", "firefox")
+        self.run(
+            path,
+            "--headless",
+            "--marionette",
+            "--remote-allow-system-access",
+            "--no-remote",
+            "--profile",
+            str(self.folder),
+        )
+        with connected(port) as connection:
+            self.stream = connection.makefile("rwb")  # keeps the connection open
+        self.answer()  # Firefox speaks first
+        self.command("NewSession", acceptInsecureCerts=True)
+        self.first = self.command("GetWindowHandle")
+
+    def stop(self) -> None:
+        super().stop()
+        if hasattr(self, "stream"):
+            self.stream.close()
+
+    def command(self, name: str, **parameters: Any) -> Any:
+        prefix = "Marionette" if name == "SetContext" else "WebDriver"  # WebDriver knows pages alone
+        message = json.dumps([0, 1, f"{prefix}:{name}", parameters]).encode()
+        self.stream.write(b"%d:%s" % (len(message), message))
+        self.stream.flush()
+        _, _, error, result = self.answer()
+        if error is not None:
+            raise DriverError(error)
+        return result["value"] if isinstance(result, dict) and result.keys() == {"value"} else result
+
+    def set_offline(self, value: bool) -> None:
+        """Do what the menu does by "Work offline"."""
+        self.command("SetContext", value="chrome")
+        self.command("ExecuteScript", script="Services.io.offline = arguments[0];", args=[value])
+        self.command("SetContext", value="content")
+
+    def answer(self) -> Any:
+        """Read an answer: its length, a colon, and JSON."""
+        length = b""
+        while (byte := self.stream.read(1)) != b":":
+            assert byte, "Firefox has ended."
+            length += byte
+        return json.loads(self.stream.read(int(length)))
+
+
+class WebKit(Engine):
+    """WebKitGTK's MiniBrowser, on a display of its own."""
+
+    PATHS = {
+        "Navigate": ("POST", "/url"),
+        "Refresh": ("POST", "/refresh"),
+        "GetWindowHandle": ("GET", "/window"),
+        "NewWindow": ("POST", "/window/new"),
+        "SwitchToWindow": ("POST", "/window"),
+        "CloseWindow": ("DELETE", "/window"),
+        "ExecuteAsyncScript": ("POST", "/execute/async"),
+        "FindElement": ("POST", "/element"),
+        "ElementClick": ("POST", "/element/{id}/click"),
+        "ElementSendKeys": ("POST", "/element/{id}/value"),
+    }
+
+    url = ""
+
+    def start(self) -> None:
+        port = free_port()
+        environment = {**os.environ, "DISPLAY": self.new_display(), "HOME": str(self.folder)}
+        self.run(program("WebKitWebDriver"), f"--port={port}", env=environment)
+        connected(port).close()
+        self.url = f"http://127.0.0.1:{port}/session"
+        capabilities = {"alwaysMatch": {"acceptInsecureCerts": True}}
+        self.url += "/" + self.send("POST", "", {"capabilities": capabilities})["sessionId"]
+        self.first = self.command("GetWindowHandle")
+
+    def new_display(self) -> str:
+        """Start a display without a screen, and return its name."""
+        readable, writable = os.pipe()
+        self.run(program("Xvfb"), "-displayfd", str(writable), "-nolisten", "tcp", pass_fds=[writable])
+        os.close(writable)
+        with os.fdopen(readable) as names:
+            return f":{names.readline().strip()}"
+
+    def stop(self) -> None:
+        if self.url:
+            self.send("DELETE", "")
+        super().stop()
+
+    def command(self, name: str, **parameters: Any) -> Any:
+        method, path = self.PATHS[name]
+        return self.send(method, path.format(**parameters), parameters)
+
+    def send(self, method: str, path: str, parameters: Any = None) -> Any:
+        """Send a request to the driver."""
+        body = json.dumps(parameters).encode() if method == "POST" else None
+        request = urllib.request.Request(self.url + path, body, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=60) as response:
+                return json.load(response)["value"]
+        except urllib.error.HTTPError as error:
+            raise DriverError(json.loads(error.read())["value"]) from error
+
+
+def connected(port: int) -> socket.socket:
+    """Connect to a program that is just starting."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            return socket.create_connection(("127.0.0.1", port), timeout=60)
+        except ConnectionRefusedError:
+            assert time.monotonic() < deadline, "the browser did not start"
+            time.sleep(0.05)
