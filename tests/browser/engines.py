@@ -138,16 +138,8 @@ class Firefox(Engine):
     def start(self) -> None:
         port = free_port()
         (self.folder / "user.js").write_text(f'user_pref("marionette.port", {port});\n')
-        path = program("firefox-esr", "firefox")
-        self.run(
-            path,
-            "--headless",
-            "--marionette",
-            "--remote-allow-system-access",
-            "--no-remote",
-            "--profile",
-            str(self.folder),
-        )
+        options = "--headless", "--no-remote", "--marionette", "--remote-allow-system-access"
+        self.run(program("firefox-esr", "firefox"), *options, "--profile", str(self.folder))
         with connected(port) as connection:
             self.stream = connection.makefile("rwb")  # keeps the connection open
         self.answer()  # Firefox speaks first
@@ -160,7 +152,7 @@ class Firefox(Engine):
             self.stream.close()
 
     def command(self, name: str, **parameters: Any) -> Any:
-        prefix = "Marionette" if name == "SetContext" else "WebDriver"  # WebDriver knows pages alone
+        prefix = "Marionette" if name == "SetContext" else "WebDriver"  # WebDriver has no such command
         message = json.dumps([0, 1, f"{prefix}:{name}", parameters]).encode()
         self.stream.write(b"%d:%s" % (len(message), message))
         self.stream.flush()
@@ -170,7 +162,7 @@ class Firefox(Engine):
         return result["value"] if isinstance(result, dict) and result.keys() == {"value"} else result
 
     def set_offline(self, value: bool) -> None:
-        """Do what the menu does by "Work offline"."""
+        """Take the browser off the network, as its menu does, or back."""
         self.command("SetContext", value="chrome")
         self.command("ExecuteScript", script="Services.io.offline = arguments[0];", args=[value])
         self.command("SetContext", value="content")
@@ -221,9 +213,11 @@ class WebKit(Engine):
             return f":{names.readline().strip()}"
 
     def stop(self) -> None:
-        if self.url:
-            self.send("DELETE", "")
-        super().stop()
+        try:
+            if self.url:
+                self.send("DELETE", "")
+        finally:
+            super().stop()
 
     def command(self, name: str, **parameters: Any) -> Any:
         method, path = self.PATHS[name]
