@@ -25,7 +25,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from playwright.sync_api import Browser, BrowserContext, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Playwright, sync_playwright
 
 from tests.server import Gunicorn
 
@@ -173,16 +173,29 @@ def chromium_path() -> str:
 @contextmanager
 def running_chromium(*arguments: str) -> Iterator[Browser]:
     """Run the system's Chromium. Its thread has an event loop meanwhile, in which Django's ORM refuses to work."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium_path(), args=[*CHROMIUM_ARGUMENTS, *arguments])
+    with sync_playwright() as playwright, launched(playwright, *arguments) as browser:
         yield browser
-        browser.close()
+
+
+@contextmanager
+def launched(playwright: Playwright, *arguments: str) -> Iterator[Browser]:
+    """Run the system's Chromium by a Playwright that runs already: a thread can have only one."""
+    browser = playwright.chromium.launch(executable_path=chromium_path(), args=[*CHROMIUM_ARGUMENTS, *arguments])
+    yield browser
+    browser.close()
 
 
 @pytest.fixture(scope="session")
-def chromium() -> Iterator[Browser]:
+def driver() -> Iterator[Playwright]:
+    """Playwright, for all browsers of a run."""
+    with sync_playwright() as playwright:
+        yield playwright
+
+
+@pytest.fixture(scope="session")
+def chromium(driver: Playwright) -> Iterator[Browser]:
     """A browser for all tests."""
-    with running_chromium() as browser:
+    with launched(driver) as browser:
         yield browser
 
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright
 
-from tests.browser.conftest import Certificate, SecureServer, running_chromium
+from tests.browser.conftest import Certificate, SecureServer, launched
 from tests.browser.test_client import ME, READY, REFRESH, log_in, open_page, until
 
 DEVICE, RENEW = "/api/auth/device/", "/api/auth/device/refresh/"
@@ -51,9 +51,9 @@ def _no_families(server: DeviceServer) -> None:
 
 
 @pytest.fixture
-def bound_chromium(certificate: Certificate) -> Iterator[Browser]:
+def bound_chromium(driver: Playwright, certificate: Certificate) -> Iterator[Browser]:
     """A browser for one test: Chromium allows only a few signatures in some minutes."""
-    with running_chromium(FEATURES, f"--ignore-certificate-errors-spki-list={certificate.digest}") as browser:
+    with launched(driver, FEATURES, f"--ignore-certificate-errors-spki-list={certificate.digest}") as browser:
         yield browser
 
 

@@ -52,6 +52,26 @@ for (const answers of [[null], [], [undefined]]) {
   });
 }
 
+test("a request whose 401 comes after the user has cancelled does not ask again", async () => {
+  const world = new World();
+  const asked = [];
+  let release;
+  const held = new Promise((resolve) => (release = resolve));
+  const fetch = async (input, init) => {
+    const response = await world.serve(new Request(input, init));
+    if (new URL(input.url ?? input, "https://app.example.com").search === "?late") await held;
+    return response;
+  };
+  const tab = await started(world, world.tab({ onStepUp: (demand) => (asked.push(demand), null) }, { fetch }));
+  const late = tab.fetch(`${EMAIL}?late`);
+  assert.equal((await tab.fetch(EMAIL)).status, 401);
+  release();
+  assert.equal((await late).status, 401);
+  assert.equal(asked.length, 1);
+  assert.equal((await tab.fetch(EMAIL)).status, 401);
+  assert.equal(asked.length, 2);
+});
+
 test("a client that can't ask gives the 401 to the caller, and takes another tab's step-up", async () => {
   const world = new World();
   const { tab } = await asking(world, "right");

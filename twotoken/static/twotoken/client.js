@@ -111,6 +111,7 @@ class Client extends EventTarget {
   #clockLag = 0; // what the server's clock says, less what this one says, where proofs were refused for it
   /** @type {Promise<string | null> | null} */
   #stepUpFlight = null;
+  #declined = 0; // how often the page has answered onStepUp with null
   #isDestroyed = false;
 
   /** @type {string | null} */
@@ -298,6 +299,7 @@ class Client extends EventTarget {
    */
   async #persist(copies, access, sid, signal) {
     for (let [hasRefreshed, steps] = [false, 0]; ; ) {
+      const declined = this.#declined;
       const response = await this.#sendAs(copies, access);
       if (response.status !== 401 || this.#isForeign(response)) return response;
       const maxAge = await stepUpOf(response);
@@ -308,6 +310,8 @@ class Client extends EventTarget {
         next = this.#tokenOf(sid);
       } else if (maxAge !== null && steps < 2) {
         steps += 1; // twice: a refresh in another tab may have replaced the token of the first step-up
+        // A request that was sent before the user declined is declined too: it does not ask again.
+        if (declined !== this.#declined) return response;
         next = await unlessAborted(this.#stepUp(maxAge, access, sid), signal);
       }
       if (next === null) return response;
@@ -359,7 +363,10 @@ class Client extends EventTarget {
     let error;
     for (let tries = 0; tries < STEP_UP_TRIES; tries += 1) {
       const credentials = await this.#onStepUp?.({ maxAge, error });
-      if (!credentials) return null;
+      if (!credentials) {
+        this.#declined += 1;
+        return null;
+      }
       await this.accessToken(); // the user may have taken their time
       try {
         return await this.#alone(() => this.#reauthenticate(credentials, sid));
