@@ -61,7 +61,9 @@ class Family:
     reason: str = ""
     tokens: dict[int, str] = field(default_factory=dict)  # by generation, the newest of each
     events: list[Event] = field(default_factory=list)
-    is_restored: bool = False  # from a backup, and not rotated since: its token may have had another ``exp``
+    is_rewritten: bool = (
+        False  # by a backup or an unbinding, until it rotates: its token had other claims
+    )
 
 
 @dataclass
@@ -144,7 +146,7 @@ class Oracle:
             family.client = client
             family.refreshed_at = self.now
             family.secret_key = self.secret_key
-            family.is_restored = False
+            family.is_rewritten = False
             return Outcome(family.generation, rotated=True, statements=2 + statements)
         self.revoke(family, "reuse")
         if self.revoke_on_reuse == "user":

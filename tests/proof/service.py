@@ -215,7 +215,7 @@ class Service(RuleBasedStateMachine):
         token = body["refresh"] if cookie is None else cookie.value
         remaining = body["refresh_expires_in"] if cookie is None else cookie["max-age"]
         assert remaining == int(self.oracle.end_of(family).timestamp()) - int(self.oracle.now.timestamp())
-        if is_retry and not family.is_restored:
+        if is_retry and not family.is_rewritten:
             assert token == family.tokens[family.generation]
         family.tokens[family.generation] = token
 

@@ -240,7 +240,8 @@ class ServiceInAnyOrder(Service):
         is_active = family.revoked_at is None and (family.expires_at is None or self.oracle.now < family.expires_at)
         is_bound = family.device != "" and is_active
         assert families.unbind_each(families.select(family_id=self.ids[self.place(family)])) == is_bound
-        family.device = "" if is_bound else family.device
+        if is_bound:
+            family.device, family.is_rewritten = "", True
 
     @rule(user=st.integers(0, 1), kept=st.none() | NUMBERS)
     @rarely
@@ -294,7 +295,7 @@ class ServiceInAnyOrder(Service):
     def restore_a_backup(self, number: int) -> None:
         """Restore a family's row from before its last rotation, so that clients have a newer token."""
         family, _, _ = self.token(number, 0)
-        family.generation, family.is_restored = max(family.generation - 1, 0), True
+        family.generation, family.is_rewritten = max(family.generation - 1, 0), True
         RefreshToken.objects.filter(pk=self.ids[self.place(family)]).update(generation=family.generation)
 
 
