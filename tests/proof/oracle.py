@@ -61,9 +61,7 @@ class Family:
     reason: str = ""
     tokens: dict[int, str] = field(default_factory=dict)  # by generation, the newest of each
     events: list[Event] = field(default_factory=list)
-    is_rewritten: bool = (
-        False  # by a backup or an unbinding, until it rotates: its token had other claims
-    )
+    is_rewritten: bool = False  # by a backup or an unbinding, until it rotates: its token had other claims
 
 
 @dataclass
