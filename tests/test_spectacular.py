@@ -350,7 +350,8 @@ def test_proofs(described: Any) -> None:
         assert (proof["in"], proof.get("required", False)) == ("header", False)
         status, other = ("400", "401") if route in alone else ("401", "400")
         assert codes(paths[route]["post"], status) >= PROOF_CODES
-        assert not codes(paths[route]["post"], other) & PROOF_CODES
+        # reauthenticate/ also reads the proof itself, before it counts a guess: then a bad one is a 400.
+        assert bool(codes(paths[route]["post"], other) & PROOF_CODES) == route.endswith("reauthenticate/")
         assert "DPoP-Nonce" not in headers(paths[route]["post"]["responses"][status])
     assert not [each for each in parameters(described, COOKIE + "logout/") if each["name"] == "DPoP"]
     schemas = described["components"]["schemas"]
@@ -399,7 +400,7 @@ def test_codes_and_reasons_are_the_exceptions_own(described: Any) -> None:
 
 
 def test_examples_are_as_described(described: Any) -> None:
-    """Each example is valid for its own status and for no other of the operation."""
+    """Each example is valid for its own status and, unless it is of a refused proof, for no other of the operation."""
     tried = 0
     for _, _, operation in operations(described):
         answers = [answer for answer in operation["responses"].values() if "content" in answer]
@@ -409,7 +410,8 @@ def test_examples_are_as_described(described: Any) -> None:
                     id(other): jsonschema.Draft202012Validator(content(described, other)) for other in answers
                 }
                 fitting = [key for key, validator in validators.items() if validator.is_valid(example["value"])]
-                assert fitting == [id(answer)]
+                assert id(answer) in fitting
+                assert len(fitting) == 1 or example["value"]["code"] in PROOF_CODES
                 tried += 1
     assert tried > 60
 

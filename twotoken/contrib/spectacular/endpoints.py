@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any, cast
 
 from django.contrib.auth import get_user_model
@@ -81,6 +82,17 @@ class ReauthenticateSchema(LoginSchema):
             (exceptions.NoActiveAccount, *BEARER_ERRORS, *CREDENTIAL_ERRORS[: -len(BUSY)]),
         )
     }
+
+    @cached_property
+    def responses(self) -> dict[int, Any]:
+        """The responses by status. A bad proof is a 400 too: the view reads it before it counts a guess."""
+        responses = dict(super().responses)
+        errors = self.get_errors()
+        refused = [
+            error for error in errors if self.status_of(error) == 400 or issubclass(error, exceptions.InvalidProof)
+        ]
+        responses[status.HTTP_400_BAD_REQUEST] = self.error_response(refused)
+        return responses
 
     def get_success(self) -> Any:
         return self.access()
