@@ -399,8 +399,13 @@ def test_codes_and_reasons_are_the_exceptions_own(described: Any) -> None:
     assert {(str(status), code) for code, status in responses.STATUS_CODES.items() if code != step_up} < told
 
 
+def fits_twice(value: Any) -> bool:
+    """Tell whether an example is of a refused proof."""
+    return isinstance(value, dict) and value.get("code") in PROOF_CODES
+
+
 def test_examples_are_as_described(described: Any) -> None:
-    """Each example is valid for its own status and, unless it is of a refused proof, for no other of the operation."""
+    """Each example is valid for its own status and for no other, but for a refused proof at reauthenticate/."""
     tried = 0
     for _, _, operation in operations(described):
         answers = [answer for answer in operation["responses"].values() if "content" in answer]
@@ -411,7 +416,9 @@ def test_examples_are_as_described(described: Any) -> None:
                 }
                 fitting = [key for key, validator in validators.items() if validator.is_valid(example["value"])]
                 assert id(answer) in fitting
-                assert len(fitting) == 1 or example["value"]["code"] in PROOF_CODES
+                # reauthenticate/ answers a bad proof with 400 or 401, and with the same body.
+                is_twice = operation["operationId"].endswith("reauthenticate") and fits_twice(example["value"])
+                assert len(fitting) == (2 if is_twice else 1)
                 tried += 1
     assert tried > 60
 
