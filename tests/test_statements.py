@@ -150,6 +150,23 @@ def test_a_rotation_writes_what_the_orm_would(user: Any) -> None:
         assert {**columns(ours), **own} == columns(theirs)
 
 
+def test_a_rotation_writes_only_what_changes(user: Any) -> None:
+    """A rotation by the same client writes three columns. The hash and the client are written if they differ."""
+    row = family(user)
+    same = Rotation(1, timezone.now(), b"", row.auth_hash, row.ip_address, row.user_agent)
+    always = {"generation", "refreshed_at", "retry_key"}
+    for values, seldom in (
+        (same, set()),
+        (same._replace(user_agent="agent"), {"user_agent"}),
+        (same._replace(auth_hash="hash", ip_address="::1"), {"auth_hash", "ip_address"}),
+    ):
+        with CaptureQueriesContext(connection) as queries:
+            assert write_rotation(row, 1, values)
+        written = queries[0]["sql"].partition(" WHERE ")[0]
+        assert {name for name in Rotation._fields if name in written} == always | seldom
+        RefreshToken.objects.filter(pk=row.pk).update(auth_hash=row.auth_hash)
+
+
 @pytest.mark.parametrize("is_revoked", [True, False])
 @pytest.mark.parametrize("presented", [0, 1, 2, 7])
 def test_the_guard_of_a_rotation(user: Any, presented: int, is_revoked: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from django.http import HttpRequest
 from rest_framework.request import Request
@@ -51,6 +52,7 @@ def client_address(request: HttpRequest | Request) -> str:
     return address
 
 
+@lru_cache(maxsize=1024)
 def stored_address(text: str) -> str | None:
     """Return an address as it is stored. None if the address is invalid or has a zone."""
     address = _parse(text)

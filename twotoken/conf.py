@@ -160,7 +160,8 @@ class Settings:
         A string; or a callable without arguments that returns the string and is called on each use; or the callable's
         dotted path. With a callable, refresh tokens have the claim too.
         """
-        value, found = _get("ISSUER", None), callable_of("ISSUER")
+        value: Any = _get("ISSUER", None)
+        found = _callable_in("ISSUER", value)
         return value if found is None else _issuer_from(found)
 
     @property
@@ -170,7 +171,8 @@ class Settings:
         A string or a list of strings; or a callable without arguments that returns a string or a list and is called on
         each use; or the callable's dotted path.
         """
-        value, found = _get("AUDIENCE", None), callable_of("AUDIENCE")
+        value: Any = _get("AUDIENCE", None)
+        found = _callable_in("AUDIENCE", value)
         return _texts(value) if found is None else _audience_from(found)
 
     @property
@@ -317,7 +319,11 @@ def callable_of(key: str) -> Callable[[], object] | None:
     Raises ImproperlyConfigured for a dotted path that leads to no callable. Otherwise a misspelt path would itself be
     used as the issuer, the same one for all tenants.
     """
-    value: Any = _get(key, None)
+    return _callable_in(key, _get(key, None))
+
+
+def _callable_in(key: str, value: Any) -> Callable[[], object] | None:
+    """Return the callable of a setting that has this value, as ``callable_of`` does."""
     if not isinstance(value, str):
         return value if callable(value) else None
     if not _is_dotted_path(value):

@@ -72,7 +72,8 @@ def token_from_cookie(request: HttpRequest | Request) -> RefreshClaims:
 
 def hide_cookie(request: HttpRequest | Request, name: str | None = None) -> None:
     """Remove our cookie from ``request.COOKIES``: Django's error reports hide only cookies with certain names."""
-    request.COOKIES.pop(name or conf.cookie_name, None)
+    if request.META.get("HTTP_COOKIE"):
+        request.COOKIES.pop(name or conf.cookie_name, None)
 
 
 def set_refresh_cookie(response: HttpResponseBase, pair: TokenPair, request: HttpRequest | Request) -> None:

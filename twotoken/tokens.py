@@ -27,6 +27,7 @@ FAMILY_DIGEST_BYTES = 9
 MAX_TIME = 253_402_300_799  # seconds since the epoch: the maximum of ``datetime``
 CURSOR = re.compile("[0-9]{1,12}")  # of a list of revoked families: seconds since the epoch
 RESERVED_CLAIMS = frozenset({"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "sid", "cnf", "auth_time", "amr"})
+_to_json = json.JSONEncoder(separators=(",", ":")).encode  # ``json.dumps`` would make an encoder for each token
 SHORTEST_LIFE = timedelta(seconds=1)  # of an access token: ``expires_in`` counts whole seconds
 
 
@@ -289,7 +290,7 @@ def _not_json(value: object) -> str | None:
 
 
 def _encode(claims: Mapping[str, Any], keys: KeyRing, kind: str) -> str:
-    return keys.sign(json.dumps(claims, separators=(",", ":")).encode(), kind)
+    return keys.sign(_to_json(claims).encode(), kind)
 
 
 def _decode(token: str, keys: KeyRing, kind: str) -> dict[str, Any]:
