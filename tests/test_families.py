@@ -265,6 +265,28 @@ def test_a_revocation_that_overtakes_a_rotation(script: Caller) -> None:
     assert RefreshToken.objects.get().generation == 0
 
 
+def test_a_theft_that_two_requests_notice(script: Caller) -> None:
+    """Only the request that revokes the family sends the signals and records the reuse. Both are refused."""
+    old = script.log_in().json()["refresh"]
+    script.refresh(old)
+    done: list[int] = []
+
+    def revoke(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if sql.startswith("UPDATE") and not done:
+            done.append(1)
+            families.revoke(families.verify(old).family_id)
+        return execute(sql, params, many, context)
+
+    with (
+        heard(signals.reuse_detected) as thefts,
+        heard(signals.family_revoked) as revocations,
+        connection.execute_wrapper(revoke),
+    ):
+        assert script.refresh(old).json()["reason"] == "reused"
+    assert (len(thefts), len(revocations)) == (0, 1)
+    assert RefreshToken.objects.get().revoked_reason != "reuse"
+
+
 @pytest.mark.django_db(transaction=True)
 def test_a_revocation_survives_atomic_requests(script: Caller) -> None:
     """It holds in our views, in a subclass with its own transaction, and if a receiver raises."""
