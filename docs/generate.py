@@ -12,6 +12,7 @@ import re
 import sys
 import textwrap
 from collections.abc import Callable, Iterable, Iterator
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -80,7 +81,7 @@ def default(key: str) -> str:
         return "none, it is required"
     written = ast.unparse(call.args[1])
     if isinstance(call.args[1], ast.Name | ast.Attribute):  # a constant, a member: people write its value
-        written = repr(str(value_of(call.args[1], conf)))
+        written = repr(str(value_of(call.args[1], import_module(conf.Settings.__module__))))
     return f"`{written.replace(chr(39), chr(34))}`"
 
 

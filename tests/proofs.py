@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from django.utils import timezone
 
 from twotoken import dpop
-from twotoken.bindings import DPOP, thumbprint
+from twotoken.dpop import DPOP, thumbprint
 
 Private = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 

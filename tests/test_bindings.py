@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from twotoken.bindings import protocol, thumbprint
+from twotoken.dpop import protocol, thumbprint
 
 # The example of RFC 7638 section 3.1.
 RSA = (

@@ -20,9 +20,9 @@ from tests.http import Caller
 from tests.overrides import with_settings
 from tests.receivers import heard, raising
 from twotoken import conflicts, families, signals, tokens
-from twotoken.bindings import thumbprint
 from twotoken.clients import Client
 from twotoken.conf import conf
+from twotoken.dpop import thumbprint
 from twotoken.exceptions import ExpiredToken, ReusedToken, RevokedToken, UserInactive, WrongDevice
 from twotoken.models import RefreshToken
 from twotoken.testing import time_travel

@@ -9,7 +9,7 @@ from django.test import RequestFactory, override_settings
 
 from tests.http import Caller
 from twotoken.exceptions import CrossOrigin
-from twotoken.origins import check_origin
+from twotoken.views import check_origin
 
 factory = RequestFactory()
 

@@ -33,11 +33,11 @@ from twotoken.authentication import (
     RevocableAccessTokenAuthentication,
     StatelessAccessTokenAuthentication,
 )
-from twotoken.base_views import TokenView
 from twotoken.conf import conf
 from twotoken.exceptions import InsufficientUserAuthentication
 from twotoken.permissions import Challenge, RecentLogin, recent_logins
 from twotoken.tokens import decode_access
+from twotoken.views import TokenView
 
 pytestmark = pytest.mark.django_db
 CLASSES = [AccessTokenAuthentication, StatelessAccessTokenAuthentication, RevocableAccessTokenAuthentication]

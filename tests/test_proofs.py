@@ -25,11 +25,11 @@ from tests.proofs import EC_KEY, ED_KEY, OTHER_KEY, Device
 from tests.settings import TWOTOKEN
 from twotoken import families
 from twotoken.authentication import RevocableAccessTokenAuthentication
-from twotoken.base_views import TokenView
 from twotoken.exceptions import InvalidProof, MissingProof, NonceRequired, ProofReplayed
 from twotoken.models import RefreshToken
 from twotoken.proofs import current_nonce, proven_key
 from twotoken.testing import time_travel
+from twotoken.views import TokenView
 
 OWNER, THIEF = Device(EC_KEY), Device(OTHER_KEY)
 ROUTES = ["me", "stateless", "revocable"]

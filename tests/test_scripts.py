@@ -30,7 +30,7 @@ from twotoken.contrib.scripts import (
     answer,
 )
 from twotoken.contrib.scripts.base import BaseTokenAuth
-from twotoken.contrib.scripts.protocol import Options
+from twotoken.contrib.scripts.options import Options
 from twotoken.contrib.scripts.session import Session, from_json, to_json
 from twotoken.dpop import token_hash
 from twotoken.keys import b64decode

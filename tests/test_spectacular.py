@@ -41,12 +41,11 @@ from tests.test_keys import ASYMMETRIC, TEXTS
 from tests.test_sessions import paginated
 from twotoken import exceptions, families, responses, urls
 from twotoken.authentication import StatelessAccessTokenAuthentication
-from twotoken.base_views import TokenView
 from twotoken.contrib.simplejwt.views import ExchangeView
 from twotoken.exceptions import NoActiveAccount, TokenNotValid
 from twotoken.permissions import RecentLogin
 from twotoken.serializers import LoginSerializer
-from twotoken.views import IDEMPOTENCY_KEY, LoginView, LogoutView, ReauthenticateView, RefreshView
+from twotoken.views import IDEMPOTENCY_KEY, LoginView, LogoutView, ReauthenticateView, RefreshView, TokenView
 
 COOKIE, BODY, NONE = "/api/auth/", "/api/app/auth/", "/api/tool/auth/"
 MOUNTS = [COOKIE, BODY, NONE]

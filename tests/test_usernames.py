@@ -10,7 +10,7 @@ from django.contrib.auth import get_user_model
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from twotoken.usernames import normalize_username
+from twotoken.throttling import normalize_username
 
 User: Any = get_user_model()
 

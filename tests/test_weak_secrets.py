@@ -27,8 +27,7 @@ from cryptography.hazmat.primitives.serialization import (
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
 from tests.test_keys import PRIVATE
-from twotoken.keys import key_ring
-from twotoken.weak_secrets import MAX_STEPS, MIN_VARIETY, weakness
+from twotoken.keys import MAX_STEPS, MIN_VARIETY, key_ring, weakness
 
 KEYS: dict[str, Any] = {
     "Ed25519": ed25519.Ed25519PrivateKey.generate(),

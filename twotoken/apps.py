@@ -29,6 +29,6 @@ class TwoTokenConfig(AppConfig):
             register(check, deploy=True)
         for check in checks.DATABASE_CHECKS:
             register(check, Tags.database)
-        import_module("twotoken.receivers")
+        import_module("twotoken.families")
         if apps.is_installed("drf_spectacular"):
             import_module("twotoken.contrib.spectacular.extensions")

@@ -15,9 +15,9 @@ from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
-from twotoken.bindings import protocol
 from twotoken.clients import USER_AGENT_LENGTH
 from twotoken.conf import conf
+from twotoken.dpop import protocol
 from twotoken.tokens import SHORTEST_LIFE
 
 SECRET_BYTES = 16

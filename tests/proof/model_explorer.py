@@ -34,7 +34,7 @@ from tests.proof.model import (
     Thieves,
 )
 from tests.proof.model_server import Rule, Server
-from twotoken.bindings import DPOP
+from twotoken.dpop import DPOP
 
 KEYS_OF_THIEF = (101, 102)
 

@@ -25,7 +25,7 @@ from tests.proof.model import (
     Request,
     Scenario,
 )
-from twotoken.bindings import DPOP
+from twotoken.dpop import DPOP
 from twotoken.families.rule import Verdict, judge
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -31,8 +31,7 @@ from twotoken.exceptions import (
     MissingToken,
 )
 from twotoken.keys import key_ring
-from twotoken.origins import check_origin
-from twotoken.views import idempotency_key
+from twotoken.views import check_origin, idempotency_key
 
 SECRET = settings.TWOTOKEN["REFRESH_SECRET"].encode()
 KEYS = key_ring((SECRET.decode(),))

@@ -22,7 +22,7 @@ from tests.proof.model import (
 )
 from tests.proof.model_explorer import Model
 from tests.proof.model_server import Row, Rule, may_write, rotated
-from twotoken.bindings import DBSC, DPOP
+from twotoken.dpop import DBSC, DPOP
 from twotoken.families.rule import KEY_LIFETIME, Verdict, grace_of, judge
 
 KEYED = Excuse.LATE | Excuse.TWICE

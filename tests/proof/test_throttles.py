@@ -40,7 +40,7 @@ from tests.proof.servers import (
 )
 from tests.proofs import Device
 from twotoken import families
-from twotoken.usernames import normalize_username
+from twotoken.throttling import normalize_username
 
 ROUNDS = 5 if FULL else 1
 NAMES = 30_000 if FULL else 1_500

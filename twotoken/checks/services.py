@@ -17,7 +17,7 @@ from twotoken.conf import conf
 
 Apps = Sequence[AppConfig] | None
 # By name: this package must not import the views.
-KEYS_VIEW, DISCOVERY_VIEW = "twotoken.views.JWKSView", "twotoken.views.DiscoveryView"
+KEYS_VIEW, DISCOVERY_VIEW = "twotoken.views.services.JWKSView", "twotoken.views.services.DiscoveryView"
 
 
 def check_discovery(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:

@@ -16,7 +16,7 @@ from django.utils.module_loading import import_string
 from twotoken.checks.rules import RULES, are_fine, is_dict, values_of_project, wrong_keys
 from twotoken.conf import HOST, SECURE, SETTING_NAMES, callable_of, conf
 from twotoken.dpop import SUPPORTED
-from twotoken.weak_secrets import MIN_SECRET_BYTES
+from twotoken.keys import MIN_SECRET_BYTES
 
 Apps = Sequence[AppConfig] | None
 LONGEST_GRACE = timedelta(minutes=1)

@@ -34,9 +34,9 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from twotoken import families
-from twotoken.bindings import DPOP
 from twotoken.clients import Client
 from twotoken.conf import conf
+from twotoken.dpop import DPOP
 from twotoken.exceptions import (
     InvalidIdempotencyKey,
     InvalidProof,

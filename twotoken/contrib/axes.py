@@ -9,7 +9,7 @@ from axes.helpers import get_cool_off, get_lockout_message
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 
 from twotoken import clients
-from twotoken.base_views import TokenView
+from twotoken.views import TokenView
 
 LOCKED_OUT = "locked_out"
 

@@ -4,7 +4,7 @@ This package knows nothing of HTTP.
 
 ``rule`` decides, ``queries`` and ``revoked`` read, ``logins``, ``rotation``, ``revocation``, ``binding`` and
 ``unbinding`` write, ``pairs`` makes tokens, ``stepping_up`` makes access tokens after a fresh proof, and ``events``
-records and sends signals.
+records and sends signals. ``receivers`` revokes the families of a user who is saved as inactive.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from twotoken.families.logins import FROM_SETTINGS, Lifetime, start, update_auth
 from twotoken.families.pairs import TokenPair
 from twotoken.families.purging import purge
 from twotoken.families.queries import Criteria, active, exists, family_of, get, is_active, select, user_of
+from twotoken.families.receivers import revoke_families_of_inactive
 from twotoken.families.revocation import (
     Batch,
     revoke,
@@ -47,6 +48,7 @@ __all__ = [
     "revoke",
     "revoke_all",
     "revoke_each",
+    "revoke_families_of_inactive",
     "revoke_own",
     "revoke_presented",
     "revoked_digests",

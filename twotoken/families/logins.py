@@ -14,10 +14,10 @@ from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 
 from twotoken import signals
-from twotoken.bindings import PREFIXES
 from twotoken.clients import Client
 from twotoken.conf import conf
 from twotoken.conflicts import retry_on_conflict
+from twotoken.dpop import PREFIXES
 from twotoken.exceptions import MissingProof, UserInactive
 from twotoken.families.events import send
 from twotoken.families.pairs import TokenPair, make_pair, mint_access

@@ -10,8 +10,8 @@ from uuid import UUID
 from django.contrib.auth.base_user import AbstractBaseUser
 
 from twotoken import tokens
-from twotoken.bindings import DPOP, thumbprint
 from twotoken.conf import conf
+from twotoken.dpop import DPOP, thumbprint
 from twotoken.models import RefreshToken
 
 

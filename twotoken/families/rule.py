@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import Protocol
 
-from twotoken.bindings import DPOP
+from twotoken.dpop import DPOP
 from twotoken.tokens import SHORTEST_LIFE
 
 KEY_LIFETIME = timedelta(minutes=1)

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from jwt.exceptions import PyJWTError
 
-from twotoken.bindings import DBSC
+from twotoken.dpop import DBSC
 from twotoken.exceptions import InvalidToken
 from twotoken.keys import AsymmetricKey, KeyRing, b64decode, canonical, public_key
 

@@ -17,16 +17,16 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from twotoken import families, views
-from twotoken.base_views import CredentialView
-from twotoken.bindings import DBSC
 from twotoken.contrib.dbsc import codec, device
 from twotoken.contrib.dbsc.codec import InvalidDeviceProof, Proof
 from twotoken.cookies import token_from_cookie
+from twotoken.dpop import DBSC
 from twotoken.dpop import Proof as DPoPProof
 from twotoken.exceptions import TwoTokenError, Unavailable
 from twotoken.families import TokenPair
 from twotoken.models import RefreshToken, State
 from twotoken.tokens import RefreshClaims
+from twotoken.views import CredentialView
 
 # For so long after a login, a bound family's refresh without a device cookie is asked to wait: the answer to the
 # registration may still be on its way to the browser.

@@ -10,7 +10,8 @@ from twotoken.contrib.scripts.errors import (
     Unavailable,
     UnexpectedAnswer,
 )
-from twotoken.contrib.scripts.protocol import Credentials, TokenProtocol
+from twotoken.contrib.scripts.options import Credentials
+from twotoken.contrib.scripts.protocol import TokenProtocol
 from twotoken.contrib.scripts.steps import Answer, Flow, Lost, Pause, Post, answer, run
 from twotoken.contrib.scripts.stores import FileStore, MemoryStore, Store
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TypedDict, Unpack
 
-from twotoken.contrib.scripts.protocol import PATIENCE, Credentials, Options, StepUp, TokenProtocol
+from twotoken.contrib.scripts.options import PATIENCE, Credentials, Options, StepUp
+from twotoken.contrib.scripts.protocol import TokenProtocol
 from twotoken.contrib.scripts.steps import Answer, Lost, Post, run
 from twotoken.contrib.scripts.stores import MemoryStore, Store
 

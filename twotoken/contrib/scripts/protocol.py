@@ -8,22 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import random
 import secrets
-import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Mapping
 from copy import copy
-from dataclasses import dataclass, replace
-from importlib import import_module
-from itertools import count
-from typing import Any, TypeAlias
-from urllib.parse import urlsplit
+from dataclasses import replace
+from typing import Any
 
 from twotoken.contrib.scripts.answers import (
-    BUSY,
     PROOF,
     STEP_UP,
-    gave_up,
     has_access,
     is_pair,
     login_refusal,
@@ -40,86 +33,32 @@ from twotoken.contrib.scripts.errors import (
     Unavailable,
     UnexpectedAnswer,
 )
+from twotoken.contrib.scripts.options import Options, account_of, lock_pauses
+from twotoken.contrib.scripts.sending import Sending, proving
 from twotoken.contrib.scripts.session import Session
-from twotoken.contrib.scripts.steps import Answer, Flow, Lost, Pause, Post, Save
+from twotoken.contrib.scripts.steps import Answer, Flow, Pause, Save
 from twotoken.contrib.scripts.stores import Store
 
 logger = logging.getLogger("twotoken.scripts")
 
-StepUp: TypeAlias = Callable[[int | None], Mapping[str, Any] | None]
-Credentials: TypeAlias = Mapping[str, Any] | Callable[[], Mapping[str, Any] | None]
-
-PATIENCE = 30.0  # seconds
 EARLY, JITTER = 0.2, 0.1  # of a token's life, is left when it is refreshed; at random, so not all clients do it at once
 EARLY_PAUSE = 10  # seconds, after an early refresh failed; the token is still good
 KEY_KEPT = 30  # seconds after its last use: a request that a proxy delayed must not look like a theft
-FIRST_PAUSE, LONGEST_PAUSE = 0.25, 5.0  # seconds between tries
-LONGEST_REST = 3600  # seconds: a longer Retry-After, or a clock that was set back, is not believed
-LOCK_PAUSE, LONGEST_LOCK_PAUSE = 0.005, 0.1  # seconds between looks at a lock
-PROVEN = {"login/", "refresh/", "reauthenticate/"}  # what carries a proof, if the session is bound to a key
 PROOF_LIFE = 60  # seconds, of a proof; as long, a refresh that was given up may still arrive
-PORTS = {"http": 80, "https": 443}
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Options:
-    """How a client behaves.
-
-    ``patience`` is how many seconds a call may wait for a login or refresh. ``dpop`` binds new sessions to a key.
-    ``on_step_up`` gets the ``max_age`` of a route, and returns the body of ``reauthenticate/``, or None.
-    """
-
-    auth_url: str
-    credentials: Credentials | None = None
-    refresh: str = ""
-    origins: Collection[str] = ()
-    patience: float = PATIENCE
-    dpop: bool = False
-    on_step_up: StepUp | None = None
-    now: Callable[[], float] = time.time
-    random: Callable[[], float] = random.random
-
-
-class TokenProtocol:
+class TokenProtocol(Sending):
     """Decides for one session. Threads share it: it changes only while its store is locked."""
 
     key_kept = KEY_KEPT
 
     def __init__(self, options: Options, store: Store) -> None:
-        self._options = options
-        self._url = options.auth_url.rstrip("/") + "/"
-        self._origins = {origin_of(self._url), *map(origin_of, options.origins)}
+        super().__init__(options, store)
         self._account = account_of(options.credentials)
         self._started_with = hashlib.sha256(options.refresh.encode()).hexdigest() if options.refresh else ""
-        self.store = store
         self._rest_until = 0.0
         self._failures: tuple[int, TokenAuthError | None] = (0, None)
         self._login_refused: LoginFailed | None = None
-        self._nonces: dict[tuple[str, str, int], str] = {}
-        if options.dpop:
-            proving()  # or a missing cryptography would be noticed at the first request
-
-    def covers(self, url: str) -> bool:
-        """Tell whether a request to this URL gets the access token."""
-        try:
-            return origin_of(url) in self._origins
-        except ValueError:
-            return False
-
-    def headers(self, token: str, method: str, url: str) -> dict[str, str]:
-        """Return the headers that carry an access token, with a proof if it is bound to a key (RFC 9449)."""
-        session = self.store.load()
-        if session.scheme != "DPoP":
-            return {"Authorization": f"Bearer {token}"}
-        return {"Authorization": f"DPoP {token}", **self._proof(session, method, url, access=token)}
-
-    def note(self, url: str, headers: Mapping[str, str]) -> None:
-        """Remember the nonce that an answer gives for the next proof to its origin (RFC 9449 section 8).
-
-        After a redirect, the answer may be another server's. It has no say in the proofs for this one.
-        """
-        if (nonce := headers.get("DPoP-Nonce")) and self.covers(url):
-            self._nonces[origin_of(url)] = nonce
 
     def token(self, stale: str = "") -> Flow[str]:
         """Return an access token other than ``stale``, the one that the API has refused.
@@ -286,63 +225,6 @@ class TokenProtocol:
         key = session.key if is_kept else secrets.token_urlsafe(16)
         return replace(session, key=key, key_used_at=now, key_answered=False)
 
-    def _post(
-        self,
-        path: str,
-        body: Mapping[str, Any],
-        session: Session,
-        since: float,
-        headers: Mapping[str, str] | None = None,
-        *,
-        patience: float | None = None,
-    ) -> Flow[Answer]:
-        """POST, and retry until a meaningful answer comes or patience is over. Raises Unavailable."""
-        deadline = since + (self._options.patience if patience is None else patience)
-        now = self._options.now()
-        if 0 < (rest := session.not_before - now) <= LONGEST_REST:
-            if session.not_before > deadline:
-                raise Unavailable(f"The server asked to wait {rest:.0f} seconds more.", rest)
-            yield Pause(rest)
-        attempts = count()
-        while True:
-            answer = yield from self._post_once(path, body, session, headers or {})
-            if isinstance(answer, Answer) and answer.status not in BUSY:
-                return answer
-            now = self._options.now()
-            rest = 0.0 if isinstance(answer, Lost) else min(answer.retry_after(now), LONGEST_REST)
-            pause = max(rest, backoff(next(attempts)) * (1 - self._options.random() / 2))
-            if now + pause > deadline:
-                # A step-up does not hold the lock: it would put tokens back that another thread has refreshed.
-                if rest and path != "reauthenticate/":
-                    yield Save(replace(session, not_before=now + rest))
-                raise gave_up(answer, rest) from (answer.error if isinstance(answer, Lost) else None)
-            yield Pause(pause)
-
-    def _post_once(
-        self, path: str, body: Mapping[str, Any], session: Session, headers: Mapping[str, str]
-    ) -> Flow[Answer | Lost]:
-        """POST, and once more if the server gives a nonce for the proof (RFC 9449 section 8)."""
-        answer: Answer | Lost = yield self._proven(path, body, session, headers)
-        if isinstance(answer, Answer):
-            self.note(self._url, answer.headers)
-            if answer.code == "use_dpop_nonce":
-                answer = yield self._proven(path, body, session, headers)
-        return answer
-
-    def _proven(self, path: str, body: Mapping[str, Any], session: Session, headers: Mapping[str, str]) -> Post:
-        """Return a request, with a proof of its own if the session is bound to a key."""
-        url = self._url + path
-        proof = self._proof(session, "POST", url, headers.get("Authorization", "")) if path in PROVEN else {}
-        return Post(url, body, {**headers, **proof})
-
-    def _proof(self, session: Session, method: str, url: str, access: str = "") -> dict[str, str]:
-        """Return the header with the proof for one request. Nothing if the session is not bound to a key."""
-        if not session.device_key:
-            return {}
-        token = access.rpartition(" ")[2]
-        now, nonce = self._options.now(), self._nonces.get(origin_of(url), "")
-        return {"DPoP": proving().proof(session.device_key, method, url, now, access=token, nonce=nonce)}
-
     # --- the session that is stored
 
     def _load(self) -> Session:
@@ -395,34 +277,3 @@ class TokenProtocol:
         number, error = self._failures
         if error is not None and number != seen:
             raise copy(error) from error.__cause__
-
-
-def proving() -> Any:
-    """Return the module that makes keys and proofs. It is loaded only where a session is bound to a key."""
-    return import_module("twotoken.contrib.scripts.proving")
-
-
-def lock_pauses() -> Iterator[float]:
-    """Yield the seconds to wait between looks at a lock, growing and at random."""
-    growing = (min(LOCK_PAUSE * 1.3 ** min(number, 20), LONGEST_LOCK_PAUSE) for number in count())
-    return (pause * random.uniform(0.5, 1) for pause in growing)  # noqa: S311 - no secret
-
-
-def backoff(attempt: int) -> float:
-    """Return the longest pause after an attempt, in seconds."""
-    return min(FIRST_PAUSE * 2.0 ** min(attempt, 10), LONGEST_PAUSE)
-
-
-def origin_of(url: str) -> tuple[str, str, int]:
-    """Return scheme, host and port of an absolute URL. Raises ValueError if it is not one of http or https."""
-    parts = urlsplit(url)
-    if parts.scheme not in PORTS or not parts.hostname:
-        raise ValueError(f"{url!r} is not an absolute http URL.")
-    return parts.scheme, parts.hostname, parts.port or PORTS[parts.scheme]
-
-
-def account_of(credentials: Credentials | None) -> str:
-    """Return the account that credentials name: their first entry. Empty for a function, or without credentials."""
-    if credentials is None or callable(credentials):
-        return ""
-    return next((str(value) for name, value in credentials.items() if name != "password"), "")

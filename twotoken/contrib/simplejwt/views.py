@@ -18,7 +18,6 @@ from rest_framework.response import Response
 from rest_framework.views import exception_handler
 
 from twotoken import families, tokens
-from twotoken.base_views import TokenView
 from twotoken.conf import Delivery, conf
 from twotoken.contrib.simplejwt import exchange
 from twotoken.contrib.simplejwt.authentication import AccessTokenAuthentication
@@ -36,7 +35,7 @@ from twotoken.families import TokenPair
 from twotoken.models import RefreshToken, RevokedReason
 from twotoken.serializers import RefreshSerializer, TokenField
 from twotoken.tokens import RefreshClaims
-from twotoken.views import LoginView, LogoutView, RefreshView
+from twotoken.views import LoginView, LogoutView, RefreshView, TokenView
 
 
 class ShapedErrors(TokenView):

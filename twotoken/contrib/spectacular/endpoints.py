@@ -1,4 +1,4 @@
-"""The OpenAPI description of each endpoint."""
+"""The OpenAPI descriptions of the endpoints in ``twotoken.urls``."""
 
 from __future__ import annotations
 
@@ -8,19 +8,16 @@ from typing import Any, cast
 from django.contrib.auth import get_user_model
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
-from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema_field
 from rest_framework import status
 from rest_framework.exceptions import NotFound, ParseError, Throttled, UnsupportedMediaType, ValidationError
-from rest_framework.settings import api_settings
-from rest_framework.views import APIView
 
 from twotoken import exceptions, views
 from twotoken.authentication import AccessTokenAuthentication
 from twotoken.conf import Delivery
-from twotoken.contrib.spectacular.layers import with_schema
-from twotoken.contrib.spectacular.schemas import Operation, Schema, TokenSchema, object_of, set_cookie
+from twotoken.contrib.spectacular.parts import Operation, Schema, set_cookie
+from twotoken.contrib.spectacular.schemas import TokenSchema
 from twotoken.serializers import LoginSerializer, PasswordSerializer, RefreshSerializer, SessionSerializer
 
 extend_schema_field(OpenApiTypes.DATETIME)(SessionSerializer.get_last_used_at)
@@ -248,137 +245,3 @@ class SessionSchema(TokenSchema):
             ),
         )
     }
-
-
-class JWKSSchema(TokenSchema):
-    """The public keys, as a JWK Set."""
-
-    operations = {
-        "GET": Operation(
-            pgettext_lazy("operation", "List the public keys"),
-            _("Lists the keys that verify access tokens (RFC 7517). The list is empty if a secret signs them."),
-            status.HTTP_200_OK,
-            (),
-        )
-    }
-
-    def get_success(self) -> Any:
-        # All members of a key are strings. The key type determines the others.
-        text = {"type": "string"}
-        key = {**object_of(dict.fromkeys(("kty", "kid", "alg", "use"), text)), "additionalProperties": text}
-        return self.component("KeySet", object_of({"keys": {"type": "array", "items": key}}))
-
-
-class DiscoverySchema(TokenSchema):
-    """The issuer and the address of its keys."""
-
-    operations = {
-        "GET": Operation(
-            pgettext_lazy("operation", "Show the issuer"),
-            _("Says who issues access tokens, and where the public keys are (RFC 8414)."),
-            status.HTTP_200_OK,
-            (),
-        )
-    }
-
-    def get_success(self) -> Any:
-        address = {"type": "string", "format": "uri"}
-        return self.component("ServerMetadata", object_of({"issuer": address, "jwks_uri": address}))
-
-
-class RevocationsSchema(TokenSchema):
-    """The digests of families that were revoked lately."""
-
-    operations = {
-        "GET": Operation(
-            pgettext_lazy("operation", "List the revoked token families"),
-            _("Lists the digests of the token families that were revoked within the lifetime of an access token."),
-            status.HTTP_200_OK,
-            (ValidationError, *BUSY),
-            parameters=(
-                OpenApiParameter(
-                    "since", str, description=_("The cursor of an earlier answer: lists only newer ones.")
-                ),
-            ),
-        )
-    }
-
-    def get_success(self) -> Any:
-        text, number = {"type": "string"}, {"type": "integer"}
-        members = {"revoked": {"type": "array", "items": text}, "since": text, "lifetime": number}
-        return self.component("Revocations", object_of(members))
-
-
-class ExchangeSchema(RefreshSchema):
-    """The exchange of simplejwt's refresh tokens.
-
-    It takes a token in the body, even at a cookie mount. A cookie mount with an ``old_cookie`` takes that cookie too.
-    """
-
-    def get_request_serializer(self) -> Any:
-        by_old_cookie = self.by_cookie and cast("Any", self.view).old_cookie is not None
-        return self.optional(RefreshSerializer) if by_old_cookie else RefreshSerializer
-
-    def get_auth(self) -> list[Schema]:
-        return AutoSchema.get_auth(self)
-
-
-class BlacklistSchema(TokenSchema):
-    """simplejwt's logout: takes any refresh token in the body."""
-
-    operations = {
-        "POST": Operation(
-            pgettext_lazy("operation", "Log out"),
-            _("Revokes the token family of the refresh token."),
-            status.HTTP_200_OK,
-            (ValidationError, ParseError, UnsupportedMediaType, *BUSY),
-        )
-    }
-
-    def get_request_serializer(self) -> Any:
-        return RefreshSerializer
-
-    def get_success(self) -> Any:
-        return {"type": "object"}
-
-
-class VerifySchema(BlacklistSchema):
-    """simplejwt's test of a token: takes any token in the body."""
-
-    operations = {
-        "POST": Operation(
-            pgettext_lazy("operation", "Verify a token"),
-            _("Tells whether a token is accepted. The token stays valid."),
-            status.HTTP_200_OK,
-            (ValidationError, ParseError, UnsupportedMediaType, exceptions.TokenNotValid, *BUSY),
-        )
-    }
-
-    def get_request_serializer(self) -> Any:
-        return cast("Any", self.view).serializer_class
-
-
-# By name, because this package does not import the app of the move.
-SCHEMAS: dict[str, type[TokenSchema]] = {
-    "twotoken.views.LoginView": LoginSchema,
-    "twotoken.views.ReauthenticateView": ReauthenticateSchema,
-    "twotoken.views.RefreshView": RefreshSchema,
-    "twotoken.views.LogoutView": LogoutSchema,
-    "twotoken.views.LogoutAllView": LogoutAllSchema,
-    "twotoken.views.SessionsView": SessionsSchema,
-    "twotoken.views.SessionView": SessionSchema,
-    "twotoken.views.JWKSView": JWKSSchema,
-    "twotoken.views.RevocationsView": RevocationsSchema,
-    "twotoken.views.DiscoveryView": DiscoverySchema,
-    "twotoken.contrib.simplejwt.views.ExchangeView": ExchangeSchema,
-    "twotoken.contrib.simplejwt.views.TokenBlacklistView": BlacklistSchema,
-    "twotoken.contrib.simplejwt.views.TokenVerifyView": VerifySchema,
-}
-
-
-def replacement_of(view: type[APIView]) -> type[APIView]:
-    """Return a subclass of an endpoint's view, for drf-spectacular to describe in its place."""
-    names = (f"{ancestor.__module__}.{ancestor.__name__}" for ancestor in view.__mro__)
-    ours = next((SCHEMAS[name] for name in names if name in SCHEMAS), TokenSchema)
-    pagination_class = getattr(view, "pagination_class", api_settings.DEFAULT_PAGINATION_CLASS)
-    return with_schema(view, ours, pagination_class=pagination_class)

@@ -35,12 +35,12 @@ set_override(AccessTokenAuthentication, "suppress_collision_warning", True)
 class EndpointExtension(OpenApiViewExtension):
     """Describes the endpoints of twotoken."""
 
-    target_class = "twotoken.base_views.TokenView"
+    target_class = "twotoken.views.TokenView"
     match_subclasses = True
 
     def view_replacement(self) -> Any:
         # Imported only now: it imports DRF's views, which read the project's defaults when they are imported.
-        return import_string("twotoken.contrib.spectacular.endpoints.replacement_of")(self.target)
+        return import_string("twotoken.contrib.spectacular.replacements.replacement_of")(self.target)
 
 
 class BearerExtension(OpenApiAuthenticationExtension):

@@ -3,42 +3,39 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, ClassVar, cast
 
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
-from django.urls import Resolver404, URLPattern, URLResolver, get_resolver, resolve
+from django.urls import Resolver404, resolve
 from django.utils.translation import gettext_lazy as _
-from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.plumbing import ResolvedComponent, get_doc
-from drf_spectacular.settings import spectacular_settings
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse
+from drf_spectacular.utils import OpenApiExample, OpenApiResponse
 from rest_framework import status
 from rest_framework.exceptions import ParseError, UnsupportedMediaType, ValidationError
 
-from twotoken.base_views import CredentialView, TokenView
 from twotoken.conf import Delivery, conf
-from twotoken.contrib.spectacular.errors import (
-    DRF_ERRORS,
-    FIELD_ERRORS,
-    ErrorClass,
-    describe,
-    examples_of,
-    status_of,
-    values_of,
+from twotoken.contrib.spectacular.errors import ErrorClass, status_of
+from twotoken.contrib.spectacular.mounts import mount_options
+from twotoken.contrib.spectacular.parts import (
+    ERROR_HEADERS,
+    NONCE,
+    PREFIX,
+    PROOF,
+    ErrorSchema,
+    Operation,
+    Schema,
+    object_of,
 )
 from twotoken.cookies import companion_name, cookie_path
-from twotoken.exceptions import CrossOrigin, InsufficientUserAuthentication, InvalidProof, TokenNotValid, TwoTokenError
+from twotoken.exceptions import CrossOrigin, InsufficientUserAuthentication, InvalidProof
 from twotoken.permissions import recent_logins
-from twotoken.proofs import NONCE_HEADER, accepts_proofs
+from twotoken.proofs import accepts_proofs
 from twotoken.serializers import LoginSerializer
+from twotoken.views import CredentialView, TokenView
 
-Schema = dict[str, Any]
-
-PREFIX = "TwoToken"  # separates twotoken's components from a project's own Login and Error
 COOKIE = "refreshCookie"
 DELIVERED = {
     Delivery.COOKIE: _("The refresh token travels in a cookie that no script can read."),
@@ -53,119 +50,6 @@ TOKEN_TYPE: Schema = {
     "description": _("How the access token is sent. Absent if no DPoP proof bound the tokens to a key."),
 }
 EXAMPLE_TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI3In0.c2lnbmF0dXJl"  # noqa: S105 - not a real token
-
-
-def header(name: str, schema: Any, text: Any, *codes: int, required: bool = True) -> OpenApiParameter:
-    """Return a header of the answers with these statuses."""
-    return OpenApiParameter(
-        name, schema, OpenApiParameter.HEADER, required=required, description=text, response=list(codes)
-    )
-
-
-def set_cookie(text: Any, *codes: int, required: bool = True) -> OpenApiParameter:
-    """Return the header that sets or clears the refresh cookie."""
-    return header("Set-Cookie", str, text, *codes, required=required)
-
-
-CHALLENGE = header("WWW-Authenticate", str, _("How to authenticate (RFC 6750)."), status.HTTP_401_UNAUTHORIZED)
-ERROR_HEADERS = (
-    CHALLENGE,
-    header(
-        "Retry-After",
-        {"type": "integer", "minimum": 1},
-        _("In seconds."),
-        status.HTTP_429_TOO_MANY_REQUESTS,
-        status.HTTP_503_SERVICE_UNAVAILABLE,
-    ),
-)
-
-
-# The component of an error's body, and the field that it has beside ``detail`` and ``code``.
-MARKS: tuple[tuple[str, str], ...] = (("Error", ""), ("NotValid", "reason"), ("StepUp", "max_age"))
-
-
-def marks_of(error: ErrorClass) -> tuple[str, str]:
-    """Return which of MARKS an error has."""
-    return (
-        MARKS[1] if issubclass(error, TokenNotValid) else MARKS[2 * issubclass(error, InsufficientUserAuthentication)]
-    )
-
-
-PROOF = OpenApiParameter(
-    "DPoP",
-    str,
-    OpenApiParameter.HEADER,
-    description=_("A proof for this request by the device's key (RFC 9449). A login with a proof binds its tokens."),
-)
-NONCE = header(
-    NONCE_HEADER,
-    str,
-    _("The nonce for the next DPoP proof."),
-    status.HTTP_200_OK,
-    status.HTTP_400_BAD_REQUEST,
-    status.HTTP_401_UNAUTHORIZED,
-    required=False,
-)
-
-
-@dataclass(frozen=True)
-class Operation:
-    """The parts of an operation's description that are the same at every mount.
-
-    ``action`` is the suffix of the operationId. ``set_cookie`` is the Set-Cookie header at mounts with the cookie
-    delivery.
-    """
-
-    summary: Any
-    description: Any
-    status: int
-    errors: tuple[ErrorClass, ...]
-    action: str = ""
-    tells_delivery: bool = False
-    parameters: tuple[OpenApiParameter, ...] = ()
-    set_cookie: OpenApiParameter | None = None
-
-
-class ErrorSchema(AutoSchema):
-    """Describes our errors."""
-
-    def error_response(self, errors: Sequence[ErrorClass]) -> OpenApiResponse:
-        """Return the response for errors that share a status."""
-        schemas = [self.component("FieldErrors", FIELD_ERRORS)] if ValidationError in errors else []
-        coded = [error for error in errors if error is not ValidationError]
-        for marks in MARKS:
-            alike = [error for error in coded if marks_of(error) == marks]
-            schemas += [self.error_body(alike)] if alike else []
-        description = " ".join(dict.fromkeys(map(describe, errors)))
-        examples = [example for error in coded for example in examples_of(error)]
-        return OpenApiResponse(schemas[0] if len(schemas) == 1 else {"oneOf": schemas}, description, examples)
-
-    def error_body(self, errors: Sequence[ErrorClass]) -> Schema:
-        """Return the body of errors that have the same fields.
-
-        The enumerations ``code`` and ``reason`` are components with all their values. Each use narrows ``code`` to the
-        codes of its errors. drf-spectacular would name inline enumerations after their property, and these names would
-        clash with a project's own ``code`` or ``reason``.
-        """
-        fields: Schema = {
-            "detail": {"type": "string", "description": _("Text for people. Programs use the code.")},
-            "code": self.component(
-                "ErrorCode", {"type": "string", "enum": values_of("code", TwoTokenError, *DRF_ERRORS)}
-            ),
-        }
-        name, mark = marks_of(errors[0])
-        if mark == "reason":
-            fields[mark] = self.component("Reason", {"type": "string", "enum": values_of(mark, TokenNotValid)})
-        if mark == "max_age":
-            fields[mark] = {"type": "integer", "minimum": 1, "description": _("How old a login may be, in seconds.")}
-        schema = self.component(name, object_of(fields))
-        return {"allOf": [schema, {"type": "object", "properties": {"code": {"enum": values_of("code", *errors)}}}]}
-
-    def component(self, name: str, schema: Schema) -> Schema:
-        """Register a schema, unless it is registered already, and return a reference to it."""
-        component = ResolvedComponent(f"{PREFIX}{name}", ResolvedComponent.SCHEMA, schema, ErrorSchema)
-        self.registry.register_on_missing(component)
-        return dict(component.ref)
 
 
 class TokenSchema(ErrorSchema):
@@ -329,32 +213,3 @@ class TokenSchema(ErrorSchema):
 def asks_for_login(view: Any) -> bool:
     """Tell whether a view has RecentLogin among its permissions, and the settings don't switch it off."""
     return any(permission().get_max_age() is not None for permission in recent_logins(view.permission_classes))
-
-
-def object_of(fields: Schema) -> Schema:
-    """Return the schema of an object with these fields, all of them required."""
-    return {"type": "object", "properties": fields, "required": list(fields)}
-
-
-def mount_options(path_regex: str) -> dict[str, Any]:
-    """Return the options that the URLconf gives a route.
-
-    A route that is not in the URLconf has none: drf-spectacular can also describe a separate list of patterns.
-    """
-    for urlconf in dict.fromkeys([None, spectacular_settings.SERVE_URLCONF]):
-        for route, options in routes_of(get_resolver(urlconf).url_patterns):
-            if route == path_regex:
-                return options
-    return {}
-
-
-def routes_of(
-    patterns: Sequence[URLPattern | URLResolver], prefix: str = "", outer: Mapping[str, Any] | None = None
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield each route with its options. Inner options override outer ones."""
-    for pattern in patterns:
-        route = f"{prefix}{pattern.pattern}"
-        if isinstance(pattern, URLPattern):
-            yield route, {**(outer or {}), **pattern.default_args}
-        else:
-            yield from routes_of(pattern.url_patterns, route, {**(outer or {}), **pattern.default_kwargs})

@@ -9,7 +9,8 @@ from rest_framework import status
 from rest_framework.views import APIView
 
 from twotoken.contrib.spectacular.layers import with_schema
-from twotoken.contrib.spectacular.schemas import CHALLENGE, ErrorSchema, Schema, asks_for_login
+from twotoken.contrib.spectacular.parts import CHALLENGE, ErrorSchema, Schema
+from twotoken.contrib.spectacular.schemas import asks_for_login
 from twotoken.exceptions import InsufficientUserAuthentication
 from twotoken.permissions import recent_logins
 

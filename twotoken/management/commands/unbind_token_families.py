@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from twotoken import families
-from twotoken.bindings import PROTOCOLS
+from twotoken.dpop import PROTOCOLS
 from twotoken.families import Criteria
 from twotoken.management.arguments import confirm, counted, family, user_id
 from twotoken.management.progress import with_progress

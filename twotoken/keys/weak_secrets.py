@@ -1,7 +1,7 @@
 """Texts that must not be an HS256 secret: an encoded key, the path of a file, a text that is short or easy to guess.
 
 Anybody who knows the secret can sign tokens, and everybody may know a public key (CVE-2022-29217, CVE-2017-11424).
-``keys`` recognizes a PEM by its BEGIN line. This module finds keys in other forms, such as a PEM without that line.
+``ring`` recognizes a PEM by its BEGIN line. This module finds keys in other forms, such as a PEM without that line.
 
 A random secret of 32 bytes, as hex, base64 or base64url, is refused with a probability below 10⁻¹². The file system is
 asked only whether a file with the text as its name exists. No file is read.

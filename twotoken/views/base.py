@@ -1,4 +1,4 @@
-"""Base classes of the endpoints: reading bodies, answering errors, checking the origin. Answers are JSON.
+"""Base classes of the endpoints: answering errors, checking the origin, delivering tokens.
 
 ``responses`` decides an error's status, body and headers, ``Retry-After`` among them.
 """
@@ -6,15 +6,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from functools import cache
-from io import BytesIO
 from types import FrameType
-from typing import Any
+from typing import Any, cast
+from uuid import UUID
 
-from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
+from django.core.exceptions import RequestDataTooBig
 from django.db import DatabaseError, connections, transaction
 from django.http import HttpRequest, HttpResponseBase
 from django.views.debug import get_exception_reporter_filter
@@ -22,85 +21,28 @@ from django.views.decorators.debug import sensitive_post_parameters, sensitive_v
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import APIException, NotAuthenticated, ParseError
 from rest_framework.metadata import SimpleMetadata
-from rest_framework.negotiation import DefaultContentNegotiation
-from rest_framework.parsers import BaseParser, FormParser, JSONParser, MultiPartParser
+from rest_framework.parsers import BaseParser
 from rest_framework.permissions import AllowAny
-from rest_framework.renderers import BaseRenderer, JSONRenderer
+from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.throttling import BaseThrottle, SimpleRateThrottle
-from rest_framework.utils import json
 from rest_framework.views import APIView, exception_handler
 
 from twotoken import proofs
-from twotoken.bindings import DPOP
 from twotoken.clients import Client
 from twotoken.conf import Delivery, conf, delivery
 from twotoken.conflicts import is_conflict, is_refusal
 from twotoken.cookies import hide_cookie, set_refresh_cookie
+from twotoken.dpop import DPOP
 from twotoken.exceptions import MissingToken, RotationConflict, TwoTokenError, Unavailable, WrongDevice
 from twotoken.families import TokenPair
-from twotoken.origins import check_origin
 from twotoken.responses import body_of, headers_of, status_of
+from twotoken.tokens import AccessToken
+from twotoken.views.origins import check_origin
+from twotoken.views.parsers import AlwaysJSON, TokenFormParser, TokenJSONParser, TokenMultiPartParser
 
 logger = logging.getLogger("twotoken")
-
-
-@contextmanager
-def parse_errors() -> Iterator[None]:
-    """Turn every error that a hostile body causes in Django or Python into a ParseError, a 400."""
-    try:
-        yield
-    # LookupError: a part of a form may name an encoding that does not exist.
-    except (ValueError, LookupError, RecursionError, SuspiciousOperation) as exc:
-        raise ParseError from exc
-
-
-def read_body(stream: Any) -> Any:
-    """Return the whole body. Raises RequestDataTooBig if it exceeds DATA_UPLOAD_MAX_MEMORY_SIZE."""
-    return stream.body if isinstance(stream, HttpRequest) else stream.read()
-
-
-def as_utf8(parser_context: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return a parser context that says UTF-8: a client may name an encoding that can't decode text."""
-    return {**(parser_context or {}), "encoding": "utf-8"}
-
-
-class TokenJSONParser(JSONParser):
-    """JSON up to DATA_UPLOAD_MAX_MEMORY_SIZE. Nesting that is too deep is a parse error too."""
-
-    def parse(self, stream: Any, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None) -> Any:
-        with parse_errors():
-            return json.loads(read_body(stream))
-
-
-class TokenFormParser(FormParser):
-    """An urlencoded form within Django's DATA_UPLOAD limits."""
-
-    def parse(self, stream: Any, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None) -> Any:
-        with parse_errors():
-            return super().parse(BytesIO(read_body(stream)), media_type, as_utf8(parser_context))
-
-
-class TokenMultiPartParser(MultiPartParser):
-    """A multipart form within Django's DATA_UPLOAD limits.
-
-    The whole body counts towards the limit, files included, so no file is large enough to be written to disk.
-    """
-
-    def parse(self, stream: Any, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None) -> Any:
-        with parse_errors():
-            return super().parse(BytesIO(read_body(stream)), media_type, as_utf8(parser_context))
-
-
-class AlwaysJSON(DefaultContentNegotiation):
-    """Answers in JSON. Ignores Accept, ``?format=`` and the project's defaults."""
-
-    def select_renderer(
-        self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
-    ) -> tuple[BaseRenderer, str]:
-        renderer = next(iter(renderers))
-        return renderer, renderer.media_type
 
 
 class NoVariables:
@@ -265,3 +207,8 @@ class CredentialView(TokenView):
         if self.by_cookie and not already_held:
             set_refresh_cookie(response, pair, self.request)
         return response
+
+
+def current_family_id(request: Request) -> UUID:
+    """Return the id of the token family that the request's access token belongs to."""
+    return cast("AccessToken", request.auth).family_id

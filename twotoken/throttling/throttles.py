@@ -10,26 +10,20 @@ import hashlib
 import logging
 import math
 from abc import ABC, abstractmethod
-from contextlib import suppress
 from typing import Any
 
-from django.core.cache.backends.base import BaseCache
 from rest_framework.request import Request
 from rest_framework.throttling import SimpleRateThrottle
 from rest_framework.views import APIView
 
-from twotoken.bindings import DBSC, thumbprint
 from twotoken.clients import network
 from twotoken.conf import conf
-from twotoken.conflicts import ATTEMPTS, tries
+from twotoken.dpop import DBSC, thumbprint
+from twotoken.throttling.counters import counter_of
+from twotoken.throttling.usernames import normalize_username
 from twotoken.tokens import RefreshClaims
-from twotoken.usernames import normalize_username
 
 logger = logging.getLogger("twotoken")
-
-
-class CacheRefuses(Exception):
-    """The cache answers, but does not store the count."""
 
 
 class _IdentThrottle(SimpleRateThrottle, ABC):
@@ -69,7 +63,7 @@ class _IdentThrottle(SimpleRateThrottle, ABC):
     def _count(self, key: str) -> bool:
         parsed: Any = self
         limit, period = parsed.num_requests, parsed.duration
-        counter = (_Increments if increments(self.cache) else _Places)(self.cache, 2 * period + 1)
+        counter = counter_of(self.cache, timeout=2 * period + 1)
         window, elapsed = divmod(self.timer(), period)
         passed = elapsed / period
         current, previous = (f"{key}:{int(window) - back}" for back in (0, 1))
@@ -128,75 +122,3 @@ class RefreshThrottle(_IdentThrottle):
 
     def ident(self) -> str:
         return f"{self.family_id}\nowner" if self.is_owner else str(self.family_id)
-
-
-class _Counter(ABC):
-    """Counts the requests of a window in a cache."""
-
-    def __init__(self, cache: BaseCache, timeout: int) -> None:
-        self.cache = cache
-        self.timeout = timeout
-
-    @abstractmethod
-    def read(self, current: str, previous: str, limit: int) -> tuple[int, int]:
-        """Return how many places are taken in each of the two windows, up to the limit."""
-
-    @abstractmethod
-    def take(self, window: str, taken: int, room: int) -> bool:
-        """Take a place in a window if fewer than ``room`` are taken. Tell whether a place was taken.
-
-        ``taken`` is the number that ``read`` returned. Raises CacheRefuses if the cache stores nothing.
-        """
-
-
-class _Increments(_Counter):
-    """For caches with an atomic ``incr``: Redis, Memcached, local memory. One number for each window."""
-
-    def read(self, current: str, previous: str, limit: int) -> tuple[int, int]:
-        counts = self.cache.get_many([current, previous])
-        return min(counts.get(current, 0), limit), min(counts.get(previous, 0), limit)
-
-    def take(self, window: str, taken: int, room: int) -> bool:
-        if self._increment(window) <= room:
-            return True
-        with suppress(ValueError):  # the cache dropped the number meanwhile
-            self.cache.decr(window)
-        return False
-
-    def _increment(self, window: str) -> int:
-        for _ in range(ATTEMPTS):
-            with suppress(ValueError):  # no number yet, or the cache dropped it
-                count = self.cache.incr(window)
-                if not count:  # a cache client that is configured to ignore errors returned no count
-                    break
-                return count
-            if self.cache.add(window, 1, self.timeout):
-                return 1
-        raise CacheRefuses
-
-
-class _Places(_Counter):
-    """For caches whose ``incr`` reads and then writes, such as the database cache. One key for each place."""
-
-    def read(self, current: str, previous: str, limit: int) -> tuple[int, int]:
-        windows = [[f"{window}:{number}" for number in range(limit)] for window in (current, previous)]
-        found = self.cache.get_many([place for places in windows for place in places])
-        taken, before = (sum(place in found for place in places) for places in windows)
-        return taken, before
-
-    def take(self, window: str, taken: int, room: int) -> bool:
-        return any(self._take(f"{window}:{number}") for number in range(taken, room))
-
-    def _take(self, place: str) -> bool:
-        for _ in tries():
-            if self.cache.add(place, 1, self.timeout):
-                return True
-            # add() also returns False if the cache's database is read-only or was busy with another write.
-            if self.cache.get(place) is not None:
-                return False
-        raise CacheRefuses
-
-
-def increments(cache: BaseCache) -> bool:
-    """Tell whether a cache has its own ``incr``: the one of Django's base class is not atomic."""
-    return getattr(cache.incr, "__func__", None) is not BaseCache.incr

@@ -19,7 +19,7 @@ from jwt.algorithms import Algorithm, get_default_algorithms, has_crypto
 from jwt.exceptions import InvalidKeyError
 
 from twotoken.exceptions import InvalidToken
-from twotoken.weak_secrets import holds, weakness
+from twotoken.keys.weak_secrets import holds, weakness
 
 HS256 = "HS256"
 ASYMMETRIC = ("EdDSA", "ES256", "RS256")

@@ -11,7 +11,7 @@ from django.db.models import Model
 from django.db.models.signals import post_save
 from django.dispatch import receiver
 
-from twotoken import families
+from twotoken.families.revocation import revoke_all
 from twotoken.models import RevokedReason
 
 
@@ -37,7 +37,7 @@ def revoke_families_of_inactive(
     if update_fields is not None and "is_active" not in update_fields and _has_column(instance):
         return
     if not instance.is_active:
-        families.revoke_all(instance, RevokedReason.USER_INACTIVE)
+        revoke_all(instance, RevokedReason.USER_INACTIVE)
 
 
 def _has_column(user: Model) -> bool:

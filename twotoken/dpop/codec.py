@@ -1,4 +1,4 @@
-"""DPoP proofs (RFC 9449) and the server's nonces: a pure codec, no Django, no cache, no database.
+"""DPoP proofs (RFC 9449): a pure codec, no Django, no cache, no database.
 
 A proof is a JWT that shows possession of a private key. It names one request: method, address and time. Keys, time and
 the expected request come in; a ``Proof`` or an InvalidProof comes out. The caller checks whether a proof was used
@@ -8,12 +8,11 @@ before. ``cryptography`` is used only through PyJWT. Without it every proof is r
 from __future__ import annotations
 
 import hashlib
-import hmac
 import json
 import re
 import secrets
 from base64 import urlsafe_b64encode
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -23,7 +22,7 @@ from urllib.parse import SplitResult, unquote_to_bytes, urlsplit
 from jwt.algorithms import has_crypto
 from jwt.exceptions import PyJWTError
 
-from twotoken.bindings import DPOP, thumbprint
+from twotoken.dpop.bindings import DPOP, thumbprint
 from twotoken.exceptions import InvalidProof, NonceRequired, ProofAddress, ProofTime
 from twotoken.keys import AsymmetricKey, asymmetric_key, b64decode, b64encode, canonical, public_key
 
@@ -32,7 +31,6 @@ TYPE = "dpop+jwt"
 # the curve Ed25519 to Ed25519.
 ALGORITHMS = {"ES256": ("EC", "P-256"), "EdDSA": ("OKP", "Ed25519"), "Ed25519": ("OKP", "Ed25519")}
 WINDOW = 60  # seconds by which ``iat`` may differ from the server's clock
-NONCE_LIFETIME = 120  # seconds; a nonce is accepted for one to two of these
 MAX_PROOF_LENGTH = 4096  # characters; a longer proof is refused before it is parsed
 MAX_JTI_LENGTH = 256
 
@@ -43,7 +41,6 @@ _Y8 = 0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826
 _SMALL_ORDER = frozenset({0, 1, _P25519 - 1, _Y8, _P25519 - _Y8})  # y of the points of Ed25519 with an order up to 8
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _URL = re.compile(r"[!-~]+")  # a URL has no blanks and only ASCII (RFC 3986 section 2)
-_NONCE_CONTEXT = b"twotoken: nonces of DPoP"
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,21 +148,6 @@ def token_hash(access_token: str) -> str:
     """Return the ``ath`` of an access token (RFC 9449 section 4.2)."""
     digest = hashlib.sha256(access_token.encode(errors="surrogatepass")).digest()
     return urlsafe_b64encode(digest)[:43].decode()
-
-
-def nonce_at(secret: bytes, now: datetime, *, back: int = 0) -> str:
-    """Return the server's nonce at a time, or the one that was current ``back`` lifetimes before.
-
-    It is an HMAC of the time, so nothing is stored, and all processes with the same secret have the same nonce.
-    """
-    period = int(now.timestamp()) // NONCE_LIFETIME - back
-    return b64encode(hmac.digest(hmac.digest(secret, _NONCE_CONTEXT, "sha256"), str(period).encode(), "sha256")[:16])
-
-
-def is_current_nonce(nonce: str, keys: Sequence[bytes], now: datetime) -> bool:
-    """Tell whether a nonce is the current or the previous one of any of these secrets."""
-    made = [nonce_at(secret, now, back=back).encode() for secret in keys for back in (0, 1)]
-    return any(hmac.compare_digest(nonce.encode(errors="surrogatepass"), each) for each in made)
 
 
 @lru_cache(maxsize=1024)

@@ -115,7 +115,7 @@ def in_the_report(mount: str) -> list[bool]:
     """Log in while the directory is down; tell whether the password is in the error report, HTML or text."""
     caller = Caller(None, mount=mount, raise_request_exception=False)
     with (
-        override_settings(AUTHENTICATION_BACKENDS=["tests.test_generics.DownBackend"]),
+        override_settings(AUTHENTICATION_BACKENDS=["tests.test_view_base.DownBackend"]),
         error_reports() as reports,
     ):
         assert caller.send("login/", {get_user_model().USERNAME_FIELD: "ann", "password": PASSWORD}).status_code == 500

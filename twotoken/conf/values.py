@@ -1,0 +1,116 @@
+"""How a value of ``TWOTOKEN`` is read, and turned into the type that the settings promise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from functools import lru_cache
+from importlib.util import find_spec
+from typing import Any, TypeVar, cast
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.module_loading import import_string
+
+from twotoken.keys import KeyRing, key_ring
+
+T = TypeVar("T")
+
+MAKE_ONE = "'manage.py generate_token_secrets' makes one."
+
+
+def callable_of(key: str) -> Callable[[], object] | None:
+    """Return a setting's callable, given directly or as a dotted path. None: the setting is a plain value.
+
+    Raises ImproperlyConfigured for a dotted path that leads to no callable. Otherwise a misspelt path would itself be
+    used as the issuer, the same one for all tenants.
+    """
+    return callable_in(key, value_of(key, None))
+
+
+def callable_in(key: str, value: Any) -> Callable[[], object] | None:
+    """Return the callable of a setting that has this value, as ``callable_of`` does."""
+    if not isinstance(value, str):
+        return value if callable(value) else None
+    if not _is_dotted_path(value):
+        return None
+    try:
+        found = import_string(value)
+    except ImportError as exc:
+        raise ImproperlyConfigured(f"TWOTOKEN[{key!r}]: {exc}") from exc
+    if not callable(found):
+        raise ImproperlyConfigured(f"TWOTOKEN[{key!r}]: {value} is not callable.")
+    return cast("Callable[[], object]", found)
+
+
+@lru_cache(maxsize=32)
+def _is_dotted_path(value: str) -> bool:
+    """Tell whether a string is a dotted path to something in a module that Python can import.
+
+    A host such as auth.example.com looks like a dotted path too. So a string counts as a dotted path only if Python
+    finds a package named like its first part. If the string has only one dot, a module is enough. Nothing is imported.
+    """
+    names = value.split(".")
+    if len(names) < 2 or not all(name.isidentifier() for name in names):
+        return False
+    try:
+        spec = find_spec(names[0])
+    except ValueError:  # the module is loaded but has no spec, such as __main__
+        return True
+    return spec is not None and (len(names) == 2 or spec.submodule_search_locations is not None)
+
+
+def issuer_from(found: Callable[[], object]) -> str:
+    """Call the callable of ISSUER. Raises ImproperlyConfigured if it returns anything but a text."""
+    value = found()
+    if not isinstance(value, str) or not value:
+        # Without an issuer, each tenant would accept the tokens of the others.
+        raise ImproperlyConfigured(
+            f"The callable of TWOTOKEN['ISSUER'] must return a string, not {type(value).__name__}."
+        )
+    return value
+
+
+def audience_from(found: Callable[[], object]) -> tuple[str, ...]:
+    """Call the callable of AUDIENCE. Raises ImproperlyConfigured if it returns anything but texts."""
+    value: Any = found()
+    values = texts_of(value) if isinstance(value, str | list | tuple) else ()
+    if not values or not all(isinstance(text, str) and text for text in values):
+        raise ImproperlyConfigured("The callable of TWOTOKEN['AUDIENCE'] must return a string or a list of strings.")
+    return values
+
+
+def texts_of(value: str | Sequence[str] | None) -> tuple[str, ...]:
+    """Return one text, several or none as a tuple."""
+    return (value,) if isinstance(value, str) else tuple(value or ())
+
+
+def value_of(key: str, default: T) -> T:
+    """Return the value of a key of ``TWOTOKEN``."""
+    value: T = getattr(settings, "TWOTOKEN", {}).get(key, default)
+    return value
+
+
+def duration_of(key: str, default: float) -> timedelta:
+    """Return a duration that is given as a timedelta or in seconds."""
+    value = value_of(key, default)
+    return value if isinstance(value, timedelta) else timedelta(seconds=value)
+
+
+def secrets_of(key: str) -> tuple[str, ...]:
+    """Return the secrets of a key, at least one. Raises ImproperlyConfigured."""
+    value = value_of(key, None)
+    if value is None:
+        raise ImproperlyConfigured(f"TWOTOKEN[{key!r}] is not set. {MAKE_ONE}")
+    secrets = (value,) if isinstance(value, str) else value
+    if not isinstance(secrets, list | tuple) or not secrets or not all(isinstance(secret, str) for secret in secrets):
+        raise ImproperlyConfigured(f"TWOTOKEN[{key!r}] must be a string or a list of strings. {MAKE_ONE}")
+    return tuple(secrets)
+
+
+def keys_of(key: str, secrets: tuple[str, ...], algorithms: tuple[str, ...]) -> KeyRing:
+    """Make the keys of a key's secrets. Raises ImproperlyConfigured if one of them can't be used."""
+    try:
+        return key_ring(secrets, algorithms)
+    except ValueError as exc:
+        raise ImproperlyConfigured(f"TWOTOKEN[{key!r}]: {exc}.") from exc

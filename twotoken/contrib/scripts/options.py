@@ -1,0 +1,64 @@
+"""How a client behaves: where it logs in and who it is, how long it waits and when it tries again."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import count
+from typing import Any, TypeAlias
+from urllib.parse import urlsplit
+
+StepUp: TypeAlias = Callable[[int | None], Mapping[str, Any] | None]
+Credentials: TypeAlias = Mapping[str, Any] | Callable[[], Mapping[str, Any] | None]
+
+PATIENCE = 30.0  # seconds
+FIRST_PAUSE, LONGEST_PAUSE = 0.25, 5.0  # seconds between tries
+LOCK_PAUSE, LONGEST_LOCK_PAUSE = 0.005, 0.1  # seconds between looks at a lock
+PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Options:
+    """How a client behaves.
+
+    ``patience`` is how many seconds a call may wait for a login or refresh. ``dpop`` binds new sessions to a key.
+    ``on_step_up`` gets the ``max_age`` of a route, and returns the body of ``reauthenticate/``, or None.
+    """
+
+    auth_url: str
+    credentials: Credentials | None = None
+    refresh: str = ""
+    origins: Collection[str] = ()
+    patience: float = PATIENCE
+    dpop: bool = False
+    on_step_up: StepUp | None = None
+    now: Callable[[], float] = time.time
+    random: Callable[[], float] = random.random
+
+
+def lock_pauses() -> Iterator[float]:
+    """Yield the seconds to wait between looks at a lock, growing and at random."""
+    growing = (min(LOCK_PAUSE * 1.3 ** min(number, 20), LONGEST_LOCK_PAUSE) for number in count())
+    return (pause * random.uniform(0.5, 1) for pause in growing)  # noqa: S311 - no secret
+
+
+def backoff(attempt: int) -> float:
+    """Return the longest pause after an attempt, in seconds."""
+    return min(FIRST_PAUSE * 2.0 ** min(attempt, 10), LONGEST_PAUSE)
+
+
+def origin_of(url: str) -> tuple[str, str, int]:
+    """Return scheme, host and port of an absolute URL. Raises ValueError if it is not one of http or https."""
+    parts = urlsplit(url)
+    if parts.scheme not in PORTS or not parts.hostname:
+        raise ValueError(f"{url!r} is not an absolute http URL.")
+    return parts.scheme, parts.hostname, parts.port or PORTS[parts.scheme]
+
+
+def account_of(credentials: Credentials | None) -> str:
+    """Return the account that credentials name: their first entry. Empty for a function, or without credentials."""
+    if credentials is None or callable(credentials):
+        return ""
+    return next((str(value) for name, value in credentials.items() if name != "password"), "")

@@ -1,0 +1,116 @@
+"""What a client sends: the headers of its requests, with proofs, and its POSTs, which it repeats if it has to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from importlib import import_module
+from itertools import count
+from typing import Any
+
+from twotoken.contrib.scripts.answers import BUSY, gave_up
+from twotoken.contrib.scripts.errors import Unavailable
+from twotoken.contrib.scripts.options import Options, backoff, origin_of
+from twotoken.contrib.scripts.session import Session
+from twotoken.contrib.scripts.steps import Answer, Flow, Lost, Pause, Post, Save
+from twotoken.contrib.scripts.stores import Store
+
+LONGEST_REST = 3600  # seconds: a longer Retry-After, or a clock that was set back, is not believed
+PROVEN = {"login/", "refresh/", "reauthenticate/"}  # what carries a proof, if the session is bound to a key
+
+
+class Sending:
+    """Sends for one session. Knows the origins that get its tokens, and the nonces that servers gave."""
+
+    def __init__(self, options: Options, store: Store) -> None:
+        self._options = options
+        self._url = options.auth_url.rstrip("/") + "/"
+        self._origins = {origin_of(self._url), *map(origin_of, options.origins)}
+        self.store = store
+        self._nonces: dict[tuple[str, str, int], str] = {}
+        if options.dpop:
+            proving()  # or a missing cryptography would be noticed at the first request
+
+    def covers(self, url: str) -> bool:
+        """Tell whether a request to this URL gets the access token."""
+        try:
+            return origin_of(url) in self._origins
+        except ValueError:
+            return False
+
+    def headers(self, token: str, method: str, url: str) -> dict[str, str]:
+        """Return the headers that carry an access token, with a proof if it is bound to a key (RFC 9449)."""
+        session = self.store.load()
+        if session.scheme != "DPoP":
+            return {"Authorization": f"Bearer {token}"}
+        return {"Authorization": f"DPoP {token}", **self._proof(session, method, url, access=token)}
+
+    def note(self, url: str, headers: Mapping[str, str]) -> None:
+        """Remember the nonce that an answer gives for the next proof to its origin (RFC 9449 section 8).
+
+        After a redirect, the answer may be another server's. It has no say in the proofs for this one.
+        """
+        if (nonce := headers.get("DPoP-Nonce")) and self.covers(url):
+            self._nonces[origin_of(url)] = nonce
+
+    def _post(
+        self,
+        path: str,
+        body: Mapping[str, Any],
+        session: Session,
+        since: float,
+        headers: Mapping[str, str] | None = None,
+        *,
+        patience: float | None = None,
+    ) -> Flow[Answer]:
+        """POST, and retry until a meaningful answer comes or patience is over. Raises Unavailable."""
+        deadline = since + (self._options.patience if patience is None else patience)
+        now = self._options.now()
+        if 0 < (rest := session.not_before - now) <= LONGEST_REST:
+            if session.not_before > deadline:
+                raise Unavailable(f"The server asked to wait {rest:.0f} seconds more.", rest)
+            yield Pause(rest)
+        attempts = count()
+        while True:
+            answer = yield from self._post_once(path, body, session, headers or {})
+            if isinstance(answer, Answer) and answer.status not in BUSY:
+                return answer
+            now = self._options.now()
+            rest = 0.0 if isinstance(answer, Lost) else min(answer.retry_after(now), LONGEST_REST)
+            pause = max(rest, backoff(next(attempts)) * (1 - self._options.random() / 2))
+            if now + pause > deadline:
+                # A step-up does not hold the lock: it would put tokens back that another thread has refreshed.
+                if rest and path != "reauthenticate/":
+                    yield Save(replace(session, not_before=now + rest))
+                raise gave_up(answer, rest) from (answer.error if isinstance(answer, Lost) else None)
+            yield Pause(pause)
+
+    def _post_once(
+        self, path: str, body: Mapping[str, Any], session: Session, headers: Mapping[str, str]
+    ) -> Flow[Answer | Lost]:
+        """POST, and once more if the server gives a nonce for the proof (RFC 9449 section 8)."""
+        answer: Answer | Lost = yield self._proven(path, body, session, headers)
+        if isinstance(answer, Answer):
+            self.note(self._url, answer.headers)
+            if answer.code == "use_dpop_nonce":
+                answer = yield self._proven(path, body, session, headers)
+        return answer
+
+    def _proven(self, path: str, body: Mapping[str, Any], session: Session, headers: Mapping[str, str]) -> Post:
+        """Return a request, with a proof of its own if the session is bound to a key."""
+        url = self._url + path
+        proof = self._proof(session, "POST", url, headers.get("Authorization", "")) if path in PROVEN else {}
+        return Post(url, body, {**headers, **proof})
+
+    def _proof(self, session: Session, method: str, url: str, access: str = "") -> dict[str, str]:
+        """Return the header with the proof for one request. Nothing if the session is not bound to a key."""
+        if not session.device_key:
+            return {}
+        token = access.rpartition(" ")[2]
+        now, nonce = self._options.now(), self._nonces.get(origin_of(url), "")
+        return {"DPoP": proving().proof(session.device_key, method, url, now, access=token, nonce=nonce)}
+
+
+def proving() -> Any:
+    """Return the module that makes keys and proofs. It is loaded only where a session is bound to a key."""
+    return import_module("twotoken.contrib.scripts.proving")

@@ -1,0 +1,66 @@
+"""The OpenAPI descriptions of the endpoints of ``contrib.simplejwt``."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
+from drf_spectacular.openapi import AutoSchema
+from rest_framework import status
+from rest_framework.exceptions import ParseError, UnsupportedMediaType, ValidationError
+
+from twotoken import exceptions
+from twotoken.contrib.spectacular.endpoints import BUSY, RefreshSchema
+from twotoken.contrib.spectacular.parts import Operation, Schema
+from twotoken.contrib.spectacular.schemas import TokenSchema
+from twotoken.serializers import RefreshSerializer
+
+
+class ExchangeSchema(RefreshSchema):
+    """The exchange of simplejwt's refresh tokens.
+
+    It takes a token in the body, even at a cookie mount. A cookie mount with an ``old_cookie`` takes that cookie too.
+    """
+
+    def get_request_serializer(self) -> Any:
+        by_old_cookie = self.by_cookie and cast("Any", self.view).old_cookie is not None
+        return self.optional(RefreshSerializer) if by_old_cookie else RefreshSerializer
+
+    def get_auth(self) -> list[Schema]:
+        return AutoSchema.get_auth(self)
+
+
+class BlacklistSchema(TokenSchema):
+    """simplejwt's logout: takes any refresh token in the body."""
+
+    operations = {
+        "POST": Operation(
+            pgettext_lazy("operation", "Log out"),
+            _("Revokes the token family of the refresh token."),
+            status.HTTP_200_OK,
+            (ValidationError, ParseError, UnsupportedMediaType, *BUSY),
+        )
+    }
+
+    def get_request_serializer(self) -> Any:
+        return RefreshSerializer
+
+    def get_success(self) -> Any:
+        return {"type": "object"}
+
+
+class VerifySchema(BlacklistSchema):
+    """simplejwt's test of a token: takes any token in the body."""
+
+    operations = {
+        "POST": Operation(
+            pgettext_lazy("operation", "Verify a token"),
+            _("Tells whether a token is accepted. The token stays valid."),
+            status.HTTP_200_OK,
+            (ValidationError, ParseError, UnsupportedMediaType, exceptions.TokenNotValid, *BUSY),
+        )
+    }
+
+    def get_request_serializer(self) -> Any:
+        return cast("Any", self.view).serializer_class

@@ -1,0 +1,28 @@
+"""The server's nonces for DPoP proofs (RFC 9449 section 8). Pure: secrets and time come in."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Sequence
+from datetime import datetime
+
+from twotoken.keys import b64encode
+
+NONCE_LIFETIME = 120  # seconds; a nonce is accepted for one to two of these
+
+_NONCE_CONTEXT = b"twotoken: nonces of DPoP"
+
+
+def nonce_at(secret: bytes, now: datetime, *, back: int = 0) -> str:
+    """Return the server's nonce at a time, or the one that was current ``back`` lifetimes before.
+
+    It is an HMAC of the time, so nothing is stored, and all processes with the same secret have the same nonce.
+    """
+    period = int(now.timestamp()) // NONCE_LIFETIME - back
+    return b64encode(hmac.digest(hmac.digest(secret, _NONCE_CONTEXT, "sha256"), str(period).encode(), "sha256")[:16])
+
+
+def is_current_nonce(nonce: str, keys: Sequence[bytes], now: datetime) -> bool:
+    """Tell whether a nonce is the current or the previous one of any of these secrets."""
+    made = [nonce_at(secret, now, back=back).encode() for secret in keys for back in (0, 1)]
+    return any(hmac.compare_digest(nonce.encode(errors="surrogatepass"), each) for each in made)

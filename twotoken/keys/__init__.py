@@ -1,0 +1,45 @@
+"""The keys of tokens and proofs, and the texts that must not be a secret. Pure: no Django, no database."""
+
+from __future__ import annotations
+
+from twotoken.keys.ring import (
+    ALGORITHMS,
+    HS256,
+    MAX_TOKEN_LENGTH,
+    AsymmetricKey,
+    KeyRing,
+    SecretKey,
+    asymmetric_key,
+    b64decode,
+    b64encode,
+    canonical,
+    key_ring,
+    public_key,
+    verifying_ring,
+)
+from twotoken.keys.weak_secrets import (
+    MAX_STEPS,
+    MIN_SECRET_BYTES,
+    MIN_VARIETY,
+    weakness,
+)
+
+__all__ = [
+    "ALGORITHMS",
+    "HS256",
+    "MAX_STEPS",
+    "MAX_TOKEN_LENGTH",
+    "MIN_SECRET_BYTES",
+    "MIN_VARIETY",
+    "AsymmetricKey",
+    "KeyRing",
+    "SecretKey",
+    "asymmetric_key",
+    "b64decode",
+    "b64encode",
+    "canonical",
+    "key_ring",
+    "public_key",
+    "verifying_ring",
+    "weakness",
+]

@@ -1,0 +1,146 @@
+"""The endpoints that take credentials: login and reauthenticate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any, cast
+
+from django.contrib.auth import authenticate, get_user_model, user_logged_in
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.hashers import check_password
+from rest_framework.permissions import IsAuthenticated
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.serializers import BaseSerializer
+
+from twotoken import families, proofs
+from twotoken.authentication import RevocableAccessTokenAuthentication
+from twotoken.clients import client_address, sent_by_browser
+from twotoken.conf import Delivery, conf
+from twotoken.conflicts import retry_on_conflict
+from twotoken.cookies import cookie_values, warn_if_dropped
+from twotoken.exceptions import InvalidToken, MissingProof, NoActiveAccount
+from twotoken.families import FROM_SETTINGS, Lifetime
+from twotoken.models import RevokedReason
+from twotoken.serializers import LoginSerializer, PasswordSerializer
+from twotoken.throttling import LoginThrottle
+from twotoken.tokens import AccessToken
+from twotoken.users import may_log_in
+from twotoken.views.base import CredentialView, current_family_id
+
+
+class LoginView(CredentialView):
+    """POST the credentials, get a token pair. A DPoP proof binds the token family to the client's key.
+
+    A subclass may have another ``serializer_class``. Its validated data are the arguments of ``authenticate``.
+    """
+
+    serializer_class: type[BaseSerializer[Any]] = LoginSerializer
+
+    def post(self, request: Request, **kwargs: Any) -> Response:
+        serializer = self.serializer_class(data=request.data, context={"request": request, "view": self})
+        serializer.is_valid(raise_exception=True)
+        data = serializer.validated_data
+        # Read before the throttle counts: a client that lacks a nonce comes again. Spent after it: a client that has
+        # to wait has not used up its proof.
+        proof = proofs.read_proof(request)
+        if proof is None and conf.dpop == "required":
+            raise MissingProof
+        self.check_throttle(LoginThrottle(client_address(request), self.get_login_name(data)))
+        proofs.spend(request, proof)
+        user = self.authenticate(request, data)
+        if user is None or not may_log_in(user):
+            return self.refuse(NoActiveAccount())
+        # Django's receiver writes last_login, which may conflict with another login. The signal is then sent again.
+        retry_on_conflict(lambda: user_logged_in.send(sender=type(user), request=request._request, user=user))
+        pair = families.start(
+            user,
+            self.client,
+            lifetime=conf.access_lifetime if self.delivery is Delivery.NONE else self.get_lifetime(user, data),
+            is_browser=self.by_cookie and sent_by_browser(request),
+            context=self.get_context(user, data),
+            device_key="" if proof is None else proof.device_key,
+        )
+        if self.by_cookie:
+            self.revoke_replaced(request)
+            warn_if_dropped(request)
+        return self.answer(pair)
+
+    def authenticate(self, request: Request, data: Mapping[str, Any]) -> AbstractBaseUser | None:
+        """Return the user with these credentials, or None. Only Django's back ends decide: they apply lockouts.
+
+        A subclass may raise a subclass of NoActiveAccount with a ``code`` and a ``message`` of its own.
+        """
+        return authenticate(request._request, **data)
+
+    def get_login_name(self, data: Mapping[str, Any]) -> str:
+        """Return the name that the login throttle counts by."""
+        return str(data.get(cast("Any", get_user_model()).USERNAME_FIELD, ""))
+
+    def get_lifetime(self, user: AbstractBaseUser, data: Mapping[str, Any]) -> Lifetime:
+        """Return the absolute lifetime of this login's family, for example a longer one for "remember me"."""
+        return FROM_SETTINGS
+
+    def get_context(self, user: AbstractBaseUser, data: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return what ACCESS_CLAIMS finds in ``family.context`` at each refresh.
+
+        For example a tenant, or how the user logged in.
+        """
+        return {}
+
+    def revoke_replaced(self, request: Request) -> None:
+        """Revoke the family of the cookie that the new one overwrites: this browser could not log it out later."""
+        for token in cookie_values(request, conf.cookie_name):
+            with suppress(InvalidToken):
+                families.revoke_presented(families.verify(token), RevokedReason.REPLACED)
+
+
+class ReauthenticateView(CredentialView):
+    """POST the password and an access token, get an access token whose ``auth_time`` is now. Nothing is written.
+
+    A subclass may ask for another proof, such as a second factor: it overrides ``serializer_class``, ``authenticate``
+    and ``get_amr``.
+    """
+
+    authentication_classes = [RevocableAccessTokenAuthentication]
+    permission_classes = [IsAuthenticated]
+    serializer_class: type[BaseSerializer[Any]] = PasswordSerializer
+
+    def post(self, request: Request, **kwargs: Any) -> Response:
+        serializer = self.serializer_class(data=request.data, context={"request": request, "view": self})
+        serializer.is_valid(raise_exception=True)
+        data = serializer.validated_data
+        # Here too, a client that lacks a nonce comes again: it must not use up a guess or a code that is good once.
+        proofs.read_proof(request)
+        # The key is the login's: whoever stole an access token has no more guesses than anybody else.
+        self.check_throttle(LoginThrottle(client_address(request), self.get_login_name(data)))
+        old_hash = cast("AbstractBaseUser", request.user).password
+        user = self.authenticate(request, data)
+        if user is None or user.pk != request.user.pk or not may_log_in(user):
+            return self.refuse(NoActiveAccount())
+        # After an update of Django, authenticate() stores a newer hash of the same password. Nobody changed it.
+        if user.password != old_hash and check_password(data.get("password"), old_hash):
+            families.update_auth_hash(current_family_id(request), user)
+        # Django's user_logged_in is not sent: its receivers would record a login that did not happen.
+        family = families.family_of(cast("AccessToken", request.auth))  # checking a password takes time
+        self.check_device(family.device_key)
+        stepped_up = families.step_up(family, self.get_amr(user, data))
+        body = {"access": stepped_up.access, "expires_in": stepped_up.expires_in}
+        return Response({**body, "token_type": stepped_up.token_type} if stepped_up.token_type else body)
+
+    def authenticate(self, request: Request, data: Mapping[str, Any]) -> AbstractBaseUser | None:
+        """Return the user that these data prove, or None. Another user than the access token's is refused.
+
+        A subclass may raise a subclass of NoActiveAccount with a ``code`` and a ``message`` of its own.
+        """
+        name = cast("Any", get_user_model()).USERNAME_FIELD
+        return authenticate(request._request, **{name: request.user.get_username(), **data})
+
+    def get_login_name(self, data: Mapping[str, Any]) -> str:
+        """Return the name that the login throttle counts by: the one that the user logs in with."""
+        return self.request.user.get_username()
+
+    def get_amr(self, user: AbstractBaseUser, data: Mapping[str, Any]) -> Sequence[str]:
+        """Return the methods of this proof for the ``amr`` claim (RFC 8176): those of the login don't count here."""
+        return ["pwd"]

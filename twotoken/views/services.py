@@ -1,0 +1,112 @@
+"""The endpoints for services that verify tokens: public keys, the issuer, revoked families. No mount includes them."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from datetime import timedelta
+from typing import Any, cast
+from urllib.parse import urljoin
+
+from django.core.exceptions import ImproperlyConfigured
+from django.http import HttpResponse
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.cache import get_conditional_response
+from rest_framework import status
+from rest_framework.exceptions import ValidationError
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.serializers import IntegerField
+
+from twotoken import families
+from twotoken.conf import conf
+from twotoken.tokens import CURSOR
+from twotoken.views.base import TokenView
+
+REVOCATIONS_MAX_AGE = 1  # seconds for which a cache may keep the revocations. A service learns of one so much later
+CURSOR_STEP = 10  # seconds. Services that ask in the same ten seconds next ask for the same URL, which a cache may know
+JWKS_MAX_AGE = 300  # seconds for which a service may keep the keys that it fetched
+
+
+class WellKnownView(TokenView):
+    """Base of what other services read without a token. They may keep the answer for JWKS_MAX_AGE."""
+
+    def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:
+        response = super().finalize_response(request, response, *args, **kwargs)
+        if response.status_code == status.HTTP_200_OK:
+            response["Cache-Control"] = f"public, max-age={JWKS_MAX_AGE}"
+        return response
+
+
+class JWKSView(WellKnownView):
+    """GET the public keys of access tokens as a JWK Set (RFC 7517 section 5), for services that verify tokens.
+
+    Not part of ``twotoken.urls``: mount it once, at ``.well-known/jwks.json``.
+    """
+
+    def get(self, request: Request, **kwargs: Any) -> Response:
+        return Response({"keys": conf.access_keys.public()})
+
+
+class DiscoveryView(WellKnownView):
+    """GET the issuer and the address of its keys (RFC 8414), for services that find the keys by the issuer.
+
+    Not part of ``twotoken.urls``: mount it at ``.well-known/oauth-authorization-server``, beside JWKSView, whose URL
+    has the name ``jwks``.
+    """
+
+    jwks_url_name = "jwks"
+
+    def get(self, request: Request, **kwargs: Any) -> Response:
+        issuer = conf.issuer
+        if issuer is None:
+            raise ImproperlyConfigured("DiscoveryView needs TWOTOKEN['ISSUER'].")
+        # Not from the Host header: a cache may keep the answer, and the address decides whose keys are trusted.
+        return Response({"issuer": issuer, "jwks_uri": urljoin(issuer, reverse(self.jwks_url_name))})
+
+
+class RevocationsView(TokenView):
+    """GET the digests of the families revoked within the life of an access token, for services that verify tokens.
+
+    ``revoked`` has the digests, see ``tokens.family_digest``. ``lifetime`` says for how many seconds a service needs to
+    keep them. ``since`` is a cursor: with ``?since=`` and this value, the next answer has only what was revoked since,
+    and again a minute before.
+
+    Not part of ``twotoken.urls``: mount it once. By default anyone may read it. A digest can't be turned back into an
+    id, and an id opens nothing, so a reader learns only how many families were revoked. To restrict it, give
+    ``as_view`` the ``authentication_classes`` and ``permission_classes`` of your services.
+    """
+
+    def get(self, request: Request, **kwargs: Any) -> HttpResponse:
+        now = timezone.now()
+        seconds = int(now.timestamp())
+        since = cursor(request)
+        digests = families.revoked_digests(now, None if since is None else timedelta(seconds=seconds - since))
+        body = {
+            "revoked": digests,
+            "since": str(seconds - seconds % CURSOR_STEP),
+            "lifetime": math.ceil(families.longest_access().total_seconds()),
+        }
+        # Weak, and not of the cursor: until another family is revoked, the old cursor is as good as the new one.
+        etag = f'W/"{hashlib.sha256("".join(digests).encode()).hexdigest()}"'
+        response = Response(body, headers={"ETag": etag})
+        found = get_conditional_response(request._request, etag=etag, response=response)
+        return cast("HttpResponse", found)  # never None if it was given a response
+
+    def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:
+        response = super().finalize_response(request, response, *args, **kwargs)
+        if response.status_code in {status.HTTP_200_OK, status.HTTP_304_NOT_MODIFIED}:
+            # Not "public": a shared cache must not give an answer that needed credentials to anybody else.
+            response["Cache-Control"] = f"max-age={REVOCATIONS_MAX_AGE}"
+        return response
+
+
+def cursor(request: Request) -> int | None:
+    """Return the seconds in ``?since=``, or None. Raises DRF's ValidationError if it is no cursor of an answer."""
+    text = request.query_params.get("since")
+    if text is None:
+        return None
+    if CURSOR.fullmatch(text) is None:
+        raise ValidationError({"since": [IntegerField.default_error_messages["invalid"]]})
+    return int(text)
