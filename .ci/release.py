@@ -80,7 +80,7 @@ def index(folder: Path) -> Iterator[str]:
             for _ in range(100):
                 time.sleep(0.1)
                 try:
-                    urllib.request.urlopen(address, timeout=5).close()  # noqa: S310 - our own server
+                    urllib.request.urlopen(address, timeout=5).close()
                 except OSError:
                     continue
                 break
@@ -94,7 +94,16 @@ def install(address: str, folder: Path) -> str:
     venv.create(folder, with_pip=True)
     python = folder / "bin/python"
     run(python, "-m", "pip", "install", "-q", "--pre", "--extra-index-url", f"{address}simple/", "twotoken")
-    run(BIN / "cyclonedx-py", "environment", "--output-reproducible", "--of", "JSON", "-o", DIST / "twotoken.cdx.json", python)
+    run(
+        BIN / "cyclonedx-py",
+        "environment",
+        "--output-reproducible",
+        "--of",
+        "JSON",
+        "-o",
+        DIST / "twotoken.cdx.json",
+        python,
+    )
     return run(python, "-c", "import twotoken; print(twotoken.__version__)", cwd=folder).strip()
 
 

@@ -197,8 +197,7 @@ def a_grace_ends(row: Row, request: Request, project: Project) -> None:
     assert (
         not (request.has_key or row.is_bound)
         and row.generation - request.generation == 1
-        and request.now.value - row.refreshed_at.value
-        >= max(project.browser_grace.value, project.reuse_grace.value, 0)
+        and request.now.value - row.refreshed_at.value >= max(project.browser_grace.value, project.reuse_grace.value, 0)
     )
     assert judged(row, request, project) not in ANSWERED
 
