@@ -28,6 +28,7 @@ def analysed(contract: Any) -> list[Any]:
     return list(run_checkables(analyze_function(contract, options)))
 
 
+@pytest.mark.filterwarnings("ignore")  # CrossHair imports what is deprecated, to look at it
 @pytest.mark.parametrize("contract", CONTRACTS, ids=lambda contract: contract.__name__)
 def test_a_contract(contract: Any, tried: Tried) -> None:
     """CrossHair confirms a true contract over all paths, and refutes an untrue one by an example."""
