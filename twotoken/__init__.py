@@ -1,3 +1,3 @@
 """Two tokens, two jobs: rotating refresh tokens and stateless access tokens for Django REST Framework."""
 
-__version__ = "0.1.0"
+__version__ = "1.0.0rc1"

@@ -8,6 +8,8 @@ from typing import Protocol
 
 import pytest
 
+from tests.proof.packages import demand, running
+
 FULL = os.environ.get("PROOF", "short") == "full"
 
 _tried: Counter[str] = Counter()
@@ -17,6 +19,11 @@ class Tried(Protocol):
     """Counts what a test has tried, for the report."""
 
     def __call__(self, what: str, count: int = 1) -> None: ...
+
+
+def pytest_sessionstart() -> None:
+    """Name the servers that are missing."""
+    demand({"postgresql", "mariadb-server", "redis-server", "memcached"} - running())
 
 
 @pytest.fixture

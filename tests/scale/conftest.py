@@ -8,9 +8,15 @@ from typing import Any
 import pytest
 
 from tests.proof.conftest import FULL, pytest_terminal_summary, tried
+from tests.proof.packages import demand
 from tests.scale.galera import Node, cluster, in_reach
 
 __all__ = ["pytest_terminal_summary", "tried"]
+
+
+def pytest_sessionstart() -> None:
+    """Name the servers that are missing. The tests start servers of their own, even if others run."""
+    demand({"postgresql", "pgbouncer", "mariadb-server", "galera-4", "rsync"})
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
