@@ -19,9 +19,9 @@ PHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.
 
 
 @pytest.fixture(scope="module")
-def server(new_server: Callable[..., Server]) -> Server:
-    """A server for this module alone."""
-    return new_server()
+def server(server_with: Callable[..., Server]) -> Server:
+    """A server with the example's own lifetimes and grace."""
+    return server_with()
 
 
 def call(server: Server, path: str, data: Any = None, **headers: str) -> tuple[int, Any]:

@@ -46,8 +46,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, certificate: Certificate) -
 @pytest.fixture(autouse=True)
 def _no_families(server: DeviceServer) -> None:
     """Start without any, and without faults."""
-    server.manage("revoke_token_families", "--all", "--no-input")
-    server.faults()
+    server.clear()
 
 
 @pytest.fixture

@@ -40,16 +40,15 @@ PALE_TEXTS = """() => {
 
 
 @pytest.fixture(scope="module")
-def server(new_server: Callable[..., Server]) -> Server:
+def server(server_with: Callable[..., Server]) -> Server:
     """Access tokens live for four seconds, and there is no grace."""
-    return new_server(TEST_BROWSER_GRACE="0", TEST_ACCESS_SECONDS="4")
+    return server_with(TEST_BROWSER_GRACE="0", TEST_ACCESS_SECONDS="4")
 
 
 @pytest.fixture(autouse=True)
 def _no_families(server: Server) -> None:
     """Start without token families."""
-    server.manage("shell", "-c", "from twotoken.models import RefreshToken; RefreshToken.objects.all().delete()")
-    server.faults()
+    server.clear()
 
 
 @pytest.fixture

@@ -16,9 +16,9 @@ REFUSED = "the server responded with a status of 401"  # Chromium calls each an 
 
 
 @pytest.fixture(scope="module")
-def server(new_server: Callable[..., Server]) -> Server:
-    """A server for this module alone."""
-    return new_server()
+def server(server_with: Callable[..., Server]) -> Server:
+    """A server with the example's own lifetimes and grace."""
+    return server_with()
 
 
 @pytest.fixture

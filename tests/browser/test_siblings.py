@@ -27,15 +27,15 @@ EVICT = """() => {
 
 
 @pytest.fixture(scope="module")
-def server(new_server: Callable[..., Server]) -> Server:
+def server(server_with: Callable[..., Server]) -> Server:
     """A server with the default cookie, for one host and path, and its companion."""
-    return new_server()
+    return server_with()
 
 
 @pytest.fixture(scope="module")
-def shared(new_server: Callable[..., Server]) -> Server:
+def shared(server_with: Callable[..., Server]) -> Server:
     """A server whose cookie has a Domain, which trusts sibling subdomains."""
-    return new_server(TEST_COOKIE_DOMAIN=DOMAIN)
+    return server_with(TEST_COOKIE_DOMAIN=DOMAIN)
 
 
 def open_page(context: BrowserContext, server: Server, host: str) -> Page:
@@ -48,7 +48,7 @@ def open_page(context: BrowserContext, server: Server, host: str) -> Page:
 
 def log_in(context: BrowserContext, server: Server) -> Page:
     """Return a page of ours where the victim is logged in."""
-    server.manage("revoke_token_families", "--all", "--no-input")
+    server.clear()
     page = open_page(context, server, OURS)
     page.evaluate(LOGIN, ["demo", PASSWORD])
     assert page.evaluate(WHO) == "demo"
