@@ -59,7 +59,7 @@ def picture(page: Page, name: str) -> None:
 
 
 def test_the_admin(server: Server, context: BrowserContext) -> None:
-    """After each button, refresh and the revocable route answer 401 at once."""
+    """After each revoke button, a refresh and the revocable route answer 401 at once."""
     stolen = log_in(server, **{"User-Agent": PHONE})
     assert refresh(server, stolen["refresh"], **{"User-Agent": PHONE})[0] == 200
     assert refresh(server, stolen["refresh"], **{"User-Agent": "python-requests/2.32"})[1]["reason"] == "reused"

@@ -64,7 +64,7 @@ def rob(owner: BrowserContext, page: Page, thief: BrowserContext, server: Server
 def test_a_thief_with_everything_that_can_be_copied(
     server: Server, context: BrowserContext, thief: BrowserContext
 ) -> None:
-    """Copied cookies, storage and access token get a 401 at once. The owner's tabs never notice."""
+    """A thief with copied cookies, storage and access token gets a 401 at once. The owner stays logged in."""
     tabs = [open_page(context, server, "?dpop") for _ in range(2)]
     tokens: list[str] = []
     context.on("request", lambda request: tokens.append(request.headers.get("authorization", "")))
@@ -88,7 +88,7 @@ def test_a_thief_with_everything_that_can_be_copied(
 
 
 def test_tabs_reloads_and_lost_answers(server: Server, context: BrowserContext) -> None:
-    """One key for all tabs: five of them are loaded again at once while answers are lost, and nobody is logged out."""
+    """Five tabs share one key. They reload at once while answers are lost, and nobody is logged out."""
     pages = [open_page(context, server, "?dpop")]
     log_in(pages[0])
     pages += [open_page(context, server, "?dpop") for _ in range(4)]
@@ -144,7 +144,7 @@ def test_a_front_end_of_another_origin(
 def test_only_the_refresh_token_is_bound(
     context: BrowserContext, thief: BrowserContext, server_with: Callable[..., Server]
 ) -> None:
-    """With DPOP_ACCESS off, API calls are Bearer, and a copied cookie is worth nothing all the same."""
+    """With DPOP_ACCESS off, API calls use Bearer tokens, and a copied cookie is still refused."""
     server = server_with(TEST_BEARER_ACCESS="1", TEST_ACCESS_SECONDS="900")
     page = open_page(context, server, "?dpop")
     schemes: list[list[str]] = []

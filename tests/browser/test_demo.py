@@ -119,7 +119,7 @@ def test_it_renews_itself(server: Server, page: Page) -> None:
 
 
 def test_refused_refreshed_retried(server: Server, page: Page) -> None:
-    """After a 401 a call is refreshed and repeated once; ten calls at once share one refresh."""
+    """After a 401 a call is repeated once with a new token. Ten calls at once share one refresh."""
     enter(page)
     page.get_by_role("button", name="Call the API").click()
     expect(page.locator("#call-says")).to_have_text("200: A1 was accepted.")
@@ -135,7 +135,7 @@ def test_refused_refreshed_retried(server: Server, page: Page) -> None:
 
 
 def test_without_a_token(page: Page) -> None:
-    """Calls are refused, and the page says what to do."""
+    """Without a token calls are refused, and the page says what to do."""
     page.get_by_role("button", name="Call the API").click()
     expect(page.locator("#call-says")).to_have_text("401: not authenticated. Log in first.")
     page.locator("#login [name=password]").fill("wrong")
@@ -175,7 +175,7 @@ def test_two_kinds_of_route(page: Page) -> None:
 
 
 def test_log_out_everywhere(server: Server, chromium: Browser, page: Page) -> None:
-    """Another browser of the same user is logged out too, and its page says so."""
+    """Logging out everywhere also logs out another browser of the user, and its page says so."""
     enter(page)
     elsewhere = chromium.new_context()
     other = open_page(server, elsewhere)
@@ -204,7 +204,7 @@ def test_tabs_and_reload(server: Server, context: BrowserContext, page: Page) ->
 
 
 def test_the_server_stops(server: Server, page: Page, complaints: list[str]) -> None:
-    """The page says that the server does not answer, and stays logged in. When the server answers, it goes on."""
+    """If the server stops, the page says so and stays logged in. When the server answers again, the page continues."""
     enter(page)
     server.stop()
     expect(page.locator("#status")).to_have_text("The server does not answer. You stay logged in.", timeout=10_000)
@@ -219,7 +219,7 @@ def test_the_server_stops(server: Server, page: Page, complaints: list[str]) -> 
 
 
 def test_staff_revokes_the_session(server: Server, page: Page) -> None:
-    """The page notices it at its next refresh."""
+    """After staff revoke the session, the page notices it at its next refresh."""
     enter(page)
     server.manage("revoke_token_families", "--user", "demo", "--no-input")
     expect(page.locator("#status")).to_contain_text("Logged out by the server", timeout=10_000)
@@ -262,7 +262,7 @@ def test_the_theft(server: Server, page: Page) -> None:
 
 
 def test_the_theft_of_a_bound_token(server: Server, page: Page) -> None:
-    """The thief's copy is refused at once, and the victim goes on: nothing is revoked."""
+    """A thief's copy of a bound token is refused at once, and nothing is revoked."""
     moral = page.locator("#moral")
     page.get_by_label("Now with a bound token").check()
     page.get_by_label("Victim's password").fill(PASSWORD)
@@ -350,7 +350,7 @@ def test_by_keyboard_alone(page: Page) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize(("name", "width", "height"), [("phone", 360, 740), ("desktop", 1280, 900)])
 def test_its_looks(server: Server, chromium: Browser, scheme: Any, name: str, width: int, height: int) -> None:
-    """Nothing scrolls horizontally and no text is pale, before and after login; it takes pictures for people."""
+    """Nothing scrolls horizontally and no text is pale, before and after login. The test takes pictures for people."""
     log_in(server, **{"User-Agent": "Firefox/140.0 Windows " + "x" * 200})
     context = chromium.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
     page = open_page(server, context)

@@ -64,7 +64,7 @@ def authorize(page: Page, token: str) -> None:
 
 
 def test_a_pasted_token(server: Server, page: Page) -> None:
-    """Without a token the calls are a 401; with one they answer for the token's user."""
+    """Without a token the calls are a 401. With one they answer for the token's user."""
     me = open_operation(page, "me_retrieve")
     execute(me, 401)
     authorize(page, log_in(server)["access"])

@@ -120,7 +120,7 @@ def test_junk_beside_ours(server: Server, context: BrowserContext) -> None:
 
 
 def test_a_token_in_place_of_ours(server: Server, context: BrowserContext) -> None:
-    """A sibling that replaces our cookies logs the victim out, but not in as somebody else. A login works."""
+    """A sibling that replaces our cookies logs the victim out, but not in as somebody else. The next login works."""
     page = log_in(context, server)
     sibling = open_page(context, server, SIBLING)
     token = attackers_token(server)
@@ -147,7 +147,7 @@ def test_a_token_in_place_of_ours(server: Server, context: BrowserContext) -> No
 
 
 def test_a_token_in_place_of_a_shared_one(shared: Server, context: BrowserContext) -> None:
-    """With a Domain the server can't tell; the page sees that the family is another one and ends the session."""
+    """With COOKIE_DOMAIN the server accepts a sibling's token. The page sees another family and ends the session."""
     page = log_in(context, shared)
     token = attackers_token(shared)
     open_page(context, shared, SIBLING).evaluate(EVICT)

@@ -56,7 +56,7 @@ def tabs(request: pytest.FixtureRequest, server: Server, old_logins: dict[str, l
 
 
 def test_one_question_for_two_tabs(server: Server, tabs: list[Page]) -> None:
-    """One dialog serves ten requests, after a wrong password too. Both tabs get the token; nothing is rotated."""
+    """Ten requests share one dialog, after a wrong password too. Both tabs get the new token. Nothing is rotated."""
     first, second = tabs
     first.evaluate(CHANGE, 10)
     until(first, "asked.length === 1")
@@ -79,7 +79,7 @@ def test_one_question_for_two_tabs(server: Server, tabs: list[Page]) -> None:
 
 
 def test_a_refusal_and_a_cancelled_dialog(server: Server, tabs: list[Page]) -> None:
-    """If the user cancels, or the answer is a refusal, the caller gets the 401, and nobody is logged out."""
+    """If the user cancels or the server refuses, the caller gets the 401, and nobody is logged out."""
     page = tabs[0]
     page.evaluate(CHANGE, 2)
     until(page, "asked.length === 1")
