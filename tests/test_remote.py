@@ -28,7 +28,7 @@ from rest_framework.test import APIRequestFactory
 from rest_framework.throttling import UserRateThrottle
 from rest_framework.views import APIView
 
-from tests.keyserver import KeyServer, running_key_server
+from tests.keyserver import Clock, KeyServer, running_key_server
 from tests.test_keys import ASYMMETRIC, PRIVATE, SECRET, TEXTS, by_hand, pem, public_pem
 from twotoken.dpop import make_proof
 from twotoken.exceptions import InvalidToken, Unavailable
@@ -206,15 +206,6 @@ def test_keys_by_url(server: KeyServer, algorithm: str) -> None:
         answer = call()
         assert (answer.status_code, answer["WWW-Authenticate"]) == (401, 'Bearer realm="api"')
     assert len(server.asked) == 1
-
-
-class Clock:
-    """A clock that the test sets."""
-
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from tests.factories import UserFactory
 from tests.integrations.pages import block
-from tests.keyserver import KeyServer, running_key_server
+from tests.keyserver import Clock, KeyServer, running_key_server
 from tests.test_keys import PRIVATE, public_pem
 from tests.test_remote import call, service, token_of
 from tests.test_revoked import revoked
@@ -28,15 +28,6 @@ from twotoken.tokens import AccessToken, family_digest
 
 PATH = "/api/revocations/"
 INTERVAL = 5.0
-
-
-class Clock:
-    """A clock that a test moves."""
-
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

@@ -137,16 +137,8 @@ class SecureServer(Server):
         self.tls = ssl.create_default_context(cafile=str(certificate.certificate))
         self.url = f"https://localhost:{self.port}"
 
-    def _answers(self) -> bool:
-        client = http.client.HTTPSConnection("localhost", self.port, timeout=30, context=self.tls)
-        try:
-            client.request("GET", "/")
-            client.getresponse().read()
-        except OSError:
-            return False
-        finally:
-            client.close()
-        return True
+    def connection(self) -> http.client.HTTPConnection:
+        return http.client.HTTPSConnection("localhost", self.port, timeout=30, context=self.tls)
 
 
 @pytest.fixture(scope="session")
