@@ -108,7 +108,7 @@ def test_it_renews_itself(server: Server, page: Page) -> None:
     enter(page)
     expect(page.locator("#access-name")).to_have_text("A1")
     expect(page.locator("#refresh-name")).to_have_text("R0")
-    expect(page.locator("#access-name")).to_have_text("A3", timeout=10_000)
+    expect(page.locator("#access-name")).to_have_text("A3")
     expect(page.locator("#refresh-line")).to_have_text("R0R1 given 2 times")
     expect(page.locator("#refresh-idle")).to_contain_text("in 7 days")
     expect(page.locator("#refresh-end")).to_contain_text("in 30 days")
@@ -165,7 +165,7 @@ def test_sessions(server: Server, page: Page) -> None:
 def test_two_kinds_of_route(page: Page) -> None:
     """After the page revokes its own session, the stateless route still answers and the revocable one refuses."""
     enter(page)
-    expect(page.locator("#access-name")).to_have_text("A2", timeout=10_000)
+    expect(page.locator("#access-name")).to_have_text("A2")
     page.get_by_role("button", name="Revoke this one").click()
     expect(page.locator("#status")).to_contain_text("That session is revoked.")
     page.get_by_role("button", name="Call two kinds of route").click()
@@ -207,12 +207,12 @@ def test_the_server_stops(server: Server, page: Page, complaints: list[str]) -> 
     """If the server stops, the page says so and stays logged in. When the server answers again, the page continues."""
     enter(page)
     server.stop()
-    expect(page.locator("#status")).to_have_text("The server does not answer. You stay logged in.", timeout=10_000)
-    expect(page.locator("#access-says")).to_contain_text("Expired", timeout=10_000)
+    expect(page.locator("#status")).to_have_text("The server does not answer. You stay logged in.")
+    expect(page.locator("#access-says")).to_contain_text("Expired")
     page.get_by_role("button", name="Call the API").click()
     expect(page.locator("#session-title")).to_be_visible()
     server.start()
-    expect(page.locator("#status")).to_contain_text("The server answers again. You are still", timeout=10_000)
+    expect(page.locator("#status")).to_contain_text("The server answers again. You are still")
     page.get_by_role("button", name="Call the API").click()
     expect(page.locator("#call-says")).to_contain_text("was accepted")
     complaints[:] = [text for text in complaints if "net::ERR_" not in text]
@@ -222,7 +222,7 @@ def test_staff_revokes_the_session(server: Server, page: Page) -> None:
     """After staff revoke the session, the page notices it at its next refresh."""
     enter(page)
     server.manage("revoke_token_families", "--user", "demo", "--no-input")
-    expect(page.locator("#status")).to_contain_text("Logged out by the server", timeout=10_000)
+    expect(page.locator("#status")).to_contain_text("Logged out by the server")
     expect(page.locator("#access-name")).to_have_text("none")
 
 
@@ -230,12 +230,12 @@ def test_a_stolen_cookie(server: Server, context: BrowserContext, page: Page) ->
     """A script sends the old cookie after the page has refreshed: the page is logged out and says why."""
     enter(page)
     stolen = "; ".join(f"{cookie['name']}={cookie['value']}" for cookie in context.cookies(f"{server.url}/api/auth/"))
-    expect(page.locator("#refresh-name")).to_have_text("R1", timeout=10_000)
+    expect(page.locator("#refresh-name")).to_have_text("R1")
     thief = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
     thief.request("POST", REFRESH, headers={"Cookie": stolen})
     assert b'"reused"' in thief.getresponse().read()
     thief.close()
-    expect(page.locator("#status")).to_contain_text("a copy of its token was used", timeout=10_000)
+    expect(page.locator("#status")).to_contain_text("a copy of its token was used")
     assert reasons(server) == ["reuse"]
 
 
@@ -364,7 +364,7 @@ def test_its_looks(server: Server, chromium: Browser, scheme: Any, name: str, wi
             for step in page.locator("[data-step]").all()[:4]:
                 step.click()
             page.get_by_text("Try it with this page's own cookie").click()
-            expect(page.locator("#access-name")).to_have_text("A3", timeout=10_000)
+            expect(page.locator("#access-name")).to_have_text("A3")
         scrolled, inner = page.evaluate(SCROLLS)
         assert scrolled <= inner == width
         assert page.evaluate(PALE_TEXTS) == []
