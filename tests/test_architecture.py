@@ -150,6 +150,7 @@ def test_a_remote_service_needs_no_app() -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_script_needs_no_django() -> None:
     """``contrib.httpx`` needs only httpx and ``contrib.requests`` only requests. Neither needs the other."""
     needless = "{'django', 'rest_framework', 'jwt', 'cryptography'}"
@@ -160,6 +161,7 @@ def test_a_script_needs_no_django() -> None:
         )
 
 
+@pytest.mark.slow
 def test_authentication_and_permissions_do_not_reach_views() -> None:
     """These modules never import DRF's views, which read the default classes of both on import."""
     run(

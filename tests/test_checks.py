@@ -407,6 +407,7 @@ def test_addresses_that_fit_no_proof(proxy: dict[str, Any]) -> None:
                 assert "W017" not in ids(deploy=True)
 
 
+@pytest.mark.slow
 def test_proofs_without_cryptography() -> None:
     """E017: a project that sets DPOP needs the package cryptography. Any other gets no message."""
     code = (

@@ -293,6 +293,7 @@ SCRIPTS = [block for block in blocks(text_of("how-to/apps")) if "TokenAuth(" in 
 
 @pytest.mark.parametrize("number", range(len(SCRIPTS)))
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.slow
 def test_a_script_runs(live_server: Any, tmp_path: Path, number: int) -> None:
     """The script logs in once and gets its answer. With a file, a second run continues the session."""
     script = of_ann(SCRIPTS[number], live_server.url, UserFactory())

@@ -358,6 +358,7 @@ def test_parsed_keys_are_kept() -> None:
     assert codec._key_of.cache_info().hits == before + 1
 
 
+@pytest.mark.slow
 def test_without_cryptography() -> None:
     """The codec can be imported, and refuses every proof."""
     code = (

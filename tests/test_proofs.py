@@ -498,6 +498,7 @@ def test_a_view_that_checks_an_unbound_device(script: Caller) -> None:
     assert DeviceView.as_view()(factory.post("/step/", HTTP_AUTHORIZATION=f"Bearer {access}")).status_code == 200
 
 
+@pytest.mark.slow
 def test_without_cryptography() -> None:
     """Proofs are ignored, as with DPOP ``"off"``, and no request fails."""
     code = (

@@ -491,6 +491,7 @@ assert "django.contrib.auth.models" not in sys.modules and "twotoken.models" not
 """
 
 
+@pytest.mark.slow
 def test_a_service_without_tables(server: KeyServer) -> None:
     """The class works without a database, and without twotoken and Django's users in INSTALLED_APPS."""
     values = json.dumps({"JWKS_URL": server.url, "ISSUER": ISSUER, "AUDIENCE": AUDIENCE})
@@ -502,6 +503,7 @@ def test_a_service_without_tables(server: KeyServer) -> None:
     assert forged[1]["reason"] == "invalid"
 
 
+@pytest.mark.slow
 def test_without_cryptography() -> None:
     """The first request raises an error that names the extra."""
     code = f"import sys; sys.modules['cryptography'] = None\n{BARE}".replace("raise_request_exception=False", "")

@@ -134,6 +134,7 @@ def test_one_at_a_time(tmp_path: Path, kind: type[MemoryStore | FileStore]) -> N
     assert others[-1].try_lock()
 
 
+@pytest.mark.slow
 def test_a_lock_ends_with_its_process(store: FileStore) -> None:
     """The system releases a process's lock when it ends, even after ``kill -9``."""
     code = (
@@ -175,6 +176,7 @@ print("good")
 """
 
 
+@pytest.mark.slow
 def test_a_fork(tmp_path: Path) -> None:
     """A child does not have a session in memory, shares one in a file, and holds no lock of its parent."""
     command = [sys.executable, "-c", FORK, str(tmp_path / "session")]
