@@ -1,4 +1,4 @@
-"""A service that publishes keys over HTTP, well or badly, and counts how often it is asked."""
+"""A service that publishes keys over HTTP, well or badly, and counts its requests; and the clock of its clients."""
 
 from __future__ import annotations
 
@@ -8,6 +8,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+
+class Clock:
+    """A clock that a test sets."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
 
 
 class Handler(BaseHTTPRequestHandler):

@@ -51,8 +51,12 @@ class Gunicorn:
         self.process.terminate()
         self.process.wait(30)
 
+    def connection(self) -> http.client.HTTPConnection:
+        """Return a connection that is not open yet."""
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+
     def _answers(self) -> bool:
-        client = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        client = self.connection()
         try:
             client.request("GET", "/")
             client.getresponse().read()

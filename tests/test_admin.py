@@ -91,7 +91,7 @@ def test_nothing_of_a_token_is_shown(user: Any, revoker: Any) -> None:
 
 
 def test_a_family_s_page(viewer: Any, script: Caller) -> None:
-    """The timeline of a theft: started, another device, reuse from where and by what, revoked."""
+    """The page shows the timeline of a theft: start, another device, reuse with its sender, revocation."""
     r0 = script.log_in(HTTP_USER_AGENT=CHROME).json()["refresh"]
     r1 = script.refresh(r0, HTTP_USER_AGENT=CHROME).json()["refresh"]
     script.refresh(r1, HTTP_USER_AGENT="curl/8.1", REMOTE_ADDR="192.0.2.66")
@@ -120,7 +120,7 @@ def test_nobody_adds_edits_or_deletes(user: Any) -> None:
 
 
 def test_deleting_a_user(user: Any) -> None:
-    """Staff who may delete users need no permission of ours; the user's families and events are deleted too."""
+    """Staff who may delete users can delete one who has families. The families and events are deleted too."""
     pair = families.start(user)
     FamilyEvent.objects.create(family_id=pair.family_id, kind=EventKind.DEVICE)
     opts = User._meta

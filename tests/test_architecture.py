@@ -140,7 +140,7 @@ def test_the_codec_knows_no_django() -> None:
 
 @pytest.mark.slow
 def test_a_remote_service_needs_no_app() -> None:
-    """It works without databases and user model: it loads no model and no view."""
+    """``twotoken.remote`` works without databases and user model: it loads no model and no view."""
     run(
         "import sys, django; from django.conf import settings;"
         "settings.configure(INSTALLED_APPS=['rest_framework'], DATABASES={},"
@@ -150,8 +150,9 @@ def test_a_remote_service_needs_no_app() -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_script_needs_no_django() -> None:
-    """It runs with only httpx or only requests installed; each adapter works without the other."""
+    """``contrib.httpx`` needs only httpx and ``contrib.requests`` only requests. Neither needs the other."""
     needless = "{'django', 'rest_framework', 'jwt', 'cryptography'}"
     for name, other in (("httpx", "requests"), ("requests", "httpx")):
         run(
@@ -160,8 +161,9 @@ def test_a_script_needs_no_django() -> None:
         )
 
 
+@pytest.mark.slow
 def test_authentication_and_permissions_do_not_reach_views() -> None:
-    """They never import DRF's views, which read the default classes of both on import."""
+    """These modules never import DRF's views, which read the default classes of both on import."""
     run(
         "import os, sys, django; os.environ['DJANGO_SETTINGS_MODULE'] = 'tests.settings'; django.setup();"
         "import twotoken.authentication, twotoken.permissions; assert 'rest_framework.views' not in sys.modules"

@@ -79,7 +79,7 @@ def test_a_challenge() -> None:
 
 
 def test_a_challenge_is_english_and_a_body_is_translated() -> None:
-    """The header must be ASCII, so it is in English. The body is for people."""
+    """The challenge is in English, because a header must be ASCII. The body is translated."""
     with translation.override("de"):
         assert challenge(InvalidToken()) == INVALID
         assert body_of(InvalidToken()) == {
@@ -126,7 +126,7 @@ def test_a_bearer_header_that_is_not_one_word(route: str, header: str) -> None:
 
 @pytest.mark.parametrize(("route", "count"), [("me", 1), ("revocable", 1), ("stateless", 0)])
 def test_queries(user: Any, route: str, count: int, django_assert_num_queries: Any) -> None:
-    """The classes need one query, one and none. ``request.auth`` has the claims."""
+    """The three classes make one query, one query and none. ``request.auth`` has the claims."""
     with with_settings(ACCESS_CLAIMS="tests.claims.role"):
         header = f"Bearer {families.start(user).access}"
     with django_assert_num_queries(count):
@@ -135,7 +135,7 @@ def test_queries(user: Any, route: str, count: int, django_assert_num_queries: A
 
 
 def test_only_the_revocable_class_looks_at_the_family(user: Any) -> None:
-    """It refuses a token at once after a logout or a changed password. The other classes accept it."""
+    """After a logout or a changed password, this class refuses the token at once. The other classes accept it."""
     pair, other = families.start(user), families.start(user)
     families.revoke(pair.family_id, RevokedReason.LOGOUT)
     user.set_password(PASSWORD + "!")
@@ -149,7 +149,7 @@ def test_only_the_revocable_class_looks_at_the_family(user: Any) -> None:
 @pytest.mark.parametrize("subject", ["no key", "", "1.5", "-", "9" * 5000, "\x00"])
 @pytest.mark.django_db
 def test_a_subject_of_the_wrong_type(subject: str) -> None:
-    """A signed subject that can be no primary key is invalid. If the key is a string, no user has it."""
+    """A signed subject that can't be a primary key is invalid. If the key is a string, no user is found."""
     header = f"Bearer {signed(subject)}"
     response = ask("me", header)
     assert response.status_code == 401
@@ -161,7 +161,7 @@ def test_a_subject_of_the_wrong_type(subject: str) -> None:
 
 @pytest.mark.django_db
 def test_a_subject_that_is_too_large_for_a_key() -> None:
-    """Such a user does not exist, and the database raises no error."""
+    """A subject that is too large for the column finds no user. The database raises no error."""
     assert ask("me", f"Bearer {signed('9' * 30)}").json()["reason"] in {"invalid", "user_inactive"}
 
 
@@ -199,7 +199,7 @@ class HidingManager(UserManager[Any]):
 
 
 def test_a_manager_that_chooses_is_asked_each_time(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its queryset is used for each request, not a statement that was compiled before."""
+    """If the project's manager filters users, each request uses its queryset, not a compiled statement."""
     manager: Any = HidingManager()
     manager.model = User
     monkeypatch.setitem(vars(User._meta), "default_manager", manager)
@@ -220,7 +220,7 @@ def claimed(user: Any) -> ClaimsUser:
 
 
 def test_what_costs_no_query(user: Any, claimed: Any, django_assert_num_queries: Any) -> None:
-    """The primary key has the type of the model's field. It and what derives from it need no query."""
+    """Reading the primary key of a ClaimsUser makes no query. It has the type of the model's field."""
     stranger = UserFactory.build(pk=User._meta.pk.to_python(uuid.uuid4().int % 10**6 if user.pk == 0 else user.pk))
     with django_assert_num_queries(0):
         assert claimed.pk == user.pk
@@ -251,7 +251,7 @@ def of(user: Any) -> Any:
 
 
 def test_related_fields_take_it(user: Any, claimed: Any, django_assert_num_queries: Any) -> None:
-    """A foreign key accepts it in filters, assignments and ``create``, without an extra query."""
+    """A foreign key accepts a ClaimsUser in filters, assignments and ``create``, without an extra query."""
     rows: QuerySet[RefreshToken] = RefreshToken.objects.all()
     with django_assert_num_queries(1):
         assert rows.filter(user=claimed).count() == 1
@@ -272,7 +272,7 @@ def test_related_fields_take_it(user: Any, claimed: Any, django_assert_num_queri
 
 
 def test_another_user_is_another(claimed: Any, django_assert_num_queries: Any) -> None:
-    """Another user has another primary key, so the two are not equal."""
+    """Two ClaimsUsers with different primary keys are not equal."""
     other = UserFactory()
     with django_assert_num_queries(0):
         assert claimed != other
@@ -281,7 +281,7 @@ def test_another_user_is_another(claimed: Any, django_assert_num_queries: Any) -
 
 
 def test_anything_else_loads_the_real_one_once(user: Any, claimed: Any, django_assert_num_queries: Any) -> None:
-    """Any other attribute loads the real user once, and then comes from it."""
+    """Any other attribute of a ClaimsUser loads the real user, once, and is read from there."""
     with django_assert_num_queries(1):
         assert claimed.email == user.email
         assert claimed.get_username() == user.get_username()
@@ -298,7 +298,7 @@ def test_anything_else_loads_the_real_one_once(user: Any, claimed: Any, django_a
 
 
 def test_it_is_no_expression(claimed: Any, django_assert_num_queries: Any) -> None:
-    """A query checks whether its value is an expression. This check does not load the user."""
+    """A query checks whether a ClaimsUser is an expression. This check does not load the user."""
     with django_assert_num_queries(0):
         assert not hasattr(claimed, "resolve_expression")
         assert not hasattr(claimed, "as_sql")
@@ -306,7 +306,7 @@ def test_it_is_no_expression(claimed: Any, django_assert_num_queries: Any) -> No
 
 @pytest.mark.parametrize("gone", [True, False])
 def test_one_who_is_gone_or_inactive(user: Any, claimed: Any, gone: bool) -> None:
-    """When the real user is loaded and is gone or inactive, the answer is a 401, each time."""
+    """If the real user is gone or inactive when it is loaded, the answer is a 401, each time."""
     users = User.objects.filter(pk=user.pk)
     _ = users.delete() if gone else users.update(is_active=False)
     for _ in range(2):
@@ -317,7 +317,7 @@ def test_one_who_is_gone_or_inactive(user: Any, claimed: Any, gone: bool) -> Non
 
 
 def test_another_field_is_the_subject(user: Any, django_assert_num_queries: Any) -> None:
-    """The claims then have no primary key, so reading it loads the user."""
+    """With another USER_ID_FIELD the claims have no primary key, so reading it loads the user."""
     name = User.USERNAME_FIELD
     with with_settings(USER_ID_FIELD=name):
         access = claims_of(user)
@@ -336,7 +336,7 @@ def test_another_field_is_the_subject(user: Any, django_assert_num_queries: Any)
 
 @pytest.mark.parametrize("name", ["pk", User._meta.pk.name, User._meta.pk.attname])
 def test_the_key_by_any_of_its_names(user: Any, name: str, django_assert_num_queries: Any) -> None:
-    """The primary key is in the claims, so reading it needs no query."""
+    """If USER_ID_FIELD is any name of the primary key, reading the key makes no query."""
     with with_settings(USER_ID_FIELD=name):
         access = claims_of(user)
         with django_assert_num_queries(0):

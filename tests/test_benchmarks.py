@@ -34,19 +34,19 @@ def test_spread() -> None:
 
 
 def test_ratio_is_taken_within_a_round() -> None:
-    """A round that was slow for both sides does not count as a spread."""
+    """Ratios are taken within a round, so a round that is slow for both sides adds no spread."""
     assert ratio([2, 20, 2], [1, 10, 1]) == Spread(2, 2, 2)
     with pytest.raises(ValueError, match="shorter"):
         ratio([1, 2], [1])
 
 
 def test_above() -> None:
-    """A cost without its floor is counted in units, round by round."""
+    """A cost is measured above its floor, in units, round by round."""
     assert above([5, 10], [3, 6], [1, 2]) == Spread(2, 2, 2)
 
 
 def test_fastest() -> None:
-    """The fastest is the one with the lowest median that is not left out."""
+    """Of the competitors that are not left out, the fastest has the lowest median."""
     cases = {"a": [1, 1, 1], "b": [2, 2, 2], "c": [0, 3, 3]}
     assert fastest(cases, but=lambda name: name == "a") == "b"
 
@@ -61,7 +61,7 @@ def test_a_target_is_met_at_its_bound(at_least: bool, figure: float, met: bool) 
 
 
 def test_targets_are_judged_by_what_was_measured(results: dict[str, Any]) -> None:
-    """A target whose measure did not run is left out; the others are as measured."""
+    """A target is left out if its measure did not run. The others are judged."""
     judged = {target.text: (found.middle, target.met(found)) for target, found in judge(results)}
     assert judged == {
         "refresh, over simplejwt with rotation": (5, True),
@@ -91,7 +91,7 @@ def test_targets_of_counts() -> None:
 
 
 def test_the_cost_of_revocation_in_seconds(results: dict[str, Any]) -> None:
-    """The worst case is judged, and the cost of a reading is shown apart from the median request's."""
+    """The worst case is judged. The cost of one reading is shown apart from the median request's."""
     results["revoked"] = {
         "0": {"without": [1, 1, 1], "with": [1, 1, 1], "readings": [0.001, 0.001, 0]},
         "100000": {"without": [1, 1, 1], "with": [1.04, 1.04, 1.24], "readings": [0.1, 0.01, 9 * 1024 * 1024]},
@@ -109,7 +109,7 @@ def test_the_cost_of_revocation_in_seconds(results: dict[str, Any]) -> None:
 
 
 def test_page_and_plot(results: dict[str, Any]) -> None:
-    """The page has the ratios and the verdicts, the plot a bar per competitor."""
+    """The page has the ratios and the verdicts. The plot has a bar for each competitor."""
     text = page({"somedb": results})
     assert "| refresh, over simplejwt with rotation | at least 4.5 | 5 | met |" in text
     assert "| login, cheap hasher, over knox | at least 1 | 0.5 | **not met** |" in text
@@ -118,7 +118,7 @@ def test_page_and_plot(results: dict[str, Any]) -> None:
 
 
 def test_competitors_are_found() -> None:
-    """Each module of competitors gives its competitors, by name; each operation of theirs is a request."""
+    """Each module in ``competitors`` defines competitors by name. Each of their operations is a request."""
     competitors = all_competitors()
     assert {"twotoken", "simplejwt", "knox", "dj-rest-auth", "allauth", "oauth-toolkit", "floor"} <= set(competitors)
     for competitor in competitors.values():
@@ -127,7 +127,7 @@ def test_competitors_are_found() -> None:
 
 
 def test_cookies_of_an_answer() -> None:
-    """A token is read out of any of several cookies."""
+    """The token is found among several cookies of an answer."""
     headers = (("Set-Cookie", "a=1; HttpOnly; Path=/"), ("set-cookie", "b=2; Secure; SameSite=Lax"))
     answer = Answer(200, headers, b"{}")
     assert [answer.cookie("a"), answer.cookie("b"), answer.data] == ["1", "2", {}]

@@ -25,7 +25,7 @@ def claims(user: Any) -> RefreshClaims:
 
 
 def test_binding(claims: RefreshClaims, django_assert_num_queries: Any, caplog: pytest.LogCaptureFixture) -> None:
-    """One SELECT and one UPDATE; the same key again is no change, another one is refused."""
+    """Binding takes one SELECT and one UPDATE. The same key again changes nothing, and another key is refused."""
     with django_assert_num_queries(2), caplog.at_level(logging.INFO, "twotoken"):
         assert families.bind(claims, KEY, within=WITHIN)
     assert f"{claims.family_id} of user" in caplog.text
@@ -47,21 +47,21 @@ def test_binding(claims: RefreshClaims, django_assert_num_queries: Any, caplog: 
     ids=lambda change: next(iter(change)),
 )
 def test_what_can_t_be_bound(claims: RefreshClaims, change: Any) -> None:
-    """A family that is bound, has rotated, has ended, or whose login was too long ago."""
+    """A family can't be bound if it is bound, has rotated or is revoked, or if its login was too long ago."""
     RefreshToken.objects.update(**change)
     assert not families.bind(claims, KEY, within=WITHIN)
     assert RefreshToken.objects.get().device_key == change.get("device_key", "")
 
 
 def test_a_token_that_does_not_fit(claims: RefreshClaims) -> None:
-    """The token must be one of the family's."""
+    """A token of another family does not bind a family."""
     RefreshToken.objects.update(secret=b"x" * 16)
     with pytest.raises(InvalidToken):
         families.bind(claims, KEY, within=WITHIN)
 
 
 def test_a_rotation_beside_it(claims: RefreshClaims) -> None:
-    """After a rotation it is too late, and the family goes on."""
+    """If a rotation comes first, the family is not bound, and it stays active."""
     pair = families.rotate(claims, Client())
     assert not families.bind(claims, KEY, within=WITHIN)
     assert not families.bind(families.verify(pair.refresh), KEY, within=WITHIN)

@@ -43,7 +43,7 @@ def test_no_query_per_row_and_no_count_of_all(user: Any, viewer: Any) -> None:
 
 
 def test_more_than_are_listed(user: Any, viewer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The list says that it shows only the first ones."""
+    """If there are more families than the limit, the list says that it shows only the first ones."""
     monkeypatch.setattr(CappedPaginator, "limit", 3)
     for _ in range(5):
         families.start(user)
@@ -98,7 +98,7 @@ def test_filters_and_search(user: Any, viewer: Any) -> None:
 
 @pytest.mark.skipif(len(ours._user_names()) < 2, reason="this user model has one name only")
 def test_search_by_e_mail(viewer: Any) -> None:
-    """A part of the e-mail address is enough."""
+    """A search by a part of the e-mail address finds the user's families."""
     user: Any = UserFactory()
     User.objects.filter(pk=user.pk).update(email="ann@mail.example")
     families.start(user)
@@ -107,7 +107,7 @@ def test_search_by_e_mail(viewer: Any) -> None:
 
 
 def test_the_date_hierarchy_reads_an_index_s_ends(user: Any, viewer: Any) -> None:
-    """It offers all dates from the first family to the last, and reads only these two families."""
+    """The date filter offers all dates from the first family to the last, and reads only these two families."""
     now = timezone.now()
     for days in (0, 1, 400):
         RefreshToken.objects.create(user=user, created_at=now - timedelta(days=days))
@@ -144,7 +144,7 @@ LOOKUPS = [
 
 
 def test_lookups_that_no_page_links_to(user: Any, viewer: Any) -> None:
-    """They are a 400; otherwise a count of results would reveal a secret letter by letter."""
+    """Lookups that no page links to are a 400. Otherwise result counts would reveal a secret letter by letter."""
     families.start(user)
     for lookup in LOOKUPS:
         assert viewer.get(f"{LIST}?{lookup}=x").status_code == 400
@@ -189,7 +189,7 @@ def test_odd_values(user: Any, viewer: Any, monkeypatch: pytest.MonkeyPatch) -> 
     "query", ["user=x", f"user={HUGE}", f"user=-{HUGE}", "user__exact=%00", "user__in=1,x", "user="]
 )
 def test_a_user_of_an_odd_key(user: Any, viewer: Any, query: str) -> None:
-    """Django redirects, or the list is empty if the user model accepts the value as a key."""
+    """For an odd user key, Django redirects. If the user model accepts the key, the list is empty."""
     families.start(user)
     response = viewer.get(f"{LIST}?{query}")
     assert response.status_code == 302 or response.context["cl"].result_count == 0
@@ -199,14 +199,14 @@ def test_a_user_of_an_odd_key(user: Any, viewer: Any, query: str) -> None:
     "query", ["p=x", f"o={HUGE}", "o=x", f"created_at__day={HUGE}", "created_at__year=0001", "reason=%00", "state=x"]
 )
 def test_odd_values_that_some_databases_take(user: Any, viewer: Any, query: str) -> None:
-    """The answer is a list or a redirect, and never an error."""
+    """For a value that only some databases accept, the answer is a list or a redirect, and never an error."""
     families.start(user)
     assert viewer.get(f"{LIST}?{query}").status_code in {200, 302}
 
 
 @pytest.mark.parametrize("term", ["%00", "a " * 3000, "%22", "'%3B--", "%F0%9F%98%80", "9" * 5000])
 def test_odd_terms(user: Any, viewer: Any, term: str) -> None:
-    """A search never fails."""
+    """No search term causes an error."""
     families.start(user)
     assert viewer.get(f"{LIST}?q={term}").status_code == 200
 
@@ -247,7 +247,7 @@ def test_a_project_s_own_filters(rf: Any, lookup: str, allowed: bool) -> None:
 
 
 def test_an_error_that_no_address_causes(rf: Any, viewer: Any) -> None:
-    """An error of the project's code is raised, and not turned into a redirect."""
+    """An error in the project's own code is raised. Django does not turn it into a redirect."""
     model_admin = BrokenAdmin(RefreshToken, admin.site)
     for address in (LIST, f"{LIST}?e=1"):
         request = rf.get(address)

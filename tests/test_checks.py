@@ -152,7 +152,7 @@ def test_each_mistake_has_its_id(expected: str, values: dict[str, Any]) -> None:
     ],
 )
 def test_what_a_mistake_is_told_by(values: dict[Any, Any], message: str, hint: str) -> None:
-    """The message has the value, shortened, unless it is secret; the hint says what to write or do."""
+    """The message has the value, shortened, unless it is secret. The hint says what to do."""
     with override_settings(TWOTOKEN={**GOOD, **values}):
         (found,) = (each for each in run_checks() if each.id and each.id.startswith("twotoken"))
     assert found.msg.endswith(message)
@@ -190,7 +190,7 @@ def test_no_dict() -> None:
 
 
 def test_a_misspelt_mount() -> None:
-    """The check finds a misspelt mount at any depth."""
+    """The check finds a misspelt delivery of a mount at any depth of the URLs."""
     with override_settings(ROOT_URLCONF="tests.test_checks"):
         assert ids() == {"E010"}
     with override_settings(ROOT_URLCONF=None):
@@ -199,7 +199,7 @@ def test_a_misspelt_mount() -> None:
 
 @pytest.mark.parametrize(("first", "expected"), [("SessionAuthentication", {"W001"}), ("BasicAuthentication", set())])
 def test_an_authenticator_before_ours(first: str, expected: set[str]) -> None:
-    """Another class before ours matters only if it has no ``authenticate_header``."""
+    """A class before ours is reported only if it has no ``authenticate_header``."""
     classes = [f"rest_framework.authentication.{first}", "twotoken.authentication.AccessTokenAuthentication"]
     with override_settings(REST_FRAMEWORK={"DEFAULT_AUTHENTICATION_CLASSES": classes}):
         assert ids() == expected
@@ -265,7 +265,7 @@ def test_generated_secrets_pass(capsys: pytest.CaptureFixture[str]) -> None:
     [(["cookie", "body"], {"W008"}), (["body", "cookie"], {"W008"}), (["body", "body"], set()), (["cookie"], set())],
 )
 def test_mounts_that_share_a_namespace(deliveries: list[str], found: set[str]) -> None:
-    """All would get the cookie path of one of them, and a browser would not send the others' cookies."""
+    """Two mounts with one namespace are reported: both would get one cookie path, and one would not work."""
     mounts = [path(f"{n}/", include("twotoken.urls"), {"delivery": name}) for n, name in enumerate(deliveries)]
     with override_settings(ROOT_URLCONF=tuple(mounts)):
         assert ids() == found
@@ -297,7 +297,7 @@ class Actions(ViewSet):
 
 
 def test_a_login_older_than_an_access_token_may_be() -> None:
-    """W016 finds such a time in class views, function views, actions and DRF's operators, at any depth."""
+    """W016 finds a ``max_age`` beyond ACCESS_LIFETIME in class views, function views, actions and combinations."""
     router = SimpleRouter()
     router.register("actions", Actions, basename="actions")
     views = (path("a/", include([path("b/", MayBeOld.as_view()), path("c/", recent), *router.urls])),)
@@ -326,7 +326,7 @@ def test_times_without_a_zone() -> None:
 
 
 def test_a_server_of_its_own() -> None:
-    """W009 runs only on a cluster's node, and only on the database of the families."""
+    """W009 runs only on a node of a cluster, and only for the database of the families."""
     assert not [found for found in run_checks(databases=["default", "replica"]) if "twotoken" in (found.id or "")]
     assert not list(checks.check_cluster(None, databases=["replica"]))
 
@@ -340,7 +340,7 @@ def claims_problem(name: str, databases: list[str] | None = None) -> str:
 
 
 def test_claims_are_tried(user: Any) -> None:
-    """W015 tries the callable with the latest login, if it may use the database; its writes are rolled back."""
+    """W015 calls ACCESS_CLAIMS with the latest login, if it may use the database. Its writes are rolled back."""
     before = "TWOTOKEN['ACCESS_CLAIMS'] failed when it was tried. "
     families.start(user)
     families.start(user, context={"tenant": "acme"})
@@ -385,7 +385,7 @@ def test_the_cache_of_proofs(backend: str, options: dict[str, Any], said: str) -
 
 
 def test_a_cache_of_proofs_that_requests_undo(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With ATOMIC_REQUESTS, a request that fails takes its proof's row with it, and a copy of the request passes."""
+    """With ATOMIC_REQUESTS a failed request deletes its proof's row, so a copy of the request would pass."""
     backend = "django.core.cache.backends.db.DatabaseCache"
     cache = {"BACKEND": backend, "LOCATION": "proofs", "OPTIONS": {"MAX_ENTRIES": 10_000}}
     monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", True)
@@ -396,7 +396,7 @@ def test_a_cache_of_proofs_that_requests_undo(monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.parametrize("proxy", [{"USE_X_FORWARDED_HOST": True}, {"USE_X_FORWARDED_PORT": True}, {"NUM_PROXIES": 1}])
 def test_addresses_that_fit_no_proof(proxy: dict[str, Any]) -> None:
-    """W017: behind a proxy that ends TLS, Django must know that clients use https."""
+    """W017 reports a proxy that ends TLS if Django does not know that clients use https."""
     values = {"REST_FRAMEWORK": proxy} if "NUM_PROXIES" in proxy else proxy
     cache = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": "redis://localhost"}}
     with with_settings(DPOP="required"), override_settings(CACHES=cache):
@@ -407,6 +407,7 @@ def test_addresses_that_fit_no_proof(proxy: dict[str, Any]) -> None:
                 assert "W017" not in ids(deploy=True)
 
 
+@pytest.mark.slow
 def test_proofs_without_cryptography() -> None:
     """E017: a project that sets DPOP needs the package cryptography. Any other gets no message."""
     code = (
@@ -424,7 +425,7 @@ def test_proofs_without_cryptography() -> None:
 
 
 def test_claims_are_tried_before_the_first_login() -> None:
-    """W015 uses the first user and an empty context; without users it tries nothing."""
+    """Before the first login, W015 uses the first user and an empty context. Without users it does nothing."""
     assert claims_problem("broken") == ""
     UserFactory()
     assert claims_problem("role") == ""
@@ -507,7 +508,7 @@ def test_tokens_that_name_no_tenant() -> None:
     ],
 )
 def test_families_of_users_that_each_tenant_has(listed: list[str], found: set[str]) -> None:
-    """W011: tenants' own users need their own families, however the apps are listed."""
+    """W011: tenants with their own users need their own families, in any order of the apps."""
     assert tenant_ids(TENANT_APPS=listed, TWOTOKEN=ISSUER) == found
     kinds = {"main": {"APPS": [USER_APP]}, "shop": {"APPS": [USER_APP, OURS]}, "firm": {"APPS": listed}}
     many: dict[str, Any] = {"HAS_MULTI_TYPE_TENANTS": True, "PUBLIC_SCHEMA_NAME": "main", "TENANT_TYPES": kinds}

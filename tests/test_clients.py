@@ -67,14 +67,14 @@ def test_a_forwarded_address_is_believed_as_far_as_set(
 
 
 def test_a_forwarded_address_that_is_no_ip() -> None:
-    """It is not stored, so a wrong header of a proxy can't break a login."""
+    """An invalid forwarded address is not stored, so a wrong header of a proxy can't break a login."""
     request = factory.get("/", REMOTE_ADDR="192.0.2.1", HTTP_X_FORWARDED_FOR="<script>")
     with override_settings(REST_FRAMEWORK={"NUM_PROXIES": 1}):
         assert Client.from_request(request).ip_address is None
 
 
 def test_what_is_stored_of_a_user_agent() -> None:
-    """It is cut to the column's length, without NUL, which PostgreSQL refuses."""
+    """The user agent is cut to the column's length, and NUL is removed, because PostgreSQL refuses it."""
     request = factory.get("/", HTTP_USER_AGENT="a\x00" + "b" * 600)
     assert Client.from_request(request).user_agent == "a" + "b" * (USER_AGENT_LENGTH - 1)
     assert Client.from_request(factory.get("/")).user_agent == ""
@@ -104,7 +104,7 @@ def test_nothing_is_taken_where_so_set() -> None:
 
 @pytest.mark.parametrize(("record", "stored"), [(True, ("192.0.2.7", "tool/1")), (False, (None, ""))])
 def test_a_login_stores_what_is_set(script: Caller, record: bool, stored: tuple[str | None, str]) -> None:
-    """With RECORD_CLIENT both are stored, without it neither."""
+    """With RECORD_CLIENT a login stores the address and the user agent, and otherwise neither."""
     with with_settings(RECORD_CLIENT=record):
         script.log_in(REMOTE_ADDR="192.0.2.7", HTTP_USER_AGENT="tool/1")
     family = RefreshToken.objects.get()

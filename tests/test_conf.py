@@ -113,7 +113,7 @@ def test_a_setting_is_read_on_use(name: str, given: Any, value: Any) -> None:
 
 @pytest.mark.parametrize("value", [None, "", [], (), [None], [TEXT, 5], TEXT.encode(), 5])
 def test_secrets_that_are_none(value: Any) -> None:
-    """The error names the key and the command that helps, and contains no secret."""
+    """For an unusable secret, the error names the key and the command that makes one. It contains no secret."""
     with with_settings(REFRESH_SECRET=value), pytest.raises(ImproperlyConfigured) as caught:
         _ = conf.refresh_keys
     assert "REFRESH_SECRET" in str(caught.value)
@@ -121,7 +121,7 @@ def test_secrets_that_are_none(value: Any) -> None:
 
 
 def test_no_dict_at_all() -> None:
-    """A project without TWOTOKEN gets an error about the first secret."""
+    """A project without TWOTOKEN gets an error that names the first secret."""
     with override_settings():
         del settings.TWOTOKEN
         with pytest.raises(ImproperlyConfigured, match=r"ACCESS_SECRET.*generate_token_secrets"):
@@ -158,7 +158,7 @@ def test_the_policy_is_a_view_of_the_keys() -> None:
     ],
 )
 def test_the_cookie_s_name(values: dict[str, Any], prefix: str) -> None:
-    """It has the strongest prefix with which browsers keep a cookie of these attributes."""
+    """The cookie's name has the strongest prefix that browsers accept for its attributes."""
     with override_settings(TWOTOKEN={**SECRETS, **values}):
         assert conf.cookie_name == f"{prefix}refresh_token"
     with override_settings(TWOTOKEN={**SECRETS, **values, "COOKIE_NAME": "rt"}):
@@ -201,7 +201,7 @@ def test_an_audience_that_is_asked_for(given: Any) -> None:
     ],
 )
 def test_names_that_are_no_path(name: str) -> None:
-    """A host has dots too. It is then the issuer itself, and not in refresh tokens."""
+    """A host with dots is the issuer itself, not a dotted path. Refresh tokens don't have it."""
     with with_settings(ISSUER=name, AUDIENCE=name):
         assert (conf.issuer, conf.audience, conf.tenant_issuer) == (name, (name,), None)
         assert callable_of("ISSUER") is callable_of("AUDIENCE") is None
@@ -219,7 +219,7 @@ def test_names_that_are_no_path(name: str) -> None:
     ],
 )
 def test_a_path_that_leads_nowhere(path: str, problem: str) -> None:
-    """It is an error on each use; otherwise a misspelt path would be the issuer of every tenant."""
+    """A dotted path to nothing is an error on each use. Otherwise all tenants would have it as their issuer."""
     main = sys.modules["__main__"]
     with pytest.MonkeyPatch.context() as patch, with_settings(ISSUER=path, AUDIENCE=path):
         patch.setattr(main, "__spec__", None)
@@ -230,7 +230,7 @@ def test_a_path_that_leads_nowhere(path: str, problem: str) -> None:
 
 @pytest.mark.parametrize("value", [None, "", 7, b"a", ["a"], gettext_lazy("Yes")])
 def test_an_issuer_that_is_no_text(value: Any) -> None:
-    """Nothing is signed or accepted: without an issuer, tenants would accept each other's tokens."""
+    """If ISSUER returns no text, nothing is signed or accepted: tenants would accept each other's tokens."""
     with with_settings(ISSUER=lambda: value), pytest.raises(ImproperlyConfigured, match=r"ISSUER.*return a string"):
         _ = conf.access_policy
     with with_settings(ISSUER=lambda: value), pytest.raises(ImproperlyConfigured, match=r"ISSUER.*return a string"):

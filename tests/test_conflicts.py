@@ -20,7 +20,7 @@ from twotoken.models import RefreshToken
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("verb", ["rotate", "revoke"])
 def test_a_transaction_that_lost_is_for_its_owner_to_repeat(user: Any, verb: str) -> None:
-    """In a transaction that the database rolled back, nothing is retried. The caller gets the conflict."""
+    """In a transaction that the database rolled back, nothing is retried. The caller gets the error."""
     pair = families.start(user)
     claims = families.verify(pair.refresh)
     lost: list[str] = []
@@ -52,7 +52,7 @@ def test_the_pauses_between_tries() -> None:
 
 
 def test_no_try_after_a_long_wait() -> None:
-    """A statement may wait for a lock until the database gives up. After that it is not tried again."""
+    """A statement that waited for a lock until the database gave up is not tried again."""
     times = iter([0, PATIENCE, PATIENCE + 0.1])
     assert list(tries(clock=lambda: next(times), sleep=lambda pause: None)) == [0, 1]
 

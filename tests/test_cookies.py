@@ -90,7 +90,7 @@ HEADERS: list[tuple[str, list[str]]] = [
 
 @pytest.mark.parametrize(("header", "values"), HEADERS)
 def test_every_value_of_a_name_is_seen(header: str, values: list[str]) -> None:
-    """Names are compared byte for byte, after stripping spaces and tabs only."""
+    """All cookies of a name are read. Names are compared byte for byte; only spaces and tabs are stripped."""
     assert cookie_values(factory.post("/", HTTP_COOKIE=header), "rt") == values
 
 
@@ -149,7 +149,7 @@ def test_the_companion_s_family_counts(others: list[str], order: int) -> None:
     ],
 )
 def test_without_its_companion_no_token_counts(header: str) -> None:
-    """A sibling subdomain can evict the companion, but can't set one."""
+    """Without the companion cookie no token counts. A sibling subdomain can evict the companion, but not set it."""
     with pytest.raises(ConflictingCookies) as caught:
         counted(header)
     assert caught.value.reason == "invalid"
@@ -183,7 +183,7 @@ def test_several_generations_of_a_family(path: str | None, order: int) -> None:
 
 
 def test_a_companion_for_each_mount() -> None:
-    """All companions have the path ``/``, so each mount's has its own, constant and valid name."""
+    """All companions have the path ``/``, so each mount has a companion with its own valid, constant name."""
     paths = ["/api/auth/", "/api-auth/", "/auth/", "/Auth/", "/a%3Bb/auth/", "/"]
     names = [companion_name(path) for path in paths]
     assert len(set(names)) == len(paths)
@@ -195,7 +195,7 @@ def test_a_companion_for_each_mount() -> None:
 
 
 def test_the_cookie_is_hidden_from_error_reports() -> None:
-    """It is still read from the header afterwards; hiding it twice does no harm."""
+    """Error reports don't show the cookie, and the view still reads it. Hiding it twice does no harm."""
     request = factory.post("/", HTTP_COOKIE=f"{cookies(token())}; other=b")
     hide_cookie(request)
     hide_cookie(request)
@@ -212,7 +212,7 @@ def attributes(response: HttpResponse, name: str = COOKIE) -> dict[str, Any]:
 
 
 def test_the_cookie_as_it_is_set() -> None:
-    """HttpOnly, Secure, SameSite=Strict, only for its mount and host, as long as the token lives."""
+    """The cookie is HttpOnly, Secure and SameSite=Strict, for its mount and host, as long as the token lives."""
     response = HttpResponse()
     set_refresh_cookie(response, PAIR, request_to("/api/auth/login/"))
     morsel = response.cookies[COOKIE]
@@ -263,7 +263,7 @@ def test_the_cookie_is_cleared_as_it_was_set(values: dict[str, Any]) -> None:
     ],
 )
 def test_the_path_is_the_request_s_own_mount(address: str, expected: str) -> None:
-    """The namespace decides the mount; outside all mounts it is the default mount."""
+    """The request's namespace decides the cookie's path. Outside all mounts it is that of the default mount."""
     assert cookie_path(request_to(address)) == expected
 
 
@@ -309,7 +309,7 @@ def test_the_path_has_what_the_prefix_captures() -> None:
     ],
 )
 def test_the_path_is_percent_encoded(tenant: str, encoded: str) -> None:
-    """It is as browsers send it, so a captured value adds no attribute and no header."""
+    """The path is percent-encoded, so a captured value can't add an attribute or a header."""
     request = request_to(f"/any/{quote(tenant)}/auth/login/")
     assert request.resolver_match.kwargs == {"tenant": tenant}
     assert cookie_path(request) == f"/any/{encoded}/auth/"
@@ -326,7 +326,7 @@ def test_the_path_is_percent_encoded(tenant: str, encoded: str) -> None:
     "address", ["/own/callback/", "/devices/refresh/00000000-0000-0000-0000-000000000000/", "/devices/callback/"]
 )
 def test_the_path_from_a_namespace_without_a_refresh_view(address: str) -> None:
-    """The cookie gets the default mount's path."""
+    """In a namespace without a refresh URL, the cookie gets the default mount's path."""
     assert cookie_path(request_to(address)) == "/auth/"
 
 
@@ -342,7 +342,7 @@ def test_no_path_can_be_found(address: str) -> None:
 
 
 def test_the_warning_fails_no_login(caplog: pytest.LogCaptureFixture) -> None:
-    """A Host that Django does not allow causes no error."""
+    """If Django does not allow the Host, the login's warning causes no error."""
     warn_if_dropped(factory.post("/", HTTP_HOST="evil.example"))
     assert caplog.text == ""
 

@@ -99,7 +99,7 @@ def outcome(response: Any) -> tuple[int, str]:
 
 @pytest.mark.parametrize("key", [EC_KEY, RSA_KEY], ids=["ES256", "RS256"])
 def test_the_flow(user: Any, key: Any, django_assert_num_queries: Any) -> None:
-    """A login, its registration, a refresh, a renewal by a signature, and another refresh."""
+    """The whole flow works: login, registration, a refresh, a renewal by a signature, and another refresh."""
     browser = BoundBrowser(user, key)
     with CaptureQueriesContext(connection) as login:
         browser.log_in()
@@ -130,7 +130,7 @@ def test_the_flow(user: Any, key: Any, django_assert_num_queries: Any) -> None:
 
 
 def test_the_access_token_stays_a_bearer_token(owner: BoundBrowser) -> None:
-    """API calls cost what they cost."""
+    """The access token of a DBSC session is a Bearer token."""
     body = owner.refresh().json()
     assert set(body) == {"access", "expires_in"}
     assert owner.get("/api/me/", HTTP_AUTHORIZATION=f"Bearer {body['access']}").status_code == 200
@@ -146,7 +146,7 @@ def test_other_browsers_notice_nothing(browser: Caller, django_assert_num_querie
 
 
 def test_a_body_mount_has_no_device(script: Caller) -> None:
-    """Apps get no offer, and its endpoints are not there. A refresh takes no device cookie."""
+    """A body mount offers no registration and has no device endpoints. Its refresh reads no device cookie."""
     response = script.log_in()
     assert "Secure-Session-Registration" not in response
     for name in ("device/", "device/refresh/"):
@@ -164,13 +164,13 @@ def test_a_body_mount_has_no_device(script: Caller) -> None:
     ],
 )
 def test_where_it_is_offered(browser: Caller, change: Any, offered: bool) -> None:
-    """Only where the device cookie can work."""
+    """Registration is offered only where the device cookie can work."""
     with with_settings(**change):
         assert ("Secure-Session-Registration" in browser.log_in()) is offered
 
 
 def test_a_login_that_is_bound_by_dpop(browser: Caller) -> None:
-    """It needs no second key, and gets no offer."""
+    """A login that DPoP binds gets no offer of a second key."""
     response = browser.log_in(**Device().headers("/api/auth/login/"))
     assert response.json()["token_type"] == "DPoP"
     assert "Secure-Session-Registration" not in response
@@ -178,7 +178,7 @@ def test_a_login_that_is_bound_by_dpop(browser: Caller) -> None:
 
 
 def test_a_root_path_and_a_front_end_of_another_origin(user: Any) -> None:
-    """The cookie has the strongest prefix, and the browser renews for the trusted origins too."""
+    """The cookie has the strongest prefix, and the browser renews it for trusted origins too."""
     trusted = ["https://app.example.com", "https://*.example.org"]
     with with_settings(COOKIE_PATH="/"), override_settings(CSRF_TRUSTED_ORIGINS=trusted):
         body = BoundBrowser(user).sign_in().json()
@@ -189,7 +189,7 @@ def test_a_root_path_and_a_front_end_of_another_origin(user: Any) -> None:
 
 
 def test_a_login_of_one_s_own(user: Any, rf: RequestFactory) -> None:
-    """Outside a mount the offer names the default mount."""
+    """In a login view outside every mount, the offer names the default mount."""
     response = HttpResponse()
     request = rf.get("/callback/")
     request.resolver_match = None  # as outside a view
@@ -203,7 +203,10 @@ def test_a_login_of_one_s_own(user: Any, rf: RequestFactory) -> None:
 def test_a_copied_jar_is_refused_when_its_device_cookie_is_over(
     owner: BoundBrowser, thief: BoundBrowser, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A 401, an event and a line in the log. The owner renews and goes on, and nothing was ended."""
+    """After the device cookie has expired, copied cookies give a 401, an event and a log line.
+
+    The owner stays logged in.
+    """
     owner.refresh()
     rob(owner, thief)
     with time_travel(COOKIE_LIFE), caplog.at_level(logging.WARNING, "twotoken"):
@@ -217,7 +220,7 @@ def test_a_copied_jar_is_refused_when_its_device_cookie_is_over(
 
 
 def test_without_the_device_cookie_the_thief_gets_nothing(owner: BoundBrowser, thief: BoundBrowser) -> None:
-    """Not with the refresh token alone, and not with the owner's key in a proof of his own."""
+    """A thief without the device cookie is refused, even with the refresh token and a proof by another key."""
     owner.refresh()
     rob(owner, thief, but=DEVICE_COOKIE)
     assert outcome(thief.refresh()) == (401, "wrong_device")
@@ -228,7 +231,7 @@ def test_without_the_device_cookie_the_thief_gets_nothing(owner: BoundBrowser, t
 
 
 def test_a_live_device_cookie_that_is_copied_too_is_found_out(owner: BoundBrowser, thief: BoundBrowser) -> None:
-    """It is no proof for a retry: the token one behind is reuse, as without binding."""
+    """A copied device cookie makes no retry: a refresh token one generation behind is reuse."""
     owner.refresh()
     rob(owner, thief)
     with time_travel(LATER):
@@ -239,7 +242,7 @@ def test_a_live_device_cookie_that_is_copied_too_is_found_out(owner: BoundBrowse
 
 
 def test_the_cookie_of_another_family(owner: BoundBrowser, user: Any) -> None:
-    """A device cookie opens only the family that it was made for."""
+    """A device cookie is accepted only for the family that it was made for."""
     other = BoundBrowser(user)
     other.sign_in()
     other.refresh()
@@ -250,7 +253,7 @@ def test_the_cookie_of_another_family(owner: BoundBrowser, user: Any) -> None:
 
 @pytest.mark.parametrize("value", ["", "x", "a.b.c", "refresh", "challenge"])
 def test_what_is_no_device_cookie(owner: BoundBrowser, value: str) -> None:
-    """What we signed for another purpose is refused too."""
+    """A token that we signed for another purpose is not accepted as a device cookie."""
     owner.refresh()
     owner.renew()
     forged = {"refresh": owner.cookie, "challenge": owner.challenge}.get(value, value)
@@ -259,7 +262,7 @@ def test_what_is_no_device_cookie(owner: BoundBrowser, value: str) -> None:
 
 
 def test_tossed_device_cookies(owner: BoundBrowser) -> None:
-    """A sibling subdomain's values don't hide the good one."""
+    """Device cookies that a sibling subdomain sets don't hide the valid one."""
     owner.refresh()
     jar = {COOKIE: owner.cookie, COMPANION: str(row().pk)}
     good = owner.cookies[DEVICE_COOKIE].value
@@ -273,7 +276,7 @@ def challenge_of(browser: BoundBrowser) -> str:
 
 
 def test_a_thief_can_t_bind_a_copied_cookie(user: Any, thief: BoundBrowser) -> None:
-    """Only the owner's challenge would do, and it is too late after five minutes or after the owner's first refresh."""
+    """Registration needs the owner's challenge, within five minutes, before the owner's first refresh."""
     victim = BoundBrowser(user)
     challenge = challenge_of(victim)
     own = challenge_of(thief)
@@ -301,7 +304,7 @@ def test_a_second_registration(owner: BoundBrowser, thief: BoundBrowser) -> None
 
 @pytest.mark.parametrize("ending", ["revoked", "expired", "no cookie", "other site"])
 def test_what_can_t_be_registered(user: Any, ending: str) -> None:
-    """An ended family, a request without the refresh cookie, and a request of another site."""
+    """A revoked family, a request without the refresh cookie, and one of another site can't register a key."""
     browser = BoundBrowser(user)
     challenge = challenge_of(browser)
     extra = {}
@@ -319,7 +322,7 @@ def test_what_can_t_be_registered(user: Any, ending: str) -> None:
 
 
 def test_two_registrations_at_once(user: Any, thief: BoundBrowser, transactional_db: None) -> None:
-    """One key wins."""
+    """If two keys are registered at once, one of them is bound."""
     victim = BoundBrowser(user)
     challenge = challenge_of(victim)
     rob(victim, thief)
@@ -332,7 +335,7 @@ def test_two_registrations_at_once(user: Any, thief: BoundBrowser, transactional
 
 
 def test_old_challenges(owner: BoundBrowser) -> None:
-    """A challenge outlives the cookie. An older one is answered with a new challenge, and the browser goes on."""
+    """An expired challenge is answered with a new one, and the browser's session continues."""
     owner.renew()
     first = owner.challenge
     with time_travel(COOKIE_LIFE + timedelta(minutes=4)):
@@ -347,7 +350,7 @@ def test_old_challenges(owner: BoundBrowser) -> None:
 
 @pytest.mark.parametrize("challenge", ["another family", "registration", "x"])
 def test_a_challenge_of_something_else(owner: BoundBrowser, challenge: str) -> None:
-    """A good signature of it is tried again, and gets no cookie."""
+    """A valid signature of a wrong challenge gets a new challenge and no cookie."""
     made = {
         "another family": codec.make_challenge(conf.refresh_keys, codec.REFRESH, uuid4(), device._seconds()),
         "registration": codec.make_challenge(conf.refresh_keys, codec.REGISTRATION, row().pk, device._seconds()),
@@ -359,7 +362,7 @@ def test_a_challenge_of_something_else(owner: BoundBrowser, challenge: str) -> N
 
 @pytest.mark.parametrize("ending", ["revoked", "unbound", "expired", "deleted"])
 def test_an_ended_family(owner: BoundBrowser, user: Any, ending: str) -> None:
-    """The browser is told to forget the session."""
+    """If the family is revoked, the browser is told to delete its session."""
     if ending == "revoked":
         families.revoke_all(user)
     elif ending == "unbound":
@@ -375,13 +378,13 @@ def test_an_ended_family(owner: BoundBrowser, user: Any, ending: str) -> None:
 
 @pytest.mark.parametrize("value", ["", "x", '"', "z" * 36, "-" * 36, '"' + "0" * 31 + '"'])
 def test_a_renewal_of_no_session(owner: BoundBrowser, value: str) -> None:
-    """A 400, with or without a proof."""
+    """A renewal without a session is a 400, with or without a proof."""
     for proof in (None, sign("x", EC_KEY, with_key=False)):
         assert outcome(owner.ask(proof, HTTP_SEC_SECURE_SESSION_ID=value)) == (400, "invalid_device_proof")
 
 
 def test_quoted_headers(owner: BoundBrowser) -> None:
-    """The draft writes both as quoted strings, Chromium sends them bare."""
+    """Both headers are accepted quoted, as the draft has them, and bare, as Chromium sends them."""
     owner.renew()
     proof = sign(owner.challenge, EC_KEY, with_key=False)
     response = owner.ask(f'"{proof}"', HTTP_SEC_SECURE_SESSION_ID=f'"{owner.session_id}"')
@@ -389,7 +392,7 @@ def test_quoted_headers(owner: BoundBrowser) -> None:
 
 
 def test_a_secret_that_is_replaced(owner: BoundBrowser) -> None:
-    """With the old secret second in the list everything goes on; without it the browser signs once more."""
+    """With the old secret second in the list, sessions continue. Without it the browser signs once more."""
     owner.renew()
     old, new = settings.TWOTOKEN["REFRESH_SECRET"], "another refresh secret of thirty-two bytes and some"
     with with_settings(REFRESH_SECRET=[new, old]):
@@ -410,7 +413,7 @@ def skip(browser: BoundBrowser, reason: str = "quota_exceeded") -> Any:
 
 @pytest.mark.parametrize("reason", ["quota_exceeded", "unreachable", "server_error"])
 def test_a_skipped_renewal(owner: BoundBrowser, reason: str) -> None:
-    """A 503 for a minute, then a 401, and after ten minutes a 503 again. None of it is reported as a theft."""
+    """A skipped renewal is a 503 for a minute, then a 401, after ten minutes a 503. It is not reported as a theft."""
     owner.refresh()
     response = skip(owner, reason)
     assert outcome(response) == (503, "unavailable")
@@ -431,7 +434,7 @@ def test_a_skipped_renewal(owner: BoundBrowser, reason: str) -> None:
 
 @pytest.mark.parametrize("generation", [0, 1])
 def test_those_who_wait_are_counted(owner: BoundBrowser, generation: int) -> None:
-    """By the refresh throttle, and not in the share of the browser that has its cookie."""
+    """Requests after a skipped renewal count in the refresh throttle, but not in the share of the owner."""
     for _ in range(generation):
         owner.refresh()
     cookie = owner.cookies[DEVICE_COOKIE].value
@@ -442,7 +445,7 @@ def test_those_who_wait_are_counted(owner: BoundBrowser, generation: int) -> Non
 
 
 def test_a_skipped_renewal_of_another_session(owner: BoundBrowser) -> None:
-    """It changes nothing."""
+    """A header that names another session changes nothing."""
     owner.refresh()
     owner.lose_device_cookie()
     for header in ("", "quota_exceeded", f'quota_exceeded;session_identifier="{uuid4()}"'):
@@ -451,14 +454,14 @@ def test_a_skipped_renewal_of_another_session(owner: BoundBrowser) -> None:
 
 @pytest.mark.parametrize("value", ["x", "-1", "9" * 13, ""])
 def test_a_marker_that_is_no_time(owner: BoundBrowser, value: str) -> None:
-    """It is as if there were none."""
+    """An invalid time in the marker counts as no marker."""
     owner.refresh()
     owner.cookies[f"{DEVICE_COOKIE}-skipped"] = value
     assert skip(owner).status_code == 503
 
 
 def test_a_skipped_renewal_of_a_family_that_is_not_bound(browser: Caller) -> None:
-    """A session that was unbound goes on, although the browser has not heard of it."""
+    """An unbound session continues even if the browser still says that it skipped a renewal."""
     browser.log_in()
     header = f'unreachable;session_identifier="{row().pk}"'
     assert browser.refresh(HTTP_SECURE_SESSION_SKIPPED=header).status_code == 200
@@ -467,7 +470,7 @@ def test_a_skipped_renewal_of_a_family_that_is_not_bound(browser: Caller) -> Non
 
 
 def test_a_refresh_before_the_registration_is_answered(owner: BoundBrowser) -> None:
-    """A page that is loaded again at once is asked to wait, for ten seconds after the login."""
+    """For ten seconds after the login, a refresh without the device cookie is a 503 with Retry-After."""
     cookie = owner.cookies[DEVICE_COOKIE].value
     owner.lose_device_cookie()
     response = owner.refresh()
@@ -492,7 +495,7 @@ def urls_of_page(number: int) -> ModuleType:
 
 
 def test_switching_it_off_signs_nobody_out(user: Any) -> None:
-    """As the page says: stop offering, wait five minutes, unbind, and mount ``twotoken.urls``."""
+    """The docs' steps log nobody out: stop offering, wait five minutes, unbind, mount ``twotoken.urls``."""
     with override_settings(ROOT_URLCONF=urls_of_page(0)):
         owner = BoundBrowser(user)
         owner.sign_in()
@@ -511,14 +514,14 @@ def test_switching_it_off_signs_nobody_out(user: Any) -> None:
 
 
 def test_bound_families_at_a_mount_without_it(owner: BoundBrowser) -> None:
-    """They are refused, not taken as bearer, and live on."""
+    """At a mount without DBSC, bound families are refused and stay active."""
     with override_settings(ROOT_URLCONF="tests.urls"):
         assert outcome(owner.refresh()) == (401, "wrong_device")
     assert owner.refresh().status_code == 200
 
 
 def test_the_schema() -> None:
-    """OpenAPI has the endpoints that clients call, and none that only browsers call."""
+    """The OpenAPI description has the endpoints that clients call, and not those that only browsers call."""
     drf_spectacular = pytest.importorskip("drf_spectacular.generators")
     paths = drf_spectacular.SchemaGenerator(patterns=device_urls.urlpatterns).get_schema(public=True)["paths"]
     assert {"/api/auth/login/", "/api/auth/refresh/", "/api/auth/logout/"} <= set(paths)
@@ -530,7 +533,7 @@ def test_the_schema() -> None:
 
 @pytest.mark.parametrize("key", [EC_KEY, RSA_KEY], ids=["ES256", "RS256"])
 def test_proofs(key: Any) -> None:
-    """The key of a registration is in its header, and verifies later proofs that have none."""
+    """A registration has its key in the header. Later proofs have no key, and that key verifies them."""
     proof = parse_proof(sign("c", key, with_key=True))
     assert (proof.challenge, registered_key(proof)) == ("c", canonical(key))
     check_proof(parse_proof(sign("d", key, with_key=False)), canonical(key))
@@ -585,13 +588,13 @@ BAD = {
 
 @pytest.mark.parametrize("name", BAD)
 def test_bad_proofs(name: str) -> None:
-    """Each is refused by one error, whatever it holds."""
+    """Each invalid proof raises the same error."""
     with pytest.raises(InvalidDeviceProof):
         registered_key(parse_proof(BAD[name]))
 
 
 def test_bad_proofs_over_http(owner: BoundBrowser, caplog: pytest.LogCaptureFixture) -> None:
-    """A 400 at both endpoints, with the reason in the log, and nothing changes."""
+    """An invalid proof is a 400 at both endpoints. The log has the reason, and nothing changes."""
     for proof in BAD.values():
         caplog.clear()
         header = proof.encode("utf-8", "surrogatepass").decode("latin-1")  # as servers hand it over
@@ -608,6 +611,6 @@ def test_bad_proofs_over_http(owner: BoundBrowser, caplog: pytest.LogCaptureFixt
 
 @pytest.mark.parametrize("name", ["no JSON", "typ", "alg none", "another signature"])
 def test_bad_proofs_of_a_renewal(owner: BoundBrowser, name: str) -> None:
-    """A 400, which ends the session of that browser, and nothing here."""
+    """An invalid proof at a renewal is a 400, and the next valid one is accepted."""
     assert outcome(owner.ask(BAD[name])) == (400, "invalid_device_proof")
     assert owner.renew().status_code == 200

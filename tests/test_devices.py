@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.urls("tests.test_admin"), pytest.mark.django_db]
     ],
 )
 def test_a_device_in_words(user_agent: str, words: str) -> None:
-    """A user agent that the parser does not know is shown unchanged."""
+    """If the parser does not know a user agent, it is shown unchanged."""
     assert devices.describe(user_agent) == words
 
 

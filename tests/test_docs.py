@@ -142,7 +142,7 @@ def test_defaults(key: str) -> None:
 
 
 def test_which_check_looks_at_a_setting() -> None:
-    """A check belongs to the settings that its code reads or its message names; E003 to all."""
+    """A check is listed at the settings that its code reads or its message names. E003 is listed at all."""
     covered = generate.coverage()
     assert covered["COOKIE_SAMESITE"] == ["twotoken.E003", "twotoken.E008"]
     assert covered["ACCESS_SECRET"] == ["twotoken.E004", "twotoken.E005", "twotoken.E006"]
@@ -175,7 +175,7 @@ def test_check_ids() -> None:
 
 
 def test_an_id_that_nobody_describes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An unregistered check that the docs leave out is an error."""
+    """If a check is neither registered nor described, generating the docs is an error."""
     monkeypatch.setattr(registry, "deployment_checks", set())
     with pytest.raises(LookupError, match=r"W004, twotoken\.W005"):
         generate.messages()
@@ -214,13 +214,13 @@ def test_reserved_claims() -> None:
 
 @pytest.mark.parametrize("text", [README, text_of("reference/endpoints")], ids=["README", "endpoints"])
 def test_endpoints(text: str) -> None:
-    """Each route has a line in the table, and each line a route."""
+    """Each route has a line in the table, and each line has a route."""
     routes = {str(pattern.pattern).replace("<str:family_id>", "<id>") for pattern in urls.urlpatterns}
     assert set(re.findall(r"^\| `(?:GET|POST|DELETE) ([^`]+)`", text, re.MULTILINE)) == routes
 
 
 def test_the_installation_is_the_same() -> None:
-    """The README's commands are in the longer text, word by word."""
+    """The README's commands are also in the installation guide, word for word."""
     shown = FENCE.findall(section(README, "Install"))
     assert len(shown) == 3
     assert [block for block in shown if block not in text_of("how-to/install")] == []
@@ -246,7 +246,7 @@ def test_the_map_of_the_code() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_links(page: Path) -> None:
-    """Each link within the project leads to a file and a heading in it; a link in the docs to one that the site has."""
+    """Each link leads to a file and a heading in the project. A link in the docs leads to a page of the site."""
     for file, _, anchor in re.findall(r"\]\((?!https?:)([^)#]*)(#?)([^)]*)\)", FENCE.sub("", page.read_text())):
         target = (page.parent / file).resolve() if file else page
         assert target.exists(), file
@@ -267,7 +267,7 @@ def test_pictures(picture: Path) -> None:
 
 
 def test_the_two_commands_come_first() -> None:
-    """Each command stands on one line, before any text that mentions what it runs."""
+    """Each of the two commands stands on one line, before any text about what it runs."""
     lines = [line for line in README.splitlines() if re.search(r"manage\.py demo|pytest|tox", line)]
     assert [line.partition(" && ")[0] for line in lines[:2]] == ["python3 -m venv .venv"] * 2
     assert lines[0].endswith("manage.py demo")
@@ -293,8 +293,9 @@ SCRIPTS = [block for block in blocks(text_of("how-to/apps")) if "TokenAuth(" in 
 
 @pytest.mark.parametrize("number", range(len(SCRIPTS)))
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.slow
 def test_a_script_runs(live_server: Any, tmp_path: Path, number: int) -> None:
-    """It logs in once and gets its answer. A second run continues the session, if that is in a file."""
+    """The script logs in once and gets its answer. With a file, a second run continues the session."""
     script = of_ann(SCRIPTS[number], live_server.url, UserFactory())
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     for _ in range(2):
@@ -320,7 +321,7 @@ def test_a_test_of_a_client(live_server: Any) -> None:
 
 @pytest.mark.django_db
 def test_a_login_of_one_s_own(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The page's login view has the delivery and the cookie path of its mount."""
+    """The docs' own login view uses the delivery and the cookie path of its mount."""
     shown = blocks(text_of("how-to/custom-login"))
     (views,) = (block for block in shown if "RememberMeLoginView" in block)
     (mounts,) = (block for block in shown if 'include("accounts.auth_urls")' in block)
@@ -346,7 +347,7 @@ def test_a_login_of_one_s_own(user: Any, monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.mark.django_db
 def test_claims_that_depend_on_the_login(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The login's context is in its first access token and in later ones; a foreign tenant is refused."""
+    """The first access token and later ones have the login's context. A foreign tenant is refused."""
     (code,) = (block for block in blocks(text_of("how-to/custom-login")) if "DeviceLoginView" in block)
     shown: Any = ModuleType("accounts.logins")
     monkeypatch.setitem(sys.modules, "accounts.logins", shown)
@@ -373,7 +374,7 @@ def test_claims_that_depend_on_the_login(user: Any, monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.django_db
 def test_views_that_ask_for_a_step_up(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The page's views refuse an old login and accept a step-up, also by the page's own proof of identity."""
+    """The docs' views refuse an old login and accept a step-up, also by another proof of identity."""
     monkeypatch.setitem(sys.modules, "shown_views", ModuleType("shown_views"))
     names: dict[str, Any] = vars(sys.modules["shown_views"])
     for block in blocks(text_of("how-to/step-up")):
@@ -404,7 +405,7 @@ def test_views_that_ask_for_a_step_up(user: Any, monkeypatch: pytest.MonkeyPatch
 
 
 def test_the_client() -> None:
-    """Each option, member, event and reason in the client's types is described, and no other."""
+    """The docs describe exactly the options, members, events and reasons in the client's types."""
     types = (ROOT / "twotoken/static/twotoken/client.d.ts").read_text()
     interfaces = dict(re.findall(r"export (?:interface|declare class) (\w+)[^{]*\{\n(.*?)\n\}", types, re.DOTALL))
     declared = {name: set(re.findall(r"^  (?:readonly )?(\w+)\??[:(]", interfaces[name], re.M)) for name in interfaces}
@@ -418,14 +419,14 @@ def test_the_client() -> None:
 
 
 def test_the_statuses_of_a_session() -> None:
-    """Each that the React hook's types declare is described, and nothing else."""
+    """The docs describe exactly the statuses that the React hook's types declare."""
     types = (ROOT / "twotoken/static/twotoken/react.d.ts").read_text()
     described = first_words(section(text_of("how-to/browser"), "With Vite and React"))
     assert described == set(re.findall(r'readonly status: "(\w+)"', types)) != set()
 
 
 def test_each_environment_is_described() -> None:
-    """Each environment of tox has a section; without one, tox would silently run the plain tests."""
+    """Each environment in tox's list has a section. Without one, tox would run the plain tests."""
     tox = (ROOT / "tox.ini").read_text()
     names = re.findall(r"^    (\w[\w-]*)", tox.split("env_list =")[1].split("isolated_build")[0], re.MULTILINE)
     assert len(names) > 10

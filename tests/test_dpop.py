@@ -51,7 +51,7 @@ def without(members: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def test_the_examples_of_the_rfc() -> None:
-    """RFC 9449 figures 2 and 12: both proofs, the thumbprint of section 6.1 and the hash of the access token."""
+    """RFC 9449's examples pass: the proofs of figures 2 and 12, a thumbprint and a token's hash."""
     made = dpop.verify_proof(
         EXAMPLE_PROOF,
         method="POST",
@@ -72,7 +72,7 @@ def test_the_examples_of_the_rfc() -> None:
 
 @pytest.mark.parametrize("key", [EC_KEY, ED_KEY], ids=["ES256", "EdDSA"])
 def test_what_is_made_is_accepted(key: Any) -> None:
-    """The maker of proofs for clients and the verifier agree, with a query, a token and a nonce."""
+    """``verify_proof`` accepts what ``make_proof`` makes, with a query, an access token and a nonce."""
     proof = dpop.make_proof(
         pem(key), method="POST", address=f"{ADDRESS}?page=2#top", now=NOW, access_token="a.b.c", nonce="n"
     )
@@ -91,7 +91,7 @@ ORDER_8 = int.from_bytes(bytes.fromhex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05
 @pytest.mark.parametrize("sign_bit", [0, 2**255])
 @pytest.mark.parametrize("y", [0, 1, P25519 - 1, P25519, P25519 + 1, ORDER_8, P25519 - ORDER_8])
 def test_keys_that_everybody_can_sign_for(y: int, sign_bit: int) -> None:
-    """The points of small order of Ed25519, in each spelling: with them, one signature fits any message."""
+    """Ed25519 keys of small order are refused in each spelling: one signature fits any message."""
     key = {"kty": "OKP", "crv": "Ed25519", "x": b64(((y % 2**255) | sign_bit).to_bytes(32, "little"))}
     message = ".".join(b64(json.dumps(part).encode()) for part in ({**HEADER, "alg": "EdDSA", "jwk": key}, CLAIMS))
     with pytest.raises(InvalidProof, match="jwk"):
@@ -99,7 +99,7 @@ def test_keys_that_everybody_can_sign_for(y: int, sign_bit: int) -> None:
 
 
 def test_a_password_in_the_address() -> None:
-    """It stays out of the proof, which a server may log."""
+    """A name and password in the address are left out of the proof, which a server may log."""
     address = ADDRESS.replace("https://", "https://ann:secret@")
     proof = dpop.make_proof(pem(EC_KEY), method="POST", address=address, now=NOW)
     assert verify(proof)
@@ -114,7 +114,7 @@ def test_both_names_of_ed25519(algorithm: str) -> None:
 
 
 def test_other_members_do_not_change_the_key() -> None:
-    """WebCrypto exports ``ext`` and ``key_ops``, other libraries add ``kid``, ``use`` and ``alg``."""
+    """Members such as ``ext``, ``kid`` and ``alg``, which other libraries add, don't change the device key."""
     more = {**JWK, "ext": True, "key_ops": ["verify"], "kid": "1", "use": "sig", "alg": "ES256"}
     made = [sign({**HEADER, "jwk": each, "kid": "2"}, {**CLAIMS, "extra": [1]}, EC_KEY) for each in (JWK, more)]
     assert verify(made[0]).device_key == verify(made[1]).device_key
@@ -174,7 +174,7 @@ BAD_HEADERS: list[tuple[str, Any]] = [
 
 @pytest.mark.parametrize(("problem", "header"), BAD_HEADERS)
 def test_bad_headers(problem: str, header: Any) -> None:
-    """Each check of the header refuses, with a valid signature wherever there can be one."""
+    """Each invalid header is refused, even with a valid signature."""
     with pytest.raises(InvalidProof, match=f"^{problem}$"):
         verify(sign(header, CLAIMS, EC_KEY))
 
@@ -210,7 +210,7 @@ BAD_CLAIMS: list[tuple[type[InvalidProof], str, Any]] = [
 
 @pytest.mark.parametrize(("error", "problem", "claims"), BAD_CLAIMS)
 def test_bad_claims(error: type[InvalidProof], problem: str, claims: Any) -> None:
-    """Each check of the claims refuses, with a valid signature."""
+    """Each invalid claim is refused despite a valid signature."""
     with pytest.raises(InvalidProof, match=f"^{problem}$") as refused:
         verify(sign(HEADER, claims, EC_KEY))
     assert refused.type is error
@@ -218,7 +218,7 @@ def test_bad_claims(error: type[InvalidProof], problem: str, claims: Any) -> Non
 
 @pytest.mark.parametrize("seconds", [-60, -59.5, 0, 59.5, 60])
 def test_a_minute_both_ways(seconds: float) -> None:
-    """Clocks differ, and a NumericDate may have a fraction (RFC 7519 section 2)."""
+    """``iat`` may differ by a minute in both directions, and may have a fraction (RFC 7519 section 2)."""
     assert verify(sign(HEADER, {**CLAIMS, "iat": SECONDS + seconds}, EC_KEY)).issued_at == SECONDS + seconds
 
 
@@ -244,7 +244,7 @@ HEAD, BODY, SIGNATURE = GOOD.split(".")
     ],
 )
 def test_what_is_no_signed_jwt(problem: str, proof: str) -> None:
-    """Two headers joined by a comma, a wrong signature, one of other claims, or none at all."""
+    """Two headers joined by a comma, and a wrong, foreign or missing signature, are refused."""
     with pytest.raises(InvalidProof, match=f"^{problem}$"):
         verify(proof)
 
@@ -254,7 +254,7 @@ def test_what_is_no_signed_jwt(problem: str, proof: str) -> None:
     [("a.b.c", "a.b.c", True), ("a.b.c", "a.b.d", False), (None, "a.b.c", False), ("a.b.c", None, True)],
 )
 def test_the_access_token_of_a_proof(proven: str | None, presented: str | None, fits: bool) -> None:
-    """Beside an access token the proof must be for this token. At login and refresh ``ath`` is not read."""
+    """With an access token the proof must be for this token. At login and refresh ``ath`` is not read."""
     proof = dpop.make_proof(pem(EC_KEY), method="POST", address=ADDRESS, now=NOW, access_token=proven)
     if fits:
         verify(proof, access_token=presented)
@@ -311,7 +311,7 @@ OTHER = [
     ("htu", "address", "same"), [*((*each, True) for each in SAME), *((*each, False) for each in OTHER)]
 )
 def test_addresses(htu: str, address: str, same: bool) -> None:
-    """RFC 3986 section 6.2: case, default ports, percent-encodings and dot segments. Query and fragment don't count."""
+    """Addresses are compared by RFC 3986 section 6.2: case, default ports, encodings and dots don't matter."""
     proof = sign(HEADER, {**CLAIMS, "htu": htu}, EC_KEY)
     if same:
         assert verify(proof, address=address).jti == "a-proof"
@@ -342,7 +342,7 @@ def test_nonces(secret: bytes, age: int, fits: bool) -> None:
 
 @pytest.mark.parametrize("nonce", [None, 5, "", "\ud800", "x" * 22, [dpop.nonce_at(SECRET, NOW)]])
 def test_no_nonce(nonce: Any) -> None:
-    """A proof without the server's nonce has an error of its own, so that clients know what to do."""
+    """A proof without the server's nonce raises NonceRequired, so that clients can repeat the request."""
     with pytest.raises(NonceRequired):
         verify(
             sign(HEADER, {**CLAIMS, "nonce": nonce}, EC_KEY),
@@ -351,13 +351,14 @@ def test_no_nonce(nonce: Any) -> None:
 
 
 def test_parsed_keys_are_kept() -> None:
-    """The second proof with the same header parses no key: that would cost as much as the signature again."""
+    """The second proof with the same header parses no key, because parsing costs as much as verifying."""
     verify(GOOD)
     before = codec._key_of.cache_info().hits
     verify(GOOD)
     assert codec._key_of.cache_info().hits == before + 1
 
 
+@pytest.mark.slow
 def test_without_cryptography() -> None:
     """The codec can be imported, and refuses every proof."""
     code = (

@@ -35,7 +35,7 @@ def test_reuse_is_on_the_timeline(script: Caller) -> None:
 
 
 def test_a_change_of_device_is_on_the_timeline(script: Caller) -> None:
-    """An updated browser is no event. At most 18 a family, so reuse and revocation always fit."""
+    """A changed device makes an event, an updated browser makes none. At most 18 a family are stored."""
     token = script.log_in(HTTP_USER_AGENT="Mozilla/5.0 Chrome/126.0.1").json()["refresh"]
     with CaptureQueriesContext(connection) as queries:
         token = script.refresh(token, HTTP_USER_AGENT="Mozilla/5.0 Chrome/127.0.0").json()["refresh"]
@@ -54,7 +54,10 @@ def test_a_change_of_device_is_on_the_timeline(script: Caller) -> None:
 
 
 def test_a_retry_from_elsewhere_is_on_the_timeline(browser: Caller) -> None:
-    """Another address or user agent causes an event, at most ten a family, a signal and a log line."""
+    """A retry from another address or user agent makes an event, a signal and a log line.
+
+    At most ten a family are stored.
+    """
     browser.log_in(HTTP_USER_AGENT="owner")
     r0 = browser.cookie
     assert browser.refresh(r0, HTTP_USER_AGENT="owner").status_code == 200
@@ -81,9 +84,9 @@ def test_a_retry_from_elsewhere_is_on_the_timeline(browser: Caller) -> None:
 
 
 def test_another_device_is_on_the_timeline(user: Any, caplog: pytest.LogCaptureFixture) -> None:
-    """A refusal for the wrong device causes an event, a signal and a log line, and revokes nothing.
+    """A refusal for the wrong device makes an event, a signal and a log line, and revokes nothing.
 
-    Ten events a family at most, so that a thief who tries all day fills no table.
+    At most ten a family are stored, so a thief can't fill the table.
     """
     pair = families.start(user, device_key=DEVICE)
     claims, row = families.verify(pair.refresh), RefreshToken.objects.values().get()
@@ -131,7 +134,7 @@ def test_an_event_that_can_t_be_written(script: Caller, caplog: pytest.LogCaptur
 
 
 def test_who_revoked(user: Any) -> None:
-    """The actor is in one event, cut to the column's length; without an actor there is no event."""
+    """The event of a revocation has the actor, cut to the column's length. Without an actor there is no event."""
     pairs = [families.start(user) for _ in range(3)]
     for _ in range(2):
         families.revoke(pairs[0].family_id, actor="x" * 200)
@@ -177,7 +180,7 @@ def test_a_rotation_survives_its_event(script: Caller, error: Exception, caplog:
 
 @pytest.mark.django_db(transaction=True)
 def test_an_event_that_fails_in_a_transaction_of_the_caller_s(user: Any) -> None:
-    """What the transaction wrote before is kept."""
+    """If an event can't be written, the project's transaction keeps what it wrote before."""
     pair = families.start(user)
     with transaction.atomic():
         with connection.execute_wrapper(Failing(DatabaseError("gone"), "INSERT")):
@@ -187,7 +190,7 @@ def test_an_event_that_fails_in_a_transaction_of_the_caller_s(user: Any) -> None
 
 
 def test_an_actor_whose_name_is_no_text(user: Any) -> None:
-    """A user name may be a number or any other type."""
+    """An actor's user name may be a number or any other type."""
     families.start(user)
     assert families.revoke_all(user, actor=17) == 1  # type: ignore[arg-type]
     assert FamilyEvent.objects.get().actor == "17"

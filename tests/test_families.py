@@ -51,7 +51,7 @@ urlpatterns = [
 
 
 def test_start(user: Any) -> None:
-    """A family may have no absolute end. An inactive user gets no family (CVE-2024-22513)."""
+    """``start`` makes a family, with or without an absolute end. An inactive user gets none (CVE-2024-22513)."""
     families.start(user, lifetime=None)
     assert RefreshToken.objects.get().expires_at is None
     user.is_active = False
@@ -60,7 +60,7 @@ def test_start(user: Any) -> None:
 
 
 def test_a_proof_that_starts_one_family_only(user: Any) -> None:
-    """A family of a given id is started once."""
+    """A family with a given id is started only once."""
     family_id = uuid5(NAMESPACE_URL, "a proof")
     assert families.start(user, family_id=family_id).family_id == family_id
     with pytest.raises(IntegrityError), transaction.atomic():
@@ -93,7 +93,7 @@ def test_revoking(user: Any) -> None:
 
 
 def test_who_is_faster_tells(user: Any) -> None:
-    """If another request revokes the family first, only that request sends the signal."""
+    """If two requests revoke a family at once, only the one that wrote first sends the signal."""
     pairs = [families.start(user) for _ in range(3)]
     done: list[int] = []
 
@@ -110,7 +110,7 @@ def test_who_is_faster_tells(user: Any) -> None:
 
 
 def test_a_person_who_changes_the_own_password_stays(script: Caller) -> None:
-    """``update_auth_hash`` keeps the given family, and the user's other family ends."""
+    """``update_auth_hash`` keeps the given family. The user's other families end at their next refresh."""
     here, there = (script.log_in().json()["refresh"] for _ in range(2))
     script.user.set_password("another password")
     script.user.save()
@@ -139,7 +139,7 @@ def test_a_password_is_changed_while_a_refresh_runs(script: Caller) -> None:
 
 
 def test_whose_auth_hash_is_brought_up_to_date(user: Any) -> None:
-    """Only an active family of this user is updated, so another user's id has no effect."""
+    """``update_auth_hash`` updates only an active family of this user. Another user's id changes nothing."""
     other: Any = UserFactory()
     theirs, ended = families.start(other), families.start(user)
     families.revoke(ended.family_id)
@@ -161,7 +161,7 @@ def test_a_rotation_without_a_key(user: Any) -> None:
 
 
 def test_a_new_secret_key_with_a_fallback(script: Caller) -> None:
-    """Hashes by SECRET_KEY_FALLBACKS count as equal; a rotation writes today's, so that the fallback can go."""
+    """A hash made with SECRET_KEY_FALLBACKS is accepted, and the next rotation replaces it."""
     token = script.log_in().json()["refresh"]
     with override_settings(SECRET_KEY="another key of some length", SECRET_KEY_FALLBACKS=[settings.SECRET_KEY]):
         token = script.refresh(token).json()["refresh"]
@@ -186,7 +186,7 @@ def test_a_new_secret_key_without_a_fallback(script: Caller) -> None:
 
 
 def test_the_own_families_end_of_an_access_token(user: Any) -> None:
-    """The access token of a family whose row was deleted is refused as revoked."""
+    """If a family's row was deleted, its access tokens are refused as revoked."""
     pair = families.start(user)
     access = access_of(pair)
     assert families.user_of(access) == user
@@ -197,7 +197,7 @@ def test_the_own_families_end_of_an_access_token(user: Any) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_a_revocation_is_tried_again(user: Any) -> None:
-    """A conflict with another write is retried until the revocation is written. A lost connection is not."""
+    """If a revocation conflicts with another write, it is retried. After a lost connection it is not."""
     pair = families.start(user)
     lost = iter([OperationalError(1213, "Deadlock")] * 5)
 
@@ -219,7 +219,7 @@ def test_a_revocation_is_tried_again(user: Any) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_a_database_that_goes_away_before_the_write(script: Caller) -> None:
-    """The request fails with a 500, and the token still works afterwards."""
+    """If the connection is lost before the write, the answer is a 500, and the token still works afterwards."""
     token = script.log_in().json()["refresh"]
 
     def gone(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
@@ -234,7 +234,7 @@ def test_a_database_that_goes_away_before_the_write(script: Caller) -> None:
 
 
 def test_a_rotation_that_is_overtaken_is_judged_again(script: Caller) -> None:
-    """If the UPDATE changes no row, the family is read and judged again. The token has been used by then: reuse."""
+    """If the UPDATE changes no row, the family is judged again. The token has been used by then: reuse."""
     token = script.log_in().json()["refresh"]
     done: list[int] = []
 
@@ -249,7 +249,7 @@ def test_a_rotation_that_is_overtaken_is_judged_again(script: Caller) -> None:
 
 
 def test_a_revocation_that_overtakes_a_rotation(script: Caller) -> None:
-    """A family is revoked between the read and the write of a rotation. The write changes nothing."""
+    """If a family is revoked between the read and the write of a rotation, the rotation writes nothing."""
     token = script.log_in().json()["refresh"]
 
     done: list[int] = []
@@ -289,7 +289,7 @@ def test_a_theft_that_two_requests_notice(script: Caller) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_a_revocation_survives_atomic_requests(script: Caller) -> None:
-    """It holds in our views, in a subclass with its own transaction, and if a receiver raises."""
+    """A revocation stays under ATOMIC_REQUESTS, in a subclass with its own transaction, and if a receiver raises."""
     connection.settings_dict["ATOMIC_REQUESTS"] = True
     try:
         with override_settings(ROOT_URLCONF="tests.test_families"), raising(signals.reuse_detected):
@@ -332,7 +332,7 @@ DEVICE, OTHER_DEVICE, COOKIE = "dpop:the device's key", "dpop:another device's k
 
 
 def test_a_lost_answer_of_a_bound_family(user: Any) -> None:
-    """With a proof the previous token gets the same answer, hours later too; an older one is reuse."""
+    """With a proof the previous token gets the same answer, even hours later. An older one is reuse."""
     first = families.start(user, device_key=DEVICE)
     claims = families.verify(first.refresh)
     second = families.rotate(claims, Client(), device_key=DEVICE)
@@ -350,7 +350,7 @@ def test_a_lost_answer_of_a_bound_family(user: Any) -> None:
 
 @pytest.mark.parametrize("device_key", ["", DEVICE, COOKIE])
 def test_a_bound_family_costs_no_statement_more(user: Any, device_key: str) -> None:
-    """A rotation is one SELECT and one UPDATE, which does not write the key."""
+    """The rotation of a bound family is one SELECT and one UPDATE, which does not write the key."""
     claims = families.verify(families.start(user, device_key=device_key).refresh)
     with CaptureQueriesContext(connection) as queries:
         families.rotate(claims, Client(), device_key=device_key)
@@ -388,14 +388,14 @@ def test_a_key_without_its_protocol(user: Any) -> None:
 
 @pytest.mark.parametrize("mode", ["off", "optional", "required"])
 def test_a_bound_family_stays_bound(user: Any, mode: str) -> None:
-    """With every value of DPOP, it is refused without its key and never accepted as bearer."""
+    """With every value of DPOP, a bound family is refused without its key and never accepted as Bearer."""
     claims = families.verify(families.start(user, device_key=DEVICE).refresh)
     with with_settings(DPOP=mode), pytest.raises(WrongDevice):
         families.rotate(claims, Client())
 
 
 def test_the_user_of_a_bound_family(user: Any) -> None:
-    """``user_of`` checks only the family's state: the access token's proof is checked before."""
+    """``user_of`` checks only the family's state, because the access token's proof was checked before."""
     pair = families.start(user, device_key=DEVICE)
     assert families.user_of(access_of(pair)) == user
     families.revoke(pair.family_id)

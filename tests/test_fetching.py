@@ -26,7 +26,7 @@ def server() -> Iterator[KeyServer]:
 
 
 def test_an_answer(server: KeyServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A 200 has its body, and a 304 has none. An address of this machine is fetched without a proxy."""
+    """A 200 returns its body and a 304 returns none. An address of this machine is fetched without a proxy."""
     monkeypatch.setenv("http_proxy", NOBODY)
     answer = fetch(server.url, seconds=ENOUGH, limit=LIMIT)
     assert (answer.status, answer.body) == (200, server.document)
@@ -49,7 +49,7 @@ def test_an_answer(server: KeyServer, monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_a_bad_answer(server: KeyServer, behaviour: str, said: str) -> None:
-    """It is refused within the time limit, a redirect is not followed, and no thread is left that reads on."""
+    """A bad answer is refused within the time limit. No redirect is followed and no thread goes on reading."""
     server.behaviour = behaviour
     seconds = SECONDS if behaviour in {"hang", "drip", "dawdle"} else ENOUGH
     start = time.monotonic()
@@ -68,7 +68,7 @@ def fetching() -> list[threading.Thread]:
 
 
 def test_a_connection_that_comes_too_late(server: KeyServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody waits for it any more. It is closed, and asks for nothing."""
+    """A connection that opens after the time limit is closed, and sends no request."""
     connect = socket.create_connection
 
     def slowly(*args: Any, **kwargs: Any) -> socket.socket:

@@ -100,7 +100,7 @@ def by_hand(header: dict[str, Any], payload: bytes, key: bytes) -> str:
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_what_one_key_signs_it_verifies(algorithm: str) -> None:
-    """Another key of the same algorithm does not verify the signature."""
+    """A key verifies its own signature. Another key of the same algorithm does not."""
     first, second = (policy(text, algorithm=algorithm) for text in TEXTS[algorithm])
     token = access(first)
     assert tokens.decode_access(token, first, NOW)["role"] == "x"
@@ -115,7 +115,7 @@ def test_what_one_key_signs_it_verifies(algorithm: str) -> None:
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_another_library_agrees(algorithm: str) -> None:
-    """PyJWT reads our tokens, and we read PyJWT's, whatever else the header has."""
+    """PyJWT reads our tokens and we read PyJWT's, with any other members in the header."""
     ours = policy(TEXTS[algorithm][0], algorithm=algorithm)
     key = SECRET if algorithm == "HS256" else PRIVATE[algorithm][0]
     verifying = SECRET if algorithm == "HS256" else public_pem(PRIVATE[algorithm][0])
@@ -133,7 +133,7 @@ def test_another_library_agrees(algorithm: str) -> None:
 
 @pytest.mark.parametrize("algorithm", ASYMMETRIC)
 def test_a_public_key_verifies(algorithm: str) -> None:
-    """A public key is enough in a service that must not sign, and for an old key after a rotation."""
+    """A public key can verify tokens, in another service and after the signing key was replaced."""
     signer = policy(TEXTS[algorithm][0], algorithm=algorithm)
     verifier = policy(SECRET, public_pem(PRIVATE[algorithm][0]), algorithm="HS256")
     assert tokens.decode_access(access(signer), verifier, NOW)["sub"] == "7"
@@ -141,7 +141,7 @@ def test_a_public_key_verifies(algorithm: str) -> None:
 
 @pytest.mark.parametrize("algorithm", ASYMMETRIC)
 def test_a_public_key_alone(script: Caller, algorithm: str) -> None:
-    """Access tokens are verified. A login raises an error that says why it can't sign, and starts no family."""
+    """With only a public key, access tokens are verified. A login raises an error and starts no family."""
     with with_settings(ACCESS_SECRET=TEXTS[algorithm], ACCESS_ALGORITHM=algorithm):
         token = script.log_in().json()["access"]
     with with_settings(ACCESS_SECRET=public_pem(PRIVATE[algorithm][0]), ACCESS_ALGORITHM=algorithm):
@@ -231,7 +231,7 @@ def test_a_header_does_not_choose(algorithm: str) -> None:
 
 @pytest.mark.parametrize("algorithm", ASYMMETRIC)
 def test_a_signature_that_is_none(algorithm: str) -> None:
-    """A signature of any length and alphabet is refused, and so is a changed claim."""
+    """Invalid signatures of any length and alphabet are refused, and so is a changed claim."""
     held_to = policy(TEXTS[algorithm][0], algorithm=algorithm)
     token = access(held_to)
     header, payload, signature = token.split(".")
@@ -269,7 +269,7 @@ def test_a_signature_that_is_none(algorithm: str) -> None:
     ],
 )
 def test_bad_secrets(texts: tuple[str, ...], problem: str) -> None:
-    """Missing, too short, or a key (CVE-2022-29217); the error does not contain the secret."""
+    """A secret that is missing, too short, or a key is refused (CVE-2022-29217). The error does not contain it."""
     with pytest.raises(ValueError, match=problem) as caught:
         key_ring(texts)
     assert not any(text in str(caught.value) for text in texts if text)
@@ -294,7 +294,7 @@ UNFIT: dict[str, tuple[list[str], str, str]] = {
 @pytest.mark.django_db(databases="__all__")  # a check of Django's own asks SQLite whether it knows JSON
 @pytest.mark.parametrize(("texts", "algorithm", "problem"), UNFIT.values(), ids=UNFIT)
 def test_keys_that_do_not_fit(texts: list[str], algorithm: str, problem: str) -> None:
-    """``check`` says why, and no message contains a key."""
+    """``check`` reports why a key can't be used. No message contains the key."""
     with with_settings(ACCESS_SECRET=texts, ACCESS_ALGORITHM=algorithm):
         (message,) = [found for found in run_checks() if found.id == "twotoken.E005"]
     assert problem in message.msg
@@ -305,7 +305,7 @@ def test_keys_that_do_not_fit(texts: list[str], algorithm: str, problem: str) ->
 
 @pytest.mark.django_db(databases="__all__")
 def test_the_refresh_token_has_a_secret() -> None:
-    """A key pair is refused for refresh tokens, because nobody else verifies them."""
+    """REFRESH_SECRET can't be a key pair, because only we verify refresh tokens."""
     for texts in ([TEXTS["EdDSA"][0]], [settings.TWOTOKEN["REFRESH_SECRET"], TEXTS["EdDSA"][0]]):
         with with_settings(REFRESH_SECRET=texts):
             (message,) = [found for found in run_checks() if found.id == "twotoken.E005"]
@@ -380,7 +380,7 @@ def test_the_kid_is_the_thumbprint() -> None:
 
 
 def test_a_coordinate_that_starts_with_zero() -> None:
-    """It keeps its 32 bytes (RFC 7518 section 6.2.1.2); otherwise other libraries' thumbprints differ."""
+    """A coordinate keeps its 32 bytes (RFC 7518 section 6.2.1.2). Otherwise the thumbprint would differ."""
     number = next(
         number
         for number in range(1, 5000)
@@ -393,7 +393,7 @@ def test_a_coordinate_that_starts_with_zero() -> None:
 
 @pytest.mark.parametrize("text", ["YQ=", "YQ==", "YR", "Y", "YQ\n", " YQ", "+/8", "Y.Q", "YQÿ"])
 def test_one_token_is_one_string(text: str) -> None:
-    """Changed unused bits, padding, white space and the other base64 alphabet are refused."""
+    """Changed unused bits, padding, white space and the standard base64 alphabet are refused."""
     assert b64decode("YQ") == b"a"
     with pytest.raises(ValueError, match=r"base64|ASCII|characters|padding"):
         b64decode(text)
@@ -406,7 +406,7 @@ def test_one_token_is_one_string(text: str) -> None:
 @pytest.mark.filterwarnings("ignore:EdDSA is deprecated")  # RFC 9864 names the curve; few libraries know that yet
 @pytest.mark.django_db
 def test_another_service_verifies(algorithm: str, script: Caller) -> None:
-    """joserfc verifies our tokens with nothing of ours but the JWK Set."""
+    """The library joserfc verifies our tokens with the JWK Set alone."""
     with with_settings(
         ACCESS_SECRET=[*TEXTS[algorithm], SECRET],
         ACCESS_ALGORITHM=algorithm,
@@ -442,7 +442,7 @@ def test_a_secret_is_not_published(client: APIClient) -> None:
 
 
 def test_changing_the_key_logs_nobody_out(script: Caller) -> None:
-    """From a secret to a key pair and to another: each step keeps the tokens of before valid."""
+    """Each step from a secret to a key pair, and to another, keeps earlier tokens valid."""
     new, newer = TEXTS["EdDSA"][0], TEXTS["ES256"][0]
     steps: list[tuple[str, list[str], int]] = [
         ("HS256", [SECRET], 0),
@@ -479,7 +479,7 @@ RECIPES = re.findall(r"```python\n((?:(?!```).)*def verify.*?)```", GUIDE, re.DO
 @pytest.mark.slow
 @pytest.mark.parametrize("recipe", RECIPES, ids=["joserfc"])
 def test_the_guide_s_recipes(recipe: str, live_server: Any, transactional_db: None) -> None:
-    """A service that follows the guide accepts our tokens, and no expired or foreign one, nor a refresh token."""
+    """A service built by the guide accepts our access tokens, and no expired, foreign or refresh token."""
     issuer, audience = "https://auth.example.com", "https://api.example.com"
     values: dict[str, Any] = {
         "ACCESS_ALGORITHM": "ES256",

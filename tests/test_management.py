@@ -26,7 +26,7 @@ def generated() -> dict[str, str]:
 
 
 def test_two_lines_for_an_environment_file() -> None:
-    """Two different secrets of 256 bits, new each time, without a character that a shell would read."""
+    """The command prints two different secrets of 256 bits, new each time, without special characters of a shell."""
     first, second = generated(), generated()
     assert list(first) == ["JWT_ACCESS_SECRET", "JWT_REFRESH_SECRET"]
     values = [*first.values(), *second.values()]
@@ -36,7 +36,7 @@ def test_two_lines_for_an_environment_file() -> None:
 
 @override_settings(TWOTOKEN={})
 def test_it_runs_before_anything_is_set_up() -> None:
-    """The checks that would stop it name it in their hints; its output satisfies them."""
+    """The two generated secrets satisfy the checks, and are used as they are."""
     access, refresh = generated().values()
     with override_settings(TWOTOKEN={"ACCESS_SECRET": access, "REFRESH_SECRET": refresh}):
         assert not list(checks.check_secrets(None))
@@ -58,7 +58,7 @@ def manifest(folder: Path) -> dict[str, Any]:
 
 @override_settings(TWOTOKEN={})
 def test_the_npm_package_is_of_the_same_release() -> None:
-    """Its version and licence are the wheel's, and what it exports and lists exists."""
+    """The npm package has the wheel's version and licence, and each file that it exports exists."""
     folder = client()
     package = manifest(folder)
     version = re.sub(r"(?<=\d)(a|b|rc)(?=\d)", lambda match: f"-{match[0]}.", __version__)  # npm: 1.0.0-rc.1
@@ -71,7 +71,7 @@ def test_the_npm_package_is_of_the_same_release() -> None:
 
 
 def test_a_copy_of_the_npm_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It has all that npm would publish, and replaces an older copy. Its absolute path is printed for npm."""
+    """The copy has all files that npm would publish, and replaces an older copy. The command prints its path."""
     monkeypatch.chdir(tmp_path)
     target = client("--to", "vendor/twotoken")
     assert target == tmp_path / "vendor" / "twotoken"

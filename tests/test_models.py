@@ -25,7 +25,7 @@ def families() -> Any:
 
 
 def test_every_field_but_the_user_has_a_default(user: Any) -> None:
-    """The row is an active family that has not rotated and grants no grace."""
+    """With defaults alone, a row is an active family that has not rotated and has no grace."""
     before = timezone.now()
     row = make(user)
     row.refresh_from_db()
@@ -46,7 +46,7 @@ def test_keys_and_secrets_are_random(user: Any) -> None:
 
 
 def test_names(user: Any) -> None:
-    """A row's name is its id, which is not secret; people read "token family"."""
+    """The name of a row is its id, which is not secret. The model is called "token family"."""
     row = make(user)
     assert str(row) == str(row.pk)
     assert str(RefreshToken._meta.verbose_name) == "token family"
@@ -54,7 +54,7 @@ def test_names(user: Any) -> None:
 
 
 def test_a_user_knows_its_families_and_takes_them_along(user: Any) -> None:
-    """They are ``user.token_families``; deleting the user deletes them."""
+    """``user.token_families`` has the user's families. Deleting the user deletes them."""
     row = make(user)
     assert list(user.token_families.all()) == [row]
     user.delete()
@@ -99,7 +99,7 @@ def test_a_family_is_active_or_not(user: Any, values: dict[str, Any], is_active:
     ],
 )
 def test_what_was_inactive_before(user: Any, values: dict[str, Any], is_inactive: bool) -> None:
-    """Revoked or expired by any limit before that time; not at exactly that time."""
+    """``inactive_before`` finds families that were revoked or expired before a time, not at exactly that time."""
     row = make(user, **{"refreshed_at": NOW, **values})
     assert list(families().inactive_before(NOW)) == ([row] if is_inactive else [])
 
@@ -113,7 +113,7 @@ def test_states_are_of_now_and_of_the_setting(user: Any) -> None:
 
 
 def test_revoking_ends_what_is_not_revoked_yet(user: Any, django_assert_num_queries: Any) -> None:
-    """One UPDATE revokes the others; a revoked family keeps its time and reason."""
+    """One UPDATE revokes the active families. A revoked family keeps its time and reason."""
     old = make(user, revoked_at=NOW, revoked_reason=RevokedReason.LOGOUT)
     new = make(user)
     with django_assert_num_queries(1):
@@ -141,14 +141,14 @@ def test_reads_go_where_is_written() -> None:
 
 
 def test_the_idle_end(user: Any) -> None:
-    """It is a week after the last refresh, or the absolute end if that is earlier."""
+    """The idle limit is a week after the last refresh, or the absolute end if that is earlier."""
     assert make(user, refreshed_at=NOW).idle_end() == NOW + WEEK
     assert make(user, refreshed_at=NOW, expires_at=NOW + 2 * WEEK).idle_end() == NOW + WEEK
     assert make(user, refreshed_at=NOW, expires_at=NOW + TICK).idle_end() == NOW + TICK
 
 
 def test_reasons_are_stable_words_that_fit_the_column() -> None:
-    """Reasons are stored in rows, logs and signals, so they must not change."""
+    """Reasons are stored in rows, logs and signals, so they never change. They fit the column."""
     assert RevokedReason.values == [
         "logout",
         "admin",
@@ -163,7 +163,7 @@ def test_reasons_are_stable_words_that_fit_the_column() -> None:
 
 
 def test_rotation_touches_no_indexed_column() -> None:
-    """Otherwise PostgreSQL could not update the row heap-only."""
+    """A rotation writes no indexed column. Otherwise PostgreSQL's updates would not be heap-only."""
     written = {"generation", "refreshed_at", "retry_key", "auth_hash", "ip_address", "user_agent"}
     indexed = {
         field.name

@@ -57,7 +57,7 @@ GO: list[tuple[str, str | None, str | None, bool]] = [
 
 @pytest.mark.parametrize(("method", "site", "origin", "passes"), GO)
 def test_the_table(method: str, site: str | None, origin: str | None, passes: bool) -> None:
-    """The results are those of Go without trusted origins."""
+    """The results are those of Go's CrossOriginProtection, without trusted origins."""
     assert verdict(method, site, origin) is passes
 
 
@@ -74,7 +74,7 @@ def test_the_table(method: str, site: str | None, origin: str | None, passes: bo
     ],
 )
 def test_our_own_origin_is_scheme_host_and_port(origin: str, secure: bool, passes: bool) -> None:
-    """The scheme counts too, unlike in Go's CrossOriginProtection, which can't compare it."""
+    """Scheme, host and port count, unlike in Go's CrossOriginProtection, which can't compare the scheme."""
     assert verdict("POST", None, origin, secure=secure) is passes
 
 
@@ -120,7 +120,7 @@ def test_trusted_origins(origin: str, passes: bool) -> None:
 
 @pytest.mark.parametrize("site", [None, "cross-site"])
 def test_a_host_that_is_not_allowed_is_not_ours(site: str | None) -> None:
-    """An Origin that equals a wrong Host is refused (DNS rebinding)."""
+    """If Django does not allow the Host, an Origin that equals it is refused (DNS rebinding)."""
     assert not verdict("POST", site, "http://evil.example", HTTP_HOST="evil.example")
     assert not verdict("POST", site, "http://a_b!", HTTP_HOST="a_b!")
     with override_settings(CSRF_TRUSTED_ORIGINS=["http://evil.example"]):

@@ -137,7 +137,7 @@ def assert_challenged(response: Any, max_age: int = 300) -> None:
 
 @pytest.mark.parametrize("authentication", CLASSES)
 def test_an_age(user: Any, clock: Any, authentication: Any) -> None:
-    """A login five minutes ago is recent, with every class; one second more is not."""
+    """A login five minutes ago is recent, with every class. A second later it is not."""
     header = log_in(user)
     for seconds, status in ((0, 200), (300, 200), (1, 401)):
         clock.shift(seconds)
@@ -147,7 +147,7 @@ def test_an_age(user: Any, clock: Any, authentication: Any) -> None:
 
 
 def test_another_age(user: Any, clock: Any) -> None:
-    """``within`` and a subclass set another age; the challenge has whole seconds."""
+    """``within`` and a subclass set another age. The challenge has it in whole seconds."""
     header = log_in(user)
     clock.shift(90)
     shorter = type("Shorter", (RecentLogin,), {"max_age": timedelta(seconds=89.9)})
@@ -159,7 +159,7 @@ def test_another_age(user: Any, clock: Any) -> None:
 
 @pytest.mark.parametrize("wrong", [timedelta(), timedelta(milliseconds=999), timedelta(-1), 300, None])
 def test_an_age_that_no_token_has(wrong: Any) -> None:
-    """An age below a second is an error when the module loads: no token is that new."""
+    """An age below a second is an error when the module loads, because no token is that new."""
     with pytest.raises(ValueError, match="a second or more"):
         RecentLogin.within(wrong)
 
@@ -167,7 +167,7 @@ def test_an_age_that_no_token_has(wrong: Any) -> None:
 @pytest.mark.parametrize(("age", "leeway", "status"), [(300, 0, 200), (301, 0, 401), (310, 10, 200), (311, 10, 401)])
 @pytest.mark.parametrize("direction", [1, -1])
 def test_clocks_that_differ(user: Any, clock: Any, direction: int, age: int, leeway: int, status: int) -> None:
-    """A time in the future counts like one as far in the past; LEEWAY counts on both sides."""
+    """An ``auth_time`` in the future counts like one as far in the past. LEEWAY counts on both sides."""
     header = log_in(user)
     clock.shift(direction * age)
     with with_settings(LEEWAY=leeway):
@@ -185,7 +185,7 @@ def test_claims_that_are_no_time(user: Any, auth_time: Any) -> None:
 
 
 def test_a_fresh_token_after_a_step_up(user: Any, clock: Any) -> None:
-    """It is recent at once, even with the shortest age."""
+    """A token of a step-up is recent at once, even with the shortest age."""
     access = families.start(user).access
     clock.shift(600)
     claims = decode_access(access, conf.access_policy, timezone.now())
@@ -196,7 +196,7 @@ def test_a_fresh_token_after_a_step_up(user: Any, clock: Any) -> None:
 
 
 def test_a_function_view(user: Any) -> None:
-    """DRF's decorators work the same way."""
+    """RecentLogin works in function views with DRF's decorators."""
     with override_settings(ROOT_URLCONF=(path("view/", function),)):
         assert APIClient().post("/view/", **log_in(user)).status_code == 200
         assert_challenged(APIClient().post("/view/", **old(user)))
@@ -226,7 +226,7 @@ def test_a_function_view(user: Any) -> None:
     ],
 )
 def test_combinations(user: Any, permissions: Any, recent: Any, too_old: Any, staff: Any, anonymous: int) -> None:
-    """Each result follows its own logic; the challenge comes if a fresh proof would change the result."""
+    """Combinations follow their logic. The answer is a challenge if a fresh proof would change the result."""
     admin = UserFactory(is_staff=True)
     for header, expected in ((log_in(user), recent), (old(user), too_old), (old(admin), staff), ({}, anonymous)):
         response = ask(permissions, **header)
@@ -251,7 +251,7 @@ def test_combinations(user: Any, permissions: Any, recent: Any, too_old: Any, st
     ],
 )
 def test_combinations_for_an_object(user: Any, permissions: Any, recent: Any, too_old: Any, too_old_owner: Any) -> None:
-    """The same for permissions that depend on the object."""
+    """Combinations work with permissions that depend on the object."""
     mine, other = f"/view/{user.get_username()}/", "/view/somebody/"
     for url, header, expected in (
         (other, log_in(user), recent),
@@ -266,7 +266,7 @@ def test_combinations_for_an_object(user: Any, permissions: Any, recent: Any, to
 
 
 def test_the_denial_of_another_permission(user: Any) -> None:
-    """It keeps its own message and code."""
+    """The denial of another permission keeps its own message and code."""
     response = ask([RecentLogin | AllowAny, Nobody], **old(user))
     assert (response.status_code, response.json()) == (403, {"detail": "Nobody may."})
     response = ask([RecentLogin | AllowAny], view=StrictView, **old(user))
@@ -274,7 +274,7 @@ def test_the_denial_of_another_permission(user: Any) -> None:
 
 
 def test_operands_that_are_instances(user: Any) -> None:
-    """``get_permissions`` may return combined instances."""
+    """Combinations of instances work, as ``get_permissions`` may return them."""
     view = type("Own", (View,), {"get_permissions": lambda self: [OR(RecentLogin(), IsAdminUser())]})
     assert ask([], view=view, **log_in(user)).status_code == 200
     assert_challenged(ask([], view=view, **old(user)))
@@ -290,14 +290,17 @@ class HeaderAuthentication(BaseAuthentication):
 
 @pytest.mark.parametrize("first", [SessionAuthentication, BasicAuthentication, HeaderAuthentication])
 def test_behind_another_class(user: Any, first: Any) -> None:
-    """A 401 with our challenge, not a 403, if the token decided who the user is."""
+    """Behind another authentication class, an old login is a 401 with our challenge, not a 403."""
     assert ask([RecentLogin], first, *CLASSES, **log_in(user)).status_code == 200
     assert_challenged(ask([RecentLogin], first, *CLASSES, **old(user)))
 
 
 @pytest.mark.parametrize("authentication", CLASSES)
 def test_another_class_that_found_the_user(user: Any, authentication: Any) -> None:
-    """The token counts if it is the same user's; without a token, a step-up would help."""
+    """If another class found the user, the token counts only if it is this user's.
+
+    Without a token there is a challenge.
+    """
     name = {"HTTP_X_USER": user.get_username()}
     known = [HeaderAuthentication, authentication]
     headers: list[Any] = [{}, old(user), log_in(UserFactory()), bearer("rubbish")]
@@ -308,7 +311,7 @@ def test_another_class_that_found_the_user(user: Any, authentication: Any) -> No
 
 
 def test_a_django_session(user: Any) -> None:
-    """The user of a session who presents no token gets the challenge too."""
+    """A user of a Django session without a token gets the challenge too."""
     made = View.as_view(permission_classes=[RecentLogin], authentication_classes=[SessionAuthentication, CLASSES[0]])
     client = APIClient()
     client.force_login(user)
@@ -318,7 +321,7 @@ def test_a_django_session(user: Any) -> None:
 
 
 def test_a_token_is_verified_once(user: Any) -> None:
-    """A bound token's proof works only once, although the permissions are asked several times."""
+    """If several permissions are asked, the token is verified once, because a proof works only once."""
     calls: list[Any] = []
 
     class Counting(AccessTokenAuthentication):
@@ -333,7 +336,7 @@ def test_a_token_is_verified_once(user: Any) -> None:
 
 @pytest.mark.parametrize("authentication", CLASSES)
 def test_a_bound_token(user: Any, authentication: Any) -> None:
-    """The challenge has the request's scheme; behind another class one proof is enough for all permissions."""
+    """The challenge has the request's scheme. One proof is enough for all permissions of a request."""
     device = Device()
     access = families.start(user, device_key=device.device_key, context={"auth_time": 0}).access
     response = ask([RecentLogin], authentication, **device.headers("/view/", "GET", access))
@@ -355,7 +358,7 @@ def codes(exc: Any, context: Any) -> Any:
 
 
 def test_an_exception_handler_of_one_s_own(user: Any) -> None:
-    """It gets an APIException in which every detail has a code."""
+    """A project's exception handler gets an APIException in which every detail has a code."""
     view = type("Own", (View,), {"get_exception_handler": lambda self: codes})
     body = ask([RecentLogin], view=view, **old(user)).json()
     assert set(body["codes"].values()) == {CODE}
@@ -363,7 +366,7 @@ def test_an_exception_handler_of_one_s_own(user: Any) -> None:
 
 
 def test_a_default_of_drf(user: Any) -> None:
-    """It works in DEFAULT_PERMISSION_CLASSES, and does not affect our own views."""
+    """RecentLogin works in DEFAULT_PERMISSION_CLASSES, and does not affect our own views."""
     with override_settings(REST_FRAMEWORK={"DEFAULT_PERMISSION_CLASSES": ["twotoken.permissions.RecentLogin"]}):
         (default,) = APIView.settings.DEFAULT_PERMISSION_CLASSES
     assert default is RecentLogin
@@ -371,7 +374,7 @@ def test_a_default_of_drf(user: Any) -> None:
 
 
 def test_outside_a_view_of_drf(user: Any) -> None:
-    """Without a view of DRF it returns False and raises nothing."""
+    """Outside a view of DRF, RecentLogin returns False and raises nothing."""
     request: Any = Request(APIRequestFactory().get("/"))
     request.user = user
     assert not RecentLogin().has_permission(request, None)
@@ -382,7 +385,7 @@ def test_outside_a_view_of_drf(user: Any) -> None:
 
 
 def test_a_challenge_is_an_exception_of_drf() -> None:
-    """Views that try other methods for a user, as the browsable API does, catch it."""
+    """The challenge is an APIException, which DRF's browsable API catches when it tries other methods."""
     error = Challenge(InsufficientUserAuthentication(7), Request(APIRequestFactory().get("/")))
     assert isinstance(error, APIException)
     detail: Any = error.detail
@@ -390,7 +393,7 @@ def test_a_challenge_is_an_exception_of_drf() -> None:
 
 
 def test_finding_the_class_in_a_combination() -> None:
-    """It is found in combinations, for the checks and the OpenAPI description."""
+    """``recent_logins`` finds the class in combinations, for the checks and the OpenAPI description."""
     hour = RecentLogin.within(timedelta(hours=1))
     found = recent_logins([IsAuthenticated, ~hour, IsAdminUser | (AllowAny & RecentLogin), AllowAny])
     assert list(found) == [hour, RecentLogin]

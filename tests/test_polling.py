@@ -82,7 +82,7 @@ def test_a_value_is_kept_for_the_interval(source: Source) -> None:
 
 
 def test_the_age_counts_from_the_start_of_the_fetch(source: Source) -> None:
-    """A slow fetch may lack what changed after it started."""
+    """The age of a value counts from the start of its fetch, because a slow fetch may lack later changes."""
     polled = source.polled()
     source.hang()
     with ThreadPoolExecutor(1) as pool:
@@ -95,7 +95,7 @@ def test_the_age_counts_from_the_start_of_the_fetch(source: Source) -> None:
 
 
 def test_one_request_fetches_and_the_others_use_the_old_value(source: Source) -> None:
-    """The others wait only if the old value is too old."""
+    """One request fetches. The others use the old value, and wait only if it is too old."""
     polled = source.polled()
     polled.get()
     source.now += 5
@@ -112,7 +112,7 @@ def test_one_request_fetches_and_the_others_use_the_old_value(source: Source) ->
 
 
 def test_the_first_value_is_fetched_once_for_all(source: Source) -> None:
-    """All requests wait for one fetch."""
+    """All of the first requests wait for one fetch."""
     assert in_threads(source.polled().get) == [1] * THREADS
     assert source.calls == 1
 
@@ -131,7 +131,7 @@ def test_nobody_waits_for_ever(source: Source, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_source_slower_than_the_interval(source: Source) -> None:
-    """Waiting requests take the fetched value, even if it is due again by then."""
+    """If a fetch takes longer than the interval, the waiting requests use its value all the same."""
     polled = source.polled(interval=1)
     source.hang()
     with ThreadPoolExecutor(THREADS) as pool:
@@ -144,7 +144,7 @@ def test_a_source_slower_than_the_interval(source: Source) -> None:
 
 
 def test_a_failing_source(source: Source, caplog: pytest.LogCaptureFixture) -> None:
-    """The old value stays until it is too old, the error is logged, and few requests ask again."""
+    """If fetches fail, the old value is used until it is too old, the error is logged, and requests ask rarely."""
     polled = source.polled()
     polled.get()
     source.now, source.error = source.now + 5, RuntimeError("down")
@@ -165,7 +165,7 @@ def test_a_failing_source(source: Source, caplog: pytest.LogCaptureFixture) -> N
 
 
 def test_without_a_first_value(source: Source) -> None:
-    """The error is Unavailable, and the next request does not fetch again at once."""
+    """Without a first value the error is Unavailable, and the next request does not fetch again at once."""
     source.error = RuntimeError("down")
     polled = source.polled()
     assert in_threads(polled.get) == [Unavailable] * THREADS
@@ -204,7 +204,7 @@ def test_in_background_without_threads(source: Source, monkeypatch: pytest.Monke
 
 
 def test_a_longer_pause(source: Source) -> None:
-    """It applies while the old value is good. Without a value the pause is a second."""
+    """While the old value is good, a failed fetch is repeated after the longer pause, otherwise after a second."""
     source.error = RuntimeError("down")
     polled = source.polled(max_age=None, interval=100, pause=20)
     with pytest.raises(Unavailable):
@@ -222,7 +222,7 @@ def test_a_longer_pause(source: Source) -> None:
 
 
 def test_to_wait_for_a_newer_value(source: Source) -> None:
-    """Requests with ``wait`` all wait for the newer value, and share one fetch."""
+    """Requests with ``wait`` wait for a newer value, and share one fetch."""
     polled = source.polled(max_age=None, in_background=True)
     polled.get()
     source.now += 2
@@ -232,7 +232,7 @@ def test_to_wait_for_a_newer_value(source: Source) -> None:
 
 
 def test_after_a_fork(source: Source) -> None:
-    """A thread of the parent process that was fetching does not exist in the child, so nobody waits for it."""
+    """If the parent process was fetching at a fork, the child waits for no thread: it fetches itself."""
     polled = source.polled()
     source.hang()
     with ThreadPoolExecutor(1) as pool:

@@ -75,7 +75,7 @@ def assert_route_refused(response: Any, error: str, code: str) -> None:
 @pytest.mark.parametrize("kind", ["script", "browser", "jar"])
 @pytest.mark.parametrize("key", [EC_KEY, ED_KEY], ids=["ES256", "EdDSA"])
 def test_a_login_with_a_proof_binds(kind: str, key: Any, request: pytest.FixtureRequest) -> None:
-    """The row has the key, the answer the type, and the access token the thumbprint, also after a refresh."""
+    """A login with a proof stores the key. The answer has ``token_type``, and each access token the thumbprint."""
     caller, device = request.getfixturevalue(kind), Device(key)
     response = log_in(caller, device)
     assert (response.status_code, response.json()["token_type"]) == (200, "DPoP")
@@ -87,7 +87,7 @@ def test_a_login_with_a_proof_binds(kind: str, key: Any, request: pytest.Fixture
 
 
 def test_a_login_without_a_proof_is_as_ever(script: Caller) -> None:
-    """Answer, row and token have nothing about a binding, and a later proof changes nothing."""
+    """A login without a proof binds nothing, and a later proof changes nothing."""
     body = log_in(script, None).json()
     assert set(body) == {"access", "expires_in", "refresh", "refresh_expires_in"}
     body = refresh(script, body["refresh"]).json()
@@ -111,7 +111,7 @@ def test_a_login_without_a_proof_is_as_ever(script: Caller) -> None:
     ],
 )
 def test_a_bad_proof_at_a_login(browser: Caller, detail: str, proof: Any) -> None:
-    """A 400, before the password is tried and before the throttle counts. No family starts, bound or not."""
+    """A bad proof is a 400 before the password is tried and before the throttle counts. No family starts."""
     with with_settings(LOGIN_THROTTLE="1/day"):
         for _ in range(2):
             assert_proof_refused(browser.log_in(HTTP_DPOP=proof(f"{browser.mount}login/")), detail)
@@ -138,7 +138,7 @@ def test_a_proof_is_good_once(script: Caller) -> None:
 
 @with_settings(DPOP="required")
 def test_proofs_are_required(script: Caller, user: Any) -> None:
-    """No family starts unbound, by a login or by the Python API. An existing unbound family goes on."""
+    """With DPOP ``"required"`` no family starts without a proof. An existing unbound family stays active."""
     assert_proof_refused(log_in(script, None), "A DPoP proof is required.")
     with pytest.raises(MissingProof):
         families.start(user)
@@ -152,7 +152,7 @@ def test_proofs_are_required(script: Caller, user: Any) -> None:
 
 
 def test_a_login_view_of_the_project(user: Any) -> None:
-    """It passes the proven key to ``families.start``."""
+    """A project's login view passes the proven key to ``families.start``."""
     request = factory.post("/sso/done/", HTTP_DPOP=OWNER.proof("/sso/done/"))
     pair = families.start(user, device_key=proven_key(request))
     assert (pair.token_type, RefreshToken.objects.get().device_key) == ("DPoP", OWNER.device_key)
@@ -172,7 +172,7 @@ def test_a_login_view_of_the_project(user: Any) -> None:
     ALLOWED_HOSTS=["api.example.com", "testserver"],
 )
 def test_behind_a_proxy(script: Caller, htu: str, caplog: pytest.LogCaptureFixture) -> None:
-    """The address is the one that Django sees. If the proxy is not configured, the log shows both addresses."""
+    """The proof must name the address that Django sees. If it differs, the log shows both addresses."""
     device = Device(host=htu)
     proxied = {"HTTP_X_FORWARDED_PROTO": "https", "HTTP_X_FORWARDED_HOST": "api.example.com"}
     assert script.log_in(HTTP_DPOP=device.proof(""), **proxied).json()["token_type"] == "DPoP"
@@ -189,7 +189,7 @@ def test_behind_a_proxy(script: Caller, htu: str, caplog: pytest.LogCaptureFixtu
 
 @pytest.mark.parametrize("kind", ["script", "browser"])
 def test_a_copied_token_is_worth_nothing(kind: str, request: pytest.FixtureRequest) -> None:
-    """Without the key each try is a 401; no cookie is cleared, and the owner notices nothing."""
+    """Without the key each refresh is a 401. No cookie is cleared, and the owner stays logged in."""
     caller = request.getfixturevalue(kind)
     token = log_in(caller).json().get("refresh") or caller.cookie
     for device in (None, THIEF):
@@ -202,7 +202,7 @@ def test_a_copied_token_is_worth_nothing(kind: str, request: pytest.FixtureReque
 
 
 def test_a_lost_answer(script: Caller) -> None:
-    """Without an Idempotency-Key, hours later, the previous token gets the same answer. One before it is reuse."""
+    """The previous token with a proof gets the same answer hours later, without a key. One before it is reuse."""
     first = log_in(script).json()["refresh"]
     second = refresh(script, first).json()["refresh"]
     with time_travel(timedelta(hours=5)):
@@ -213,7 +213,7 @@ def test_a_lost_answer(script: Caller) -> None:
 
 
 def test_a_bad_proof_at_a_refresh(script: Caller) -> None:
-    """A 400, and nothing rotates. A copied request is refused too: its proof is used."""
+    """A bad proof is a 400, and nothing rotates. A copied request is refused, because its proof is used up."""
     token = log_in(script).json()["refresh"]
     detail = "The DPoP proof is for another method or address."
     assert_proof_refused(script.refresh(token, HTTP_DPOP=OWNER.proof("/api/app/auth/login/")), detail)
@@ -237,7 +237,7 @@ def test_a_thief_can_t_use_up_the_owner_s_share(script: Caller) -> None:
 
 @with_settings(REFRESH_THROTTLE="2/day")
 def test_a_key_for_each_request(script: Caller) -> None:
-    """In a family that is not bound, proofs give no share of their own, whatever keys they are made with."""
+    """In a family that is not bound, requests with a proof count like all others, whatever keys they prove."""
     token = script.log_in().json()["refresh"]
     for device in (OWNER, THIEF):
         token = refresh(script, token, device).json()["refresh"]
@@ -246,7 +246,7 @@ def test_a_key_for_each_request(script: Caller) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_requests_at_once(script: Caller) -> None:
-    """Eight proofs at once: one rotation, and all get the same token. One proof eight times at once works once."""
+    """Eight proofs at once make one rotation, and all get the same token. One proof sent eight times works once."""
     token = log_in(script).json()["refresh"]
     callers = [again(script) for _ in range(8)]
     answers = in_threads(8, lambda number: refresh(callers[number], token))
@@ -269,7 +269,7 @@ def access(script: Caller) -> str:
 
 @pytest.mark.parametrize("route", ROUTES)
 def test_a_bound_access_token(access: str, route: str) -> None:
-    """It requires the scheme DPoP and a new proof each time, and nobody else can use it."""
+    """A bound access token needs the scheme DPoP and a new proof by its key for each request."""
     path = f"/api/{route}/"
     headers = OWNER.headers(path, "GET", access)
     assert APIClient().get(path, **headers).json()["claims"]["cnf"] == {"jkt": OWNER.thumbprint}
@@ -295,7 +295,7 @@ def test_a_middleware_that_authenticates_too(access: str) -> None:
 
 @pytest.mark.parametrize("route", ROUTES)
 def test_the_schemes_can_t_be_swapped(script: Caller, access: str, route: str) -> None:
-    """RFC 9449 section 7.2: a bound token is no Bearer token. An unbound one is no DPoP token."""
+    """A bound token is refused as Bearer, and an unbound one is refused as DPoP (RFC 9449 section 7.2)."""
     response = ask(route, access, HTTP_AUTHORIZATION=f"Bearer {access}")
     assert (response.status_code, response.json()["reason"]) == (401, "wrong_device")
     assert response["WWW-Authenticate"].startswith(f'{BEARER}, error="invalid_token"')
@@ -308,7 +308,7 @@ def test_the_schemes_can_t_be_swapped(script: Caller, access: str, route: str) -
 
 
 def test_a_confirmation_by_other_means(user: Any) -> None:
-    """A token with any other ``cnf``, such as a certificate's (RFC 8705), is bound without a thumbprint."""
+    """A token with an unknown kind of ``cnf``, such as a certificate's (RFC 8705), counts as bound, but to no key."""
     pair = families.start(user)
     claims = RevocableAccessTokenAuthentication().verify(pair.access)
     for confirmation in ({"x5t#S256": "x"}, {"jkt": 5}, {"jkt": "é"}, "jkt", None):
@@ -319,7 +319,7 @@ def test_a_confirmation_by_other_means(user: Any) -> None:
 
 @with_settings(DPOP_ACCESS=False)
 def test_only_the_refresh_token_is_bound(script: Caller) -> None:
-    """Access tokens are Bearer and need no proof, but a copied refresh token is refused."""
+    """With DPOP_ACCESS off, access tokens are Bearer tokens. A copied refresh token is refused."""
     body = log_in(script).json()
     assert body["token_type"] == "Bearer"
     response = APIClient().get("/api/me/", HTTP_AUTHORIZATION=f"Bearer {body['access']}")
@@ -329,7 +329,7 @@ def test_only_the_refresh_token_is_bound(script: Caller) -> None:
 
 
 def test_families_that_are_bound_when_proofs_are_switched_off(script: Caller) -> None:
-    """They are refused, not accepted as unbound. The header is ignored, so logins don't bind."""
+    """With DPOP ``"off"``, bound families are refused, not accepted as unbound, and logins bind nothing."""
     body = log_in(script).json()
     with with_settings(DPOP="off"):
         assert refresh(script, body["refresh"]).json()["reason"] == "wrong_device"
@@ -368,7 +368,7 @@ def test_nonces(script: Caller) -> None:
 
 @with_settings(DPOP_NONCE=True, DPOP_ACCESS=False, LOGIN_THROTTLE="2/min")
 def test_a_step_up_without_the_nonce(script: Caller) -> None:
-    """It is refused before the password is counted. So a code that is good once is still good for the next try."""
+    """A step-up without the nonce is refused before the password is counted, so a one-time code stays usable."""
     device = Device()
     device.nonce = current_nonce()
     access = log_in(script, device).json()["access"]
@@ -380,7 +380,7 @@ def test_a_step_up_without_the_nonce(script: Caller) -> None:
 
 
 def test_nonces_across_a_restart_with_another_secret(script: Caller) -> None:
-    """An old nonce works as long as the list has its secret. Then a client needs one more request."""
+    """A nonce is accepted while the list has its secret. Then a client needs one more request."""
     device, old = Device(), TWOTOKEN["REFRESH_SECRET"]
     with with_settings(DPOP_NONCE=True):
         device.nonce = log_in(script, device)["DPoP-Nonce"]
@@ -407,7 +407,7 @@ def test_nonces_of_a_service_without_a_refresh_secret() -> None:
 
 @with_settings(DPOP_NONCE=True)
 def test_a_request_without_a_view() -> None:
-    """Outside a view of DRF the answer can get no nonce, and the refusal is the same."""
+    """Outside a view of DRF the answer has no nonce, and a bad proof is refused."""
     with pytest.raises(InvalidProof, match="nonce"):
         proven_key(factory.post("/", HTTP_DPOP=OWNER.proof("/")))
 
@@ -425,7 +425,7 @@ class Down(LocMemCache):
 
 @pytest.mark.parametrize("backend", ["tests.test_proofs.Down", "tests.test_throttling.Full"])
 def test_a_cache_that_does_not_work(script: Caller, access: str, backend: str) -> None:
-    """No process can tell whether a proof is new, so each request with one is a 503."""
+    """If the cache fails, each request with a proof is a 503: no process can tell whether the proof is new."""
     token = log_in(script).json()["refresh"]
     with override_settings(CACHES={"default": {"BACKEND": backend}}):
         for response in (log_in(script), refresh(script, token), ask("me", access)):
@@ -440,7 +440,7 @@ def test_a_cache_that_does_not_work(script: Caller, access: str, backend: str) -
 
 @pytest.mark.parametrize("mount", ["/api/app/auth/", "/api/tool/auth/"])
 def test_a_logout_by_a_bound_access_token(user: Any, mount: str) -> None:
-    """It requires the proof, and a refusal is that of an API route."""
+    """A logout by a bound access token needs the proof. A refusal is a 401, as of an API route."""
     caller = Caller(user, mount=mount)
     access = log_in(caller).json()["access"]
     path = f"{mount}logout/"
@@ -458,7 +458,7 @@ def test_a_logout_by_a_bound_access_token(user: Any, mount: str) -> None:
 
 @pytest.mark.parametrize("kind", ["script", "browser"])
 def test_a_logout_by_the_refresh_token(kind: str, request: pytest.FixtureRequest) -> None:
-    """It needs no proof. A bound access token without its proof revokes nothing."""
+    """A logout by the refresh token needs no proof. A bound access token without its proof revokes nothing."""
     caller = request.getfixturevalue(kind)
     body, other = log_in(caller).json(), log_in(Caller(caller.user, mount="/api/app/auth/")).json()
     data = {"refresh": body["refresh"]} if "refresh" in body else None
@@ -498,6 +498,7 @@ def test_a_view_that_checks_an_unbound_device(script: Caller) -> None:
     assert DeviceView.as_view()(factory.post("/step/", HTTP_AUTHORIZATION=f"Bearer {access}")).status_code == 200
 
 
+@pytest.mark.slow
 def test_without_cryptography() -> None:
     """Proofs are ignored, as with DPOP ``"off"``, and no request fails."""
     code = (

@@ -33,7 +33,7 @@ def reasons() -> list[str]:
 
 
 def test_a_deactivated_user_s_families_are_revoked(script: Caller) -> None:
-    """Saving the user revokes all their families and nobody else's; activating revives none."""
+    """Saving a user as inactive revokes this user's families only. Activating the user revives none."""
     script.log_in()
     token = script.log_in().json()["refresh"]
     families.start(UserFactory())  # type: ignore[arg-type]
@@ -58,7 +58,7 @@ def test_an_active_user_costs_no_statement(user: Any, django_assert_num_queries:
 
 @pytest.mark.parametrize(("fields", "expected"), [(["is_active"], RevokedReason.USER_INACTIVE), (["password"], "")])
 def test_only_what_was_written_counts(user: Any, fields: list[str], expected: str) -> None:
-    """If a save names its fields, ``is_active`` must be one of them."""
+    """If a save names its fields, it revokes only if ``is_active`` is one of them."""
     families.start(user)
     user.is_active = False
     user.save(update_fields=fields)

@@ -28,7 +28,7 @@ from rest_framework.test import APIRequestFactory
 from rest_framework.throttling import UserRateThrottle
 from rest_framework.views import APIView
 
-from tests.keyserver import KeyServer, running_key_server
+from tests.keyserver import Clock, KeyServer, running_key_server
 from tests.test_keys import ASYMMETRIC, PRIVATE, SECRET, TEXTS, by_hand, pem, public_pem
 from twotoken.dpop import make_proof
 from twotoken.exceptions import InvalidToken, Unavailable
@@ -107,14 +107,14 @@ def server() -> Iterator[KeyServer]:
     ],
 )
 def test_a_user_of_the_claims(claims: dict[str, Any], expected: dict[str, Any]) -> None:
-    """A known attribute ignores a claim of the wrong type; any other attribute is the claim with the same name."""
+    """A known attribute ignores a claim of the wrong type. Any other attribute is the claim with its name."""
     user = user_of(**claims)
     assert {name: getattr(user, name) for name in expected} == expected
 
 
 @pytest.mark.parametrize("name", ["phone", "_state", "__len__", "_secret", "has_perm_"])
 def test_an_attribute_that_is_no_claim(name: str) -> None:
-    """It is an AttributeError; a name with an underscore is never a claim."""
+    """An attribute without a claim raises AttributeError. A name with an underscore is never a claim."""
     with pytest.raises(AttributeError, match=name):
         getattr(user_of(_secret="x", __len__=3), name)
 
@@ -127,7 +127,7 @@ def test_claims_hide_no_method() -> None:
 
 @pytest.mark.parametrize(("age", "status"), [(0, 200), (290, 200), (320, 401), (None, 401)])
 def test_a_recent_login(server: KeyServer, age: int | None, status: int) -> None:
-    """RecentLogin reads the claims here too. The step-up is done at the login project."""
+    """RecentLogin works here too. The step-up takes place at the login project."""
     now = int(time.time())
     token = encode_access(
         AccessPolicy(OLD, ISSUER, (AUDIENCE,)),
@@ -186,7 +186,7 @@ def test_one_user_and_another() -> None:
 
 @pytest.mark.parametrize("algorithm", ASYMMETRIC)
 def test_keys_by_url(server: KeyServer, algorithm: str) -> None:
-    """A token is judged by what the server publishes, which is asked once."""
+    """A token is verified with the keys that the server publishes. They are fetched once."""
     signing, other = RINGS[algorithm]
     server.publish(signing.public())
     with service(JWKS_URL=server.url):
@@ -206,15 +206,6 @@ def test_keys_by_url(server: KeyServer, algorithm: str) -> None:
         answer = call()
         assert (answer.status_code, answer["WWW-Authenticate"]) == (401, 'Bearer realm="api"')
     assert len(server.asked) == 1
-
-
-class Clock:
-    """A clock that the test sets."""
-
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture
@@ -293,7 +284,7 @@ def test_old_keys_on_a_bad_day(
 def test_keys_that_nobody_publishes_any_more(
     server: KeyServer, clock: Clock, judge: Callable[[str], AccessToken]
 ) -> None:
-    """A withdrawn key is refused after the next fetch."""
+    """A key that the server no longer publishes is refused after the next fetch."""
     server.publish(NEW.public())
     assert judge(token_of())
     clock.now += KEYS_INTERVAL
@@ -311,7 +302,7 @@ def test_keys_that_nobody_publishes_any_more(
 
 
 def test_a_new_key(server: KeyServer, clock: Clock, judge: Callable[[str], AccessToken]) -> None:
-    """Fifty requests come with a new key at once: one fetch, and all are accepted."""
+    """If fifty requests come at once with a new key, there is one fetch, and all are accepted."""
     server.publish([*OLD.public(), *NEW.public()])
     clock.now += UNKNOWN_KEY_PAUSE
     token = token_of(NEW)
@@ -350,7 +341,7 @@ def test_tokens_that_name_no_unknown_key(server: KeyServer, clock: Clock, judge:
 
 
 def test_the_first_requests(server: KeyServer, source: KeySource) -> None:
-    """Of the first requests at once, one fetches and the others wait for it."""
+    """Of the first requests, one fetches the keys, and the others wait for it."""
     authentication, token = RemoteAccessTokenAuthentication(), token_of()
     with service(JWKS_URL=server.url):
         results = in_threads(lambda: authentication.verify_with(source, token))
@@ -360,7 +351,7 @@ def test_the_first_requests(server: KeyServer, source: KeySource) -> None:
 
 @pytest.mark.parametrize("behaviour", ["hang", "nonsense", "unchanged"])
 def test_no_key_yet(server: KeyServer, clock: Clock, behaviour: str, caplog: pytest.LogCaptureFixture) -> None:
-    """One request fetches, and all fail within a time limit. After a pause the next request fetches again."""
+    """If the server hangs, one request fetches, and all fail within a time limit. After a pause one fetches again."""
     source = KeySource(server.url, seconds=1, clock=clock)
     server.behaviour = behaviour
     assert in_threads(source.keys) == [Unavailable] * THREADS
@@ -407,7 +398,7 @@ def test_public_keys() -> None:
     ],
 )
 def test_settings_that_can_not_be_used(values: dict[str, Any], said: str) -> None:
-    """No check runs in this service, so every request raises the error."""
+    """Wrong settings raise an error on every request, because no check runs in this service."""
     for _ in range(2):
         with service(**values), pytest.raises(ImproperlyConfigured, match=said):
             call(token_of())
@@ -433,7 +424,7 @@ def test_permission_classes(server: KeyServer) -> None:
 
 
 def test_a_bound_token(server: KeyServer) -> None:
-    """It is accepted only with a proof by its key, and never as a bearer token."""
+    """A bound token needs a proof by its key, and is refused as Bearer."""
     device = PRIVATE["ES256"][1]
     token = token_of(thumbprint=str(NEW.keys[0].kid))
     address = "http://testserver/"
@@ -500,8 +491,9 @@ assert "django.contrib.auth.models" not in sys.modules and "twotoken.models" not
 """
 
 
+@pytest.mark.slow
 def test_a_service_without_tables(server: KeyServer) -> None:
-    """It works without twotoken and Django's users in INSTALLED_APPS, and without a database."""
+    """The class works without a database, and without twotoken and Django's users in INSTALLED_APPS."""
     values = json.dumps({"JWKS_URL": server.url, "ISSUER": ISSUER, "AUDIENCE": AUDIENCE})
     command = [sys.executable, "-c", BARE, values, token_of(is_staff=True), token_of(NEW)]
     run = subprocess.run(command, cwd=Path(__file__).parent.parent, capture_output=True, text=True, check=False)
@@ -511,6 +503,7 @@ def test_a_service_without_tables(server: KeyServer) -> None:
     assert forged[1]["reason"] == "invalid"
 
 
+@pytest.mark.slow
 def test_without_cryptography() -> None:
     """The first request raises an error that names the extra."""
     code = f"import sys; sys.modules['cryptography'] = None\n{BARE}".replace("raise_request_exception=False", "")

@@ -66,7 +66,7 @@ def backend(user: Any) -> Iterator[None]:
 @pytest.mark.parametrize("change", ["deactivated", "deleted", "another password"])
 @pytest.mark.parametrize("api", ["login/", "families.start"])
 def test_a_login_by_what_a_replica_believes(script: Caller, user: Any, change: str, api: str) -> None:
-    """A deactivated or deleted user, or an old password, is refused although the replica lags."""
+    """A user whom only the lagging replica knows as active, or an old password, is refused."""
     rows = User._default_manager.filter(pk=user.pk)
     if change == "deactivated":
         rows.update(is_active=False)
@@ -92,7 +92,7 @@ class BetterHasher(PBKDF2PasswordHasher):
 
 @pytest.mark.usefixtures("backend")
 def test_a_login_that_saves_the_user(script: Caller, user: Any) -> None:
-    """At login Django saves a better hash of the old password. The user is refused all the same."""
+    """An old password is refused even if Django saves a better hash of it at the login."""
     User._default_manager.filter(pk=user.pk).update(is_active=False)
     hashers = ["tests.test_replicas.BetterHasher", *settings.PASSWORD_HASHERS]
     with override_settings(DATABASE_ROUTERS=STALE, PASSWORD_HASHERS=hashers):
@@ -119,7 +119,7 @@ def email(user: Any, family: Any) -> dict[str, Any]:
 
 
 def test_a_login_without_replicas_reads_the_user_once(script: Caller, user: Any) -> None:
-    """A login makes three statements: the user, the last login, the family."""
+    """Without replicas a login makes three statements: the user, the last login, the family."""
     script.log_in()
     with CaptureQueriesContext(connections["default"]) as queries:
         assert script.log_in().status_code == 200
@@ -127,7 +127,7 @@ def test_a_login_without_replicas_reads_the_user_once(script: Caller, user: Any)
 
 
 def test_sessions_are_listed_and_ended_where_they_are_written(script: Caller) -> None:
-    """The list shows at once which sessions were revoked."""
+    """The list of sessions reads the write database, so it shows at once which ones were revoked."""
     access, other, third = (script.log_in().json()["access"] for _ in range(3))
     bearer: Any = {"HTTP_AUTHORIZATION": f"Bearer {access}"}
     with override_settings(DATABASE_ROUTERS=STALE):
@@ -145,7 +145,7 @@ def test_sessions_are_listed_and_ended_where_they_are_written(script: Caller) ->
 
 @pytest.mark.usefixtures("backend")
 def test_staff_see_what_was_written(user: Any) -> None:
-    """The admin's list, page, action and buttons show a revocation at once."""
+    """The admin reads the write database, so list, page, action and buttons show a revocation at once."""
     first, second, third = (families.start(user).family_id for _ in range(3))
     revoker = staff("view_refreshtoken", "revoke_refreshtoken")
     with override_settings(DATABASE_ROUTERS=OURS):

@@ -51,7 +51,7 @@ def many(user: Any, count: int, **values: Any) -> None:
 
 
 def test_revoking_in_batches(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A batch needs two statements, and one for its events. Each family sends one signal. The last share is 1."""
+    """A batch needs two statements, and one for its events. Each family sends a signal. Progress ends at 1."""
     monkeypatch.setattr(revocation, "BATCH", 10)
     many(user, 25)
     with CaptureQueriesContext(connection) as queries, heard(family_revoked) as calls:
@@ -68,7 +68,7 @@ def test_revoking_in_batches(user: Any, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_whose_are_revoked(user: Any) -> None:
-    """Families are chosen by user, id, address or time, or by several of these."""
+    """The command chooses families by user, id, address or time, or by several of these."""
     other: Any = UserFactory()
     old = families.start(user, Client("192.0.2.1"))
     new = families.start(user, Client("2001:db8::1"))
@@ -112,7 +112,7 @@ def test_whose_are_revoked(user: Any) -> None:
     ],
 )
 def test_options_that_make_no_sense(user: Any, options: list[str], problem: str) -> None:
-    """Each says what is wrong, and nothing is revoked."""
+    """Options that make no sense are refused with a reason, and nothing is revoked."""
     families.start(user)
     with pytest.raises(CommandError, match=problem):
         run("revoke_token_families", *options)
@@ -120,7 +120,7 @@ def test_options_that_make_no_sense(user: Any, options: list[str], problem: str)
 
 
 def test_all_asks_first(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Any answer other than "yes" revokes nothing."""
+    """``--all`` asks first. Any answer other than "yes" revokes nothing."""
     families.start(user)
     monkeypatch.setattr("builtins.input", lambda prompt: "y")
     with pytest.raises(CommandError, match="Nothing was revoked"):
@@ -136,7 +136,7 @@ def test_all_asks_first(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_inactive_users(user: Any) -> None:
-    """The option finds users who were deactivated by a query, which sends no signal."""
+    """``--inactive`` finds users who were deactivated by a queryset's update, which sends no signal."""
     stranger: Any = UserFactory()
     families.start(stranger)
     kept = families.start(user, Client("192.0.2.1"))
@@ -155,7 +155,7 @@ def test_inactive_users(user: Any) -> None:
 
 
 def test_nobody_is_there_to_ask(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a terminal the answer is no, and the error names the way out."""
+    """Without a terminal the command revokes nothing, and the error names the option that skips the question."""
     families.start(user)
     monkeypatch.setattr("sys.stdin", io.StringIO())
     with pytest.raises(CommandError, match=r"Nothing was revoked\. Without a terminal, use --no-input\."):
@@ -201,7 +201,7 @@ def test_the_progress_bar(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_purge_without_a_word(user: Any) -> None:
-    """With verbosity 0 it does its work and says nothing, so that cron has nothing to mail."""
+    """With verbosity 0 the purge prints nothing, so cron sends no mail."""
     many(user, 2, revoked_at=timezone.now() - timedelta(days=60))
     assert not run("purge_token_families", verbosity=0)
     assert not RefreshToken.objects.exists()
@@ -237,7 +237,7 @@ def test_what_is_purged(user: Any) -> None:
 
 
 def test_a_purge_keeps_what_may_still_have_an_access_token(user: Any) -> None:
-    """However short RETENTION is, a revoked family stays in the lists of revoked ones while a token of it is valid."""
+    """A purge keeps a revoked family while a token of it is valid, however short RETENTION is."""
     now = timezone.now()
     kept = RefreshToken.objects.create(user=user, revoked_at=now - timedelta(minutes=14)).pk
     RefreshToken.objects.create(user=user, revoked_at=now - timedelta(minutes=17))
@@ -267,7 +267,7 @@ def test_a_purge_reads_one_key_a_batch(user: Any, monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_purge_where_somebody_listens(user: Any) -> None:
-    """A receiver of post_delete gets each deleted family, as with Django's ``delete``."""
+    """If post_delete has a receiver, it gets each deleted family, as with Django's ``delete``."""
     many(user, 3, revoked_at=timezone.now() - timedelta(days=60))
     FamilyEvent.objects.create(family=RefreshToken.objects.earliest("pk"), kind=EventKind.DEVICE)
     heard_of: list[UUID] = []
@@ -283,7 +283,7 @@ def test_a_purge_where_somebody_listens(user: Any) -> None:
 
 
 def test_the_place_of_a_key() -> None:
-    """A key's place in the order of all keys shows how much of the work is done; each database has its own order."""
+    """The place of a key in the database's order of keys shows how much of the work is done."""
     key = UUID("40000000-0000-4000-8000-c00000000000")
     assert revocation.place(key, "postgresql") == pytest.approx(0.25)
     assert revocation.place(key, "mysql") == pytest.approx(0.75)
@@ -305,7 +305,7 @@ def test_a_user_who_has_no_key_has_no_families(user: Any) -> None:
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("model", [RefreshToken, FamilyEvent])
 def test_a_purge_with_rows_of_the_project_s_own(user: Any, model: Any) -> None:
-    """If a project's model has a foreign key to ours, Django deletes the rows and follows its ``on_delete``."""
+    """If a project's model has a foreign key to ours, the purge follows its ``on_delete``."""
 
     class Note(Model):  # noqa: DJ008 - nobody looks at it
         about = ForeignKey(model, CASCADE, related_name="+", null=True)
@@ -335,7 +335,7 @@ def test_a_purge_with_rows_of_the_project_s_own(user: Any, model: Any) -> None:
 
 
 def test_an_address_as_it_is_stored(user: Any) -> None:
-    """An IPv4 address in IPv6 form is the IPv4 address."""
+    """An IPv4 address in IPv6 form finds the families of the IPv4 address."""
     families.start(user, Client("192.0.2.1"))
     assert run("revoke_token_families", "--address", "::ffff:192.0.2.1").startswith("1 token family revoked")
     for address in ("fe80::1%eth0", "localhost"):
@@ -351,7 +351,7 @@ def test_a_time_that_is_too_far_away() -> None:
 
 @override_settings(USE_TZ=False)
 def test_a_time_without_zones(user: Any) -> None:
-    """One with an offset is brought to the project's own, and one without is taken as it is."""
+    """With USE_TZ off, a time with an offset is converted to the project's zone. Others are used as they are."""
     families.start(user)
     for moment, count in (("2000-01-01", 0), ("2000-01-01T12:00Z", 0), ("2999-01-01T12:00+02:00", 1)):
         said = run("revoke_token_families", "--before", moment, "--dry-run")

@@ -16,7 +16,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from tests.factories import UserFactory
 from tests.integrations.pages import block
-from tests.keyserver import KeyServer, running_key_server
+from tests.keyserver import Clock, KeyServer, running_key_server
 from tests.test_keys import PRIVATE, public_pem
 from tests.test_remote import call, service, token_of
 from tests.test_revoked import revoked
@@ -28,15 +28,6 @@ from twotoken.tokens import AccessToken, family_digest
 
 PATH = "/api/revocations/"
 INTERVAL = 5.0
-
-
-class Clock:
-    """A clock that a test moves."""
-
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture
@@ -78,7 +69,7 @@ def listing(*sids: Any, since: str = "1", lifetime: Any = 900) -> bytes:
 
 @pytest.mark.django_db(transaction=True)
 def test_beside_the_view(live_server: Any, clock: Clock) -> None:
-    """Revocations are known after the interval, and each fetch asks only for newer ones."""
+    """The class and the view work together: each fetch asks only for newer revocations."""
     user: Any = UserFactory()
     old, pair, other = revoked(user, timedelta(minutes=5)), families.start(user), families.start(user)
     source = source_at(live_server.url + PATH, clock)
@@ -95,7 +86,7 @@ def test_beside_the_view(live_server: Any, clock: Clock) -> None:
 
 
 def test_what_is_asked_for(server: KeyServer, clock: Clock) -> None:
-    """Each request has the cursor of the last answer, also if the URL has a query already."""
+    """Each request has the cursor of the last answer, even if the URL already has a query."""
     server.document = listing(since="1700000000")
     for url, paths in (
         (server.url, ["/.well-known/jwks.json", "/.well-known/jwks.json?since=1700000000"]),
@@ -110,7 +101,7 @@ def test_what_is_asked_for(server: KeyServer, clock: Clock) -> None:
 
 
 def test_memory_is_bounded(server: KeyServer, clock: Clock) -> None:
-    """A family is forgotten when its access tokens have expired, here too."""
+    """The service drops a family when its access tokens have expired."""
     first, second = uuid4(), uuid4()
     source = source_at(server.url, clock, leeway=10)
     server.document = listing(first, lifetime=900)
@@ -125,7 +116,7 @@ def test_memory_is_bounded(server: KeyServer, clock: Clock) -> None:
 
 
 def test_the_first_list_is_missing(server: KeyServer, clock: Clock) -> None:
-    """Every request is refused with a 503. An unexpected 304 does not count as a list."""
+    """Without a first list every request is a 503. An unexpected 304 is not a list."""
     source = source_at(server.url, clock)
     for behaviour in ("broken", "unchanged", "nonsense", "redirect", "hang"):
         server.behaviour = behaviour
@@ -165,7 +156,7 @@ def test_a_document_that_is_none(
 
 
 def test_a_server_that_goes_down(server: KeyServer, clock: Clock) -> None:
-    """The old list is used until it is two intervals old. Then each request is a 503 until there is an answer."""
+    """The old list is used until it is two intervals old. Then each request is a 503 until the server answers."""
     gone = uuid4()
     server.document = listing(gone)
     source = source_at(server.url, clock)
@@ -205,7 +196,7 @@ def sid_of(token: str) -> str:
 
 
 def test_the_class(server: KeyServer) -> None:
-    """It refuses revoked families with the reason, lets others in, and lets nobody in without a list."""
+    """The class refuses revoked families with the reason, accepts others, and without a list refuses everybody."""
     gone, other = token_of(), token_of()
     server.document = listing(sid_of(gone))
     values: dict[str, Any] = {"ACCESS_SECRET": PUBLIC, "REVOCATION_INTERVAL": timedelta(hours=1)}
@@ -229,7 +220,7 @@ class Known(RemoteAccessTokenAuthentication):
 
 
 def test_a_list_that_is_restricted(server: KeyServer) -> None:
-    """A subclass sets the headers of the request."""
+    """A subclass can set the headers of the request for the list."""
     server.document, server.behaviour = listing(), "restricted"
     values: dict[str, Any] = {"ACCESS_SECRET": PUBLIC, "REVOCATION_INTERVAL": timedelta(hours=1)}
     with service(REVOCATIONS_URL=server.url, **values):
@@ -238,7 +229,7 @@ def test_a_list_that_is_restricted(server: KeyServer) -> None:
 
 
 def test_a_list_for_each_tenant(server: KeyServer) -> None:
-    """The class of the docs asks for the list of the token's tenant, and takes no token of anybody else."""
+    """The docs' class fetches the list of the token's tenant, and refuses the tokens of other issuers."""
     page: dict[str, Any] = {"__name__": "service"}
     exec(block("tenants", "TenantAuthentication"), page)  # noqa: S102 - our own docs
     classes = [page["TenantAuthentication"]]
@@ -264,6 +255,6 @@ def test_a_list_for_each_tenant(server: KeyServer) -> None:
     ],
 )
 def test_settings_of_the_class(values: dict[str, Any], message: str) -> None:
-    """Only one of the two settings is an error: revocations would seem to count."""
+    """If only one of the two settings is set, it is an error: revocations would have no effect."""
     with service(ACCESS_SECRET=PUBLIC, **values), pytest.raises(ImproperlyConfigured, match=message):
         call(token_of())

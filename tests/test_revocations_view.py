@@ -38,12 +38,12 @@ def digest(pair: TokenPair) -> str:
 
 
 def test_a_digest() -> None:
-    """It is the first 12 characters of the SHA-256 as base64url."""
+    """The digest is the first 12 characters of a SHA-256 as base64url."""
     assert family_digest("9e107d9d-372b-4b68-8a3d-5d0c9a4f1a2e") == "7gnn_-8pRo07"
 
 
 def test_the_list(user: Any) -> None:
-    """It has what was revoked within the life of an access token and a minute, and no ids."""
+    """The list has the families revoked within the life of an access token and a minute, and no ids."""
     pairs = [revoked(user, timedelta(minutes=minutes)) for minutes in (0, 14, 17, 60)]
     response = read()
     assert response.status_code == 200
@@ -62,7 +62,7 @@ def test_the_list(user: Any) -> None:
 
 
 def test_since(user: Any) -> None:
-    """With the cursor of an answer, the next has what was revoked since, and a minute before for late commits."""
+    """With a cursor the answer has what was revoked since, and in the minute before, for late commits."""
     old, recent = revoked(user, timedelta(minutes=5)), revoked(user, timedelta(seconds=30))
     since = read().json()["since"]
     new = revoked(user)

@@ -90,7 +90,7 @@ def broken_database() -> Iterator[list[str]]:
 
 @pytest.mark.parametrize("reason", [*RevokedReason.values, "a project's own"])
 def test_a_revoked_family(user: Any, reason: str) -> None:
-    """For every reason, it is accepted until the next reading and refused from then on."""
+    """A family revoked for any reason is accepted until the next reading, and refused from then on."""
     pair, other = families.start(user), families.start(user)
     with with_settings(REVOCATION_INTERVAL=LONG):
         assert status(pair) == 200
@@ -114,7 +114,7 @@ def test_one_query_per_interval(user: Any) -> None:
 
 
 def test_off(user: Any, django_assert_num_queries: Any) -> None:
-    """By default no request reads the list, and no family is refused."""
+    """By default no list is read, and no family is refused."""
     pair = revoked(user)
     with django_assert_num_queries(0):
         assert status(pair) == 200
@@ -131,7 +131,7 @@ def test_what_was_revoked_before_the_process_started(user: Any) -> None:
 
 
 def test_late_commits_and_clocks_that_differ(user: Any) -> None:
-    """A row that appears up to a minute after its ``revoked_at`` is found."""
+    """A row that is committed up to a minute after its ``revoked_at`` is found."""
     known = RevokedFamilies("default")
     assert known.read() == set()
     late, too_late = revoked(user, timedelta(seconds=50)), revoked(user, timedelta(seconds=70))
@@ -142,7 +142,7 @@ def test_late_commits_and_clocks_that_differ(user: Any) -> None:
 
 
 def test_an_idle_process(user: Any) -> None:
-    """After any pause all new revocations are found, whichever of the two clocks stood still meanwhile."""
+    """After a pause of any length all new revocations are found, even if one of the two clocks stood still."""
     for passed, shift in ((600.0, 0), (0.0, 600), (600.0, -600), (36_000.0, 36_000)):
         now = 1000.0
         known = RevokedFamilies("default", lambda: now)  # noqa: B023 - used within the round
@@ -173,7 +173,7 @@ def test_memory_is_bounded(user: Any) -> None:
 
 
 def test_without_a_first_list(user: Any) -> None:
-    """Every request is a 503 with Retry-After. A moment later they work without a restart."""
+    """Without a first list every request is a 503 with Retry-After. Soon after, they work without a restart."""
     pair = families.start(user)
     with with_settings(REVOCATION_INTERVAL=LONG):
         with broken_database() as seen:
@@ -200,7 +200,7 @@ def test_a_failing_query(user: Any) -> None:
 
 
 def test_a_failing_query_in_a_transaction(user: Any) -> None:
-    """The caller's transaction commits what it wrote before and after the failure."""
+    """If the query fails in the caller's transaction, the transaction can still commit."""
     pair = families.start(user)
     with with_settings(REVOCATION_INTERVAL=LONG), transaction.atomic():
         before: Any = UserFactory()
@@ -235,7 +235,7 @@ class Elsewhere:
 
 @pytest.mark.django_db(databases=["default", "replica"])
 def test_each_database_and_each_tenant_has_its_own_list(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each database, schema and issuer has a list, which one request reads."""
+    """Each database, schema and issuer has its own list, which one request reads."""
     for alias in ("default", "replica"):  # as django-tenants' own are
         monkeypatch.setattr(connections[alias], "set_schema", None, raising=False)
     with (
@@ -278,7 +278,7 @@ class TestInAnEventLoop:
 
     @pytest.mark.django_db(transaction=True)
     def test_the_list_is_read(self) -> None:
-        """A thread reads it, with a connection that is closed afterwards."""
+        """Under an event loop, a thread reads the list, and closes its connection afterwards."""
         user: Any = UserFactory()
         pair, gone = families.start(user), revoked(user)
         with with_settings(REVOCATION_INTERVAL=LONG):
@@ -289,7 +289,7 @@ class TestInAnEventLoop:
 
     @pytest.mark.django_db(transaction=True)
     def test_the_list_can_t_be_read(self) -> None:
-        """The error is the same as without an event loop."""
+        """Under an event loop, a failed reading raises the same error as without one."""
         user: Any = UserFactory()
         pair = families.start(user)
         with with_settings(REVOCATION_INTERVAL=LONG), pytest.raises(ServiceUnavailable):

@@ -50,7 +50,7 @@ pytestmark = [pytest.mark.urls("tests.test_revoking"), pytest.mark.django_db]
 
 @pytest.mark.parametrize("method", ["get", "post"])
 def test_who_may_not_revoke(user: Any, viewer: Any, method: str) -> None:
-    """The view permission is not enough: there is no button, no action and no page."""
+    """Staff with only the view permission see no button, no action and no confirmation page."""
     pair = families.start(user)
     for url in (f"{LIST}{pair.family_id}/revoke/", f"{LIST}revoke-user/{user.pk}/"):
         assert getattr(viewer, method)(url).status_code == 403
@@ -64,7 +64,7 @@ def test_who_may_not_revoke(user: Any, viewer: Any, method: str) -> None:
 
 
 def test_the_button_of_a_family(user: Any, revoker: Any) -> None:
-    """It asks for confirmation, revokes that family at once, and writes the log."""
+    """The button asks for confirmation, revokes the family at once, and writes Django's log."""
     pair, other = families.start(user, Client("192.0.2.7", CHROME)), families.start(user)
     url = f"{LIST}{pair.family_id}/revoke/"
     assert url in revoker.get(page(pair)).content.decode()
@@ -91,7 +91,7 @@ def test_the_button_of_a_family(user: Any, revoker: Any) -> None:
 
 
 def test_the_button_of_a_user(user: Any) -> None:
-    """A project gets it on its user's page by one line in its user admin."""
+    """One line in a project's user admin adds the button to the user's page."""
     opts = User._meta
     revoker = staff("view_refreshtoken", "revoke_refreshtoken", f"change_{opts.model_name}")
     for _ in range(3):
@@ -116,7 +116,7 @@ def test_the_button_of_a_user(user: Any) -> None:
 
 @pytest.mark.parametrize("across", ["0", "1"])
 def test_the_action_for_families(user: Any, revoker: Any, across: str) -> None:
-    """It revokes the selected families, or all that were found; inactive ones are not counted."""
+    """The action revokes the selected families, or all that were found. It does not count inactive ones."""
     pairs = [families.start(user) for _ in range(3)]
     families.revoke(pairs[0].family_id, RevokedReason.LOGOUT)
     data = {
@@ -139,7 +139,7 @@ def test_the_action_for_families(user: Any, revoker: Any, across: str) -> None:
 
 
 def test_the_action_for_users(user: Any, revoker: Any) -> None:
-    """It revokes every family of the selected families' users, and no others."""
+    """The action revokes every family of the selected families' users, and no others."""
     first = families.start(user)
     families.start(user)
     stranger: Any = UserFactory()
@@ -152,7 +152,7 @@ def test_the_action_for_users(user: Any, revoker: Any) -> None:
 
 
 def test_many_are_not_all_named(user: Any, revoker: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A confirmation lists the first families and counts the others."""
+    """A confirmation lists the first families, and only counts the rest."""
     monkeypatch.setattr(revoking, "SHOWN", 2)
     for _ in range(5):
         families.start(user)
@@ -174,7 +174,7 @@ def test_many_are_not_all_named(user: Any, revoker: Any, monkeypatch: pytest.Mon
     ],
 )
 def test_who_is_not_there(revoker: Any, address: str) -> None:
-    """An unknown key is a 404, whatever it looks like."""
+    """An unknown or invalid key is a 404."""
     assert revoker.get(LIST + address.format(id=uuid4())).status_code == 404
     assert revoker.get(page(uuid4())).status_code == 302
 
@@ -209,7 +209,7 @@ def revoked() -> set[Any]:
 
 @pytest.mark.parametrize("method", ["get", "post"])
 def test_a_protected_user(revoker: Any, method: str) -> None:
-    """An overridden permission is asked about each family, by button and by URL."""
+    """A project's permission method is asked about each family, by button and by URL."""
     chief: Any = UserFactory(is_superuser=True)
     pair = families.start(chief)
     for address in (f"{pair.family_id}/revoke/", f"revoke-user/{chief.pk}/"):
@@ -222,7 +222,7 @@ def test_a_protected_user(revoker: Any, method: str) -> None:
 
 
 def test_no_button_for_a_protected_user(user: Any) -> None:
-    """The user's page has no button either."""
+    """The page of a protected user has no button."""
     opts = User._meta
     revoker = staff("view_refreshtoken", "revoke_refreshtoken", f"change_{opts.model_name}")
     chief: Any = UserFactory(is_superuser=True)
@@ -234,7 +234,7 @@ def test_no_button_for_a_protected_user(user: Any) -> None:
 
 @pytest.mark.parametrize("action", ["revoke_families", "revoke_all_of_users"])
 def test_protected_users_are_left_out_of_a_selection(user: Any, revoker: Any, action: str) -> None:
-    """The confirmation names them, and the others are revoked."""
+    """In a selection, families of protected users are named and left out. The others are revoked."""
     chief: Any = UserFactory(is_superuser=True)
     theirs, one = families.start(chief), families.start(user)
     asked = revoker.post(GUARDED, select(action, theirs, one))
@@ -288,7 +288,7 @@ def test_who_may_not_view_reads_nothing(user: Any) -> None:
 
 
 def test_a_confirmation_lists_what_may_be_viewed(user: Any, revoker: Any) -> None:
-    """The view permission is asked for each family."""
+    """A confirmation lists only the families that the staff member may view."""
     families.start(user, Client("192.0.2.7", "private"))
     families.start(user, Client("192.0.2.8", "common"))
     shown = text(revoker.get(f"{GUARDED}revoke-user/{user.pk}/"))
@@ -298,7 +298,7 @@ def test_a_confirmation_lists_what_may_be_viewed(user: Any, revoker: Any) -> Non
 
 
 def test_who_may_view_the_user_reads_the_name(user: Any) -> None:
-    """The button on the user's page leads to a confirmation with only the user's name."""
+    """Without the permission to view families, the user's button leads to a confirmation with the name alone."""
     families.start(user, Client("192.0.2.7", CHROME))
     half_blind = staff("revoke_refreshtoken", f"view_{User._meta.model_name}")
     url = f"{LIST}revoke-user/{user.pk}/"

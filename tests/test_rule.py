@@ -120,12 +120,12 @@ def test_the_table(row: Row, key: bytes, behind: int, age: float, expected: Verd
 @pytest.mark.parametrize("row", [BOUND, BOUND_BROWSER, KEYED_BOUND, BY_COOKIE, Row(generation=0, device_key=DEVICE)])
 @pytest.mark.parametrize("proven", ["", OTHER_DEVICE, DEVICE.removeprefix("dpop:"), f"{DEVICE} "])
 def test_another_device(row: Row, key: bytes, behind: int, proven: str) -> None:
-    """Without a proof by the family's own key each token is refused, reused ones too, and nothing is revoked."""
+    """Without a proof by the family's key each token is refused, even a reused one, and nothing is revoked."""
     assert verdict(row, behind, key, device_key=proven) is WRONG_DEVICE
 
 
 def test_a_kind_of_proof_is_not_another() -> None:
-    """A public key under two protocols is two device keys: a device cookie is no DPoP proof."""
+    """One public key under two protocols makes two device keys: a device cookie is not a DPoP proof."""
     assert verdict(BOUND, 0, device_key=COOKIE) is WRONG_DEVICE
     assert verdict(BY_COOKIE, 0, device_key=DEVICE) is WRONG_DEVICE
 
@@ -133,7 +133,7 @@ def test_a_kind_of_proof_is_not_another() -> None:
 @pytest.mark.parametrize("behind", [0, 1, 2])
 @pytest.mark.parametrize("row", [BROWSER, SCRIPT, KEYED, KEYED_BROWSER])
 def test_a_proof_does_nothing_for_a_family_that_is_not_bound(row: Row, behind: int) -> None:
-    """It makes no retry and refuses nothing, because only a login binds."""
+    """For an unbound family a proof has no effect: it makes no retry, and nothing is refused."""
     ages = [NOW + timedelta(seconds=age) for age in (0, 5, 30)]
     assert [verdict(row, behind, device_key=DEVICE, now=now) for now in ages] == [
         verdict(row, behind, now=now) for now in ages
@@ -143,7 +143,7 @@ def test_a_proof_does_nothing_for_a_family_that_is_not_bound(row: Row, behind: i
 @pytest.mark.parametrize("behind", [0, 1, 2])
 @pytest.mark.parametrize("key", [NONE, KEY])
 def test_a_grace_of_nothing(behind: int, key: bytes) -> None:
-    """Without a grace the current token rotates, and each older one is reuse, even at the same moment."""
+    """With a grace of 0 the current token rotates, and each older one is reuse, even at the same moment."""
     expected = ROTATE if behind == 0 else REUSED
     assert verdict(Row(), behind, key, reuse_grace=timedelta()) is expected
 
@@ -164,15 +164,15 @@ SECOND, TICK = timedelta(seconds=1), timedelta(microseconds=1)
     ],
 )
 def test_both_limits(values: dict[str, Any], expected: Verdict) -> None:
-    """A family expires at the idle and the absolute limit, and a second before: ``exp`` is in whole seconds."""
+    """A family expires at the idle and the absolute limit, a second early because ``exp`` has whole seconds."""
     assert verdict(Row(is_browser=False, **values), 0, OTHER) is expected
 
 
 @pytest.mark.parametrize("behind", [0, 1, 2, -1])
 def test_what_comes_first(behind: int) -> None:
-    """Revoked, expired, inactive, password changed, wrong device: in this order, for every generation.
+    """Revoked, expired, inactive, password changed and wrong device are judged in this order.
 
-    All of them before any retry or reuse.
+    All of them come before a retry or reuse.
     """
     changed: dict[str, Any] = {"user_is_active": False, "password_unchanged": False, "key": KEY, "device_key": ""}
     over: dict[str, Any] = {"retry_key": KEY, "expires_at": NOW, "device_key": DEVICE}

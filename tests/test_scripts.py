@@ -130,7 +130,7 @@ def test_it_logs_in_once() -> None:
 
 
 def test_it_refreshes_early() -> None:
-    """It refreshes when a quarter of the token's life is left, with a key that is saved before the request."""
+    """A client refreshes when a quarter of the token's life is left. It saves the key before the request."""
     world = World(pair(1), pair(2))
     world.token()
     world.now += LIFE * 0.7
@@ -147,7 +147,7 @@ def test_it_refreshes_early() -> None:
 
 @pytest.mark.parametrize(("seconds", "is_kept"), [(29, True), (31, False), (-31, False)])
 def test_a_key_is_kept_for_thirty_seconds(seconds: float, is_kept: bool) -> None:
-    """A request that a proxy delayed must not arrive under an older key than a newer one."""
+    """A key is kept for thirty seconds, so a delayed request does not arrive with an older key than a newer one."""
     world = World(pair(1), pair(2), pair(3))
     world.token()
     world.token("a1")
@@ -157,7 +157,7 @@ def test_a_key_is_kept_for_thirty_seconds(seconds: float, is_kept: bool) -> None
 
 
 def test_a_key_without_an_answer_is_used_again() -> None:
-    """Even hours later and in another process: its request may have used up the token."""
+    """A key without an answer is used again, hours later and in another process: the token may be used up."""
     world = World(pair(1), *[LOST] * 20, patience=1)
     world.token()
     with pytest.raises(Unavailable, match="gone") as caught:
@@ -173,7 +173,7 @@ def test_a_key_without_an_answer_is_used_again() -> None:
 
 
 def test_an_answered_key_that_is_sent_again_has_no_answer() -> None:
-    """Its second request may rotate. If the answer is lost, a newer key would end the session."""
+    """A key that is sent a second time counts as unanswered: if that answer is lost, a new key would be reuse."""
     world = World(pair(1), pair(2), pair(2), patience=0)
     world.token()
     world.token("a1")
@@ -200,7 +200,7 @@ def test_it_tries_again(lost: Answer | Lost) -> None:
 @pytest.mark.parametrize("retry_after", ["600", formatdate(START + 600, usegmt=True)])
 @pytest.mark.parametrize("status", [429, 503])
 def test_a_server_that_asks_for_patience(status: int, retry_after: str) -> None:
-    """Until Retry-After is over no process sends a request. The session stays."""
+    """Until Retry-After is over no process sends a request. The session stays in the store."""
     world = World(pair(1), busy(status, retry_after))
     world.token()
     with pytest.raises(Unavailable, match=str(status)) as caught:
@@ -226,7 +226,7 @@ def test_a_retry_after_that_says_nothing(value: str) -> None:
 
 
 def test_a_clock_that_was_set_back() -> None:
-    """A remaining wait of more than an hour is ignored: the clock was set back."""
+    """If a wait of more than an hour is left, it is ignored: the clock was set back."""
     world = World(busy(429, "600"), pair(1))
     with pytest.raises(Unavailable):
         world.token()
@@ -235,7 +235,7 @@ def test_a_clock_that_was_set_back() -> None:
 
 
 def test_an_early_refresh_that_fails() -> None:
-    """The old token is still valid and is used; no request is sent to the server for ten seconds."""
+    """If an early refresh fails, the old token is used, and no request is sent for ten seconds."""
     world = World(pair(1), LOST, pair(2))
     world.token()
     world.now += LIFE * 0.9
@@ -297,7 +297,7 @@ FIELDS = {"username": ["This field is required."]}
     ],
 )
 def test_credentials_that_are_refused(refused: Answer, message: str, code: str, fields: Any) -> None:
-    """They are sent once: a script that tries again and again would lock the account. A function may have new ones."""
+    """Refused credentials are not sent again, because that could lock the account. A function may return new ones."""
     world = World(refused)
     for _ in range(2):
         with pytest.raises(LoginFailed) as caught:
@@ -328,7 +328,7 @@ def test_credentials_that_are_refused(refused: Answer, message: str, code: str, 
     ],
 )
 def test_answers_that_are_not_twotoken_s(odd: Answer, message: str) -> None:
-    """A proxy's page is no refusal. The session stays."""
+    """An answer that does not come from twotoken, such as a proxy's page, does not end the session."""
     with pytest.raises(UnexpectedAnswer, match=message) as caught:
         World(odd).token()
     assert caught.value.status == odd.status
@@ -341,7 +341,7 @@ def test_answers_that_are_not_twotoken_s(odd: Answer, message: str) -> None:
 
 
 def test_a_refresh_token_to_begin_with() -> None:
-    """It begins a session once: sent again after its rotation it would end the session. A new one begins another."""
+    """A given refresh token starts a session once. Another one starts another session."""
     world = World(pair(1), credentials=None, refresh="r0")
     assert world.token() == "a1"
     restarted = World(pair(2), credentials=None, refresh="r0", store=world.store)
@@ -354,7 +354,7 @@ def test_a_refresh_token_to_begin_with() -> None:
 
 
 def test_a_store_of_another_session() -> None:
-    """A token never goes to another server or to a script of another account."""
+    """A token is never sent to another server, or used by a script of another account."""
     world = World(pair(1))
     world.token()
     with pytest.raises(StoreError, match="not at https://other"):
@@ -400,7 +400,7 @@ def test_a_lock_that_stays() -> None:
 
 @pytest.mark.parametrize("is_locked", [True, False])
 def test_those_who_waited_share_a_failure(is_locked: bool) -> None:
-    """A hundred threads don't try one after the other for half a minute each. A later call tries again."""
+    """If a refresh fails, all threads that waited get its error. A later call tries again."""
     world = World(LOST, pair(1), patience=0)
     assert world.store.try_lock()
     waiting = world.protocol.token()
@@ -420,7 +420,7 @@ def test_those_who_waited_share_a_failure(is_locked: bool) -> None:
 
 
 def test_a_flow_that_is_given_up_unlocks() -> None:
-    """If a task is cancelled at any step, the lock is released."""
+    """If a task is cancelled, the lock is released, at whatever step."""
     world = World(pair(1))
     flow = world.protocol.token()
     next(flow)
@@ -439,7 +439,7 @@ def test_a_flow_that_is_given_up_unlocks() -> None:
     ],
 )
 def test_a_step_up(body: Any, challenge: str, age: int | None) -> None:
-    """If the API wants a more recent login, an error says so and no refresh is sent."""
+    """If the API requires a more recent login, an error says so, and no refresh is sent."""
     world = World(pair(1))
     token = world.token()
     refused = Answer(401, body, {"WWW-Authenticate": challenge})
@@ -453,7 +453,7 @@ STEP_UP = Answer(401, {"code": "insufficient_user_authentication", "max_age": 60
 
 
 def test_a_step_up_that_somebody_answers() -> None:
-    """The new access token is stored. A request steps up once; a refresh is a separate remedy."""
+    """The new access token is stored. A request causes one step-up at most, and may still be refreshed."""
     asked: list[int | None] = []
 
     def ask(age: int | None) -> Any:
@@ -489,7 +489,7 @@ def test_a_step_up_that_somebody_answers() -> None:
     ],
 )
 def test_a_step_up_that_fails(given: Any, answer: Any, error: type[TokenAuthError]) -> None:
-    """The session and its access token stay."""
+    """If a step-up fails, the session and its access token stay."""
     world = World(pair(1), answer, on_step_up=lambda age: given)
     with pytest.raises(error):
         world.run(world.protocol.refused(world.token(), STEP_UP, set()))
@@ -497,7 +497,7 @@ def test_a_step_up_that_fails(given: Any, answer: Any, error: type[TokenAuthErro
 
 
 def test_a_logout_during_a_step_up() -> None:
-    """The store stays empty."""
+    """If a logout happens during a step-up, the store stays empty."""
     store = MemoryStore()
 
     def ask(age: int | None) -> Any:
@@ -510,7 +510,7 @@ def test_a_logout_during_a_step_up() -> None:
 
 
 def test_a_step_up_that_has_to_wait() -> None:
-    """Another thread refreshes meanwhile. Its tokens stay in the store: with the older one the session would end."""
+    """If another thread refreshes during a step-up, its newer tokens stay in the store."""
     world = World(pair(1), pair(2), busy(429, "60"), pair(3), on_step_up=lambda age: {"password": "correct horse"})
     flow = world.protocol.refused(world.token(), STEP_UP, set())
     request = next(flow)
@@ -523,7 +523,7 @@ def test_a_step_up_that_has_to_wait() -> None:
 
 
 def test_a_bound_session() -> None:
-    """Each login, refresh and step-up has its own proof; the key stays in the store. A logout needs none."""
+    """Each login, refresh and step-up has a new proof by the stored key. A logout has none."""
     bound = Answer(200, {**pair(1).body, "token_type": "DPoP"}, {"DPoP-Nonce": "n1"})
     world = World(bound, LOST, bound, Answer(204, None, {}), dpop=True)
     world.token()
@@ -540,7 +540,7 @@ def test_a_bound_session() -> None:
 
 
 def test_a_bound_session_without_the_option() -> None:
-    """A script without ``dpop`` that shares the store proves its key too, and keeps it as long as the proof."""
+    """A script without ``dpop`` that shares the store sends proofs, and keeps a key as long as a proof is valid."""
     bound = Answer(200, {**pair(1).body, "token_type": "DPoP"}, {})
     world = World(bound, bound, dpop=True)
     world.token()
@@ -560,7 +560,7 @@ def test_a_bound_session_without_the_option() -> None:
 
 @pytest.mark.parametrize("times", [1, 2])
 def test_a_nonce_of_the_server(times: int) -> None:
-    """The request is sent once more, with the nonce. This does not count as a refusal of the credentials."""
+    """A request that lacks the nonce is sent once more with it. That is no refusal of the credentials."""
     asked = Answer(400, {"code": "use_dpop_nonce", "detail": "A nonce, please."}, {"DPoP-Nonce": "n1"})
     world = World(*[asked] * times, pair(1), dpop=True)
     if times == 2:
@@ -571,7 +571,7 @@ def test_a_nonce_of_the_server(times: int) -> None:
 
 
 def test_each_origin_has_its_nonces() -> None:
-    """Another API has nonces of its own. Where a redirect leads elsewhere, the nonce of that server is not used."""
+    """Each origin has its own nonces. The nonce of a server behind a redirect is not used."""
     world = World(Answer(200, {**pair(1).body, "token_type": "DPoP"}, {"DPoP-Nonce": "n1"}), dpop=True, origins=[OTHER])
     world.token()
     world.protocol.note(f"{OTHER}notes/", {"DPoP-Nonce": "n2"})
@@ -583,7 +583,7 @@ def test_each_origin_has_its_nonces() -> None:
 @pytest.mark.parametrize("code", ["invalid_dpop_proof", "use_dpop_nonce"])
 @pytest.mark.parametrize("has_body", [True, False])
 def test_a_proof_that_the_api_refuses(code: str, has_body: bool) -> None:
-    """The same token is sent again, once, with another proof: a refresh would not help."""
+    """If the API refuses a proof, the same token is sent once more with another proof."""
     world = World(pair(1))
     answer = Answer(
         401, {"code": code} if has_body else None, {"WWW-Authenticate": f'DPoP algs="ES256", error="{code}"'}
@@ -595,13 +595,13 @@ def test_a_proof_that_the_api_refuses(code: str, has_body: bool) -> None:
 
 
 def test_a_401_of_the_api() -> None:
-    """Any other 401 causes a refresh."""
+    """Any other 401 of the API causes a refresh."""
     world = World(pair(1), pair(2))
     assert world.run(world.protocol.refused(world.token(), Answer(401, None, {}), set())) == "a2"
 
 
 def test_logout() -> None:
-    """It ends the session on the server, with a retry after a lost answer. Without a session it sends nothing."""
+    """A logout revokes the session on the server, also after a lost answer. Without a session it sends nothing."""
     world = World(pair(1), LOST, Answer(204, None, {}), pair(2))
     world.run(world.protocol.log_out())
     assert world.sent == []
@@ -644,7 +644,7 @@ def test_where_the_token_goes(url: str, is_covered: bool) -> None:
 
 
 def test_an_address_that_is_none() -> None:
-    """An invalid URL is an error at once."""
+    """An invalid URL is an error when the client is made."""
     with pytest.raises(ValueError, match="not an absolute http URL"):
         World(auth_url="api/auth/")
 
@@ -653,13 +653,13 @@ def test_an_address_that_is_none() -> None:
     "options", [{"username": "ann"}, {"password": "x"}, {"username": "ann", "password": "x", "credentials": ANN}]
 )
 def test_half_of_the_credentials(options: Any) -> None:
-    """A name without a password, or either beside ``credentials``, is an error."""
+    """A name without a password, and a name or a password together with ``credentials``, are errors."""
     with pytest.raises(TypeError, match="Give username and password"):
         BaseTokenAuth(URL, **options)
 
 
 def test_who_sends() -> None:
-    """The base class sends nothing: each adapter implements this."""
+    """The base class can't send: its adapters for httpx and requests do."""
     with pytest.raises(NotImplementedError):
         BaseTokenAuth(URL, **ANN).access_token()  # type: ignore[arg-type]  # mypy knows only the dict's values
 
@@ -672,7 +672,7 @@ def test_errors_have_one_root() -> None:
 
 
 def test_what_is_no_json() -> None:
-    """An answer without JSON has an empty code."""
+    """An answer that is not JSON has an empty code."""
     page = answer(200, b"<html>", {})
     assert (page.body, page.code, page.detail) == (None, "", "")
     assert answer(200, b"[" * 100_000, {}).body is None
@@ -680,7 +680,7 @@ def test_what_is_no_json() -> None:
 
 
 def test_an_unexpected_answer_with_tokens() -> None:
-    """The error does not show them: programs log their errors."""
+    """The error for an unexpected answer does not contain its tokens, because programs log errors."""
     world = World(pair(1), Answer(200, {"access": "a2", "refresh": "r2"}, {}))
     world.token()
     with pytest.raises(UnexpectedAnswer) as caught:
@@ -720,7 +720,7 @@ WHOLE = to_json(Session(access="a1", key="a-key-of-some-length"))
     ],
 )
 def test_a_text_that_is_no_session(text: str) -> None:
-    """It raises ValueError: a session is never read in part."""
+    """A damaged session raises ValueError. No part of it is used."""
     assert from_json(WHOLE).access == "a1"
     with pytest.raises(ValueError, match=r".+"):
         from_json(text)

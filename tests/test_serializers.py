@@ -19,7 +19,7 @@ def codes(serializer: Any) -> dict[str, list[str]]:
 
 
 def test_a_login_gives_the_arguments_of_authenticate() -> None:
-    """The name has the user model's own field; the password is unchanged."""
+    """The validated data are the arguments of ``authenticate``: the user model's name field and the password."""
     serializer = LoginSerializer(data={NAME: " ann ", "password": "  secret ", "extra": 1})
     assert serializer.is_valid()
     assert serializer.validated_data == {NAME: "ann", "password": "  secret "}
@@ -39,18 +39,18 @@ LOGINS: list[tuple[dict[str, Any], dict[str, list[str]]]] = [
 
 @pytest.mark.parametrize(("data", "expected"), LOGINS)
 def test_logins_of_a_wrong_shape(data: dict[str, Any], expected: dict[str, list[str]]) -> None:
-    """Each wrong field has an error."""
+    """Each field with a wrong value has an error."""
     assert codes(LoginSerializer(data=data)) == expected
 
 
 def test_an_e_mail_address_fits_in_place_of_a_name() -> None:
-    """An e-mail address may be longer than the user name's column: back ends may accept one."""
+    """An e-mail address longer than the name's column is accepted, because back ends may accept one."""
     assert LoginSerializer(data={NAME: "a" * MIN_NAME_LENGTH, "password": "x" * MAX_PASSWORD_LENGTH}).is_valid()
 
 
 @pytest.mark.parametrize("token", ["a.b.c", "", " ", "\x00", "ü", "\ud800", "x" * 100_000])
 def test_a_refresh_token_comes_as_it_is(token: str) -> None:
-    """The serializer accepts any string; the codec gives one error for all wrong ones."""
+    """The serializer accepts any string. Only the codec decides whether it is a token."""
     serializer = RefreshSerializer(data={"refresh": token})
     assert serializer.is_valid()
     assert serializer.validated_data == {"refresh": token}

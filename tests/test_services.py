@@ -43,7 +43,7 @@ def published() -> Any:
 
 @pytest.mark.django_db
 def test_the_whole_profile(script: Caller) -> None:
-    """With three settings an access token has the header and every claim that RFC 9068 section 2.2 requires."""
+    """With ISSUER, AUDIENCE and CLIENT_ID an access token has all that RFC 9068 section 2.2 requires."""
     with with_settings(ACCESS_SECRET=TEXTS["ES256"], ACCESS_ALGORITHM="ES256", **WHOLE):
         token = script.log_in().json()["access"]
     claims: dict[str, Any] = jwt.decode(token, options={"verify_signature": False})
@@ -54,7 +54,7 @@ def test_the_whole_profile(script: Caller) -> None:
 
 @pytest.mark.django_db
 def test_a_client_id_of_one_s_own(script: Caller) -> None:
-    """A project may name the client of each login, unless the setting CLIENT_ID does."""
+    """ACCESS_CLAIMS may set ``client_id`` for each login. With the setting CLIENT_ID that is an error."""
     with with_settings(ACCESS_CLAIMS="tests.claims.client"):
         claims = jwt.decode(script.log_in().json()["access"], options={"verify_signature": False})
         assert claims["client_id"] == "app"
@@ -64,7 +64,7 @@ def test_a_client_id_of_one_s_own(script: Caller) -> None:
 
 
 def test_the_discovery_document(published: None, client: APIClient) -> None:
-    """It has the issuer and the address of its keys, whatever the Host header says."""
+    """The document has the issuer and the address of its keys, and does not depend on the Host header."""
     answer = client.get("/.well-known/oauth-authorization-server", HTTP_HOST="localhost")
     assert answer.json() == {"issuer": ISSUER, "jwks_uri": f"{ISSUER}/keys/jwks.json"}
     assert (answer.status_code, answer["Cache-Control"]) == (200, "public, max-age=300")
@@ -81,7 +81,7 @@ def test_its_description(published: None) -> None:
 
 
 def test_the_description_of_the_class(published: None) -> None:
-    """The OpenAPI description of a route of a service that only verifies says that it needs an access token."""
+    """In a service that only verifies, the OpenAPI description says which routes need an access token."""
     route: Any = path("me/", MeView.as_view(authentication_classes=[RemoteAccessTokenAuthentication]))
     described: Any = SchemaGenerator(patterns=[route]).get_schema(public=True)
     assert {"jwtAuth": []} in described["paths"]["/me/"]["get"]["security"]
@@ -106,7 +106,7 @@ def test_the_description_of_the_class(published: None) -> None:
     ],
 )
 def test_the_check_of_discovery(patterns: Any, values: dict[str, Any], found: list[str]) -> None:
-    """E014, E015: the document needs a usable issuer and the address of the keys."""
+    """E014 and E015 report a document without a usable issuer or without the address of the keys."""
     with override_settings(ROOT_URLCONF=patterns), with_settings(**{**WHOLE, **values}):
         assert [message.id for message in checks.check_discovery(None)] == [f"twotoken.{name}" for name in found]
 
@@ -124,6 +124,6 @@ def test_the_check_of_discovery(patterns: Any, values: dict[str, Any], found: li
     ],
 )
 def test_the_check_of_published_keys(patterns: Any, values: dict[str, Any], found: list[str]) -> None:
-    """W012: if others verify tokens, these must name their issuer and their audience."""
+    """W012: if JWKSView is mounted, tokens must have an issuer and an audience."""
     with override_settings(ROOT_URLCONF=patterns), with_settings(**{**WHOLE, **values}):
         assert [message.id for message in checks.check_published_keys(None)] == [f"twotoken.{name}" for name in found]

@@ -57,7 +57,7 @@ def paginated(name: str) -> Any:
 
 
 def test_the_list(script: Caller, django_assert_num_queries: Any) -> None:
-    """It has the active sessions, the newest first, without tokens; one statement besides authentication."""
+    """The list has the active sessions, newest first, without tokens. It makes one statement after authentication."""
     old, ended, this = (families.start(script.user, Client("192.0.2.1", "phone")) for _ in range(3))
     families.start(UserFactory())  # type: ignore[arg-type]
     families.revoke(ended.family_id)
@@ -96,7 +96,7 @@ def test_the_project_s_pagination(script: Caller, name: str) -> None:
 
 
 def test_ending_one(script: Caller) -> None:
-    """It is revoked at once, the others stay; revoking it again is no error."""
+    """The session is revoked at once, and others stay active. Revoking it again is no error."""
     this, other = families.start(script.user), families.start(script.user)
     for _ in range(2):
         assert script.delete(f"/api/app/auth/sessions/{other.family_id}/", **bearer(this.access)).status_code == 204
@@ -107,7 +107,7 @@ def test_ending_one(script: Caller) -> None:
 
 @pytest.mark.parametrize("mount", ["/api/auth/", "/api/app/auth/"])
 def test_ending_the_presenting_one(user: Any, mount: str) -> None:
-    """It is a logout: the cookie is cleared, Django's signal is sent, and the access token is refused."""
+    """Revoking the current session is a logout: the cookie is cleared and Django's signal is sent."""
     caller = Caller(user, mount=mount)
     access = caller.log_in().json()["access"]
     family = RefreshToken.objects.get()
@@ -162,7 +162,7 @@ def test_who_is_not_signed_in(script: Caller, method: str, path: str) -> None:
 @pytest.mark.parametrize("name", ["Pages", "Limits", "Cursors"])
 @pytest.mark.parametrize("number", ["9" * 30, "-1", "0", "x", "9" * 5000, str(2**31), str(2**63)])
 def test_a_page_of_an_odd_number(script: Caller, name: str, number: str) -> None:
-    """The answer is a page of at most a thousand, or a 404; no number is too large for the database."""
+    """For a page of any number, the answer is at most a thousand sessions, or a 404."""
     pairs = [families.start(script.user) for _ in range(3)]
     with paginated(name):
         for parameter in ("limit", "offset", "page", "page_size"):
@@ -175,7 +175,7 @@ def test_a_page_of_an_odd_number(script: Caller, name: str, number: str) -> None
 @pytest.mark.django_db(transaction=True)  # PostgreSQL gives up a transaction on an error
 @pytest.mark.parametrize("position", ["9999-12-31 23:59:59-23:59", "0001-01-01 00:00:00+23:59", "9" * 30, "x", "%00"])
 def test_a_cursor_of_an_odd_position(script: Caller, position: str) -> None:
-    """The answer is a page or a 404."""
+    """For a cursor at any position, the answer is a page or a 404."""
     pair = families.start(script.user)
     with paginated("Cursors"):
         for cursor in (f"p={position}", f"r=1&p={position}", f"o={'9' * 30}&p={position}"):
@@ -185,7 +185,7 @@ def test_a_cursor_of_an_odd_position(script: Caller, position: str) -> None:
 
 
 def test_other_sessions_in_steps_of_ten_minutes(script: Caller) -> None:
-    """A thief of two families can't watch the refreshes of one with the other."""
+    """Other sessions show their last use in steps of ten minutes, so a thief can't watch refreshes."""
     with time_machine.travel("2026-03-01T12:41:07Z", tick=False):
         this, other = families.start(script.user), families.start(script.user)
         for moment, shown in (("12:39:59.999999", "12:30:00"), ("12:40:00", "12:40:00")):
@@ -197,7 +197,7 @@ def test_other_sessions_in_steps_of_ten_minutes(script: Caller) -> None:
 
 
 def test_a_cursor_that_is_none(script: Caller) -> None:
-    """It is a 404, like a missing page."""
+    """An invalid cursor is a 404, like a missing page."""
     access = script.log_in().json()["access"]
     pagination = {"DEFAULT_PAGINATION_CLASS": "tests.test_sessions.Cursors"}
     with override_settings(REST_FRAMEWORK={**settings.REST_FRAMEWORK, **pagination}):
@@ -249,7 +249,7 @@ def test_a_step_up_for_sessions(user: Any, mount: str, method: str, path: str, s
 
 @pytest.mark.parametrize(("method", "path", "status"), ASKED)
 def test_no_step_up_for_sessions(script: Caller, method: str, path: str, status: int) -> None:
-    """By default the age of the login does not matter; logging out of this session never asks."""
+    """By default the age of the login does not matter. A logout of the current session needs no step-up."""
     with time_machine.travel(timezone.now() - timedelta(minutes=10)):
         access = script.log_in().json()["access"]
     assert getattr(script, method)(script.mount + path, **bearer(access)).status_code == status

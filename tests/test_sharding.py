@@ -209,7 +209,7 @@ OPERATIONS: dict[str, Listed] = {
 
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_statements_name_their_family(user: Any, name: str) -> None:
-    """The whole hot path names its family by key; elsewhere the exceptions are listed."""
+    """Each statement of a frequent request finds its family by key. The exceptions are listed."""
     before, call, settings, listed = OPERATIONS[name]
     session = Session(user)
     before(session)
@@ -223,7 +223,7 @@ def test_every_endpoint_is_listed() -> None:
 
 
 def test_what_counts_as_a_key() -> None:
-    """A condition on one family's key counts, unless an OR leaves another way open."""
+    """A condition on the family's key counts, unless an OR allows other rows."""
     select = 'SELECT "x" FROM "twotoken_refreshtoken" WHERE '
     key = '"twotoken_refreshtoken"."id" = %s'
     assert has_key(f"{select}{key} LIMIT 1")
@@ -235,7 +235,7 @@ def test_what_counts_as_a_key() -> None:
 
 @pytest.mark.django_db
 def test_partitions() -> None:
-    """With the page's migration on PostgreSQL, a statement with a key reads one partition."""
+    """With the docs' migration on PostgreSQL, a statement with a key reads one partition."""
     if connection.vendor == "postgresql":
         namespace: dict[str, Any] = {}
         (block,) = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE)

@@ -55,7 +55,7 @@ def test_a_retry_is_no_rotation(script: Caller) -> None:
 
 @pytest.mark.parametrize("ending", ["logout", "all", "replaced", "admin", "password_changed", "user_inactive"])
 def test_each_end_is_told_once(script: Caller, jar: Caller, ending: str) -> None:
-    """``family_revoked`` is sent once with the reason, however the family ended."""
+    """Each way of revoking a family sends ``family_revoked`` once, with the reason."""
     caller = jar if ending == "replaced" else script
     first = caller.log_in()
     pair = first.json()
@@ -78,7 +78,7 @@ def test_each_end_is_told_once(script: Caller, jar: Caller, ending: str) -> None
 
 
 def test_a_receiver_that_raises_stops_nothing(script: Caller) -> None:
-    """If receivers raise, the answers are the same and each revocation stays."""
+    """If receivers raise, the answers are the same, and each revocation is written."""
     with raising(*OURS, user_logged_out):
         r0 = script.log_in().json()["refresh"]
         assert script.refresh(r0).status_code == 200
@@ -130,7 +130,7 @@ def test_who_is_not_signed_in_does_not_sign_out(script: Caller, jar: Caller) -> 
 
 
 def test_an_inactive_account_does_not_sign_in(script: Caller) -> None:
-    """It sends Django's ``user_login_failed``."""
+    """A login to an inactive account sends Django's ``user_login_failed``."""
     get_user_model().objects.update(is_active=False)
     with heard(*DJANGO_S) as calls:
         assert script.log_in().json()["code"] == "no_active_account"
@@ -138,7 +138,7 @@ def test_an_inactive_account_does_not_sign_in(script: Caller) -> None:
 
 
 def test_each_event_has_its_record(script: Caller, caplog: pytest.LogCaptureFixture) -> None:
-    """Reuse is logged as a warning, the rest as information, each with family and user."""
+    """Reuse is logged as a warning and other events as information, each with family and user."""
     with caplog.at_level(logging.DEBUG, logger="twotoken"):
         r0 = script.log_in().json()["refresh"]
         script.refresh(r0)
@@ -158,7 +158,7 @@ def test_each_event_has_its_record(script: Caller, caplog: pytest.LogCaptureFixt
 
 
 def test_nothing_secret_is_logged(script: Caller, jar: Caller, caplog: pytest.LogCaptureFixture) -> None:
-    """No record of any logger has a token, a key or a password, nor has any of its arguments."""
+    """No log record and none of its arguments has a token, a key or a password."""
     caplog.set_level(logging.DEBUG)
     pair = script.log_in().json()
     second = script.refresh(pair["refresh"], KEY).json()

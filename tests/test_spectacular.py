@@ -113,7 +113,7 @@ def headers(answer: Any) -> dict[str, bool]:
     ],
 )
 def test_every_setting_of_drf_spectacular(values: dict[str, Any]) -> None:
-    """The description is valid and has no warning, whatever a project has set."""
+    """With any settings of drf-spectacular the description is valid, and there is no warning."""
     with patched_settings(values):
         assert cookie_mount()["components"]["schemas"]
 
@@ -190,7 +190,7 @@ def test_the_user_name_is_the_project_s(described: Any) -> None:
 
 
 def test_security(described: Any) -> None:
-    """All our classes share their schemes, and an endpoint that requires the cookie has the cookie's."""
+    """All our classes have the same security schemes. Endpoints that require the cookie have the cookie's."""
     assert described["components"]["securitySchemes"]["jwtAuth"] == {
         "type": "http",
         "scheme": "bearer",
@@ -219,7 +219,7 @@ def test_the_cookie_s_name_is_the_setting_s() -> None:
 
 
 def test_a_refresh_needs_both_cookies(described: Any, user: Any) -> None:
-    """A client that sends the cookies of both schemes gets a pair; one cookie alone is refused."""
+    """A client that sends both described cookies gets a pair. With one of them it is refused."""
     schemes = described["components"]["securitySchemes"]
     (needed,) = described["paths"][COOKIE + "refresh/"]["post"]["security"]
     caller = Caller(user, mount=COOKIE)
@@ -234,7 +234,7 @@ def test_a_refresh_needs_both_cookies(described: Any, user: Any) -> None:
 
 
 def test_the_urls_of_the_move_from_simplejwt(user: Any) -> None:
-    """The old URLs are described without a warning: tokens in bodies, and logout is a 200."""
+    """simplejwt's URLs are described without a warning: tokens are in bodies, and a logout is a 200."""
     move = {
         "SIGNING_KEY": "the key of an old project, and long enough for it",
         "UNTIL": datetime.max.replace(tzinfo=UTC),
@@ -278,7 +278,7 @@ def test_the_urls_of_the_move_from_simplejwt(user: Any) -> None:
 
 
 def test_where_there_is_no_companion_cookie() -> None:
-    """A host-wide cookie has none; with a variable in the path, or without a mount, its name is unknown."""
+    """A host-wide cookie has no companion. In a path with a variable the companion's name is unknown."""
 
     def needed(*patterns: Any) -> set[str]:
         with override_settings(ROOT_URLCONF=patterns):
@@ -322,7 +322,7 @@ def test_headers(described: Any) -> None:
 
 
 def test_the_idempotency_key(described: Any) -> None:
-    """A refresh may have the header, described by the pattern that is checked."""
+    """A refresh is described with the header Idempotency-Key, and with the pattern that is checked."""
     for mount in (COOKIE, BODY):
         (key,) = (each for each in parameters(described, mount + "refresh/") if each["name"] != "DPoP")
         assert (key["name"], key["in"], key.get("required", False)) == ("Idempotency-Key", "header", False)
@@ -339,7 +339,7 @@ PROOF_CODES = {exceptions.InvalidProof.code, exceptions.NonceRequired.code}
 
 
 def test_proofs(described: Any) -> None:
-    """A request may have a proof. A bad one is a 400 at endpoints, and a 401 with an access token."""
+    """A request is described with an optional proof. A bad proof is a 400 at endpoints, a 401 with an access token."""
     assert described["components"]["securitySchemes"]["dpopAuth"]["scheme"] == "dpop"
     paths = described["paths"]
     alone = [COOKIE + "login/", BODY + "login/", NONE + "login/", COOKIE + "refresh/", BODY + "refresh/"]
@@ -423,7 +423,7 @@ def test_examples_are_as_described(described: Any) -> None:
 
 
 def test_it_is_translated() -> None:
-    """The description is in the language that is active when it is made, DRF's texts too."""
+    """The description is in the active language, including DRF's texts."""
     with translation.override("de"):
         login = cookie_mount()["paths"][COOKIE + "login/"]["post"]
     assert login["summary"] == "Anmelden"
@@ -614,7 +614,7 @@ def of(*patterns: Any) -> Any:
 
 
 def test_a_subclass_shows_what_it_overrides() -> None:
-    """Its serializer and docstring are described, without our example; the rest is ours."""
+    """A subclass's serializer and docstring are described, without our example. The rest is ours."""
     by_code = path("c/", ReauthenticateView.as_view(serializer_class=CodeSerializer))
     made = whole(path("a/login/", RememberView.as_view()), path("b/logout/", SaidView.as_view()), by_code)
     fields = {get_user_model().USERNAME_FIELD, "password", "remember", "device"}
@@ -631,7 +631,7 @@ def test_a_subclass_shows_what_it_overrides() -> None:
 
 
 def test_decorators_come_first() -> None:
-    """``@extend_schema`` on a method or class overrides our description; a project's own method keeps its own."""
+    """``@extend_schema`` on a method or class overrides our description. A method of the project keeps its own."""
     paths = of(path("code/", DecoratedView.as_view()), path("whole/", WholeView.as_view()))
     code = paths["/code/"]["post"]
     assert code["requestBody"]["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/Code"}
@@ -644,7 +644,7 @@ def test_decorators_come_first() -> None:
 
 
 def test_a_project_s_own_schema_class_comes_first() -> None:
-    """On a view or as DRF's default it overrides ours, and reaches it by ``super``."""
+    """A project's schema class, on a view or as DRF's default, overrides ours, and can call it by ``super``."""
     patterns = (path("tagged/", TaggedView.as_view()),)
     (tagged,) = of(*patterns).values()
     with override_settings(REST_FRAMEWORK={"DEFAULT_SCHEMA_CLASS": "tests.test_spectacular.OwnSchema"}):
@@ -662,7 +662,7 @@ def test_without_a_default_schema_class() -> None:
 
 
 def test_a_view_of_the_project_s_own() -> None:
-    """A view with our base and authentication classes gets drf-spectacular's texts and one scheme."""
+    """A project's view that uses our base or authentication class is described with one security scheme."""
     paths = of(path("other/", OtherView.as_view()), path("route/", RouteView.as_view()))
     assert paths["/other/"]["post"]["operationId"] == "other_create"
     assert paths["/route/"]["get"]["security"][0] == {"jwtAuth": []}
@@ -701,7 +701,7 @@ class Actions(ViewSet):
 
 
 def test_a_step_up_of_the_project_s_views() -> None:
-    """A view, function or action with RecentLogin has the challenge, unless the project describes it."""
+    """Each view, function or action with RecentLogin has the challenge, unless the project describes one."""
     router = SimpleRouter()
     router.register("actions", Actions, basename="actions")
     views = {"recent/": RecentView, "described/": DescribedView, "route/": RouteView}
@@ -728,7 +728,7 @@ def test_a_step_up_of_the_project_s_views() -> None:
 
 
 def test_a_step_up_for_sessions(user: Any) -> None:
-    """With STEP_UP_SESSIONS the 401 of these endpoints has one more body, as in the answers."""
+    """With STEP_UP_SESSIONS the 401 of the sessions endpoints has one more body, as in the answers."""
     with with_settings(STEP_UP_SESSIONS=timedelta(seconds=1)):
         described = cookie_mount()
         caller = Caller(user, mount=COOKIE)
@@ -777,7 +777,7 @@ def deliveries(paths: Any) -> dict[str, str]:
 
 
 def test_a_mount_is_found_wherever_it_is() -> None:
-    """The innermost option of the URLs decides, then the view's delivery, then the setting."""
+    """The innermost option of the URLs decides the delivery, then the view's, then the setting."""
     by_body: Any = {"delivery": "body"}
     inner: Any = [path("auth/", include("twotoken.urls"))]
     paths = of(

@@ -52,7 +52,7 @@ def another_connection() -> Iterator[None]:
 
 
 def test_a_lookup_loads_what_the_orm_loads(user: Any) -> None:
-    """It loads the row and the related row with correct types, again and again with one statement."""
+    """The compiled SELECT loads the row and the related row with correct types, each time with one statement."""
     lookup = CompiledSelect(RefreshToken, "pk", "user")
     for expected in (family(user), family(UserFactory()), family(user)):
         found = lookup.get(expected.pk)
@@ -79,7 +79,7 @@ def test_time_zones_that_are_switched_off(user: Any) -> None:
 
 @pytest.mark.usefixtures("db")
 def test_a_lookup_of_nothing() -> None:
-    """It returns None if there is no such row, and raises for an invalid value."""
+    """If there is no such row the result is None. An invalid value raises."""
     lookup = CompiledSelect(User, "pk")
     keys: dict[str, list[Any]] = {"AutoField": [0, "0", 10**30], "UUIDField": [uuid.uuid4()], "CharField": ["nobody"]}
     for key in keys[User._meta.pk.get_internal_type()]:
@@ -92,7 +92,7 @@ def test_a_lookup_of_nothing() -> None:
 
 
 def test_a_lookup_within_a_lookup(user: Any) -> None:
-    """An execute wrapper may use the same statement."""
+    """An execute wrapper may use the compiled SELECT while it runs."""
     lookup = CompiledSelect(RefreshToken, "pk", "user")
     outer, inner = family(user), family(UserFactory())
     seen: list[Any] = []
@@ -110,7 +110,7 @@ def test_a_lookup_within_a_lookup(user: Any) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_each_connection_has_its_own(user: Any) -> None:
-    """Another thread's connection, and one that replaces the first, compile their own."""
+    """Each connection compiles its own statement, also one that replaces another."""
     lookup = CompiledSelect(RefreshToken, "pk", "user")
     row = family(user)
     found: list[Any] = []
@@ -136,7 +136,7 @@ def test_each_connection_has_its_own(user: Any) -> None:
 
 
 def test_a_rotation_writes_what_the_orm_would(user: Any) -> None:
-    """One statement writes every value as the ORM converts it; nullable ones may be null."""
+    """One statement writes every value as the ORM converts it. Nullable values may be null."""
     for values in (VALUES, Rotation(2, timezone.now(), b"", "", "2001:db8::1", "agent")):
         ours, theirs = family(user), family(user)
         with CaptureQueriesContext(connection) as queries:
@@ -170,7 +170,7 @@ def test_a_rotation_writes_only_what_changes(user: Any) -> None:
 @pytest.mark.parametrize("is_revoked", [True, False])
 @pytest.mark.parametrize("presented", [0, 1, 2, 7])
 def test_the_guard_of_a_rotation(user: Any, presented: int, is_revoked: bool) -> None:
-    """The row must not be revoked or newer than the token, under the ORM's conditions."""
+    """The UPDATE changes no row that is revoked or newer than the token."""
     row = family(user)
     RefreshToken.objects.filter(pk=row.pk).update(generation=1, revoked_at=timezone.now() if is_revoked else None)
     guarded = RefreshToken.objects.filter(pk=row.pk, generation__lte=presented, revoked_at=None)
@@ -194,7 +194,7 @@ def test_a_rotation_of_a_row_that_was_read_before_a_new_password(user: Any) -> N
 
 
 def test_whose_rows_are_fixed() -> None:
-    """A manager that may filter rows is asked each time."""
+    """If a manager may filter rows, its queryset is used each time."""
 
     class Choosing(models.Manager[Any]):
         def get_queryset(self) -> Any:
@@ -223,7 +223,7 @@ def test_receivers_hear_of_a_login(user: Any) -> None:
 
 
 def test_a_select_with_parameters_of_its_own(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """If a project's column adds parameters, the ORM runs the query. An ordering is ignored."""
+    """If a column of the project adds parameters, the ORM runs the query. A default ordering is ignored."""
     monkeypatch.setattr(User._meta, "ordering", [Coalesce("last_login", Value("2000-01-01", DateTimeField()))])
     assert CompiledSelect(User, "pk").get(user.pk) == user
     field = User._meta.get_field("password")
@@ -240,7 +240,7 @@ def test_a_select_with_parameters_of_its_own(user: Any, monkeypatch: pytest.Monk
 @pytest.mark.django_db(transaction=True)
 @override_settings(USE_TZ=False)
 def test_times_without_a_zone(script: Caller) -> None:
-    """A whole life of a family works with USE_TZ off. Connections compile their statements anew."""
+    """With USE_TZ off a family starts, rotates and expires. Connections compile their statements again."""
     with another_connection():
         live_and_die(script)
 

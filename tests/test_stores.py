@@ -24,7 +24,7 @@ def store(tmp_path: Path) -> FileStore:
 
 
 def test_a_file_for_its_user_alone(tmp_path: Path) -> None:
-    """With any umask, only its user can read the file and the lock, from the beginning."""
+    """Only the user can read the file and the lock from the start, with any umask."""
     old = os.umask(0)
     try:
         store = FileStore(str(tmp_path / "session"))
@@ -43,7 +43,7 @@ def test_a_file_for_its_user_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o644, 0o666])
 def test_a_file_that_others_can_use(store: FileStore, mode: int) -> None:
-    """It is refused before its token is sent, even if it was read before."""
+    """A file that others can read or write is refused before its token is sent."""
     assert store.load() == SESSION
     store.path.chmod(mode)
     for each in (store, FileStore(store.path)):
@@ -80,7 +80,7 @@ def test_a_link_and_a_folder(store: FileStore) -> None:
 
 
 def test_a_pipe(tmp_path: Path) -> None:
-    """Whoever can write the folder can put one there. Opening it must not wait for somebody who writes into it."""
+    """A pipe in place of the file is refused at once: opening it must not wait for a writer."""
     store = FileStore(tmp_path / "session")
     for name in ("session", "session.lock"):
         os.mkfifo(tmp_path / name, 0o600)
@@ -102,7 +102,7 @@ def test_a_folder_that_is_missing(tmp_path: Path) -> None:
 
 
 def test_what_a_killed_process_leaves(store: FileStore) -> None:
-    """Half a new file does no harm and is replaced."""
+    """Half a new file, left by a killed process, does no harm and is replaced."""
     new = store.path.with_name("session.new")
     new.write_text("{")
     assert store.load() == SESSION
@@ -112,7 +112,7 @@ def test_what_a_killed_process_leaves(store: FileStore) -> None:
 
 
 def test_what_another_process_has_written(store: FileStore) -> None:
-    """A changed file is read at the next ``load``; an unchanged one is not read again."""
+    """If another process changes the file, the next ``load`` reads it. An unchanged file is not read again."""
     first = store.load()
     assert store.load() is first
     FileStore(store.path).save(Session(access="a2"))
@@ -124,7 +124,7 @@ def test_what_another_process_has_written(store: FileStore) -> None:
 
 @pytest.mark.parametrize("kind", [MemoryStore, FileStore])
 def test_one_at_a_time(tmp_path: Path, kind: type[MemoryStore | FileStore]) -> None:
-    """A second thread, or another store for the same file, does not get the lock."""
+    """While a thread holds the lock, another thread or another store for the same file does not get it."""
     store: Store = FileStore(tmp_path / "session") if kind is FileStore else MemoryStore()
     others = [store, FileStore(tmp_path / "session")] if kind is FileStore else [store]
     for _ in range(2):
@@ -134,8 +134,9 @@ def test_one_at_a_time(tmp_path: Path, kind: type[MemoryStore | FileStore]) -> N
     assert others[-1].try_lock()
 
 
+@pytest.mark.slow
 def test_a_lock_ends_with_its_process(store: FileStore) -> None:
-    """The system releases the lock, after a ``kill -9`` too."""
+    """The system releases a process's lock when it ends, even after ``kill -9``."""
     code = (
         "import sys; from twotoken.contrib.scripts import FileStore\n"
         f"print(FileStore({str(store.path)!r}).try_lock(), flush=True); sys.stdin.read()"
@@ -175,6 +176,7 @@ print("good")
 """
 
 
+@pytest.mark.slow
 def test_a_fork(tmp_path: Path) -> None:
     """A child does not have a session in memory, shares one in a file, and holds no lock of its parent."""
     command = [sys.executable, "-c", FORK, str(tmp_path / "session")]
@@ -187,7 +189,7 @@ def test_a_fork(tmp_path: Path) -> None:
 def test_a_process_that_is_another(
     store: FileStore, monkeypatch: pytest.MonkeyPatch, refresh: str, is_locked: bool
 ) -> None:
-    """A store sees by its process number that it was forked, and starts with a free lock."""
+    """A store compares process numbers to see that it was forked, and then starts with a free lock."""
     memory = MemoryStore()
     memory.save(Session(access="a1", refresh=refresh, ended="" if refresh else "logout"))
     if is_locked:

@@ -40,7 +40,7 @@ def refreshed(token: str) -> Any:
 
 
 def test_a_logged_in_client(user: Any) -> None:
-    """It sends an access token, and the new one after a refresh."""
+    """A logged-in client sends an access token, and after a refresh the new one."""
     client = TokenClient(user, HTTP_USER_AGENT="a test")
     before = client.pair
     assert client.get("/api/revocable/").json()["id"] == str(user.pk)
@@ -54,7 +54,7 @@ def test_a_logged_in_client(user: Any) -> None:
 
 
 def test_a_client_whose_family_is_ended(user: Any) -> None:
-    """``revoke`` takes a reason of the test's own; afterwards requests are refused as in production."""
+    """``revoke`` takes any reason. Afterwards requests are refused as in production."""
     client, other = TokenClient(user), TokenClient(user)
     client.revoke()
     other.revoke("stolen device")
@@ -67,14 +67,14 @@ def test_a_client_whose_family_is_ended(user: Any) -> None:
 
 @pytest.mark.parametrize(("lifetime", "days"), [(None, 7), (timedelta(days=1), 1)])
 def test_a_client_with_a_lifetime_of_its_own(user: Any, lifetime: timedelta | None, days: int) -> None:
-    """``lifetime`` limits the family, as a login with or without "remember me" does."""
+    """``lifetime`` limits the family, as "remember me" does at a login."""
     client = TokenClient(user, lifetime=lifetime)
     assert client.pair.refresh_expires_in in {days * 86400, days * 86400 - 1}
 
 
 @pytest.mark.parametrize("bound_access", [True, False])
 def test_a_client_with_a_key(user: Any, bound_access: bool) -> None:
-    """Its family is bound, and each request has a proof, also with DPOP ``"required"``."""
+    """The family of a client with a key is bound, and each request has a proof."""
     with with_settings(DPOP="required", DPOP_ACCESS=bound_access):
         client = TokenClient(user, private_key=pem(EC_KEY))
         assert RefreshToken.objects.get().device_key == client.device_key != ""
@@ -87,7 +87,7 @@ def test_a_client_with_a_key(user: Any, bound_access: bool) -> None:
 
 
 def test_time_travel(user: Any) -> None:
-    """The clock moves forwards and backwards, also nested, and is restored even after an error."""
+    """The clock moves forwards and backwards, also nested, and is restored after an error."""
     client, hour = TokenClient(user), timedelta(hours=1)
     start = timezone.now()
     with time_travel(hour):
@@ -111,7 +111,7 @@ SETTINGS: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("values", SETTINGS)
 def test_tokens_past_their_time(user: Any, values: dict[str, Any]) -> None:
-    """They are expired with any lifetimes; the family of a lone expired access token is active."""
+    """Expired tokens are expired with any lifetimes. The family of an expired access token is active."""
     with with_settings(**values):
         access = expired_access_token(user)
         assert ask(access, "me").json()["reason"] == "expired"

@@ -155,7 +155,7 @@ def test_too_many_logins(jar: Caller) -> None:
 
 
 def test_too_many_refreshes(jar: Caller) -> None:
-    """Refreshes are counted per family. A refused token works later, and another family's token works now."""
+    """Refreshes are counted per family. A refused token works later, and another family's works now."""
     with with_settings(REFRESH_THROTTLE="2/min"):
         jar.log_in()
         assert [jar.refresh().status_code for _ in range(2)] == [200, 200]
@@ -175,7 +175,7 @@ def test_a_rate_that_was_lowered(jar: Caller) -> None:
 
 
 def test_logins_count_by_address_and_name(script: Caller) -> None:
-    """Another name, or another address, has a count of its own. Another spelling of the name has not."""
+    """Another name or another address is counted apart. Another spelling of the name is not."""
     with with_settings(LOGIN_THROTTLE="1/min"):
         assert attempt(script, "ann").status_code == 401
         for name in ("ann", "ANN", "änn", "Ann "):
@@ -188,7 +188,7 @@ def test_logins_count_by_address_and_name(script: Caller) -> None:
 @pytest.mark.django_db
 @pytest.mark.parametrize("name", ["memory", "places"])
 def test_about_the_limit_in_any_minute(clock: Any, name: str) -> None:
-    """The previous window counts in proportion: by the part of it that lies within the last minute."""
+    """The previous window counts in proportion to its part within the last minute."""
     with counting_in(name), with_settings(LOGIN_THROTTLE="10/min"):
         clock.shift(timedelta(seconds=59))
         assert tries("ann", 64) == 10
@@ -247,7 +247,7 @@ def test_refused_tries_are_not_counted(clock: Any, name: str) -> None:
 @pytest.mark.django_db
 @pytest.mark.parametrize("name", ["Lagging", "LaggingPlaces"])
 def test_a_read_that_is_behind(name: str) -> None:
-    """Only one request gets a place, even if the cache returned old values before."""
+    """If the cache returns old values, still only one request gets the last place."""
     with counting_in(name), with_settings(LOGIN_THROTTLE="3/hour"):
         assert tries("ann", 8) == 3
 
@@ -278,7 +278,7 @@ def test_a_cache_whose_table_is_missing(script: Caller, caplog: pytest.LogCaptur
 @pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 def test_a_cache_in_a_database_that_only_reads(caplog: pytest.LogCaptureFixture) -> None:
-    """For a failed write Django's cache returns False, as if the key existed. The request passes all the same."""
+    """If the cache's database is read-only, requests pass. Django's cache then says that the key exists."""
     with counting_in("database"), with_settings(REFRESH_THROTTLE="1/min"):
         with connection.cursor() as cursor:
             cursor.execute(READ_ONLY[connection.vendor])
@@ -290,7 +290,7 @@ def test_a_cache_in_a_database_that_only_reads(caplog: pytest.LogCaptureFixture)
 
 
 def test_another_account_s_success_does_not_reset(script: Caller) -> None:
-    """A thief who logs in to their own account gets no more guesses at another account."""
+    """A thief who logs in to another account gets no more guesses at the first one."""
     with with_settings(LOGIN_THROTTLE="2/min"):
         user: Any = UserFactory()
         victim = user.get_username()
@@ -309,7 +309,7 @@ def test_what_is_no_login_is_not_counted(script: Caller) -> None:
 
 
 def test_a_token_that_we_did_not_sign_is_not_counted(script: Caller) -> None:
-    """It does not count; otherwise anybody with a family's id could use up its share."""
+    """A token with a wrong signature is not counted: anybody could use up a family's share."""
     with with_settings(REFRESH_THROTTLE="1/min"):
         token = script.log_in().json()["refresh"]
         for _ in range(3):
@@ -328,7 +328,7 @@ def test_none_is_off(script: Caller) -> None:
 
 @pytest.mark.django_db
 def test_no_cache_holds_a_name() -> None:
-    """The cache key is a digest of the kind of request, the address and the name. No two of these give the same key."""
+    """The cache key is a digest of scope, address and name. Different values make different keys."""
     request: Any = None
     throttles: list[Any] = [
         LoginThrottle("192.0.2.1", "ann"),
@@ -346,7 +346,7 @@ def test_no_cache_holds_a_name() -> None:
 
 
 def test_each_tenant_has_its_own_count(script: Caller) -> None:
-    """Tenants may share a cache, but not the count of a name, nor that of a family."""
+    """Tenants that share a cache have their own counts of names and families."""
     with with_settings(LOGIN_THROTTLE="1/min", REFRESH_THROTTLE="1/min", ISSUER="tests.issuers.issuer"):
         throttles: list[Any] = [LoginThrottle("192.0.2.1", "ann"), RefreshThrottle(RefreshClaims(uuid4(), 0, ""))]
         request: Any = None
@@ -374,5 +374,5 @@ def test_each_tenant_has_its_own_count(script: Caller) -> None:
 )
 @pytest.mark.django_db
 def test_what_one_client_has_to_itself(one: str, other: str, same: bool) -> None:
-    """An IPv6 client owns a /64, so all of its addresses share one count. A port that a proxy adds does not count."""
+    """All addresses of an IPv6 /64 share one count. A port that a proxy adds does not matter."""
     assert (LoginThrottle(one, "ann").ident() == LoginThrottle(other, "ann").ident()) is same

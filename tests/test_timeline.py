@@ -17,7 +17,7 @@ from twotoken.models import EventKind, FamilyEvent, RefreshToken
 
 
 def test_the_timeline_of_an_end(user: Any) -> None:
-    """A revoked family shows by whom and why; an expired or active one shows that."""
+    """The timeline of a revoked family shows by whom and why. An expired or active one shows that."""
     pair = families.start(user)
     family = RefreshToken.objects.get()
     assert [entry["what"] for entry in timeline(family)] == ["started"]
@@ -31,7 +31,7 @@ def test_the_timeline_of_an_end(user: Any) -> None:
 
 
 def test_a_retry_from_elsewhere(user: Any) -> None:
-    """The timeline says from which address and device it came."""
+    """The timeline shows the address and device of a retry."""
     pair = families.start(user)
     FamilyEvent.objects.create(
         family_id=pair.family_id, kind=EventKind.RETRIED, ip_address="192.0.2.66", user_agent="curl/8.1"
@@ -42,7 +42,7 @@ def test_a_retry_from_elsewhere(user: Any) -> None:
 
 
 def test_a_bound_family(user: Any) -> None:
-    """The timeline shows the address of a refused request without its proof, and who unbound the family."""
+    """The timeline shows a request that was refused without its proof, and who unbound the family."""
     pair = families.start(user, device_key="dpop:a key")
     with pytest.raises(WrongDevice):
         families.rotate(families.verify(pair.refresh), Client("192.0.2.66", "curl/8.1"))
@@ -60,14 +60,14 @@ def test_a_reason_of_the_projects_own() -> None:
 
 
 def test_a_device_has_its_user_agent_behind_it() -> None:
-    """The tooltip is escaped, because a client may send any user agent."""
+    """A device's tooltip shows the user agent, escaped, because a client may send any text."""
     assert device_label("") == "-"
     assert device_label("<b>&'") == '<span title="&lt;b&gt;&amp;&#x27;">&lt;b&gt;&amp;&#x27;</span>'
 
 
 @time_machine.travel("2026-03-01T12:00:00Z", tick=False)
 def test_a_distance_has_its_time_behind_it() -> None:
-    """A time in the past, in the future and now has a tooltip."""
+    """A relative time, such as "2 hours ago", has a tooltip with the exact time."""
     with timezone.override("UTC"):
         now = timezone.now()
         assert distance_label(now - timedelta(hours=3, minutes=5)) == (

@@ -243,7 +243,7 @@ def test_a_token_that_is_refused(program: Callable[..., Program]) -> None:
 
 
 def test_a_route_that_refuses_every_token(program: Callable[..., Program]) -> None:
-    """Its second 401 goes to the program: a request is sent twice at most."""
+    """A request is sent twice at most. The program gets the second 401."""
     script = program()
     status, body = script.send("/echo/?never")
     assert (status, body["token"]) == (401, f"Bearer {script.token()}")
@@ -251,7 +251,7 @@ def test_a_route_that_refuses_every_token(program: Callable[..., Program]) -> No
 
 
 def test_ten_refused_requests_at_once(program: Callable[..., Program]) -> None:
-    """Together they cause one refresh, or one login at the start."""
+    """Ten refused requests at once cause one refresh. Ten first requests cause one login."""
     script = program()
     assert script.many("/api/me/", 10) == [200] * 10
     assert rotations() == [0]
@@ -271,14 +271,14 @@ def test_another_origin(program: Callable[..., Program]) -> None:
 
 
 def test_a_redirect_to_another_origin(program: Callable[..., Program]) -> None:
-    """The token is not sent there, and a 401 from there causes no refresh."""
+    """The token is not sent to another origin after a redirect, and a 401 from there causes no refresh."""
     script = program()
     assert script.send("/away/?far") == (401, {"body": "", "token": None})
     assert rotations() == [0]
 
 
 def test_a_redirect_within_the_api(program: Callable[..., Program]) -> None:
-    """Only the refused request is sent again, not the one that was redirected to it."""
+    """After a redirect, the refused request is sent again, and not the first one."""
     script = program()
     script.token()
     script.refuse()
@@ -288,7 +288,7 @@ def test_a_redirect_within_the_api(program: Callable[..., Program]) -> None:
 
 
 def test_a_body_that_is_used_up(program: Callable[..., Program]) -> None:
-    """The program gets the 401. The token is refreshed, so the program can send the request again."""
+    """If the body can't be sent twice, the program gets the 401. The token is refreshed for its next request."""
     script = program()
     script.token()
     script.refuse()
@@ -316,7 +316,7 @@ def test_a_step_up(program: Callable[..., Program]) -> None:
 
 
 def test_a_step_up_that_somebody_answers(program: Callable[..., Program], user: Any) -> None:
-    """The program is asked once, sends the password, and then the request again."""
+    """The program is asked once for the password. Then the request is sent again."""
     asked: list[int | None] = []
 
     def ask(age: int | None) -> dict[str, str]:
@@ -368,7 +368,7 @@ def test_only_the_refresh_token_is_bound(program: Callable[..., Program]) -> Non
 
 
 def test_logout(program: Callable[..., Program]) -> None:
-    """It revokes the family. The next request logs in again."""
+    """A logout revokes the family. The next request logs in again."""
     script = program()
     script.token()
     script.log_out()
@@ -410,14 +410,14 @@ def test_no_server(program: Callable[..., Program]) -> None:
 
 
 def test_a_server_that_stays_away(program: Callable[..., Program]) -> None:
-    """The call waits and retries until ``patience`` is over."""
+    """The call retries until ``patience`` is over."""
     script = program(auth_url=f"http://localhost:{free_port()}/", patience=0.3)
     with pytest.raises(Unavailable):
         script.token()
 
 
 def test_a_login_that_is_redirected(program: Callable[..., Program]) -> None:
-    """The password does not go to an address that the program did not name."""
+    """The password is not sent to an address that the program did not name."""
     script = program()
     script = program(auth_url=f"{script.server}/moved/")
     with pytest.raises(UnexpectedAnswer, match="use that address") as caught:
@@ -433,7 +433,7 @@ def test_options_for_logins(program: Callable[..., Program]) -> None:
 
 
 def test_a_password_in_netrc(program: Callable[..., Program], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is not sent: requests would put it into the Authorization header of a login."""
+    """A password in .netrc is not sent: requests would put it into the header of a login."""
     (tmp_path / "netrc").write_text("default login ann password of-another-service\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     script = program()
@@ -442,7 +442,7 @@ def test_a_password_in_netrc(program: Callable[..., Program], tmp_path: Path, mo
 
 
 def test_a_file_that_programs_share(program: Callable[..., Program], tmp_path: Path) -> None:
-    """The second program does not log in, and uses the token that the first has refreshed."""
+    """The second program does not log in: it uses the token that the first one refreshed."""
     first = program(store=FileStore(tmp_path / "session"))
     second = program(store=FileStore(tmp_path / "session"))
     assert first.token() == second.token()

@@ -51,7 +51,7 @@ HEADER = {"alg": "HS256", "typ": "at+jwt"}
 
 
 def test_an_access_token_comes_back() -> None:
-    """Decoding returns the claims that were encoded. The repr shows none of them."""
+    """Decoding returns the claims that were encoded. Their repr shows no claim."""
     claims = tokens.decode_access(access(role="admin"), POLICY, NOW)
     assert claims["role"] == "admin"
     assert claims.family_id == FAMILY
@@ -102,7 +102,7 @@ def test_bad_headers(header: Any) -> None:
 
 
 def test_a_good_forgery_is_taken() -> None:
-    """A forged token with a good header is accepted, so the tests above fail only because of the header."""
+    """A forged token with a valid header is accepted, so the tests above refuse only the header."""
     assert tokens.decode_access(forge(HEADER, CLAIMS), POLICY, NOW)["sub"] == "7"
 
 
@@ -195,7 +195,7 @@ def test_claims_that_json_can_t_hold(value: Any, problem: str) -> None:
 
 
 def test_names_of_claims_are_text() -> None:
-    """A name that is a number is refused: Python's encoder would make it a string."""
+    """A number as the name of a claim is refused, because JSON would make it a string."""
     with pytest.raises(ClaimsError, match="The name of a claim is of type int"):
         tokens.encode_access(POLICY, subject="7", family_id=FAMILY, issued_at=0, expires_at=9, extra={7: "a"})  # type: ignore[dict-item]
     with pytest.raises(ClaimsError, match="must return a dict"):
@@ -218,7 +218,7 @@ def test_claims_that_json_can_hold() -> None:
 
 
 def test_the_issuer_of_a_refresh_token() -> None:
-    """A token is accepted only for exactly its issuer. Without an issuer no such claim is set or required."""
+    """A refresh token is accepted only for its issuer. Without an issuer, the claim is neither set nor required."""
     row: Any = {"family_id": FAMILY, "generation": 3, "secret": b"x" * 16, "expires_at": NOW}
     token = tokens.encode_refresh(KEYS, **row, issuer="acme")
     assert token == tokens.encode_refresh(KEYS, **row, issuer="acme") != tokens.encode_refresh(KEYS, **row)
@@ -240,7 +240,7 @@ def test_the_issuer_of_a_refresh_token() -> None:
 
 
 def test_a_refresh_token_comes_back() -> None:
-    """The same row gives the same string each time."""
+    """The same row always gives the same refresh token."""
     row: Any = {"family_id": FAMILY, "generation": 3, "secret": b"x" * 16, "expires_at": NOW}
     token = tokens.encode_refresh(KEYS, **row)
     assert token == tokens.encode_refresh(KEYS, **row)
@@ -369,7 +369,7 @@ REFRESH_CLAIMS = {"sid": str(FAMILY), "gen": 1, "jti": "x"}
 
 
 def test_the_two_jobs_have_a_typ_each() -> None:
-    """Neither token replaces the other, even with one secret for both: RFC 8725 section 3.11."""
+    """Neither token can replace the other, even with one secret for both (RFC 8725 section 3.11)."""
     both = {**CLAIMS, **REFRESH_CLAIMS}
     assert tokens.decode_access(forge(HEADER, both), POLICY, NOW)
     assert tokens.decode_refresh(forge(REFRESH_HEADER, both), KEYS).generation == 1
@@ -422,13 +422,13 @@ def test_audiences(audience: Any, fits: bool) -> None:
 
 
 def test_without_issuer_and_audience_nobody_asks() -> None:
-    """Without these settings a token may have any issuer and audience."""
+    """Without ISSUER and AUDIENCE a token may have any issuer and audience."""
     assert tokens.decode_access(forge(HEADER, {**CLAIMS, "iss": "x", "aud": ["y"]}), POLICY, NOW)["iss"] == "x"
 
 
 @pytest.mark.parametrize("leeway", [0, 0.0, 2.5, 60])
 def test_the_leeway_s_boundary(leeway: float) -> None:
-    """A token is valid before ``exp`` plus the leeway, and has expired at exactly that moment."""
+    """A token is valid until ``exp`` plus the leeway, and at exactly that moment it has expired."""
     policy, end = AccessPolicy(KEYS, leeway=leeway), NOW + timedelta(seconds=900 + leeway)
     assert tokens.decode_access(access(), policy, end - timedelta(microseconds=1))
     for late in (timedelta(), timedelta(microseconds=1), timedelta(days=9)):
@@ -439,19 +439,19 @@ def test_the_leeway_s_boundary(leeway: float) -> None:
 
 @pytest.mark.parametrize("change", [{"iat": 9_999_999_999}, {"iat": "soon"}, {"nbf": 9_999_999_999}, {"jti": 5}])
 def test_clocks_and_names_that_are_not_held_against_a_token(change: dict[str, Any]) -> None:
-    """A future ``iat`` is accepted, because clocks differ; we issue no ``nbf``."""
+    """An ``iat`` in the future is accepted, because clocks differ. We issue no ``nbf``."""
     assert tokens.decode_access(forge(HEADER, {**CLAIMS, **change}), POLICY, NOW)["sub"] == "7"
 
 
 @pytest.mark.parametrize("name", sorted(tokens.RESERVED_CLAIMS))
 def test_reserved_claims(name: str) -> None:
-    """A project's claims can't replace subject, expiry or family."""
+    """A project's claims can't replace reserved claims such as ``sub``, ``exp`` and ``sid``."""
     with pytest.raises(ClaimsError, match=f"reserved: {name}"):
         access(POLICY, **{name: "x", "role": "admin"})
 
 
 def test_a_token_is_as_long_as_may_be() -> None:
-    """The longest token that is issued is accepted; one character more is an error at the issue."""
+    """The longest token that we issue is accepted. One character more is an error when it is issued."""
     room = (8192 - len(access(text=""))) * 3 // 4 - 2  # base64 takes four characters for three bytes
     longest = access(text="x" * room)
     assert 8188 <= len(longest) <= 8192
@@ -461,13 +461,13 @@ def test_a_token_is_as_long_as_may_be() -> None:
 
 
 def test_a_refresh_token_s_end_is_not_looked_at() -> None:
-    """The codec ignores ``exp``: an expired copy of an active family's old token is reuse."""
+    """The codec does not check ``exp``: an expired copy of an active family's old token is reuse."""
     for end in (1, 0, -5, None, "x", True):
         assert tokens.decode_refresh(forge(REFRESH_HEADER, {**REFRESH_CLAIMS, "exp": end}), KEYS).generation == 1
 
 
 def test_a_token_id_is_bound_to_its_row_and_generation() -> None:
-    """Another secret or generation gives another id of 128 bits."""
+    """Each secret and generation gives another ``jti``, of 128 bits."""
     found = {tokens.token_id(secret, generation) for secret in (b"x" * 16, b"y" * 16) for generation in range(50)}
     assert len(found) == 100
     assert {len(identifier) for identifier in found} == {22}
@@ -476,20 +476,20 @@ def test_a_token_id_is_bound_to_its_row_and_generation() -> None:
 
 
 def test_a_token_id_that_is_half_a_character() -> None:
-    """JSON can contain half of a surrogate pair. Such a ``jti`` is refused as invalid."""
+    """A ``jti`` with half of a surrogate pair, which JSON can contain, is refused."""
     with pytest.raises(InvalidToken):
         tokens.decode_refresh(forge(REFRESH_HEADER, {**REFRESH_CLAIMS, "jti": "\ud800"}), KEYS)
 
 
 def test_an_end_that_no_clock_reaches() -> None:
-    """An ``exp`` beyond what a float can hold is refused as invalid, and raises no other error."""
+    """An ``exp`` beyond the largest float is refused as invalid, and raises no other error."""
     token = forge(HEADER, {**CLAIMS, "exp": 10**400})
     with pytest.raises(InvalidToken):
         tokens.decode_access(token, AccessPolicy(KEYS, leeway=0.0), NOW)
 
 
 def test_the_last_end_that_a_clock_reaches() -> None:
-    """The last second of the year 9999 is a valid ``exp``. The next one is not, because ``datetime`` can't hold it."""
+    """``exp`` may be in the last second of the year 9999, which is the last one of ``datetime``."""
     token = forge(HEADER, {**CLAIMS, "exp": tokens.MAX_TIME})
     assert tokens.decode_access(token, POLICY, NOW).expires_at == datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
     with pytest.raises(InvalidToken):

@@ -91,7 +91,7 @@ def test_every_detail_is_translated(catalogue: polib.POFile) -> None:
 
 
 def test_what_others_say_is_theirs(catalogue: polib.POFile) -> None:
-    """Texts that Django or DRF translate are not in our catalogues, because theirs may be improved."""
+    """Our catalogues don't translate the texts of Django and DRF, whose translations may improve."""
     language = Path(catalogue.fpath).parts[-3]
     packages = (django.conf, django.contrib.admin, django.contrib.auth, rest_framework)
     theirs = [Path(package.__path__[0]) / f"locale/{language}/LC_MESSAGES/django.mo" for package in packages]
@@ -101,7 +101,7 @@ def test_what_others_say_is_theirs(catalogue: polib.POFile) -> None:
 
 
 def test_words_alone_have_a_context(catalogue: polib.POFile) -> None:
-    """A single word has a context; without it, other apps' pages would show our translation and vice versa."""
+    """A single word has a context. Without it, other apps' pages could show our translation."""
     ours = {"token family", "token families", "Token families", "session auth hash", "grace in seconds"}
     short = {entry.msgid for entry in catalogue if not entry.msgctxt and re.fullmatch(r"\w+( \w+){0,2}", entry.msgid)}
     assert short - ours == {"Revoke this family", "Revoke token families", "Token authentication"}
@@ -139,7 +139,7 @@ def test_refusals_of_the_endpoints(script: Caller) -> None:
 
 @pytest.mark.usefixtures("_accept_language")
 def test_the_admin(user: Any, revoker: Any) -> None:
-    """The pages are in French, and Django's own texts on them keep Django's translation."""
+    """The admin's pages are in French. Django's own texts keep Django's translation."""
     french = {"HTTP_ACCEPT_LANGUAGE": "fr"}
     pair = families.start(user, Client("192.0.2.7", CHROME))
     families.rotate(families.verify(pair.refresh), Client("192.0.2.7", "curl/8"))
@@ -210,14 +210,14 @@ def test_words_for_time(language: str, state: str, before: str, ahead: str, dura
 
 
 def test_others_keep_their_words() -> None:
-    """In French a user is masculine and a family feminine, so "active" is translated for each."""
+    """In French "active" has another form for a user than for a family."""
     with translation.override("fr"):
         assert (translation.gettext("active"), translation.pgettext("family", "active")) == ("actif", "active")
 
 
 @pytest.mark.django_db
 def test_commands_speak_english(user: Any) -> None:
-    """The output of the commands is in English, durations too, as that of Django's commands."""
+    """Commands print English, also durations, as Django's commands do."""
     families.start(user)
     out = StringIO()
     with translation.override("de"):

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db
 
 
 def test_an_unbound_family_goes_on_as_bearer(user: Any) -> None:
-    """The token that was refused before works, and the timeline has one event; others stay bound."""
+    """After unbinding, a refused token works without a proof. There is one event, and others stay bound."""
     pair, other = families.start(user, device_key=DPOP), families.start(user, device_key=DPOP)
     claims = families.verify(pair.refresh)
     with pytest.raises(WrongDevice):
@@ -64,7 +64,7 @@ def test_unbinding_in_batches(user: Any, monkeypatch: pytest.MonkeyPatch) -> Non
     ],
 )
 def test_which_families_are_unbound(options: list[str], expected: int) -> None:
-    """Families that match every option are unbound; with --dry-run they are only counted."""
+    """Families that match all options are unbound. With ``--dry-run`` they are only counted."""
     people: list[Any] = [UserFactory(email=f"{name}@example.com") for name in ("ann", "bob")]
     ann, bob = people
     options = [ann.get_username() if option == "ann" else option for option in options]
@@ -89,7 +89,7 @@ def test_which_families_are_unbound(options: list[str], expected: int) -> None:
     ],
 )
 def test_options_that_name_nothing(options: list[str], problem: str, user: Any) -> None:
-    """The command is refused with a reason, so that nobody unbinds all families by mistake."""
+    """Without an option that chooses families, the command is refused with a reason."""
     families.start(user, device_key=DPOP)
     with pytest.raises(CommandError, match=problem):
         run("unbind_token_families", *options)
@@ -97,7 +97,7 @@ def test_options_that_name_nothing(options: list[str], problem: str, user: Any) 
 
 
 def test_all_asks_first(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It says how many families it would unbind, and does nothing without a yes."""
+    """``--all`` says how many families it would unbind, and does nothing without a yes."""
     families.start(user, device_key=DPOP)
     monkeypatch.setattr("builtins.input", lambda _: "no")
     with pytest.raises(CommandError, match="Nothing was unbound"):

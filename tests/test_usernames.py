@@ -46,7 +46,7 @@ SPELLINGS = [
 
 @pytest.mark.parametrize("stored", SPELLINGS)
 def test_what_the_database_takes_for_one_name(user: Any, stored: str) -> None:
-    """Every spelling by which the database finds a user counts as that user's name."""
+    """All spellings by which the database finds a user are counted as one name."""
     User._default_manager.filter(pk=user.pk).update(**{User.USERNAME_FIELD: stored})
     for name in SPELLINGS:
         if User._default_manager.filter(**{User.USERNAME_FIELD: name}).exists():
@@ -68,7 +68,7 @@ def test_what_the_database_takes_for_one_name(user: Any, stored: str) -> None:
     ],
 )
 def test_one_name_in_many_spellings(name: str, other: str, mysql: bool) -> None:
-    """SQLite and PostgreSQL count them as one name too, because a back end may ignore case."""
+    """On SQLite and PostgreSQL, spellings count as one name too, because a back end may ignore case."""
     collation_decides = connection.vendor == "mysql" and not mysql
     assert collation_decides or normalize_username(other) == normalize_username(name)
 
@@ -98,7 +98,7 @@ def test_a_name_of_a_serializer_without_a_limit() -> None:
 
 @pytest.mark.django_db
 def test_a_name_that_is_no_text(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A name is compared as the field converts it: 007 finds the user 7."""
+    """A name is counted as the field converts it: with an integer field, 007 is the user 7."""
     monkeypatch.setattr(User, "USERNAME_FIELD", User._meta.pk.name)
     spellings = {
         "AutoField": ("7", "007", "\u0667", "abc"),
@@ -111,7 +111,7 @@ def test_a_name_that_is_no_text(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_user_table_is_not_read(user: Any) -> None:
-    """An existing name and an unknown one take the same work: one statement on MariaDB, none elsewhere."""
+    """A known and an unknown name take the same work: one statement on MariaDB, none elsewhere."""
     for name in (user.get_username(), "nobody"):
         with CaptureQueriesContext(connection) as queries:
             normalize_username(name)

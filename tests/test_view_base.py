@@ -56,7 +56,7 @@ DEFAULTS = {
 @override_settings(REST_FRAMEWORK=DEFAULTS)
 @pytest.mark.parametrize("mount", ["/api/auth/", "/api/app/auth/"])
 def test_a_project_s_defaults_don_t_reach_our_views(user: Any, mount: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither DRF's settings, nor APIView's attributes, nor Accept or ``?format=`` change them."""
+    """DRF's settings, attributes of APIView, Accept and ``?format=`` don't change our views."""
     for name, value in HOSTILE.items():
         monkeypatch.setattr(APIView, name, value)
     caller = Caller(user, mount=mount, HTTP_ACCEPT="text/html; version=1", QUERY_STRING="format=api")
@@ -83,7 +83,7 @@ def test_a_project_s_defaults_don_t_reach_our_views(user: Any, mount: str, monke
 @pytest.mark.parametrize("mount", ["/api/auth/", "/api/app/auth/"])
 @pytest.mark.parametrize("name", ["login/", "refresh/", "logout/"])
 def test_options(db: None, client: Any, mount: str, name: str) -> None:
-    """OPTIONS is a 200 from any origin; it sets and stores nothing."""
+    """OPTIONS is a 200 from any origin, and changes nothing."""
     response = client.options(mount + name, HTTP_SEC_FETCH_SITE="cross-site", HTTP_ORIGIN="https://evil.example")
     assert response.status_code == 200
     assert response["Allow"] == "POST, OPTIONS"
@@ -125,7 +125,7 @@ def in_the_report(mount: str) -> list[bool]:
 
 @pytest.mark.parametrize("mount", ["/api/auth/", "/api/app/auth/"])
 def test_no_password_in_an_error_report(db: None, mount: str) -> None:
-    """If a back end raises, the report has no password, whatever the variables are named."""
+    """If an authentication back end raises, the error report has no password."""
     assert in_the_report(mount) == [False, False]
 
 
@@ -136,7 +136,7 @@ def test_variables_in_the_report_of_a_developer(db: None) -> None:
 
 
 def test_a_project_s_own_filter_of_error_reports(db: None) -> None:
-    """It keeps its own effect, and hides the variables too."""
+    """A project's own filter of error reports still works, and variables are hidden."""
     request: Any = RequestFactory().post("/api/auth/logout/")
     request.exception_reporter_filter = OwnFilter("hidden by the project")
     match = request.resolver_match = resolve("/api/auth/logout/")

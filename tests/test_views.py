@@ -142,7 +142,7 @@ def test_a_field_of_one_s_own_is_validated(user: Any) -> None:
 
 
 def test_a_login_by_something_else(user: Any) -> None:
-    """A subclass can find the user in its own way. An inactive user is still refused."""
+    """A subclass can find the user in another way. An inactive user is still refused."""
     CodeView.known = [user]
     client = APIClient()
     with urls(path("in/", CodeView.as_view(delivery="body"))):
@@ -173,7 +173,7 @@ def test_a_misspelt_delivery_of_a_mount(db: None, client: Any, name: str) -> Non
 
 
 def test_the_delivery_of_a_mount_a_class_and_the_setting(user: Any) -> None:
-    """The mount's delivery overrides that of the class, which overrides the setting."""
+    """The mount's delivery comes before that of the class, which comes before the setting."""
     client, data = APIClient(), credentials(user)
     patterns = [
         path("mount/", include("twotoken.urls"), {"delivery": "cookie"}),
@@ -235,7 +235,7 @@ def test_the_cookie_s_path_is_its_mount(user: Any, patterns: Any, url: str, expe
 
 
 def test_a_cookie_path_of_the_project_s_choice(user: Any) -> None:
-    """COOKIE_PATH is the path of the cookie at every mount."""
+    """With COOKIE_PATH the cookie has this path at every mount."""
     caller = Caller(user, mount="/auth/")
     with with_settings(COOKIE_PATH="/elsewhere/"), urls(AUTH, path("go/", go)):
         answers = [caller.log_in(), caller.get("/go/"), caller.send("logout/")]
@@ -243,7 +243,7 @@ def test_a_cookie_path_of_the_project_s_choice(user: Any) -> None:
 
 
 def test_a_cookie_on_a_redirect(user: Any) -> None:
-    """A project's view outside every mount sets the cookie of the default mount, and the cookie works there."""
+    """A project's view outside every mount sets the cookie of the default mount, and it works there."""
     caller = Caller(user, mount="/auth/")
     with urls(path("b/", include("twotoken.urls", namespace="b")), AUTH, path("go/", go)):
         response = caller.get("/go/", HTTP_USER_AGENT="phone")
@@ -258,7 +258,7 @@ def test_a_cookie_on_a_redirect(user: Any) -> None:
 
 
 def test_a_cookie_without_any_mount(user: Any) -> None:
-    """The error names the setting, both in a project's view and in our view without its mount."""
+    """Without a mount, the error names the setting COOKIE_PATH, in a project's view and in ours."""
     caller = Caller(user, mount="/")
     with urls(path("go/", go), path("login/", LoginView.as_view(), name="login")):
         with pytest.raises(ImproperlyConfigured, match="COOKIE_PATH"):
@@ -270,7 +270,7 @@ def test_a_cookie_without_any_mount(user: Any) -> None:
 
 
 def test_a_refusal_of_one_s_own(user: Any) -> None:
-    """An error with a code of its own: the answer is a 401, nothing is rolled back, and no family starts."""
+    """A project's refusal with its own code is a 401. Nothing is rolled back, and no family starts."""
     with urls(path("in/", StepView.as_view()), path("auth/", include("twotoken.urls"))):
         response = APIClient().post("/in/", credentials(user), format="json")
     assert response.json() == {"detail": "Another step is missing.", "code": "step_missing"}
@@ -309,7 +309,7 @@ def always_busy(execute: Any, sql: str, params: Any, many: bool, context: Any) -
 @pytest.mark.parametrize("mount", ["/api/auth/", "/api/app/auth/"])
 @pytest.mark.parametrize("key", [None, KEY])
 def test_others_who_are_always_faster(user: Any, mount: str, key: str | None) -> None:
-    """After four tries: 503 with Retry-After; no cookie is set, and the token is valid afterwards."""
+    """If other requests always write first, the answer is a 503 with Retry-After, and the token stays valid."""
     caller = Caller(user, mount=mount)
     token = caller.log_in().json().get("refresh")
     with connection.execute_wrapper(always_busy):
@@ -355,7 +355,7 @@ ENDPOINTS = ["login/", "refresh/", "logout/", "logout/all/", "GET sessions/", "D
 def test_a_database_that_takes_no_work(
     user: Any, mount: str, endpoint: str, error: DatabaseError, code: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """If the first statement fails: 503 with Retry-After, and a log entry. The token works afterwards."""
+    """If the database is unavailable, the answer is a 503 with Retry-After, and the token works afterwards."""
     caller = Caller(user, mount=mount)
     pair = caller.log_in().json()
     token = pair.get("refresh") or caller.cookie
@@ -380,7 +380,7 @@ def test_a_database_that_takes_no_work(
 
 
 def test_the_log_says_where_a_database_had_no_time(jar: Caller, caplog: pytest.LogCaptureFixture) -> None:
-    """The log has the traceback, because the error may come from a project's receiver."""
+    """For a database conflict the log has the traceback, because a project's receiver may cause it."""
 
     def count_logins(**kwargs: Any) -> None:
         raise OperationalError(1047, "WSREP has not yet prepared node for application use")
@@ -398,7 +398,7 @@ def remembered(user: Any, family: Any) -> dict[str, Any]:
 
 
 def test_what_a_login_tells_is_in_every_token(user: Any) -> None:
-    """ACCESS_CLAIMS gets the context of the login for the whole life of the family."""
+    """ACCESS_CLAIMS gets the login's context at each refresh of the family."""
     browser = Caller(user, mount="/auth/")
     with (
         urls(path("auth/login/", RememberView.as_view()), path("auth/", include("twotoken.urls"))),
@@ -424,7 +424,7 @@ def test_what_a_login_tells_is_in_every_token(user: Any) -> None:
     ],
 )
 def test_who_is_a_browser(user: Any, mount: str, headers: Any, is_browser: bool) -> None:
-    """Only a login at a cookie mount makes a browser's family, and no later request changes it."""
+    """Only a login at a cookie mount can start a browser's family. No later request changes that."""
     caller = Caller(user, mount=mount)
     token = caller.log_in(**headers)
     assert RefreshToken.objects.get().is_browser is is_browser
@@ -436,7 +436,7 @@ def test_who_is_a_browser(user: Any, mount: str, headers: Any, is_browser: bool)
 
 
 def test_a_login_receiver_that_raises(jar: Caller) -> None:
-    """The answer is a 500. The family of the old cookie stays active, and no new family is left."""
+    """If a receiver raises, the answer is a 500. The old cookie's family stays active, and none is added."""
     jar.log_in()
     jar.raise_request_exception = False
     with raising(user_logged_in):
@@ -449,7 +449,7 @@ def test_a_login_receiver_that_raises(jar: Caller) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_logins_at_once_race_for_the_last_login(script: Caller) -> None:
-    """At REPEATABLE READ one of two writes of ``last_login`` fails. It is retried, and the login succeeds."""
+    """At REPEATABLE READ one of two concurrent writes of ``last_login`` fails. It is retried."""
     losses: list[str] = []
 
     def lose(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:

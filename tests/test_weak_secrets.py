@@ -116,7 +116,7 @@ def test_a_key_as_der(data: bytes) -> None:
 
 
 def test_bytes_that_only_begin_like_a_key() -> None:
-    """An element of a wrong length or of a kind that no key has is not a key."""
+    """Bytes that begin like a key but have a wrong length or kind are not refused."""
     spki = DER["public Ed25519"]
     for data in (spki[:-1], spki + b"\x00", b"\x31" + spki[1:], b"\x30\x2a\x0c" + spki[3:], b"\x30\x2a" + b"\x04\x28"):
         assert weakness(data.ljust(40, b"\x91").hex()) is None
@@ -148,7 +148,7 @@ SSH = ssh_of_each()
 
 @pytest.mark.parametrize("text", SSH.values(), ids=SSH)
 def test_a_key_of_ssh(text: str) -> None:
-    """An OpenSSH key is found as a line, without the words around it, and in base64."""
+    """An OpenSSH key is found in a line of text and in base64."""
     assert "looks like a key of SSH" in str(weakness(text))
 
 
@@ -196,7 +196,7 @@ def test_other_formats(text: str) -> None:
     ],
 )
 def test_a_path(text: str) -> None:
-    """A path is refused even if the file does not exist: the one who runs ``check`` may not have it."""
+    """A path is refused even if the file does not exist, because ``check`` may run elsewhere."""
     assert weakness(text) == "a secret looks like the path of a file: give the content of the file, not its name"
 
 
@@ -271,9 +271,9 @@ def test_random_secrets_pass() -> None:
     ("symbols", "length", "neighbours"), [(16, 64, 44), (16, 32, 44), (64, 43, 186), (64, 44, 186)]
 )
 def test_how_probable_it_is_that_a_random_secret_is_refused(symbols: int, length: int, neighbours: int) -> None:
-    """Below 10⁻¹² in all; ``neighbours``: of all pairs of symbols, those that are equal or next to each other.
+    """A random secret is refused with a probability below 10⁻¹².
 
-    That 32 random bytes are taken for DER is impossible: no key is that short.
+    ``neighbours`` is the share of symbol pairs that are equal or consecutive.
     """
     few = math.comb(symbols, MIN_VARIETY - 1) * ((MIN_VARIETY - 1) / symbols) ** length
     repeated = sum(symbols ** -(length - period) for period in range(1, length // 2 + 1))
@@ -289,7 +289,7 @@ def test_how_probable_it_is_that_a_random_secret_is_refused(symbols: int, length
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SIGNING)
 def test_a_part_of_a_public_key_of_the_list(name: str) -> None:
-    """Its numbers look like any random bytes, but all can read them, and its thumbprint is in every token's header."""
+    """A part of a public key in the same list is refused, because everybody can read it."""
     key = SIGNING[name]
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
     algorithm = {"Ed25519": "EdDSA", "P-256": "ES256", "RSA": "RS256"}[name]

@@ -15,9 +15,11 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import pytest
@@ -25,11 +27,22 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from playwright.sync_api import Browser, BrowserContext, Playwright, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Playwright, expect, sync_playwright
 
 from tests.server import Gunicorn
 
 PASSWORD = "a password for the browser"
+# One process for all that a database needs before its first request: Django takes a second to start.
+PREPARE = """
+import django; django.setup()
+from django.core.management import call_command
+from django.db import connections
+call_command("migrate", verbosity=0)
+for name in ("demo", "admin"):
+    call_command("createsuperuser", interactive=False, username=name, email=f"{name}@example.com", verbosity=0)
+connections.close_all()
+"""
+expect.set_options(timeout=15_000)  # milliseconds; the machine may be busy with other tests
 CHROMIUM_ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -41,6 +54,27 @@ CHROMIUM_ARGUMENTS = [
 ]
 
 
+def settings_for(database: Path) -> dict[str, str]:
+    """Return the environment of a server with this database."""
+    return {
+        "DJANGO_SETTINGS_MODULE": "tests.browser.settings",
+        "DATABASE_URL": f"sqlite:///{database}",
+        "DJANGO_SECRET_KEY": "a key that is for the browser tests only",
+        "JWT_ACCESS_SECRET": "access secret of the browser tests, thirty-two bytes and more",
+        "JWT_REFRESH_SECRET": "refresh secret of the browser tests, thirty-two bytes and more",
+        "DJANGO_SUPERUSER_PASSWORD": PASSWORD,
+    }
+
+
+@cache
+def prepared_database() -> bytes:
+    """Return a database with the tables and the users ``demo`` and ``admin``. Each server starts with a copy."""
+    with TemporaryDirectory() as folder:
+        database = Path(folder, "prepared.sqlite3")
+        subprocess.run([sys.executable, "-c", PREPARE], env={**os.environ, **settings_for(database)}, check=True)
+        return database.read_bytes()
+
+
 class Server(Gunicorn):
     """The example in its own process, with its own database, at a port that stays the same."""
 
@@ -48,21 +82,11 @@ class Server(Gunicorn):
 
     def __init__(self, folder: Path, *arguments: str, **environment: str) -> None:
         self.database = folder / "server.sqlite3"
-        environment = {
-            "DJANGO_SETTINGS_MODULE": "tests.browser.settings",
-            "DATABASE_URL": f"sqlite:///{self.database}",
-            "DJANGO_SECRET_KEY": "a key that is for the browser tests only",
-            "JWT_ACCESS_SECRET": "access secret of the browser tests, thirty-two bytes and more",
-            "JWT_REFRESH_SECRET": "refresh secret of the browser tests, thirty-two bytes and more",
-            "DJANGO_SUPERUSER_PASSWORD": PASSWORD,
-            **environment,
-        }
+        environment = {**settings_for(self.database), **environment}
         arguments = "-w", "1", "--threads", "16", "--keep-alive", "1", *arguments
         super().__init__("tests.browser.wsgi", *arguments, environment=environment)
         self.url = f"http://127.0.0.1:{self.port}"
-        self.manage("migrate", "-v0")
-        for name in ("demo", "admin"):
-            self.manage("createsuperuser", "--noinput", "--username", name, "--email", f"{name}@example.com")
+        self.database.write_bytes(prepared_database())
 
     def manage(self, *arguments: str) -> str:
         """Run a management command on the server's database and return what it says."""
@@ -87,11 +111,18 @@ class Server(Gunicorn):
 
     def rows(self, query: str, *parameters: Any) -> list[Any]:
         """Run a query on the server's database."""
-        connection = sqlite3.connect(self.database, timeout=20)
-        try:
+        with closing(sqlite3.connect(self.database, timeout=20)) as connection, connection:
             return connection.execute(query, parameters).fetchall()
-        finally:
-            connection.close()
+
+    def clear(self) -> None:
+        """Delete all token families, give the users their first addresses, and end all faults.
+
+        By SQL, because a management command would take a second.
+        """
+        self.rows("DELETE FROM twotoken_familyevent")
+        self.rows("DELETE FROM twotoken_refreshtoken")
+        self.rows("UPDATE auth_user SET email = username || '@example.com'")
+        self.faults()
 
 
 class Certificate(NamedTuple):
@@ -111,16 +142,8 @@ class SecureServer(Server):
         self.tls = ssl.create_default_context(cafile=str(certificate.certificate))
         self.url = f"https://localhost:{self.port}"
 
-    def _answers(self) -> bool:
-        client = http.client.HTTPSConnection("localhost", self.port, timeout=30, context=self.tls)
-        try:
-            client.request("GET", "/")
-            client.getresponse().read()
-        except OSError:
-            return False
-        finally:
-            client.close()
-        return True
+    def connection(self) -> http.client.HTTPConnection:
+        return http.client.HTTPSConnection("localhost", self.port, timeout=30, context=self.tls)
 
 
 @pytest.fixture(scope="session")
@@ -148,18 +171,20 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
 
 
 @pytest.fixture(scope="session")
-def new_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Server]]:
-    """Start servers that are stopped at the end."""
-    servers: list[Server] = []
+def server_with(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Server]]:
+    """Find the server with this environment, or start it. It is cleared first: tests and modules share it."""
+    servers: dict[frozenset[tuple[str, str]], Server] = {}
 
-    def make(**environment: str) -> Server:
-        server = Server(tmp_path_factory.mktemp("server"), **environment)
-        servers.append(server)
-        server.start()
-        return server
+    def find(**environment: str) -> Server:
+        key = frozenset(environment.items())
+        if key not in servers:
+            server = servers[key] = Server(tmp_path_factory.mktemp("server"), **environment)
+            server.start()
+        servers[key].clear()
+        return servers[key]
 
-    yield make
-    for server in servers:
+    yield find
+    for server in servers.values():
         server.stop()
 
 

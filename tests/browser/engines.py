@@ -109,7 +109,7 @@ class Tab:
 
     def until(self, expression: str) -> None:
         """Wait until a condition holds."""
-        for _ in range(200):
+        for _ in range(400):
             try:
                 if self.evaluate(expression):
                     return

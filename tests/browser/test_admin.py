@@ -19,9 +19,9 @@ PHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.
 
 
 @pytest.fixture(scope="module")
-def server(new_server: Callable[..., Server]) -> Server:
-    """A server for this module alone."""
-    return new_server()
+def server(server_with: Callable[..., Server]) -> Server:
+    """A server with the example's own lifetimes and grace."""
+    return server_with()
 
 
 def call(server: Server, path: str, data: Any = None, **headers: str) -> tuple[int, Any]:
@@ -59,7 +59,7 @@ def picture(page: Page, name: str) -> None:
 
 
 def test_the_admin(server: Server, context: BrowserContext) -> None:
-    """After each button, refresh and the revocable route answer 401 at once."""
+    """After each revoke button, a refresh and the revocable route answer 401 at once."""
     stolen = log_in(server, **{"User-Agent": PHONE})
     assert refresh(server, stolen["refresh"], **{"User-Agent": PHONE})[0] == 200
     assert refresh(server, stolen["refresh"], **{"User-Agent": "python-requests/2.32"})[1]["reason"] == "reused"

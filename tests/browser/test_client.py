@@ -21,16 +21,15 @@ REFRESH = "/api/auth/refresh/"
 
 
 @pytest.fixture(scope="module")
-def server(new_server: Callable[..., Server]) -> Server:
+def server(server_with: Callable[..., Server]) -> Server:
     """A server without a grace: a token that comes twice without a key is reuse. Access tokens live for two seconds."""
-    return new_server(TEST_BROWSER_GRACE="0", TEST_ACCESS_SECONDS="2")
+    return server_with(TEST_BROWSER_GRACE="0", TEST_ACCESS_SECONDS="2")
 
 
 @pytest.fixture(autouse=True)
 def _no_families(server: Server) -> None:
     """Start without token families and without faults."""
-    server.manage("revoke_token_families", "--all", "--no-input")
-    server.faults()
+    server.clear()
 
 
 def until(page: Page, expression: str) -> None:
@@ -80,7 +79,7 @@ def test_one_refresh_for_many_requests(server: Server, context: BrowserContext) 
 
 
 def test_ten_tabs_restored_at_once(server: Server, context: BrowserContext) -> None:
-    """In twenty rounds of reloads with delays and lost answers, no tab is logged out and one family stays active."""
+    """Ten tabs reload twenty times with delays and lost answers. None is logged out, and one family stays active."""
     chance = random.Random(4)
     pages = [open_page(context, server)]
     log_in(pages[0])
@@ -152,7 +151,7 @@ def test_offline_and_back(server: Server, context: BrowserContext) -> None:
 
 
 def test_a_server_that_dies_after_its_commit(server: Server, context: BrowserContext) -> None:
-    """It dies before the answer. After its restart, a retry with the same key keeps the user logged in."""
+    """If the server dies between commit and answer, a retry with the same key keeps the user logged in."""
     page = open_page(context, server)
     log_in(page)
     server.faults({"path": REFRESH, "what": "kill after"})
@@ -170,7 +169,7 @@ def test_a_server_that_dies_after_its_commit(server: Server, context: BrowserCon
 
 
 def test_logout_in_one_tab_ends_all(server: Server, context: BrowserContext) -> None:
-    """Each other tab is told of the logout and sends no request of its own."""
+    """After a logout in one tab, the others are told, and send no request."""
     first, second = open_page(context, server), open_page(context, server)
     log_in(first)
     until(second, "Boolean(client.claims)")
@@ -186,7 +185,7 @@ def test_logout_in_one_tab_ends_all(server: Server, context: BrowserContext) -> 
 
 
 def test_staff_ends_the_session(server: Server, context: BrowserContext, chromium: Browser) -> None:
-    """After staff revoke it in the admin, the page's next call of a revocable route is refused."""
+    """After staff revoke the family in the admin, the page's next call of a revocable route is refused."""
     page = open_page(context, server)
     log_in(page)
     assert page.evaluate(ME, "/api/me/revocable/") == 200
@@ -207,7 +206,7 @@ def test_staff_ends_the_session(server: Server, context: BrowserContext, chromiu
 
 
 def test_a_stolen_cookie(server: Server, context: BrowserContext) -> None:
-    """A script copies the cookie. After the page refreshes, so does the script, and the page says the session ended."""
+    """A script refreshes with a copied cookie after the page did: the session ends, and the page says so."""
     page = open_page(context, server)
     log_in(page)
     stolen = "; ".join(f"{cookie['name']}={cookie['value']}" for cookie in context.cookies(f"{server.url}/api/auth/"))
@@ -224,14 +223,14 @@ def test_a_stolen_cookie(server: Server, context: BrowserContext) -> None:
     assert live(server) == []
 
 
-def test_the_token_is_nowhere(server: Server, context: BrowserContext, new_server: Callable[..., Server]) -> None:
+def test_the_token_is_nowhere(server: Server, context: BrowserContext, server_with: Callable[..., Server]) -> None:
     """No token is in storage, in cookies that scripts can read, in the DOM, or in a request to another origin."""
     page = open_page(context, server)
     sent: list[Request] = []
     page.on("request", lambda request: sent.append(request))
     log_in(page)
     assert page.evaluate(ME, "/api/me/") == 200
-    other = new_server()
+    other = server_with()
     page.evaluate(ME, f"{other.url}/api/me/")
     assert (other.calls()["/api/me/"], "Authorization" in other.calls()) == (1, False)
     assert page.evaluate(ME, "/api/me/") == 200
@@ -253,10 +252,10 @@ def test_the_token_is_nowhere(server: Server, context: BrowserContext, new_serve
 
 
 def test_a_redirect_to_another_origin(
-    server: Server, context: BrowserContext, new_server: Callable[..., Server]
+    server: Server, context: BrowserContext, server_with: Callable[..., Server]
 ) -> None:
     """The token is sent to the API, but not to another origin to which the API redirects."""
-    other = new_server()  # signs with the same secrets: it would take the token
+    other = server_with()  # signs with the same secrets: it would take the token
     page = open_page(context, server)
     log_in(page)
     sent: list[Request] = []
@@ -271,7 +270,7 @@ def test_a_redirect_to_another_origin(
 
 
 def test_another_user_logs_in(server: Server, context: BrowserContext) -> None:
-    """When another tab logs in as somebody else, this tab gets the end, then the start, and calls as the new user."""
+    """If another tab logs in as somebody else, this tab sees an end and a start, and calls as the new user."""
     first, second = open_page(context, server), open_page(context, server)
     log_in(first)
     until(second, "seen.length === 1")
@@ -288,10 +287,10 @@ def test_another_user_logs_in(server: Server, context: BrowserContext) -> None:
 
 
 def test_a_front_end_of_another_origin(
-    server: Server, context: BrowserContext, new_server: Callable[..., Server]
+    server: Server, context: BrowserContext, server_with: Callable[..., Server]
 ) -> None:
-    """With the CORS headers of the docs: login, refresh by key, Retry-After, logout."""
-    api = new_server(TEST_BROWSER_GRACE="0", TEST_ACCESS_SECONDS="2", TEST_FRONT_END=server.url)
+    """With the docs' CORS headers, login, refresh with a key, Retry-After and logout work from another origin."""
+    api = server_with(TEST_BROWSER_GRACE="0", TEST_ACCESS_SECONDS="2", TEST_FRONT_END=server.url)
     page = open_page(context, server, f"?server={api.url}")
     keys: list[Any] = []
     page.on("request", lambda request: keys.append(request.headers.get("idempotency-key")))
@@ -317,9 +316,9 @@ def test_a_visitor_causes_no_refresh(server: Server, context: BrowserContext) ->
     assert REFRESH not in server.calls()
 
 
-def test_without_web_locks(chromium: Browser, new_server: Callable[..., Server]) -> None:
+def test_without_web_locks(chromium: Browser, server_with: Callable[..., Server]) -> None:
     """Without Web Locks the client sends no key, and the server's grace covers tabs that refresh at once."""
-    server = new_server(TEST_ACCESS_SECONDS="2")
+    server = server_with(TEST_ACCESS_SECONDS="2")
     context = chromium.new_context()
     context.add_init_script("Object.defineProperty(Navigator.prototype, 'locks', { value: undefined })")
     pages = [open_page(context, server) for _ in range(5)]

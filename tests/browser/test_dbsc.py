@@ -46,8 +46,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, certificate: Certificate) -
 @pytest.fixture(autouse=True)
 def _no_families(server: DeviceServer) -> None:
     """Start without any, and without faults."""
-    server.manage("revoke_token_families", "--all", "--no-input")
-    server.faults()
+    server.clear()
 
 
 @pytest.fixture
@@ -90,7 +89,7 @@ def wait_for_expiry(context: BrowserContext, page: Page) -> None:
 
 
 def test_a_device_cookie_is_renewed_unseen(server: DeviceServer, owner: tuple[BrowserContext, Page]) -> None:
-    """Chromium signs when the cookie is over, or a little before: the page's refreshes succeed, and nothing else."""
+    """Chromium renews the device cookie about when it expires, and the page's refreshes succeed."""
     context, page = owner
     answers: list[int] = []
     context.on("response", lambda response: answers.append(response.status) if REFRESH in response.url else None)
@@ -108,7 +107,7 @@ def test_a_device_cookie_is_renewed_unseen(server: DeviceServer, owner: tuple[Br
 def test_a_copied_jar_in_a_second_profile(
     server: DeviceServer, owner: tuple[BrowserContext, Page], bound_chromium: Browser
 ) -> None:
-    """The thief has every cookie, and the storage: refused as soon as the device cookie is over. The owner goes on."""
+    """A thief with all cookies and the storage is refused when the device cookie expires. The owner stays logged in."""
     context, page = owner
     page.wait_for_timeout(2100)
     assert page.evaluate(ME, "/api/me/") == 200
@@ -131,7 +130,7 @@ def test_a_copied_jar_in_a_second_profile(
 
 
 def test_logout(server: DeviceServer, owner: tuple[BrowserContext, Page]) -> None:
-    """The family ends, Chromium is told to forget its session, and the next login is bound anew."""
+    """A logout revokes the family, Chromium deletes its session, and the next login is bound to a new key."""
     context, page = owner
     (first,) = server.keys()
     page.evaluate("client.logout()")
@@ -149,7 +148,7 @@ def test_logout(server: DeviceServer, owner: tuple[BrowserContext, Page]) -> Non
 
 
 def test_a_server_that_restarts(server: DeviceServer, owner: tuple[BrowserContext, Page]) -> None:
-    """Nothing is stored that could be lost. While it is down, nobody is signed out."""
+    """While the server is down nobody is logged out. After a restart sessions continue."""
     context, page = owner
     server.stop()
     wait_for_expiry(context, page)
@@ -161,7 +160,7 @@ def test_a_server_that_restarts(server: DeviceServer, owner: tuple[BrowserContex
 
 
 def test_a_reload_before_the_registration_is_answered(server: DeviceServer, bound_chromium: Browser) -> None:
-    """The page waits a moment, and is not signed out."""
+    """A page that reloads before the registration is answered waits a moment, and is not logged out."""
     context = bound_chromium.new_context()
     page = open_page(context, server)
     server.faults({"path": DEVICE, "what": "delay answer", "seconds": 2})
@@ -184,7 +183,7 @@ def test_a_reload_before_the_registration_is_answered(server: DeviceServer, boun
 def test_a_renewal_that_fails(
     server: DeviceServer, owner: tuple[BrowserContext, Page], fault: dict[str, Any], word: str
 ) -> None:
-    """Chromium says that it skipped the renewal, the page is asked to wait, and goes on when the renewal works."""
+    """If a renewal fails, Chromium says so, the page waits, and continues when the renewal works."""
     context, page = owner
     skipped: list[str] = []
     name = "secure-session-skipped"
@@ -204,7 +203,7 @@ def test_a_renewal_that_fails(
 
 
 def test_switched_off(server: DeviceServer, owner: tuple[BrowserContext, Page]) -> None:
-    """A session that was unbound goes on, and Chromium forgets its key."""
+    """After unbinding, the session continues, and Chromium deletes its key."""
     context, page = owner
     server.manage("unbind_token_families", "--protocol", "dbsc")
     wait_for_expiry(context, page)
@@ -214,7 +213,7 @@ def test_switched_off(server: DeviceServer, owner: tuple[BrowserContext, Page]) 
 
 
 def test_a_browser_without_it(server: DeviceServer, chromium: Browser) -> None:
-    """A browser without DBSC registers no key and gets no device cookie, and its session goes on."""
+    """A browser without DBSC registers no key, gets no device cookie, and stays logged in."""
     context = chromium.new_context(ignore_https_errors=True)
     page = open_page(context, server)
     log_in(page)

@@ -40,16 +40,15 @@ PALE_TEXTS = """() => {
 
 
 @pytest.fixture(scope="module")
-def server(new_server: Callable[..., Server]) -> Server:
+def server(server_with: Callable[..., Server]) -> Server:
     """Access tokens live for four seconds, and there is no grace."""
-    return new_server(TEST_BROWSER_GRACE="0", TEST_ACCESS_SECONDS="4")
+    return server_with(TEST_BROWSER_GRACE="0", TEST_ACCESS_SECONDS="4")
 
 
 @pytest.fixture(autouse=True)
 def _no_families(server: Server) -> None:
     """Start without token families."""
-    server.manage("shell", "-c", "from twotoken.models import RefreshToken; RefreshToken.objects.all().delete()")
-    server.faults()
+    server.clear()
 
 
 @pytest.fixture
@@ -109,7 +108,7 @@ def test_it_renews_itself(server: Server, page: Page) -> None:
     enter(page)
     expect(page.locator("#access-name")).to_have_text("A1")
     expect(page.locator("#refresh-name")).to_have_text("R0")
-    expect(page.locator("#access-name")).to_have_text("A3", timeout=10_000)
+    expect(page.locator("#access-name")).to_have_text("A3")
     expect(page.locator("#refresh-line")).to_have_text("R0R1 given 2 times")
     expect(page.locator("#refresh-idle")).to_contain_text("in 7 days")
     expect(page.locator("#refresh-end")).to_contain_text("in 30 days")
@@ -120,7 +119,7 @@ def test_it_renews_itself(server: Server, page: Page) -> None:
 
 
 def test_refused_refreshed_retried(server: Server, page: Page) -> None:
-    """After a 401 a call is refreshed and repeated once; ten calls at once share one refresh."""
+    """After a 401 a call is repeated once with a new token. Ten calls at once share one refresh."""
     enter(page)
     page.get_by_role("button", name="Call the API").click()
     expect(page.locator("#call-says")).to_have_text("200: A1 was accepted.")
@@ -136,7 +135,7 @@ def test_refused_refreshed_retried(server: Server, page: Page) -> None:
 
 
 def test_without_a_token(page: Page) -> None:
-    """Calls are refused, and the page says what to do."""
+    """Without a token calls are refused, and the page says what to do."""
     page.get_by_role("button", name="Call the API").click()
     expect(page.locator("#call-says")).to_have_text("401: not authenticated. Log in first.")
     page.locator("#login [name=password]").fill("wrong")
@@ -166,7 +165,7 @@ def test_sessions(server: Server, page: Page) -> None:
 def test_two_kinds_of_route(page: Page) -> None:
     """After the page revokes its own session, the stateless route still answers and the revocable one refuses."""
     enter(page)
-    expect(page.locator("#access-name")).to_have_text("A2", timeout=10_000)
+    expect(page.locator("#access-name")).to_have_text("A2")
     page.get_by_role("button", name="Revoke this one").click()
     expect(page.locator("#status")).to_contain_text("That session is revoked.")
     page.get_by_role("button", name="Call two kinds of route").click()
@@ -176,7 +175,7 @@ def test_two_kinds_of_route(page: Page) -> None:
 
 
 def test_log_out_everywhere(server: Server, chromium: Browser, page: Page) -> None:
-    """Another browser of the same user is logged out too, and its page says so."""
+    """Logging out everywhere also logs out another browser of the user, and its page says so."""
     enter(page)
     elsewhere = chromium.new_context()
     other = open_page(server, elsewhere)
@@ -205,25 +204,25 @@ def test_tabs_and_reload(server: Server, context: BrowserContext, page: Page) ->
 
 
 def test_the_server_stops(server: Server, page: Page, complaints: list[str]) -> None:
-    """The page says that the server does not answer, and stays logged in. When the server answers, it goes on."""
+    """If the server stops, the page says so and stays logged in. When the server answers again, the page continues."""
     enter(page)
     server.stop()
-    expect(page.locator("#status")).to_have_text("The server does not answer. You stay logged in.", timeout=10_000)
-    expect(page.locator("#access-says")).to_contain_text("Expired", timeout=10_000)
+    expect(page.locator("#status")).to_have_text("The server does not answer. You stay logged in.")
+    expect(page.locator("#access-says")).to_contain_text("Expired")
     page.get_by_role("button", name="Call the API").click()
     expect(page.locator("#session-title")).to_be_visible()
     server.start()
-    expect(page.locator("#status")).to_contain_text("The server answers again. You are still", timeout=10_000)
+    expect(page.locator("#status")).to_contain_text("The server answers again. You are still")
     page.get_by_role("button", name="Call the API").click()
     expect(page.locator("#call-says")).to_contain_text("was accepted")
     complaints[:] = [text for text in complaints if "net::ERR_" not in text]
 
 
 def test_staff_revokes_the_session(server: Server, page: Page) -> None:
-    """The page notices it at its next refresh."""
+    """After staff revoke the session, the page notices it at its next refresh."""
     enter(page)
     server.manage("revoke_token_families", "--user", "demo", "--no-input")
-    expect(page.locator("#status")).to_contain_text("Logged out by the server", timeout=10_000)
+    expect(page.locator("#status")).to_contain_text("Logged out by the server")
     expect(page.locator("#access-name")).to_have_text("none")
 
 
@@ -231,12 +230,12 @@ def test_a_stolen_cookie(server: Server, context: BrowserContext, page: Page) ->
     """A script sends the old cookie after the page has refreshed: the page is logged out and says why."""
     enter(page)
     stolen = "; ".join(f"{cookie['name']}={cookie['value']}" for cookie in context.cookies(f"{server.url}/api/auth/"))
-    expect(page.locator("#refresh-name")).to_have_text("R1", timeout=10_000)
+    expect(page.locator("#refresh-name")).to_have_text("R1")
     thief = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
     thief.request("POST", REFRESH, headers={"Cookie": stolen})
     assert b'"reused"' in thief.getresponse().read()
     thief.close()
-    expect(page.locator("#status")).to_contain_text("a copy of its token was used", timeout=10_000)
+    expect(page.locator("#status")).to_contain_text("a copy of its token was used")
     assert reasons(server) == ["reuse"]
 
 
@@ -263,7 +262,7 @@ def test_the_theft(server: Server, page: Page) -> None:
 
 
 def test_the_theft_of_a_bound_token(server: Server, page: Page) -> None:
-    """The thief's copy is refused at once, and the victim goes on: nothing is revoked."""
+    """A thief's copy of a bound token is refused at once, and nothing is revoked."""
     moral = page.locator("#moral")
     page.get_by_label("Now with a bound token").check()
     page.get_by_label("Victim's password").fill(PASSWORD)
@@ -351,7 +350,7 @@ def test_by_keyboard_alone(page: Page) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize(("name", "width", "height"), [("phone", 360, 740), ("desktop", 1280, 900)])
 def test_its_looks(server: Server, chromium: Browser, scheme: Any, name: str, width: int, height: int) -> None:
-    """Nothing scrolls horizontally and no text is pale, before and after login; it takes pictures for people."""
+    """Nothing scrolls horizontally and no text is pale, before and after login. The test takes pictures for people."""
     log_in(server, **{"User-Agent": "Firefox/140.0 Windows " + "x" * 200})
     context = chromium.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
     page = open_page(server, context)
@@ -365,7 +364,7 @@ def test_its_looks(server: Server, chromium: Browser, scheme: Any, name: str, wi
             for step in page.locator("[data-step]").all()[:4]:
                 step.click()
             page.get_by_text("Try it with this page's own cookie").click()
-            expect(page.locator("#access-name")).to_have_text("A3", timeout=10_000)
+            expect(page.locator("#access-name")).to_have_text("A3")
         scrolled, inner = page.evaluate(SCROLLS)
         assert scrolled <= inner == width
         assert page.evaluate(PALE_TEXTS) == []

@@ -16,9 +16,9 @@ REFUSED = "the server responded with a status of 401"  # Chromium calls each an 
 
 
 @pytest.fixture(scope="module")
-def server(new_server: Callable[..., Server]) -> Server:
-    """A server for this module alone."""
-    return new_server()
+def server(server_with: Callable[..., Server]) -> Server:
+    """A server with the example's own lifetimes and grace."""
+    return server_with()
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def authorize(page: Page, token: str) -> None:
 
 
 def test_a_pasted_token(server: Server, page: Page) -> None:
-    """Without a token the calls are a 401; with one they answer for the token's user."""
+    """Without a token the calls are a 401. With one they answer for the token's user."""
     me = open_operation(page, "me_retrieve")
     execute(me, 401)
     authorize(page, log_in(server)["access"])

@@ -85,7 +85,7 @@ def visitor(request: pytest.FixtureRequest, engine: Engine, server: SecureServer
 
 
 def test_a_session_in_two_tabs(visitor: Visitor) -> None:
-    """It is refreshed unseen, outlives a reload, is shared with a second tab, and ends in both."""
+    """A session is refreshed, survives a reload, is shared with a second tab, and ends in both."""
     first = visitor.page()
     assert first.evaluate("client.isAuthenticated") is False
     first.evaluate(LOGIN, ["demo", PASSWORD])
@@ -107,7 +107,7 @@ def test_a_session_in_two_tabs(visitor: Visitor) -> None:
 
 
 def test_a_bound_session(visitor: Visitor) -> None:
-    """One key for two tabs and for a reload, which no script can read; a token without its proof is refused."""
+    """Two tabs share a key that no script can read. A token without its proof is refused."""
     first = visitor.page("?dpop")
     first.evaluate(LOGIN, ["demo", PASSWORD])
     assert first.evaluate(ME, "/api/me/") == 200
@@ -128,7 +128,7 @@ def test_a_bound_session(visitor: Visitor) -> None:
 
 
 def test_faults(visitor: Visitor, server: SecureServer) -> None:
-    """Thirty calls need one refresh; lost answers and a server that is away log no tab out."""
+    """Thirty calls need one refresh. Lost answers and a server that is down log no tab out."""
     tabs = [visitor.page()]
     tabs[0].evaluate(LOGIN, ["demo", PASSWORD])
     server.faults()
@@ -179,7 +179,7 @@ def test_changing_the_email(visitor: Visitor, server: SecureServer) -> None:
 
 @pytest.mark.parametrize("engine", [Firefox], indirect=True)
 def test_offline_and_back(engine: Firefox, visitor: Visitor) -> None:
-    """A call that waits for its next try goes on when Firefox is online again; WebKit's driver has no such switch."""
+    """A waiting call is sent when Firefox is online again. WebKit's driver can't go offline."""
     page = visitor.page()
     page.evaluate(LOGIN, ["demo", PASSWORD])
     engine.set_offline(True)

@@ -27,15 +27,15 @@ EVICT = """() => {
 
 
 @pytest.fixture(scope="module")
-def server(new_server: Callable[..., Server]) -> Server:
+def server(server_with: Callable[..., Server]) -> Server:
     """A server with the default cookie, for one host and path, and its companion."""
-    return new_server()
+    return server_with()
 
 
 @pytest.fixture(scope="module")
-def shared(new_server: Callable[..., Server]) -> Server:
+def shared(server_with: Callable[..., Server]) -> Server:
     """A server whose cookie has a Domain, which trusts sibling subdomains."""
-    return new_server(TEST_COOKIE_DOMAIN=DOMAIN)
+    return server_with(TEST_COOKIE_DOMAIN=DOMAIN)
 
 
 def open_page(context: BrowserContext, server: Server, host: str) -> Page:
@@ -48,7 +48,7 @@ def open_page(context: BrowserContext, server: Server, host: str) -> Page:
 
 def log_in(context: BrowserContext, server: Server) -> Page:
     """Return a page of ours where the victim is logged in."""
-    server.manage("revoke_token_families", "--all", "--no-input")
+    server.clear()
     page = open_page(context, server, OURS)
     page.evaluate(LOGIN, ["demo", PASSWORD])
     assert page.evaluate(WHO) == "demo"
@@ -120,7 +120,7 @@ def test_junk_beside_ours(server: Server, context: BrowserContext) -> None:
 
 
 def test_a_token_in_place_of_ours(server: Server, context: BrowserContext) -> None:
-    """A sibling that replaces our cookies logs the victim out, but not in as somebody else. A login works."""
+    """A sibling that replaces our cookies logs the victim out, but not in as somebody else. The next login works."""
     page = log_in(context, server)
     sibling = open_page(context, server, SIBLING)
     token = attackers_token(server)
@@ -147,7 +147,7 @@ def test_a_token_in_place_of_ours(server: Server, context: BrowserContext) -> No
 
 
 def test_a_token_in_place_of_a_shared_one(shared: Server, context: BrowserContext) -> None:
-    """With a Domain the server can't tell; the page sees that the family is another one and ends the session."""
+    """With COOKIE_DOMAIN the server accepts a sibling's token. The page sees another family and ends the session."""
     page = log_in(context, shared)
     token = attackers_token(shared)
     open_page(context, shared, SIBLING).evaluate(EVICT)

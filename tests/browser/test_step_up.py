@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import BrowserContext, Page
+from playwright.sync_api import Browser, BrowserContext, Page
 
 from tests.browser.conftest import PASSWORD, Server
-from tests.browser.test_client import READY, REFRESH, live, log_in, open_page, until
+from tests.browser.test_client import READY, REFRESH, log_in, open_page, until
 
 EMAIL = "/api/me/email/"
 CHANGE = """(count) => {
@@ -18,29 +18,45 @@ CHANGE = """(count) => {
   const late = new Promise((resolve) => setTimeout(resolve, 20_000, "no answer within 20 seconds"));
   window.changes = Promise.race([results, late]); // Playwright has no timeout for a promise
 }"""
+QUERIES = "", "?dpop"
+TESTS = 2  # that use a profile of each kind
 TOO_OLD = 11_000  # milliseconds: the example wants a login within ten seconds
 
 
 @pytest.fixture(scope="module")
-def server(new_server: Callable[..., Server]) -> Server:
-    """A server for this module alone."""
-    return new_server()
+def server(server_with: Callable[..., Server]) -> Server:
+    """A server with the example's own lifetimes and grace."""
+    return server_with()
 
 
-@pytest.fixture(params=["", "?dpop"])
-def tabs(request: pytest.FixtureRequest, server: Server, context: BrowserContext) -> list[Page]:
-    """Two tabs, one bound and one not, whose login is too old by now."""
-    server.manage("revoke_token_families", "--all", "--no-input")
-    tabs = [open_page(context, server, request.param) for _ in range(2)]
+@pytest.fixture(scope="module")
+def old_logins(server: Server, chromium: Browser) -> Iterator[dict[str, list[list[Page]]]]:
+    """For each kind of session, a profile for each test: two tabs whose login is too old by now. One wait for all."""
+    contexts = {query: [chromium.new_context() for _ in range(TESTS)] for query in QUERIES}
+    profiles = {query: [two_tabs(each, server, query) for each in found] for query, found in contexts.items()}
+    profiles[QUERIES[0]][0][0].wait_for_timeout(TOO_OLD)
+    yield profiles
+    for context in [each for found in contexts.values() for each in found]:
+        context.close()
+
+
+def two_tabs(context: BrowserContext, server: Server, query: str) -> list[Page]:
+    """Open two tabs of a profile and log in."""
+    tabs = [open_page(context, server, query) for _ in range(2)]
     log_in(tabs[0])
     until(tabs[1], "Boolean(client.claims)")
-    tabs[0].wait_for_timeout(TOO_OLD)
-    server.faults()
     return tabs
 
 
+@pytest.fixture(params=QUERIES)
+def tabs(request: pytest.FixtureRequest, server: Server, old_logins: dict[str, list[list[Page]]]) -> list[Page]:
+    """Two tabs, bound or not, whose login is too old. The server counts calls from now on."""
+    server.faults()
+    return old_logins[request.param].pop()
+
+
 def test_one_question_for_two_tabs(server: Server, tabs: list[Page]) -> None:
-    """One dialog serves ten requests, after a wrong password too. Both tabs get the token; nothing is rotated."""
+    """Ten requests share one dialog, after a wrong password too. Both tabs get the new token. Nothing is rotated."""
     first, second = tabs
     first.evaluate(CHANGE, 10)
     until(first, "asked.length === 1")
@@ -55,7 +71,8 @@ def test_one_question_for_two_tabs(server: Server, tabs: list[Page]) -> None:
     assert second.evaluate("asked") == []
     calls = server.calls()
     assert (calls["/api/auth/reauthenticate/"], calls[EMAIL], calls.get(REFRESH)) == (2, 21, None)
-    assert live(server) == [0]
+    query = "SELECT generation FROM twotoken_refreshtoken WHERE id = ?"
+    assert server.rows(query, first.evaluate("client.claims.sid").replace("-", "")) == [(0,)]
     first.reload()  # the refresh token has the login's time: a copy of it is not stepped up
     until(first, READY)
     first.evaluate(CHANGE, 1)
@@ -63,7 +80,7 @@ def test_one_question_for_two_tabs(server: Server, tabs: list[Page]) -> None:
 
 
 def test_a_refusal_and_a_cancelled_dialog(server: Server, tabs: list[Page]) -> None:
-    """If the user cancels, or the answer is a refusal, the caller gets the 401, and nobody is logged out."""
+    """If the user cancels or the server refuses, the caller gets the 401, and nobody is logged out."""
     page = tabs[0]
     page.evaluate(CHANGE, 2)
     until(page, "asked.length === 1")

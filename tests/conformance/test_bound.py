@@ -29,7 +29,7 @@ def refresh(caller: Caller, token: str, device: Device | None = OWNER, **extra: 
 
 
 def test_a_bound_family(caller: Caller, clock: Any) -> None:
-    """Case 40: only its own device refreshes it. A copied token revokes nothing, whichever generation it has."""
+    """Case 40: only the device of a bound family can refresh. A copied token of any generation revokes nothing."""
     r0 = log_in(caller)
     r1 = token_of(refresh(caller, r0))
     clock.shift(timedelta(minutes=1))
@@ -48,7 +48,7 @@ def test_a_bound_family(caller: Caller, clock: Any) -> None:
 
 
 def test_a_lost_answer_of_a_bound_family(caller: Caller, clock: Any) -> None:
-    """Case 40: with a proof R0 may be sent again, hours later and without a key: R1. Then R1 works."""
+    """Case 40: with a proof, R0 gets R1 again hours later and without a key. Then R1 works."""
     r0 = log_in(caller)
     r1 = token_of(refresh(caller, r0))
     clock.shift(timedelta(hours=9))

@@ -207,7 +207,7 @@ def test_a_503_leaves_the_cookie(jar: Caller) -> None:
 @pytest.mark.parametrize("other", ["rubbish", "another family's", ""])
 @pytest.mark.parametrize("order", [1, -1])
 def test_two_cookies(jar: Caller, order: int, other: str) -> None:
-    """Case 33a: of several values only that of the companion's family counts; invalid values are dropped."""
+    """Case 33a: of several cookies only one of the companion's family counts. Invalid values are dropped."""
     r0 = log_in(jar)
     second = log_in(again(jar)) if other == "another family's" else other
     header = "; ".join([cookies(r0), "theme=dark", f"{COOKIE}={second}"][::order])
@@ -280,7 +280,7 @@ NAMES: list[tuple[dict[str, Any], set[str]]] = [
 @pytest.mark.parametrize(("values", "names"), NAMES)
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_cookie_names(jar: Caller, values: dict[str, Any], names: set[str], scheme: str) -> None:
-    """Case 33a2: the name has the strongest prefix that its attributes allow, whatever the request's own scheme is."""
+    """Case 33a2: the cookie's name has the strongest prefix that its attributes allow, with http and https."""
     extra = {"wsgi.url_scheme": scheme}
     with with_settings(**values):
         assert set(jar.log_in(**extra).cookies) == names
@@ -317,7 +317,7 @@ def test_a_name_with_other_blanks(jar: Caller, blank: str, place: str) -> None:
 
 @pytest.mark.parametrize("header", ["", f"{COMPANION}={UUID(int=7)}", f"{COOKIE}=", "theme=dark"])
 def test_no_cookie_clears_nothing(jar: Caller, header: str) -> None:
-    """Case 33: without a cookie of ours none is cleared, because one that was just set may be on its way."""
+    """Case 33: a request without our cookie clears none, because a new one may be on its way."""
     response = jar.send("refresh/", HTTP_COOKIE=header)
     assert_refused(response, "missing")
     assert not response.cookies
@@ -384,7 +384,7 @@ def test_delivery_none(user: Any) -> None:
 
 
 def test_delivery_none_ends_with_its_token(user: Any, clock: Any) -> None:
-    """Case 33d: its family ends with the access token."""
+    """Case 33d: with the delivery ``none`` the family expires with its access token."""
     family = row(Caller(user, mount=TOOL_MOUNT).log_in().json()["access"])
     assert family.expires_at == family.created_at + timedelta(minutes=15)
 
@@ -439,7 +439,7 @@ def test_error_reports(user: Any, mount: str, content_type: str, endpoint: str, 
 
 
 def test_the_api_after_logout(script: Caller, clock: Any) -> None:
-    """Case 34: after a logout the access token works until it expires, except for the revocable class."""
+    """Case 34: after a logout the access token works until it expires, except in the revocable class."""
     clock.move_to(datetime(2031, 5, 4, 12, 0, tzinfo=UTC))
     login = script.log_in()
     header = bearer(login.json()["access"])

@@ -83,7 +83,7 @@ def test_login_with_odd_values(script: Caller, field: str, value: Any) -> None:
 
 
 def test_a_body_of_a_megabyte(script: Caller) -> None:
-    """A token of a megabyte is a 401; a megabyte beside a token is ignored."""
+    """A token of a megabyte is a 401. Another field of a megabyte is ignored."""
     r0 = log_in(script)
     with CaptureQueriesContext(connection) as queries:
         assert_refused(script.refresh("x" * 1_000_000), "invalid")
@@ -130,6 +130,6 @@ def test_an_access_token_in_a_form(script: Caller, content_type: str) -> None:
 
 
 def test_a_wrong_content_type_at_a_cookie_mount(jar: Caller) -> None:
-    """A refresh by cookie reads no body, of whatever type."""
+    """A refresh by cookie reads no body, so any content type is accepted."""
     log_in(jar)
     assert post_raw(jar, f"{COOKIE_MOUNT}refresh/", b"x", "text/plain").status_code == 200

@@ -51,7 +51,7 @@ def test_logout(caller: Caller) -> None:
 
 @pytest.mark.parametrize("age", ["rotated-out", "expired"])
 def test_logout_with_an_old_token(caller: Caller, clock: Any, age: str) -> None:
-    """Case 16 with an old copy: it revokes the family too, as a logout and not as reuse."""
+    """Case 16: an old copy revokes the family too, as a logout and not as reuse."""
     r0 = log_in(caller)
     clock.shift(timedelta(days=4))
     r1 = rotate(caller, r0)
@@ -113,7 +113,7 @@ BODIES = pytest.mark.parametrize(
 
 @BODIES
 def test_logout_with_any_body(user: Any, body: bytes, content_type: str, status: int, code: Any) -> None:
-    """Case 17 at a cookie mount: 204 with any body and Accept, because the body is not read."""
+    """Case 17: at a cookie mount any body and any Accept is a 204, because the body is not read."""
     jar = Caller(user, mount=COOKIE_MOUNT)
     r0 = log_in(jar)
     response = post_raw(jar, f"{COOKIE_MOUNT}logout/", body, content_type, HTTP_ACCEPT="image/png")
@@ -126,7 +126,7 @@ def test_logout_with_any_body(user: Any, body: bytes, content_type: str, status:
 def test_logout_with_a_body_that_holds_no_token(
     script: Caller, body: bytes, content_type: str, status: int, code: Any
 ) -> None:
-    """Case 17a: a body mount says what is missing, and logs nobody out; a valid access token is enough."""
+    """Case 17a: at a body mount a missing token is an error. A valid access token is enough."""
     login = script.log_in().json()
     url = f"{BODY_MOUNT}logout/"
     response = post_raw(script, url, body, content_type, HTTP_ACCEPT="image/png")
@@ -141,7 +141,7 @@ def test_logout_with_a_body_that_holds_no_token(
 
 
 def test_logout_with_a_line_s_end(script: Caller) -> None:
-    """Case 17a: a token with a line break, as read from a file, logs out; else its family would stay active."""
+    """Case 17a: a token with a line break at its end, as read from a file, logs out."""
     r0 = log_in(script)
     assert log_out(script, f" {r0}\n").status_code == 204
     assert state(r0) == (0, "logout")
@@ -149,7 +149,7 @@ def test_logout_with_a_line_s_end(script: Caller) -> None:
 
 @pytest.mark.parametrize("mount", [BODY_MOUNT, TOOL_MOUNT])
 def test_logout_by_the_access_token(user: Any, mount: str, clock: Any) -> None:
-    """Case 17a: the access token's family is revoked, once; an expired one is a 401."""
+    """Case 17a: the family of an access token is revoked, once. An expired access token is a 401."""
     caller = Caller(user, mount=mount)
     access = caller.log_in().json()["access"]
     for _ in range(2):
@@ -164,7 +164,7 @@ def test_logout_by_the_access_token(user: Any, mount: str, clock: Any) -> None:
 
 
 def test_logout_without_a_single_token(user: Any) -> None:
-    """Case 17a with the delivery ``none``: without an access token a 401, whatever the body has."""
+    """Case 17a: with the delivery ``none`` and without an access token, any body is a 401."""
     tool = Caller(user, mount=TOOL_MOUNT)
     access = tool.log_in().json()["access"]
     assert_refused(tool.send("logout/"), "missing")
@@ -214,7 +214,7 @@ def test_forms_at_a_body_mount(script: Caller, content_type: str) -> None:
 
 @pytest.mark.parametrize("content_type", [URLENCODED, MULTIPART], ids=["urlencoded", "multipart"])
 def test_forms_at_a_cookie_mount(jar: Caller, content_type: str) -> None:
-    """Case 17b: login refuses forms; refresh and logout read no body."""
+    """Case 17b: at a cookie mount login refuses forms. Refresh and logout read no body."""
     data = {jar.user.USERNAME_FIELD: jar.user.get_username(), "password": PASSWORD}
     response = post_form(jar, "login/", data, content_type)
     assert (response.status_code, response.json()["code"]) == (415, "unsupported_media_type")

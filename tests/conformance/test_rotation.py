@@ -159,7 +159,7 @@ def test_only_the_last_step_is_retried(script: Caller, clock: Any) -> None:
 
 
 def test_the_current_token_with_its_key(script: Caller, clock: Any) -> None:
-    """Case 8a: R1 with the key that made it gets R1 again for a minute; after that it rotates to R2."""
+    """Case 8a: R1 with the key that made it gets R1 again for a minute. After that it rotates to R2."""
     r0 = log_in(script)
     r1 = rotate(script, r0, KEY)
     clock.shift(timedelta(seconds=59.9))
@@ -205,7 +205,7 @@ def test_a_retry_does_not_move_the_grace(browser: Caller, clock: Any) -> None:
 
 
 def test_the_current_token_of_a_browser(browser: Caller, clock: Any) -> None:
-    """Case 10a: R1 within twenty seconds gets R1 again without a Set-Cookie; later it rotates to R2."""
+    """Case 10a: R1 within twenty seconds gets R1 again without a Set-Cookie. Later it rotates to R2."""
     r0 = log_in(browser)
     r1 = rotate(browser, r0)
     clock.shift(19.9)
@@ -237,7 +237,7 @@ def test_a_thief_who_poses_as_a_browser(kind: str, browser: Caller, request: pyt
 def test_a_thief_who_is_faster_each_time(
     kind: str, claim: dict[str, str], clock: Any, request: pytest.FixtureRequest
 ) -> None:
-    """Case 10c: a "browser" rotates a script's token five seconds before the owner comes. The first round ends it."""
+    """Case 10c: a thief who poses as a browser and rotates before the owner is found at the owner's next refresh."""
     owner = request.getfixturevalue(kind)
     thief = Caller(owner.user, mount=COOKIE_MOUNT, **claim)
     r0 = log_in(owner)
@@ -254,7 +254,7 @@ def test_a_thief_who_is_faster_each_time(
 
 @pytest.mark.parametrize("behind", [0, 1])
 def test_a_retry_from_another_device(behind: int, browser: Caller, clock: Any) -> None:
-    """Case 10d: within a browser's grace it gets R1 again, and leaves an event and a signal."""
+    """Case 10d: a retry from another device within the grace gets R1 again, an event and a signal."""
     r0 = log_in(browser)
     r1 = rotate(browser, r0)
     token = r0 if behind else r1

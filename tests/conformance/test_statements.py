@@ -22,7 +22,7 @@ def test_statements_of_a_refresh(caller: Caller, key: str | None) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_statements_of_a_refresh_in_autocommit(script: Caller) -> None:
-    """Case 35 with autocommit, as in production, where a transaction would show as a BEGIN."""
+    """Case 35: with autocommit, as in production, a refresh has no BEGIN either."""
     r0 = log_in(script)
     with CaptureQueriesContext(connection) as queries:
         rotate(script, r0)
@@ -31,7 +31,7 @@ def test_statements_of_a_refresh_in_autocommit(script: Caller) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_statements_of_a_replay(script: Caller) -> None:
-    """Case 35: reuse is a SELECT, an UPDATE and an event; the same again is one SELECT."""
+    """Case 35: reuse makes a SELECT, an UPDATE and an event. The same again makes one SELECT."""
     r0 = log_in(script)
     rotate(script, r0)
     with CaptureQueriesContext(connection) as queries:
@@ -43,7 +43,7 @@ def test_statements_of_a_replay(script: Caller) -> None:
 
 
 def test_statements_of_a_login(caller: Caller) -> None:
-    """Case 35 for a login: our own part is one INSERT; the user and its last login are Django's."""
+    """Case 35: of a login's statements one INSERT is ours. The user and its last login are Django's."""
     with CaptureQueriesContext(connection) as queries:
         log_in(caller)
     assert statements(queries) == ["SELECT", "UPDATE", "INSERT"]

@@ -64,7 +64,7 @@ def assert_wrong(response: Any) -> None:
 
 
 def test_step_up(anyone: Caller, clock: Any) -> None:
-    """Case 39: a wrong password is refused. The right one gives a token whose auth_time is now; nothing is written."""
+    """Case 39: the right password gives a token whose ``auth_time`` is now. Nothing is written."""
     access = anyone.log_in().json()["access"]
     before = claims_of(access)
     clock.shift(600)
@@ -88,7 +88,7 @@ def test_step_up(anyone: Caller, clock: Any) -> None:
 
 
 def test_a_refresh_after_a_step_up(caller: Caller, clock: Any) -> None:
-    """Case 39: the refresh token stays, and the access token of the next refresh has the login's time again."""
+    """Case 39: the refresh token stays. The next refresh's access token has the login's time again."""
     login = caller.log_in()
     r0, access = token_of(login), login.json()["access"]
     clock.shift(600)
@@ -102,7 +102,7 @@ def test_a_refresh_after_a_step_up(caller: Caller, clock: Any) -> None:
 
 
 def test_statements_of_a_step_up(anyone: Caller) -> None:
-    """Case 39: it reads the family when it checks the token and when it mints, and the user for the password."""
+    """Case 39: a step-up reads the family twice, and the user once for the password."""
     access = anyone.log_in().json()["access"]
     with CaptureQueriesContext(connection) as queries:
         assert step_up(anyone, access).status_code == 200
@@ -128,7 +128,7 @@ class AnybodyBackend:
 
 
 def test_a_back_end_that_finds_somebody_else(script: Caller, settings: Any) -> None:
-    """Case 39: the user of the access token counts. The back end gets Django's request, with this user."""
+    """Case 39: if a back end returns another user than the access token's, the step-up is refused."""
     new_user()
     access = script.log_in().json()["access"]
     settings.AUTHENTICATION_BACKENDS = ["tests.conformance.test_step_up.AnybodyBackend"]
@@ -136,7 +136,7 @@ def test_a_back_end_that_finds_somebody_else(script: Caller, settings: Any) -> N
 
 
 def test_a_user_or_a_family_that_is_no_more(anyone: Caller, clock: Any) -> None:
-    """Case 39: a deactivated user, a changed password, a revoked family and an expired token can't step up."""
+    """Case 39: an inactive user, a changed password, a revoked family and an expired token can't step up."""
     users = get_user_model()._default_manager.filter(pk=anyone.user.pk)
     access = anyone.log_in().json()["access"]
     users.update(is_active=False)
@@ -178,7 +178,7 @@ NEW_HASHERS = [f"{__name__}.NewHasher", "django.contrib.auth.hashers.MD5Password
 
 
 def test_a_newer_hash_of_the_same_password(anyone: Caller, settings: Any) -> None:
-    """Case 39: after an update of Django, a right password gets a newer hash. Nobody is logged out by it."""
+    """Case 39: if a right password gets a newer hash after an update of Django, nobody is logged out."""
     login = anyone.log_in()
     settings.PASSWORD_HASHERS = NEW_HASHERS
     response = step_up(anyone, login.json()["access"])
@@ -200,7 +200,7 @@ class ChangingBackend:
 
 
 def test_a_password_that_is_changed_meanwhile(anyone: Caller, settings: Any) -> None:
-    """Case 39: another password ends the family, even if it is the one that is presented."""
+    """Case 39: a password that is changed during the step-up ends the family, even if it is the one presented."""
     access = anyone.log_in().json()["access"]
     settings.AUTHENTICATION_BACKENDS = [f"{__name__}.ChangingBackend"]
     assert_refused(step_up(anyone, access, "another password"), "password_changed")
@@ -235,7 +235,7 @@ def test_a_form(script: Caller, jar: Caller) -> None:
 
 
 def test_a_page_of_another_origin(browser: Caller, script: Caller) -> None:
-    """Case 39: a cookie mount refuses it before anything is read or counted, as at login."""
+    """Case 39: a cookie mount refuses a page of another origin before anything is read or counted."""
     access = browser.log_in().json()["access"]
     with with_settings(LOGIN_THROTTLE="1/min"):
         for site in ("cross-site", "same-site"):
@@ -277,7 +277,7 @@ def test_what_is_not_counted(anyone: Caller) -> None:
 
 
 def test_a_single_token_s_end(tool: Caller, clock: Any) -> None:
-    """Case 39: without a refresh token the family ends with the login's token, and a step-up does not prolong it."""
+    """Case 39: with the delivery ``none`` the family expires with the login's token. A step-up does not prolong it."""
     access = tool.log_in().json()["access"]
     clock.shift(600)
     response = step_up(tool, access)
@@ -286,7 +286,7 @@ def test_a_single_token_s_end(tool: Caller, clock: Any) -> None:
 
 
 def test_a_family_is_not_prolonged(script: Caller, clock: Any) -> None:
-    """Case 39: neither its idle nor its absolute limit moves."""
+    """Case 39: a step-up moves neither the idle nor the absolute limit."""
     login = script.log_in()
     r0, access = token_of(login), login.json()["access"]
     before = row(r0)
@@ -300,7 +300,7 @@ def test_a_family_is_not_prolonged(script: Caller, clock: Any) -> None:
 @pytest.mark.parametrize("mount", [COOKIE_MOUNT, BODY_MOUNT, TOOL_MOUNT])
 @pytest.mark.parametrize("method", ["get", "put", "delete"])
 def test_other_methods_at_reauthenticate(user: Any, mount: str, method: str) -> None:
-    """Case 39: a 405, and nothing happens."""
+    """Case 39: other methods are a 405, and nothing changes."""
     caller = Caller(user, mount=mount)
     access = caller.log_in().json()["access"]
     assert getattr(caller, method)(f"{mount}reauthenticate/", **bearer(access)).status_code == 405
@@ -323,7 +323,7 @@ def test_a_bound_family(script: Caller) -> None:
 
 
 def test_a_bound_family_whose_access_tokens_are_not(script: Caller) -> None:
-    """Case 39: a copied access token and the password are not enough without the key."""
+    """Case 39: without the key, a copied access token and the password are not enough."""
     device, other = Device(), Device(OTHER_KEY)
     with with_settings(DPOP_ACCESS=False):
         access = script.log_in(**device.headers(f"{BODY_MOUNT}login/")).json()["access"]
@@ -366,7 +366,7 @@ class OnceBackend:
 
 
 def test_a_nonce_that_is_missing(script: Caller, settings: Any) -> None:
-    """Case 39: the client that has to come again with a nonce has used up neither its guess nor its code."""
+    """Case 39: a request that lacks the nonce uses up neither a guess nor a one-time code."""
     device = Device()
     with with_settings(DPOP_ACCESS=False):
         access = script.log_in(**device.headers(f"{BODY_MOUNT}login/")).json()["access"]

@@ -33,7 +33,7 @@ def test_the_idle_limit(script: Caller, clock: Any) -> None:
 
 
 def test_the_absolute_limit(script: Caller, clock: Any) -> None:
-    """Case 23: the family ends thirty days after the login, however often it rotated."""
+    """Case 23: the family expires thirty days after the login, however often it rotated."""
     login = script.log_in()
     token, end = token_of(login), row(token_of(login)).expires_at
     for days in (5, 5, 5, 5, 5, 4):

@@ -195,7 +195,7 @@ def test_the_two_tokens_do_not_stand_in(caller: Caller) -> None:
 
 
 def test_rotation_of_secrets(script: Caller) -> None:
-    """Case 26: the new secret signs, and the old one verifies until it is removed."""
+    """Case 26: the new secret signs, and the old one verifies until it is removed from the list."""
     old: dict[str, str] = {name: str(settings.TWOTOKEN[name]) for name in ("ACCESS_SECRET", "REFRESH_SECRET")}
     new = {name: f"the new one: {secret}" for name, secret in old.items()}
     login = script.log_in()

@@ -27,7 +27,7 @@ def test_a_deactivated_user(caller: Caller) -> None:
 
 
 def test_a_user_saved_as_inactive(caller: Caller) -> None:
-    """Case 38: saving the user revokes the families at once, so saving it active again revives none."""
+    """Case 38: saving a user as inactive revokes the families at once. Activating the user revives none."""
     r0 = token_of(caller.log_in())
     for is_active in (False, True):
         caller.user.is_active = is_active
@@ -37,7 +37,7 @@ def test_a_user_saved_as_inactive(caller: Caller) -> None:
 
 
 def test_a_deleted_user(caller: Caller) -> None:
-    """Case 21: the families of a deleted user are gone with it, and no request fails with a 5xx."""
+    """Case 21: deleting a user deletes the families, and no request fails with a 5xx."""
     login = caller.log_in()
     header = bearer(login.json()["access"])
     caller.user.delete()

@@ -102,7 +102,7 @@ def family() -> RefreshToken:
 
 
 def test_the_checks_have_nothing_to_say(capsys: Any) -> None:
-    """Neither allauth's nor our checks report anything. Those of axes are ignored: this page does not use axes."""
+    """Neither allauth's nor our checks report anything. Those of axes are left out: this page does not use axes."""
     with override_settings(SILENCED_SYSTEM_CHECKS=["axes.W002", "axes.W003"]):
         call_command("check", fail_level="INFO")
     assert "no issues" in capsys.readouterr().out
@@ -133,7 +133,7 @@ def test_a_login_that_fails(user: Any) -> None:
 
 
 def test_who_is_logged_in_gets_no_other_pair(app: App) -> None:
-    """A session token alone opens allauth's endpoints, and gets no tokens."""
+    """A session token opens allauth's endpoints, and gets no token pair."""
     for path, method in (("session", "get"), ("login", "post")):
         body = {"username": family().user.get_username(), "password": PASSWORD}
         response = app.ask(path, body if method == "post" else None, method)
@@ -178,7 +178,7 @@ def test_a_reuse_at_allauth_s(app: App, extra: dict[str, Any]) -> None:
 
 
 def test_what_allauth_s_refresh_refuses(app: App) -> None:
-    """It refuses an invalid refresh token and an invalid key; the family stays active."""
+    """allauth's endpoint refuses an invalid refresh token or key, and the family stays active."""
     assert app.refresh_by_allauth(HTTP_IDEMPOTENCY_KEY="short").status_code == 400
     refresh, app.refresh_token = app.refresh_token, app.access
     assert app.refresh_by_allauth().status_code == 400
@@ -198,7 +198,7 @@ def test_allauth_s_refresh_is_throttled(app: App) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_allauth_s_refresh_of_a_busy_family(app: App) -> None:
-    """A 503 with Retry-After, and the token stays valid: after a 400 the client would log in again."""
+    """A busy family is a 503 with Retry-After, and the token stays valid."""
 
     def deadlock(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
         if sql.startswith("UPDATE"):
@@ -230,7 +230,7 @@ def test_a_logout_at_allauth_s(app: App) -> None:
 
 
 def test_a_session_outlives_no_family(app: App) -> None:
-    """If staff revoke the family, or if it expires, the session ends."""
+    """If the family is revoked or expires, allauth's session ends."""
     assert app.ask("session", method="get").status_code == 200
     with time_travel(timedelta(days=8)):
         assert app.ask("session", method="get").status_code == 410
@@ -316,7 +316,7 @@ def test_a_reset_by_the_session_s_own_user(app: App) -> None:
 
 
 def test_a_session_of_another_login_page(user: Any, client: Any) -> None:
-    """A session of the admin's login, for example, opens nothing here: it may lack the second factor."""
+    """A session of another login page, such as the admin's, opens nothing: it may lack the second factor."""
     with_second_factor(user)
     client.force_login(user, "django.contrib.auth.backends.ModelBackend")
     app = App()
@@ -351,7 +351,7 @@ def with_second_factor(user: Any) -> None:
 
 
 def test_a_second_factor(user: Any) -> None:
-    """No family starts before the second factor, and one afterwards, although allauth answers twice."""
+    """A family starts only after the second factor, and only once, although allauth answers twice."""
     with_second_factor(user)
     app = App()
     response = app.log_in(user)
@@ -366,7 +366,7 @@ def test_a_second_factor(user: Any) -> None:
 
 
 def test_a_replayed_code(user: Any) -> None:
-    """A code that was used is refused."""
+    """A used code is refused."""
     with_second_factor(user)
     value = code(SECRET)
     first, second = App(), App()
@@ -442,7 +442,7 @@ class DeletingBackend(EndingBackend):
 
 @pytest.mark.parametrize("backend", ["EndingBackend", "DeletingBackend"])
 def test_a_family_that_ends_while_its_user_reauthenticates(app: App, settings: Any, backend: str) -> None:
-    """It gets no access token: a 410, as from the next request on."""
+    """If the family is revoked during a reauthentication, the answer is a 410 without an access token."""
     settings.AUTHENTICATION_BACKENDS = [*settings.AUTHENTICATION_BACKENDS, f"{__name__}.{backend}"]
     response = reauthenticate(app, "the proof of this back end")
     assert (response.status_code, "access_token" in str(response.content)) == (410, False)
@@ -462,7 +462,7 @@ def test_the_methods_of_a_login(user: Any) -> None:
 
 
 def test_methods_without_a_name() -> None:
-    """A social login and a passkey that was removed add nothing."""
+    """A social login and a removed passkey add nothing to ``amr``."""
     assert amr_of([{"method": "socialaccount"}, {"method": "mfa", "type": "webauthn", "id": 0}]) == []
 
 
@@ -494,7 +494,7 @@ def test_a_login_with_a_proof(user: Any) -> None:
 
 
 def test_a_second_factor_with_a_proof(user: Any) -> None:
-    """Only the step that ends the login binds: the proof of an earlier step is not looked at."""
+    """Only the last step of a login binds. The proofs of earlier steps are not read."""
     with_second_factor(user)
     app = App()
     headers = OWNER.headers(f"{AUTH}login")
@@ -505,7 +505,7 @@ def test_a_second_factor_with_a_proof(user: Any) -> None:
 
 
 def test_a_second_factor_with_nonces(user: Any) -> None:
-    """A code works once. Whoever comes again with the nonce comes with the same code."""
+    """A request that lacks the nonce does not use up the code, so the client can send it again."""
     with_second_factor(user)
     app, device, path = App(), Device(EC_KEY), f"{AUTH}2fa/authenticate"
     app.log_in(user)

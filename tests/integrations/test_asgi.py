@@ -65,7 +65,7 @@ def in_a_loop(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
 
 @in_a_loop
 async def test_a_browser_s_token(shown: Any, user: Any) -> None:
-    """It comes as a subprotocol. If the application selects none, ``bearer`` is selected, and never the token."""
+    """A browser sends the token as a subprotocol. The server selects ``bearer``, never the token."""
     pair = await sync_to_async(families.start)(user)
     page = socket(shown.application, SUBPROTOCOL, pair.access)
     assert await page.connect() == (True, SUBPROTOCOL)
@@ -75,7 +75,7 @@ async def test_a_browser_s_token(shown: Any, user: Any) -> None:
 
 @in_a_loop
 async def test_a_script_s_token(shown: Any, user: Any) -> None:
-    """It comes in the header, and then no subprotocol is selected."""
+    """A script sends the token in the header, and no subprotocol is selected."""
     pair = await sync_to_async(families.start)(user)
     script = socket(shown.application, authorization=f"Bearer {pair.access}")
     assert await script.connect() == (True, None)
@@ -242,7 +242,7 @@ class Narrow(StatelessAccessTokenAuthentication):
 
 @in_a_loop
 async def test_a_class_that_takes_fewer_tokens(user: Any) -> None:
-    """What the class refuses in a view is refused here too."""
+    """A token that the class refuses in a view is refused here too."""
     access = (await sync_to_async(families.start)(user)).access
     await turned_away(socket(AccessTokenMiddleware(chosen, Narrow), SUBPROTOCOL, access), "revoked")
 
@@ -256,7 +256,7 @@ class Waiting(StatelessAccessTokenAuthentication):
 
 @in_a_loop
 async def test_when_nobody_can_tell(user: Any) -> None:
-    """A token that can't be judged now gets a 503 with Retry-After, as in a view; a WebSocket is closed with 1013."""
+    """If a token can't be judged now, HTTP gets a 503 with Retry-After, and a WebSocket closes with 1013."""
     application = AccessTokenMiddleware(chosen, Waiting)
     page = socket(application, SUBPROTOCOL, "x")
     assert (await page.connect())[0] is True
@@ -275,7 +275,7 @@ async def ask(application: Any, *headers: tuple[bytes, bytes]) -> tuple[int, dic
 
 @in_a_loop
 async def test_plain_http(user: Any) -> None:
-    """The page's application answers who the user is; a refusal is the 401 of an API route."""
+    """Over HTTP the docs' application answers who the user is. A refusal is a 401, as of an API route."""
     application = module_of("websockets", "async def whoami", "shown_plain").application
     access = (await sync_to_async(families.start)(user)).access
     assert await ask(application) == (200, {b"content-type": b"text/plain"}, b"None")
@@ -294,7 +294,7 @@ async def test_plain_http(user: Any) -> None:
 
 @in_a_loop
 async def test_a_bound_token(shown: Any, user: Any) -> None:
-    """It is refused in each place, like any token with the scheme DPoP: a handshake has no proof."""
+    """A bound token is refused, because a handshake has no proof."""
     bound = (await sync_to_async(families.start)(user, device_key=Device().device_key)).access
     await turned_away(socket(shown.application, SUBPROTOCOL, bound), "wrong_device")
     await turned_away(socket(shown.application, authorization=f"Bearer {bound}"), "wrong_device")

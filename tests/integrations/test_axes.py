@@ -122,7 +122,7 @@ def test_who_is_logged_in_stays_so(script: Caller) -> None:
 
 
 def test_a_login_that_works_counts_anew(script: Caller) -> None:
-    """A successful login resets the count, by Django's user_logged_in."""
+    """A successful login resets the count of failures."""
     for _ in range(LIMIT - 1):
         guess(script)
     assert AccessAttempt.objects.get().failures_since_start == LIMIT - 1

@@ -48,7 +48,7 @@ def run(live_server: Any, user: Any, tmp_path: Path) -> Any:
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(("library", "algorithm"), LIBRARIES)
 def test_a_library(run: Any, library: str, algorithm: str) -> None:
-    """It logs in, calls, refreshes and loses an answer. Without the key it is refused; the owner notices nothing."""
+    """The client library logs in, calls, refreshes and loses an answer. A copy without the key is refused."""
     assert run(library, algorithm) == {
         "type": "DPoP",
         "bound": True,
@@ -61,7 +61,7 @@ def test_a_library(run: Any, library: str, algorithm: str) -> None:
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("wants_nonce", [False, True])
 def test_oauth4webapi(run: Any, user: Any, wants_nonce: bool) -> None:
-    """It calls the API, understands our challenges, and repeats a request with the nonce."""
+    """The library oauth4webapi calls the API, understands our challenges, and repeats a request with the nonce."""
     with with_settings(DPOP_NONCE=wants_nonce):
         found = run("oauth4webapi")
     assert found == {
@@ -75,7 +75,7 @@ def test_oauth4webapi(run: Any, user: Any, wants_nonce: bool) -> None:
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("wants_nonce", [False, True])
 def test_the_client_that_is_shown(run: Any, wants_nonce: bool) -> None:
-    """Two requests with an expired access token cause one refresh. A copied refresh token is refused."""
+    """The docs' client makes one refresh for two requests with an expired token. A copied refresh token is refused."""
     with with_settings(DPOP_NONCE=wants_nonce, DPOP="required"):
         assert run("page") == {"statuses": [200] * 3, "rotated": True, "stolen": "wrong_device"}
     assert RefreshToken.objects.get().generation == 1

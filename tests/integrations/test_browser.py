@@ -50,7 +50,7 @@ def cookies(context: BrowserContext, server: Served) -> list[Any]:
 
 
 def test_another_subdomain(server: Served, context: BrowserContext) -> None:
-    """The strict cookie is sent: login, API, refresh with a key after expiry, reload, logout."""
+    """A page of another subdomain sends the strict cookie: login, API, refresh, reload and logout work."""
     page = open_page(context, server, SAME_SITE)
     keys: list[Any] = []
     page.on("request", lambda request: keys.append(request.headers.get("idempotency-key")))
@@ -70,7 +70,7 @@ def test_another_subdomain(server: Served, context: BrowserContext) -> None:
 
 
 def test_another_site_with_the_strict_cookie(server: Served, context: BrowserContext) -> None:
-    """Login works, but the first refresh has no cookie, so the session ends."""
+    """From another site login works, but the first refresh has no cookie, so the session ends."""
     page = open_page(context, server, OTHER_SITE)
     page.evaluate(LOGIN, [NAME, PASSWORD])
     assert me(page, server) == 200
@@ -99,7 +99,7 @@ def test_another_site(serve: Callable[..., Served], chromium: Browser, tmp_path:
 
 
 def test_without_the_key_among_the_headers(serve: Callable[..., Served], context: BrowserContext) -> None:
-    """Login works; the first refresh is a network error, which logs nobody out."""
+    """Without Idempotency-Key in the CORS headers, the first refresh is a network error, which logs nobody out."""
     server = serve(settings={"CORS_ALLOW_HEADERS": list(default_headers)})
     page = open_page(context, server, SAME_SITE)
     page.evaluate(LOGIN, [NAME, PASSWORD])
@@ -157,7 +157,7 @@ def test_a_websocket(server: Served, context: BrowserContext) -> None:
 
 
 def test_a_websocket_with_a_token_that_is_refused(server: Served, context: BrowserContext) -> None:
-    """The page gets the reason."""
+    """If the WebSocket's token is refused, the page gets the reason."""
     page = open_page(context, server, SAME_SITE)
     opened = f"new WebSocket('{server.at(API).replace('http', 'ws')}/ws/news/', ['bearer', 'x'])"
     told = page.evaluate(

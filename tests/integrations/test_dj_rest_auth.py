@@ -104,7 +104,7 @@ def test_who_does_not_get_in(person: Any) -> None:
 
 
 def test_attempts_are_counted(person: Any) -> None:
-    """Attempts are counted before the password is checked; else guesses would have no limit."""
+    """Attempts are counted before the password is checked."""
     with with_settings(LOGIN_THROTTLE="2/min"):
         for name in ("username", "email"):
             sent = {name: getattr(person, name)}
@@ -113,7 +113,7 @@ def test_attempts_are_counted(person: Any) -> None:
 
 
 def test_a_registration() -> None:
-    """It gives no pair; after the link in the mail, the login works."""
+    """A registration gives no pair. After the link in the mail, the login works."""
     data = {"username": "cid", "email": "cid@example.com", "password1": PASSWORD, "password2": PASSWORD}
     client = APIClient()
     with MANDATORY, override_settings(ACCOUNT_EMAIL_CONFIRMATION_HMAC=True):
@@ -128,7 +128,7 @@ def test_a_registration() -> None:
 
 
 def test_dj_rest_auth_s_own_login_is_gone(person: Any) -> None:
-    """Its login and logout are a 404, also without the slash, because they would use a session."""
+    """dj-rest-auth's login and logout are a 404, because they would use a session."""
     with override_settings(APPEND_SLASH=False):
         for path in ("login", "xlogin/", "logout", "xlogout/"):
             response = APIClient().post(AUTH + path, {"username": person.username, "password": PASSWORD}, format="json")
@@ -137,7 +137,7 @@ def test_dj_rest_auth_s_own_login_is_gone(person: Any) -> None:
 
 
 def test_a_password_change_ends_the_family(person: Any) -> None:
-    """The next refresh is refused, as the page says."""
+    """After a password change the next refresh is refused."""
     client = APIClient(HTTP_SEC_FETCH_SITE="same-origin")
     sent = {"username": person.username, "password": PASSWORD}
     access = client.post(f"{AUTH}login/", sent, format="json").json()["access"]
@@ -197,7 +197,7 @@ def by_github(**extra: str) -> Any:
 
 
 def test_a_social_login(provider: type[Provider]) -> None:
-    """The first login makes the account and a pair but no session; the next finds the account."""
+    """The first social login makes the account and a pair, but no session. The next one finds the account."""
     for number in (1, 2):
         response = by_github()
         assert (response.status_code, set(response.json())) == (200, {"access", "expires_in"})
@@ -255,7 +255,7 @@ def test_a_social_login_without_automatic_signup(provider: type[Provider]) -> No
 
 
 def test_a_social_login_of_somebody_else_s_address(person: Any, provider: type[Provider]) -> None:
-    """An account with the same address is not opened by the provider's claim."""
+    """A provider's claim of an address does not open an existing account with this address."""
     verify_email()
     assert by_github().status_code == 400
     assert RefreshToken.objects.count() == 0

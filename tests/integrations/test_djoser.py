@@ -52,7 +52,7 @@ def me(access: str, method: str = "get", **data: str) -> Any:
 
 
 def test_a_client_of_djoser(user: Any) -> None:
-    """It logs in, calls and refreshes, with the trailing slash or without."""
+    """A client of djoser logs in, calls and refreshes, with the trailing slash or without."""
     assert me(log_in(user.username, slash="").json()["access"]).json()["username"] == user.username
     pair = log_in(user.username).json()
     assert refresh(pair["refresh"]).status_code == 200
@@ -61,7 +61,7 @@ def test_a_client_of_djoser(user: Any) -> None:
 
 @override_settings(DJOSER=ACTIVATION)
 def test_an_account_that_is_not_activated() -> None:
-    """It can't log in before the link in the mail is used."""
+    """An account can't log in before the link in the mail is used."""
     client = APIClient()
     assert client.post("/auth/users/", {"username": "ann", **EMAIL}, format="json").status_code == 201
     response = log_in("ann")
@@ -77,7 +77,7 @@ def test_an_account_that_is_not_activated() -> None:
 
 @override_settings(DJOSER=ACTIVATION)
 def test_a_changed_address() -> None:
-    """djoser deactivates the account until the new address is confirmed: both tokens are refused."""
+    """djoser deactivates the account until the new address is confirmed, so both tokens are refused."""
     user: Any = UserFactory(email="ann@example.com")
     pair = log_in(user.username).json()
     assert me(pair["access"], "patch", email="ann@example.org").status_code == 200
@@ -89,7 +89,7 @@ def test_a_changed_address() -> None:
 
 
 def test_a_changed_password(user: Any) -> None:
-    """Every login ends at its next refresh, as the page says."""
+    """After a password change every login ends at its next refresh."""
     pair = log_in(user.username).json()
     client = APIClient(HTTP_AUTHORIZATION=f"Bearer {pair['access']}")
     body = {"current_password": PASSWORD, "new_password": f"{PASSWORD} two"}
@@ -99,7 +99,7 @@ def test_a_changed_password(user: Any) -> None:
 
 
 def test_a_deleted_account(user: Any) -> None:
-    """Its tokens are refused."""
+    """The tokens of a deleted account are refused."""
     pair = log_in(user.username).json()
     assert me(pair["access"], "delete", current_password=PASSWORD).status_code == 204
     assert refresh(pair["refresh"]).json()["reason"] == "invalid"

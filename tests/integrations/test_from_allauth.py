@@ -59,7 +59,7 @@ def assert_refused(response: Any) -> None:
 
 
 def test_who_is_logged_in(person: Any) -> None:
-    """The user gets a pair that can refresh and log out; after the session's end the exchange is refused."""
+    """A logged-in user gets a pair that can refresh and log out. After the session's end the exchange is refused."""
     session = log_in(person)
     pair = exchange(session)
     assert (pair.status_code, pair["Cache-Control"]) == (200, "no-store")
@@ -72,7 +72,7 @@ def test_who_is_logged_in(person: Any) -> None:
 
 
 def test_who_is_not_logged_in_yet(person: Any) -> None:
-    """Refused with an unverified address, without the second factor, and without a session."""
+    """Without a session, a verified address or the second factor, the exchange is refused."""
     assert_refused(exchange("x"))
     assert_refused(APIClient().post("/api/app/auth/exchange/"))
     with override_settings(ACCOUNT_EMAIL_VERIFICATION="mandatory"):
@@ -93,7 +93,7 @@ def test_who_is_not_active_any_more(person: Any) -> None:
 
 
 def test_a_session_of_another_login_page(person: Any, client: Any) -> None:
-    """The exchange accepts it, as the page warns, because allauth does too. Our token strategy refuses it."""
+    """The exchange accepts a session of another login page, as the docs warn. Our token strategy refuses it."""
     TOTP.activate(person, "SECRETSECRETSECR")
     client.force_login(person, "django.contrib.auth.backends.ModelBackend")
     session = client.cookies["sessionid"].value
@@ -104,6 +104,6 @@ def test_a_session_of_another_login_page(person: Any, client: Any) -> None:
 
 
 def test_the_plain_login_is_not_for_them(person: Any) -> None:
-    """The page mounts no login by password, which would skip allauth's steps."""
+    """The docs mount no login by password, because it would skip allauth's steps."""
     data = {"username": person.username, "password": PASSWORD}
     assert APIClient().post("/api/app/auth/login/", data, format="json").status_code == 404

@@ -76,7 +76,7 @@ def test_without_a_device(browser: Caller) -> None:
 
 
 def test_nothing_before_the_second_factor(browser: Caller, device: TOTPDevice) -> None:
-    """Until the code is right there is no pair, cookie, family or login signal; then one of each."""
+    """Without the right code there is no pair, cookie, family or login signal. With it there is one of each."""
     heard: list[Any] = []
 
     def hear(**kwargs: Any) -> None:
@@ -103,7 +103,7 @@ def test_nothing_before_the_second_factor(browser: Caller, device: TOTPDevice) -
 
 
 def test_a_code_does_not_stand_for_the_password(browser: Caller, device: TOTPDevice) -> None:
-    """A code without the right password is neither checked nor used up."""
+    """Without the right password a code is neither checked nor used up."""
     assert said(log_in(browser, code(device), password="a wrong guess")) == (401, "no_active_account")
     assert said(log_in(browser, code(device, 1), password="a wrong guess")) == (401, "no_active_account")
     assert said(log_in(browser, code(device))) == (200, "")
@@ -144,7 +144,7 @@ def test_an_inactive_user(browser: Caller, device: TOTPDevice) -> None:
 
 
 def test_guessing_codes(browser: Caller, device: TOTPDevice, time_machine: Any) -> None:
-    """Whoever guesses from many addresses gets twelve tries an hour; the right code has to wait for Retry-After too."""
+    """Guessing from many addresses allows twelve tries an hour. Then even the right code has to wait."""
     answers = []
     for number in range(120):
         answers.append(log_in(browser, code(device, 1), REMOTE_ADDR=f"192.0.2.{number}"))
@@ -159,7 +159,7 @@ def test_guessing_codes(browser: Caller, device: TOTPDevice, time_machine: Any) 
 
 
 def test_our_throttle_counts_them(browser: Caller, device: TOTPDevice) -> None:
-    """Both steps of a login count for our throttle."""
+    """Our throttle counts both steps of a login."""
     with with_settings(LOGIN_THROTTLE="2/min"):
         assert said(log_in(browser)) == (401, "otp_required")
         assert said(log_in(browser)) == (401, "otp_required")

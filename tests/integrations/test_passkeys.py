@@ -141,7 +141,7 @@ def _otp_webauthn() -> Iterator[None]:
 @pytest.mark.usefixtures("_otp_webauthn")
 @pytest.mark.parametrize(("amr", "may_synchronise"), KEYS)
 def test_a_passkey_of_otp_webauthn(user: Any, live_server: Any, amr: str, may_synchronise: bool) -> None:
-    """It logs in by our client with the cookie, refreshes and steps up. Django's session never has a user."""
+    """A passkey logs in by cookie, refreshes and steps up. Django's session never has a user."""
     credentials = {user.USERNAME_FIELD: user.get_username(), "password": PASSWORD}
     with (
         override_settings(OTP_WEBAUTHN_ALLOWED_ORIGINS=[live_server.url]),

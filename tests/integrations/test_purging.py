@@ -35,7 +35,7 @@ def two_families() -> tuple[UUID, UUID]:
 
 @pytest.mark.django_db
 def test_the_task() -> None:
-    """It deletes the old family and returns the count; running it twice does no harm."""
+    """The task deletes the old family and returns the count. Running it twice does no harm."""
     tasks = module_of("purging", "shared_task", "accounts.tasks")
     live, _ = two_families()
     assert tasks.purge_token_families.name == TASK

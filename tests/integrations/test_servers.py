@@ -58,7 +58,7 @@ def test_a_session(crowd: Crowd) -> None:
 
 
 def test_the_address_behind_a_proxy_on_the_same_machine(server: Served, crowd: Crowd) -> None:
-    """uvicorn believes the proxy's header; gunicorn doesn't, so a project sets NUM_PROXIES."""
+    """uvicorn uses the proxy's header. gunicorn does not, so a project sets NUM_PROXIES."""
     user = new_user()
     body = {"username": user.get_username(), "password": PASSWORD}
     token = crowd.connections[0].post(f"{BODY}login/", body, X_Forwarded_For="192.0.2.9").token
@@ -66,7 +66,7 @@ def test_the_address_behind_a_proxy_on_the_same_machine(server: Served, crowd: C
 
 
 def test_one_token_and_one_key(crowd: Crowd) -> None:
-    """All requests get the same successor; the family has one newest token."""
+    """All requests get the same successor, and the family has one newest token."""
     for _ in range(ROUNDS):
         r0 = start_family()
         answers = crowd.at_once(lambda client, _, token=r0: client.refresh(token, KEY))  # type: ignore[misc]
@@ -76,7 +76,7 @@ def test_one_token_and_one_key(crowd: Crowd) -> None:
 
 
 def test_one_token_and_no_key(crowd: Crowd) -> None:
-    """At most one request gets an answer, and the family is revoked."""
+    """At most one request gets a token, and the family is revoked."""
     for _ in range(ROUNDS):
         r0 = start_family()
         answers = crowd.at_once(lambda client, _, token=r0: client.refresh(token))  # type: ignore[misc]
@@ -87,7 +87,7 @@ def test_one_token_and_no_key(crowd: Crowd) -> None:
 
 
 def test_a_logout_that_races_a_refresh(crowd: Crowd) -> None:
-    """No token works afterwards, whichever came first."""
+    """After a logout and a parallel refresh, no token works."""
     for _ in range(ROUNDS):
         tokens = [start_family() for _ in range(CONNECTIONS // 2)]
 
@@ -102,7 +102,7 @@ def test_a_logout_that_races_a_refresh(crowd: Crowd) -> None:
 
 
 def test_a_client_that_hangs_up(server: Served, crowd: Crowd) -> None:
-    """After a client hangs up, the same key gets the one successor, whether or not the request was done."""
+    """After a client hangs up, the same key gets one successor, whether or not the request was handled."""
     for _ in range(ROUNDS):
         r0 = start_family()
         body = json.dumps({"refresh": r0})

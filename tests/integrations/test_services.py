@@ -227,7 +227,7 @@ def forged(good: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_service(name: str, login: str, access: tuple[str, str], start: Callable[[str, str], Service]) -> None:
-    """It lets the user in, and refuses every token that is not for it with a 401."""
+    """The service accepts the user's token, and refuses every token that is not for it with a 401."""
     service = start(name, login)
     token, subject = access
     status, body = service.get(token=token)
@@ -244,7 +244,7 @@ def test_a_service(name: str, login: str, access: tuple[str, str], start: Callab
 def test_a_service_without_keys(
     name: str, status: int, access: tuple[str, str], start: Callable[[str, str], Service]
 ) -> None:
-    """It lets nobody in, and answers with the status that the page names."""
+    """Without keys the service refuses everybody, with the status in the docs."""
     assert start(name, NOBODY).get(token=access[0])[0] == status
 
 

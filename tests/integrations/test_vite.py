@@ -120,7 +120,7 @@ def see_user(page: Page) -> None:
 
 
 def test_from_the_command_to_logout(front_end: FrontEnd, serve: Callable[..., Served], context: BrowserContext) -> None:
-    """In strict TypeScript, by Vite's dev server and built: login, reload, a second tab, a logout that both see."""
+    """Strict TypeScript works with Vite's dev server and its build: login, reload, second tab, logout in both."""
     front_end.change("vite.config.ts", DJANGO, f"http://127.0.0.1:{serve().port}")
     front_end.install("--to", "twotoken")
     front_end.build()
@@ -145,7 +145,7 @@ def test_from_the_command_to_logout(front_end: FrontEnd, serve: Callable[..., Se
 
 
 def test_a_link_to_the_installed_package(front_end: FrontEnd) -> None:
-    """It builds with the option that the page names."""
+    """A link to the installed package builds with the option in the docs."""
     front_end.change("vite.config.ts", "plugins:", 'resolve: { dedupe: ["react"] },\n  plugins:')
     assert '`resolve: { dedupe: ["react"] }`' in (npm.VITE.parents[2] / "docs" / "how-to" / "browser.md").read_text()
     front_end.install()

@@ -80,7 +80,7 @@ def ours(token: str) -> bytes | None:
 def test_what_ours_takes_theirs_takes(
     header: dict[str, Any], payload: bytes, key: int, spaces: bool, cut: tuple[int, int, str], tried: Tried
 ) -> None:
-    """Both agree on tokens by any of our keys, intact or damaged; only we refuse ``crit`` and ``b64``."""
+    """Our codec and PyJWT accept the same tokens, except that ours refuses ``crit`` and ``b64``."""
     if header["alg"] == "that of the key":
         header = {**header, "alg": RING.keys[key].algorithm}
     written = json.dumps(header, separators=None if spaces else (",", ":"), sort_keys=not spaces).encode()

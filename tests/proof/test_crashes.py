@@ -149,7 +149,7 @@ def run(
 
 @pytest.mark.parametrize("is_bound", [False, True])
 def test_kill_9(service: Service, is_bound: bool, tried: Tried) -> None:
-    """All processes are killed at random moments, again and again. Retries need the key, or a bound client's proof."""
+    """All processes are killed at random moments. Clients with a key or a proof retry, and stay logged in."""
     device = Device(host=f"http://127.0.0.1:{service.port}") if is_bound else None
     kills: list[int] = []
 
@@ -181,10 +181,10 @@ def idle(clients: list[Client], done: threading.Event) -> None:
 
 
 def test_clients_that_hang_up(service: Service, tried: Tried) -> None:
-    """At any moment: half of the request sent, all of it, or half of the answer read.
+    """Clients hang up at any moment, and stay logged in.
 
-    What a client has given up may still be on its way. A client that takes its next key before that has arrived is
-    taken for a thief, so it keeps a key for some time: thirty seconds, says the README. Here it is as long as it takes.
+    A client keeps its key until a request that it gave up can't arrive any more. Here that is as long as it takes;
+    real clients keep it for thirty seconds.
     """
     sent: Counter[str] = Counter()
 
@@ -225,7 +225,7 @@ def hang_up(port: int, token: str, key: str) -> bool:
 
 @pytest.mark.parametrize("store", ["postgresql", "mariadb"], indirect=True)  # SQLite has none
 def test_a_database_that_cuts_its_connections(service: Service, store: Database, tried: Tried) -> None:
-    """The connections are cut during requests, as in a failover. Clients get an error, and later their token."""
+    """If connections are cut during requests, as in a failover, clients get an error, and later their token."""
 
     cuts: list[int] = []
 

@@ -33,7 +33,7 @@ def spoilt(seeds: list[bytes]) -> st.SearchStrategy[bytes]:
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_fuzz(name: str, tried: Tried) -> None:
-    """Damaged seeds and random bytes, in this process."""
+    """No target fails for damaged seeds and random bytes."""
     target, seeds = TARGETS[name]
 
     @settings(max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck))

@@ -86,7 +86,7 @@ HOSTILE_PROOFS: list[Any] = [
 
 @pytest.mark.parametrize("proof", HOSTILE_PROOFS, ids=lambda proof: ascii(proof)[:30])
 def test_hostile_proofs(script: Caller, proof: str) -> None:
-    """Each is a 400 at a refresh before any query: nothing is rotated or revoked, and the owner stays logged in."""
+    """A hostile proof is a 400 before any query, and the owner stays logged in."""
     path = f"{script.mount}refresh/"
     r0 = token_of(script.log_in(**DEVICE.headers(f"{script.mount}login/")))
     with CaptureQueriesContext(connection) as queries:
@@ -128,7 +128,7 @@ NAMED_KEYS: list[tuple[dict[str, Any], bytes]] = [
 @pytest.mark.usefixtures("_no_network")
 @pytest.mark.parametrize(("header", "key"), NAMED_KEYS)
 def test_a_key_that_the_token_names(script: Caller, header: dict[str, Any], key: bytes) -> None:
-    """CVE-2018-0114, CVE-2026-48524: no file, query or connection; only the keys of the settings count."""
+    """CVE-2018-0114, CVE-2026-48524: a key that the token names is not read. Only the settings' keys count."""
     r0 = log_in(script)
     claims = claims_of(r0)
     assert_invalid(script, r0, forge({**HEADER, **header}, {**claims, "gen": 0}, key))
@@ -166,7 +166,7 @@ DUPLICATE_HEADERS = [
 
 @pytest.mark.parametrize(("header", "taken"), DUPLICATE_HEADERS)
 def test_duplicate_names_in_a_token(script: Caller, header: str, taken: bool) -> None:
-    """The last value counts for every check, and with a foreign key neither is accepted."""
+    """Of duplicate names in a token the last value counts, for every check."""
     r0 = log_in(script)
     payload = json.dumps(claims_of(r0))
     foreign = sign(header, payload).rpartition(".")[0] + "." + b64(b"x" * 32)
@@ -178,7 +178,7 @@ def test_duplicate_names_in_a_token(script: Caller, header: str, taken: bool) ->
 
 
 def test_duplicate_claims(script: Caller) -> None:
-    """The last value counts, and ``jti`` binds it to its row, so a token can't name another family."""
+    """Of duplicate claims the last value counts, and ``jti`` binds it to its row."""
     mine, other = log_in(script), log_in(script)
     claims = json.dumps(claims_of(mine))[:-1]
     token = sign(GOOD_HEADER, f'{claims},"sid":"{claims_of(other)["sid"]}"}}')
@@ -188,7 +188,7 @@ def test_duplicate_claims(script: Caller) -> None:
 
 
 def test_duplicate_names_in_a_body(script: Caller) -> None:
-    """The last value counts, for a token and for a user name."""
+    """Of duplicate names in a body the last value counts, for a token and for a user name."""
     r0, r1 = log_in(script), "rubbish"
     body = f'{{"refresh": "{r0}", "refresh": "{r1}"}}'.encode()
     assert_refused(post_raw(script, f"{BODY_MOUNT}refresh/", body, "application/json"), "invalid")
@@ -236,7 +236,7 @@ def test_a_number_beyond_every_column(script: Caller) -> None:
 @pytest.mark.parametrize("text", ['"\\ud800"', '"\\udfff\\ud800"', '"\\u0000"', '"a\\ud800b"'])
 @pytest.mark.parametrize("field", ["refresh", "name", "password", "sid", "jti"])
 def test_half_a_character(script: Caller, field: str, text: str) -> None:
-    """JSON can contain half of a surrogate pair, which no database stores: a 400 or a 401 in every field."""
+    """Half of a surrogate pair, which JSON can contain and no database stores, is a 400 or a 401 in every field."""
     r0 = log_in(script)
     name = script.user.USERNAME_FIELD
     if field in {"sid", "jti"}:
@@ -304,7 +304,7 @@ class Lockout:
     AUTHENTICATION_BACKENDS=["tests.proof.test_hostile.Lockout", "django.contrib.auth.backends.ModelBackend"]
 )
 def test_a_back_end_that_says_no(script: Caller) -> None:
-    """CVE-2024-21543: after this refusal no other back end looks up the user."""
+    """CVE-2024-21543: if a back end denies a user, no other back end is asked."""
     response = script.log_in()
     assert (response.status_code, response.json()["code"]) == (401, "no_active_account")
 

@@ -143,7 +143,7 @@ NEEDED = {
 
 @pytest.mark.parametrize("name", NEEDED)
 def test_every_excuse_is_needed(name: str, tried: Tried) -> None:
-    """Without this excuse, an honest client that nobody robbed would lose its family in some state."""
+    """Each exception to a promise is needed: without it some state breaks the promise."""
     with pytest.raises(BrokenError) as caught:
         Model(NEEDED[name]).explore()
     assert caught.value.promise is Promise.STAYS
@@ -155,9 +155,9 @@ def test_every_excuse_is_needed(name: str, tried: Tried) -> None:
     ("waits", "skew", "holds"), [(0, 0, False), (35, 0, False), (60, 0, True), (60, 25, False), (85, 25, True)]
 )
 def test_how_long_a_bound_client_waits(waits: int, skew: int, holds: bool, tried: Tried) -> None:
-    """After it gave up: until the server refuses that proof, so longer if the client's clock is ahead.
+    """A bound client that gave up a refresh waits until the server refuses that proof.
 
-    If it sends a newer token earlier, the request that it gave up may come late and look like a thief's.
+    If it sends a newer token earlier, the old request may arrive late and look like reuse.
     """
     model = Model(replace(BOUND_SCRIPT, waits=waits, skew=skew))
     if holds:
@@ -181,9 +181,9 @@ class NeverBoth(Scenario):
 
 @pytest.mark.parametrize("thief", [Thieves.KEY, Thieves.PAGE])
 def test_who_uses_the_private_key_is_not_found(thief: Thieves, tried: Tried) -> None:
-    """Thief and owner both stay, because a proof makes a retry for both.
+    """A thief who uses the owner's private key is not found, because a proof makes a retry for both.
 
-    If the owner sends Idempotency-Keys too, NEVER_BOTH holds: see the scenario "bound script with key".
+    With Idempotency-Keys NEVER_BOTH holds: see the scenario "bound script with key".
     """
     with pytest.raises(BrokenError) as caught:
         Model(NeverBoth(**vars(replace(KEY_THIEF, thief=thief)))).explore()
@@ -451,7 +451,7 @@ MUTANTS = [
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_a_broken_rule_is_seen(mutant: Mutant, tried: Tried) -> None:
-    """Each broken rule breaks the promise that is named, which production's rule keeps in the same scenario."""
+    """Each broken rule breaks the promise that is named. Our own rule keeps it in the same scenario."""
     with pytest.raises(BrokenError) as caught:
         Model(mutant.scenario, mutant.rule).explore()
     assert caught.value.promise is mutant.promise, caught.value
@@ -459,5 +459,5 @@ def test_a_broken_rule_is_seen(mutant: Mutant, tried: Tried) -> None:
 
 
 def test_every_promise_is_broken_by_some_rule() -> None:
-    """For each promise some broken rule breaks it, so no promise is empty."""
+    """Each promise is broken by some broken rule, so no promise is empty."""
     assert {mutant.promise for mutant in MUTANTS} == set(Promise)

@@ -50,7 +50,7 @@ def server(description: Path) -> Iterator[Gunicorn]:
 
 @pytest.mark.parametrize("mount", MOUNTS)
 def test_the_service_answers_as_described(server: Gunicorn, description: Path, mount: str, tried: Tried) -> None:
-    """Status, type, schema and headers agree; wrong data and requests without a token are refused."""
+    """Each answer has a described status, type, body and headers. Wrong data and a missing token are refused."""
     url = f"http://127.0.0.1:{server.port}"
     environment = {
         **os.environ,

@@ -119,7 +119,7 @@ def assert_all_dead(crowd: Crowd, tokens: set[str]) -> None:
 
 
 def test_the_configuration_is_what_it_says(service: Service, request: pytest.FixtureRequest) -> None:
-    """The database has the isolation level of the configuration."""
+    """The database has the isolation level that the configuration names."""
     connection = connections[ALIAS]
     if connection.vendor == "sqlite":
         query, expected = "PRAGMA journal_mode", "wal"
@@ -178,7 +178,7 @@ def test_logouts_race_refreshes(crowd: Crowd, tried: Tried) -> None:
 
 @pytest.mark.usefixtures("turn")
 def test_revocations_race_refreshes(crowd: Crowd, tried: Tried) -> None:
-    """The same for ``families.revoke``, as staff call it."""
+    """After ``families.revoke`` beside three refreshes with one key, no token that was handed out works."""
     tokens = [start_family() for _ in range(FAMILIES)]
     ended: list[RefreshToken | None] = []
 
@@ -210,7 +210,7 @@ def chain(client: Connection, token: str) -> set[str]:
 
 
 def test_the_command_races_refreshes(service: Service, crowd: Crowd, tried: Tried) -> None:
-    """``manage.py revoke_token_families``, a process of its own, beside sixteen clients that never pause."""
+    """``manage.py revoke_token_families`` ends the families of sixteen clients that refresh without a pause."""
     user = new_user()
     tokens = [start_family(user) for _ in range(FAMILIES)]
     command = [sys.executable, "-m", "django", "revoke_token_families", "--user", user.get_username()]
@@ -228,7 +228,7 @@ def test_the_command_races_refreshes(service: Service, crowd: Crowd, tried: Trie
 
 @pytest.mark.usefixtures("turn")
 def test_logins_race_the_limit(crowd: Crowd, tried: Tried) -> None:
-    """Of thirty-two logins at once the newest five families stay active, in whatever order they are written."""
+    """Of thirty-two logins at once the newest five families stay active."""
     user = new_user()
     credentials = {user.USERNAME_FIELD: user.get_username(), "password": PASSWORD}
     answers = crowd.at_once(lambda client, _: client.post(f"{BODY}login/", credentials), 32)
@@ -244,7 +244,7 @@ def test_logins_race_the_limit(crowd: Crowd, tried: Tried) -> None:
 
 
 def test_two_purges_beside_traffic(crowd: Crowd, tried: Tried) -> None:
-    """Each old family is deleted once, and no active one is deleted while it rotates."""
+    """Two purges beside rotations delete each old family once, and no active one."""
     user = new_user()
     long_ago = timezone.now() - timedelta(days=40)
     old = [
@@ -316,9 +316,9 @@ def test_one_token_and_a_proof_each(crowd: Crowd, device: Device, tried: Tried) 
 
 @pytest.mark.usefixtures("turn")
 def test_copies_race_their_owner(service: Service, crowd: Crowd, device: Device, tried: Tried) -> None:
-    """Sixty thieves send every token of four bound families, without the key, while the owners refresh.
+    """Sixty thieves without the key send every token of four bound families.
 
-    Every thief is refused each time, and no owner notices anything.
+    All are refused, and the owners' refreshes succeed.
     """
     handed_out = [[start_family(device=device)] for _ in range(4)]
     thief = Device(OTHER_KEY, device.host)
@@ -350,7 +350,7 @@ def test_copies_race_their_owner(service: Service, crowd: Crowd, device: Device,
 
 
 def test_unbinding_races_refreshes(crowd: Crowd, device: Device, tried: Tried) -> None:
-    """Owners who refresh with proofs meanwhile are never refused, and no rotation binds a family again."""
+    """Owners who refresh with proofs during an unbinding are never refused, and no rotation binds again."""
     tokens = [start_family(device=device) for _ in range(FAMILIES)]
 
     def race(client: Connection, number: int) -> str:

@@ -104,7 +104,7 @@ def refuses_at_once(crowd: Crowd) -> None:
 
 
 def test_everywhere_within_the_interval(service: Service, tried: Tried) -> None:
-    """64 threads of two processes, idle processes and new processes all refuse in time."""
+    """A revoked family is refused within the interval by 64 threads, and by idle and new processes."""
     pair = families.start(new_user())
     families.revoke(pair.family_id)
     service.start()

@@ -139,9 +139,9 @@ def service(tmp_path_factory: pytest.TempPathFactory, django_db_blocker: Any) ->
 def test_scripts_that_are_killed(
     service: Service, tmp_path: Path, manner: str, tried: Tried, django_db_blocker: Any
 ) -> None:
-    """A hundred threads in eight processes log in once, and no family ends.
+    """A hundred threads in eight processes that are killed log in once, and no family is revoked.
 
-    Hasty ones rotate at each refresh. Bound ones prove a key, which is beside their tokens.
+    Some of them rotate at each refresh, and some are bound to a key.
     """
     with django_db_blocker.unblock():
         user: Any = UserFactory()

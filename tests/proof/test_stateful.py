@@ -301,7 +301,7 @@ class ServiceInAnyOrder(Service):
 
 @pytest.mark.django_db(transaction=True)
 def test_the_service_does_as_designed(tried: Tried) -> None:
-    """The oracle, written from the design, foresees every answer and every row."""
+    """The oracle, which is written from the design, predicts every answer and every row."""
     size = settings(
         max_examples=600 if FULL else 40,
         stateful_step_count=50,

@@ -119,7 +119,7 @@ def wait_for_the_middle_of_a_minute() -> None:
 
 
 def test_many_tries_at_once(service: Service, tried: Tried) -> None:
-    """Exactly as many pass as the rate allows: of 64 guesses at one name, and of 64 refreshes of one family."""
+    """Of 64 guesses at one name, and of 64 refreshes of one family, exactly as many pass as the rate allows."""
     crowd = Crowd(service.port)
     try:
         for _ in range(ROUNDS):
@@ -136,7 +136,7 @@ def test_many_tries_at_once(service: Service, tried: Tried) -> None:
 
 
 def test_one_proof_many_times_at_once(service: Service, tried: Tried) -> None:
-    """Of 64 refreshes with one proof, on eight processes, one works. All others are told that it was used."""
+    """Of 64 refreshes with one proof, on eight processes, one works. The others are refused as used."""
     crowd = Crowd(service.port)
     device = Device(host=f"http://127.0.0.1:{service.port}")
     try:

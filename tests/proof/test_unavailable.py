@@ -60,7 +60,7 @@ def served(tmp_path: Path, django_db_blocker: Any) -> Iterator[Database]:
     ids=["53300", "25006"],
 )
 def test_a_server_that_refuses(served: Database, change: str) -> None:
-    """With too many connections a connection fails (53300). On a read-only server the write fails (25006)."""
+    """If a server has too many connections or is read-only, the answer is a 503, and the token stays valid."""
     execute(maintenance(served.url), f"ALTER ROLE {ROLE} {change}")
     with in_reach(served):
         token = start_family()
@@ -71,7 +71,7 @@ def test_a_server_that_refuses(served: Database, change: str) -> None:
 
 
 def test_a_server_that_stops(django_db_blocker: Any) -> None:
-    """A stopping server refuses new connections (57P03) and waits for the others. Then no server answers."""
+    """While a server stops and when it is down, the answer is a 503, and the token stays valid."""
     with django_db_blocker.unblock(), of_our_own(POSTGRESQL) as url, in_reach(Database(maintenance(url))):
         token = start_family()
         ((files,),) = execute(maintenance(url), "SELECT pg_read_file('postmaster.pid')")

@@ -81,7 +81,7 @@ def test_requests_that_are_ambiguous(service: Service, headers: list[str], tried
 
 
 def test_a_key_that_comes_twice(service: Service) -> None:
-    """The server joins two keys with a comma into one other key, which makes a retry like any key."""
+    """If a key comes twice, the server joins both with a comma, and the result works like any key."""
     r0 = start_family()
     lines, body = refresh(r0, "Idempotency-Key: a-key-of-some-length", "Idempotency-Key: another-key")
     for _ in range(2):
@@ -97,7 +97,7 @@ SPELLINGS = ["Sec_Fetch_Site: same-origin", "Sec-Fetch_Site: same-origin", "SEC_
 @pytest.mark.parametrize("spelling", SPELLINGS)
 @pytest.mark.parametrize("first", [True, False])
 def test_a_header_spelt_with_underscores(service: Service, spelling: str, first: bool) -> None:
-    """CVE-2015-0219: it does not count as the header that only a browser can set."""
+    """CVE-2015-0219: a header with underscores does not count as one that only browsers set."""
     r0 = start_family()
     pair = [spelling, "Sec-Fetch-Site: cross-site"] if first else ["Sec-Fetch-Site: cross-site", spelling]
     lines = [f"POST {COOKIE}refresh/ HTTP/1.1", "Host: localhost", f"Cookie: {cookies(r0)}", "Connection: close"]
@@ -106,7 +106,7 @@ def test_a_header_spelt_with_underscores(service: Service, spelling: str, first:
 
 
 def test_two_cookie_headers(service: Service) -> None:
-    """Two Cookie headers, one of them with a sibling subdomain's cookies: refused in either order, nothing changes."""
+    """Two Cookie headers, one with a sibling subdomain's cookies, are refused in either order."""
     r0 = start_family()
     lines = [f"POST {COOKIE}refresh/ HTTP/1.1", "Host: localhost", "Connection: close", "Content-Length: 0"]
     for values in ([r0, "tossed"], ["tossed", r0]):

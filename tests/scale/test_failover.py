@@ -74,10 +74,10 @@ def _database(django_db_blocker: Any) -> Iterator[None]:
 
 @pytest.mark.parametrize("commit", ["on", "off"])
 def test_kill_9_of_the_primary(tmp_path_factory: pytest.TempPathFactory, tried: Tried, commit: str) -> None:
-    """Again and again, while clients with keys refresh. It recovers: nothing is half done, and nobody is signed out.
+    """The primary is killed again and again while clients with keys refresh. It recovers, and nobody is logged out.
 
-    With ``synchronous_commit`` on, all that a client was told is there. With off, the last rotations are lost, and the
-    clients' tokens are ahead of their rows: they go on.
+    With ``synchronous_commit`` on, nothing that a client was told is lost. With it off, clients' tokens may be
+    ahead of their rows, and still work.
     """
     with primary() as server, served(tmp_path_factory, server, options=f"-c synchronous_commit={commit}") as service:
         lost: list[int] = []
@@ -137,7 +137,7 @@ def fail_over(first: Postgres, second: Postgres) -> None:
 def test_a_replica_that_missed_the_last_rotations(
     tmp_path_factory: pytest.TempPathFactory, pair: tuple[Postgres, Postgres], tried: Tried
 ) -> None:
-    """Honest clients go on, with and without keys; theft is still detected; the rest is as it was."""
+    """If a replica misses the last rotations, honest clients stay logged in, and theft is still detected."""
     first, second = pair
     with served(tmp_path_factory, first, second) as service:
         crowd = Crowd(service.port, 1)
@@ -220,7 +220,7 @@ class Person:
 def test_failover_beside_traffic(
     tmp_path_factory: pytest.TempPathFactory, pair: tuple[Postgres, Postgres], tried: Tried
 ) -> None:
-    """Clients with keys refresh during a failover to an asynchronous replica; all of them go on."""
+    """In a failover to an asynchronous replica, clients with keys stay logged in."""
     first, second = pair
     with served(tmp_path_factory, first, second) as service:
         fail_over_once(service, first, second, tried, "a failover")

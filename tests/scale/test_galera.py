@@ -179,7 +179,7 @@ CASES = {**WRITES, **READS}
 @pytest.mark.parametrize("waits", [True, False])
 @pytest.mark.parametrize("name", CASES)
 def test_a_node_that_is_behind(nodes: list[Node], script: Caller, name: str, waits: bool, tried: Tried) -> None:
-    """If sessions wait, all is as on one server. If not, nothing forks, but new tokens are unknown."""
+    """If sessions wait, a cluster behaves as one server. If not, new tokens may be unknown, but no family forks."""
     case, session = CASES[name], Session(script)
     case.prepare(session)
     wait_for_all(nodes)
@@ -238,7 +238,7 @@ def test_the_tables(nodes: list[Node]) -> None:
 
 @pytest.mark.parametrize(("suffix", "found"), [("", []), ("-at-once", ["twotoken.W009"])])
 def test_sessions_that_do_not_wait_are_told_of(nodes: list[Node], suffix: str, found: list[str]) -> None:
-    """``check --database`` and ``migrate`` report them."""
+    """``check --database`` and ``migrate`` report sessions that do not wait."""
     alias = f"node1{suffix}"
     with at(nodes[0], waits=not suffix):
         messages = run_checks(databases=[alias], tags=[Tags.database])

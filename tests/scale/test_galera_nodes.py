@@ -53,7 +53,7 @@ def _new_connections() -> Iterator[None]:
 
 @pytest.mark.full
 def test_kill_9_of_a_node(nodes: list[Node], services: list[Service], tried: Tried) -> None:
-    """Two nodes are killed again and again while clients with keys use any: each rotation counts once."""
+    """Two nodes are killed again and again while clients with keys use all of them. Each rotation counts once."""
     kills: list[int] = []
 
     def kill_again_and_again(clients: list[Client], done: threading.Event) -> None:
@@ -75,7 +75,7 @@ def test_kill_9_of_a_node(nodes: list[Node], services: list[Service], tried: Tri
 @pytest.mark.full
 @pytest.mark.parametrize("empty", [False, True])
 def test_a_node_that_missed_a_logout(nodes: list[Node], services: list[Service], empty: bool, tried: Tried) -> None:
-    """It catches up before it accepts work: by the missed writes, or by a full copy if its disk was lost."""
+    """A node that missed a logout catches up before it accepts work, even if its disk was lost."""
     node = nodes[2]
     user = new_user()
     tokens = [start_family(user) for _ in range(10)]

@@ -11,6 +11,7 @@ import logging
 import time
 
 from django.db import OperationalError
+from django.dispatch import Signal
 from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 
@@ -101,6 +102,19 @@ def _try_to_rotate(claims: RefreshClaims, client: Client, retry_key: bytes, devi
     return pair
 
 
+def _send_presented(signal: Signal, family: RefreshToken, claims: RefreshClaims, client: Client) -> None:
+    """Send a signal about a token that was presented and did not rotate, with its sender."""
+    send(
+        signal,
+        family.pk,
+        family.user_id,
+        generation=claims.generation,
+        current_generation=family.generation,
+        ip_address=client.ip_address,
+        user_agent=client.user_agent,
+    )
+
+
 def _tell_retried(family: RefreshToken, claims: RefreshClaims, client: Client) -> None:
     """Record a retry from another address or user agent: a thief may have sent it within the grace."""
     if (client.ip_address, client.user_agent) == (family.ip_address, family.user_agent):
@@ -112,15 +126,7 @@ def _tell_retried(family: RefreshToken, claims: RefreshClaims, client: Client) -
         client.ip_address,
     )
     record_retry(family, client)
-    send(
-        signals.token_retried,
-        family.pk,
-        family.user_id,
-        generation=claims.generation,
-        current_generation=family.generation,
-        ip_address=client.ip_address,
-        user_agent=client.user_agent,
-    )
+    _send_presented(signals.token_retried, family, claims, client)
 
 
 def _follow_refusal(family: RefreshToken, claims: RefreshClaims, client: Client, verdict: Verdict) -> None:
@@ -144,15 +150,7 @@ def _tell_wrong_device(family: RefreshToken, claims: RefreshClaims, client: Clie
         client.ip_address,
     )
     record_wrong_device(family, client)
-    send(
-        signals.wrong_device_refused,
-        family.pk,
-        family.user_id,
-        generation=claims.generation,
-        current_generation=family.generation,
-        ip_address=client.ip_address,
-        user_agent=client.user_agent,
-    )
+    _send_presented(signals.wrong_device_refused, family, claims, client)
 
 
 def _tell_reused(family: RefreshToken, claims: RefreshClaims, client: Client) -> None:
@@ -173,12 +171,4 @@ def _tell_reused(family: RefreshToken, claims: RefreshClaims, client: Client) ->
     )
     if conf.revoke_on_reuse == "user":
         revoke_all(family.user, RevokedReason.REUSE)
-    send(
-        signals.reuse_detected,
-        family.pk,
-        family.user_id,
-        generation=claims.generation,
-        current_generation=family.generation,
-        ip_address=client.ip_address,
-        user_agent=client.user_agent,
-    )
+    _send_presented(signals.reuse_detected, family, claims, client)

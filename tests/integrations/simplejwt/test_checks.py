@@ -115,7 +115,7 @@ def test_unknown_keys() -> None:
     ],
 )
 def test_wrong_values(key: str, value: object) -> None:
-    """E003 names the key and says what its value must be."""
+    """E003 names the key and what its value must be."""
     ((identifier, message, hint),) = found(TWOTOKEN_SIMPLEJWT={**GOOD, key: value})
     assert (identifier, f"[{key!r}]" in message, checks.RULES[key][0] in hint) == ("E003", True, True)
 
@@ -138,12 +138,12 @@ def test_until_is_required() -> None:
     ],
 )
 def test_no_key(values: dict[str, str]) -> None:
-    """E004: the key is missing, of the wrong kind for the algorithm, or the algorithm is unknown."""
+    """E004 reports a key that is missing or does not fit the algorithm, and an unknown algorithm."""
     assert ids(TWOTOKEN_SIMPLEJWT={**GOOD, **values}) == ["E004"]
 
 
 def test_a_shared_key() -> None:
-    """E005: the new secrets must differ from the old one. Another check reports missing secrets."""
+    """E005: the new secrets must differ from the old one."""
     assert ids(TWOTOKEN={**settings.TWOTOKEN, "ACCESS_SECRET": SECRET_KEY}) == ["E005"]
     assert ids(
         TWOTOKEN={**settings.TWOTOKEN, "REFRESH_SECRET": ["a newer secret of these tests, of 32 bytes", SECRET_KEY]}
@@ -152,7 +152,7 @@ def test_a_shared_key() -> None:
 
 
 def test_retention() -> None:
-    """E006: UNTIL is further away than RETENTION."""
+    """E006 reports an UNTIL that is further away than RETENTION."""
     until = {**GOOD, "UNTIL": datetime.now(UTC) + timedelta(days=60)}
     assert ids(TWOTOKEN_SIMPLEJWT=until) == ["E006"]
     assert ids(TWOTOKEN_SIMPLEJWT=until, TWOTOKEN={**settings.TWOTOKEN, "RETENTION": timedelta(days=61)}) == []
@@ -173,7 +173,7 @@ def test_every_old_setting() -> None:
 
 
 def test_old_settings_that_never_were() -> None:
-    """W002 names settings that simplejwt silently ignored."""
+    """W002 names settings that simplejwt silently ignores."""
     messages = found(SIMPLE_JWT={"SIGNING_KEY ": "x", "ACCES_TOKEN_LIFETIME": 5, "WHATEVER": 1})
     assert [(identifier, hint) for identifier, _, hint in messages] == [
         ("W002", "Did you mean 'SIGNING_KEY'?"),
@@ -208,7 +208,7 @@ def test_views_with_classes_of_their_own() -> None:
 
 
 def test_our_class_alone() -> None:
-    """W005: twotoken's own class would refuse the old access tokens."""
+    """W005: without the move's class, twotoken's own class refuses the old access tokens."""
     name = "twotoken.authentication.AccessTokenAuthentication"
     assert ids(REST_FRAMEWORK={"DEFAULT_AUTHENTICATION_CLASSES": [name]}) == ["W005"]
     assert ids(REST_FRAMEWORK={"DEFAULT_AUTHENTICATION_CLASSES": ["no.such.Class"]}) == []
@@ -223,7 +223,7 @@ def test_old_views() -> None:
 
 
 def test_the_guide() -> None:
-    """The guide has every check, every setting of the move, and a word for every setting of simplejwt."""
+    """The guide describes every check, every setting of the move, and every setting of simplejwt."""
     guide = (ROOT / "docs/how-to/from-simplejwt.md").read_text()
     used = set(
         re.findall(r'id="(twotoken_simplejwt\.[EW]\d{3})"', inspect.getsource(checks) + inspect.getsource(leftovers))
@@ -241,7 +241,7 @@ def test_the_old_cookie() -> None:
 
 
 def test_the_end() -> None:
-    """W006 says that the app can be removed."""
+    """W006 says when the app can be removed."""
     ended = {**GOOD, "UNTIL": datetime.now(UTC) - timedelta(seconds=1)}
     assert ids(TWOTOKEN_SIMPLEJWT=ended) == ["W006"]
 
@@ -261,7 +261,7 @@ def status() -> str:
 
 
 def test_status(move: Move) -> None:
-    """The command says how many old tokens are left, or until when they may come, or that the move is over."""
+    """The command says how many old tokens are left, until when they may come, or that the move is over."""
     until = move_settings()["UNTIL"]
     if move.has_blacklist:
         assert re.match(r"Refresh tokens of .* can still be exchanged: \d+\. The last expires at 20", status())

@@ -100,7 +100,7 @@ def atomic() -> Iterator[None]:
 
 
 def test_a_client_goes_on(move: Move) -> None:
-    """The old access token works until it expires; the old refresh token is exchanged, and the new one refreshes."""
+    """The old access token works until it expires. The old refresh token is exchanged, and the new one refreshes."""
     pair = move.issued["ann"]
     for route in ROUTES:
         response = call(route, pair["access"])
@@ -116,7 +116,7 @@ def test_a_client_goes_on(move: Move) -> None:
 
 
 def test_an_exchange_proves_no_identity(move: Move) -> None:
-    """A family that moved never has a recent login: neither by the exchange nor later. An old access token has none."""
+    """A family that was exchanged never has a recent login, and neither has an old access token."""
     answer = refresh(move.spare()).json()
     for access in (answer["access"], refresh(answer["refresh"]).json()["access"]):
         assert claims_of(access)["auth_time"] == 0
@@ -139,7 +139,7 @@ def test_a_client_logs_in(move: Move) -> None:
 
 
 def test_what_simplejwt_refused_stays_refused(move: Move) -> None:
-    """Blacklisted, rotated and expired tokens stay refused, and so do a changed password and an inactive user."""
+    """Old tokens that are blacklisted, rotated or expired are refused. So are those of an inactive user."""
     issued = move.issued
     expected = {"dan": "user_inactive", "fay": "user_inactive", "expired": "expired"}
     if move.has_blacklist:
@@ -153,7 +153,7 @@ def test_what_simplejwt_refused_stays_refused(move: Move) -> None:
 
 
 def test_a_token_that_is_none(move: Move) -> None:
-    """Every endpoint refuses garbage, and an access token in place of a refresh token, as invalid."""
+    """Every endpoint refuses an invalid token, and an access token in place of a refresh token."""
     pair = move.issued["gus"]
     for token in ("garbage", "a.b.c", pair["access"], pair["refresh"][:-4] + "AAAA", "x" * 9000):
         assert reason(refresh(token)) == "invalid"
@@ -161,7 +161,7 @@ def test_a_token_that_is_none(move: Move) -> None:
 
 
 def test_a_replay_ends_the_family(move: Move) -> None:
-    """An old token that is sent again gets 401 ``reused``, and the token it was exchanged for stops working."""
+    """An old token that is sent again is a 401 ``reused``, and the family that it started is revoked."""
     old = move.spare()
     new = refresh(old).json()["refresh"]
     assert reason(refresh(old)) == "reused"
@@ -172,7 +172,7 @@ def test_a_replay_ends_the_family(move: Move) -> None:
 
 
 def test_a_late_replay_ends_the_family(move: Move) -> None:
-    """An expired copy of an old token still counts as reuse of its family, even after the move."""
+    """An expired copy of an old token revokes its family too, even after the move."""
     old = move.spare()
     new = refresh(old).json()["refresh"]
     with time_travel(LIFETIME * 3):
@@ -182,7 +182,7 @@ def test_a_late_replay_ends_the_family(move: Move) -> None:
 
 
 def test_a_lost_answer(move: Move) -> None:
-    """With the same key the old token gets the same new token again; with another key it is reuse."""
+    """With the same key the old token gets the same new token. With another key it is reuse."""
     old = move.spare()
     first, second = refresh(old, KEY), refresh(old, KEY)
     assert first.json()["refresh"] == second.json()["refresh"]
@@ -254,7 +254,7 @@ def test_exactly_once_with_a_key(move: Move) -> None:
 
 
 def test_overtaken(move: Move) -> None:
-    """Another request starts the family and blacklists the token just after this request has checked both."""
+    """If another request exchanges the token between check and write, both get the same refresh token."""
     old = move.spare()
     faster: list[Any] = []
 
@@ -483,7 +483,7 @@ def test_proofs_and_old_tokens(move: Move) -> None:
 
 
 def test_verify_asks_what_a_refresh_asks(move: Move) -> None:
-    """A token that refresh/ would refuse is a 401: the password was changed, or the idle limit is past."""
+    """A token that a refresh would refuse is a 401, for example after a changed password."""
     pair = refresh(move.spare()).json()
     found = RefreshToken.objects.get(pk=families.verify(pair["refresh"]).family_id)
     assert send("/api/token/verify/", {"token": pair["refresh"]}).json() == {}
@@ -677,7 +677,7 @@ def test_not_on_record(move: Move, use_tz: bool) -> None:
 
 
 def test_to_the_cookie_from_elsewhere(move: Move) -> None:
-    """A page of another origin can't use the exchange to plant its own session."""
+    """A page of another origin can't use the exchange to start its own session in a visitor's browser."""
     old = move.spare()
     response = send("/api/auth/exchange/", {"refresh": old}, HTTP_SEC_FETCH_SITE="cross-site")
     assert (response.status_code, response.json()["code"]) == (403, "cross_origin")
@@ -685,7 +685,7 @@ def test_to_the_cookie_from_elsewhere(move: Move) -> None:
 
 
 def test_to_the_cookie_from_another_session(move: Move) -> None:
-    """The family of an overwritten cookie is revoked; a refused exchange leaves the cookie unchanged."""
+    """The family of an overwritten cookie is revoked. A refused exchange leaves the cookie unchanged."""
     client = APIClient()
     client.post("/api/auth/login/", {"username": "ann", "password": PASSWORD}, format="json")
     before = client.cookies[COOKIE].value

@@ -135,7 +135,7 @@ def test_asymmetric(algorithm: str) -> None:
     ids=lambda token: f"{len(token)} characters",
 )
 def test_what_is_no_token(token: str) -> None:
-    """Anything but an access token of simplejwt is InvalidToken, and no other error."""
+    """Anything but an access token of simplejwt raises InvalidToken, and no other error."""
     with moved(), pytest.raises(InvalidToken):
         verify_access(token)
 
@@ -157,7 +157,7 @@ def test_no_refresh_token() -> None:
 
 
 def test_time() -> None:
-    """At ``exp`` a token has expired, later with LEEWAY; a future ``iat`` is accepted."""
+    """A token expires at ``exp``, later with LEEWAY. A future ``iat`` is accepted."""
     now = int(timezone.now().timestamp())
     with moved():
         assert verify_access(signed(iat=now + 30))
@@ -172,7 +172,7 @@ def test_time() -> None:
 
 
 def test_issuer_and_audience() -> None:
-    """They are checked only if simplejwt checked them."""
+    """Issuer and audience are checked only if simplejwt checked them."""
     with moved(ISSUER="us", AUDIENCE=["app", "site"]):
         assert verify_access(signed(issuer="us", audience="app"))
         for audience, issuer in (("app", None), ("app", "them"), (None, "us"), ("other", "us")):
@@ -183,7 +183,7 @@ def test_issuer_and_audience() -> None:
 
 
 def test_names_of_claims() -> None:
-    """A project may have renamed the claims; a number as user id is read as text."""
+    """Renamed claims are read by the project's names. A number as user id is read as text."""
     names = {"USER_ID_CLAIM": "sub", "TOKEN_TYPE_CLAIM": "kind", "JTI_CLAIM": "id"}
     with moved(**names):
         assert verify_access(signed(token_type=None, kind="access", user_id=None, sub=7))["sub"] == "7"
@@ -234,7 +234,7 @@ def test_users_by_another_field(user: Any) -> None:
 
 @pytest.mark.django_db
 def test_stateless(django_assert_num_queries: Any) -> None:
-    """A user of the claims costs no query."""
+    """The class that makes a user of the claims makes no query."""
     with moved(), django_assert_num_queries(0):
         user, access = ask(StatelessAccessTokenAuthentication(), f"Bearer {signed(user_id='7')}")
         assert (user.pk, access["jti"]) == (7, "7" * 32)
@@ -270,7 +270,7 @@ def test_an_id_of_several_users(user: Any) -> None:
 
 
 def test_a_jti_of_several_users(user: Any) -> None:
-    """A token with the same jti as another user's does not join that user's family."""
+    """A token with the ``jti`` of another user's token does not join that user's family."""
     other: Any = UserFactory()
     with moved():
         first = signed(token_type="refresh", user_id=str(user.pk))

@@ -72,7 +72,7 @@ def test_revoked_families_of_a_tenant(ann: Caller, boss: Caller) -> None:
 @pytest.mark.parametrize("setting", ["ISSUER", "AUDIENCE"])
 @pytest.mark.parametrize("route", ROUTES)
 def test_another_tenant_s_access_token(ann: Caller, boss: Caller, route: str, setting: str) -> None:
-    """A's user 1 is not B's superuser 1: a 401 in all classes, before any query of ours."""
+    """All classes refuse another tenant's access token before any query of ours, even if the user ids are equal."""
     with with_settings(**{"ISSUER": None, setting: settings.TWOTOKEN["ISSUER"]}):
         access = ann.log_in().json()["access"]
         assert ask(ann, route, access).status_code == 200
@@ -84,7 +84,7 @@ def test_another_tenant_s_access_token(ann: Caller, boss: Caller, route: str, se
 
 @pytest.mark.parametrize("on_reuse", ["family", "user"])
 def test_another_tenant_s_refresh_token(ann: Caller, boss: Caller, on_reuse: str) -> None:
-    """A 401 at refresh, before any query of ours. Neither that nor a logout at B ends anything."""
+    """A refresh with another tenant's token is a 401 before any query of ours. A logout there revokes nothing."""
     with with_settings(REVOKE_ON_REUSE=on_reuse):
         first = ann.log_in().json()["refresh"]
         current = ann.refresh(first).json()["refresh"]
@@ -100,7 +100,7 @@ def test_another_tenant_s_refresh_token(ann: Caller, boss: Caller, on_reuse: str
 
 
 def test_what_the_issuer_is_for(ann: Caller, boss: Caller) -> None:
-    """Without an issuer per tenant, A's user is taken for B's superuser, and B's host revokes A's families."""
+    """Without an issuer for each tenant, user 1 of A counts as user 1 of B, and B can revoke A's families."""
     with with_settings(ISSUER=None):
         pair = ann.log_in().json()
         for route in ROUTES[:2]:
@@ -110,7 +110,7 @@ def test_what_the_issuer_is_for(ann: Caller, boss: Caller) -> None:
 
 
 def test_each_tenant_has_its_own_throttle(ann: Caller, boss: Caller) -> None:
-    """A name that is guessed at one host can still log in at another, although both share a cache."""
+    """If a name is guessed at one tenant, it can still log in at another, although both share a cache."""
     body = {"username": "boss", "password": "a wrong guess"}
     with with_settings(LOGIN_THROTTLE="1/min"):
         assert [ann.send("login/", body).status_code for _ in range(2)] == [401, 429]
@@ -132,7 +132,7 @@ def test_the_checks(ann: Caller) -> None:
 
 @pytest.mark.skipif(ARE_SHARED, reason="the page says it of families that are the tenant's")
 def test_purging(ann: Caller, boss: Caller) -> None:
-    """The command on the page purges in each schema."""
+    """The docs' command purges in each schema."""
     for caller, tenant in ((ann, "a"), (boss, "b")):
         refresh = caller.log_in().json()["refresh"]
         with schema_context(tenant):
