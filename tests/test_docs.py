@@ -440,7 +440,7 @@ def test_the_code_of_the_example_front_end() -> None:
     browser, recipes = text_of("how-to/browser"), text_of("how-to/frontend-recipes")
     part = browser.split("\n### The example front end\n")[1].split("\n### ")[0]
     quoted = re.findall(r"^```tsx?\n(.*?)^```", part, re.DOTALL | re.MULTILINE)
-    names = ["SessionEnded.tsx", "useApi.ts", "Sessions.tsx"]
+    names = ["SessionEnded.tsx", "api.ts", "Sessions.tsx"]
     assert quoted == [(source / name).read_text() for name in names]
     client = f"```ts\n{(source / 'client.ts').read_text()}```\n"
     assert client in browser

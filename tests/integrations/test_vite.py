@@ -17,7 +17,7 @@ PAGE = "../how-to/browser"
 BLOCKS = {
     "defineConfig": ("ts", "vite.config.ts"),
     'from "twotoken"': ("ts", "src/client.ts"),
-    "useSession": ("tsx", "src/App.tsx"),
+    "useSession(client)": ("tsx", "src/App.tsx"),
     "shallowRef": ("ts", "src/vue.ts"),
     "svelte/store": ("ts", "src/svelte.ts"),
 }

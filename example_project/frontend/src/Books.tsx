@@ -1,12 +1,7 @@
-import { useApi } from "./useApi";
-
-interface Book {
-  title: string;
-  author: string;
-}
+import { useBooks } from "./api";
 
 export function Books() {
-  const { data: books } = useApi<Book[]>("/api/books/");
+  const { data: books } = useBooks();
   return (
     <section>
       <h1>Books</h1>

@@ -1,6 +1,6 @@
 import type { EndReason } from "twotoken";
 
-const REASONS: Record<EndReason, string> = {
+const REASONS: { [reason in EndReason]: string } = {
   logout: "You are logged out.",
   replaced: "Somebody else logged in with this browser.",
   missing: "This browser did not keep its cookie.",
