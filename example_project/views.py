@@ -1,12 +1,14 @@
-"""The demo page, Swagger UI, and two API routes."""
+"""The demo page, the page of the front end in ``frontend/``, Swagger UI, and the API routes."""
 
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, cast
 
-from django.http import HttpResponse
-from django.views.generic import TemplateView
+from django.contrib.staticfiles import finders
+from django.http import Http404, HttpRequest, HttpResponse
+from django.views.generic import TemplateView, View
 from drf_spectacular.utils import extend_schema
 from drf_spectacular.views import SpectacularSwaggerSplitView
 from rest_framework import serializers
@@ -25,6 +27,12 @@ from twotoken.tokens import AccessToken
 POLICY = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
 DOCS_POLICY = f"{POLICY}; style-src 'self' 'unsafe-inline'; img-src 'self' data:"  # for Swagger UI
 
+BOOKS = [
+    {"title": "The Left Hand of Darkness", "author": "Ursula K. Le Guin"},
+    {"title": "Kindred", "author": "Octavia E. Butler"},
+    {"title": "Solaris", "author": "Stanisław Lem"},
+]
+
 
 class IndexView(TemplateView):
     """The demo page, with a strict Content-Security-Policy, so that an injected script does not run."""
@@ -36,6 +44,16 @@ class IndexView(TemplateView):
 
     def render_to_response(self, context: dict[str, Any], **response_kwargs: Any) -> HttpResponse:
         return super().render_to_response(context, headers={"Content-Security-Policy": POLICY}, **response_kwargs)
+
+
+class FrontEndView(View):
+    """The page of the front end in ``frontend/``, as Vite has built it among the static files."""
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        path = finders.find("example_project/frontend/index.html")
+        if path is None:
+            raise Http404("Build the front end first: cd example_project/frontend && npm install && npm run build")
+        return HttpResponse(Path(path).read_bytes(), headers={"Content-Security-Policy": POLICY})
 
 
 class DocsView(SpectacularSwaggerSplitView):
@@ -80,6 +98,21 @@ class MeView(APIView):
                 "expires_at": access.expires_at,
             }
         )
+
+
+class BookSerializer(serializers.Serializer[Any]):
+    """A book."""
+
+    title = serializers.CharField()
+    author = serializers.CharField()
+
+
+class BooksView(APIView):
+    """Returns books, to users who are logged in."""
+
+    @extend_schema(responses=BookSerializer(many=True))
+    def get(self, request: Request) -> Response:
+        return Response(BOOKS)
 
 
 class EmailSerializer(serializers.Serializer[Any]):

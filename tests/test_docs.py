@@ -433,3 +433,16 @@ def test_each_environment_is_described() -> None:
     for name in names:
         stem = name.removesuffix("-quick").rstrip("-")
         assert name.startswith("py3") or re.search(rf"^\[testenv:{stem}", tox, re.MULTILINE), name
+
+
+def test_the_code_of_the_example_front_end() -> None:
+    """The pages quote these files of the example, each as it is."""
+    source = ROOT / "example_project" / "frontend" / "src"
+    browser, recipes = text_of("how-to/browser"), text_of("how-to/frontend-recipes")
+    part = browser.split("\n### The example front end\n")[1].split("\n### ")[0]
+    quoted = re.findall(r"^```tsx?\n(.*?)^```", part, re.DOTALL | re.MULTILINE)
+    names = ["SessionEnded.tsx", "api.ts", "Sessions.tsx"]
+    assert quoted == [(source / name).read_text() for name in names]
+    client = f"```ts\n{(source / 'client.ts').read_text()}```\n"
+    assert client in browser
+    assert client in recipes

@@ -12,6 +12,7 @@ ALLOWED_HOSTS = [*ALLOWED_HOSTS, ".app.localhost"]
 ROOT_URLCONF = os.environ.get("TEST_URLCONF", "tests.browser.urls")
 MIDDLEWARE = ["tests.browser.cors.CorsMiddleware", "tests.browser.faults.FaultMiddleware", *MIDDLEWARE]
 CSRF_TRUSTED_ORIGINS = [origin for origin in [os.environ.get("TEST_FRONT_END")] if origin]
+STATICFILES_DIRS = [folder for folder in [os.environ.get("TEST_STATIC")] if folder]
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 TWOTOKEN = {
     **TWOTOKEN,

@@ -1,0 +1,97 @@
+"""A project of Vite, made of the code blocks of a page: installed, type-checked, built and served."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.integrations import npm
+from tests.integrations.pages import block
+from tests.server import free_port
+
+DJANGO = "http://127.0.0.1:8000"  # on the pages
+
+
+class FrontEnd:
+    """A project in a folder: the tests' own files, and a page's blocks.
+
+    Each block is found by its words. Its language and its file are named with them.
+    """
+
+    def __init__(self, folder: Path, page: str, blocks: Mapping[str, tuple[str, str]], *sources: Path) -> None:
+        self.folder = folder
+        for source in sources:
+            shutil.copytree(source, folder, dirs_exist_ok=True)
+        (folder / "package.json").write_text('{"private": true, "type": "module"}')  # the others are in a folder above
+        for words, (language, name) in blocks.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(block(page, words, language))
+
+    def change(self, name: str, old: str, new: str) -> None:
+        """Replace a text in a file."""
+        text = (self.folder / name).read_text()
+        assert old in text
+        (self.folder / name).write_text(text.replace(old, new))
+
+    def install(self, *arguments: str) -> None:
+        """Install the client from where the command says."""
+        command = [sys.executable, "-m", "django", "twotoken_client", *arguments, "--settings=tests.settings"]
+        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+        told = subprocess.run(command, cwd=self.folder, env=environment, check=True, capture_output=True, text=True)
+        self.run("npm", "install", "--no-audit", "--no-fund", "--offline", told.stdout.strip())
+
+    def run(self, *command: str) -> None:
+        """Run a program, and see that it succeeds."""
+        result = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False)
+        assert result.returncode == 0, result.stdout + result.stderr
+
+    def build(self) -> None:
+        """Check the types, and build."""
+        self.run(self.program("tsc"), "--project", ".")
+        self.run(self.program("vite"), "build")
+
+    def program(self, name: str) -> str:
+        """Return the path of a program that npm has installed."""
+        return str(npm.installed(npm.VITE) / "node_modules" / ".bin" / name)
+
+    @contextmanager
+    def served(self, mode: str) -> Iterator[str]:
+        """Serve it with Vite, and give the address."""
+        port = free_port()
+        command = [self.program("vite"), mode, "--host", "127.0.0.1", "--port", str(port), "--strictPort"]
+        process = subprocess.Popen(command, cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            wait_for(f"http://127.0.0.1:{port}/")
+            yield f"http://localhost:{port}/"
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+def wait_for(address: str) -> None:
+    """Wait until somebody answers there."""
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            urllib.request.urlopen(address, timeout=30).close()
+        except OSError:
+            assert time.monotonic() < deadline, f"no answer from {address}"
+            time.sleep(0.1)
+        else:
+            return
+
+
+@contextmanager
+def front_end(page: str, blocks: Mapping[str, tuple[str, str]], *sources: Path) -> Iterator[FrontEnd]:
+    """Make one below the folder of the packages, where Node looks for them."""
+    with tempfile.TemporaryDirectory(dir=npm.installed(npm.VITE)) as folder:
+        yield FrontEnd(Path(folder), page, blocks, *sources)
