@@ -55,8 +55,8 @@ def incident(family: RefreshToken, moments: Sequence[Moment]) -> Incident | None
         return Incident([_elsewhere()], [], [_access_ends(family.revoked_at)], [])
     login, last = moments[0], next((moment for moment in moments if moment.kind == ROTATED), moments[0])
     parties = [
-        _party(gettext("Login"), login, pgettext("family", "started the family")),
-        _party(gettext("Came first"), last, _compared(last, login)),
+        _party(pgettext("family", "Login"), login, pgettext("family", "started the family")),
+        _party(pgettext("family", "Came first"), last, _compared(last, login)),
         _party(gettext("Came second, with the used token"), reuse, _compared(reuse, login)),
     ]
     certain = [

@@ -154,7 +154,8 @@ class RefreshTokenAdmin(RevokingAdmin):
     @admin.display(description=pgettext_lazy("family", "last used"))
     def last_used(self, family: RefreshToken) -> str:
         """How long ago the family was refreshed, and below it how long ago it started."""
-        started = format_html(pgettext("family", "login {time}"), time=distance_label(family.created_at))
+        words = pgettext("family", "login %(time)s") % {"time": "{}"}
+        started = format_html(words, distance_label(family.created_at))
         return _two_lines(distance_label(family.refreshed_at), started)
 
     @admin.display(description=pgettext_lazy("family", "expires if unused"))
