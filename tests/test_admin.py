@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from django.contrib import admin
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
+from django.contrib.contenttypes.models import ContentType
 from django.db import connection
 from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
@@ -47,8 +49,8 @@ pytestmark = [pytest.mark.urls("tests.test_admin"), pytest.mark.django_db]
 
 
 def test_the_list(user: Any, viewer: Any) -> None:
-    """It shows user, state, reason, device and address; a tooltip shows the raw user agent."""
-    families.start(user, Client("192.0.2.7", CHROME), device_key="dpop:a key")
+    """It shows user, state or reason, device and address, and what a family is; a tooltip shows the raw user agent."""
+    families.start(user, Client("192.0.2.7", CHROME))
     stolen = families.start(user)
     families.revoke(stolen.family_id, RevokedReason.REUSE)
     own = families.start(user)
@@ -58,16 +60,19 @@ def test_the_list(user: Any, viewer: Any) -> None:
     shown = text(response)
     for words in (
         str(user),
+        "A token family is one login on one device",
         "Chrome 126 on Windows",
-        "DPoP",
         "192.0.2.7",
         "active",
-        "revoked: our own reason",
+        "our own reason",
         "expired",
+        "refresh token reused",
     ):
         assert words in shown
     assert f'title="{CHROME}"' in response.content.decode()
-    assert '<strong class="twotoken-reuse">revoked: refresh token reused</strong>' in response.content.decode()
+    columns = re.findall(r'scope="col" class="[^"]*column-(\w+)', response.content.decode())
+    assert columns == ["user", "state", "sender", "last_used"]
+    assert "reuse detected" not in shown
     assert "Add token family" not in shown
     assert "Revoke selected" not in shown
 
@@ -98,11 +103,43 @@ def test_a_family_s_page(viewer: Any, script: Caller) -> None:
     script.refresh(r0, HTTP_USER_AGENT="stealer", REMOTE_ADDR="192.0.2.99")
     shown = text(viewer.get(page(RefreshToken.objects.get().pk)))
     what = ["Started", "Device changed", "from Chrome 126 on Windows to curl 8", "Refresh token reused"]
-    what += ["2 generations behind, stealer", "192.0.2.99", "Revoked: refresh token reused"]
+    what += ["2 generations behind, stealer", "192.0.2.99", "Revoked refresh token reused"]
+    shown = shown[shown.index("No. Time Event Details") :]
     places = [shown.index(words) for words in what]
     assert places == sorted(places)
     assert "Revoke this family" not in shown
     assert "Save" not in shown
+
+
+def test_the_fields_of_an_end(user: Any, viewer: Any) -> None:
+    """An active family shows when it expires; one that is over shows when it ended, and no time to come."""
+    pair = families.start(user, device_key="dpop:a key")
+    shown = text(viewer.get(page(pair)))
+    assert "DPoP" in shown
+    assert "Expires if unused" in shown
+    assert "Ended" not in shown
+    families.revoke(pair.family_id)
+    now = timezone.now()
+    old = RefreshToken.objects.create(user=user, refreshed_at=now - timedelta(days=8))
+    for ended in (pair.family_id, old.pk):
+        shown = text(viewer.get(page(ended)))
+        assert "Ended" in shown
+        assert "Expires" not in shown
+
+
+def test_statements(user: Any, viewer: Any) -> None:
+    """The list takes seven statements, and a family's page nine, however many events there are."""
+    ContentType.objects.get_for_model(RefreshToken)  # Django keeps it in memory
+    for events in (0, 40):
+        pair = families.start(user, Client("192.0.2.7", CHROME))
+        for _ in range(events):
+            FamilyEvent.objects.create(family_id=pair.family_id, kind=EventKind.RETRIED)
+        families.revoke(pair.family_id, RevokedReason.REUSE)
+        for url, count in ((LIST, 7), (page(pair), 9)):
+            with CaptureQueriesContext(connection) as queries:
+                assert viewer.get(url).status_code == 200
+            statements = [query["sql"] for query in queries.captured_queries if "SAVEPOINT" not in query["sql"]]
+            assert len(statements) == count, statements
 
 
 def test_nobody_adds_edits_or_deletes(user: Any) -> None:

@@ -34,7 +34,7 @@ ROWS = [
     ["apps"],
 ]
 PACKAGES = {
-    "admin": [["devices"], ["timeline"], ["changelist"], ["revoking"], ["pages"], ["__init__"]],
+    "admin": [["devices"], ["timeline"], ["picture", "incident", "changelist"], ["revoking"], ["pages"], ["__init__"]],
     "checks": [["rules"], ["settings"], ["project", "databases", "services"], ["__init__"]],
     "conf": [["values"], ["settings"], ["__init__"]],
     "dbsc": [["codec"], ["device"], ["views"], ["urls"]],

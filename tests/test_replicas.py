@@ -154,7 +154,7 @@ def test_staff_see_what_was_written(user: Any) -> None:
         chosen = {"action": "revoke_families", "_selected_action": [first], "post": "yes"}
         assert "Revoked 1 token family." in text(revoker.post(LIST, chosen, follow=True))
         assert "Revoked 1 token family." in text(revoker.post(f"{LIST}{second}/revoke/", follow=True))
-        assert "revoked: revoked by staff" in text(revoker.get(f"{LIST}{second}/change/"))
+        assert "Revoked revoked by staff, by" in text(revoker.get(f"{LIST}{second}/change/"))
         assert "Revoked 1 token family." in text(revoker.post(f"{LIST}revoke-user/{user.pk}/", follow=True))
     assert RefreshToken.objects.get(pk=third).revoked_reason == "admin"
 

@@ -9,6 +9,7 @@ import pytest
 import time_machine
 from django.utils import timezone
 
+from tests.staff import CHROME
 from twotoken import families
 from twotoken.admin.timeline import device_label, distance_label, reason_label, timeline
 from twotoken.clients import Client
@@ -20,14 +21,30 @@ def test_the_timeline_of_an_end(user: Any) -> None:
     """The timeline of a revoked family shows by whom and why. An expired or active one shows that."""
     pair = families.start(user)
     family = RefreshToken.objects.get()
-    assert [entry["what"] for entry in timeline(family)] == ["started"]
+    assert [moment.what for moment in timeline(family)] == ["started"]
     families.revoke(pair.family_id, actor="ann")
     family.refresh_from_db()
-    assert timeline(family)[-1]["details"] == "by ann"
+    assert timeline(family)[-1].details == "revoked by staff, by ann"
     expired = RefreshToken.objects.create(
         user=user, created_at=timezone.now() - timedelta(9), refreshed_at=timezone.now() - timedelta(8)
     )
-    assert [entry["what"] for entry in timeline(expired)] == ["started", "expired"]
+    assert [moment.what for moment in timeline(expired)] == ["started", "expired"]
+
+
+def test_the_login_and_the_last_rotation(user: Any) -> None:
+    """Both have address and device. Those of the login stay the same when another device refreshes."""
+    with time_machine.travel("2026-03-01T12:00:00Z", tick=False) as clock:
+        pair = families.start(user, Client("192.0.2.7", CHROME))
+        for sender in (Client("192.0.2.7", CHROME), Client("192.0.2.66", "curl/8.1"), Client("192.0.2.99", "x")):
+            clock.shift(timedelta(seconds=61))
+            pair = families.rotate(families.verify(pair.refresh), sender)
+        moments = timeline(RefreshToken.objects.get())
+    started, first_change, last, _next_change = moments
+    assert (started.details, started.ip_address) == ("Chrome 126 on Windows", "192.0.2.7")
+    assert first_change.details == "from Chrome 126 on Windows to curl 8"
+    assert (last.what, last.details, last.ip_address) == ("last of 3 rotations", "x", "192.0.2.99")
+    with timezone.override("UTC"):
+        assert last.time_label == "March 1, 2026, 12:03:03"
 
 
 def test_a_retry_from_elsewhere(user: Any) -> None:
@@ -36,9 +53,9 @@ def test_a_retry_from_elsewhere(user: Any) -> None:
     FamilyEvent.objects.create(
         family_id=pair.family_id, kind=EventKind.RETRIED, ip_address="192.0.2.66", user_agent="curl/8.1"
     )
-    entry = timeline(RefreshToken.objects.get())[-1]
-    assert entry["what"] == "retried from another device or address"
-    assert (entry["details"], entry["user_agent"], entry["ip_address"]) == ("curl 8", "curl/8.1", "192.0.2.66")
+    moment = timeline(RefreshToken.objects.get())[-1]
+    assert moment.what == "retried from another device or address"
+    assert (moment.details, moment.user_agent, moment.ip_address) == ("curl 8", "curl/8.1", "192.0.2.66")
 
 
 def test_a_bound_family(user: Any) -> None:
@@ -48,9 +65,9 @@ def test_a_bound_family(user: Any) -> None:
         families.rotate(families.verify(pair.refresh), Client("192.0.2.66", "curl/8.1"))
     families.unbind_each(families.select(), actor="ann")
     refused, unbound = timeline(RefreshToken.objects.get())[1:]
-    assert (refused["what"], refused["details"]) == ("refused on another device", "curl 8")
-    assert refused["ip_address"] == "192.0.2.66"
-    assert (unbound["what"], unbound["details"]) == ("unbound from its device", "by ann")
+    assert (refused.what, refused.details) == ("refused on another device", "curl 8")
+    assert refused.ip_address == "192.0.2.66"
+    assert (unbound.what, unbound.details) == ("unbound from its device", "by ann")
 
 
 def test_a_reason_of_the_projects_own() -> None:

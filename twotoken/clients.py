@@ -15,6 +15,7 @@ from twotoken.conf import conf
 
 USER_AGENT_LENGTH = 512
 
+_VERSION = re.compile(r"[\d._]+")
 _WITH_PORT = re.compile(r"\[([^\]]+)\](?::\d+)?|(\d+(?:\.\d+){3}):\d+")
 
 
@@ -58,6 +59,11 @@ def stored_address(text: str) -> str | None:
     address = _parse(text)
     # Database types for addresses can't hold the zone of a link-local address.
     return None if address is None or getattr(address, "scope_id", None) else str(address)
+
+
+def is_same_device(user_agent: str, other: str) -> bool:
+    """Tell whether two user agents may be the same device. An updated browser is."""
+    return user_agent == other or _VERSION.sub("", user_agent) == _VERSION.sub("", other)
 
 
 def network(text: str) -> str:

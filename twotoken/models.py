@@ -154,6 +154,9 @@ class RefreshToken(models.Model):
     )
     revoked_at = models.DateTimeField(pgettext_lazy("family", "revoked"), null=True, blank=True, default=None)
     revoked_reason = models.CharField(pgettext_lazy("family", "reason"), max_length=32, default="", blank=True)
+    login_ip_address = models.GenericIPAddressField(
+        pgettext_lazy("family", "address at login"), null=True, blank=True, default=None
+    )
     ip_address = models.GenericIPAddressField(pgettext_lazy("family", "address"), null=True, blank=True, default=None)
     user_agent = models.CharField(
         pgettext_lazy("family", "user agent"), max_length=USER_AGENT_LENGTH, default="", blank=True

@@ -1,4 +1,4 @@
-"""The admin in a real browser: find a user, read the timeline of a theft, revoke one family and then all."""
+"""The admin in a real browser: read the timeline of a theft, revoke one family and then all; axe-core on every page."""
 
 from __future__ import annotations
 
@@ -11,10 +11,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests.browser.conftest import PASSWORD, Server
+from tests.integrations.npm import installed
 
+LIST = "/admin/twotoken/refreshtoken/"
+# How many pixels of an element its container hides.
+HIDDEN = """(selector) => {
+    const element = document.querySelector(selector);
+    return Math.max(0, element.getBoundingClientRect().width - element.parentElement.clientWidth);
+}"""
+# axe-core calls a problem serious or critical if it keeps somebody from reading or using a page.
+AXE = """async () => (await axe.run({exclude: ["#searchbar", ".search-label-icon"]})).violations
+    .filter(({impact}) => ["serious", "critical"].includes(impact))
+    .map(({id, nodes}) => [id, ...nodes.map(({html}) => html)])"""  # Django's search box and its chooser are excluded
 PHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 Version/18.1 Mobile Safari/604.1"
 
 
@@ -47,6 +58,15 @@ def refresh(server: Server, token: str, **headers: str) -> tuple[int, Any]:
     return call(server, "/api/app/auth/refresh/", {"refresh": token}, **headers)
 
 
+def sign_in(page: Page, server: Server) -> None:
+    """Open the list as the superuser of the example."""
+    page.goto(server.url + LIST)
+    page.fill("#id_username", "admin")
+    page.fill("#id_password", PASSWORD)
+    page.click("[type=submit]")
+    expect(page.locator("#result_list")).to_be_visible()
+
+
 def revocable(server: Server, access: str) -> int:
     """Call the revocable route."""
     return call(server, "/api/me/revocable/", Authorization=f"Bearer {access}")[0]
@@ -68,26 +88,33 @@ def test_the_admin(server: Server, context: BrowserContext) -> None:
     assert [revocable(server, pair["access"]) for pair in (one, two, three)] == [200] * 3
 
     page = context.new_page()
-    page.goto(f"{server.url}/admin/twotoken/refreshtoken/")
-    page.fill("#id_username", "admin")
-    page.fill("#id_password", PASSWORD)
-    page.click("[type=submit]")
+    sign_in(page, server)
+    assert page.evaluate(HIDDEN, "#result_list") == 0
     picture(page, "list")
     page.fill("#searchbar", "demo@example")
     page.press("#searchbar", "Enter")
     rows = page.locator("#result_list tbody tr")
     expect(rows).to_have_count(4)
 
-    rows.filter(has_text="revoked: refresh token reused").locator("th a").click()
+    rows.filter(has_text="refresh token reused").locator("th a").click()
     timeline = page.locator("#timeline tbody tr")
-    expect(timeline).to_have_count(3)
-    expect(timeline.nth(1)).to_contain_text("1 generation behind, Python Requests")
-    expect(timeline.nth(2)).to_contain_text("Revoked: refresh token reused")
+    expect(timeline).to_have_count(4)
+    expect(timeline.nth(2)).to_contain_text("1 generation behind, Python Requests")
+    expect(timeline.nth(3)).to_contain_text("Revoked")
     picture(page, "page")
+    page.set_viewport_size({"width": 360, "height": 720})
+    assert page.evaluate(HIDDEN, "#timeline") == page.evaluate(HIDDEN, ".twotoken-picture") == 0
+    assert page.evaluate("document.documentElement.scrollWidth") == 360
+    picture(page, "page-360")
+    page.set_viewport_size({"width": 1280, "height": 720})
+    panel = page.get_by_role("region", name="What happened")
+    expect(panel.locator("li").filter(has_text="Came second")).to_contain_text("Python Requests 2, 127.0.0.1")
+    panel.get_by_role("link", name="Revoke all 3 token families of the user").click()
+    expect(page.locator("#content")).to_contain_text("Are you sure you want to revoke 3 token families?")
 
-    page.go_back()
+    page.goto(f"{server.url}{LIST}?q=demo@example")
     rows.filter(has_text="active").first.locator("th a").click()
-    newest = page.locator(".field-id .readonly").inner_text().strip()
+    newest = page.locator(".fieldBox.field-id .readonly").inner_text().strip()
     page.get_by_role("link", name="Revoke this family").click()
     expect(page.locator("#content")).to_contain_text("Are you sure you want to revoke 1 token family?")
     expect(page.locator("#content")).to_contain_text("still work for up to 15 minutes")
@@ -120,3 +147,43 @@ def test_the_admin(server: Server, context: BrowserContext) -> None:
     expect(page.locator("#content")).to_contain_text("revoke 2 token families")
     page.get_by_role("button", name="No, take me back").click()
     expect(rows).to_have_count(2)
+
+
+@pytest.fixture(scope="module")
+def pages(server: Server) -> dict[str, str]:
+    """The path of each page, by its name. The families are those of the superuser."""
+    stolen, active = (log_in(server, "admin", **{"User-Agent": PHONE}) for _ in range(2))
+    for pair, device in ((stolen, "curl/8.5.0"), (stolen, PHONE), (active, "curl/8.5.0")):
+        refresh(server, pair["refresh"], **{"User-Agent": device})
+    query = "SELECT revoked_reason, id FROM twotoken_refreshtoken WHERE user_id = ? ORDER BY generation"
+    [[user]] = server.rows("SELECT id FROM auth_user WHERE username = 'admin'")
+    ids = dict(server.rows(query, user))
+    return {
+        "list": LIST,
+        "theft": f"{LIST}{ids['reuse']}/change/",
+        "active": f"{LIST}{ids['']}/change/",
+        "revoke": f"{LIST}{ids['']}/revoke/",
+        "nothing to revoke": f"{LIST}{ids['reuse']}/revoke/",
+        "revoke all": f"{LIST}revoke-user/{user}/",
+        "user": f"/admin/auth/user/{user}/change/",
+        "demo": "/",
+    }
+
+
+@pytest.mark.parametrize(("scheme", "width", "shown"), [("light", 1280, 8), ("dark", 1280, 4), ("light", 360, 4)])
+def test_accessible(
+    server: Server, chromium: Browser, pages: dict[str, str], scheme: Any, width: int, shown: int
+) -> None:
+    """axe-core finds nothing serious on our pages, light or dark, wide or narrow."""
+    source = (installed(Path(__file__).parent / "axe") / "node_modules/axe-core/axe.min.js").read_text()
+    context = chromium.new_context(color_scheme=scheme, viewport={"width": width, "height": 720})
+    page = context.new_page()
+    sign_in(page, server)
+    found: dict[str, list[Any]] = {}
+    for name, path in list(pages.items())[:shown]:
+        page.goto(server.url + path)
+        picture(page, f"{name}-{scheme}-{width}")
+        page.evaluate(source)
+        found[name] = page.evaluate(AXE)
+    context.close()
+    assert not any(found.values()), found

@@ -1,4 +1,4 @@
-"""The packages of ``node/package.json`` and ``vite/package.json``, installed once on this machine by npm."""
+"""The packages of a ``package.json``, installed once on this machine by npm."""
 
 from __future__ import annotations
 

@@ -24,7 +24,6 @@ from twotoken.admin.timeline import local_time
 from twotoken.models import RefreshToken, RefreshTokenQuerySet, RevokedReason, State
 
 LISTED = 10_000  # families that the list counts and pages through, because a COUNT of millions takes seconds
-REUSED = "reused"
 LOOKUPS = ("", "__exact", "__in", "__isnull", "__isempty", "__gt", "__gte", "__lt", "__lte")  # as in Django's filters
 
 
@@ -59,9 +58,17 @@ class FamilyList(ChangeList):
 class ListQuerySet(RefreshTokenQuerySet):
     """Token families, with a date hierarchy that does not read the whole table as Django's own query does."""
 
+    _span: dict[str, Any] | None = None
+
+    def aggregate(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Keep the first and the last date: Django reads them just before it calls ``datetimes``."""
+        found = super().aggregate(*args, **kwargs)
+        self._span = found if set(found) == {"first", "last"} else None
+        return found
+
     def datetimes(self, field_name: str, kind: str, *args: Any, **kwargs: Any) -> Any:
         """Return every year, month or day from the first family to the last. It takes two index lookups."""
-        span = self.aggregate(first=Min(field_name), last=Max(field_name))
+        span = self._span or self.aggregate(first=Min(field_name), last=Max(field_name))
         if span["first"] is None:
             return []
         first, last = local_time(span["first"]), local_time(span["last"])
@@ -69,22 +76,20 @@ class ListQuerySet(RefreshTokenQuerySet):
 
 
 class StateFilter(admin.SimpleListFilter):
-    """Filters by state: active, revoked, expired, or revoked because of reuse."""
+    """Filters by state: active, revoked or expired."""
 
     title = pgettext_lazy("family", "state")
     parameter_name = "state"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[Any, Any]]:
-        return [*State.choices, (REUSED, pgettext_lazy("family", "reuse detected"))]
+        return State.choices
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
         if self.value() == State.ACTIVE:
             return queryset.active()
         if self.value() == State.EXPIRED:
             return queryset.expired()
-        if self.value() == State.REVOKED:
-            return queryset.filter(revoked_at__isnull=False)
-        return queryset.filter(revoked_reason=RevokedReason.REUSE) if self.value() == REUSED else queryset
+        return queryset.filter(revoked_at__isnull=False) if self.value() == State.REVOKED else queryset
 
 
 class BoundFilter(admin.SimpleListFilter):

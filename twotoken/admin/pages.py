@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
 
 from django.contrib import admin
-from django.contrib.admin.utils import quote, unquote
+from django.contrib.admin.utils import flatten, quote, unquote
 from django.contrib.auth import get_permission_codename, get_user_model
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import select_template
 from django.urls import reverse
 from django.utils.html import format_html
+from django.utils.http import urlencode
+from django.utils.timezone import get_current_timezone_name
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext, pgettext_lazy
 
@@ -25,6 +27,8 @@ from twotoken.admin.changelist import (
     allowed_lookups,
     is_no_field,
 )
+from twotoken.admin.incident import Incident, incident
+from twotoken.admin.picture import draw, numbered_mark, state_mark
 from twotoken.admin.revoking import SECRETS, RevokingAdmin
 from twotoken.admin.timeline import device_label, distance_label, reason_label, time_label, timeline
 from twotoken.clients import stored_address
@@ -46,24 +50,12 @@ class RefreshTokenAdmin(RevokingAdmin):
     change_list_template = "admin/twotoken/refreshtoken/change_list.html"
     date_hierarchy = "created_at"
     fields: ClassVar[Any] = (
-        ("user_link", "state"),
-        "id",
+        ("user_link", "state", "id"),
         ("device", "bound", "ip_address"),
         "user_agent",
         ("created_at", "refreshed_at", "generation"),
-        ("idle_end", "expires_at"),
     )
-    list_display: Any = (
-        "user",
-        "state",
-        "device",
-        "bound",
-        "ip_address",
-        "created_at",
-        "last_used",
-        "revoked_or_expires",
-        "generation",
-    )
+    list_display: Any = ("user", "state", "sender", "last_used")
     list_filter: ClassVar[Any] = (StateFilter, ReasonFilter, BoundFilter, "created_at")
     list_select_related = ("user",)
     ordering = ("-created_at",)
@@ -71,7 +63,7 @@ class RefreshTokenAdmin(RevokingAdmin):
     search_help_text = _("User name, e-mail address, address, or the id of a token family")
     show_facets = admin.ShowFacets.NEVER
     show_full_result_count = False
-    sortable_by = ("created_at",)
+    sortable_by = ()  # no column of the list has an index
 
     # Permissions.
 
@@ -121,37 +113,38 @@ class RefreshTokenAdmin(RevokingAdmin):
             return queryset.filter(ip_address=address), False
         return super().get_search_results(request, queryset, search_term)
 
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Add when the family expires, or when it ended: an ended family has no future end."""
+        is_over = obj is not None and obj.state() is not State.ACTIVE
+        return [*self.fields, ("ended_at",) if is_over else ("idle_end", "expires_at")]
+
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        return [name for row in self.fields for name in ([row] if isinstance(row, str) else row)]
+        return flatten(self.get_fields(request, obj))
 
     @admin.display(description=pgettext_lazy("family", "user"))
     def user_link(self, family: RefreshToken) -> str:
         """The user, as a link if this site has an admin for users."""
-        opts = get_user_model()._meta
         if not self.admin_site.is_registered(get_user_model()):
             return str(family.user)
-        url = reverse(
-            f"admin:{opts.app_label}_{opts.model_name}_change",
-            args=[quote(family.user_id)],
-            current_app=self.admin_site.name,
-        )
-        return format_html('<a href="{}">{}</a>', url, family.user)
+        return format_html('<a href="{}">{}</a>', self._user_url(family), family.user)
 
     @admin.display(description=pgettext_lazy("family", "state"))
     def state(self, family: RefreshToken) -> str:
-        """Active, expired, or revoked with the reason."""
+        """Active, expired, or the reason of the revocation, with a mark."""
         state = family.state()
-        if state is not State.REVOKED:
-            return str(state.label)
-        text = pgettext("family", "revoked: %(reason)s") % {"reason": reason_label(family)}
-        if family.revoked_reason == RevokedReason.REUSE:
-            return format_html('<strong class="twotoken-reuse">{}</strong>', text)
-        return text
+        text = reason_label(family) if state is State.REVOKED else str(state.label)
+        tag = "strong" if family.revoked_reason == RevokedReason.REUSE else "span"
+        return format_html('<{0} class="twotoken-state">{1} {2}</{0}>', tag, state_mark(family), text)
 
     @admin.display(description=pgettext_lazy("family", "device"))
     def device(self, family: RefreshToken) -> str:
         """Browser and system in words; a tooltip shows the raw user agent."""
         return device_label(family.user_agent)
+
+    @admin.display(description=pgettext_lazy("family", "device"))
+    def sender(self, family: RefreshToken) -> str:
+        """The device, and below it the address."""
+        return _two_lines(device_label(family.user_agent), family.ip_address or "")
 
     @admin.display(description=pgettext_lazy("family", "bound to its device"))
     def bound(self, family: RefreshToken) -> str:
@@ -160,18 +153,20 @@ class RefreshTokenAdmin(RevokingAdmin):
 
     @admin.display(description=pgettext_lazy("family", "last used"))
     def last_used(self, family: RefreshToken) -> str:
-        """How long ago the family was refreshed."""
-        return distance_label(family.refreshed_at)
-
-    @admin.display(description=pgettext_lazy("family", "revoked or expires"))
-    def revoked_or_expires(self, family: RefreshToken) -> str:
-        """How long ago the family was revoked, or when it expires if it is not refreshed before."""
-        return distance_label(family.revoked_at or family.idle_end())
+        """How long ago the family was refreshed, and below it how long ago it started."""
+        words = pgettext("family", "login %(time)s") % {"time": "{}"}
+        started = format_html(words, distance_label(family.created_at))
+        return _two_lines(distance_label(family.refreshed_at), started)
 
     @admin.display(description=pgettext_lazy("family", "expires if unused"))
     def idle_end(self, family: RefreshToken) -> str:
         """When the family expires if it is not refreshed before."""
         return time_label(family.idle_end())
+
+    @admin.display(description=pgettext_lazy("family", "ended"))
+    def ended_at(self, family: RefreshToken) -> str:
+        """When the family was revoked or expired."""
+        return time_label(family.revoked_at or family.idle_end())
 
     # A family's page.
 
@@ -182,15 +177,39 @@ class RefreshTokenAdmin(RevokingAdmin):
         context = dict(extra_context or {})
         if family is not None and self.has_view_permission(request, family):
             revocable = self.revocable(request, family.user_id)
+            moments = timeline(family)
+            found = incident(family, moments)
             context |= {
                 "subtitle": str(family.user),  # Django's own subtitle, the id, is so long that it touches the buttons
-                "timeline": timeline(family),
+                "timeline": [(numbered_mark(moment, number), moment) for number, moment in enumerate(moments, 1)],
+                "picture": draw(family, moments),
+                "time_zone": get_current_timezone_name(),
+                "incident": found,
+                "links": self._links(request, family, found) if found else None,
                 "may_revoke": self.has_revoke_permission(request, family),
                 "is_revocable": revocable.filter(pk=family.pk).exists(),
                 "revocable_of_user": revocable.count(),
                 "quoted_user_id": quote(family.user_id),
             }
         return super().change_view(request, object_id, form_url, context)
+
+    def _links(self, request: HttpRequest, family: RefreshToken, found: Incident) -> dict[str, Any]:
+        """Return the links of the panel about a theft: only those that this person may follow."""
+        users: Any = self.admin_site._registry.get(get_user_model())
+        user: Any = family.user
+        addresses = [(address, f"{self._url('changelist')}?{urlencode({'q': address})}") for address in found.addresses]
+        links: dict[str, Any] = {"addresses": addresses}
+        if self._may_view_user(request, user):
+            links["user"] = self._user_url(family)
+            links["email"] = getattr(user, user.get_email_field_name(), "")
+        if users is not None and users.has_change_permission(request, user) and hasattr(users, "user_change_password"):
+            links["password"] = self._user_url(family).removesuffix("change/") + "password/"  # as Django's UserAdmin
+        return links
+
+    def _user_url(self, family: RefreshToken) -> str:
+        opts = get_user_model()._meta
+        name = f"admin:{opts.app_label}_{opts.model_name}_change"
+        return reverse(name, args=[quote(family.user_id)], current_app=self.admin_site.name)
 
 
 class TokenFamiliesMixin(UserModelAdmin):
@@ -216,6 +235,10 @@ class TokenFamiliesMixin(UserModelAdmin):
             context["revocable_families"] = revocable.count()
             context["quoted_user_id"] = quote(user.pk)
         return super().render_change_form(request, context, *args, **kwargs)
+
+
+def _two_lines(first: str, second: str) -> str:
+    return format_html('{}<div class="twotoken-second">{}</div>', first, second) if second else first
 
 
 def _user_names() -> list[str]:

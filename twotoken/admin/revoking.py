@@ -103,7 +103,7 @@ class RevokingAdmin(FamilyModelAdmin):
         listed = f"{self._url('changelist')}?{urlencode({'user': key})}"
         back = listed if self.has_view_permission(request) else self._home()
         if request.method == "POST":
-            self._revoke(request, rows, [user] if named else None)
+            self._revoke(request, rows, [user] if named else [])
             return HttpResponseRedirect(back)
         return self._ask(request, rows, {"back": back, "subject": user if named else None})
 
@@ -129,7 +129,7 @@ class RevokingAdmin(FamilyModelAdmin):
 
     def _action(self, request: HttpRequest, selected: list[Any], action: str) -> HttpResponse | None:
         if request.POST.get("post"):
-            self._revoke(request, selected, None)
+            self._revoke(request, selected, [])
             return None
         keys = request.POST.getlist(ACTION_CHECKBOX_NAME)
         across = request.POST.get("select_across", "0")
@@ -187,8 +187,8 @@ class RevokingAdmin(FamilyModelAdmin):
         visible = [family for family in found if self.has_view_permission(request, family)]
         return heapq.nlargest(SHOWN, visible, key=attrgetter("created_at"))
 
-    def _revoke(self, request: HttpRequest, selected: list[Any], objects: list[Any] | None) -> None:
-        """Revoke, and write the admin's log: one entry for each of ``objects``, else for up to LISTED families."""
+    def _revoke(self, request: HttpRequest, selected: list[Any], objects: list[Any]) -> None:
+        """Revoke, and write the admin's log: one entry for each of ``objects``, and for up to LISTED families."""
         count, refused = 0, 0
         logged: list[RefreshToken] = []
         for batch in self._batches(request, selected):
@@ -198,7 +198,7 @@ class RevokingAdmin(FamilyModelAdmin):
             logged += batch.allowed[: LISTED - len(logged)]
         if refused and not count:
             raise PermissionDenied
-        self._report(request, count, objects or logged)
+        self._report(request, count, [*objects, *logged])
         if refused:
             text = ngettext(
                 "Left out %(count)d token family that you may not revoke.",

@@ -2,57 +2,97 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Final
 
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.timesince import timesince
-from django.utils.translation import gettext, ngettext, pgettext
+from django.utils.translation import gettext, ngettext, npgettext, pgettext
 
 from twotoken.admin.devices import describe
 from twotoken.models import EventKind, FamilyEvent, RefreshToken, RevokedReason, State
 
+# The kinds of moments that come from the family's own row. The others are the kinds of events.
+STARTED: Final = "started"
+ROTATED: Final = "rotated"
+EXPIRED: Final = "expired"
 
-def timeline(family: RefreshToken) -> list[dict[str, Any]]:
-    """Return a family's events, the oldest first. Start, revocation and expiry come from the family's own row."""
-    entries = [{"time": family.created_at, "what": pgettext("family", "started")}]
-    revoked_by = ""
-    for event in FamilyEvent.objects.using(family._state.db).filter(family=family.pk).order_by("created_at", "pk"):
-        if event.kind == EventKind.REVOKED:
-            revoked_by = event.actor
-            continue
-        details = describe(event.user_agent)
-        if event.kind == EventKind.UNBOUND and event.actor:
-            details = pgettext("family", "by %(actor)s") % {"actor": event.actor}
-        if event.kind == EventKind.DEVICE:
-            before = describe(event.previous_user_agent)
-            details = pgettext("device", "from %(before)s to %(after)s") % {
-                "before": before or "?",
-                "after": details or "?",
-            }
-        behind = event.generations_behind
-        if behind is not None:
-            late = ngettext("%(count)d generation behind", "%(count)d generations behind", behind) % {"count": behind}
-            details = ", ".join(filter(None, (late, details)))
-        entries.append(
-            {
-                "time": event.created_at,
-                "what": EventKind(event.kind).label,
-                "details": details,
-                "user_agent": event.user_agent,
-                "ip_address": event.ip_address,
-                "is_reuse": event.kind == EventKind.REUSE,
-            }
-        )
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A moment of a family's life: one row of the timeline's table, and one mark in its picture."""
+
+    kind: str
+    time: datetime
+    what: str
+    details: str = ""
+    ip_address: str | None = None
+    user_agent: str = ""
+    generations_behind: int | None = None
+
+    @property
+    def time_label(self) -> str:
+        """The time to the second: a theft and its discovery may be less than a minute apart."""
+        return exact_label(self.time)
+
+
+def timeline(family: RefreshToken) -> list[Moment]:
+    """Return the moments of a family's life, the oldest first.
+
+    Start, last rotation, revocation and expiry come from the family's own row, the others from its events.
+    """
+    found = FamilyEvent.objects.using(family._state.db).filter(family=family.pk).order_by("created_at", "pk")
+    events = list(found)
+    revoked_by = next((event.actor for event in events if event.kind == EventKind.REVOKED), "")
+    moments = [_moment(event) for event in events if event.kind != EventKind.REVOKED]
+    if family.generation:
+        moments.append(_last_rotation(family))
+    moments.sort(key=lambda moment: (moment.time, moment.kind != ROTATED))  # a new device follows its rotation
+    return [_start(family, events), *moments, *_end(family, revoked_by)]
+
+
+def _start(family: RefreshToken, events: list[FamilyEvent]) -> Moment:
+    # The row has the device of the last rotation. The first change of the device names the one before it.
+    changes = (event.previous_user_agent for event in events if event.kind == EventKind.DEVICE)
+    device = next(changes, family.user_agent)
+    what = pgettext("family", "started")
+    return Moment(STARTED, family.created_at, what, describe(device), family.login_ip_address, device)
+
+
+def _last_rotation(family: RefreshToken) -> Moment:
+    count = family.generation
+    what = npgettext("family", "the only rotation", "last of %(count)d rotations", count) % {"count": count}
+    device = family.user_agent
+    return Moment(ROTATED, family.refreshed_at, what, describe(device), family.ip_address, device)
+
+
+def _moment(event: FamilyEvent) -> Moment:
+    details = describe(event.user_agent)
+    if event.kind == EventKind.UNBOUND and event.actor:
+        details = pgettext("family", "by %(actor)s") % {"actor": event.actor}
+    if event.kind == EventKind.DEVICE:
+        before = describe(event.previous_user_agent)
+        names = {"before": before or "?", "after": details or "?"}
+        details = pgettext("device", "from %(before)s to %(after)s") % names
+    behind = event.generations_behind
+    if behind is not None:
+        late = ngettext("%(count)d generation behind", "%(count)d generations behind", behind) % {"count": behind}
+        details = ", ".join(filter(None, (late, details)))
+    what = str(EventKind(event.kind).label)
+    return Moment(event.kind, event.created_at, what, details, event.ip_address, event.user_agent, behind)
+
+
+def _end(family: RefreshToken, revoked_by: str) -> list[Moment]:
     if family.revoked_at is not None:
-        what = pgettext("family", "revoked: %(reason)s") % {"reason": reason_label(family)}
         by = pgettext("family", "by %(actor)s") % {"actor": revoked_by} if revoked_by else ""
-        entries.append({"time": family.revoked_at, "what": what, "details": by})
-    elif family.state() is State.EXPIRED:
-        entries.append({"time": family.idle_end(), "what": pgettext("family", "expired")})
-    return entries
+        details = ", ".join(filter(None, (reason_label(family), by)))
+        return [Moment(EventKind.REVOKED, family.revoked_at, str(EventKind.REVOKED.label), details)]
+    if family.state() is State.EXPIRED:
+        return [Moment(EXPIRED, family.idle_end(), pgettext("family", "expired"))]
+    return []
 
 
 def reason_label(family: RefreshToken) -> str:
@@ -69,6 +109,12 @@ def local_time(moment: datetime) -> datetime:
 def time_label(moment: datetime) -> str:
     """Return a time as the admin shows it."""
     return str(date_format(local_time(moment), "DATETIME_FORMAT"))
+
+
+def exact_label(moment: datetime) -> str:
+    """Return a time with its seconds, which no date format of Django has."""
+    local = local_time(moment)
+    return f"{date_format(local, 'DATE_FORMAT')}, {local:%H:%M:%S}"
 
 
 def distance_label(moment: datetime) -> str:

@@ -82,6 +82,7 @@ def start(
         created_at=now,
         refreshed_at=now,
         expires_at=None if lifetime is None else now + lifetime,
+        login_ip_address=client.ip_address,
         ip_address=client.ip_address,
         user_agent=client.user_agent,
     )

@@ -66,6 +66,10 @@ class Migration(migrations.Migration):
                 ("revoked_at", models.DateTimeField(blank=True, default=None, null=True, verbose_name="revoked")),
                 ("revoked_reason", models.CharField(blank=True, default="", max_length=32, verbose_name="reason")),
                 (
+                    "login_ip_address",
+                    models.GenericIPAddressField(blank=True, default=None, null=True, verbose_name="address at login"),
+                ),
+                (
                     "ip_address",
                     models.GenericIPAddressField(blank=True, default=None, null=True, verbose_name="address"),
                 ),
