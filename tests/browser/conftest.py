@@ -30,6 +30,12 @@ from playwright.sync_api import Browser, BrowserContext, Playwright, sync_playwr
 from tests.server import Gunicorn
 
 PASSWORD = "a password for the browser"
+USERS = f"""
+from django.contrib.auth.models import User
+for name in ("demo", "admin"):
+    User.objects.create_superuser(name, f"{{name}}@example.com", {PASSWORD!r})
+User.objects.create_user("ann", password={PASSWORD!r})
+"""
 CHROMIUM_ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -54,15 +60,14 @@ class Server(Gunicorn):
             "DJANGO_SECRET_KEY": "a key that is for the browser tests only",
             "JWT_ACCESS_SECRET": "access secret of the browser tests, thirty-two bytes and more",
             "JWT_REFRESH_SECRET": "refresh secret of the browser tests, thirty-two bytes and more",
-            "DJANGO_SUPERUSER_PASSWORD": PASSWORD,
+            "VICTIM_PASSWORD": PASSWORD,
             **environment,
         }
         arguments = "-w", "1", "--threads", "16", "--keep-alive", "1", *arguments
         super().__init__("tests.browser.wsgi", *arguments, environment=environment)
         self.url = f"http://127.0.0.1:{self.port}"
         self.manage("migrate", "-v0")
-        for name in ("demo", "admin"):
-            self.manage("createsuperuser", "--noinput", "--username", name, "--email", f"{name}@example.com")
+        self.manage("shell", "-c", USERS)
 
     def manage(self, *arguments: str) -> str:
         """Run a management command on the server's database and return what it says."""
