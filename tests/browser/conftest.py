@@ -15,7 +15,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -97,6 +97,12 @@ class Server(Gunicorn):
             return connection.execute(query, parameters).fetchall()
         finally:
             connection.close()
+
+    def forget_families(self) -> None:
+        """Delete all token families and their events."""
+        with closing(sqlite3.connect(self.database, timeout=20)) as connection, connection:
+            connection.execute("DELETE FROM twotoken_familyevent")
+            connection.execute("DELETE FROM twotoken_refreshtoken")
 
 
 class Certificate(NamedTuple):
