@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import django
 from django.http import HttpRequest, HttpResponse
 from django.test import Client, override_settings
@@ -34,6 +37,15 @@ def test_the_policy() -> None:
     assert example.CSP_MIDDLEWARE.startswith("django.") is (django.VERSION >= (6, 0))
     policies = [Client().get(url).headers["Content-Security-Policy"] for url in ("/", "/own/")]
     assert policies == [POLICY, OWN]
+
+
+def test_the_docs() -> None:
+    """They show the policy of the example, and where its middleware goes."""
+    page = (Path(__file__).parent.parent / "docs" / "how-to" / "csp.md").read_text()
+    shown: dict[str, Any] = {}
+    exec(page.split("```python\n")[1].split("```")[0], shown)  # noqa: S102
+    assert shown["SECURE_CSP"] == example.SECURE_CSP
+    assert shown["MIDDLEWARE"] == [example.MIDDLEWARE[0], "django.middleware.csp.ContentSecurityPolicyMiddleware"]
 
 
 def test_the_header() -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
@@ -11,6 +14,7 @@ from example_project.settings import MIDDLEWARE
 from tests.browser.conftest import PASSWORD, Server
 from tests.browser.test_admin import log_in, refresh
 
+ROOT = Path(__file__).parents[2]
 POLICY = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
 REPORT = """addEventListener("securitypolicyviolation", ({ effectiveDirective, blockedURI }) =>
   reportViolation(`${effectiveDirective} ${blockedURI}`))"""
@@ -80,14 +84,14 @@ def test_the_demo(server: Server, page: Page) -> None:
     expect(page.get_by_role("dialog")).to_be_visible()
 
 
-def test_the_admin(server: Server, page: Page) -> None:
-    """The admin's list, a family's page with its timeline, the confirmation, and the user's page with its button."""
+def walk_through_the_admin(server: Server, page: Page) -> None:
+    """Open the list, a family's page with its timeline, the confirmation, and the user's page with its button."""
     server.forget_families()
     pair = log_in(server)
     refresh(server, pair["refresh"])
     refresh(server, pair["refresh"])
     log_in(server)
-    visit(page, f"{server.url}/admin/twotoken/refreshtoken/")
+    page.goto(f"{server.url}/admin/twotoken/refreshtoken/")
     page.fill("#id_username", "admin")
     page.fill("#id_password", PASSWORD)
     page.click("[type=submit]")
@@ -101,4 +105,21 @@ def test_the_admin(server: Server, page: Page) -> None:
     page.go_back()
     page.locator(".field-user_link a").click()
     expect(page.get_by_role("link", name="Revoke 1 token family")).to_be_visible()
-    visit(page, page.url)
+
+
+def test_the_admin(server: Server, page: Page) -> None:
+    """Our pages of the admin have the policy, and nothing violates it."""
+    walk_through_the_admin(server, page)
+    visit(page, f"{server.url}/admin/twotoken/refreshtoken/")
+
+
+def test_nonces_in_the_admin(new_server: Callable[..., Server], page: Page) -> None:
+    """Under the docs' policy, which allows no file without a nonce, our pages of the admin have their style."""
+    block = (ROOT / "docs" / "how-to" / "csp.md").read_text().split("```python\n")[2].split("```")[0]
+    shown: dict[str, Any] = {"TEMPLATES": [{"OPTIONS": {"context_processors": []}}]}
+    exec(block, shown)  # noqa: S102
+    server = new_server(TEST_BROWSER_GRACE="0", TEST_CSP=json.dumps(shown["SECURE_CSP"]))
+    walk_through_the_admin(server, page)
+    page.goto(f"{server.url}/admin/twotoken/refreshtoken/")
+    styles = page.locator("link[href$='twotoken/admin.css']")
+    assert styles.evaluate("(link) => [link.nonce !== '', link.sheet.cssRules.length > 0]") == [True, True]
