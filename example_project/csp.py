@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponseBase
 
 
-def build_policy(directives: Mapping[str, Sequence[str]]) -> str:
+def build_policy(directives: Mapping[str, Iterable[str]]) -> str:
     """Return the value of the header."""
     return "; ".join(f"{name} {' '.join(sources)}" for name, sources in directives.items())
 

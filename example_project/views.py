@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any, cast
 
-from django.conf import settings
 from django.views.generic import TemplateView
 from drf_spectacular.utils import extend_schema
 from drf_spectacular.views import SpectacularSwaggerSplitView
@@ -17,6 +16,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from example_project.csp import build_policy
+from example_project.settings import SECURE_CSP, VICTIM
 from twotoken.authentication import RevocableAccessTokenAuthentication
 from twotoken.conf import conf
 from twotoken.models import RefreshToken
@@ -24,7 +24,7 @@ from twotoken.permissions import RecentLogin
 from twotoken.tokens import AccessToken
 
 # Swagger UI needs more than SECURE_CSP allows: it has inline styles, and images in its stylesheet.
-DOCS_POLICY = {**settings.SECURE_CSP, "style-src": ["'self'", "'unsafe-inline'"], "img-src": ["'self'", "data:"]}
+DOCS_POLICY = {**SECURE_CSP, "style-src": ["'self'", "'unsafe-inline'"], "img-src": ["'self'", "data:"]}
 
 
 class IndexView(TemplateView):
@@ -34,7 +34,7 @@ class IndexView(TemplateView):
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         seconds = int(conf.access_lifetime.total_seconds())
-        return super().get_context_data(seconds=seconds, victim=settings.VICTIM, **kwargs)
+        return super().get_context_data(seconds=seconds, victim=VICTIM, **kwargs)
 
 
 class DocsView(SpectacularSwaggerSplitView):

@@ -14,7 +14,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.core.management.commands.runserver import naiveip_re
 
-from example_project.settings import ENV_FILE, read_env, token_secrets
+from example_project.settings import ENV_FILE, VICTIM, read_env, token_secrets
 
 SECRETS = ("DJANGO_SECRET_KEY", "JWT_ACCESS_SECRET", "JWT_REFRESH_SECRET")
 PASSWORDS = ("DEMO_PASSWORD", "ADMIN_PASSWORD", "VICTIM_PASSWORD")
@@ -39,7 +39,7 @@ class Command(BaseCommand):
         call_command("migrate", verbosity=0, interactive=False)
         call_command("check", stdout=self.stdout)
         self.make_user("demo", values["DEMO_PASSWORD"])
-        self.make_user(**settings.VICTIM)
+        self.make_user(VICTIM["username"], VICTIM["password"])
         self.make_user("admin", values["ADMIN_PASSWORD"], is_staff=True, is_superuser=True)
         shown = "127.0.0.1" if host == "0.0.0.0" else f"[{host}]" if ":" in host else host
         url = f"http://{shown}:{port}"
@@ -64,12 +64,12 @@ class Command(BaseCommand):
             env = {**values, **os.environ}
             settings.SECRET_KEY = env["DJANGO_SECRET_KEY"]
             settings.TWOTOKEN = {**settings.TWOTOKEN, **token_secrets(env)}
-            settings.VICTIM = {**settings.VICTIM, "password": env["VICTIM_PASSWORD"]}
+            VICTIM["password"] = env["VICTIM_PASSWORD"]
         return values
 
-    def make_user(self, username: str, password: str, **fields: bool) -> None:
+    def make_user(self, name: str, password: str, **fields: bool) -> None:
         """Create a user, or reset the password of an existing one."""
-        user, _ = get_user_model().objects.get_or_create(username=username, defaults=fields)
+        user, _ = get_user_model().objects.get_or_create(username=name, defaults=fields)
         if not user.check_password(password):
             user.set_password(password)
             user.save()
