@@ -78,7 +78,7 @@ def demo(server: Server, browser: Browser, folder: Path) -> None:
     page.get_by_role("button", name="Call with a bad token").click()
     expect(page.locator("#call-says")).to_contain_text("200 in the end")
     expect(page.locator("#refresh-name")).to_have_text("R1")
-    page.locator("#status").evaluate("(status) => scrollTo(0, status.offsetTop - 12)")
+    page.locator("#session-part").evaluate("(part) => scrollTo(0, part.offsetTop - 70)")
     page.screenshot(path=folder / "demo.png")
 
 
