@@ -64,22 +64,22 @@ def admin(server: Server, browser: Browser, folder: Path) -> None:
 
 
 def demo(server: Server, browser: Browser, folder: Path) -> None:
-    """Show the demo page after a login and its theft."""
+    """Show the theft on the demo page, and the page after a login."""
     page = browser.new_page(viewport={"width": 1100, "height": 1190})
     page.goto(server.url)
+    for step in page.locator("[data-step]").all():
+        step.click()
+    expect(page.locator("#victim .state")).to_contain_text("Refused")
+    page.locator("#theft").screenshot(path=folder / "demo-theft.png")
+    page.reload()
     page.locator("#login [name=password]").fill(PASSWORD)
     page.locator("#login button").click()
     expect(page.locator("#session-title")).to_have_text("Logged in as demo")
     page.get_by_role("button", name="Call with a bad token").click()
     expect(page.locator("#call-says")).to_contain_text("200 in the end")
     expect(page.locator("#refresh-name")).to_have_text("R1")
-    page.evaluate("scrollTo(0, 0)")
+    page.locator("#session-part").evaluate("(part) => scrollTo(0, part.offsetTop - 70)")
     page.screenshot(path=folder / "demo.png")
-    page.get_by_label("Victim's password").fill(PASSWORD)
-    for step in page.locator("[data-step]").all()[:5]:
-        step.click()
-    expect(page.locator("#victim .state")).to_contain_text("Refused")
-    page.locator("#theft").screenshot(path=folder / "demo-theft.png")
 
 
 if __name__ == "__main__":

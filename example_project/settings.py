@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import dj_database_url
+import django
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 ENV_FILE = BASE_DIR / "demo.env"
@@ -52,8 +53,15 @@ INSTALLED_APPS = [
     "example_project",
 ]
 
+# Django has the middleware since version 6.0. For 5.2 the example has its own, which sends the same header.
+CSP_MIDDLEWARE = (
+    "django.middleware.csp.ContentSecurityPolicyMiddleware"
+    if django.VERSION >= (6, 0)
+    else "example_project.csp.ContentSecurityPolicyMiddleware"
+)
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    CSP_MIDDLEWARE,
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -61,6 +69,15 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
+
+# An injected script does not run: every script, style and image comes from a file of this server.
+SECURE_CSP = {
+    "default-src": ["'self'"],
+    "base-uri": ["'none'"],
+    "form-action": ["'self'"],
+    "frame-ancestors": ["'none'"],
+    "object-src": ["'none'"],
+}
 
 TEMPLATES = [
     {
@@ -98,6 +115,9 @@ TWOTOKEN: dict[str, Any] = {
     # The demo uses plain HTTP.
     "COOKIE_SECURE": not DEBUG,
 }
+
+# The demo page logs this user in, so that you can play a theft. Everybody who opens the page can read the password.
+VICTIM = {"username": "ann", "password": env.get("VICTIM_PASSWORD", "")}
 
 SPECTACULAR_SETTINGS = {
     "TITLE": "The example of twotoken",

@@ -34,12 +34,15 @@ from tests.server import Gunicorn
 PASSWORD = "a password for the browser"
 # One process for all that a database needs before its first request: Django takes a second to start.
 PREPARE = """
+import os
 import django; django.setup()
 from django.core.management import call_command
 from django.db import connections
 call_command("migrate", verbosity=0)
 for name in ("demo", "admin"):
     call_command("createsuperuser", interactive=False, username=name, email=f"{name}@example.com", verbosity=0)
+from django.contrib.auth.models import User
+User.objects.create_user("ann", password=os.environ["VICTIM_PASSWORD"])
 connections.close_all()
 """
 expect.set_options(timeout=15_000)  # milliseconds; the machine may be busy with other tests
@@ -63,12 +66,13 @@ def settings_for(database: Path) -> dict[str, str]:
         "JWT_ACCESS_SECRET": "access secret of the browser tests, thirty-two bytes and more",
         "JWT_REFRESH_SECRET": "refresh secret of the browser tests, thirty-two bytes and more",
         "DJANGO_SUPERUSER_PASSWORD": PASSWORD,
+        "VICTIM_PASSWORD": PASSWORD,
     }
 
 
 @cache
 def prepared_database() -> bytes:
-    """Return a database with the tables and the users ``demo`` and ``admin``. Each server starts with a copy."""
+    """Return a database with the tables and the users ``demo``, ``admin`` and ``ann``. Each server starts with a copy."""
     with TemporaryDirectory() as folder:
         database = Path(folder, "prepared.sqlite3")
         subprocess.run([sys.executable, "-c", PREPARE], env={**os.environ, **settings_for(database)}, check=True)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 from datetime import timedelta
 
 from example_project.settings import *  # noqa: F403
-from example_project.settings import ALLOWED_HOSTS, MIDDLEWARE, TWOTOKEN
+from example_project.settings import ALLOWED_HOSTS, MIDDLEWARE, SECURE_CSP, TEMPLATES, TWOTOKEN
 
 ALLOWED_HOSTS = [*ALLOWED_HOSTS, ".app.localhost"]
 ROOT_URLCONF = os.environ.get("TEST_URLCONF", "tests.browser.urls")
 MIDDLEWARE = ["tests.browser.cors.CorsMiddleware", "tests.browser.faults.FaultMiddleware", *MIDDLEWARE]
 CSRF_TRUSTED_ORIGINS = [origin for origin in [os.environ.get("TEST_FRONT_END")] if origin]
 STATICFILES_DIRS = [folder for folder in [os.environ.get("TEST_STATIC")] if folder]
+if "TEST_CSP" in os.environ:  # a policy with nonces
+    SECURE_CSP = json.loads(os.environ["TEST_CSP"])
+    TEMPLATES[0]["OPTIONS"]["context_processors"].append("django.template.context_processors.csp")
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 TWOTOKEN = {
     **TWOTOKEN,

@@ -256,7 +256,7 @@ def test_a_redirect_to_another_origin(
 ) -> None:
     """The token is sent to the API, but not to another origin to which the API redirects."""
     other = server_with()  # signs with the same secrets: it would take the token
-    page = open_page(context, server)
+    page = open_page(context, server, f"?connect={other.url}")
     log_in(page)
     sent: list[Request] = []
     page.on("request", lambda request: sent.append(request))

@@ -14,9 +14,10 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.core.management.commands.runserver import naiveip_re
 
-from example_project.settings import ENV_FILE, read_env, token_secrets
+from example_project.settings import ENV_FILE, VICTIM, read_env, token_secrets
 
-NAMES = ("DJANGO_SECRET_KEY", "JWT_ACCESS_SECRET", "JWT_REFRESH_SECRET", "DEMO_PASSWORD", "ADMIN_PASSWORD")
+SECRETS = ("DJANGO_SECRET_KEY", "JWT_ACCESS_SECRET", "JWT_REFRESH_SECRET")
+PASSWORDS = ("DEMO_PASSWORD", "ADMIN_PASSWORD", "VICTIM_PASSWORD")
 SECRET_BYTES, PASSWORD_BYTES = 32, 9
 
 
@@ -38,6 +39,7 @@ class Command(BaseCommand):
         call_command("migrate", verbosity=0, interactive=False)
         call_command("check", stdout=self.stdout)
         self.make_user("demo", values["DEMO_PASSWORD"])
+        self.make_user(VICTIM["username"], VICTIM["password"])
         self.make_user("admin", values["ADMIN_PASSWORD"], is_staff=True, is_superuser=True)
         shown = "127.0.0.1" if host == "0.0.0.0" else f"[{host}]" if ":" in host else host
         url = f"http://{shown}:{port}"
@@ -52,9 +54,9 @@ class Command(BaseCommand):
     def make_secrets(self) -> dict[str, str]:
         """Add the missing values to the file, and return all of them."""
         values = read_env(ENV_FILE)
-        if missing := [name for name in NAMES if not values.get(name)]:
+        if missing := [name for name in (*SECRETS, *PASSWORDS) if not values.get(name)]:
             for name in missing:
-                values[name] = secrets.token_urlsafe(PASSWORD_BYTES if name.endswith("PASSWORD") else SECRET_BYTES)
+                values[name] = secrets.token_urlsafe(PASSWORD_BYTES if name in PASSWORDS else SECRET_BYTES)
             ENV_FILE.touch(mode=0o600)
             ENV_FILE.chmod(0o600)
             ENV_FILE.write_text("".join(f"{name}={value}\n" for name, value in values.items()))
@@ -62,6 +64,7 @@ class Command(BaseCommand):
             env = {**values, **os.environ}
             settings.SECRET_KEY = env["DJANGO_SECRET_KEY"]
             settings.TWOTOKEN = {**settings.TWOTOKEN, **token_secrets(env)}
+            VICTIM["password"] = env["VICTIM_PASSWORD"]
         return values
 
     def make_user(self, name: str, password: str, **fields: bool) -> None:

@@ -105,18 +105,18 @@ function restoreLater() {
 async function restore() {
   try {
     showParts(await client.restore());
-    if (!client.isAuthenticated && !$("status").textContent) announce("You are not logged in.");
   } catch {
     showParts(client.isAuthenticated);
     restoreLater();
   }
 }
 
-// Show the login form or the session, and move the focus out of the part that is hidden.
+// Show the login form or the parts of a session, and move the focus out of what is hidden.
 function showParts(isIn) {
-  const [shown, gone] = isIn ? [$("session-part"), $("login-part")] : [$("login-part"), $("session-part")];
-  shown.hidden = false;
-  hide(gone, shown.querySelector("input[type=password], button"));
+  const parts = [...document.querySelectorAll("[data-session]")];
+  const [shown, gone] = isIn ? [parts, [$("login-part")]] : [[$("login-part")], parts];
+  for (const part of shown) part.hidden = false;
+  hide(gone, shown[0].querySelector("input[type=password], button"));
 }
 
 async function call(path) {
@@ -129,7 +129,11 @@ async function callSpoilt(count) {
   return Promise.all(Array.from({ length: count }, () => call(ME)));
 }
 
-const tell = (text) => write($("call-says"), text);
+// The call itself may show that the session was revoked: then its part of the page is hidden.
+function tell(text) {
+  write($("call-says"), text);
+  if (!client.isAuthenticated) announce(`${text} ${$("status").textContent}`, "bad");
+}
 
 $("login").addEventListener("submit", async (event) => {
   event.preventDefault();

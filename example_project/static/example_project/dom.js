@@ -10,9 +10,10 @@ export function el(name, attributes = {}, ...content) {
   return element;
 }
 
-/** Create the list item of a token. */
-export function chip(name, text, isNow) {
-  return el("li", isNow ? { class: "now", "aria-current": "true" } : {}, el("b", {}, name), text);
+/** Create the list item of a token. `end` says why the token is no longer good: it is struck through. */
+export function chip(name, { end = "", text = "", isNow = false }) {
+  const label = end ? [el("s", {}, name), el("span", { class: "unseen" }, ` ${end}`)] : [el("b", {}, name)];
+  return el("li", isNow ? { class: "now", "aria-current": "true" } : {}, ...label, text);
 }
 
 /** Set a text only if it differs, so that screen readers don't repeat it and selections stay. */
@@ -20,10 +21,10 @@ export function write(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-/** Hide an element. If it has the focus, move the focus to `refuge`. */
-export function hide(element, refuge) {
-  const hadFocus = element.contains(document.activeElement);
-  element.hidden = true;
+/** Hide elements. If one has the focus, move the focus to `refuge`. */
+export function hide(elements, refuge) {
+  const hadFocus = elements.some((element) => element.contains(document.activeElement));
+  for (const element of elements) element.hidden = true;
   if (hadFocus) refuge.focus();
 }
 
@@ -58,16 +59,10 @@ export function describe(error) {
 
 const UNITS = [["day", 86_400], ["hour", 3_600], ["minute", 60], ["second", 1]];
 const relative = new Intl.RelativeTimeFormat("en", { numeric: "always" });
-const absolute = new Intl.DateTimeFormat("en", { dateStyle: "medium", timeStyle: "short" });
 
 /** "in 7 days" */
 export function away(iso) {
   const seconds = (new Date(iso) - Date.now()) / 1000;
   const [unit, size] = UNITS.find(([, size]) => Math.abs(seconds) >= size * 0.95) ?? UNITS.at(-1);
   return relative.format(Math.round(seconds / size), unit);
-}
-
-/** "in 7 days, Dec 1, 2026, 8:52 AM" */
-export function moment(iso) {
-  return `${away(iso)}, ${absolute.format(new Date(iso))}`;
 }

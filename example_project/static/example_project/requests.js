@@ -83,7 +83,7 @@ function explain({ path, carries, isAgain }, status, reason) {
   if (path.endsWith("/login/") && status === 200) return "The server sent both tokens.";
   if (path.endsWith("/reauthenticate/") && status === 200) return "The server sent an access token that says: just now.";
   if (path.endsWith("/reauthenticate/") && status === 401 && !reason) return "The password is wrong.";
-  if (path.endsWith("/refresh/") && status === 200) return "The server sent a new access token. No password was needed.";
+  if (path.endsWith("/refresh/") && status === 200) return "A new access token, without a password.";
   if (path.endsWith("/refresh/") && status === 401) return `Refused (${reason}): log in again.`;
   if (path.includes("/logout/") && status === 204) return "The session is revoked on the server too.";
   if (status === 401 && carries) return `${carries} was refused (${reason}).`;
@@ -97,6 +97,7 @@ function isLook({ path }, method) {
 }
 
 function show(item) {
+  $("requests").hidden = false;
   $("log").prepend(item);
   while ($("log").children.length > SHOWN) $("log").lastChild.remove();
 }

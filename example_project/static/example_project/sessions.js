@@ -13,13 +13,12 @@ export function showSessions(sessions, revoke) {
     fill(rows.get(session.id), session);
   }
   $("sessions").append(...sessions.map(({ id }) => rows.get(id)).filter((row) => !row.isConnected));
-  $("sessions-none").hidden = sessions.length > 0;
   if (sessions.length > 1) $("revoke-others").hidden = false;
-  else hide($("revoke-others"), $("sessions-title"));
+  else hide([$("revoke-others")], $("sessions-title"));
 }
 
 function makeRow(session, revoke) {
-  const button = el("button", { type: "button", class: "plain", "aria-label": `Revoke this one: ${device(session)}` }, "Revoke this one");
+  const button = el("button", { type: "button", class: "plain", "aria-label": `Revoke ${device(session)}` }, "Revoke");
   onClick(button, async () => {
     const response = await revoke(session.id);
     const text = response.ok ? "That session is revoked. Its next refresh will be refused." : `The answer was ${response.status}.`;

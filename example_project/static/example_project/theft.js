@@ -3,8 +3,9 @@ import { $, chip, onClick, write } from "./dom.js";
 import { canBind, makeKey, prove } from "./proofs.js";
 import { watchedFetch } from "./requests.js";
 
-const tokens = { victim: null, thief: null };
-let key = null; // of the victim's device, if the token is bound to it
+const START = "Nobody has a token yet.";
+const hands = { victim: [], thief: [] }; // what each has got so far: { token, name, end }; `end` is empty while it is good
+let key = null; // of the victim's phone, if the token is bound to it
 
 /** A step failed. With `restart` the theft starts again from the first step. */
 class Stop extends Error {
@@ -16,84 +17,118 @@ class Stop extends Error {
 
 const steps = {
   async login() {
-    const form = $("theft-login");
-    if (!form.reportValidity()) throw new Stop("Enter the victim's name and password.", false);
-    const { bound, ...credentials } = Object.fromEntries(new FormData(form));
-    key = bound ? await makeKey() : null;
-    const body = await app("login", credentials, 200, { restart: false, key });
+    key = $("bound").checked ? await makeKey() : null;
+    const { username, password } = $("theft").dataset;
+    const body = await app("login", { username, password }, 200, { restart: false, key });
     if (key && body.token_type !== "DPoP") throw new Stop("The server needs the package cryptography to bind tokens.", false);
-    form.elements.password.value = "";
-    Object.assign(tokens, { victim: body.refresh, thief: null });
-    show("victim", ["R0"], "Logged in.", "good");
-    show("thief", [], "Has nothing yet.");
-    if (key) return "The app has made a key that no program can read, and got R0, which is bound to this key.";
-    return "The victim's app has got its first refresh token, R0.";
+    Object.assign(hands, { victim: [hold(body.refresh)], thief: [] });
+    say("victim", "Logged in.", "good");
+    say("thief", "Has nothing yet.");
+    say("server", "Stores one row for this login. Accepts R0.", "good");
+    if (key) return "The phone has made a key that no program can read. It got R0, which is bound to this key.";
+    return "Ann's phone has got its first refresh token, R0.";
   },
   async steal() {
-    tokens.thief = tokens.victim;
-    show("thief", ["R0"], "Has the victim's token.", "bad");
-    if (key) return "Both have R0 now. The thief has copied all that can be copied: not the key.";
-    return "Both have R0 now. Nobody has noticed it yet.";
+    hands.thief = [{ ...inHand("victim") }];
+    say("thief", key ? "Has R0, but not the key." : "Has R0 too.", "bad");
+    if (key) return "Both have R0 now. The thief has copied everything that can be copied. The key can't be.";
+    return "Both have R0 now. Nobody has noticed it.";
   },
   async refresh() {
-    tokens.victim = (await app("refresh", { refresh: tokens.victim }, 200, { key })).refresh;
-    show("victim", ["R0", "R1"], "Still logged in. R0 was used and replaced.", "good");
-    if (key) return "R1 has replaced R0. The app has signed this request with its key.";
-    return "R1 has replaced the victim's R0. The thief's copy is an old token now.";
+    await rotate();
+    say("victim", "Still logged in.", "good");
+    say("thief", "Has an old token.", "bad");
+    return `The phone sent R0 and got R1. ${key ? "It signed the request with its key." : "R0 is used up, so the thief's copy is an old token."}`;
   },
   async replay() {
-    const { reason } = await app("refresh", { refresh: tokens.thief }, 401);
-    show("thief", ["R0"], `Refused: ${reason}.`, "bad");
-    if (key) return "Without the key, the copy is refused at once, and nothing is revoked: the victim is safe.";
-    return "R0 was used a second time, so there is a copy. The server can't tell owner and thief apart, so it revokes the whole token family.";
+    const { reason } = await app("refresh", { refresh: inHand("thief").token }, 401);
+    say("thief", `Refused: ${reason}.`, "bad");
+    if (key) return "The copy comes without the key. The server refuses it at once, and revokes nothing.";
+    retire("revoked");
+    say("victim", "Has not noticed it yet.");
+    say("server", "Has revoked the login. Accepts none of its tokens.", "bad");
+    return "R0 was used a second time, so somebody has copied it. The server can't know who is the thief. It revokes the whole login.";
   },
   async locked() {
     if (key) {
-      tokens.victim = (await app("refresh", { refresh: tokens.victim }, 200, { key })).refresh;
-      show("victim", ["R0", "R1", "R2"], "Still logged in.", "good");
-      return "The victim has noticed nothing. The thief has nothing.";
+      await rotate();
+      say("victim", "Still logged in.", "good");
+      return "Ann has noticed nothing. The thief has nothing.";
     }
-    const { reason } = await app("refresh", { refresh: tokens.victim }, 401);
-    show("victim", ["R0", "R1"], `Refused: ${reason}.`, "bad");
-    return "R1 is revoked too. The thief is locked out. Only the victim can log in again, with the password.";
+    const { reason } = await app("refresh", { refresh: inHand("victim").token }, 401);
+    say("victim", `Refused: ${reason}.`, "bad");
+    return "The thief is locked out, and Ann is logged out. Only Ann has the password, so only she can log in again.";
   },
 };
 
 /** Connect the buttons, so that the steps are played in order. */
 export function stageTheft() {
-  $("theft-login").addEventListener("submit", (event) => event.preventDefault());
   const buttons = [...document.querySelectorAll("[data-step]")];
   buttons.forEach((button, index) => onClick(button, async () => {
     try {
       write($("moral"), await steps[button.dataset.step]());
-      goTo(buttons, (index + 1) % buttons.length);
+      draw();
+      goTo(buttons, index + 1);
+      (buttons[index + 1] ?? $("again")).focus();
     } catch (error) {
       if (!(error instanceof Stop)) throw error;
+      if (error.restart) restart(buttons);
       write($("moral"), error.message);
-      if (error.restart) goTo(buttons, 0);
     }
   }));
-  const { bound } = $("theft-login").elements;
-  bound.disabled = !canBind;
-  bound.addEventListener("change", () => {
-    enable(buttons, 0);
-    write($("moral"), bound.checked ? "Now with a bound token: play it again." : "Now without: play it again.");
+  $("again").addEventListener("click", () => {
+    restart(buttons);
+    buttons[0].focus();
   });
+  $("bound").disabled = !canBind;
+  $("bound").addEventListener("change", () => restart(buttons));
 }
 
+// Steps before `next` are done, the steps after it have to wait.
 function goTo(buttons, next) {
-  enable(buttons, next);
-  buttons[next].focus();
+  buttons.forEach((button, index) => {
+    button.disabled = index !== next;
+    button.parentElement.className = index < next ? "done" : "";
+  });
+  $("again").hidden = next < buttons.length;
 }
 
-function enable(buttons, next) {
-  buttons.forEach((button, index) => (button.disabled = index !== next));
+function restart(buttons) {
+  Object.assign(hands, { victim: [], thief: [] });
+  draw();
+  say("victim", "Not logged in.");
+  say("thief", "Has nothing yet.");
+  say("server", "Stores no login of Ann yet.");
+  write($("moral"), START);
+  goTo(buttons, 0);
 }
 
-function show(who, names, state, kind = "") {
-  const items = names.map((name, index) => chip(name, "", index === names.length - 1));
-  $(who).querySelector("ol").replaceChildren(...items);
-  write($(who).querySelector(".holds"), tokens[who] ? `…${tokens[who].slice(-12)}` : "no token");
+async function rotate() {
+  const { refresh } = await app("refresh", { refresh: inHand("victim").token }, 200, { key });
+  retire("used up");
+  hands.victim.push(hold(refresh));
+  say("server", `Stores the same row. Accepts ${inHand("victim").name}.`, "good");
+}
+
+function hold(token) {
+  const { gen } = JSON.parse(atob(token.split(".")[1].replaceAll("-", "+").replaceAll("_", "/")));
+  return { token, name: `R${gen}`, end: "" };
+}
+
+const inHand = (who) => hands[who].at(-1);
+
+function retire(end) {
+  for (const held of Object.values(hands).flat()) held.end ||= end;
+}
+
+function draw() {
+  for (const who of Object.keys(hands)) {
+    const chips = hands[who].map(({ name, end }, index) => chip(name, { end, isNow: index === hands[who].length - 1 }));
+    $(who).querySelector("ol").replaceChildren(...chips);
+  }
+}
+
+function say(who, state, kind = "") {
   const says = $(who).querySelector(".state");
   write(says, state);
   says.className = `state ${kind}`;

@@ -36,7 +36,7 @@ export function endLanes() {
 
 function draw(lane, name, to) {
   endLast(lane);
-  const element = el("span", {}, name);
+  const element = el("span", {}, el("b", {}, name));
   $(`${lane}-lane`).append(element);
   lanes[lane].push({ element, from: performance.now(), to });
   tick();

@@ -1,6 +1,6 @@
 // The two tokens. The page counts the access tokens that it gets. It can't read the refresh token, so the server tells
 // it the token's number.
-import { $, chip, el, moment, write } from "./dom.js";
+import { $, away, chip, el, write } from "./dom.js";
 import { drawAccess, drawMark, drawRefresh, endLanes } from "./timeline.js";
 
 const SHOWN = 6;
@@ -32,9 +32,9 @@ export function showFamily({ id, generation, idle_end: idleEnd, expires_at: end 
   if (generations.length > 1 || generations[0].given > 1) drawMark();
   showLine();
   write($("refresh-name"), `R${generation}`);
-  write($("refresh-idle"), moment(idleEnd));
-  write($("refresh-end"), end ? moment(end) : "never");
-  write($("refresh-row"), `one row, ${id.slice(0, 8)}…, now at generation ${generation}`);
+  write($("refresh-idle"), away(idleEnd));
+  write($("refresh-end"), end ? away(end) : "never");
+  write($("refresh-row"), `stores one row, ${id.slice(0, 8)}…, generation ${generation}`);
 }
 
 /** Show that there are no tokens. */
@@ -51,7 +51,11 @@ export function clearTokens() {
 function showLine() {
   const shown = generations.slice(-SHOWN);
   const items = shown.map(({ number, given }, index) =>
-    chip(`R${number}`, given > 1 ? ` given ${given} times` : "", index === shown.length - 1));
+    chip(`R${number}`, {
+      end: index < shown.length - 1 ? "used up" : "",
+      text: given > 1 ? ` given ${given} times` : "",
+      isNow: index === shown.length - 1,
+    }));
   const before = shown[0].number;
   if (before > 0) items.unshift(el("li", { class: "more" }, `${before} earlier`));
   $("refresh-line").replaceChildren(...items);
