@@ -26,15 +26,20 @@ class Proxy:
     strips: str = ""
     address: str = ""
     status: str = ""  # answers with it by itself
+    fails_at: str = ""
+    keeps_one_cookie: bool = False
     headers: tuple[tuple[str, str], ...] = ()
 
     def around(self, application: Application) -> Application:
         """Return an application behind this proxy."""
 
         def call(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-            if self.status:
-                start_response(self.status, list(self.headers))
+            status = "503 Busy" if self.fails_at and environ["PATH_INFO"].endswith(self.fails_at) else self.status
+            if status:
+                start_response(status, list(self.headers))
                 return [b"[" * 99_999]
+            if self.keeps_one_cookie:
+                environ["HTTP_COOKIE"] = environ.get("HTTP_COOKIE", "").partition(";")[0]
             if self.sends_scheme:
                 environ["HTTP_X_FORWARDED_PROTO"] = "https"
             if not self.keeps_host:

@@ -12,6 +12,7 @@ from django.apps import apps
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.checks import ERROR, run_checks
+from django.core.exceptions import ValidationError
 from django.db import DatabaseError, connections, models, router, transaction
 
 from twotoken.conf import Delivery, conf
@@ -62,7 +63,7 @@ def probe_login(mount: Mount, url: SplitResult, credentials: Mapping[str, str] |
         if credentials is None:
             try:
                 credentials = _new_user()
-            except (DatabaseError, TypeError, ValueError) as exc:
+            except (DatabaseError, ValidationError, TypeError, ValueError) as exc:
                 reason = f"A user can't be created without more values ({type(exc).__name__})."
                 yield skipped("login", reason, NAME_USER)
                 return

@@ -41,12 +41,13 @@ def probe_proof(transport: OverHTTP, mount: Mount, credentials: Mapping[str, str
     if not proofs.accepts_proofs():
         yield skipped("htu", "No DPoP proof counts here: TWOTOKEN['DPOP'] is 'off', or cryptography is not installed.")
         return
-    key = import_module("twotoken.device_keys").new_key()
-    answer = _prove(transport, key, None, credentials)
+    prover = _Prover(transport)
+    answer = transport.send("POST", "login/", prover.proof("login/"), credentials)
     if answer.code == "use_dpop_nonce":
-        answer = _prove(transport, key, answer.headers.get("dpop-nonce"), credentials)
+        prover.nonce = answer.headers.get("dpop-nonce")
+        answer = transport.send("POST", "login/", prover.proof("login/"), credentials)
     if answer.status == 200:
-        _Session(transport, mount, answer).log_out()
+        _Session(transport, mount, answer, prover).log_out()
         yield ok("htu", "A DPoP proof for this address is accepted.")
     elif answer.code == "invalid_dpop_proof":
         yield wrong(
@@ -62,15 +63,26 @@ def probe_proof(transport: OverHTTP, mount: Mount, credentials: Mapping[str, str
         yield wrong("htu", login_fault(answer))
 
 
-def _prove(transport: OverHTTP, key: str, nonce: str | None, credentials: Mapping[str, str]) -> Answer:
-    address = f"{transport.url.geturl()}login/"
-    proof = dpop.make_proof(key, method="POST", address=address, now=timezone.now(), nonce=nonce)
-    return transport.send("POST", "login/", {"DPoP": proof}, credentials)
+class _Prover:
+    """A device with a new key, which signs proofs for POST requests."""
+
+    def __init__(self, transport: OverHTTP) -> None:
+        self.address = transport.url.geturl()
+        self.nonce: str | None = None
+        self._key = import_module("twotoken.device_keys").new_key()
+
+    def proof(self, endpoint: str, access_token: str | None = None) -> dict[str, str]:
+        """Return the header of a proof."""
+        address, now = self.address + endpoint, timezone.now()
+        proof = dpop.make_proof(
+            self._key, method="POST", address=address, now=now, access_token=access_token, nonce=self.nonce
+        )
+        return {"DPoP": proof}
 
 
 class _Session:
-    def __init__(self, transport: OverHTTP, mount: Mount, login: Answer) -> None:
-        self.transport, self.mount, self.latest = transport, mount, login
+    def __init__(self, transport: OverHTTP, mount: Mount, login: Answer, prover: _Prover | None = None) -> None:
+        self.transport, self.mount, self.latest, self._prover = transport, mount, login, prover
 
     def refresh(self) -> Finding:
         """Refresh as a client that sends every cookie back."""
@@ -110,8 +122,10 @@ class _Session:
     def log_out(self) -> Answer:
         """Revoke the family."""
         if self.mount.delivery is Delivery.NONE:
-            bearer = {"Authorization": f"Bearer {self.latest.body['access']}"}
-            return self.transport.send("POST", "logout/", bearer)
+            access = self.latest.body["access"]
+            headers = {"Authorization": f"{self.latest.body.get('token_type', 'Bearer')} {access}"}
+            proof = self._prover.proof("logout/", access) if self._prover is not None else {}
+            return self.transport.send("POST", "logout/", headers | proof)
         return self.transport.send("POST", "logout/", *self._token())
 
     def _token(self) -> tuple[dict[str, str], dict[str, str] | None]:
