@@ -88,16 +88,17 @@ def compared_clocks(probe: str, other: str, ahead: float) -> Finding:
 def probe_families() -> Iterator[Finding]:
     """Count the families, and look whether old ones are purged."""
     count = families.count()
+    counted = f"{count:,} token {'family' if count == 1 else 'families'}"
     # By an index: a purge that runs leaves few families that are older than the first one that it would delete.
     oldest = families.purgeable(OVERDUE).order_by("created_at").values_list("created_at", flat=True).first()
     if oldest is None:
-        yield ok("families", f"{count:,} token families, and none that a purge should have deleted long ago.")
+        yield ok("families", f"{counted}, and none that a purge should have deleted long ago.")
         return
     age = (timezone.now() - oldest).days
     yield wrong(
         "families",
         Fault(
-            f"{count:,} token families. The oldest that could be purged was started {age:,} days ago.",
+            f"{counted}. The oldest that could be purged was started {age:,} days ago.",
             f"purge_token_families has not run for more than {OVERDUE.days} days, and the table grows with each login.",
             "Run manage.py purge_token_families daily, by cron, systemd or Celery. TWOTOKEN['RETENTION'] is "
             f"{conf.retention.days} days.",

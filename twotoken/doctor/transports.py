@@ -51,12 +51,11 @@ class Answer:
 
 
 class Transport(Protocol):
-    """Sends requests to the endpoints of one mount."""
+    """Sends requests to the endpoints of one mount, as JSON if there is a body. ``send`` may raise NoAnswer."""
 
     url: SplitResult
 
-    def send(self, method: str, endpoint: str, headers: Mapping[str, str], body: object = None) -> Answer:
-        """Send a request, as JSON if there is a body. Raises NoAnswer."""
+    def send(self, method: str, endpoint: str, headers: Mapping[str, str], body: object = None) -> Answer: ...
 
 
 class InProcess:
@@ -99,7 +98,7 @@ class OverHTTP:
         )
         try:
             try:
-                response = self._opener.open(request, timeout=TIMEOUT)
+                response: Any = self._opener.open(request, timeout=TIMEOUT)
             except HTTPError as exc:
                 response = exc
             with response:

@@ -91,4 +91,5 @@ def credentials(name: str | None) -> dict[str, str] | None:
         if not sys.stdin.isatty():
             raise CommandError(f"Put the user's password into the environment, as {PASSWORD}.")
         password = getpass.getpass(f"Password of {name}: ")
-    return {get_user_model().USERNAME_FIELD: name, "password": password}
+    model: Any = get_user_model()
+    return {model.USERNAME_FIELD: name, "password": password}
