@@ -53,7 +53,7 @@ def examine(options: Options) -> Iterator[Finding]:
         checks = partial(probe_checks, options.databases or (alias,), deployed=deployed)
         yield from (found := _guarded("checks", checks))
         if any(finding.probe.startswith("twotoken.E") for finding in found):
-            yield skipped("login", "Mend the errors first: without that, nothing else can be tried.")
+            yield skipped("login", "Fix these errors first. Until then nothing else can be tried.")
             return
         yield from _guarded("cache", probe_cache)
         yield from (tables := _guarded("tables", partial(probe_tables, alias)))
@@ -107,9 +107,7 @@ def _guarded(name: str, probe: Callable[[], Iterable[Finding]]) -> list[Finding]
         found.extend(probe())
     except Exception as exc:
         text = f"{type(exc).__name__}: {exc}" if isinstance(exc, TELLING) else type(exc).__name__
-        found.append(
-            wrong(name, Fault(f"This could not be tried: {text}.", "", "Mend this, and run the doctor again."))
-        )
+        found.append(wrong(name, Fault(f"This could not be tried: {text}.", "", "Fix this, and run the doctor again.")))
     return found
 
 

@@ -55,7 +55,7 @@ def probe_proof(transport: OverHTTP, mount: Mount, credentials: Mapping[str, str
             Fault(
                 f"A DPoP proof for {transport.url.geturl()}login/ is refused: Django sees another address or time.",
                 "No login with a bound token works.",
-                "Mend what the doctor says of the address, the path and the clocks. The logger twotoken records both "
+                "Fix what the doctor says of the address, the path and the clocks. The logger twotoken records both "
                 "addresses at INFO.",
             ),
         )
