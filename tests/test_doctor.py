@@ -31,6 +31,7 @@ from tests.proxy import Proxy, behind
 from tests.server import free_port
 from tests.tls import make_certificate
 from twotoken import families
+from twotoken.doctor import mount_url
 from twotoken.management.commands import twotoken_doctor
 from twotoken.models import RefreshToken
 
@@ -340,6 +341,13 @@ def test_an_address_that_is_no_url(url: str) -> None:
         call_command("twotoken_doctor", "--url", url)
 
 
+@pytest.mark.usefixtures("healthy")
+def test_an_address_with_its_default_port() -> None:
+    """A browser leaves the default port out, so the doctor does too."""
+    assert examine("--url", "https://API.example.com:443/api/auth", "--no-http")[0]
+    assert mount_url("https://API.example.com:443/api/auth").geturl() == API
+
+
 def test_a_front_end_without_an_api() -> None:
     """The command asks for the address of the API."""
     with pytest.raises(CommandError, match="--front-end needs --url"):
@@ -595,10 +603,10 @@ def test_a_server_that_hangs_up() -> None:
 def test_an_address_that_is_trusted_anyway(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """If CSRF_TRUSTED_ORIGINS has the API's own origin, only a wrong scheme shows."""
     for proxy, status in ((Proxy(), "skipped"), (Proxy(sends_scheme=False), "wrong")):
-        with served(Broken("", "", proxy=proxy), certificate, monkeypatch) as url:
-            own = url.removesuffix("/api/auth/")
-            with override_settings(CSRF_TRUSTED_ORIGINS=[own]):
-                found = {each["probe"]: each["status"] for each in examine("--url", url)[1]}
+        with ExitStack() as stack:
+            url = stack.enter_context(served(Broken("", "", proxy=proxy), certificate, monkeypatch))
+            stack.enter_context(override_settings(CSRF_TRUSTED_ORIGINS=[url.removesuffix("/api/auth/")]))
+            found = {each["probe"]: each["status"] for each in examine("--url", url)[1]}
         assert found["address"] == status
 
 

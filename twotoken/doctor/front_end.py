@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
 from urllib.parse import SplitResult
 
-from django.conf import settings
-
 from twotoken import checks
 from twotoken.conf import Delivery, conf
 from twotoken.doctor.browser import Cookie, fault_of, is_third_party
@@ -17,6 +15,7 @@ from twotoken.doctor.mounts import Mount
 from twotoken.doctor.sites import origin_of, relation
 from twotoken.doctor.stores import compared_clocks
 from twotoken.doctor.transports import Answer, Transport
+from twotoken.origins import is_trusted
 
 # No token: it fails the signature check, so it touches no family. The refusal clears the cookie, with its attributes.
 RUBBISH = "doctor"
@@ -49,7 +48,7 @@ def probe_address(transport: Transport) -> Iterator[Finding]:
     """Find out the scheme and host that Django sees: a request without Fetch Metadata passes from that origin only."""
     url = transport.url
     own, other = (origin_of(url._replace(scheme=scheme)) for scheme in _schemes(url))
-    if own in settings.CSRF_TRUSTED_ORIGINS:
+    if is_trusted(own):
         if not _passes(transport, other):
             yield skipped("address", f"{own} is in CSRF_TRUSTED_ORIGINS, so it passes whatever address Django sees.")
             return
@@ -132,36 +131,38 @@ def probe_cors(transport: Transport, page: SplitResult, mount: Mount) -> Iterato
     preflight = transport.send("OPTIONS", "refresh/", {"Origin": origin, **asked})
     site = {"Sec-Fetch-Site": relation(page, transport.url)}
     answer = transport.send("POST", "refresh/", {"Origin": origin, **site})
-    faults = list(_cors_faults(origin, preflight, answer, wanted, mount))
+    fault = _origin_fault(origin, preflight, answer)
+    faults = list(_header_faults(preflight, answer, wanted, mount)) if fault is None else [fault]
     for fault in faults:
         yield wrong("cors", fault)
     if not faults:
         yield ok("cors", f"A page of {origin} may send what twotoken needs, and may read the answers.")
 
 
-def _cors_faults(origin: str, preflight: Answer, answer: Answer, wanted: list[str], mount: Mount) -> Iterator[Fault]:
+def _origin_fault(origin: str, preflight: Answer, answer: Answer) -> Fault | None:
     allowed = {each.headers.get("access-control-allow-origin", "") for each in (preflight, answer)}
     if allowed == {"*"}:
-        yield Fault(
+        return Fault(
             "CORS allows every origin, which browsers don't accept for requests with cookies.",
             CORS_PAGE,
             f"Set CORS_ALLOW_ALL_ORIGINS to False, and CORS_ALLOWED_ORIGINS to [{origin!r}].",
         )
-        return
     if preflight.headers.get("access-control-allow-origin") != origin:
-        yield Fault(
+        return Fault(
             f"CORS does not allow {origin}.",
             CORS_PAGE,
             f"Install django-cors-headers, and add {origin!r} to CORS_ALLOWED_ORIGINS.",
         )
-        return
     if allowed != {origin}:
-        yield Fault(
+        return Fault(
             "The preflight request gets the headers of CORS, but the refresh does not.",
             CORS_PAGE,
             "Put CorsMiddleware first in MIDDLEWARE.",
         )
-        return
+    return None
+
+
+def _header_faults(preflight: Answer, answer: Answer, wanted: list[str], mount: Mount) -> Iterator[Fault]:
     both = {each.headers.get("access-control-allow-credentials", "") for each in (preflight, answer)}
     if mount.delivery is Delivery.COOKIE and both != {"true"}:
         yield Fault("CORS does not allow credentials.", CORS_PAGE, "Set CORS_ALLOW_CREDENTIALS to True.")

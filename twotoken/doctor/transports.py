@@ -15,7 +15,7 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from django.test import Client
 
-from twotoken.doctor.sites import DEFAULT_PORTS
+from twotoken.doctor.sites import DEFAULT_PORTS, origin_of
 
 TIMEOUT = 10  # seconds for one answer
 LONGEST_ANSWER = 65_536  # bytes that are read of one
@@ -123,11 +123,15 @@ class _NoRedirects(HTTPRedirectHandler):
 
 
 def mount_url(text: str) -> SplitResult:
-    """Return the address of a mount, with a slash at its end. Raises ValueError if it is no http or https URL."""
+    """Return the address of a mount, with a slash at its end and without a default port.
+
+    Raises ValueError if it is no http or https URL.
+    """
     parts = urlsplit(text)
     if parts.scheme not in DEFAULT_PORTS or not parts.hostname or "@" in parts.netloc or parts.port == 0:
         raise ValueError(text)
-    return parts._replace(path=f"{parts.path.rstrip('/')}/", query="", fragment="")
+    host = origin_of(parts).partition("://")[2]  # as a browser sends it: without the default port
+    return parts._replace(netloc=host, path=f"{parts.path.rstrip('/')}/", query="", fragment="")
 
 
 def _answer(
