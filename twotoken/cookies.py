@@ -99,7 +99,7 @@ def warn_if_dropped(request: HttpRequest | Request) -> None:
         host = split_domain_port(request.get_host())[0]
     except DisallowedHost:
         return  # a login must not fail for a log line
-    if not _is_this_machine(host):
+    if not is_this_machine(host):
         logger.warning(
             "Browsers drop the Secure refresh cookie of a login over plain http on %s. Use https, and set Django's "
             "SECURE_PROXY_SSL_HEADER if a proxy adds it. Without https set TWOTOKEN['COOKIE_SECURE'] to False.",
@@ -107,7 +107,8 @@ def warn_if_dropped(request: HttpRequest | Request) -> None:
         )
 
 
-def _is_this_machine(host: str) -> bool:
+def is_this_machine(host: str) -> bool:
+    """Tell whether a host name or address is this machine's own: browsers keep Secure cookies of it over http."""
     if host == "localhost" or host.endswith(".localhost"):  # RFC 6761 section 6.3
         return True
     try:

@@ -72,7 +72,7 @@ def settings_for(database: Path) -> dict[str, str]:
 
 @cache
 def prepared_database() -> bytes:
-    """Return a database with the tables and the users ``demo``, ``admin`` and ``ann``. Each server starts with a copy."""
+    """Return a database with the tables and the users ``demo``, ``admin`` and ``ann``. Servers copy it."""
     with TemporaryDirectory() as folder:
         database = Path(folder, "prepared.sqlite3")
         subprocess.run([sys.executable, "-c", PREPARE], env={**os.environ, **settings_for(database)}, check=True)

@@ -29,9 +29,9 @@ INLINE = ["script-src-elem inline", "style-src-attr inline", "style-src-elem inl
 
 
 @pytest.fixture(scope="module")
-def server(new_server: Callable[..., Server]) -> Server:
+def server(server_with: Callable[..., Server]) -> Server:
     """A server for this module alone."""
-    return new_server(TEST_BROWSER_GRACE="0")
+    return server_with(TEST_BROWSER_GRACE="0")
 
 
 @pytest.fixture
@@ -113,12 +113,12 @@ def test_the_admin(server: Server, page: Page) -> None:
     visit(page, f"{server.url}/admin/twotoken/refreshtoken/")
 
 
-def test_nonces_in_the_admin(new_server: Callable[..., Server], page: Page) -> None:
+def test_nonces_in_the_admin(server_with: Callable[..., Server], page: Page) -> None:
     """Under the docs' policy, which allows no file without a nonce, our pages of the admin have their style."""
     block = (ROOT / "docs" / "how-to" / "csp.md").read_text().split("```python\n")[2].split("```")[0]
     shown: dict[str, Any] = {"TEMPLATES": [{"OPTIONS": {"context_processors": []}}]}
     exec(block, shown)  # noqa: S102
-    server = new_server(TEST_BROWSER_GRACE="0", TEST_CSP=json.dumps(shown["SECURE_CSP"]))
+    server = server_with(TEST_BROWSER_GRACE="0", TEST_CSP=json.dumps(shown["SECURE_CSP"]))
     walk_through_the_admin(server, page)
     page.goto(f"{server.url}/admin/twotoken/refreshtoken/")
     styles = page.locator("link[href$='twotoken/admin.css']")

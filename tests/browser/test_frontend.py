@@ -21,7 +21,7 @@ REFUSED = "the server responded with a status of 401"  # Chromium calls each an 
 
 
 @pytest.fixture(scope="module")
-def server(new_server: Callable[..., Server], tmp_path_factory: pytest.TempPathFactory) -> Server:
+def server(server_with: Callable[..., Server], tmp_path_factory: pytest.TempPathFactory) -> Server:
     """The example with the front end that the page's command has built. Access tokens live for four seconds."""
     assert f"\n{COMMAND}\n" in (ROOT / "docs" / "how-to" / "browser.md").read_text()
     folder = tmp_path_factory.mktemp("checkout")
@@ -31,7 +31,7 @@ def server(new_server: Callable[..., Server], tmp_path_factory: pytest.TempPathF
     command = ["bash", "-euc", COMMAND.replace("npm install", QUIET)]
     result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
-    return new_server(TEST_STATIC=str(folder / "example_project" / "static"), TEST_ACCESS_SECONDS="4")
+    return server_with(TEST_STATIC=str(folder / "example_project" / "static"), TEST_ACCESS_SECONDS="4")
 
 
 @pytest.fixture

@@ -12,6 +12,8 @@ from twotoken.checks.project import (
     check_tenants,
     check_time_zone,
     check_user_id,
+    mounts,
+    uses_proofs,
 )
 from twotoken.checks.rules import RULES, are_fine
 from twotoken.checks.services import check_discovery, check_published_keys
@@ -77,4 +79,6 @@ __all__ = [
     "check_tenants",
     "check_time_zone",
     "check_user_id",
+    "mounts",
+    "uses_proofs",
 ]

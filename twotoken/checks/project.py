@@ -59,7 +59,7 @@ def check_mounts(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
         return
     usual = conf.delivery if are_fine("DELIVERY") else Delivery.COOKIE
     modes: dict[str, list[Delivery]] = {}
-    for name, options in _mounts(get_resolver().url_patterns):
+    for name, options in mounts(get_resolver().url_patterns):
         try:
             mode = delivery(options.get("delivery", usual))
         except ImproperlyConfigured as exc:
@@ -195,9 +195,7 @@ def check_deployed_proofs(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMes
 
     W017: behind proxies, Django sees the address that clients use. Otherwise no proof fits.
     """
-    if not {"DPOP", "DPOP_ACCESS", "DPOP_NONCE"}.intersection(values_of_project()):
-        return
-    if not are_fine("DPOP") or not accepts_proofs():
+    if not are_fine("DPOP") or not uses_proofs():
         return
     cache = caches[DEFAULT_CACHE_ALIAS]
     faults = [(kind.__name__, fault) for kind, fault in PROOF_FAULTS if isinstance(cache, kind)]
@@ -220,6 +218,12 @@ def check_deployed_proofs(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMes
             "Django, such as gunicorn, reads the header itself.",
             id="twotoken.W017",
         )
+
+
+def uses_proofs() -> bool:
+    """Tell whether the project has chosen to accept DPoP proofs: it sets DPOP, DPOP_ACCESS or DPOP_NONCE."""
+    chosen = {"DPOP", "DPOP_ACCESS", "DPOP_NONCE"}.intersection(values_of_project())
+    return bool(chosen) and accepts_proofs()
 
 
 def _faults_of_table(cache: DatabaseCache) -> Iterator[str]:
@@ -269,11 +273,11 @@ def _callbacks(patterns: Sequence[URLPattern | URLResolver]) -> Iterator[Any]:
             yield pattern.callback
 
 
-def _mounts(patterns: Sequence[URLPattern | URLResolver], outer: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+def mounts(patterns: Sequence[URLPattern | URLResolver], outer: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the full namespace and the options of each mount."""
     for pattern in patterns:
         if isinstance(pattern, URLResolver):
             name = f"{outer}{pattern.namespace}:" if pattern.namespace else outer
             if pattern.app_name == "twotoken":
                 yield name.rstrip(":"), pattern.default_kwargs
-            yield from _mounts(pattern.url_patterns, name)
+            yield from mounts(pattern.url_patterns, name)

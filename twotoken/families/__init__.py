@@ -12,8 +12,8 @@ from __future__ import annotations
 from twotoken.families.binding import bind
 from twotoken.families.logins import FROM_SETTINGS, Lifetime, start, update_auth_hash
 from twotoken.families.pairs import TokenPair
-from twotoken.families.purging import purge
-from twotoken.families.queries import Criteria, active, exists, family_of, get, is_active, select, user_of
+from twotoken.families.purging import purge, purgeable
+from twotoken.families.queries import Criteria, active, count, exists, family_of, get, is_active, select, user_of
 from twotoken.families.receivers import revoke_families_of_inactive
 from twotoken.families.revocation import (
     Batch,
@@ -37,6 +37,7 @@ __all__ = [
     "TokenPair",
     "active",
     "bind",
+    "count",
     "exists",
     "family_of",
     "forget_revoked",
@@ -44,6 +45,7 @@ __all__ = [
     "is_active",
     "longest_access",
     "purge",
+    "purgeable",
     "refuse_revoked",
     "revoke",
     "revoke_all",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from functools import partial
 from typing import Final
 from uuid import UUID
@@ -31,7 +32,7 @@ def purge(on_batch: Callable[[Batch], object] | None = None) -> int:
     Safe beside live traffic and beside another purge: a family that is deleted can't become active again. A batch is
     one range of keys, and only its last key is read. ``on_batch`` is called after each batch.
     """
-    inactive = rows().inactive_before(timezone.now() - max(conf.retention, longest_access() + OVERLAP))
+    inactive = purgeable()
     rest, after, total = inactive, None, 0
     while True:
         last = next(iter(rest.order_by("pk").values_list("pk", flat=True)[PURGE_BATCH - 1 : PURGE_BATCH]), None)
@@ -42,6 +43,11 @@ def purge(on_batch: Callable[[Batch], object] | None = None) -> int:
         if last is None:
             return total
         rest, after = inactive.filter(pk__gt=last), last
+
+
+def purgeable(overdue: timedelta = timedelta()) -> RefreshTokenQuerySet:
+    """Return the families that ``purge`` would delete, or would have deleted already a time ago."""
+    return rows().inactive_before(timezone.now() - max(conf.retention, longest_access() + OVERLAP) - overdue)
 
 
 def _delete(families: RefreshTokenQuerySet, after: UUID | None, last: UUID | None) -> int:

@@ -71,6 +71,11 @@ def exists(family_id: UUID) -> bool:
     return rows().filter(pk=family_id).exists()
 
 
+def count() -> int:
+    """Return how many token families there are, in any state."""
+    return rows().count()
+
+
 def is_active(family_id: UUID) -> bool:
     """Tell whether a token family is neither revoked nor expired. Its user may still be inactive."""
     return rows().active().filter(pk=family_id).exists()

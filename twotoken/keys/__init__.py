@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from twotoken.keys.device import (
+    new_key,
+)
 from twotoken.keys.ring import (
     ALGORITHMS,
     HS256,
@@ -39,6 +42,7 @@ __all__ = [
     "b64encode",
     "canonical",
     "key_ring",
+    "new_key",
     "public_key",
     "verifying_ring",
     "weakness",

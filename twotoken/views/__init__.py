@@ -13,6 +13,7 @@ from twotoken.views.logins import (
 )
 from twotoken.views.origins import (
     check_origin,
+    is_trusted,
 )
 from twotoken.views.refreshing import (
     IDEMPOTENCY_KEY,
@@ -50,4 +51,5 @@ __all__ = [
     "check_origin",
     "current_family_id",
     "idempotency_key",
+    "is_trusted",
 ]

@@ -4,16 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-
 from twotoken.dpop import make_proof
+from twotoken.keys import new_key
 
-
-def new_key() -> str:
-    """Return a new private key as PEM."""
-    key = generate_private_key(SECP256R1())
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+__all__ = ["new_key", "proof"]
 
 
 def proof(key: str, method: str, url: str, now: float, *, access: str, nonce: str) -> str:

@@ -1,0 +1,123 @@
+"""What ``manage.py twotoken_doctor`` examines: the checks, a login, the stores, the front end, the proxy.
+
+A probe is a function that yields findings. ``sites`` and ``browser`` know what browsers do, ``transports`` sends
+requests, ``mounts`` finds the mounts. ``project``, ``stores``, ``front_end`` and ``visit`` hold the probes.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.db import OperationalError, router
+
+from twotoken.conf import Delivery
+from twotoken.doctor.findings import Fault, Finding, Status, skipped, wrong
+from twotoken.doctor.front_end import first_answer, probe_address, probe_cookie, probe_cors, probe_origin, probe_reach
+from twotoken.doctor.mounts import Mount, find_mounts, mount_at, probe_mounts
+from twotoken.doctor.project import NAME_USER, local_url, probe_checks, probe_login, probe_tables
+from twotoken.doctor.stores import probe_cache, probe_clock, probe_families
+from twotoken.doctor.transports import InProcess, NoAnswer, OverHTTP, Transport, mount_url
+from twotoken.doctor.visit import probe_client, probe_proof
+from twotoken.models import RefreshToken
+
+__all__ = ["Finding", "Options", "Status", "examine", "mount_url"]
+
+# Their texts name no value of a row.
+TELLING = (ImproperlyConfigured, OperationalError, NoAnswer)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What to examine. ``url`` is the address of a mount, as clients use it; ``front_end`` that of the page."""
+
+    url: SplitResult | None = None
+    front_end: SplitResult | None = None
+    credentials: Mapping[str, str] | None = field(default=None, repr=False)
+    over_http: bool = True
+    databases: Sequence[str] = ()
+
+
+def examine(options: Options) -> Iterator[Finding]:
+    """Yield what every probe finds. A probe that fails is a finding too."""
+    with _quiet():
+        alias = router.db_for_write(RefreshToken)
+        deployed = not settings.DEBUG or (options.url is not None and options.url.scheme == "https")
+        checks = partial(probe_checks, options.databases or (alias,), deployed=deployed)
+        yield from (found := _guarded("checks", checks))
+        if any(finding.probe.startswith("twotoken.E") for finding in found):
+            yield skipped("login", "Fix these errors first. Until then nothing else can be tried.")
+            return
+        yield from _guarded("cache", probe_cache)
+        yield from (tables := _guarded("tables", partial(probe_tables, alias)))
+        is_ready = tables[-1].status is Status.OK
+        if is_ready:
+            yield from _guarded("clock", partial(probe_clock, alias))
+            yield from _guarded("families", probe_families)
+        yield from (found := _guarded("mounts", probe_mounts))
+        if found[-1].status is not Status.OK:
+            return
+        mount = mount_at(find_mounts(), options.url.path if options.url else "")
+        if is_ready:
+            url = options.url or urlsplit(local_url())
+            yield from _guarded("login", partial(probe_login, mount, url, options.credentials))
+        if options.url is not None:
+            yield from _outside(mount, options.url, options)
+
+
+def _outside(mount: Mount, url: SplitResult, options: Options) -> Iterator[Finding]:
+    """Yield what a front end and a client find at an address."""
+    server = OverHTTP(url) if options.over_http else None
+    transport: Transport = server or InProcess(url, mount.path)
+    yield from (found := _guarded("reach", partial(probe_reach, transport, mount)))
+    if found[0].status is not Status.OK:
+        return
+    by_cookie = mount.delivery is Delivery.COOKIE
+    page = options.front_end or url
+    if by_cookie:
+        if server is not None:
+            yield from _guarded("address", partial(probe_address, server))
+        answer = first_answer(transport, mount)
+        yield from _guarded("cookie", partial(probe_cookie, url, page, answer))
+        if options.front_end is not None:
+            yield from _guarded("origin", partial(probe_origin, transport, page))
+    if options.front_end is not None:
+        yield from _guarded("cors", partial(probe_cors, transport, page, mount))
+    if server is None:
+        return
+    if options.credentials is None:
+        yield skipped("client address", "The doctor has not logged in over HTTP.", NAME_USER)
+        return
+    yield from (found := _guarded("login over HTTP", partial(probe_client, server, mount, options.credentials)))
+    if found[-1].status is not Status.WRONG:  # a second failed login could lock the user out
+        yield from _guarded("htu", partial(probe_proof, server, mount, options.credentials))
+
+
+def _guarded(name: str, probe: Callable[[], Iterable[Finding]]) -> list[Finding]:
+    """Return what a probe finds. An error becomes a finding: with its text only if that holds no data."""
+    found: list[Finding] = []
+    try:
+        found.extend(probe())
+    except Exception as exc:
+        text = f"{type(exc).__name__}: {exc}" if isinstance(exc, TELLING) else type(exc).__name__
+        found.append(wrong(name, Fault(f"This could not be tried: {text}.", "", "Fix this, and run the doctor again.")))
+    return found
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Switch logging off: the requests of the probes are no events of the project, and the report says what failed."""
+    manager: Any = logging.root.manager
+    before = manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(before)

@@ -1,0 +1,134 @@
+"""A login over HTTP by a user of the project, which the doctor logs out again."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from django.utils import timezone
+
+from twotoken import dpop, proofs
+from twotoken.conf import Delivery, conf
+from twotoken.doctor.findings import Fault, Finding, ok, skipped, wrong
+from twotoken.doctor.mounts import Mount
+from twotoken.doctor.project import login_fault, step_fault
+from twotoken.doctor.transports import Answer, OverHTTP
+from twotoken.keys import new_key
+
+
+def probe_client(transport: OverHTTP, mount: Mount, credentials: Mapping[str, str]) -> Iterator[Finding]:
+    """Log in, look at the address that Django has seen, refresh, and log out."""
+    if conf.dpop == "required":
+        yield skipped("client address", "TWOTOKEN['DPOP'] is 'required', and the doctor does not bind this login.")
+        return
+    login = transport.send("POST", "login/", {}, credentials)
+    if login.status != 200:
+        yield wrong("login over HTTP", login_fault(login))
+        return
+    session = _Session(transport, mount, login)
+    try:
+        yield session.address()
+        yield session.refresh()
+    finally:
+        end = session.log_out()
+    if end.status != 204:
+        yield wrong("login over HTTP", step_fault("logout", end))
+
+
+def probe_proof(transport: OverHTTP, mount: Mount, credentials: Mapping[str, str]) -> Iterator[Finding]:
+    """Log in with a DPoP proof for the address that clients use, and log out."""
+    if not proofs.accepts_proofs():
+        yield skipped("htu", "No DPoP proof counts here: TWOTOKEN['DPOP'] is 'off', or cryptography is not installed.")
+        return
+    prover = _Prover(transport)
+    answer = transport.send("POST", "login/", prover.proof("login/"), credentials)
+    if answer.code == "use_dpop_nonce":
+        prover.nonce = answer.headers.get("dpop-nonce")
+        answer = transport.send("POST", "login/", prover.proof("login/"), credentials)
+    if answer.status == 200:
+        _Session(transport, mount, answer, prover).log_out()
+        yield ok("htu", "A DPoP proof for this address is accepted.")
+    elif answer.code == "invalid_dpop_proof":
+        yield wrong(
+            "htu",
+            Fault(
+                f"A DPoP proof for {transport.url.geturl()}login/ is refused: Django sees another address or time.",
+                "No login with a bound token works.",
+                "Fix what the doctor says of the address, the path and the clocks. The logger twotoken records both "
+                "addresses at INFO.",
+            ),
+        )
+    else:
+        yield wrong("htu", login_fault(answer))
+
+
+class _Prover:
+    """A device with a new key, which signs proofs for POST requests."""
+
+    def __init__(self, transport: OverHTTP) -> None:
+        self.address = transport.url.geturl()
+        self.nonce: str | None = None
+        self._key = new_key()
+
+    def proof(self, endpoint: str, access_token: str | None = None) -> dict[str, str]:
+        """Return the header of a proof."""
+        address, now = self.address + endpoint, timezone.now()
+        proof = dpop.make_proof(
+            self._key, method="POST", address=address, now=now, access_token=access_token, nonce=self.nonce
+        )
+        return {"DPoP": proof}
+
+
+class _Session:
+    def __init__(self, transport: OverHTTP, mount: Mount, login: Answer, prover: _Prover | None = None) -> None:
+        self.transport, self.mount, self.latest, self._prover = transport, mount, login, prover
+
+    def refresh(self) -> Finding:
+        """Refresh as a client that sends every cookie back."""
+        if self.mount.delivery is Delivery.NONE:
+            return ok("login over HTTP", "Login works. The mount has no refresh tokens.")
+        answer = self.transport.send("POST", "refresh/", *self._token())
+        if answer.status != 200:
+            return wrong("login over HTTP", step_fault("refresh", answer))
+        self.latest = answer
+        return ok("login over HTTP", "Login and refresh work, and the doctor has logged out again.")
+
+    def address(self) -> Finding:
+        """Compare the address that Django has stored with this machine's own."""
+        bearer = {"Authorization": f"Bearer {self.latest.body['access']}"}
+        body = self.transport.send("GET", "sessions/", bearer).body
+        listed: list[Any] = body if isinstance(body, list) else body.get("results", [])
+        seen = next((str(each["ip_address"] or "") for each in listed if each.get("current")), "")
+        own = self.transport.own_address()
+        if not seen:
+            return skipped(
+                "client address",
+                "Django has stored no address: TWOTOKEN['RECORD_CLIENT'] is False, or the server gives none.",
+            )
+        if seen == own or ipaddress.ip_address(seen).is_global:
+            return ok("client address", f"Django sees the client's address, for this machine {seen}.")
+        return wrong(
+            "client address",
+            Fault(
+                f"Django takes {seen} for the client's address, and this machine is {own}: it sees the proxy.",
+                "All clients count as one: LOGIN_THROTTLE lets ten tries at a user's name lock that user out "
+                "everywhere, and the list of sessions shows no address that helps.",
+                "Let the proxy set X-Forwarded-For (nginx: proxy_set_header X-Forwarded-For "
+                "$proxy_add_x_forwarded_for), and set REST_FRAMEWORK['NUM_PROXIES'] to the number of your proxies.",
+            ),
+        )
+
+    def log_out(self) -> Answer:
+        """Revoke the family."""
+        if self.mount.delivery is Delivery.NONE:
+            access = self.latest.body["access"]
+            headers = {"Authorization": f"{self.latest.body.get('token_type', 'Bearer')} {access}"}
+            proof = self._prover.proof("logout/", access) if self._prover is not None else {}
+            return self.transport.send("POST", "logout/", headers | proof)
+        return self.transport.send("POST", "logout/", *self._token())
+
+    def _token(self) -> tuple[dict[str, str], dict[str, str] | None]:
+        if self.mount.delivery is Delivery.BODY:
+            return {}, {"refresh": self.latest.body["refresh"]}
+        return {"Cookie": self.latest.cookie_header}, None
