@@ -37,14 +37,22 @@ ROWS = [
     ["apps"],
 ]
 PACKAGES = {
-    "admin": [["devices"], ["timeline"], ["changelist"], ["revoking"], ["pages"], ["__init__"]],
+    "admin": [
+        ["devices"],
+        ["timeline"],
+        ["changelist", "figures"],
+        ["revoking", "cards"],
+        ["overview"],
+        ["pages"],
+        ["__init__"],
+    ],
     "checks": [["rules"], ["settings"], ["project", "databases", "services"], ["__init__"]],
     "dbsc": [["codec"], ["device"], ["views"], ["urls"]],
     "families": [
-        ["rule", "pairs", "events"],
+        ["rule", "pairs", "events", "schemas"],
         ["queries"],
         ["revocation", "revoked"],
-        ["logins", "rotation", "purging", "stepping_up", "binding", "unbinding"],
+        ["logins", "rotation", "purging", "stepping_up", "binding", "unbinding", "sampling"],
         ["__init__"],
     ],
     "management": [["__init__", "progress", "arguments"], ["commands"]],

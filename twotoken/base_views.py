@@ -32,7 +32,7 @@ from rest_framework.throttling import BaseThrottle, SimpleRateThrottle
 from rest_framework.utils import json
 from rest_framework.views import APIView, exception_handler
 
-from twotoken import proofs
+from twotoken import proofs, signals
 from twotoken.bindings import DPOP
 from twotoken.clients import Client
 from twotoken.conf import Delivery, conf, delivery
@@ -126,6 +126,14 @@ def without_variables(base: Any) -> Any:
     return type(base.__name__, (NoVariables, base), {})
 
 
+def _tell_refused(view: type[APIView], response: Response) -> None:
+    """Send our signal. In an answer that a project's exception handler made, anything or nothing may be ``data``."""
+    data = getattr(response, "data", None)
+    said = {name: data.get(name) if isinstance(data, dict) else None for name in ("code", "reason")}
+    texts = {name: str(value) if isinstance(value, str) else "" for name, value in said.items()}
+    signals.request_refused.send_robust(sender=view, status=response.status_code, **texts)
+
+
 class TokenView(APIView):
     """The base of all endpoints. A project's DRF defaults don't apply to them.
 
@@ -206,6 +214,8 @@ class TokenView(APIView):
     def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:
         response = super().finalize_response(request, response, *args, **kwargs)
         response["Cache-Control"] = "no-store"
+        if response.status_code >= 400:
+            _tell_refused(type(self), response)
         return response
 
     def refuse(self, error: TwoTokenError) -> Response:

@@ -118,7 +118,7 @@ class ReasonFilter(admin.SimpleListFilter):
 def allowed_lookups(model_admin: admin.ModelAdmin[Any], request: HttpRequest) -> set[str]:
     """Return the lookups that a URL of the list may have: those of its links and filters."""
     allowed = {f"{model_admin.date_hierarchy}__{part}" for part in ("year", "month", "day")}
-    for listed in ("user", *model_admin.get_list_filter(request)):
+    for listed in ("user", "revoked_at", *model_admin.get_list_filter(request)):
         if isinstance(listed, type):
             allowed.add(str(getattr(listed, "parameter_name", "")))
             continue

@@ -25,6 +25,7 @@ from twotoken.admin.changelist import (
     allowed_lookups,
     is_no_field,
 )
+from twotoken.admin.overview import OverviewAdmin, ReuseAddressFilter
 from twotoken.admin.revoking import SECRETS, RevokingAdmin
 from twotoken.admin.timeline import device_label, distance_label, reason_label, time_label, timeline
 from twotoken.clients import stored_address
@@ -39,8 +40,8 @@ TERM_LENGTH = 254  # characters of a search term: the longest e-mail address
 
 
 @admin.register(RefreshToken)
-class RefreshTokenAdmin(RevokingAdmin):
-    """Token families: list, page and timeline. Revoking has its own permission."""
+class RefreshTokenAdmin(OverviewAdmin, RevokingAdmin):
+    """Token families: overview, list, page and timeline. Revoking has its own permission."""
 
     change_form_template = "admin/twotoken/refreshtoken/change_form.html"
     change_list_template = "admin/twotoken/refreshtoken/change_list.html"
@@ -64,7 +65,7 @@ class RefreshTokenAdmin(RevokingAdmin):
         "revoked_or_expires",
         "generation",
     )
-    list_filter: ClassVar[Any] = (StateFilter, ReasonFilter, BoundFilter, "created_at")
+    list_filter: ClassVar[Any] = (StateFilter, ReasonFilter, BoundFilter, ReuseAddressFilter, "created_at")
     list_select_related = ("user",)
     ordering = ("-created_at",)
     paginator = CappedPaginator
