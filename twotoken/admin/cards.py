@@ -64,8 +64,7 @@ def make_cards(figures: Figures) -> list[Card]:
     by_total = sorted(figures.revoked.items(), key=lambda item: -item[1].total)
     for reason, series in sorted(by_total, key=lambda item: item[0] != RevokedReason.REUSE):
         if series.total or reason == RevokedReason.REUSE:
-            title = pgettext("family", "revoked: %(reason)s") % {"reason": labels.get(reason, reason)}
-            cards.append(_of_period(title, series, figures, "revoked_at", reason=reason))
+            cards.append(_of_period(labels.get(reason, reason), series, figures, "revoked_at", reason=reason))
     return cards
 
 
