@@ -123,6 +123,18 @@ def test_each_number_links_to_the_list_that_shows_it(user: Any, viewer: Any) -> 
     assert OVERVIEW in viewer.get(LIST).content.decode()
 
 
+def test_the_order_of_revocations(user: Any, viewer: Any) -> None:
+    """A list of the revocations of a time shows the newest first, as its index has them; any other the newest login."""
+    now = timezone.now()
+    late = make(user, created_at=now - 5 * DAY, revoked_at=now, revoked_reason="logout")
+    early = make(user, created_at=now - 4 * DAY, revoked_at=now - DAY, revoked_reason="logout")
+    (query,) = [
+        card.number.query for card in viewer.get(OVERVIEW).context["cards"] if "reason=logout" in card.number.query
+    ]
+    assert list(viewer.get(f"{LIST}?{query}").context["cl"].result_list) == [late, early]
+    assert list(viewer.get(f"{LIST}?reason=logout").context["cl"].result_list) == [early, late]
+
+
 def test_the_days(user: Any, viewer: Any) -> None:
     """The table has a row for each day, with the families that were active at its end."""
     now = timezone.now()

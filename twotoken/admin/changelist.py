@@ -54,6 +54,9 @@ class FamilyList(ChangeList):
             if not set(request.GET) - {ERROR_FLAG}:  # the URL has no parameter that could be the cause
                 raise
             raise IncorrectLookupParameters from exc
+        # The first and the last login of filtered families are no ends of an index: finding them could read the table.
+        if any(not name.startswith(f"{self.date_hierarchy}__") for name in self.get_filters_params()):
+            self.date_hierarchy = None
 
 
 class ListQuerySet(RefreshTokenQuerySet):

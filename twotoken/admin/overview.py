@@ -54,6 +54,11 @@ class OverviewAdmin(FamilyModelAdmin):
         name = f"{self.opts.app_label}_{self.opts.model_name}_overview"
         return [path("overview/", view, name=name), *super().get_urls()]
 
+    def get_ordering(self, request: HttpRequest) -> Any:
+        """Show the newest revocations first if the list is filtered by their time, in the order of the index."""
+        by_end = any(name.startswith("revoked_at") for name in request.GET)
+        return ("-revoked_at", "-pk") if by_end else super().get_ordering(request)
+
     def overview_view(self, request: HttpRequest) -> HttpResponse:
         """Show the overview to staff who may view token families."""
         if not self.has_view_permission(request):
