@@ -97,7 +97,7 @@ class RefreshTokenAdmin(OverviewAdmin, RevokingAdmin):
 
     def get_queryset(self, request: HttpRequest) -> Any:
         rows = ListQuerySet(RefreshToken, using=RefreshToken.objects.primary().db)
-        return rows.select_related("user").defer(*SECRETS).order_by(*(self.ordering or ()))
+        return rows.select_related("user").defer(*SECRETS).order_by(*self.get_ordering(request))
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[FamilyList]:
         return FamilyList
