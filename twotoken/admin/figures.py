@@ -1,4 +1,4 @@
-"""The numbers of the admin's overview. Each is read by a statement that stops at a limit.
+"""The numbers of the admin's overview, read by statements that stop at a limit.
 
 Of a table with up to LIMIT families every number is exact. Of a larger one the numbers are estimates from a random
 sample of LIMIT families. A number that is small by its estimate is then counted exactly, with an index: the sample may
@@ -16,6 +16,7 @@ from itertools import accumulate
 from typing import Any
 
 from django.conf import settings
+from django.db.models import Count
 from django.utils import timezone
 
 from twotoken import families
@@ -28,7 +29,7 @@ DAYS = 30
 LIMIT = 20_000  # rows that one statement reads
 SMALL = LIMIT // 2  # a number that is counted exactly if its estimate is not larger
 TOP = 10  # users, and addresses
-CANDIDATES = 200  # users who may be among the top ones, because the sample has the most families of theirs
+CANDIDATES = 100  # users who may be among the top ones, because the sample has the most families of theirs
 SURE = 10  # families of a user in the sample, from which on the estimate is good enough
 FIELDS = ("user_id", "created_at", "refreshed_at", "expires_at", "revoked_at", "revoked_reason")
 
@@ -163,8 +164,9 @@ def _users_with_most(found: RefreshTokenQuerySet, users: Counter[Any], share: fl
     most = [Ranked(key, round(seen / share), share < 1) for key, seen in users.most_common(CANDIDATES)]
     rare = [user.key for user in most if user.is_estimate and users[user.key] < SURE]
     if rare:
-        theirs = found.active().filter(user_id__in=rare).order_by().values_list("user_id", flat=True)
-        exact = Counter(theirs[:LIMIT])
+        # Without a limit, which would make the numbers too small. They are few, or the sample would have more of them.
+        theirs: Any = found.active().filter(user_id__in=rare).order_by().values_list("user_id")
+        exact = dict(theirs.annotate(Count("pk")))
         sure = [user for user in most if users[user.key] >= SURE]
         most = [*sure, *(Ranked(key, number) for key, number in exact.items())]
     return sorted(most, key=lambda user: -user.count)[:TOP]
