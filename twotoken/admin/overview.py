@@ -38,7 +38,7 @@ class ReuseAddressFilter(admin.SimpleListFilter):
     parameter_name = "reused_from"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[Any, Any]]:
-        address = stored_address(request.GET.get(self.parameter_name, ""))
+        address = stored_address(request.GET.get("reused_from", ""))
         return [(address, address)] if address else []
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
