@@ -149,7 +149,7 @@ def revoked_families(count: int) -> None:
 def drop_revoked_index() -> None:
     """Drop the index on ``revoked_at``."""
     model = apps.get_model("twotoken", "RefreshToken")
-    (index,) = model._meta.indexes
+    index = next(index for index in model._meta.indexes if index.fields == ["revoked_at"])
     with connection.schema_editor() as editor:
         editor.remove_index(model, index)
 

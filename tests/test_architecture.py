@@ -36,7 +36,15 @@ ROWS = [
     ["apps"],
 ]
 PACKAGES = {
-    "admin": [["devices"], ["timeline"], ["picture", "incident", "changelist"], ["revoking"], ["pages"], ["__init__"]],
+    "admin": [
+        ["devices"],
+        ["timeline"],
+        ["picture", "incident", "changelist", "figures"],
+        ["revoking", "cards"],
+        ["overview"],
+        ["pages"],
+        ["__init__"],
+    ],
     "checks": [["rules"], ["settings"], ["project", "databases", "services"], ["__init__"]],
     "conf": [["values"], ["settings"], ["__init__"]],
     "dbsc": [["codec"], ["device"], ["views"], ["urls"]],
@@ -49,10 +57,10 @@ PACKAGES = {
         ["__init__"],
     ],
     "families": [
-        ["rule", "pairs", "events"],
+        ["rule", "pairs", "events", "schemas"],
         ["queries"],
         ["revocation", "revoked"],
-        ["logins", "rotation", "purging", "stepping_up", "binding", "unbinding", "receivers"],
+        ["logins", "rotation", "purging", "stepping_up", "binding", "unbinding", "sampling", "receivers"],
         ["__init__"],
     ],
     "keys": [["weak_secrets", "device"], ["ring"], ["__init__"]],

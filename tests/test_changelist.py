@@ -124,6 +124,15 @@ def test_the_date_hierarchy_reads_an_index_s_ends(user: Any, viewer: Any) -> Non
     assert viewer.get(f"{LIST}?created_at__year={year}").status_code == 200
 
 
+def test_a_filtered_list_reads_no_dates(user: Any, viewer: Any) -> None:
+    """The list has a date hierarchy only if nothing but a date filters it: otherwise it could read the whole table."""
+    RefreshToken.objects.create(user=user)
+    for query, has_dates in (("", True), ("created_at__year=2026", True), ("p=1", True), ("state=active", False)):
+        with CaptureQueriesContext(connection) as queries:
+            assert viewer.get(f"{LIST}?{query}").status_code == 200
+        assert any("MIN(" in query["sql"] for query in queries.captured_queries) == has_dates, query
+
+
 LOOKUPS = [
     "secret__startswith",
     "secret__gt",

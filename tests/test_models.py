@@ -172,7 +172,10 @@ def test_rotation_touches_no_indexed_column() -> None:
     }
     assert indexed == {"id", "user", "created_at", "expires_at"}
     assert not indexed & written
-    assert {name for index in RefreshToken._meta.indexes for name in index.fields} == {"revoked_at"}
+    assert {name for index in RefreshToken._meta.indexes for name in index.fields} == {
+        "revoked_at",
+        "revoked_reason",
+    }
     assert not RefreshToken._meta.constraints
 
 

@@ -7,14 +7,20 @@ from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model, user_logged_in, user_logged_out, user_login_failed
+from django.core.exceptions import PermissionDenied
+from django.http import HttpResponse
+from rest_framework.response import Response
+from rest_framework.test import APIRequestFactory
 
 from tests.conformance.helpers import bearer
 from tests.factories import PASSWORD
 from tests.http import Caller
+from tests.overrides import with_settings
 from tests.receivers import heard, raising
 from twotoken import families
 from twotoken.models import RefreshToken
-from twotoken.signals import family_revoked, family_started, reuse_detected, token_rotated
+from twotoken.signals import family_revoked, family_started, request_refused, reuse_detected, token_rotated
+from twotoken.views import LoginView, RefreshView
 
 KEY = "a-key-of-some-length"
 OURS = (family_started, token_rotated, family_revoked, reuse_detected)
@@ -179,3 +185,49 @@ def test_nothing_secret_is_logged(script: Caller, jar: Caller, caplog: pytest.Lo
         assert token.split(".")[2] not in text
     assert KEY not in text
     assert PASSWORD not in text
+
+
+def test_each_refusal_is_told(script: Caller, jar: Caller) -> None:
+    """``request_refused`` has the status, the code and the reason of the answer, for 401 and other statuses."""
+    with with_settings(LOGIN_THROTTLE="1/min"), heard(request_refused) as calls:
+        r0 = script.log_in().json()["refresh"]
+        script.log_in()
+        script.refresh("x")
+        script.refresh(r0)
+        script.refresh(r0)
+        script.send("refresh/", {})
+        jar.refresh("x", HTTP_ORIGIN="https://evil.example")
+    told = [(kwargs["sender"], kwargs["status"], kwargs["code"], kwargs["reason"]) for _, kwargs in calls]
+    assert told == [
+        (LoginView, 429, "throttled", ""),
+        (RefreshView, 401, "token_not_valid", "invalid"),
+        (RefreshView, 401, "token_not_valid", "reused"),
+        (RefreshView, 400, "", ""),
+        (RefreshView, 403, "cross_origin", ""),
+    ]
+    assert all(type(value) is str for _, kwargs in calls for value in (kwargs["code"], kwargs["reason"]))
+
+
+class OddView(LoginView):
+    """A project's view. ``answer_with`` is what its exception handler returns."""
+
+    answer_with: Any = None
+
+    def get_exception_handler(self) -> Any:
+        return lambda exc, context: self.answer_with
+
+    def post(self, request: Any, **kwargs: Any) -> Any:
+        raise PermissionDenied
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [HttpResponse("no", status=418), Response({"code": ["This field is required."]}, 418), Response(["wrong"], 418)],
+    ids=["no data", "a list", "no dict"],
+)
+def test_a_refusal_without_a_code(answer: Any) -> None:
+    """An answer of a project's own that has no code is told too."""
+    with heard(request_refused) as calls:
+        OddView.as_view(delivery="body", answer_with=answer)(APIRequestFactory().post("/", {}, format="json"))
+    ((_, told),) = calls
+    assert (told["sender"], told["status"], told["code"], told["reason"]) == (OddView, 418, "", "")

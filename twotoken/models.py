@@ -113,10 +113,10 @@ if TYPE_CHECKING:
 
 
 class PartialIndex(models.Index):
-    """Index of the rows where a column is not null. MariaDB has no partial indexes: there it covers all rows."""
+    """Index of the rows where its last column is not null. MariaDB has no partial indexes: there it covers all rows."""
 
     def create_sql(self, model: type[models.Model], schema_editor: Any, using: str = "", **kwargs: Any) -> Any:
-        is_set = Q(**{f"{self.fields[0]}__isnull": False})
+        is_set = Q(**{f"{self.fields[-1]}__isnull": False})
         condition = is_set if schema_editor.connection.features.supports_partial_indexes else None
         index = models.Index(fields=self.fields, name=self.name, condition=condition)
         return index.create_sql(model, schema_editor, using, **kwargs)
@@ -170,7 +170,10 @@ class RefreshToken(models.Model):
         # Nobody adds, changes or deletes a family by hand.
         default_permissions = ("view",)
         permissions = (("revoke_refreshtoken", "Can revoke token families"),)
-        indexes = (PartialIndex(fields=["revoked_at"], name="twotoken_revoked"),)
+        indexes = (
+            PartialIndex(fields=["revoked_at"], name="twotoken_revoked"),
+            PartialIndex(fields=["revoked_reason", "revoked_at"], name="twotoken_reason"),
+        )
 
     def __str__(self) -> str:
         return str(self.pk)
@@ -238,6 +241,7 @@ class FamilyEvent(models.Model):
         verbose_name = _("event of a token family")
         verbose_name_plural = _("events of token families")
         default_permissions = ()
+        indexes = (models.Index(fields=["kind", "created_at"], name="twotoken_event"),)
 
     def __str__(self) -> str:
         return str(EventKind(self.kind).label)

@@ -1,6 +1,7 @@
-"""Signals. All are sent with ``send_robust`` and ``sender=RefreshToken``, after the change is written.
+"""Signals. All are sent with ``send_robust``. Those of a family have ``sender=RefreshToken``.
 
-If a receiver raises, Django logs the error and the request goes on. No signal carries a token or a key.
+They are sent after the change is written. If a receiver raises, Django logs the error and the request goes on. No
+signal carries a token or a key.
 
 ``family_started``: ``family_id``, ``user_id``, ``ip_address``, ``user_agent``. A login started a token family.
 
@@ -19,6 +20,9 @@ Sent each time. Nothing was revoked.
 
 ``reuse_detected``: ``family_id``, ``user_id``, ``generation`` (of the reused token), ``current_generation``,
 ``ip_address``, ``user_agent`` (of the request that reused it). Sent once per family, after its ``family_revoked``.
+
+``request_refused``: ``status``, ``code``, ``reason``. An endpoint answered with this status, which is 400 or more.
+``code`` and ``reason`` are those of the answer, or empty. ``sender`` is the class of the view. Sent each time.
 """
 
 from __future__ import annotations
@@ -31,3 +35,4 @@ token_retried: Signal = Signal()
 wrong_device_refused: Signal = Signal()
 family_revoked: Signal = Signal()
 reuse_detected: Signal = Signal()
+request_refused: Signal = Signal()

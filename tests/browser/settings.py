@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from datetime import timedelta
+from typing import Any
 
 from example_project.settings import *  # noqa: F403
 from example_project.settings import ALLOWED_HOSTS, MIDDLEWARE, SECURE_CSP, TEMPLATES, TWOTOKEN
@@ -16,7 +17,8 @@ CSRF_TRUSTED_ORIGINS = [origin for origin in [os.environ.get("TEST_FRONT_END")] 
 STATICFILES_DIRS = [folder for folder in [os.environ.get("TEST_STATIC")] if folder]
 if "TEST_CSP" in os.environ:  # a policy with nonces
     SECURE_CSP = json.loads(os.environ["TEST_CSP"])
-    TEMPLATES[0]["OPTIONS"]["context_processors"].append("django.template.context_processors.csp")
+    options: Any = TEMPLATES[0]["OPTIONS"]
+    options["context_processors"].append("django.template.context_processors.csp")
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 TWOTOKEN = {
     **TWOTOKEN,

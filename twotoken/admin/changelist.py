@@ -53,6 +53,9 @@ class FamilyList(ChangeList):
             if not set(request.GET) - {ERROR_FLAG}:  # the URL has no parameter that could be the cause
                 raise
             raise IncorrectLookupParameters from exc
+        # The first and the last login of filtered families are no ends of an index: finding them could read the table.
+        if any(not name.startswith(f"{self.date_hierarchy}__") for name in self.get_filters_params()):
+            self.date_hierarchy = None
 
 
 class ListQuerySet(RefreshTokenQuerySet):
@@ -123,7 +126,7 @@ class ReasonFilter(admin.SimpleListFilter):
 def allowed_lookups(model_admin: admin.ModelAdmin[Any], request: HttpRequest) -> set[str]:
     """Return the lookups that a URL of the list may have: those of its links and filters."""
     allowed = {f"{model_admin.date_hierarchy}__{part}" for part in ("year", "month", "day")}
-    for listed in ("user", *model_admin.get_list_filter(request)):
+    for listed in ("user", "revoked_at", *model_admin.get_list_filter(request)):
         if isinstance(listed, type):
             allowed.add(str(getattr(listed, "parameter_name", "")))
             continue

@@ -28,6 +28,7 @@ from twotoken.admin.changelist import (
     is_no_field,
 )
 from twotoken.admin.incident import Incident, incident
+from twotoken.admin.overview import OverviewAdmin, ReuseAddressFilter
 from twotoken.admin.picture import draw, numbered_mark, state_mark
 from twotoken.admin.revoking import SECRETS, RevokingAdmin
 from twotoken.admin.timeline import device_label, distance_label, reason_label, time_label, timeline
@@ -43,8 +44,8 @@ TERM_LENGTH = 254  # characters of a search term: the longest e-mail address
 
 
 @admin.register(RefreshToken)
-class RefreshTokenAdmin(RevokingAdmin):
-    """Token families: list, page and timeline. Revoking has its own permission."""
+class RefreshTokenAdmin(OverviewAdmin, RevokingAdmin):
+    """Token families: overview, list, page and timeline. Revoking has its own permission."""
 
     change_form_template = "admin/twotoken/refreshtoken/change_form.html"
     change_list_template = "admin/twotoken/refreshtoken/change_list.html"
@@ -56,7 +57,7 @@ class RefreshTokenAdmin(RevokingAdmin):
         ("created_at", "refreshed_at", "generation"),
     )
     list_display: Any = ("user", "state", "sender", "last_used")
-    list_filter: ClassVar[Any] = (StateFilter, ReasonFilter, BoundFilter, "created_at")
+    list_filter: ClassVar[Any] = (StateFilter, ReasonFilter, BoundFilter, ReuseAddressFilter, "created_at")
     list_select_related = ("user",)
     ordering = ("-created_at",)
     paginator = CappedPaginator
@@ -88,7 +89,7 @@ class RefreshTokenAdmin(RevokingAdmin):
 
     def get_queryset(self, request: HttpRequest) -> Any:
         rows = ListQuerySet(RefreshToken, using=RefreshToken.objects.primary().db)
-        return rows.select_related("user").defer(*SECRETS).order_by(*(self.ordering or ()))
+        return rows.select_related("user").defer(*SECRETS).order_by(*self.get_ordering(request))
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[FamilyList]:
         return FamilyList

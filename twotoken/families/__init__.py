@@ -2,8 +2,8 @@
 
 This package knows nothing of HTTP.
 
-``rule`` decides, ``queries`` and ``revoked`` read, ``logins``, ``rotation``, ``revocation``, ``binding`` and
-``unbinding`` write, ``pairs`` makes tokens, ``stepping_up`` makes access tokens after a fresh proof, and ``events``
+``rule`` decides, ``queries``, ``revoked`` and ``sampling`` read, ``logins``, ``rotation``, ``revocation``, ``binding``
+and ``unbinding`` write, ``pairs`` makes tokens, ``stepping_up`` makes access tokens after a fresh proof, and ``events``
 records and sends signals. ``receivers`` revokes the families of a user who is saved as inactive.
 """
 
@@ -25,6 +25,8 @@ from twotoken.families.revocation import (
 )
 from twotoken.families.revoked import forget_revoked, longest_access, refuse_revoked, revoked_digests
 from twotoken.families.rotation import rotate, verify
+from twotoken.families.sampling import Sample, sample
+from twotoken.families.schemas import schema
 from twotoken.families.stepping_up import SteppedUp, step_up
 from twotoken.families.unbinding import unbind_each
 
@@ -33,6 +35,7 @@ __all__ = [
     "Batch",
     "Criteria",
     "Lifetime",
+    "Sample",
     "SteppedUp",
     "TokenPair",
     "active",
@@ -55,6 +58,8 @@ __all__ = [
     "revoke_presented",
     "revoked_digests",
     "rotate",
+    "sample",
+    "schema",
     "select",
     "start",
     "step_up",

@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from contextvars import copy_context
 from datetime import datetime, timedelta
-from functools import cache
 from typing import Any, Final, TypeVar
 
 from django.db import connections, router, transaction
@@ -21,6 +20,7 @@ from django.utils import timezone
 from twotoken.conf import conf
 from twotoken.exceptions import RevokedToken
 from twotoken.families.queries import rows
+from twotoken.families.schemas import has_schemas, schema
 from twotoken.models import RefreshToken
 from twotoken.polling import Polled
 from twotoken.tokens import AccessToken, family_digest
@@ -43,7 +43,7 @@ def refuse_revoked(access: AccessToken, interval: timedelta) -> None:
     """
     alias = router.db_for_write(RefreshToken)
     # The token was verified, so its issuer is the current tenant's. To read ISSUER again would take longer.
-    key = alias, _schema(alias), access.issuer, interval
+    key = alias, schema(alias), access.issuer, interval
     polled = _LISTS.get(key) or _LISTS.setdefault(key, _polled(alias, interval.total_seconds()))
     if access.family_id.int in polled.get():
         raise RevokedToken
@@ -52,7 +52,7 @@ def refuse_revoked(access: AccessToken, interval: timedelta) -> None:
 def forget_revoked() -> None:
     """Forget what this process knows, so that the next request reads the revoked families. For tests."""
     _LISTS.clear()
-    _has_schemas.cache_clear()
+    has_schemas.cache_clear()
 
 
 def revoked_since(moment: datetime) -> list[str]:
@@ -125,17 +125,6 @@ class RevokedFamilies:
 
 def _polled(alias: str, interval: float) -> Polled[Collection[int]]:
     return Polled(RevokedFamilies(alias).read, interval=interval, max_age=2 * interval)
-
-
-def _schema(alias: str) -> str | None:
-    """Return the schema of the current tenant, which django-tenants keeps on the connection."""
-    return getattr(connections[alias], "schema_name", None) if _has_schemas(alias) else None
-
-
-@cache
-def _has_schemas(alias: str) -> bool:
-    """Tell whether a database's back end is that of django-tenants. Cached, because opening a connection is slow."""
-    return hasattr(connections[alias], "set_schema")
 
 
 def _number(text: str) -> int:

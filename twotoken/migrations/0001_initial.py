@@ -146,5 +146,13 @@ class Migration(migrations.Migration):
             model_name="refreshtoken",
             index=twotoken.models.PartialIndex(fields=["revoked_at"], name="twotoken_revoked"),
         ),
+        migrations.AddIndex(
+            model_name="refreshtoken",
+            index=twotoken.models.PartialIndex(fields=["revoked_reason", "revoked_at"], name="twotoken_reason"),
+        ),
+        migrations.AddIndex(
+            model_name="familyevent",
+            index=models.Index(fields=["kind", "created_at"], name="twotoken_event"),
+        ),
         migrations.RunPython(leave_room_for_updates, migrations.RunPython.noop),
     ]

@@ -29,7 +29,7 @@ from rest_framework.response import Response
 from rest_framework.throttling import BaseThrottle, SimpleRateThrottle
 from rest_framework.views import APIView, exception_handler
 
-from twotoken import proofs
+from twotoken import proofs, signals
 from twotoken.clients import Client
 from twotoken.conf import Delivery, conf, delivery
 from twotoken.conflicts import is_conflict, is_refusal
@@ -66,6 +66,14 @@ class NoVariables:
 def without_variables(base: Any) -> Any:
     """Return the subclass of a filter's class that hides the variables."""
     return type(base.__name__, (NoVariables, base), {})
+
+
+def _tell_refused(view: type[APIView], response: Response) -> None:
+    """Send our signal. In an answer that a project's exception handler made, anything or nothing may be ``data``."""
+    data = getattr(response, "data", None)
+    said = {name: data.get(name) if isinstance(data, dict) else None for name in ("code", "reason")}
+    texts = {name: str(value) if isinstance(value, str) else "" for name, value in said.items()}
+    signals.request_refused.send_robust(sender=view, status=response.status_code, **texts)
 
 
 class TokenView(APIView):
@@ -148,6 +156,8 @@ class TokenView(APIView):
     def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:
         response = super().finalize_response(request, response, *args, **kwargs)
         response["Cache-Control"] = "no-store"
+        if response.status_code >= 400:
+            _tell_refused(type(self), response)
         return response
 
     def refuse(self, error: TwoTokenError) -> Response:

@@ -8,13 +8,16 @@ from typing import Any
 import jwt
 import pytest
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.core.checks import run_checks
 from django.core.management import call_command
 from django.db import connection
+from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from django_tenants.utils import schema_context
 
+from tests.factories import UserFactory
 from tests.http import Caller
 from tests.integrations.tenants.conftest import ARE_SHARED
 from tests.overrides import with_settings
@@ -67,6 +70,22 @@ def test_revoked_families_of_a_tenant(ann: Caller, boss: Caller) -> None:
             answer = ask(caller, "/api/stateless/", pair["access"])
             assert (answer.status_code, answer.json()["reason"]) == (401, "revoked")
             assert ask(caller, "/api/stateless/", other["access"]).status_code == 200
+
+
+@pytest.mark.skipif(ARE_SHARED, reason="the admin of shared families shows those of all tenants")
+@pytest.mark.parametrize("issuer", [settings.TWOTOKEN["ISSUER"], None], ids=["issuer", "no issuer"])
+def test_the_overview_of_a_tenant(boss: Caller, issuer: Any) -> None:
+    """Staff with the same key at two tenants get numbers of their own tenant, also from the cache."""
+    with schema_context("a"):
+        UserFactory(pk=1, username="ann", is_superuser=True, is_staff=True)
+    with with_settings(ISSUER=issuer):
+        boss.log_in()
+        for tenant, logins in (("a", "0"), ("b", "1")) * 2:
+            browser = Client(SERVER_NAME=f"{tenant}.localhost")
+            with schema_context(tenant):
+                browser.force_login(get_user_model().objects.get(pk=1))
+            shown: Any = browser.get("/admin/twotoken/refreshtoken/overview/").context
+            assert shown["cards"][1].number.text == logins
 
 
 @pytest.mark.parametrize("setting", ["ISSUER", "AUDIENCE"])

@@ -1,0 +1,179 @@
+"""The numbers of the admin's overview, read by statements that stop at a limit.
+
+Of a table with up to LIMIT families every number is exact. Of a larger one the numbers are estimates from a random
+sample of LIMIT families. A number that is small by its estimate is then counted exactly, with an index: the sample may
+have missed it.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from itertools import accumulate
+from typing import Any
+
+from django.conf import settings
+from django.db.models import Count
+from django.utils import timezone
+
+from twotoken import families
+from twotoken.admin.timeline import local_time
+from twotoken.conf import conf
+from twotoken.models import EventKind, RefreshTokenQuerySet, RevokedReason
+from twotoken.tokens import SHORTEST_LIFE
+
+DAYS = 30
+LIMIT = 20_000  # rows that one statement reads
+SMALL = LIMIT // 2  # a number that is counted exactly if its estimate is not larger
+TOP = 10  # users, and addresses
+CANDIDATES = 100  # users who may be among the top ones, because the sample has the most families of theirs
+SURE = 10  # families of a user in the sample, from which on the estimate is good enough
+FIELDS = ("user_id", "created_at", "refreshed_at", "expires_at", "revoked_at", "revoked_reason")
+
+
+@dataclass(frozen=True)
+class Series:
+    """A number for each day, the oldest first."""
+
+    by_day: tuple[int, ...]
+    is_estimate: bool = False
+
+    @property
+    def total(self) -> int:
+        """The sum over all days."""
+        return sum(self.by_day)
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """A user or an address, and its number."""
+
+    key: Any
+    count: int
+    is_estimate: bool = False
+
+
+@dataclass(frozen=True)
+class Figures:
+    """The numbers at a time, about the last DAYS days, today included.
+
+    ``active`` has the families that were active at the end of each day, the last entry those that are active now.
+    ``users`` are those with the most active families, ``addresses`` those from which the most tokens were reused.
+    """
+
+    now: datetime
+    starts: tuple[datetime, ...]
+    logins: Series
+    active: Series
+    revoked: dict[str, Series]
+    users: list[Ranked]
+    addresses: list[Ranked]
+
+
+def count(found: RefreshTokenQuerySet) -> Figures:
+    """Read the numbers of these families. Two statements if the sample has them all, else up to eleven.
+
+    There is one more for each reason of a project's own.
+    """
+    now = timezone.now()
+    starts = day_starts(now)
+    sample = families.sample(found, *FIELDS, size=LIMIT)
+    logins, active, revoked, users = _counted(sample.rows, starts, now)
+    reasons = {}
+    for reason in dict.fromkeys([*RevokedReason.values, *revoked]):
+        estimate = _scaled(revoked.get(reason, [0] * DAYS), sample.share)
+        reasons[reason] = _exact_if_small(found.filter(revoked_reason=reason), "revoked_at", starts, estimate)
+    return Figures(
+        now=now,
+        starts=starts,
+        logins=_exact_if_small(found, "created_at", starts, _scaled(logins, sample.share)),
+        active=_scaled(active, sample.share),
+        revoked=reasons,
+        users=_users_with_most(found, users, sample.share),
+        addresses=_addresses_with_most_reuse(found, starts[0]),
+    )
+
+
+def day_starts(now: datetime) -> tuple[datetime, ...]:
+    """Return when each of the last DAYS days began, today included, in the current time zone."""
+    days = [local_time(now).date() - timedelta(days=back) for back in reversed(range(DAYS))]
+    return tuple(_midnight(day) for day in days)
+
+
+def _midnight(day: date) -> datetime:
+    start = datetime.combine(day, time())
+    return timezone.make_aware(start).astimezone(UTC) if settings.USE_TZ else start  # times of one zone compare faster
+
+
+def _counted(
+    rows: Iterable[tuple[Any, ...]], starts: tuple[datetime, ...], now: datetime
+) -> tuple[list[int], list[int], dict[str, list[int]], Counter[Any]]:
+    """Return by day the logins, the active families and the revocations by reason; and active families by user."""
+    logins, changes = [0] * DAYS, [0] * DAYS
+    revoked: dict[str, list[int]] = {}
+    users: Counter[Any] = Counter()
+    idle = conf.refresh_lifetime
+    for user_id, created_at, refreshed_at, expires_at, revoked_at, reason in rows:
+        created = bisect_right(starts, created_at) - 1
+        if created >= 0:
+            logins[created] += 1
+        if revoked_at is None:
+            end = refreshed_at + idle if expires_at is None else min(refreshed_at + idle, expires_at - SHORTEST_LIFE)
+        else:
+            end = revoked_at
+        ended = bisect_right(starts, end) - 1
+        if revoked_at is not None and ended >= 0:
+            revoked.setdefault(reason, [0] * DAYS)[ended] += 1
+        if ended < 0:
+            continue
+        changes[max(created, 0)] += 1
+        if revoked_at is None and end > now:
+            users[user_id] += 1
+        else:
+            changes[max(ended, created)] -= 1
+    return logins, list(accumulate(changes)), revoked, users
+
+
+def _scaled(by_day: list[int], share: float) -> Series:
+    return Series(tuple(round(number / share) for number in by_day), is_estimate=share < 1)
+
+
+def _by_day(moments: Iterable[datetime], starts: tuple[datetime, ...]) -> tuple[int, ...]:
+    numbers = Counter(bisect_right(starts, moment) - 1 for moment in moments)
+    return tuple(numbers[day] for day in range(DAYS))
+
+
+def _exact_if_small(found: RefreshTokenQuerySet, field: str, starts: tuple[datetime, ...], estimate: Series) -> Series:
+    """Return the families by the day of a field that is indexed, or the estimate if it is exact or large."""
+    if not estimate.is_estimate or estimate.total > SMALL:
+        return estimate
+    moments: Any = found.filter(**{f"{field}__gte": starts[0]}).order_by(f"-{field}").values_list(field, flat=True)
+    read = list(moments[: LIMIT + 1])
+    return estimate if len(read) > LIMIT else Series(_by_day(read, starts))
+
+
+def _users_with_most(found: RefreshTokenQuerySet, users: Counter[Any], share: float) -> list[Ranked]:
+    """Return the users with the most active families.
+
+    Users with few families in the sample are counted exactly: otherwise each would seem to have as many as one family
+    of the sample stands for.
+    """
+    most = [Ranked(key, round(seen / share), share < 1) for key, seen in users.most_common(CANDIDATES)]
+    rare = [user.key for user in most if user.is_estimate and users[user.key] < SURE]
+    if rare:
+        # Without a limit, which would make the numbers too small. They are few, or the sample would have more of them.
+        theirs: Any = found.active().filter(user_id__in=rare).order_by().values_list("user_id")
+        exact = dict(theirs.annotate(Count("pk")))
+        sure = [user for user in most if users[user.key] >= SURE]
+        most = [*sure, *(Ranked(key, number) for key, number in exact.items())]
+    return sorted(most, key=lambda user: -user.count)[:TOP]
+
+
+def _addresses_with_most_reuse(found: RefreshTokenQuerySet, since: datetime) -> list[Ranked]:
+    reused: Any = found.filter(events__kind=EventKind.REUSE, events__created_at__gte=since)
+    newest = reused.order_by("-events__created_at").values_list("events__ip_address", flat=True)[:LIMIT]
+    numbers = Counter(address for address in newest if address)
+    return [Ranked(address, number) for address, number in numbers.most_common(TOP)]

@@ -1,0 +1,18 @@
+"""The schema of the current tenant, where django-tenants keeps the tables of each tenant in a schema."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from django.db import connections
+
+
+def schema(alias: str) -> str | None:
+    """Return the schema of the current tenant, which django-tenants keeps on the connection. None: no such tenants."""
+    return getattr(connections[alias], "schema_name", None) if has_schemas(alias) else None
+
+
+@cache
+def has_schemas(alias: str) -> bool:
+    """Tell whether a database's back end is that of django-tenants. Cached, because opening a connection is slow."""
+    return hasattr(connections[alias], "set_schema")
