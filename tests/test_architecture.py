@@ -48,6 +48,7 @@ PACKAGES = {
         ["__init__"],
     ],
     "management": [["__init__", "progress", "arguments"], ["commands"]],
+    "notices": [["hooks", "devices"], ["mail"], ["receivers", "checks"], ["apps"]],
     "remote": [["fetching", "jwks"], ["revocations"], ["authentication"], ["__init__"]],
     "scripts": [
         ["errors", "session", "proving"],

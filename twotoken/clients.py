@@ -14,6 +14,7 @@ from twotoken.conf import conf
 
 USER_AGENT_LENGTH = 512
 
+_VERSION = re.compile(r"[\d._]+")
 _WITH_PORT = re.compile(r"\[([^\]]+)\](?::\d+)?|(\d+(?:\.\d+){3}):\d+")
 
 
@@ -36,6 +37,11 @@ class Client:
 def sent_by_browser(request: HttpRequest | Request) -> bool:
     """Tell whether a request claims to come from a browser. Any client can claim it, so use this only at a login."""
     return bool(request.META.get("HTTP_SEC_FETCH_SITE") or request.META.get("HTTP_ORIGIN"))
+
+
+def is_same_device(user_agent: str, other: str) -> bool:
+    """Tell whether two user agents may be of one device. An updated browser is the same device."""
+    return user_agent == other or _VERSION.sub("", user_agent) == _VERSION.sub("", other)
 
 
 def client_address(request: HttpRequest | Request) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from twotoken.checks.databases import check_claims_of_latest, check_cluster
 from twotoken.checks.project import (
+    CACHE_FAULTS,
     check_authenticators,
     check_deployed_cache,
     check_deployed_proofs,
@@ -50,6 +51,7 @@ DEPLOY_CHECKS = (check_deployed_cookie, check_deployed_cache, check_deployed_pro
 DATABASE_CHECKS = (check_cluster, check_claims_of_latest)
 
 __all__ = [
+    "CACHE_FAULTS",
     "CHECKS",
     "DATABASE_CHECKS",
     "DEPLOY_CHECKS",

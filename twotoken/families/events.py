@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any, TypeVar
@@ -13,7 +12,7 @@ from django.db import Error, connections, router, transaction
 from django.db.models import QuerySet
 from django.dispatch import Signal
 
-from twotoken.clients import Client
+from twotoken.clients import Client, is_same_device
 from twotoken.conflicts import retry_on_conflict
 from twotoken.models import ACTOR_LENGTH, EventKind, FamilyEvent, RefreshToken
 
@@ -24,8 +23,6 @@ T = TypeVar("T")
 MAX_DEVICE_EVENTS = 18
 MAX_RETRY_EVENTS = 10
 MAX_WRONG_DEVICE_EVENTS = 10
-
-_VERSION = re.compile(r"[\d._]+")
 
 logger = logging.getLogger("twotoken")
 
@@ -44,9 +41,9 @@ def record(kind: EventKind, family_ids: Iterable[UUID], *, actor: object = "", *
 
 
 def record_device(family: RefreshToken, client: Client) -> None:
-    """Record a refresh by another device, if the user agent shows one. An updated browser is the same device."""
+    """Record a refresh by another device, if the user agent shows one."""
     before, after = family.user_agent, client.user_agent
-    if before == after or _without_versions(before) == _without_versions(after):
+    if is_same_device(before, after):
         return
     _record_at_most(
         MAX_DEVICE_EVENTS,
@@ -104,10 +101,6 @@ def _insert(events: list[FamilyEvent]) -> None:
         events[0].save(force_insert=True, using=_rows().db)
     else:
         _rows().bulk_create(events)
-
-
-def _without_versions(user_agent: str) -> str:
-    return _VERSION.sub("", user_agent)
 
 
 def _rows() -> QuerySet[FamilyEvent]:
