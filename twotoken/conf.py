@@ -27,8 +27,6 @@ T = TypeVar("T")
 HOST = "__Host-"
 SECURE = "__Secure-"
 
-MAKE_ONE = "'manage.py generate_token_secrets' makes one."
-
 
 class Delivery(StrEnum):
     """How the refresh token travels."""
@@ -383,10 +381,10 @@ def _duration(key: str, default: float) -> timedelta:
 def _secrets(key: str) -> tuple[str, ...]:
     value = _get(key, None)
     if value is None:
-        raise ImproperlyConfigured(f"TWOTOKEN[{key!r}] is not set. {MAKE_ONE}")
+        raise ImproperlyConfigured(f"TWOTOKEN[{key!r}] is not set. Is the environment file loaded?")
     secrets = (value,) if isinstance(value, str) else value
     if not isinstance(secrets, list | tuple) or not secrets or not all(isinstance(secret, str) for secret in secrets):
-        raise ImproperlyConfigured(f"TWOTOKEN[{key!r}] must be a string or a list of strings. {MAKE_ONE}")
+        raise ImproperlyConfigured(f"TWOTOKEN[{key!r}] must be a string or a list of strings.")
     return tuple(secrets)
 
 
