@@ -67,11 +67,10 @@ def check_secrets(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
         try:
             found[key] = getattr(conf, key.lower())
         except ImproperlyConfigured as exc:
-            yield Error(
-                str(exc),
-                hint=UNSET_HINT if values_of_project().get(key) is None else SECRETS_HINT,
-                id="twotoken.E004",
-            )
+            if values_of_project().get(key) is None:
+                yield Error(str(exc), hint=UNSET_HINT, id="twotoken.E004")
+            else:
+                yield Error(str(exc), hint=SECRETS_HINT, id="twotoken.E004")
             continue
         if not are_fine("ACCESS_ALGORITHM"):
             continue
