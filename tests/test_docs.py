@@ -370,7 +370,7 @@ def test_a_login_by_address(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     shown: Any = ModuleType("accounts_backends")
     monkeypatch.setitem(sys.modules, shown.__name__, shown)
     exec(code, vars(shown))  # noqa: S102 - our own docs
-    other = UserFactory()
+    other: Any = UserFactory()
 
     def status(name: str, password: str = PASSWORD) -> int:
         body = {user.USERNAME_FIELD: name, "password": password}
