@@ -33,6 +33,7 @@ NEEDED = {
     *(f"twotoken/locale/{language}/LC_MESSAGES/django.mo" for language in ("de", "es", "fr")),
     *(f"twotoken/static/twotoken/{name}" for name in ("client.js", "client.d.ts", "react.js", "react.d.ts")),
     *(f"twotoken/static/twotoken/{name}" for name in ("package.json", "LICENSE")),
+    "twotoken/contrib/notices/templates/twotoken/notices/reuse.txt",
     "twotoken/templates/admin/twotoken/user_change_form.html",
     "twotoken/templates/admin/twotoken/refreshtoken/change_list.html",
 }

@@ -52,6 +52,7 @@ AUTH_USER_MODEL = {
     "email": "accounts.EmailUser",
     "string": "accounts.StringUser",
 }[os.environ.get("TWOTOKEN_TEST_USER", "default")]
+MAILERS = {"default": {"BACKEND": "django.core.mail.backends.locmem.EmailBackend"}}  # Django 6.1 and newer read it
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["twotoken.authentication.AccessTokenAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],

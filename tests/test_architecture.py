@@ -65,6 +65,7 @@ PACKAGES = {
     ],
     "keys": [["weak_secrets", "device"], ["ring"], ["__init__"]],
     "management": [["__init__", "progress", "arguments"], ["commands"]],
+    "notices": [["hooks", "devices"], ["mail"], ["receivers", "checks"], ["apps"]],
     "remote": [["fetching", "jwks"], ["revocations"], ["authentication"], ["__init__"]],
     "scripts": [
         ["errors", "session", "proving"],

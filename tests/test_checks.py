@@ -28,7 +28,6 @@ from tests import issuers
 from tests.factories import UserFactory
 from tests.overrides import with_settings
 from twotoken import checks, families
-from twotoken.conf import MAKE_ONE
 from twotoken.permissions import RecentLogin
 
 # Django asks a MariaDB for its version when it checks the fields of models.
@@ -147,8 +146,12 @@ def test_each_mistake_has_its_id(expected: str, values: dict[str, Any]) -> None:
         ({7: 1}, "has no key 7.", "The keys are ACCESS_"),
         ({"ACCESS_LIFETIME": 900}, "TWOTOKEN['ACCESS_LIFETIME'] is wrong: 900.", "It must be a timedelta from"),
         ({"COOKIE_PATH": "x" * 500}, f"is wrong: '{'x' * 99}.", "It must be a path that starts"),
-        ({"ACCESS_SECRET": None}, f"TWOTOKEN['ACCESS_SECRET'] is not set. {MAKE_ONE}", "Put the output of"),
-        ({"ACCESS_SECRET": b"x" * 32}, f"a string or a list of strings. {MAKE_ONE}", "Put the output of"),
+        (
+            {"ACCESS_SECRET": None},
+            "TWOTOKEN['ACCESS_SECRET'] is not set. Is the environment file loaded?",
+            "Most often this is a new shell that has not loaded the environment file: 'set -a",
+        ),
+        ({"ACCESS_SECRET": b"x" * 32}, "a string or a list of strings.", "Run 'manage.py generate_token_secrets'"),
     ],
 )
 def test_what_a_mistake_is_told_by(values: dict[Any, Any], message: str, hint: str) -> None:
@@ -201,10 +204,26 @@ def test_a_misspelt_mount() -> None:
 def test_an_authenticator_before_ours(first: str, expected: set[str]) -> None:
     """A class before ours is reported only if it has no ``authenticate_header``."""
     classes = [f"rest_framework.authentication.{first}", "twotoken.authentication.AccessTokenAuthentication"]
-    with override_settings(REST_FRAMEWORK={"DEFAULT_AUTHENTICATION_CLASSES": classes}):
+    usual = settings.REST_FRAMEWORK
+    with override_settings(REST_FRAMEWORK={**usual, "DEFAULT_AUTHENTICATION_CLASSES": classes}):
         assert ids() == expected
-    with override_settings(REST_FRAMEWORK={"DEFAULT_AUTHENTICATION_CLASSES": classes[:1]}):
+    with override_settings(REST_FRAMEWORK={**usual, "DEFAULT_AUTHENTICATION_CLASSES": classes[:1]}):
         assert ids() == set()
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({}, {"W019"}),
+        ({"DEFAULT_PERMISSION_CLASSES": []}, {"W019"}),
+        ({"DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.AllowAny"]}, {"W019"}),
+        ({"DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticatedOrReadOnly"]}, set()),
+    ],
+)
+def test_a_default_that_needs_no_login(values: dict[str, Any], expected: set[str]) -> None:
+    """W019: DRF's own default, and an empty list, let everybody in."""
+    with override_settings(REST_FRAMEWORK=values):
+        assert ids() == expected
 
 
 def test_deployment() -> None:

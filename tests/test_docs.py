@@ -19,7 +19,7 @@ from typing import Any
 
 import jwt
 import pytest
-from django.contrib.auth import get_user_model
+from django.contrib.auth import authenticate, get_user_model
 from django.contrib.auth.models import Group
 from django.core.checks.registry import registry
 from django.dispatch import Signal
@@ -303,6 +303,25 @@ def test_a_script_runs(live_server: Any, tmp_path: Path, number: int) -> None:
     assert RefreshToken.objects.count() == (1 if "FileStore" in script else 2)
 
 
+@pytest.mark.parametrize(
+    ("path", "password", "said"),
+    [
+        ("/api/app/auth/", "wrong", "LoginFailed: No active account found with the given credentials."),
+        ("/api/wrong/auth/", PASSWORD, "UnexpectedAnswer: The answer was 404"),
+        ("/api/me/", PASSWORD, "404: "),
+    ],
+)
+@pytest.mark.django_db(transaction=True)
+def test_a_script_that_fails(live_server: Any, tmp_path: Path, path: str, password: str, said: str) -> None:
+    """The script with a file says what the server answered, and fails."""
+    (script,) = (script for script in SCRIPTS if "sys.exit" in script)
+    script = of_ann(script, live_server.url, UserFactory()).replace(PASSWORD, password)
+    script = script.replace("/api/me/", "/api/none/") if path == "/api/me/" else script.replace("/api/app/auth/", path)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr.startswith(said)) == (1, True), done.stderr
+
+
 def test_the_shortest_script() -> None:
     """The README's script is the beginning of one that a test runs."""
     (shown,) = (block for block in blocks(README) if "TokenAuth(" in block)
@@ -343,6 +362,50 @@ def test_a_login_of_one_s_own(user: Any, monkeypatch: pytest.MonkeyPatch) -> Non
         assert not list(checks.check_mounts(None))
     lives = {family.expires_at - family.created_at for family in RefreshToken.objects.all() if family.expires_at}
     assert (RefreshToken.objects.count(), lives) == (3, {timedelta(days=90)})
+
+
+@pytest.mark.django_db
+def test_a_login_by_address(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page's back end finds a user by the address in any case, or by the name. If two have the address, nobody."""
+    (code,) = (block for block in blocks(text_of("how-to/accounts")) if "class EmailBackend" in block)
+    shown: Any = ModuleType("accounts_backends")
+    monkeypatch.setitem(sys.modules, shown.__name__, shown)
+    exec(code, vars(shown))  # noqa: S102 - our own docs
+    other: Any = UserFactory()
+
+    def status(name: str, password: str = PASSWORD) -> int:
+        body = {user.USERNAME_FIELD: name, "password": password}
+        return int(APIClient().post("/api/auth/login/", body, format="json").status_code)
+
+    with override_settings(AUTHENTICATION_BACKENDS=["accounts_backends.EmailBackend"]):
+        for name in (user.email.upper(), user.email, user.get_username()):
+            assert (status(name), status(name, "wrong")) == (200, 401)
+        assert status("nobody@example.com") == 401
+        type(other)._default_manager.filter(pk=other.pk).update(email=user.email.title())
+        assert status(user.email.swapcase()) == 401
+        assert authenticate(None) is None
+    assert set(RefreshToken.objects.values_list("user", flat=True)) == {user.pk}
+
+
+@pytest.mark.skipif(get_user_model().USERNAME_FIELD != "username", reason="the page shows Django's own user")
+@pytest.mark.django_db
+def test_registration(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who registers by the page's view can log in; a bad password and a missing address are refused."""
+    (code,) = (block for block in blocks(text_of("how-to/accounts")) if "RegisterView" in block)
+    names: dict[str, Any] = {"__name__": "shown"}
+    exec(code, names)  # noqa: S102 - our own docs
+    body = {"username": "ann", "email": "ann@example.com", "password": PASSWORD}
+    register = names["RegisterView"].as_view()
+    validators = [{"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"}]
+    with override_settings(AUTH_PASSWORD_VALIDATORS=validators):
+        for field in ("email", "password"):
+            refused = register(APIRequestFactory().post("/", {**body, field: ""}, format="json"))
+            assert (refused.status_code, set(refused.data)) == (400, {field})
+        assert register(APIRequestFactory().post("/", {**body, "password": "short"}, format="json")).status_code == 400
+        made = register(APIRequestFactory().post("/", body, format="json"))
+    assert (made.status_code, made.data) == (201, {"username": "ann", "email": "ann@example.com"})
+    login = APIClient().post("/api/auth/login/", {"username": "ann", "password": PASSWORD}, format="json")
+    assert login.status_code == 200
 
 
 @pytest.mark.django_db

@@ -128,7 +128,7 @@ def test_all_asks_first(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     assert RefreshToken.objects.active().count() == 1
     monkeypatch.setattr("builtins.input", lambda prompt: "yes")
     assert run("revoke_token_families", "--all").splitlines() == [
-        "This revokes 1 token family: their users have to log in again.",
+        "This revokes 1 token family: its user has to log in again.",
         "1 token family revoked.",
         "Access tokens that were already issued stay valid for up to 15 minutes.",
     ]

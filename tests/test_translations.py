@@ -15,7 +15,7 @@ import django.contrib.auth
 import polib
 import pytest
 import rest_framework
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.test import modify_settings
 from django.utils import timezone, translation
 
@@ -216,15 +216,24 @@ def test_others_keep_their_words() -> None:
 
 
 @pytest.mark.django_db
-def test_commands_speak_english(user: Any) -> None:
-    """Commands print English, also durations, as Django's commands do."""
-    families.start(user)
+def test_commands_speak_the_language_of_the_project(user: Any) -> None:
+    """What a command says and refuses is translated, durations and plural forms too. Names of options are not."""
+    for _ in range(2):
+        families.start(user)
     out = StringIO()
     with translation.override("de"):
+        call_command("revoke_token_families", all=True, dry_run=True, stdout=out)
         call_command("revoke_token_families", all=True, interactive=False, stdout=out)
+        call_command("unbind_token_families", all=True, dry_run=True, stdout=out)
+        with pytest.raises(CommandError, match=r"^Geben Sie --all an, oder mindestens eines von --user"):
+            call_command("revoke_token_families")
+        with pytest.raises(CommandError, match=r"^Es gibt keinen Benutzer 'nobody'.$"):
+            call_command("revoke_token_families", user="nobody")
         assert translation.get_language() == "de"
     assert out.getvalue().splitlines() == [
-        "1 token family revoked.",
-        "Access tokens that were already issued stay valid for up to 15 minutes.",
+        "2 Tokenfamilien würden widerrufen.",
+        "2 Tokenfamilien widerrufen.",
+        "Schon ausgestellte Access-Tokens bleiben noch bis zu 15 Minuten gültig.",
+        "0 Tokenfamilien würden von ihren Geräten gelöst.",
     ]
-    assert RefreshToken.objects.get().revoked_at is not None
+    assert not RefreshToken.objects.filter(revoked_at=None).exists()

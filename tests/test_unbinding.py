@@ -104,6 +104,6 @@ def test_all_asks_first(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         run("unbind_token_families", "--all")
     monkeypatch.setattr("builtins.input", lambda _: "yes")
     assert run("unbind_token_families", "--all").splitlines() == [
-        "This unbinds 1 token family: copies of their tokens work on any device.",
+        "This unbinds 1 token family: a copy of its token works on any device.",
         "1 token family unbound.",
     ]

@@ -40,6 +40,11 @@ def sent_by_browser(request: HttpRequest | Request) -> bool:
     return bool(request.META.get("HTTP_SEC_FETCH_SITE") or request.META.get("HTTP_ORIGIN"))
 
 
+def is_same_device(user_agent: str, other: str) -> bool:
+    """Tell whether two user agents may be of one device. An updated browser is the same device."""
+    return user_agent == other or _VERSION.sub("", user_agent) == _VERSION.sub("", other)
+
+
 def client_address(request: HttpRequest | Request) -> str:
     """Return the sender's address as text, empty if there is none.
 
@@ -59,11 +64,6 @@ def stored_address(text: str) -> str | None:
     address = _parse(text)
     # Database types for addresses can't hold the zone of a link-local address.
     return None if address is None or getattr(address, "scope_id", None) else str(address)
-
-
-def is_same_device(user_agent: str, other: str) -> bool:
-    """Tell whether two user agents may be the same device. An updated browser is."""
-    return user_agent == other or _VERSION.sub("", user_agent) == _VERSION.sub("", other)
 
 
 def network(text: str) -> str:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from twotoken.checks.databases import check_claims_of_latest, check_cluster
 from twotoken.checks.project import (
+    CACHE_FAULTS,
     check_authenticators,
     check_deployed_cache,
     check_deployed_proofs,
     check_mounts,
+    check_permissions,
     check_step_up,
     check_tenants,
     check_time_zone,
@@ -43,6 +45,7 @@ CHECKS = (
     check_tenants,
     check_user_id,
     check_authenticators,
+    check_permissions,
     check_graces,
     check_step_up,
     check_time_zone,
@@ -52,6 +55,7 @@ DEPLOY_CHECKS = (check_deployed_cookie, check_deployed_cache, check_deployed_pro
 DATABASE_CHECKS = (check_cluster, check_claims_of_latest)
 
 __all__ = [
+    "CACHE_FAULTS",
     "CHECKS",
     "DATABASE_CHECKS",
     "DEPLOY_CHECKS",
@@ -70,6 +74,7 @@ __all__ = [
     "check_issuer",
     "check_lifetimes",
     "check_mounts",
+    "check_permissions",
     "check_proofs",
     "check_published_keys",
     "check_revocation_interval",

@@ -23,6 +23,7 @@ from django.db import connections, router
 from django.http import HttpRequest
 from django.urls import URLPattern, URLResolver, get_resolver
 from rest_framework.authentication import BaseAuthentication
+from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.settings import api_settings
 
@@ -138,6 +139,19 @@ def check_authenticators(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMess
             "authenticate_header.",
             hint="So DRF answers 403, but clients refresh their token on a 401. Put twotoken's class first.",
             id="twotoken.W001",
+        )
+
+
+def check_permissions(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
+    """W019: a view that names no permissions needs a login."""
+    if all(permission is AllowAny for permission in cast("Any", api_settings.DEFAULT_PERMISSION_CLASSES)):
+        yield Warning(
+            "Nothing in DEFAULT_PERMISSION_CLASSES needs a login.",
+            hint="A view without permission_classes is open to everybody, with a token or without. Set "
+            "REST_FRAMEWORK['DEFAULT_PERMISSION_CLASSES'] to ['rest_framework.permissions.IsAuthenticated'], and give "
+            "AllowAny to the views that are public. twotoken's own views don't need it. Silence this if every view "
+            "names its permissions.",
+            id="twotoken.W019",
         )
 
 

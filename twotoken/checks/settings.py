@@ -26,6 +26,11 @@ KEYS_HINT = (
     f"A secret for HS256 has {MIN_SECRET_BYTES} bytes or more: 'manage.py generate_token_secrets' makes two. "
     "ACCESS_ALGORITHM 'EdDSA', 'ES256' or 'RS256' wants an unencrypted private key as PEM."
 )
+UNSET_HINT = (
+    "Most often this is a new shell that has not loaded the environment file: 'set -a; . ./.env; set +a' loads it. "
+    "Only if there are no secrets yet, put the output of 'manage.py generate_token_secrets' into that file: new "
+    "secrets log everybody out."
+)
 SECRETS_HINT = "Run 'manage.py generate_token_secrets' and put its two lines into the environment."
 
 
@@ -62,11 +67,10 @@ def check_secrets(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
         try:
             found[key] = getattr(conf, key.lower())
         except ImproperlyConfigured as exc:
-            yield Error(
-                str(exc),
-                hint="Put the output of 'manage.py generate_token_secrets' into the environment, not into the code.",
-                id="twotoken.E004",
-            )
+            if values_of_project().get(key) is None:
+                yield Error(str(exc), hint=UNSET_HINT, id="twotoken.E004")
+            else:
+                yield Error(str(exc), hint=SECRETS_HINT, id="twotoken.E004")
             continue
         if not are_fine("ACCESS_ALGORITHM"):
             continue

@@ -12,13 +12,11 @@ from twotoken.conf.settings import (
     delivery,
 )
 from twotoken.conf.values import (
-    MAKE_ONE,
     callable_of,
 )
 
 __all__ = [
     "HOST",
-    "MAKE_ONE",
     "SECURE",
     "SETTING_NAMES",
     "Delivery",

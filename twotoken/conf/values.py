@@ -16,8 +16,6 @@ from twotoken.keys import KeyRing, key_ring
 
 T = TypeVar("T")
 
-MAKE_ONE = "'manage.py generate_token_secrets' makes one."
-
 
 def callable_of(key: str) -> Callable[[], object] | None:
     """Return a setting's callable, given directly or as a dotted path. None: the setting is a plain value.
@@ -101,10 +99,10 @@ def secrets_of(key: str) -> tuple[str, ...]:
     """Return the secrets of a key, at least one. Raises ImproperlyConfigured."""
     value = value_of(key, None)
     if value is None:
-        raise ImproperlyConfigured(f"TWOTOKEN[{key!r}] is not set. {MAKE_ONE}")
+        raise ImproperlyConfigured(f"TWOTOKEN[{key!r}] is not set. Is the environment file loaded?")
     secrets = (value,) if isinstance(value, str) else value
     if not isinstance(secrets, list | tuple) or not secrets or not all(isinstance(secret, str) for secret in secrets):
-        raise ImproperlyConfigured(f"TWOTOKEN[{key!r}] must be a string or a list of strings. {MAKE_ONE}")
+        raise ImproperlyConfigured(f"TWOTOKEN[{key!r}] must be a string or a list of strings.")
     return tuple(secrets)
 
 

@@ -1,4 +1,7 @@
-"""Command-line arguments that name token families, and counts of families in words."""
+"""Command-line arguments that name token families, and the question before a command changes all of them.
+
+What the commands say is translated: Django runs them in LANGUAGE_CODE.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,9 @@ from uuid import UUID
 from django.contrib.auth import get_user_model
 from django.core.management.base import CommandError
 from django.db import router
+from django.utils.translation import gettext
+
+from twotoken import families
 
 
 def family(text: str) -> UUID:
@@ -16,7 +22,8 @@ def family(text: str) -> UUID:
     try:
         return UUID(text)
     except ValueError as exc:
-        raise ArgumentTypeError(f"{text!r} is not the id of a token family, which is a UUID.") from exc
+        said = gettext("%(text)r is not the id of a token family, which is a UUID.")
+        raise ArgumentTypeError(said % {"text": text}) from exc
 
 
 def user_id(name: str) -> Any:
@@ -27,20 +34,22 @@ def user_id(name: str) -> Any:
     try:
         return manager.get_by_natural_key(name).pk
     except model.DoesNotExist as exc:
-        raise CommandError(f"There is no user {name!r}.") from exc
+        raise CommandError(gettext("There is no user %(name)r.") % {"name": name}) from exc
 
 
-def counted(count: int) -> str:
-    """Return a count in words, for example "1 token family"."""
-    return f"{count} token {'family' if count == 1 else 'families'}"
+def check_family(family_id: UUID) -> None:
+    """Raise CommandError if there is no token family with this id."""
+    if not families.exists(family_id):
+        raise CommandError(gettext("There is no token family %(id)r.") % {"id": str(family_id)})
 
 
 def confirm(stream: Any, warning: str, otherwise: str) -> None:
     """Print a warning and ask for confirmation. Raises CommandError, which says ``otherwise``, without a yes."""
     stream.write(warning)
     try:
-        answer = input("Type 'yes' to continue: ")
+        answer = input(gettext("Type 'yes' to continue: "))
     except EOFError as exc:
-        raise CommandError(f"{otherwise} Without a terminal, use --no-input.") from exc
+        hint = gettext("Without a terminal, use --no-input.")
+        raise CommandError(f"{otherwise} {hint}") from exc
     if answer != "yes":
         raise CommandError(otherwise)

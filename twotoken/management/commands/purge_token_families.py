@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.core.management.base import BaseCommand
+from django.utils.translation import ngettext
 
 from twotoken import families
 from twotoken.management.progress import with_progress
@@ -18,4 +19,5 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         count = with_progress(families.purge, self.stderr)
         if options["verbosity"]:
-            self.stdout.write(f"{count} token {'family' if count == 1 else 'families'} deleted.")
+            said = ngettext("%(count)d token family deleted.", "%(count)d token families deleted.", count)
+            self.stdout.write(said % {"count": count})

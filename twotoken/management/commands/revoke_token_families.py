@@ -10,14 +10,15 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.exceptions import FieldDoesNotExist
 from django.core.management.base import BaseCommand, CommandError
-from django.utils import timezone, translation
+from django.utils import timezone
 from django.utils.dateparse import parse_datetime
+from django.utils.translation import gettext, ngettext
 
 from twotoken import families
 from twotoken.clients import stored_address
 from twotoken.conf import conf
 from twotoken.families import Criteria
-from twotoken.management.arguments import confirm, counted, family, user_id
+from twotoken.management.arguments import check_family, confirm, family, user_id
 from twotoken.management.progress import with_progress
 from twotoken.models import RevokedReason
 from twotoken.templatetags.twotoken_durations import in_words
@@ -32,19 +33,21 @@ def moment(text: str) -> datetime:
         if value is None:
             value = datetime.fromisoformat(text)  # a date without a time means midnight
     except ValueError as exc:
-        raise ArgumentTypeError(f"{text!r} is not a time. Use 2026-01-31T12:00 or 2026-01-31.") from exc
+        said = gettext("%(text)r is not a time. Use 2026-01-31T12:00 or 2026-01-31.")
+        raise ArgumentTypeError(said % {"text": text}) from exc
     try:
         aware = (value if timezone.is_aware(value) else timezone.make_aware(value)).astimezone(UTC)
         return aware if settings.USE_TZ else timezone.make_naive(aware)
     except OverflowError as exc:
-        raise ArgumentTypeError(f"{text!r} is out of range. Use a time between the years 1 and 9999.") from exc
+        said = gettext("%(text)r is out of range. Use a time between the years 1 and 9999.")
+        raise ArgumentTypeError(said % {"text": text}) from exc
 
 
 def address(text: str) -> str:
     """Read an IP address."""
     found = stored_address(text)
     if found is None:
-        raise ArgumentTypeError(f"{text!r} is not an IP address.")
+        raise ArgumentTypeError(gettext("%(text)r is not an IP address.") % {"text": text})
     return found
 
 
@@ -74,12 +77,9 @@ class Command(BaseCommand):
         given = {name: options[name] for name in ("user", "family", "before", "address") if options[name] is not None}
         if options["inactive"]:
             given["inactive"] = True
-        if options["all"] and given:
-            raise CommandError("--all can't be combined with --user, --family, --before, --address or --inactive.")
-        if not options["all"] and not given:
-            raise CommandError("Give --all, or one or more of --user, --family, --before, --address, --inactive.")
-        if options["family"] is not None and not families.exists(options["family"]):
-            raise CommandError(f"There is no token family {str(options['family'])!r}.")
+        check_combination(is_all=options["all"], is_limited=bool(given))
+        if options["family"] is not None:
+            check_family(options["family"])
         # A family that is started while this runs stays active.
         criteria: Criteria = {"before": options["before"] or timezone.now()}
         if options["user"] is not None:
@@ -94,23 +94,44 @@ class Command(BaseCommand):
         selected = families.select(**criteria)
         reason = RevokedReason.USER_INACTIVE if options["inactive"] else RevokedReason.ADMIN
         if options["dry_run"]:
-            self.tell("would be revoked", selected.count())
+            self.preview(selected.count())
             return
         if options["all"] and options["interactive"]:
-            warning = f"This revokes {counted(selected.count())}: their users have to log in again."
-            confirm(self.stdout, warning, "Nothing was revoked.")
+            self.ask(selected.count())
         count = with_progress(
             lambda show: families.revoke_each(selected, reason, actor=ACTOR, on_batch=show), self.stderr
         )
-        self.tell("revoked", count)
-        if count:
-            with translation.override(None):  # commands speak English, as Django's own do
-                lifetime = in_words(conf.access_lifetime)
-            self.stdout.write(f"Access tokens that were already issued stay valid for up to {lifetime}.")
+        self.report(count)
 
-    def tell(self, what: str, count: int) -> None:
+    def preview(self, count: int) -> None:
+        """Print what a dry run has found."""
+        said = ngettext("%(count)d token family would be revoked.", "%(count)d token families would be revoked.", count)
+        self.stdout.write(said % {"count": count})
+
+    def ask(self, count: int) -> None:
+        """Ask before all are revoked."""
+        warning = ngettext(
+            "This revokes %(count)d token family: its user has to log in again.",
+            "This revokes %(count)d token families: their users have to log in again.",
+            count,
+        )
+        confirm(self.stdout, warning % {"count": count}, gettext("Nothing was revoked."))
+
+    def report(self, count: int) -> None:
         """Print the result."""
-        self.stdout.write(f"{counted(count)} {what}.")
+        said = ngettext("%(count)d token family revoked.", "%(count)d token families revoked.", count)
+        self.stdout.write(said % {"count": count})
+        if count:
+            said = gettext("Access tokens that were already issued stay valid for up to %(time)s.")
+            self.stdout.write(said % {"time": in_words(conf.access_lifetime)})
+
+
+def check_combination(*, is_all: bool, is_limited: bool) -> None:
+    """Raise CommandError unless there is either --all or an option that limits the families."""
+    if is_all and is_limited:
+        raise CommandError(gettext("--all can't be combined with --user, --family, --before, --address or --inactive."))
+    if not is_all and not is_limited:
+        raise CommandError(gettext("Give --all, or one or more of --user, --family, --before, --address, --inactive."))
 
 
 def check_column() -> None:
@@ -119,4 +140,5 @@ def check_column() -> None:
     try:
         model._meta.get_field("is_active")
     except FieldDoesNotExist as exc:
-        raise CommandError(f"{model._meta.label} has no column is_active: use --user for each inactive user.") from exc
+        said = gettext("%(model)s has no column is_active: use --user for each inactive user.")
+        raise CommandError(said % {"model": model._meta.label}) from exc

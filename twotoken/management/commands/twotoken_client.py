@@ -10,6 +10,7 @@ from typing import Any
 
 from django.apps import apps
 from django.core.management.base import BaseCommand, CommandError
+from django.utils.translation import gettext
 
 MANIFEST = "package.json"
 
@@ -35,7 +36,8 @@ class Command(BaseCommand):
             try:
                 copy(folder, target)
             except OSError as exc:
-                raise CommandError(f"The package can't be copied to {target}: {exc}") from exc
+                said = gettext("The package can't be copied to %(folder)s: %(error)s")
+                raise CommandError(said % {"folder": target, "error": exc}) from exc
             folder = target
         self.stdout.write(str(folder))
 
@@ -44,7 +46,8 @@ def copy(source: Path, target: Path) -> None:
     """Copy the package's files to a folder of its own, over an older copy."""
     package = json.loads((source / MANIFEST).read_text())
     if (target / MANIFEST).exists() and name_of(target) != package["name"]:
-        raise CommandError(f"{target} holds another package. Name a folder of its own, such as {target / 'twotoken'}.")
+        said = gettext("%(folder)s holds another package. Name a folder of its own, such as %(example)s.")
+        raise CommandError(said % {"folder": target, "example": target / "twotoken"})
     target.mkdir(parents=True, exist_ok=True)
     for name in (MANIFEST, "LICENSE", *package["files"]):
         shutil.copyfile(source / name, target / name)

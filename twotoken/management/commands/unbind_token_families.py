@@ -6,11 +6,12 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.utils.translation import gettext, ngettext
 
 from twotoken import families
 from twotoken.dpop import PROTOCOLS
 from twotoken.families import Criteria
-from twotoken.management.arguments import confirm, counted, family, user_id
+from twotoken.management.arguments import check_family, confirm, family, user_id
 from twotoken.management.progress import with_progress
 
 ACTOR = "manage.py unbind_token_families"
@@ -38,22 +39,34 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         given = [name for name in ("user", "family", "protocol") if options[name] is not None]
         if options["all"] and given:
-            raise CommandError("--all can't be combined with --user, --family or --protocol.")
+            raise CommandError(gettext("--all can't be combined with --user, --family or --protocol."))
         if not options["all"] and not given:
-            raise CommandError("Give --all, or one or more of --user, --family, --protocol.")
+            raise CommandError(gettext("Give --all, or one or more of --user, --family, --protocol."))
         criteria: Criteria = {}
         if options["user"] is not None:
             criteria["user_id"] = user_id(options["user"])
         if options["family"] is not None:
-            if not families.exists(options["family"]):
-                raise CommandError(f"There is no token family {str(options['family'])!r}.")
+            check_family(options["family"])
             criteria["family_id"] = options["family"]
         selected = families.select(**criteria).bound(PREFIXES.get(options["protocol"], ""))
         if options["dry_run"]:
-            self.stdout.write(f"{counted(selected.count())} would be unbound.")
+            count = selected.count()
+            said = ngettext(
+                "%(count)d token family would be unbound.", "%(count)d token families would be unbound.", count
+            )
+            self.stdout.write(said % {"count": count})
             return
         if options["all"] and options["interactive"]:
-            warning = f"This unbinds {counted(selected.count())}: copies of their tokens work on any device."
-            confirm(self.stdout, warning, "Nothing was unbound.")
+            self.ask(selected.count())
         count = with_progress(lambda show: families.unbind_each(selected, actor=ACTOR, on_batch=show), self.stderr)
-        self.stdout.write(f"{counted(count)} unbound.")
+        said = ngettext("%(count)d token family unbound.", "%(count)d token families unbound.", count)
+        self.stdout.write(said % {"count": count})
+
+    def ask(self, count: int) -> None:
+        """Ask before all are unbound."""
+        warning = ngettext(
+            "This unbinds %(count)d token family: a copy of its token works on any device.",
+            "This unbinds %(count)d token families: copies of their tokens work on any device.",
+            count,
+        )
+        confirm(self.stdout, warning % {"count": count}, gettext("Nothing was unbound."))

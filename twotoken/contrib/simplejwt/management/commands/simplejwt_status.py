@@ -8,6 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from django.db.models import Max
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from twotoken.contrib.simplejwt import blacklist
 from twotoken.contrib.simplejwt.conf import conf
@@ -21,16 +22,23 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         until = conf.until
         if conf.is_over:
-            self.stdout.write(f"The move is over: old tokens are refused since {until.isoformat()}.")
+            said = gettext("The move is over: old tokens are refused since %(time)s.")
+            self.stdout.write(said % {"time": until.isoformat()})
         elif not blacklist.exists():
-            self.stdout.write(f"Old tokens are accepted until {until.isoformat()}. simplejwt kept no list of them.")
+            said = gettext("Old tokens are accepted until %(time)s. simplejwt kept no list of them.")
+            self.stdout.write(said % {"time": until.isoformat()})
         else:
-            usable = blacklist.usable(timezone.now())
-            last = usable.aggregate(last=Max("expires_at"))["last"]
-            if last is None:
-                self.stdout.write("No refresh token on simplejwt's list can be exchanged any more.")
-            else:
-                self.stdout.write(
-                    f"Refresh tokens of simplejwt that can still be exchanged: {usable.count()}. "
-                    f"The last expires at {min(last, until, key=datetime.timestamp).isoformat()}."
-                )
+            self.show_usable(until)
+
+    def show_usable(self, until: datetime) -> None:
+        """Print how many of the old tokens on simplejwt's list can still be exchanged."""
+        usable = blacklist.usable(timezone.now())
+        last = usable.aggregate(last=Max("expires_at"))["last"]
+        if last is None:
+            self.stdout.write(gettext("No refresh token on simplejwt's list can be exchanged any more."))
+            return
+        said = gettext(
+            "Refresh tokens of simplejwt that can still be exchanged: %(count)d. The last expires at %(time)s."
+        )
+        end = min(last, until, key=datetime.timestamp)
+        self.stdout.write(said % {"count": usable.count(), "time": end.isoformat()})

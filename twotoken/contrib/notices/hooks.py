@@ -1,0 +1,32 @@
+"""What a project can change: methods of the app's config, which a subclass overrides."""
+
+from __future__ import annotations
+
+from typing import Any, Final, cast
+
+from django.apps import apps
+from django.core.mail import EmailMultiAlternatives
+from django.utils.translation import get_language
+
+LABEL: Final = "twotoken_notices"
+
+
+class Hooks:
+    """The part of NoticesConfig that a subclass may override."""
+
+    def get_address(self, user: Any) -> str:
+        """Return the address to mail to. Empty: this user gets no mail."""
+        return str(getattr(user, user.get_email_field_name(), None) or "")
+
+    def get_language(self, user: Any) -> str | None:
+        """Return the language of the user's mails, by default that of the request. None: LANGUAGE_CODE."""
+        return get_language()
+
+    def send(self, message: EmailMultiAlternatives) -> None:
+        """Send a mail. The client waits meanwhile, so a subclass may pass the mail to a queue."""
+        message.send()
+
+
+def hooks() -> Hooks:
+    """Return the config of the installed app."""
+    return cast("Hooks", apps.get_app_config(LABEL))
