@@ -48,6 +48,7 @@ CORS: dict[str, Any] = {
     "only_preflight": False,
 }
 HEALTHY: dict[str, Any] = {
+    "MAILERS": {"default": {"BACKEND": "django.core.mail.backends.smtp.EmailBackend"}},  # Django 6.1 checks it
     "ROOT_URLCONF": "tests.doctor_urls",
     "ALLOWED_HOSTS": ["localhost", "127.0.0.1", "api.example.com"],
     "MIDDLEWARE": ["tests.cors.Cors", *settings.MIDDLEWARE],
