@@ -37,7 +37,7 @@ ROWS = [
     ["apps"],
 ]
 PACKAGES = {
-    "admin": [["devices"], ["timeline"], ["changelist"], ["revoking"], ["pages"], ["__init__"]],
+    "admin": [["devices", "searching"], ["timeline"], ["changelist"], ["revoking"], ["pages"], ["__init__"]],
     "checks": [["rules"], ["settings"], ["project", "databases", "services"], ["__init__"]],
     "dbsc": [["codec"], ["device"], ["views"], ["urls"]],
     "families": [

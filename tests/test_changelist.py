@@ -20,7 +20,7 @@ from twotoken.admin import RefreshTokenAdmin
 from twotoken.admin import pages as ours
 from twotoken.admin.changelist import LISTED, CappedPaginator, ListQuerySet, StateFilter
 from twotoken.clients import Client
-from twotoken.models import RefreshToken
+from twotoken.models import EventKind, FamilyEvent, RefreshToken
 
 User = get_user_model()
 
@@ -70,6 +70,10 @@ FILTERS: list[tuple[str, set[str]]] = [
     ("q={live_hex}", {"live"}),
     ("q=%20192.0.2.9%20", {"stolen"}),
     ("q=192.0.2.10", set()),
+    ("q=192.0.2.11", {"logged out"}),
+    ("q=192.0.2.12", set()),
+    ("q=*192.0.2.12*", {"live"}),
+    ("q=*192.0.2.9*", {"stolen"}),
     ("user={user}", {"live", "old", "idle", "stolen", "logged out"}),
     ("created_at__year=1999", {"old"}),
     ("created_at__year=1999&created_at__month=5", {"old"}),
@@ -81,14 +85,16 @@ def test_filters_and_search(user: Any, viewer: Any) -> None:
     """The list can be filtered by state, reason, binding and date, and searched by name, family id and address."""
     now = timezone.now()
     made: dict[str, dict[str, Any]] = {
-        "live": {"device_key": "dpop:a key"},
+        "live": {"device_key": "dpop:a key", "ip_address": "192.0.2.12"},
         "old": {"expires_at": now, "created_at": now.replace(year=1999, month=5, day=4, hour=12)},
         "idle": {"refreshed_at": now - timedelta(days=8)},
-        "stolen": {"revoked_at": now, "revoked_reason": "reuse", "ip_address": "192.0.2.9"},
+        "stolen": {"revoked_at": now, "revoked_reason": "reuse", "login_ip_address": "192.0.2.9"},
         "logged out": {"revoked_at": now, "revoked_reason": "logout"},
     }
     names = {RefreshToken.objects.create(user=user, **values).pk: name for name, values in made.items()}
     live = next(pk for pk, name in names.items() if name == "live")
+    out = next(pk for pk, name in names.items() if name == "logged out")
+    FamilyEvent.objects.create(family_id=out, kind=EventKind.DEVICE, ip_address="192.0.2.11")
     for query, found in FILTERS:
         query = query.format(name=user.get_username(), live=live, live_hex=live.hex, user=user.pk)
         response = viewer.get(f"{LIST}?{query}")

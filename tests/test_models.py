@@ -170,9 +170,10 @@ def test_rotation_touches_no_indexed_column() -> None:
         for field in RefreshToken._meta.get_fields()
         if getattr(field, "db_index", False) or getattr(field, "unique", False)
     }
-    assert indexed == {"id", "user", "created_at", "expires_at"}
+    assert indexed == {"id", "user", "created_at", "earliest_end", "login_ip_address"}
+    # PostgreSQL also asks for the columns in the condition of an index.
+    indexed |= {name for index in RefreshToken._meta.indexes for name in index.fields} | {"device_key", "revoked_at"}
     assert not indexed & written
-    assert {name for index in RefreshToken._meta.indexes for name in index.fields} == {"revoked_at"}
     assert not RefreshToken._meta.constraints
 
 

@@ -32,12 +32,16 @@ class CappedPaginator(Paginator):  # type: ignore[type-arg]  # not generic when 
     """Stops counting at LISTED."""
 
     limit = LISTED
+    newest_first = True
 
     @cached_property
     def count(self) -> int:
-        """The number of families, or the limit if there are more."""
-        rows: Any = self.object_list
-        return int(rows.order_by()[: self.limit].count())
+        """The number of families, or the limit if there are more.
+
+        It counts the newest first, because the oldest ones on disk are no longer active. A search has its own indexes.
+        """
+        rows: Any = self.object_list if self.newest_first else self.object_list.order_by()  # type: ignore[attr-defined]
+        return int(rows[: self.limit].count())
 
 
 class FamilyList(ChangeList):
@@ -84,7 +88,7 @@ class StateFilter(admin.SimpleListFilter):
             return queryset.expired()
         if self.value() == State.REVOKED:
             return queryset.filter(revoked_at__isnull=False)
-        return queryset.filter(revoked_reason=RevokedReason.REUSE) if self.value() == REUSED else queryset
+        return revoked_because(queryset, RevokedReason.REUSE) if self.value() == REUSED else queryset
 
 
 class BoundFilter(admin.SimpleListFilter):
@@ -112,7 +116,12 @@ class ReasonFilter(admin.SimpleListFilter):
         return RevokedReason.choices
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
-        return queryset.filter(revoked_reason=self.value()) if self.value() else queryset
+        return revoked_because(queryset, self.value()) if self.value() else queryset
+
+
+def revoked_because(families: Any, reason: str) -> Any:
+    """Return the families that were revoked for a reason. The index covers only revoked families."""
+    return families.filter(revoked_reason=reason, revoked_at__isnull=False)
 
 
 def allowed_lookups(model_admin: admin.ModelAdmin[Any], request: HttpRequest) -> set[str]:

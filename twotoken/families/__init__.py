@@ -12,7 +12,7 @@ from __future__ import annotations
 from twotoken.families.binding import bind
 from twotoken.families.logins import FROM_SETTINGS, Lifetime, start, update_auth_hash
 from twotoken.families.pairs import TokenPair
-from twotoken.families.purging import purge
+from twotoken.families.purging import purge, to_purge
 from twotoken.families.queries import Criteria, active, exists, family_of, get, is_active, select, user_of
 from twotoken.families.revocation import (
     Batch,
@@ -54,6 +54,7 @@ __all__ = [
     "select",
     "start",
     "step_up",
+    "to_purge",
     "unbind_each",
     "update_auth_hash",
     "user_of",

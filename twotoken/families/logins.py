@@ -82,9 +82,11 @@ def start(
         created_at=now,
         refreshed_at=now,
         expires_at=None if lifetime is None else now + lifetime,
+        login_ip_address=client.ip_address,
         ip_address=client.ip_address,
         user_agent=client.user_agent,
     )
+    family.earliest_end = family.idle_end()
     pair = make_pair(family, mint_access(family, user, now), now, generation=0, refreshed_at=now)
     retry_on_conflict(lambda: family.save(force_insert=True, using=rows().db))
     logger.info("Token family %s of user %s started from %s.", family.pk, user.pk, client.ip_address)

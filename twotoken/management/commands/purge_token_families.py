@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentParser
+from functools import partial
 from typing import Any
 
 from django.core.management.base import BaseCommand
 
 from twotoken import families
+from twotoken.management.arguments import counted, duration
 from twotoken.management.progress import with_progress
 
 
@@ -15,7 +18,21 @@ class Command(BaseCommand):
 
     help = "Delete the token families that were revoked or expired longer than RETENTION ago. Safe under live traffic."
 
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--for",
+            type=duration,
+            dest="within",
+            metavar="DURATION",
+            help="stop after this time, such as 30s, 10m or 2h, and say what is left",
+        )
+
     def handle(self, *args: Any, **options: Any) -> None:
-        count = with_progress(families.purge, self.stderr)
-        if options["verbosity"]:
-            self.stdout.write(f"{count} token {'family' if count == 1 else 'families'} deleted.")
+        count = with_progress(partial(families.purge, within=options["within"]), self.stderr)
+        if not options["verbosity"]:
+            return
+        self.stdout.write(f"{counted(count)} deleted.")
+        if options["within"] is not None and (left := families.to_purge().count()):
+            self.stdout.write(
+                f"The time is over: {counted(left)} {'is' if left == 1 else 'are'} left to look at. Run it again."
+            )
