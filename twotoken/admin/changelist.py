@@ -17,6 +17,7 @@ from django.core.paginator import Paginator
 from django.db import DataError, connections, transaction
 from django.db.models import Max, Min
 from django.db.models.constants import LOOKUP_SEP
+from django.db.models.sql.where import AND, WhereNode
 from django.http import HttpRequest
 from django.utils.translation import pgettext_lazy
 
@@ -32,13 +33,13 @@ class CappedPaginator(Paginator):  # type: ignore[type-arg]  # not generic when 
     """Stops counting at LISTED."""
 
     limit = LISTED
-    newest_first = True
+    newest_first = False
 
     @cached_property
     def count(self) -> int:
         """The number of families, or the limit if there are more.
 
-        It counts the newest first, because the oldest ones on disk are no longer active. A search has its own indexes.
+        Active families are counted from the newest on, because the first ones on disk are no longer active.
         """
         rows: Any = self.object_list if self.newest_first else self.object_list.order_by()  # type: ignore[attr-defined]
         return int(rows[: self.limit].count())
@@ -63,13 +64,28 @@ class FamilyList(ChangeList):
 class ListQuerySet(RefreshTokenQuerySet):
     """Token families, with a date hierarchy that does not read the whole table as Django's own query does."""
 
+    def aggregate(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Return the first and the last date as in ``datetimes`` when Django's date hierarchy asks for them."""
+        spans = {field.source_expressions[0].name for field in kwargs.values() if isinstance(field, Min | Max)}
+        return self._span(*spans) if len(spans) == 1 and not args else super().aggregate(*args, **kwargs)
+
     def datetimes(self, field_name: str, kind: str, *args: Any, **kwargs: Any) -> Any:
         """Return every year, month or day from the first family to the last. It takes two index lookups."""
-        span = self.aggregate(first=Min(field_name), last=Max(field_name))
+        span = self._span(field_name)
         if span["first"] is None:
             return []
         first, last = local_time(span["first"]), local_time(span["last"])
         return [day for day in _days(first, last) if day.date() == first.date() or _starts(day, kind)]
+
+    def _span(self, field_name: str) -> dict[str, Any]:
+        """Return the first and the last date, by the conditions on this date alone: others are slow."""
+        if self.query.is_empty():
+            return {"first": None, "last": None}
+        rows = RefreshToken.objects.using(self.db)
+        for condition in _leaves(self.query.where):
+            if getattr(condition.lhs, "target", None) == RefreshToken._meta.get_field(field_name):
+                rows.query.where.add(condition, AND)
+        return rows.aggregate(first=Min(field_name), last=Max(field_name))
 
 
 class StateFilter(admin.SimpleListFilter):
@@ -148,6 +164,14 @@ def is_no_field(lookup: str) -> bool:
     except FieldDoesNotExist:
         return name != "pk"
     return False
+
+
+def _leaves(condition: Any) -> Iterable[Any]:
+    """Return the single conditions that all have to hold."""
+    if not isinstance(condition, WhereNode):
+        return [condition] if hasattr(condition, "lhs") else []
+    together = condition.connector == AND and not condition.negated
+    return [leaf for child in condition.children for leaf in _leaves(child)] if together else []
 
 
 def _days(first: datetime, last: datetime) -> Iterable[datetime]:

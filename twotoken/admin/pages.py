@@ -124,7 +124,8 @@ class RefreshTokenAdmin(RevokingAdmin):
 
     def get_paginator(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         paginator: Any = super().get_paginator(request, *args, **kwargs)
-        paginator.newest_first = not request.GET.get(SEARCH_VAR)
+        state = request.GET.get(StateFilter.parameter_name)
+        paginator.newest_first = state == State.ACTIVE and not request.GET.get(SEARCH_VAR)
         return paginator
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:

@@ -74,8 +74,5 @@ def _is_indexed(field: Any) -> bool:
     """Tell whether an index begins with a field."""
     options = field.model._meta
     unique = [constraint for constraint in options.constraints if isinstance(constraint, UniqueConstraint)]
-    return (
-        field.db_index
-        or field.unique
-        or any(index.fields[:1] in ([field.name], (field.name,)) for index in [*options.indexes, *unique])
-    )
+    firsts = {index.fields[0] for index in [*options.indexes, *unique] if index.fields}
+    return bool(field.db_index or field.unique or field.name in firsts)

@@ -21,7 +21,7 @@ from twotoken.families.revocation import Batch
 from twotoken.families.revoked import OVERLAP, longest_access
 from twotoken.models import FamilyEvent, RefreshToken, RefreshTokenQuerySet, inactive_before
 
-# A family was revoked, or it expired. Each rotation moves the time at which a family expires, so that time has no index.
+# Revoked families are found by the first, expired ones by the second: it is never later than the family's end.
 COLUMNS: Final = ("revoked_at", "earliest_end")
 PURGE_BATCH: Final = 1000  # families. MariaDB reads the whole table where a DELETE names many more keys than that
 
@@ -68,7 +68,7 @@ def _before() -> datetime:
 
 
 def _purge_by(column: str, before: datetime) -> Iterator[tuple[int, float]]:
-    """Purge in the order of an indexed column; yield for each batch how many were deleted, and the share of the time."""
+    """Purge in the order of an indexed column; yield how many each batch deleted, and the share of the time."""
     families = rows().filter(**{f"{column}__lt": before}).order_by(column)
     due = ExpressionWrapper(inactive_before(before), BooleanField())
     page = families.annotate(due=due).values_list("pk", column, "due")[:PURGE_BATCH]
