@@ -9,6 +9,7 @@ import pytest
 from django.contrib import admin
 from django.contrib.auth import get_user_model
 from django.db import connection
+from django.db.models import Max, Min, Q
 from django.http import HttpRequest
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -19,6 +20,7 @@ from twotoken import families
 from twotoken.admin import RefreshTokenAdmin
 from twotoken.admin import pages as ours
 from twotoken.admin.changelist import LISTED, CappedPaginator, ListQuerySet, StateFilter
+from twotoken.admin.searching import by_beginning
 from twotoken.clients import Client
 from twotoken.models import EventKind, FamilyEvent, RefreshToken
 
@@ -110,6 +112,77 @@ def test_search_by_e_mail(viewer: Any) -> None:
     families.start(user)
     assert viewer.get(f"{LIST}?q=ann@mail").context["cl"].result_count == 1
     assert viewer.get(f"{LIST}?q=bob@mail").context["cl"].result_count == 0
+
+
+SPELLINGS = [
+    ("Ann.Smith", "ann.smith", True),
+    ("aNN.smith", "ann", False),
+    ("Ann.Smith", "Ann", True),
+    ("ann.smith", "ANN.S", True),
+    ("ANN", "ann", True),
+    ("Ann", "ANN", True),
+    ("ann_smith", "ann.", False),
+    ("ann.smith", "smith", False),
+    ("ann.smith", "*SMITH*", True),
+    ("ann.smith", "*smith", False),
+    ("ann.smith", "**", False),
+]
+
+
+@pytest.mark.parametrize(("name", "term", "is_found"), SPELLINGS)
+def test_search_by_a_name_s_beginning(viewer: Any, name: str, term: str, is_found: bool) -> None:
+    """The usual spellings of a beginning are found by the index of the names; a part of a name only on request."""
+    user: Any = UserFactory()
+    User.objects.filter(pk=user.pk).update(**{User.USERNAME_FIELD: name})
+    families.start(user)
+    is_found = is_found or (connection.vendor == "mysql" and name.lower() == term.lower())
+    assert viewer.get(f"{LIST}?q={term}").context["cl"].result_count == is_found
+
+
+def test_names_without_an_index_are_not_searched(viewer: Any, django_assert_num_queries: Any) -> None:
+    """A name that has no index is searched only by what may be an e-mail address, or if no name has an index."""
+    names = {"user__first_name", "user__last_name"} if hasattr(User, "first_name") else {"user__password"}
+    conditions = {
+        fields: str(by_beginning(RefreshToken.objects.all(), fields, "ann").query)
+        for fields in (tuple(names), (f"user__{User.USERNAME_FIELD}", *names))
+    }
+    found = [sum(name.partition("__")[2] in sql for name in names) for sql in conditions.values()]
+    assert found == [len(names), 0]
+
+
+def test_a_name_that_is_no_text() -> None:
+    """A project's own search field may be a number."""
+    assert not by_beginning(RefreshToken.objects.all(), (f"user__{User._meta.pk.name}",), "7").exists()
+
+
+def test_counting_active_families_from_the_newest_on(user: Any, viewer: Any) -> None:
+    """Only the filter "active" counts in the order of the list."""
+    families.start(user)
+    for query, is_ordered in (
+        ("state=active", True),
+        ("state=expired", False),
+        ("state=active&q=x", False),
+        ("", False),
+    ):
+        with CaptureQueriesContext(connection) as queries:
+            viewer.get(f"{LIST}?{query}")
+        (count,) = [query["sql"] for query in queries if f"LIMIT {LISTED}" in query["sql"]]
+        assert (query, "ORDER BY" in count) == (query, is_ordered)
+
+
+def test_the_date_hierarchy_beside_other_filters(user: Any, viewer: Any) -> None:
+    """It goes by the date alone: to find the first family that meets another condition may read the whole table."""
+    now = timezone.now()
+    for days in (0, 400):
+        RefreshToken.objects.create(user=user, created_at=now - timedelta(days=days))
+    rows = ListQuerySet(RefreshToken)
+    span = rows.aggregate(first=Min("created_at"), last=Max("created_at"))
+    assert span == rows.filter(~Q(secret=b"x"), Q(ip_address=None) | Q(pk=None)).filter(device_key="dpop:x").aggregate(
+        first=Min("created_at"), last=Max("created_at")
+    )
+    late = rows.filter(created_at__gte=now - timedelta(days=1), device_key="dpop:x")
+    assert len(late.datetimes("created_at", "month")) == 1
+    assert rows.aggregate(Max("generation")) == {"generation__max": 0}
 
 
 def test_the_date_hierarchy_reads_an_index_s_ends(user: Any, viewer: Any) -> None:
