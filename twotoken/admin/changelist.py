@@ -66,7 +66,8 @@ class ListQuerySet(RefreshTokenQuerySet):
 
     def aggregate(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Return the first and the last date as in ``datetimes`` when Django's date hierarchy asks for them."""
-        spans = {field.source_expressions[0].name for field in kwargs.values() if isinstance(field, Min | Max)}
+        ends: list[Any] = [field for field in kwargs.values() if isinstance(field, Min | Max)]
+        spans = {field.source_expressions[0].name for field in ends}
         return self._span(*spans) if len(spans) == 1 and not args else super().aggregate(*args, **kwargs)
 
     def datetimes(self, field_name: str, kind: str, *args: Any, **kwargs: Any) -> Any:
@@ -135,7 +136,7 @@ class ReasonFilter(admin.SimpleListFilter):
         return revoked_because(queryset, self.value()) if self.value() else queryset
 
 
-def revoked_because(families: Any, reason: str) -> Any:
+def revoked_because(families: Any, reason: Any) -> Any:
     """Return the families that were revoked for a reason. The index covers only revoked families."""
     return families.filter(revoked_reason=reason, revoked_at__isnull=False)
 
