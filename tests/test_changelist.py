@@ -9,7 +9,7 @@ import pytest
 from django.contrib import admin
 from django.contrib.auth import get_user_model
 from django.db import connection
-from django.db.models import Max, Min, Q
+from django.db.models import CharField, Max, Min, Q
 from django.http import HttpRequest
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -20,7 +20,7 @@ from twotoken import families
 from twotoken.admin import RefreshTokenAdmin
 from twotoken.admin import pages as ours
 from twotoken.admin.changelist import LISTED, CappedPaginator, ListQuerySet, StateFilter
-from twotoken.admin.searching import by_beginning
+from twotoken.admin.searching import begins, by_beginning
 from twotoken.clients import Client
 from twotoken.models import EventKind, FamilyEvent, RefreshToken
 
@@ -148,6 +148,24 @@ def test_names_without_an_index_are_not_searched(viewer: Any, django_assert_num_
     }
     found = [sum(name.partition("__")[2] in sql for name in names) for sql in conditions.values()]
     assert found == [len(names), 0]
+
+
+@pytest.mark.parametrize(
+    ("vendor", "lookups"),
+    [
+        ("postgresql", {"user__name__startswith"}),
+        ("sqlite", {"user__name__gte", "user__name__lt"}),
+        ("mysql", {"user__name__istartswith"}),
+    ],
+)
+def test_each_database_is_asked_in_the_form_that_uses_an_index(vendor: str, lookups: set[str]) -> None:
+    """PostgreSQL's LIKE, a range on SQLite, and a LIKE that ignores case by MariaDB's collation."""
+    assert {lookup for lookup, _ in leaves(begins("user__name", CharField(), "ann", vendor))} == lookups
+
+
+def leaves(condition: Any) -> list[Any]:
+    """Return the single conditions."""
+    return [leaf for child in condition.children for leaf in (leaves(child) if isinstance(child, Q) else [child])]
 
 
 def test_a_name_that_is_no_text() -> None:

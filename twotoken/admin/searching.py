@@ -50,11 +50,11 @@ def by_beginning(families: QuerySet[RefreshToken], names: tuple[str, ...], term:
     indexed = [name for name, field in fields.items() if _is_indexed(field)]
     condition = Q()
     for name in fields if "@" in term or not indexed else indexed:
-        condition |= _begins(name, fields[name], term, connections[families.db].vendor)
+        condition |= begins(name, fields[name], term, connections[families.db].vendor)
     return families.filter(condition)
 
 
-def _begins(name: str, field: Any, term: str, vendor: str) -> Q:
+def begins(name: str, field: Any, term: str, vendor: str) -> Q:
     """Return the condition that a column begins with a term: in a form that uses the column's index.
 
     MariaDB ignores case by its collation. The others get the usual spellings of the term.
