@@ -24,7 +24,8 @@ from twotoken.admin.searching import begins, by_beginning
 from twotoken.clients import Client
 from twotoken.models import EventKind, FamilyEvent, RefreshToken
 
-User = get_user_model()
+User: Any = get_user_model()
+NAME: str = User.USERNAME_FIELD
 
 pytestmark = [pytest.mark.urls("tests.test_admin"), pytest.mark.django_db]
 
@@ -133,7 +134,7 @@ SPELLINGS = [
 def test_search_by_a_name_s_beginning(viewer: Any, name: str, term: str, is_found: bool) -> None:
     """The usual spellings of a beginning are found by the index of the names; a part of a name only on request."""
     user: Any = UserFactory()
-    User.objects.filter(pk=user.pk).update(**{User.USERNAME_FIELD: name})
+    User.objects.filter(pk=user.pk).update(**{NAME: name})
     families.start(user)
     is_found = is_found or (connection.vendor == "mysql" and name.lower() == term.lower())
     assert viewer.get(f"{LIST}?q={term}").context["cl"].result_count == is_found
@@ -144,7 +145,7 @@ def test_names_without_an_index_are_not_searched(viewer: Any, django_assert_num_
     names = {"user__first_name", "user__last_name"} if hasattr(User, "first_name") else {"user__password"}
     conditions = {
         fields: str(by_beginning(RefreshToken.objects.all(), fields, "ann").query)
-        for fields in (tuple(names), (f"user__{User.USERNAME_FIELD}", *names))
+        for fields in (tuple(names), (f"user__{NAME}", *names))
     }
     found = [sum(name.partition("__")[2] in sql for name in names) for sql in conditions.values()]
     assert found == [len(names), 0]

@@ -124,7 +124,7 @@ class RefreshTokenAdmin(RevokingAdmin):
 
     def get_paginator(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         paginator: Any = super().get_paginator(request, *args, **kwargs)
-        state = request.GET.get(StateFilter.parameter_name)
+        state = request.GET.get(str(StateFilter.parameter_name))
         paginator.newest_first = state == State.ACTIVE and not request.GET.get(SEARCH_VAR)
         return paginator
 
