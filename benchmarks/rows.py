@@ -126,7 +126,8 @@ def live_families(count: int) -> None:
 def ended_families(count: int) -> None:
     """Insert token families that a purge deletes."""
     then = timezone.now() - timedelta(days=90)
-    _families(count, created_at=then, refreshed_at=then, expires_at=then + timedelta(days=30))
+    end = then + timedelta(days=7)
+    _families(count, created_at=then, refreshed_at=then, earliest_end=end, expires_at=then + timedelta(days=30))
 
 
 def revoked_families(count: int) -> None:
@@ -149,7 +150,7 @@ def revoked_families(count: int) -> None:
 def drop_revoked_index() -> None:
     """Drop the index on ``revoked_at``."""
     model = apps.get_model("twotoken", "RefreshToken")
-    index = next(index for index in model._meta.indexes if index.fields == ["revoked_at"])
+    (index,) = (index for index in model._meta.indexes if index.name == "twotoken_revoked")
     with connection.schema_editor() as editor:
         editor.remove_index(model, index)
 
@@ -167,6 +168,8 @@ def _families(count: int, **different: object) -> None:
         "context": {},
         "auth_hash": user.get_session_auth_hash(),
         "revoked_reason": "",
+        "earliest_end": timezone.now() + timedelta(days=7),
+        "login_ip_address": "127.0.0.1",
         "ip_address": "127.0.0.1",
         "user_agent": "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0",
         **different,
@@ -198,9 +201,11 @@ def people(first: int, count: int) -> None:
         id=[f"md5('family' || {first} + n)::uuid"],
         user_id=[f"{FIRST_PERSON} + {first} / 2 + (n + 1) / 2"],
         ip_address="198.51.100.7",
+        login_ip_address="198.51.100.7",
         created_at=["now() - random() * interval '29 days'"],
         refreshed_at=["now() - random() * interval '1 hour'"],
         expires_at=["now() + interval '1 day' + random() * interval '28 days'"],
+        earliest_end=["now() - random() * interval '22 days'"],
     )
 
 

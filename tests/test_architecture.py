@@ -37,7 +37,7 @@ ROWS = [
 ]
 PACKAGES = {
     "admin": [
-        ["devices"],
+        ["devices", "searching"],
         ["timeline"],
         ["picture", "incident", "changelist", "figures"],
         ["revoking", "cards"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from argparse import ArgumentTypeError
 from datetime import timedelta
 from typing import Any, ClassVar
 from uuid import UUID
@@ -25,6 +26,7 @@ from twotoken import families
 from twotoken.clients import Client
 from twotoken.families import purging, revocation
 from twotoken.management import progress
+from twotoken.management.arguments import duration
 from twotoken.models import EventKind, FamilyEvent, RefreshToken, RevokedReason
 from twotoken.signals import family_revoked
 from twotoken.templatetags.twotoken_durations import in_words
@@ -186,18 +188,28 @@ def test_a_login_during_the_command_stays(user: Any) -> None:
 
 
 def test_the_progress_bar(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is shown only on a terminal, and not if there is nothing to do."""
+    """It is shown only on a terminal, and not if the command is done at once."""
     monkeypatch.setattr(revocation, "BATCH", 10)
     many(user, 25)
-    terminal = Terminal()
-    assert run("revoke_token_families", "--all", "--no-input", stderr=terminal).startswith("25 ")
-    assert "100% 25" in terminal.getvalue()
-    assert f"[{'#' * progress.WIDTH}]" in terminal.getvalue()
-    assert run("revoke_token_families", "--all", "--no-input", stderr=(quiet := Terminal())).startswith("0 ")
+    assert run("revoke_token_families", "--all", "--no-input", stderr=(quiet := Terminal())).startswith("25 ")
     assert not quiet.getvalue()
+    monkeypatch.setattr(progress, "DELAY", 0)
+    RefreshToken.objects.update(revoked_at=None)
+    assert run("revoke_token_families", "--all", "--no-input", stderr=(terminal := Terminal())).startswith("25 ")
+    assert "100%" in terminal.getvalue()
+    assert "25 token families" in terminal.getvalue()
     RefreshToken.objects.update(revoked_at=timezone.now() - timedelta(days=60))
     assert run("purge_token_families", stderr=(file := io.StringIO())) == "25 token families deleted.\n"
     assert not file.getvalue()
+
+
+def test_no_progress_bar_without_its_library(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without tqdm the command does its work and shows no bar."""
+    monkeypatch.setattr(revocation, "BATCH", 10)
+    monkeypatch.setattr(progress, "tqdm", None)
+    many(user, 25)
+    assert run("revoke_token_families", "--all", "--no-input", stderr=(quiet := Terminal())).startswith("25 ")
+    assert not quiet.getvalue()
 
 
 def test_a_purge_without_a_word(user: Any) -> None:
@@ -217,9 +229,9 @@ def test_what_is_purged(user: Any) -> None:
         "just past its end": {"expires_at": now - timedelta(days=29)},
         "just idle": {"refreshed_at": now - timedelta(days=36)},
     }.items():
-        kept[name] = RefreshToken.objects.create(user=user, **values).pk
+        kept[name] = RefreshToken.objects.create(user=user, earliest_end=now - gone, **values).pk
     dead = [
-        RefreshToken.objects.create(user=user, **values)
+        RefreshToken.objects.create(user=user, earliest_end=now - gone, **values)
         for values in (
             {"revoked_at": now - gone},
             {"expires_at": now - gone},
@@ -247,23 +259,72 @@ def test_a_purge_keeps_what_may_still_have_an_access_token(user: Any) -> None:
     assert families.revoked_digests(now) == [family_digest(str(kept))]
 
 
-def test_a_purge_reads_one_key_a_batch(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_purge_in_batches(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A batch makes three statements by primary key, with any number of families, and never a COUNT."""
     monkeypatch.setattr(purging, "PURGE_BATCH", 10)
     many(user, 25, revoked_at=timezone.now() - timedelta(days=60))
     many(user, 5)
     for family in RefreshToken.objects.all():
         FamilyEvent.objects.create(family=family, kind=EventKind.DEVICE)
+    batches: list[families.Batch] = []
     with CaptureQueriesContext(connection) as queries:
-        assert families.purge() == 25
+        assert families.purge(batches.append) == 25
     text = [query["sql"] for query in queries.captured_queries]
-    assert len([sql for sql in text if sql.startswith("SELECT")]) == 3
+    assert len([sql for sql in text if sql.startswith("SELECT")]) == 4
     assert len([sql for sql in text if sql.startswith("DELETE")]) == 6
     assert not any("COUNT(" in sql for sql in text)
     assert max(map(len, text)) < 2000
+    assert [batch.changed for batch in batches] == [10, 10, 5, 0]
     assert set(FamilyEvent.objects.values_list("family", flat=True)) == set(
         RefreshToken.objects.values_list("pk", flat=True)
     )
+
+
+def test_a_purge_looks_at_a_family_again_when_it_may_have_expired(user: Any) -> None:
+    """A family that is still used is looked at once, and then not before it can have expired."""
+    now, week = timezone.now(), timedelta(days=7)
+    RefreshToken.objects.create(user=user, earliest_end=now - timedelta(days=60), refreshed_at=now)
+    end = now + timedelta(days=1)
+    RefreshToken.objects.create(user=user, earliest_end=now - timedelta(days=60), refreshed_at=now, expires_at=end)
+    assert families.purge() == 0
+    assert list(RefreshToken.objects.order_by("-earliest_end").values_list("earliest_end", flat=True)) == [
+        now + week,
+        end,
+    ]
+    with CaptureQueriesContext(connection) as queries:
+        assert families.purge() == 0
+    assert len(queries) == 2
+
+
+def test_a_login_sets_when_the_purge_first_looks_at_the_family(user: Any) -> None:
+    """It is the end of a family that nobody refreshes: by the idle lifetime, or by its own one."""
+    for lifetime, end in ((timedelta(days=30), timedelta(days=7)), (timedelta(hours=1), timedelta(hours=1))):
+        family = families.get(families.start(user, lifetime=lifetime).family_id)
+        assert family is not None
+        assert family.earliest_end - family.created_at == end
+
+
+def test_a_purge_that_has_to_stop(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ends the batch in which its time is over; the next one goes on. The command says what is left."""
+    monkeypatch.setattr(purging, "PURGE_BATCH", 10)
+    many(user, 25, revoked_at=timezone.now() - timedelta(days=60))
+    assert families.purge(within=timedelta()) == 10
+    said = run("purge_token_families", "--for", "0s")
+    assert said == "10 token families deleted.\nThe time is over. 5 token families are left: run the command again.\n"
+    assert run("purge_token_families", "--for", "10m") == "5 token families deleted.\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("30s", 30), ("10m", 600), ("2h", 7200), ("1.5h", 5400), ("90", None), ("m", None), ("-1m", None)],
+)
+def test_a_time_limit(text: str, seconds: float | None) -> None:
+    """A number with s, m or h; anything else is an error that names the form."""
+    if seconds is None:
+        with pytest.raises(ArgumentTypeError, match="is not a duration"):
+            duration(text)
+    else:
+        assert duration(text) == timedelta(seconds=seconds)
 
 
 def test_a_purge_where_somebody_listens(user: Any) -> None:

@@ -201,8 +201,7 @@ OPERATIONS: dict[str, Listed] = {
     "families.update_auth_hash": of(lambda session: families.update_auth_hash(session.pk, session.user)),
     "families.purge": of(
         lambda session: families.purge(),
-        also={f"{verb} by expires_at, refreshed_at, revoked_at" for verb in ("SELECT family", "DELETE family")}
-        | {"DELETE event by expires_at, refreshed_at, revoked_at"},
+        also={"SELECT family by revoked_at", "SELECT family by earliest_end"},
     ),
 }
 

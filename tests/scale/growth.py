@@ -35,9 +35,13 @@ OPERATIONS = ("login", "refresh", "get access", "get revocable", "logout")
 LISTS = {
     "first page": "",
     "active": "state=active",
-    "reuse detected": "state=reused",
-    "by name": "q=person7",
-    "by address": "q=127.0.0.1",
+    "revoked": "state=revoked",
+    "a reason, without matches": "reason=reuse",
+    "bound, without matches": "bound=yes",
+    "the beginning of a name": "q=person7",
+    "by address": "q=198.51.100.7",
+    "by address, without matches": "q=192.0.2.1",
+    "part of a name": "q=*erson77*",
 }
 CLIENTS = 8  # of pgbench
 Figures = dict[str, Any]

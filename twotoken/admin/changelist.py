@@ -17,6 +17,7 @@ from django.core.paginator import Paginator
 from django.db import DataError, connections, transaction
 from django.db.models import Max, Min
 from django.db.models.constants import LOOKUP_SEP
+from django.db.models.sql.where import AND, WhereNode
 from django.http import HttpRequest
 from django.utils.translation import pgettext_lazy
 
@@ -31,12 +32,16 @@ class CappedPaginator(Paginator):  # type: ignore[type-arg]  # not generic when 
     """Stops counting at LISTED."""
 
     limit = LISTED
+    newest_first = False
 
     @cached_property
     def count(self) -> int:
-        """The number of families, or the limit if there are more."""
-        rows: Any = self.object_list
-        return int(rows.order_by()[: self.limit].count())
+        """The number of families, or the limit if there are more.
+
+        Active families are counted from the newest on, because the first ones on disk are no longer active.
+        """
+        rows: Any = self.object_list if self.newest_first else self.object_list.order_by()  # type: ignore[attr-defined]
+        return int(rows[: self.limit].count())
 
 
 class FamilyList(ChangeList):
@@ -53,29 +58,34 @@ class FamilyList(ChangeList):
             if not set(request.GET) - {ERROR_FLAG}:  # the URL has no parameter that could be the cause
                 raise
             raise IncorrectLookupParameters from exc
-        # The first and the last login of filtered families are no ends of an index: finding them could read the table.
-        if any(not name.startswith(f"{self.date_hierarchy}__") for name in self.get_filters_params()):
-            self.date_hierarchy = None
 
 
 class ListQuerySet(RefreshTokenQuerySet):
     """Token families, with a date hierarchy that does not read the whole table as Django's own query does."""
 
-    _span: dict[str, Any] | None = None
-
     def aggregate(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """Keep the first and the last date: Django reads them just before it calls ``datetimes``."""
-        found = super().aggregate(*args, **kwargs)
-        self._span = found if set(found) == {"first", "last"} else None
-        return found
+        """Return the first and the last date as in ``datetimes`` when Django's date hierarchy asks for them."""
+        ends: list[Any] = [field for field in kwargs.values() if isinstance(field, Min | Max)]
+        spans = {field.source_expressions[0].name for field in ends}
+        return self._span(*spans) if len(spans) == 1 and not args else super().aggregate(*args, **kwargs)
 
     def datetimes(self, field_name: str, kind: str, *args: Any, **kwargs: Any) -> Any:
         """Return every year, month or day from the first family to the last. It takes two index lookups."""
-        span = self._span or self.aggregate(first=Min(field_name), last=Max(field_name))
+        span = self._span(field_name)
         if span["first"] is None:
             return []
         first, last = local_time(span["first"]), local_time(span["last"])
         return [day for day in _days(first, last) if day.date() == first.date() or _starts(day, kind)]
+
+    def _span(self, field_name: str) -> dict[str, Any]:
+        """Return the first and the last date, by the conditions on this date alone: others are slow."""
+        if self.query.is_empty():
+            return {"first": None, "last": None}
+        rows = RefreshToken.objects.using(self.db)
+        for condition in _leaves(self.query.where):
+            if getattr(condition.lhs, "target", None) == RefreshToken._meta.get_field(field_name):
+                rows.query.where.add(condition, AND)
+        return rows.aggregate(first=Min(field_name), last=Max(field_name))
 
 
 class StateFilter(admin.SimpleListFilter):
@@ -120,7 +130,12 @@ class ReasonFilter(admin.SimpleListFilter):
         return RevokedReason.choices
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
-        return queryset.filter(revoked_reason=self.value()) if self.value() else queryset
+        return revoked_because(queryset, self.value()) if self.value() else queryset
+
+
+def revoked_because(families: Any, reason: Any) -> Any:
+    """Return the families that were revoked for a reason. The index covers only revoked families."""
+    return families.filter(revoked_reason=reason, revoked_at__isnull=False)
 
 
 def allowed_lookups(model_admin: admin.ModelAdmin[Any], request: HttpRequest) -> set[str]:
@@ -147,6 +162,14 @@ def is_no_field(lookup: str) -> bool:
     except FieldDoesNotExist:
         return name != "pk"
     return False
+
+
+def _leaves(condition: Any) -> Iterable[Any]:
+    """Return the single conditions that all have to hold."""
+    if not isinstance(condition, WhereNode):
+        return [condition] if hasattr(condition, "lhs") else []
+    together = condition.connector == AND and not condition.negated
+    return [leaf for child in condition.children for leaf in _leaves(child)] if together else []
 
 
 def _days(first: datetime, last: datetime) -> Iterable[datetime]:

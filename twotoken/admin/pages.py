@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
-from uuid import UUID
 
 from django.contrib import admin
 from django.contrib.admin.utils import flatten, quote, unquote
+from django.contrib.admin.views.main import SEARCH_VAR
 from django.contrib.auth import get_permission_codename, get_user_model
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import select_template
@@ -31,16 +31,14 @@ from twotoken.admin.incident import Incident, incident
 from twotoken.admin.overview import OverviewAdmin, ReuseAddressFilter
 from twotoken.admin.picture import draw, numbered_mark, state_mark
 from twotoken.admin.revoking import SECRETS, RevokingAdmin
+from twotoken.admin.searching import TERM_LENGTH, by_beginning, by_key, part
 from twotoken.admin.timeline import device_label, distance_label, reason_label, time_label, timeline
-from twotoken.clients import stored_address
 from twotoken.models import RefreshToken, RevokedReason, State
 
 if TYPE_CHECKING:
     UserModelAdmin = admin.ModelAdmin[Any]
 else:
     UserModelAdmin = object
-
-TERM_LENGTH = 254  # characters of a search term: the longest e-mail address
 
 
 @admin.register(RefreshToken)
@@ -61,7 +59,10 @@ class RefreshTokenAdmin(OverviewAdmin, RevokingAdmin):
     list_select_related = ("user",)
     ordering = ("-created_at",)
     paginator = CappedPaginator
-    search_help_text = _("User name, e-mail address, address, or the id of a token family")
+    search_help_text = _(
+        "The beginning of a user name, the address of a login or an event, or the id of a token family. *part* finds "
+        "any part of a name, and *address* also the last refresh: slow with millions of families."
+    )
     show_facets = admin.ShowFacets.NEVER
     show_full_result_count = False
     sortable_by = ()  # no column of the list has an index
@@ -102,17 +103,23 @@ class RefreshTokenAdmin(OverviewAdmin, RevokingAdmin):
         return tuple(f"user__{name}" for name in _user_names())
 
     def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
-        """Find families by id, by IP address, or by parts of the user's name and e-mail address."""
+        """Find families by id, by address, by the beginning of the user's name, or by a part of it as in "*part*"."""
         term = search_term.strip()
         if len(term) > TERM_LENGTH:  # thousands of words would make a query that every database refuses
             return queryset.none(), False
-        try:
-            return queryset.filter(pk=UUID(term)), False
-        except ValueError:
-            pass  # not an id
-        if address := stored_address(term):
-            return queryset.filter(ip_address=address), False
-        return super().get_search_results(request, queryset, search_term)
+        if not term:
+            return queryset, False
+        if (found := by_key(queryset, term)) is not None:
+            return found, False
+        if inside := part(term):
+            return super().get_search_results(request, queryset, inside)
+        return by_beginning(queryset, tuple(self.get_search_fields(request)), term), False
+
+    def get_paginator(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        paginator: Any = super().get_paginator(request, *args, **kwargs)
+        state = request.GET.get(str(StateFilter.parameter_name))
+        paginator.newest_first = state == State.ACTIVE and not request.GET.get(SEARCH_VAR)
+        return paginator
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         """Add when the family expires, or when it ended: an ended family has no future end."""

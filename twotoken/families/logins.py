@@ -86,6 +86,7 @@ def start(
         ip_address=client.ip_address,
         user_agent=client.user_agent,
     )
+    family.earliest_end = family.idle_end()
     pair = make_pair(family, mint_access(family, user, now), now, generation=0, refreshed_at=now)
     retry_on_conflict(lambda: family.save(force_insert=True, using=rows().db))
     logger.info("Token family %s of user %s started from %s.", family.pk, user.pk, client.ip_address)

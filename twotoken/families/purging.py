@@ -2,27 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import timedelta
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
-from django.db import connections
+from django.db.models import BooleanField, ExpressionWrapper, F, Q
+from django.db.models.functions import Coalesce, Least
 from django.db.models.signals import post_delete, pre_delete
 from django.utils import timezone
 
 from twotoken.conf import conf
 from twotoken.conflicts import retry_on_conflict
 from twotoken.families.queries import rows
-from twotoken.families.revocation import Batch, place
+from twotoken.families.revocation import Batch
 from twotoken.families.revoked import OVERLAP, longest_access
-from twotoken.models import FamilyEvent, RefreshToken, RefreshTokenQuerySet
+from twotoken.models import FamilyEvent, RefreshToken, RefreshTokenQuerySet, inactive_before
 
-PURGE_BATCH: Final = 10_000  # families; a DELETE of one such range of keys takes some tens of milliseconds
+# Revoked families are found by the first, expired ones by the second: it is never later than the family's end.
+COLUMNS: Final = ("revoked_at", "earliest_end")
+PURGE_BATCH: Final = 1000  # families; a DELETE of so many keys takes some tens of milliseconds
 
 
-def purge(on_batch: Callable[[Batch], object] | None = None) -> int:
+class _Found(NamedTuple):
+    """A family that a purge looks at: its key, its time in the index, and whether the purge deletes it."""
+
+    pk: UUID
+    time: datetime
+    is_due: bool
+
+
+def purge(on_batch: Callable[[Batch], object] | None = None, *, within: timedelta | None = None) -> int:
     """Delete the families that were revoked or expired longer than RETENTION ago, with their events; return how many.
 
     If RETENTION is shorter than the life of an access token, the families are kept that long. Otherwise a process that
@@ -30,35 +42,59 @@ def purge(on_batch: Callable[[Batch], object] | None = None) -> int:
     RevocationsView find revoked families in this table.
 
     Safe beside live traffic and beside another purge: a family that is deleted can't become active again. A batch is
-    one range of keys, and only its last key is read. ``on_batch`` is called after each batch.
+    some families by their primary keys, and only these are locked. ``on_batch`` is called after each batch. ``within``
+    stops the purge after this time, when its batch is done.
     """
-    inactive = purgeable()
-    rest, after, total = inactive, None, 0
-    while True:
-        last = next(iter(rest.order_by("pk").values_list("pk", flat=True)[PURGE_BATCH - 1 : PURGE_BATCH]), None)
-        changed = retry_on_conflict(partial(_delete, inactive, after, last))
-        total += changed
-        if on_batch is not None:
-            on_batch(Batch(changed, 1.0 if last is None else place(last, connections[inactive.db].vendor)))
-        if last is None:
-            return total
-        rest, after = inactive.filter(pk__gt=last), last
+    deadline = None if within is None else time.monotonic() + within.total_seconds()
+    before, total = _before(), 0
+    for step, column in enumerate(COLUMNS):
+        for changed, done in _purge_by(column, before):
+            total += changed
+            if on_batch is not None:
+                on_batch(Batch(changed, (step + done) / len(COLUMNS)))
+            if deadline is not None and time.monotonic() >= deadline:
+                return total
+    return total
 
 
 def purgeable(overdue: timedelta = timedelta()) -> RefreshTokenQuerySet:
     """Return the families that ``purge`` would delete, or would have deleted already a time ago."""
-    return rows().inactive_before(timezone.now() - max(conf.retention, longest_access() + OVERLAP) - overdue)
+    before = _before() - overdue
+    return rows().filter(Q(revoked_at__lt=before) | Q(earliest_end__lt=before)).inactive_before(before)
 
 
-def _delete(families: RefreshTokenQuerySet, after: UUID | None, last: UUID | None) -> int:
-    """Delete those of the families whose keys lie between two keys, the last included."""
-    span = {f"pk__{name}": key for name, key in (("gt", after), ("lte", last)) if key is not None}
-    families = families.filter(**span)
+def _before() -> datetime:
+    return timezone.now() - max(conf.retention, longest_access() + OVERLAP)
+
+
+def _purge_by(column: str, before: datetime) -> Iterator[tuple[int, float]]:
+    """Purge in the order of an indexed column; yield how many each batch deleted, and the share of the time."""
+    families = rows().filter(**{f"{column}__lt": before}).order_by(column)
+    due = ExpressionWrapper(inactive_before(before), BooleanField())
+    page = families.annotate(due=due).values_list("pk", column, "due")[:PURGE_BATCH]
+    first, is_last = None, False
+    while not is_last:
+        batch = [_Found(*row) for row in page.all()]
+        is_last = len(batch) < PURGE_BATCH
+        keys = [found.pk for found in batch if found.is_due]
+        changed = retry_on_conflict(partial(_delete, keys, before)) if keys else 0
+        if alive := [found.pk for found in batch if not found.is_due]:
+            retry_on_conflict(partial(_postpone, alive))
+        first = first or (before if is_last else batch[0].time)
+        yield changed, 1.0 if is_last else (batch[-1].time - first) / (before - first)
+
+
+def _postpone(keys: list[UUID]) -> int:
+    """Move the time at which the purge looks at families to the one at which they expire if nobody uses them again."""
+    idle_end = F("refreshed_at") + conf.refresh_lifetime
+    return rows().filter(pk__in=keys).update(earliest_end=Least(idle_end, Coalesce("expires_at", idle_end)))
+
+
+def _delete(keys: list[UUID], before: datetime) -> int:
+    families = rows().filter(pk__in=keys).inactive_before(before)
     if not _may_delete_raw():
         return families.delete()[1].get(RefreshToken._meta.label, 0)  # loads each family
-    # The range is given twice, or MariaDB would read every event.
-    events = FamilyEvent.objects.using(families.db).filter(family__in=families.values("pk"))
-    events.filter(**{name.replace("pk", "family_id"): key for name, key in span.items()})._raw_delete(families.db)
+    FamilyEvent.objects.using(families.db).filter(family__in=keys)._raw_delete(families.db)
     return families._raw_delete(families.db)
 
 

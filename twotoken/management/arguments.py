@@ -5,7 +5,9 @@ What the commands say is translated: Django runs them in LANGUAGE_CODE.
 
 from __future__ import annotations
 
+import re
 from argparse import ArgumentTypeError
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -24,6 +26,14 @@ def family(text: str) -> UUID:
     except ValueError as exc:
         said = gettext("%(text)r is not the id of a token family, which is a UUID.")
         raise ArgumentTypeError(said % {"text": text}) from exc
+
+
+def duration(text: str) -> timedelta:
+    """Read a duration such as 30s, 10m or 1.5h."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", text, re.ASCII)
+    if match is None:
+        raise ArgumentTypeError(f"{text!r} is not a duration. Use a number with s, m or h, such as 30s, 10m or 1.5h.")
+    return timedelta(seconds=float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]])
 
 
 def user_id(name: str) -> Any:

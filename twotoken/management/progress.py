@@ -1,4 +1,4 @@
-"""A progress bar for the commands that change many families."""
+"""A progress bar for the commands that change many families, if tqdm is installed (the extra ``progress``)."""
 
 from __future__ import annotations
 
@@ -7,24 +7,31 @@ from typing import Any
 
 from twotoken.families import Batch
 
-WIDTH = 40
+tqdm: Any
+try:
+    from tqdm import tqdm
+except ImportError:  # pragma: no cover - the extra is optional
+    tqdm = None
+
+FORMAT = "{percentage:3.0f}% |{bar}| {desc} [{elapsed}<{remaining}]"
+DELAY = 1.0  # seconds. A command that is done before shows no bar
 
 
 def with_progress(verb: Callable[[Callable[[Batch], object]], int], stream: Any) -> int:
     """Call a function that reports its batches, and return how many families it changed. Show a bar on a terminal."""
-    total = 0
-    shown = False
+    if tqdm is None or not stream.isatty():
+        return verb(_silent)
+    changed = 0
+    with tqdm(total=1.0, file=stream, bar_format=FORMAT, delay=DELAY) as bar:
 
-    def show(batch: Batch) -> None:
-        nonlocal total, shown
-        total += batch.changed
-        if stream.isatty() and (shown or batch.done < 1):
-            filled = round(WIDTH * batch.done)
-            stream.write(f"\r[{'#' * filled}{'.' * (WIDTH - filled)}] {batch.done:4.0%} {total}", ending="")
-            stream.flush()
-            shown = True
+        def show(batch: Batch) -> None:
+            nonlocal changed
+            changed += batch.changed
+            bar.set_description_str(f"{changed} token families", refresh=False)
+            bar.update(batch.done - bar.n)
 
-    changed = verb(show)
-    if shown:
-        stream.write("")
-    return changed
+        return verb(show)
+
+
+def _silent(batch: Batch) -> None:
+    """Show nothing."""

@@ -61,13 +61,24 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "expires_at",
-                    models.DateTimeField(blank=True, db_index=True, default=None, null=True, verbose_name="expires"),
+                    models.DateTimeField(blank=True, default=None, null=True, verbose_name="expires"),
+                ),
+                (
+                    "earliest_end",
+                    models.DateTimeField(
+                        db_index=True,
+                        default=django.utils.timezone.now,
+                        editable=False,
+                        verbose_name="does not expire before",
+                    ),
                 ),
                 ("revoked_at", models.DateTimeField(blank=True, default=None, null=True, verbose_name="revoked")),
                 ("revoked_reason", models.CharField(blank=True, default="", max_length=32, verbose_name="reason")),
                 (
                     "login_ip_address",
-                    models.GenericIPAddressField(blank=True, default=None, null=True, verbose_name="address at login"),
+                    models.GenericIPAddressField(
+                        blank=True, db_index=True, default=None, null=True, verbose_name="address at login"
+                    ),
                 ),
                 (
                     "ip_address",
@@ -113,7 +124,9 @@ class Migration(migrations.Migration):
                 ("created_at", models.DateTimeField(default=django.utils.timezone.now, verbose_name="time")),
                 (
                     "ip_address",
-                    models.GenericIPAddressField(blank=True, default=None, null=True, verbose_name="address"),
+                    models.GenericIPAddressField(
+                        blank=True, db_index=True, default=None, null=True, verbose_name="address"
+                    ),
                 ),
                 ("user_agent", models.CharField(blank=True, default="", max_length=512, verbose_name="user agent")),
                 (
@@ -149,6 +162,14 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="refreshtoken",
             index=twotoken.models.PartialIndex(fields=["revoked_reason", "revoked_at"], name="twotoken_reason"),
+        ),
+        migrations.AddIndex(
+            model_name="refreshtoken",
+            index=twotoken.models.BoundIndex(fields=["created_at"], name="twotoken_bound"),
+        ),
+        migrations.AddIndex(
+            model_name="refreshtoken",
+            index=twotoken.models.UnrevokedIndex(fields=["created_at"], name="twotoken_unrevoked"),
         ),
         migrations.AddIndex(
             model_name="familyevent",

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentParser
+from functools import partial
 from typing import Any
 
 from django.core.management.base import BaseCommand
 from django.utils.translation import ngettext
 
 from twotoken import families
+from twotoken.management.arguments import duration
 from twotoken.management.progress import with_progress
 
 
@@ -16,8 +19,25 @@ class Command(BaseCommand):
 
     help = "Delete the token families that were revoked or expired longer than RETENTION ago. Safe under live traffic."
 
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--for",
+            type=duration,
+            dest="within",
+            metavar="DURATION",
+            help="stop after this time, such as 30s, 10m or 2h, and say what is left",
+        )
+
     def handle(self, *args: Any, **options: Any) -> None:
-        count = with_progress(families.purge, self.stderr)
-        if options["verbosity"]:
-            said = ngettext("%(count)d token family deleted.", "%(count)d token families deleted.", count)
-            self.stdout.write(said % {"count": count})
+        count = with_progress(partial(families.purge, within=options["within"]), self.stderr)
+        if not options["verbosity"]:
+            return
+        said = ngettext("%(count)d token family deleted.", "%(count)d token families deleted.", count)
+        self.stdout.write(said % {"count": count})
+        if options["within"] is not None and (left := families.purgeable().count()):
+            said = ngettext(
+                "The time is over. %(count)d token family is left: run the command again.",
+                "The time is over. %(count)d token families are left: run the command again.",
+                left,
+            )
+            self.stdout.write(said % {"count": left})

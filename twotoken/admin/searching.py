@@ -1,0 +1,78 @@
+"""The search of the admin's list: by id, address, or user name, with the indexes that exist."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+from uuid import UUID
+
+from django.contrib.admin.utils import get_fields_from_path
+from django.db import connections
+from django.db.models import CharField, Q, QuerySet, TextField, UniqueConstraint
+
+from twotoken.clients import stored_address
+from twotoken.models import FamilyEvent, RefreshToken
+
+TERM_LENGTH: Final = 254  # characters of a search term: the longest e-mail address
+EVENTS: Final = 500  # events of one address, the newest ones
+EVERYWHERE: Final = "*"  # around a term that the search looks for in all rows
+LAST: Final = "\U0010ffff"  # no text has a character after this one
+
+
+def part(term: str) -> str:
+    """Return the part of a name that a term such as "*part*" asks for, or an empty string."""
+    return term.strip(EVERYWHERE).strip() if term.startswith(EVERYWHERE) and term.endswith(EVERYWHERE) else ""
+
+
+def by_key(families: QuerySet[RefreshToken], term: str) -> QuerySet[RefreshToken] | None:
+    """Return the families with an id, or those of an IP address. None if the term is neither."""
+    try:
+        return families.filter(pk=UUID(term))
+    except ValueError:
+        pass  # not an id
+    if address := stored_address(part(term)):
+        return families.filter(Q(ip_address=address) | Q(login_ip_address=address))
+    if address := stored_address(term):
+        # In two queries: with a subquery beside another condition PostgreSQL would read all families.
+        events = FamilyEvent.objects.using(families.db).filter(ip_address=address).order_by("-pk")
+        return families.filter(
+            Q(login_ip_address=address) | Q(pk__in=list(events.values_list("family_id", flat=True)[:EVENTS]))
+        )
+    return None
+
+
+def by_beginning(families: QuerySet[RefreshToken], names: tuple[str, ...], term: str) -> QuerySet[RefreshToken]:
+    """Return the families of the users with a name that begins with the term.
+
+    ``names`` are paths from a family to the names of its user. Names without an index are left out, because the
+    database would read all users, unless the term can be an e-mail address.
+    """
+    fields = {name: get_fields_from_path(RefreshToken, name)[-1] for name in names}
+    indexed = [name for name, field in fields.items() if _is_indexed(field)]
+    condition = Q()
+    for name in fields if "@" in term or not indexed else indexed:
+        condition |= begins(name, fields[name], term, connections[families.db].vendor)
+    return families.filter(condition)
+
+
+def begins(name: str, field: Any, term: str, vendor: str) -> Q:
+    """Return the condition that a column begins with a term: in a form that uses the column's index.
+
+    MariaDB ignores case by its collation. The others get the usual spellings of the term.
+    """
+    if vendor == "mysql" or not isinstance(field, CharField | TextField):
+        return Q(**{f"{name}__istartswith": term})
+    condition = Q()
+    for spelling in dict.fromkeys((term, term.lower(), term.upper(), term.capitalize(), term.title())):
+        if vendor == "sqlite":  # its LIKE uses no index
+            condition |= Q(**{f"{name}__gte": spelling, f"{name}__lt": spelling + LAST})
+        else:
+            condition |= Q(**{f"{name}__startswith": spelling})
+    return condition
+
+
+def _is_indexed(field: Any) -> bool:
+    """Tell whether an index begins with a field."""
+    options = field.model._meta
+    unique = [constraint for constraint in options.constraints if isinstance(constraint, UniqueConstraint)]
+    firsts = {index.fields[0] for index in [*options.indexes, *unique] if index.fields}
+    return bool(field.db_index or field.unique or field.name in firsts)
