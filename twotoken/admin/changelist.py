@@ -63,6 +63,10 @@ class FamilyList(ChangeList):
 class ListQuerySet(RefreshTokenQuerySet):
     """Token families, with a date hierarchy that does not read the whole table as Django's own query does."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._spans: dict[str, dict[str, Any]] = {}
+
     def aggregate(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Return the first and the last date as in ``datetimes`` when Django's date hierarchy asks for them."""
         ends: list[Any] = [field for field in kwargs.values() if isinstance(field, Min | Max)]
@@ -78,7 +82,15 @@ class ListQuerySet(RefreshTokenQuerySet):
         return [day for day in _days(first, last) if day.date() == first.date() or _starts(day, kind)]
 
     def _span(self, field_name: str) -> dict[str, Any]:
-        """Return the first and the last date, by the conditions on this date alone: others are slow."""
+        """Return the first and the last date, by the conditions on this date alone: others are slow.
+
+        The answer is kept, because Django asks for the same dates twice.
+        """
+        if field_name not in self._spans:
+            self._spans[field_name] = self._read_span(field_name)
+        return self._spans[field_name]
+
+    def _read_span(self, field_name: str) -> dict[str, Any]:
         if self.query.is_empty():
             return {"first": None, "last": None}
         rows = RefreshToken.objects.using(self.db)
