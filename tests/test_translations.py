@@ -144,7 +144,7 @@ def test_the_admin(user: Any, revoker: Any) -> None:
     pair = families.start(user, Client("192.0.2.7", CHROME))
     families.rotate(families.verify(pair.refresh), Client("192.0.2.7", "curl/8"))
     listed = text(revoker.get(LIST, **french))
-    for words in ("curl", "active", "dernière utilisation", "adresse IP", "Par état"):
+    for words in ("curl", "active", "dernière utilisation", "appareil", "Par état"):
         assert words.casefold() in listed.casefold()
     shown = text(revoker.get(f"{LIST}{pair.family_id}/change/", **french))
     for words in (
