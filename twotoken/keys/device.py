@@ -1,15 +1,15 @@
-"""Make a device's key for DPoP proofs. It needs cryptography, which PyJWT has loaded already if it is installed."""
+"""Make a device's key for DPoP proofs."""
 
 from __future__ import annotations
 
-from jwt.algorithms import has_crypto
-
-if has_crypto:  # pragma: no branch
-    from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
-    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from importlib import import_module
+from typing import Any
 
 
 def new_key() -> str:
-    """Return a new private key as PEM. Raises NameError without cryptography."""
-    key = generate_private_key(SECP256R1())
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    """Return a new private key as PEM, for ES256. Raises ImportError without cryptography."""
+    curves: Any = import_module("cryptography.hazmat.primitives.asymmetric.ec")
+    forms: Any = import_module("cryptography.hazmat.primitives.serialization")
+    key = curves.generate_private_key(curves.SECP256R1())
+    pem: bytes = key.private_bytes(forms.Encoding.PEM, forms.PrivateFormat.PKCS8, forms.NoEncryption())
+    return pem.decode()
