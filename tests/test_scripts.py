@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from email.utils import formatdate
@@ -735,3 +736,11 @@ def test_a_damaged_file(tmp_path: Any) -> None:
     damaged = World(pair(2), store=store)
     assert damaged.token() == "a2"
     assert FileStore(store.path).load().refresh == "r2"
+
+
+def test_a_missing_cryptography(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that binds its session is not made without cryptography. Otherwise its first login would fail."""
+    monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives.asymmetric.ec", None)
+    World()
+    with pytest.raises(ImportError):
+        World(dpop=True)

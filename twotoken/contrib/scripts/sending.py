@@ -29,7 +29,7 @@ class Sending:
         self.store = store
         self._nonces: dict[tuple[str, str, int], str] = {}
         if options.dpop:
-            proving()  # or a missing cryptography would be noticed at the first request
+            proving().new_key()  # a missing cryptography is noticed now, not at the first login
 
     def covers(self, url: str) -> bool:
         """Tell whether a request to this URL gets the access token."""
