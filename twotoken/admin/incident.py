@@ -12,10 +12,10 @@ from datetime import datetime
 
 from django.utils.translation import gettext, pgettext
 
+from twotoken import families
 from twotoken.admin.devices import describe
 from twotoken.admin.timeline import ROTATED, Moment, exact_label
 from twotoken.clients import is_same_device
-from twotoken.conf import conf
 from twotoken.models import EventKind, RefreshToken, RevokedReason
 
 
@@ -102,7 +102,7 @@ def _access_ends(revoked_at: datetime) -> str:
         "Access tokens that were issued before work until %(time)s at the latest, and not at all where the API uses "
         "RevocableAccessTokenAuthentication."
     )
-    return text % {"time": exact_label(revoked_at + conf.access_lifetime + conf.leeway)}
+    return text % {"time": exact_label(revoked_at + families.longest_access())}
 
 
 def _uncertain(reuse: Moment, first: Moment | None) -> list[str]:
