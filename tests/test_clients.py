@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from django.test import RequestFactory, override_settings
 
 from tests.http import Caller
 from tests.overrides import with_settings
-from twotoken.clients import USER_AGENT_LENGTH, Client, client_address, sent_by_browser
+from twotoken.clients import USER_AGENT_LENGTH, Client, client_address, sent_by_browser, stored_address
 from twotoken.models import RefreshToken
 
 factory = RequestFactory()
@@ -18,6 +19,7 @@ ADDRESSES: list[tuple[str, str | None]] = [
     ("2001:DB8::1", "2001:db8::1"),
     ("::ffff:192.0.2.1", "192.0.2.1"),
     ("::1", "::1"),
+    ("0000:0000:0000:0000:0000:0001:192.168.100.200", "::1:c0a8:64c8"),  # no address is longer
     ("fe80::1%eth0", None),
     ("192.0.2.1:8000", None),
     ("192.0.2.999", None),
@@ -31,6 +33,17 @@ ADDRESSES: list[tuple[str, str | None]] = [
 def test_what_is_stored_of_an_address(address: str, stored: str | None) -> None:
     """An invalid address, or one with a zone, is null; IPv4 in IPv6 form is stored as IPv4."""
     assert Client.from_request(factory.get("/", REMOTE_ADDR=address)).ip_address == stored
+
+
+def test_long_headers_are_not_kept() -> None:
+    """Addresses are cached, but what a client sends in place of one must not fill the memory."""
+    tracemalloc.start()
+    try:
+        for number in range(1024):
+            assert stored_address(f"{number:0>64000}") is None
+        assert tracemalloc.get_traced_memory()[0] < 2**22
+    finally:
+        tracemalloc.stop()
 
 
 def test_no_address_at_all() -> None:

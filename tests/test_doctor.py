@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from io import StringIO
@@ -27,11 +27,13 @@ from django.test import override_settings
 from django.utils import timezone
 
 from tests.factories import PASSWORD
+from tests.overrides import with_settings
 from tests.proxy import Proxy, behind
 from tests.server import free_port
 from tests.tls import make_certificate
 from twotoken import families
 from twotoken.doctor import mount_url
+from twotoken.doctor.transports import Answer, OverHTTP
 from twotoken.management.commands import twotoken_doctor
 from twotoken.models import RefreshToken
 
@@ -599,6 +601,53 @@ def test_a_server_that_hangs_up() -> None:
         found = examine("--url", f"http://127.0.0.1:{server.getsockname()[1]}/api/auth/")[1]
         thread.join()
     assert [probe for probe, _ in faults(found)] == ["reach"]
+
+
+@pytest.mark.usefixtures("healthy")
+@pytest.mark.parametrize("status", [200, 401])
+def test_a_server_that_lies(user: Any, status: int) -> None:
+    """What another server sends neither reaches the terminal as commands, nor shows the password that it was sent."""
+
+    def lie(server: OverHTTP, method: str, endpoint: str, headers: Any, body: Any = None) -> Answer:
+        if endpoint == "sessions/":
+            return Answer(200, {}, (), [{"current": True, "ip_address": "2001:4860::1%\x1b[2J"}])
+        if body:
+            return Answer(status, {}, (), {"code": f"\x1b[2J{body['password']}", "access": "a"})
+        return Answer(401, {}, ("refresh_token=a; Path=/; Domain=\x1b[2Jexample.com",), {"code": "token_not_valid"})
+
+    with (
+        patch.object(OverHTTP, "send", lie),
+        patch.object(OverHTTP, "own_address", lambda server: "127.0.0.1"),
+        patch.dict("os.environ", {twotoken_doctor.PASSWORD: PASSWORD}),
+        with_settings(COOKIE_SECURE=False),
+    ):
+        said = told("--url", "http://localhost:9/api/auth/", "--user", user.get_username(), fails=True)
+    assert "Domain=?[2jexample.com" in said
+    assert "login over HTTP: The " in said
+    assert "\x1b" not in said
+    assert PASSWORD not in said
+
+
+@pytest.mark.usefixtures("healthy")
+def test_a_server_that_takes_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that sends a byte now and then does not keep the doctor."""
+    monkeypatch.setattr("twotoken.doctor.transports.TIMEOUT", 0.2)
+
+    def drip(server: socket.socket) -> None:
+        with server.accept()[0] as connection, suppress(OSError):
+            connection.recv(9999)
+            connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+            for _ in range(99):
+                connection.sendall(b" ")
+                time.sleep(0.05)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=drip, args=(server,))
+        thread.start()
+        found = examine("--url", f"http://127.0.0.1:{server.getsockname()[1]}/api/auth/")[1]
+        thread.join()
+    assert [probe for probe, _ in faults(found)] == ["reach"]
+    assert "TimeoutError" in found[-1]["text"]
 
 
 def test_an_address_that_is_trusted_anyway(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:

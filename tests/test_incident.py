@@ -107,10 +107,10 @@ def test_the_second_beside_the_login(user: Any, second: Client, compared: str) -
 
 
 def test_what_is_certain(user: Any) -> None:
-    """Access tokens end after their lifetime at the latest; which of the two is the user is never certain."""
-    with with_settings(ACCESS_LIFETIME=timedelta(minutes=5)):
+    """Access tokens end after lifetime and leeway at the latest; which of the two is the user is never certain."""
+    with with_settings(ACCESS_LIFETIME=timedelta(minutes=5), LEEWAY=timedelta(seconds=20)):
         said = found(steal(user, OWNER, THIEF))
-    assert any("until March 1, 2026, 12:06:10 at the latest" in sentence for sentence in said.certain)
+    assert any("until March 1, 2026, 12:06:30 at the latest" in sentence for sentence in said.certain)
     assert said.uncertain[0].startswith("Which of the two is the user.")
     assert "An app that sends a token twice looks the same" in said.uncertain[1]
 
@@ -127,6 +127,47 @@ def test_an_old_token(user: Any) -> None:
     assert said.what[1].startswith(
         "The family had rotated 3 times since this token was issued. Who used the token first"
     )
+
+
+def test_an_old_token_of_one_place(user: Any) -> None:
+    """The last rotation is not called the first use, and is not compared with the reuse."""
+    said = found(steal(user, OWNER, OWNER, OWNER))
+    assert [party.what for party in said.parties[1:]] == ["Last of 2 rotations", "Came last, with the used token"]
+    assert "An app that sends a token twice looks the same" in said.uncertain[1]
+
+
+def test_a_thief_within_the_grace(user: Any) -> None:
+    """Who got a token by a retry from elsewhere is in the list, also if owner and reuse have one address."""
+    with time_machine.travel("2026-03-01T12:00:00Z", tick=False) as clock:
+        first = families.start(user, OWNER, is_browser=True)
+        clock.shift(timedelta(seconds=61))
+        second = families.rotate(families.verify(first.refresh), OWNER)
+        clock.shift(timedelta(seconds=61))
+        third = families.rotate(families.verify(second.refresh), OWNER)
+        clock.shift(timedelta(seconds=5))
+        assert families.rotate(families.verify(second.refresh), THIEF).refresh == third.refresh
+        clock.shift(timedelta(seconds=61))
+        with pytest.raises(ReusedToken):
+            families.rotate(families.verify(second.refresh), OWNER)
+    said = found(RefreshToken.objects.get(pk=first.family_id))
+    assert [(party.what, party.ip_address) for party in said.parties[1:]] == [
+        ("Came first", "192.0.2.7"),
+        ("Retried from another device or address", "198.51.100.66"),
+        ("Came last, with the used token", "192.0.2.7"),
+    ]
+    assert said.addresses == ["192.0.2.7", "198.51.100.66"]
+    assert said.certain[1].startswith("Each retry in this list was answered with the token that was valid then.")
+    assert "An app that sends a token twice looks the same" in said.uncertain[1]
+
+
+def test_a_login_without_an_address(user: Any) -> None:
+    """Nobody seems to come from another place than a login whose address is not known."""
+    family = steal(user, OWNER, THIEF)
+    RefreshToken.objects.filter(pk=family.pk).update(login_ip_address=None)
+    said = found(RefreshToken.objects.get(pk=family.pk))
+    assert {party.compared for party in said.parties[1:]} == {
+        "the address of the login is not stored, so they can't be compared"
+    }
 
 
 def test_ended_by_the_reuse_of_another_family(user: Any, viewer: Any) -> None:

@@ -161,10 +161,19 @@ def test_a_rotation_writes_only_what_changes(user: Any) -> None:
         (same._replace(auth_hash="hash", ip_address="::1"), {"auth_hash", "ip_address"}),
     ):
         with CaptureQueriesContext(connection) as queries:
-            assert write_rotation(row, 1, values)
+            assert write_rotation(row, 0, values)
         written = queries[0]["sql"].partition(" WHERE ")[0]
         assert {name for name in Rotation._fields if name in written} == always | seldom
-        RefreshToken.objects.filter(pk=row.pk).update(auth_hash=row.auth_hash)
+        RefreshToken.objects.filter(pk=row.pk).update(auth_hash=row.auth_hash, generation=0)
+
+
+def test_two_rotations_of_a_restored_row(user: Any) -> None:
+    """If two tokens are ahead of the row, the second rotation writes its own sender over that of the first."""
+    row = family(user)
+    assert write_rotation(row, 4, Rotation(5, timezone.now(), b"", row.auth_hash, "198.51.100.66", "thief"))
+    assert write_rotation(row, 6, Rotation(7, timezone.now(), b"", row.auth_hash, row.ip_address, row.user_agent))
+    found = RefreshToken.objects.get(pk=row.pk)
+    assert (found.generation, found.ip_address, found.user_agent) == (7, row.ip_address, row.user_agent)
 
 
 @pytest.mark.parametrize("is_revoked", [True, False])

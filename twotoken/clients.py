@@ -14,6 +14,7 @@ from rest_framework.settings import api_settings
 from twotoken.conf import conf
 
 USER_AGENT_LENGTH = 512
+ADDRESS_LENGTH = 45  # characters: an IPv6 address whose end is written as IPv4
 
 _VERSION = re.compile(r"[\d._]+")
 _WITH_PORT = re.compile(r"\[([^\]]+)\](?::\d+)?|(\d+(?:\.\d+){3}):\d+")
@@ -58,9 +59,13 @@ def client_address(request: HttpRequest | Request) -> str:
     return address
 
 
-@lru_cache(maxsize=1024)
 def stored_address(text: str) -> str | None:
     """Return an address as it is stored. None if the address is invalid or has a zone."""
+    return _stored(text) if len(text) <= ADDRESS_LENGTH else None  # the cache must not keep long headers
+
+
+@lru_cache(maxsize=1024)
+def _stored(text: str) -> str | None:
     address = _parse(text)
     # Database types for addresses can't hold the zone of a link-local address.
     return None if address is None or getattr(address, "scope_id", None) else str(address)

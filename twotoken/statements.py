@@ -117,7 +117,8 @@ class Rotation(NamedTuple):
     user_agent: str
 
 
-# Written only if they differ from the row that was read: a driver takes microseconds for each value.
+# Written only if they differ from the row that was read: a driver takes microseconds for each value. A token ahead of
+# the row, after a restore, writes all: another request may have rotated the row meanwhile, and this one still may.
 SELDOM_CHANGED = frozenset({"auth_hash", "ip_address", "user_agent"})
 
 
@@ -135,7 +136,7 @@ def write_rotation(family: RefreshToken, presented: int, rotation: Rotation) -> 
     written = {
         name: options.get_field(name).get_db_prep_save(value, connection)
         for name, value in rotation._asdict().items()
-        if name not in SELDOM_CHANGED or value != getattr(family, name)
+        if name not in SELDOM_CHANGED or value != getattr(family, name) or family.generation != presented
     }
     params = [*written.values(), options.pk.get_db_prep_value(family.pk, connection), presented, family.auth_hash]
     with transaction.mark_for_rollback_on_error(using=alias), connection.cursor() as cursor:

@@ -108,7 +108,7 @@ def test_the_admin(server: Server, context: BrowserContext) -> None:
     picture(page, "page-360")
     page.set_viewport_size({"width": 1280, "height": 720})
     panel = page.get_by_role("region", name="What happened")
-    expect(panel.locator("li").filter(has_text="Came second")).to_contain_text("Python Requests 2, 127.0.0.1")
+    expect(panel.locator("li").filter(has_text="Came last")).to_contain_text("Python Requests 2, 127.0.0.1")
     panel.get_by_role("link", name="Revoke all 3 token families of the user").click()
     expect(page.locator("#content")).to_contain_text("Are you sure you want to revoke 3 token families?")
 

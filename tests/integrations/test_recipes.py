@@ -146,7 +146,7 @@ def test_a_server_that_renders(rendering: str, context: BrowserContext, database
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Log in").click()
     expect(page.get_by_text("You are user 1.")).to_be_visible()
-    context.clear_cookies(name="access")
+    context.clear_cookies(name="__Host-access")
     answers: list[Any] = page.evaluate(RENDERED)
     assert ["You are user" in text for text in answers] == [True] * 20
     assert family(database) == (True, 1, "")

@@ -12,10 +12,10 @@ from datetime import datetime
 
 from django.utils.translation import gettext, pgettext
 
+from twotoken import families
 from twotoken.admin.devices import describe
 from twotoken.admin.timeline import ROTATED, Moment, exact_label
 from twotoken.clients import is_same_device
-from twotoken.conf import conf
 from twotoken.models import EventKind, RefreshToken, RevokedReason
 
 
@@ -54,17 +54,21 @@ def incident(family: RefreshToken, moments: Sequence[Moment]) -> Incident | None
     if reuse is None:
         return Incident([_elsewhere()], [], [_access_ends(family.revoked_at)], [])
     login, last = moments[0], next((moment for moment in moments if moment.kind == ROTATED), moments[0])
+    first = last.what if _is_old(reuse) else pgettext("family", "Came first")
+    retries = [moment for moment in moments if moment.kind == EventKind.RETRIED]  # a thief may have sent them
+    users = sorted([(last, first), *((retry, retry.what) for retry in retries)], key=lambda user: user[0].time)
     parties = [
         _party(pgettext("family", "Login"), login, pgettext("family", "started the family")),
-        _party(pgettext("family", "Came first"), last, _compared(last, login)),
-        _party(gettext("Came second, with the used token"), reuse, _compared(reuse, login)),
+        *(_party(what[:1].upper() + what[1:], moment, _compared(moment, login)) for moment, what in users),
+        _party(gettext("Came last, with the used token"), reuse, _compared(reuse, login)),
     ]
     certain = [
-        gettext("The same token was sent twice. The second request got no new token."),
+        gettext("The same token was sent again after its use. The request that sent it last got no new token."),
+        *([gettext("Each retry in this list was answered with the token that was valid then.")] if retries else []),
         gettext("Nobody can refresh with this family any more, neither the user nor a thief."),
         _access_ends(family.revoked_at),
     ]
-    return Incident(_what(reuse), parties, certain, _uncertain(reuse, last))
+    return Incident(_what(reuse), parties, certain, _uncertain(reuse, None if retries or _is_old(reuse) else last))
 
 
 def _elsewhere() -> str:
@@ -74,19 +78,23 @@ def _elsewhere() -> str:
     )
 
 
+def _is_old(reuse: Moment) -> bool:
+    """Tell whether the family has rotated since the token was used, so that its first sender is not stored."""
+    return (reuse.generations_behind or 0) > 1
+
+
 def _what(reuse: Moment) -> list[str]:
     text = gettext(
         "A refresh token of this login came a second time. Each token works only once, so the server refused it and "
         "ended the family at once."
     )
-    behind = reuse.generations_behind or 0
-    if behind < 2:
+    if not _is_old(reuse):
         return [text]
     more = gettext(
         "The family had rotated %(count)d times since this token was issued. Who used the token first is not stored: "
         "the table shows the last rotation."
     )
-    return [text, more % {"count": behind}]
+    return [text, more % {"count": reuse.generations_behind}]
 
 
 def _access_ends(revoked_at: datetime) -> str:
@@ -94,12 +102,13 @@ def _access_ends(revoked_at: datetime) -> str:
         "Access tokens that were issued before work until %(time)s at the latest, and not at all where the API uses "
         "RevocableAccessTokenAuthentication."
     )
-    return text % {"time": exact_label(revoked_at + conf.access_lifetime)}
+    return text % {"time": exact_label(revoked_at + families.longest_access())}
 
 
-def _uncertain(reuse: Moment, last: Moment) -> list[str]:
+def _uncertain(reuse: Moment, first: Moment | None) -> list[str]:
+    """Return what nobody can know. ``first``: the only one who used the token before, if that is known."""
     texts = [gettext("Which of the two is the user. A thief can come first or second.")]
-    if reuse.ip_address == last.ip_address and is_same_device(reuse.user_agent, last.user_agent):
+    if first and reuse.ip_address == first.ip_address and is_same_device(reuse.user_agent, first.user_agent):
         texts.append(
             gettext(
                 "Whether there is a thief. Both requests came from the same address and the same kind of device. An "
@@ -126,6 +135,8 @@ def _compared(moment: Moment, login: Moment) -> str:
     """Say how a moment's device and address differ from those of the login."""
     if not (moment.ip_address or moment.user_agent):
         return gettext("neither device nor address is stored")
+    if login.ip_address is None:
+        return gettext("the address of the login is not stored, so they can't be compared")
     other_address = moment.ip_address != login.ip_address
     if is_same_device(moment.user_agent, login.user_agent):
         if other_address:

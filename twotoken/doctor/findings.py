@@ -26,8 +26,12 @@ class Finding:
 
     @property
     def sentence(self) -> str:
-        """What was found, why it matters, and what to do, as one line."""
-        return " ".join(" ".join(part.split()) for part in (self.text, self.why, self.remedy) if part)
+        """What was found, why it matters, and what to do, as one line.
+
+        Without control characters: a header that a server sent could command the terminal.
+        """
+        line = " ".join(" ".join(part.split()) for part in (self.text, self.why, self.remedy) if part)
+        return "".join(character if character.isprintable() else "?" for character in line)
 
     def as_dict(self) -> dict[str, str]:
         """Return the finding for JSON."""

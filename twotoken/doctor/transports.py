@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -16,9 +17,11 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 from django.test import Client
 
 from twotoken.doctor.sites import DEFAULT_PORTS, origin_of
+from twotoken.responses import STATUS_CODES
 
 TIMEOUT = 10  # seconds for one answer
 LONGEST_ANSWER = 65_536  # bytes that are read of one
+CODES = (*STATUS_CODES, "throttled")  # a tuple, because what a server sends may have no hash
 
 
 class NoAnswer(Exception):
@@ -37,8 +40,9 @@ class Answer:
 
     @property
     def code(self) -> str:
-        """The code of an error of ours, or an empty string."""
-        return str(self.body.get("code", "")) if isinstance(self.body, dict) else ""
+        """The code of an error of ours, or an empty string: the report must not repeat what another server says."""
+        code = self.body.get("code") if isinstance(self.body, dict) else None
+        return str(code) if code in CODES else ""
 
     @property
     def cookie_header(self) -> str:
@@ -102,7 +106,7 @@ class OverHTTP:
             except HTTPError as exc:
                 response = exc
             with response:
-                content = response.read(LONGEST_ANSWER)
+                content = _read(response)
         except URLError as exc:
             raise NoAnswer(str(exc.reason)) from exc
         except (OSError, HTTPException) as exc:
@@ -115,6 +119,16 @@ class OverHTTP:
         port = self.url.port or DEFAULT_PORTS[self.url.scheme]
         with socket.create_connection((self.url.hostname or "", port), timeout=TIMEOUT) as connection:
             return str(connection.getsockname()[0])
+
+
+def _read(response: Any) -> bytes:
+    """Read an answer. A server that sends a few bytes now and then must not keep the doctor for hours."""
+    content, deadline = b"", time.monotonic() + TIMEOUT
+    while len(content) < LONGEST_ANSWER and (part := response.read1(LONGEST_ANSWER)):
+        content += part
+        if time.monotonic() > deadline:
+            raise TimeoutError
+    return content
 
 
 class _NoRedirects(HTTPRedirectHandler):

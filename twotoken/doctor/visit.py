@@ -9,6 +9,7 @@ from typing import Any
 from django.utils import timezone
 
 from twotoken import dpop, proofs
+from twotoken.clients import stored_address
 from twotoken.conf import Delivery, conf
 from twotoken.doctor.findings import Fault, Finding, ok, skipped, wrong
 from twotoken.doctor.mounts import Mount
@@ -99,7 +100,7 @@ class _Session:
         bearer = {"Authorization": f"Bearer {self.latest.body['access']}"}
         body = self.transport.send("GET", "sessions/", bearer).body
         listed: list[Any] = body if isinstance(body, list) else body.get("results", [])
-        seen = next((str(each["ip_address"] or "") for each in listed if each.get("current")), "")
+        seen = next((stored_address(str(each["ip_address"])) for each in listed if each.get("current")), None)
         own = self.transport.own_address()
         if not seen:
             return skipped(
