@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from django.utils import timezone
+from django.utils.text import capfirst
 from django.utils.translation import gettext, pgettext
 
 from twotoken.admin.devices import describe
@@ -56,7 +58,8 @@ def incident(family: RefreshToken, moments: Sequence[Moment]) -> Incident | None
     login, last = moments[0], next((moment for moment in moments if moment.kind == ROTATED), moments[0])
     parties = [
         _party(pgettext("family", "Login"), login, pgettext("family", "started the family")),
-        _party(pgettext("family", "Came first"), last, _compared(last, login)),
+        *(_party(capfirst(change.what), change, _compared(change, login)) for change in _last_change(moments, last)),
+        _party(_first(reuse, last), last, _compared(last, login)),
         _party(gettext("Came second, with the used token"), reuse, _compared(reuse, login)),
     ]
     certain = [
@@ -65,6 +68,16 @@ def incident(family: RefreshToken, moments: Sequence[Moment]) -> Incident | None
         _access_ends(family.revoked_at),
     ]
     return Incident(_what(reuse), parties, certain, _uncertain(reuse, last))
+
+
+def _first(reuse: Moment, last: Moment) -> str:
+    """Name the last rotation. It used the same token as the reuse only if the reused token was the one before it."""
+    return pgettext("family", "Came first") if (reuse.generations_behind or 0) < 2 else capfirst(last.what)
+
+
+def _last_change(moments: Sequence[Moment], last: Moment) -> list[Moment]:
+    """Return the last change of device before the last rotation: since then somebody else may have had the family."""
+    return [moment for moment in moments if moment.kind == EventKind.DEVICE and moment.time < last.time][-1:]
 
 
 def _elsewhere() -> str:
@@ -83,18 +96,21 @@ def _what(reuse: Moment) -> list[str]:
     if behind < 2:
         return [text]
     more = gettext(
-        "The family had rotated %(count)d times since this token was issued. Who used the token first is not stored: "
-        "the table shows the last rotation."
+        "The family had rotated %(count)d times since this token was issued. Who used the token first is not stored, "
+        "so the last rotation is shown here."
     )
     return [text, more % {"count": behind}]
 
 
 def _access_ends(revoked_at: datetime) -> str:
+    end = revoked_at + conf.access_lifetime
+    if end + conf.leeway < timezone.now():
+        return gettext("Access tokens that were issued before have expired.")
     text = gettext(
         "Access tokens that were issued before work until %(time)s at the latest, and not at all where the API uses "
         "RevocableAccessTokenAuthentication."
     )
-    return text % {"time": exact_label(revoked_at + conf.access_lifetime)}
+    return text % {"time": exact_label(end)}
 
 
 def _uncertain(reuse: Moment, last: Moment) -> list[str]:
