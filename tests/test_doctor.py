@@ -582,11 +582,14 @@ def test_a_page_at_the_body_mount() -> None:
 
 @pytest.mark.usefixtures("healthy")
 def test_a_server_that_does_not_run() -> None:
-    """The doctor says that there is no answer, and goes on to the end."""
-    found = examine("--url", f"http://127.0.0.1:{free_port()}/api/auth/")[1]
+    """The doctor says at which address there is no answer, and what to do."""
+    url = f"http://127.0.0.1:{free_port()}/api/auth/"
+    found = examine("--url", url)[1]
     ((probe, _),) = faults(found)
     assert probe == "reach"
+    assert f"{url} does not answer: [Errno" in found[-1]["text"]
     assert "Connection refused" in found[-1]["text"]
+    assert "Start the server" in found[-1]["remedy"]
 
 
 @pytest.mark.usefixtures("healthy")
