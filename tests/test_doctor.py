@@ -388,8 +388,17 @@ def test_a_login_over_http(visited: Any, path: str, delivery: str) -> None:
     """At each kind of mount the doctor logs in, and out again, with and without a DPoP proof."""
     found = visited(path, settings={**MANY, "REST_FRAMEWORK": ONE_PROXY})
     assert {status for status, _ in found.values()} == {"ok"}
-    assert {"client address", "login over HTTP", "htu"} <= set(found)
+    assert {"secrets", "client address", "login over HTTP", "htu"} <= set(found)
     assert ("cookie" in found, "address" in found) == (delivery == "cookie",) * 2
+
+
+def test_a_server_with_other_secrets(visited: Any) -> None:
+    """An access token that this environment can't verify is a finding, and the doctor goes on."""
+    found = visited(proxy=Proxy(spoils_access=True))
+    status, remedy = found["secrets"]
+    assert status == "wrong"
+    assert "the same secrets" in remedy
+    assert found["login over HTTP"][0] == "ok"
 
 
 @pytest.mark.parametrize(
