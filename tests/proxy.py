@@ -28,6 +28,7 @@ class Proxy:
     status: str = ""  # answers with it by itself
     fails_at: str = ""
     keeps_one_cookie: bool = False
+    spoils_access: bool = False
     headers: tuple[tuple[str, str], ...] = ()
 
     def around(self, application: Application) -> Application:
@@ -48,7 +49,10 @@ class Proxy:
             if self.address:
                 environ["HTTP_X_FORWARDED_FOR"] = environ["REMOTE_ADDR"]
                 environ["REMOTE_ADDR"] = self.address
-            return application(environ, start_response)
+            answer = application(environ, start_response)
+            if not self.spoils_access:
+                return answer
+            return [part.replace(b'"access":"e', b'"access":"x') for part in answer]
 
         return call
 

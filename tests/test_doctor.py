@@ -391,8 +391,17 @@ def test_a_login_over_http(visited: Any, path: str, delivery: str) -> None:
     """At each kind of mount the doctor logs in, and out again, with and without a DPoP proof."""
     found = visited(path, settings={**MANY, "REST_FRAMEWORK": ONE_PROXY})
     assert {status for status, _ in found.values()} == {"ok"}
-    assert {"client address", "login over HTTP", "htu"} <= set(found)
+    assert {"secrets", "client address", "login over HTTP", "htu"} <= set(found)
     assert ("cookie" in found, "address" in found) == (delivery == "cookie",) * 2
+
+
+def test_a_server_with_other_secrets(visited: Any) -> None:
+    """An access token that this environment can't verify is a finding, and the doctor goes on."""
+    found = visited(proxy=Proxy(spoils_access=True))
+    status, remedy = found["secrets"]
+    assert status == "wrong"
+    assert "the same secrets" in remedy
+    assert found["login over HTTP"][0] == "ok"
 
 
 @pytest.mark.parametrize(
@@ -585,11 +594,14 @@ def test_a_page_at_the_body_mount() -> None:
 
 @pytest.mark.usefixtures("healthy")
 def test_a_server_that_does_not_run() -> None:
-    """The doctor says that there is no answer, and goes on to the end."""
-    found = examine("--url", f"http://127.0.0.1:{free_port()}/api/auth/")[1]
+    """The doctor says at which address there is no answer, and what to do."""
+    url = f"http://127.0.0.1:{free_port()}/api/auth/"
+    found = examine("--url", url)[1]
     ((probe, _),) = faults(found)
     assert probe == "reach"
+    assert f"{url} does not answer: [Errno" in found[-1]["text"]
     assert "Connection refused" in found[-1]["text"]
+    assert "Start the server" in found[-1]["remedy"]
 
 
 @pytest.mark.usefixtures("healthy")

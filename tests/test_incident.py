@@ -109,7 +109,11 @@ def test_the_second_beside_the_login(user: Any, second: Client, compared: str) -
 def test_what_is_certain(user: Any) -> None:
     """Access tokens end after lifetime and leeway at the latest; which of the two is the user is never certain."""
     with with_settings(ACCESS_LIFETIME=timedelta(minutes=5), LEEWAY=timedelta(seconds=20)):
-        said = found(steal(user, OWNER, THIEF))
+        family = steal(user, OWNER, THIEF)
+        with time_machine.travel("2026-03-01T12:02:00Z", tick=False):
+            said = found(family)
+        later = found(family)
+    assert "Access tokens that were issued before have expired." in later.certain
     assert any("until March 1, 2026, 12:06:30 at the latest" in sentence for sentence in said.certain)
     assert said.uncertain[0].startswith("Which of the two is the user.")
     assert "An app that sends a token twice looks the same" in said.uncertain[1]
@@ -127,6 +131,18 @@ def test_an_old_token(user: Any) -> None:
     assert said.what[1].startswith(
         "The family had rotated 3 times since this token was issued. Who used the token first"
     )
+    assert [party.what for party in said.parties][1:2] == ["Last of 3 rotations"]
+
+
+def test_since_when_another_device_had_the_family(user: Any) -> None:
+    """If the thief rotated more than once, the panel also has the moment at which the device changed."""
+    said = found(steal(user, OWNER, THIEF, THIEF, OWNER))
+    assert [(party.what, party.device, party.time[-8:]) for party in said.parties] == [
+        ("Login", "Chrome 126 on Windows", "12:00:00"),
+        ("Device changed", "curl 8", "12:02:02"),
+        ("Last of 3 rotations", "curl 8", "12:03:03"),
+        ("Came last, with the used token", "Chrome 126 on Windows", "12:03:12"),
+    ]
 
 
 def test_an_old_token_of_one_place(user: Any) -> None:

@@ -160,6 +160,7 @@ def pages(server: Server) -> dict[str, str]:
     ids = dict(server.rows(query, user))
     return {
         "list": LIST,
+        "overview": f"{LIST}overview/",
         "theft": f"{LIST}{ids['reuse']}/change/",
         "active": f"{LIST}{ids['']}/change/",
         "revoke": f"{LIST}{ids['']}/revoke/",
@@ -170,7 +171,7 @@ def pages(server: Server) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize(("scheme", "width", "shown"), [("light", 1280, 8), ("dark", 1280, 4), ("light", 360, 4)])
+@pytest.mark.parametrize(("scheme", "width", "shown"), [("light", 1280, 9), ("dark", 1280, 5), ("light", 360, 5)])
 def test_accessible(
     server: Server, chromium: Browser, pages: dict[str, str], scheme: Any, width: int, shown: int
 ) -> None:

@@ -225,12 +225,12 @@ def test_a_stolen_cookie(server: Server, context: BrowserContext) -> None:
 
 def test_the_token_is_nowhere(server: Server, context: BrowserContext, server_with: Callable[..., Server]) -> None:
     """No token is in storage, in cookies that scripts can read, in the DOM, or in a request to another origin."""
-    page = open_page(context, server)
+    other = server_with()
+    page = open_page(context, server, f"?connect={other.url}")
     sent: list[Request] = []
     page.on("request", lambda request: sent.append(request))
     log_in(page)
     assert page.evaluate(ME, "/api/me/") == 200
-    other = server_with()
     page.evaluate(ME, f"{other.url}/api/me/")
     assert (other.calls()["/api/me/"], "Authorization" in other.calls()) == (1, False)
     assert page.evaluate(ME, "/api/me/") == 200

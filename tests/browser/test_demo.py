@@ -102,8 +102,9 @@ def reasons(server: Server) -> list[str]:
 
 
 def test_it_renews_itself(server: Server, page: Page) -> None:
-    """After a login the tokens are renewed without any action."""
+    """After a login the tokens are renewed without any action. The message about the login disappears."""
     enter(page)
+    expect(page.locator("#status")).to_contain_text("Logged in.")
     expect(page.locator("#access-name")).to_have_text("A1")
     expect(page.locator("#refresh-name")).to_have_text("R0")
     expect(page.locator("#access-name")).to_have_text("A3")
@@ -114,6 +115,7 @@ def test_it_renews_itself(server: Server, page: Page) -> None:
     assert log(page, 2) == [f"POST {REFRESH} 200"] * 2
     assert 0 < page.locator("#access-left").evaluate("(element) => element.value") <= 1
     expect(page.locator("#access-lane span")).to_have_text(["A1", "A2", "A3"])
+    expect(page.locator("#status")).to_be_empty()
     assert server.rows("SELECT generation FROM twotoken_refreshtoken WHERE revoked_at IS NULL") == [(1,)]
 
 
@@ -374,7 +376,7 @@ def test_by_keyboard_alone(page: Page) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize(("name", "width", "height"), [("phone", 360, 740), ("desktop", 1280, 900)])
 def test_its_looks(server: Server, chromium: Browser, scheme: Any, name: str, width: int, height: int) -> None:
-    """Nothing scrolls horizontally and no text is pale, before and after login. The test takes pictures for people."""
+    """Nothing scrolls horizontally, no text is pale, and the theft is in view. The test takes pictures for people."""
     log_in(server, **{"User-Agent": "Firefox/140.0 Windows " + "x" * 200})
     context = chromium.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
     page = open_page(server, context)
@@ -386,6 +388,7 @@ def test_its_looks(server: Server, chromium: Browser, scheme: Any, name: str, wi
             page.get_by_role("button", name="Call with a bad token").click()
             for step in page.locator("[data-step]").all()[:4]:
                 step.click()
+            expect(page.locator(".people")).to_be_in_viewport(ratio=1)
             for details in page.locator("summary").all():
                 details.click()
             expect(page.locator("#access-name")).to_have_text("A3")

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from django.utils import timezone
+from django.utils.text import capfirst
 from django.utils.translation import gettext, pgettext
 
 from twotoken import families
@@ -56,10 +58,11 @@ def incident(family: RefreshToken, moments: Sequence[Moment]) -> Incident | None
     login, last = moments[0], next((moment for moment in moments if moment.kind == ROTATED), moments[0])
     first = last.what if _is_old(reuse) else pgettext("family", "Came first")
     retries = [moment for moment in moments if moment.kind == EventKind.RETRIED]  # a thief may have sent them
-    users = sorted([(last, first), *((retry, retry.what) for retry in retries)], key=lambda user: user[0].time)
+    others = [(moment, moment.what) for moment in (*_last_change(moments, last), *retries)]
+    users = sorted([*others, (last, first)], key=lambda user: user[0].time)
     parties = [
         _party(pgettext("family", "Login"), login, pgettext("family", "started the family")),
-        *(_party(what[:1].upper() + what[1:], moment, _compared(moment, login)) for moment, what in users),
+        *(_party(capfirst(what), moment, _compared(moment, login)) for moment, what in users),
         _party(gettext("Came last, with the used token"), reuse, _compared(reuse, login)),
     ]
     certain = [
@@ -69,6 +72,11 @@ def incident(family: RefreshToken, moments: Sequence[Moment]) -> Incident | None
         _access_ends(family.revoked_at),
     ]
     return Incident(_what(reuse), parties, certain, _uncertain(reuse, None if retries or _is_old(reuse) else last))
+
+
+def _last_change(moments: Sequence[Moment], last: Moment) -> list[Moment]:
+    """Return the last change of device before the last rotation: since then somebody else may have had the family."""
+    return [moment for moment in moments if moment.kind == EventKind.DEVICE and moment.time < last.time][-1:]
 
 
 def _elsewhere() -> str:
@@ -91,18 +99,21 @@ def _what(reuse: Moment) -> list[str]:
     if not _is_old(reuse):
         return [text]
     more = gettext(
-        "The family had rotated %(count)d times since this token was issued. Who used the token first is not stored: "
-        "the table shows the last rotation."
+        "The family had rotated %(count)d times since this token was issued. Who used the token first is not stored, "
+        "so the last rotation is shown here."
     )
     return [text, more % {"count": reuse.generations_behind}]
 
 
 def _access_ends(revoked_at: datetime) -> str:
+    end = revoked_at + families.longest_access()
+    if end < timezone.now():
+        return gettext("Access tokens that were issued before have expired.")
     text = gettext(
         "Access tokens that were issued before work until %(time)s at the latest, and not at all where the API uses "
         "RevocableAccessTokenAuthentication."
     )
-    return text % {"time": exact_label(revoked_at + families.longest_access())}
+    return text % {"time": exact_label(end)}
 
 
 def _uncertain(reuse: Moment, first: Moment | None) -> list[str]:

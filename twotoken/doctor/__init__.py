@@ -76,7 +76,7 @@ def _outside(mount: Mount, url: SplitResult, options: Options) -> Iterator[Findi
     """Yield what a front end and a client find at an address."""
     server = OverHTTP(url) if options.over_http else None
     transport: Transport = server or InProcess(url, mount.path)
-    yield from (found := _guarded("reach", partial(probe_reach, transport, mount)))
+    yield from (found := _guarded("reach", partial(_reach, transport, mount)))
     if found[0].status is not Status.OK:
         return
     by_cookie = mount.delivery is Delivery.COOKIE
@@ -98,6 +98,19 @@ def _outside(mount: Mount, url: SplitResult, options: Options) -> Iterator[Findi
     yield from (found := _guarded("login over HTTP", partial(probe_client, server, mount, options.credentials)))
     if found[-1].status is not Status.WRONG:  # a second failed login could lock the user out
         yield from _guarded("htu", partial(probe_proof, server, mount, options.credentials))
+
+
+def _reach(transport: Transport, mount: Mount) -> Iterator[Finding]:
+    """Yield what ``probe_reach`` finds; no answer at all is the commonest mistake, and has a remedy of its own."""
+    try:
+        yield from probe_reach(transport, mount)
+    except NoAnswer as exc:
+        fault = Fault(
+            f"{transport.url.geturl()} does not answer: {exc}.",
+            "No client reaches twotoken there.",
+            "Start the server, or correct --url. To try everything without a server, use --no-http.",
+        )
+        yield wrong("reach", fault)
 
 
 def _guarded(name: str, probe: Callable[[], Iterable[Finding]]) -> list[Finding]:

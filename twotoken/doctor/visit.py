@@ -15,11 +15,13 @@ from twotoken.doctor.findings import Fault, Finding, ok, skipped, wrong
 from twotoken.doctor.mounts import Mount
 from twotoken.doctor.project import login_fault, step_fault
 from twotoken.doctor.transports import Answer, OverHTTP
+from twotoken.exceptions import InvalidToken
 from twotoken.keys import new_key
+from twotoken.tokens import ACCESS_TYPE
 
 
 def probe_client(transport: OverHTTP, mount: Mount, credentials: Mapping[str, str]) -> Iterator[Finding]:
-    """Log in, look at the address that Django has seen, refresh, and log out."""
+    """Log in, look at the access token and at the address that Django has seen, refresh, and log out."""
     if conf.dpop == "required":
         yield skipped("client address", "TWOTOKEN['DPOP'] is 'required', and the doctor does not bind this login.")
         return
@@ -29,6 +31,7 @@ def probe_client(transport: OverHTTP, mount: Mount, credentials: Mapping[str, st
         return
     session = _Session(transport, mount, login)
     try:
+        yield session.secrets()
         yield session.address()
         yield session.refresh()
     finally:
@@ -94,6 +97,22 @@ class _Session:
             return wrong("login over HTTP", step_fault("refresh", answer))
         self.latest = answer
         return ok("login over HTTP", "Login and refresh work, and the doctor has logged out again.")
+
+    def secrets(self) -> Finding:
+        """Look whether this environment has the secret that signed the access token."""
+        try:
+            conf.access_keys.verify(self.latest.body["access"], ACCESS_TYPE)
+        except InvalidToken:
+            return wrong(
+                "secrets",
+                Fault(
+                    "The server signs with another ACCESS_SECRET than that of this environment.",
+                    "Either the doctor compares the server with the wrong settings, or your processes have different "
+                    "secrets, and each of them refuses the tokens of the others.",
+                    "Give every process of the project the same secrets, and run the doctor with them.",
+                ),
+            )
+        return ok("secrets", "The server signs with the secret of this environment.")
 
     def address(self) -> Finding:
         """Compare the address that Django has stored with this machine's own."""

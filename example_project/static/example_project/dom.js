@@ -28,10 +28,15 @@ export function hide(elements, refuge) {
   if (hadFocus) refuge.focus();
 }
 
-/** Show a message about the session. */
+const GOOD_NEWS = 8_000; // milliseconds for which it is shown: it covers a part of the page
+let fading;
+
+/** Show a message about the session. Good news disappears, bad news stays. */
 export function announce(text, kind = "") {
+  clearTimeout(fading);
   write($("status"), text);
   $("status").className = kind;
+  if (kind === "good") fading = setTimeout(() => write($("status"), ""), GOOD_NEWS);
 }
 
 /** Run `work` on a click, one run at a time. The button is not disabled meanwhile, because it would lose the focus. */

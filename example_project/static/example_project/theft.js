@@ -69,6 +69,7 @@ export function stageTheft() {
       write($("moral"), await steps[button.dataset.step]());
       draw();
       goTo(buttons, index + 1);
+      document.querySelector(".people").scrollIntoView({ block: "nearest" }); // on a phone it is below the steps
       (buttons[index + 1] ?? $("again")).focus();
     } catch (error) {
       if (!(error instanceof Stop)) throw error;
