@@ -285,7 +285,7 @@ def test_one_line_each() -> None:
     """For people, each finding is one line that starts with its status; on a terminal it has a colour."""
     lines = told().splitlines()
     assert len(lines) == len(examine()[1])
-    assert lines[0] == "ok      checks: manage.py check --deploy has nothing to say about twotoken."
+    assert lines[0] == "ok      checks: manage.py check --deploy finds no error, and no twotoken warning."
     assert "\x1b[32" in told(force_color=True)
     with override_settings(ROOT_URLCONF="tests.test_doctor"):
         line = told(fails=True).splitlines()[-1]
@@ -463,7 +463,7 @@ def test_a_purge_that_does_not_run(user: Any) -> None:
     RefreshToken.objects.create(user=user, created_at=start, revoked_at=start)
     fault = only_fault()
     assert fault["probe"] == "families"
-    assert fault["text"] == "2 token families. The oldest that could be purged was started 100 days ago."
+    assert fault["text"] == "2 token families. The oldest that a purge would delete was started 100 days ago."
     assert "purge_token_families daily" in fault["remedy"]
 
 
@@ -480,11 +480,11 @@ class Slow(LocMemCache):
 
 @pytest.mark.usefixtures("healthy")
 def test_a_cache_that_is_not_atomic() -> None:
-    """A cache that gives one key to several requests counts several guesses as one."""
+    """If several requests can add the same key to the cache, it counts several guesses as one."""
     with override_settings(CACHES={"default": {"BACKEND": "tests.test_doctor.Slow"}}):
         fault = only_fault()
     assert fault["probe"] == "cache"
-    assert "to 8 of 8 threads" in fault["text"]
+    assert "8 of 8 threads could add" in fault["text"]
 
 
 class Broken500:

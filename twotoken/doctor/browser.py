@@ -90,8 +90,8 @@ def _withheld(cookie: Cookie, page: SplitResult, api: SplitResult) -> Fault | No
     if relation(page, api) != "cross-site" or cookie.samesite == "None":
         return None
     text = (
-        f"A page of {origin_of(page)} gets no cookie of {origin_of(api)} back: for a browser these are two sites, and "
-        f"the cookie has SameSite={cookie.samesite}."
+        f"Browsers don't send the cookie from a page of {origin_of(page)} to {origin_of(api)}: these are two sites, "
+        f"and the cookie has SameSite={cookie.samesite}."
     )
     if is_this_machine(page.hostname or "") and is_this_machine(api.hostname or ""):
         remedy = f"Use one host name for both: open the page at {origin_of(page._replace(netloc=_moved(page, api)))}."
@@ -100,7 +100,7 @@ def _withheld(cookie: Cookie, page: SplitResult, api: SplitResult) -> Fault | No
     else:
         remedy = (
             "Serve both under one registrable domain, best of all under one origin. Otherwise set "
-            "TWOTOKEN['COOKIE_SAMESITE'] to 'None'; Safari blocks such a cookie all the same."
+            "TWOTOKEN['COOKIE_SAMESITE'] to 'None'; even then Safari blocks the cookie."
         )
     return Fault(text, LOST, remedy)
 
