@@ -323,8 +323,11 @@ def test_a_wrong_password(user: Any) -> None:
 
 @pytest.mark.usefixtures("healthy")
 def test_where_the_password_comes_from(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a terminal the doctor asks for the password; elsewhere it names the variable to set."""
+    """If the variable is not set or empty, the doctor asks on a terminal; elsewhere it names the variable."""
     monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
+    with pytest.raises(CommandError, match="TWOTOKEN_DOCTOR_PASSWORD"):
+        call_command("twotoken_doctor", user=user.get_username())
+    monkeypatch.setenv(twotoken_doctor.PASSWORD, "")
     with pytest.raises(CommandError, match="TWOTOKEN_DOCTOR_PASSWORD"):
         call_command("twotoken_doctor", user=user.get_username())
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)

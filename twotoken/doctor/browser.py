@@ -8,7 +8,7 @@ from urllib.parse import SplitResult
 from twotoken.conf import HOST, SECURE
 from twotoken.cookies import is_this_machine
 from twotoken.doctor.findings import Fault
-from twotoken.doctor.sites import is_suffix, origin_of, relation
+from twotoken.doctor.sites import is_suffix, origin_of, relation, site_of
 
 LOST = "Each page load would ask the user to log in again."
 
@@ -95,7 +95,7 @@ def _withheld(cookie: Cookie, page: SplitResult, api: SplitResult) -> Fault | No
     )
     if is_this_machine(page.hostname or "") and is_this_machine(api.hostname or ""):
         remedy = f"Use one host name for both: open the page at {origin_of(page._replace(netloc=_moved(page, api)))}."
-    elif page.scheme != api.scheme:
+    elif site_of(page.hostname or "") == site_of(api.hostname or ""):  # the schemes differ
         remedy = "Serve both over https."
     else:
         remedy = (

@@ -87,7 +87,7 @@ def credentials(name: str | None) -> dict[str, str] | None:
     if name is None:
         return None
     password = os.environ.get(PASSWORD)
-    if password is None:
+    if not password:  # an empty one would be a 400, which says nothing about the project
         if not sys.stdin.isatty():
             raise CommandError(f"Put the user's password into the environment, as {PASSWORD}.")
         password = getpass.getpass(f"Password of {name}: ")
