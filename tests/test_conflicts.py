@@ -43,7 +43,7 @@ def test_a_transaction_that_lost_is_for_its_owner_to_repeat(user: Any, verb: str
 
 
 def test_the_pauses_between_tries() -> None:
-    """Each pause is about twice the one before it, up to the longest one. At least half of it is waited."""
+    """The limit of a pause doubles each time, up to the longest. A pause takes at least half of its limit."""
     pauses: list[float] = []
     assert list(tries(sleep=pauses.append)) == [*range(ATTEMPTS)]
     longest = [min(PAUSE * 2**number, LONGEST_PAUSE) for number in range(ATTEMPTS - 1)]

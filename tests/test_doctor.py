@@ -288,7 +288,7 @@ def test_one_line_each() -> None:
     """For people, each finding is one line that starts with its status; on a terminal it has a colour."""
     lines = told().splitlines()
     assert len(lines) == len(examine()[1])
-    assert lines[0] == "ok      checks: manage.py check --deploy has nothing to say about twotoken."
+    assert lines[0] == "ok      checks: manage.py check --deploy finds no error, and no twotoken warning."
     assert "\x1b[32" in told(force_color=True)
     with override_settings(ROOT_URLCONF="tests.test_doctor"):
         line = told(fails=True).splitlines()[-1]
@@ -326,8 +326,11 @@ def test_a_wrong_password(user: Any) -> None:
 
 @pytest.mark.usefixtures("healthy")
 def test_where_the_password_comes_from(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a terminal the doctor asks for the password; elsewhere it names the variable to set."""
+    """If the variable is not set or empty, the doctor asks on a terminal; elsewhere it names the variable."""
     monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
+    with pytest.raises(CommandError, match="TWOTOKEN_DOCTOR_PASSWORD"):
+        call_command("twotoken_doctor", user=user.get_username())
+    monkeypatch.setenv(twotoken_doctor.PASSWORD, "")
     with pytest.raises(CommandError, match="TWOTOKEN_DOCTOR_PASSWORD"):
         call_command("twotoken_doctor", user=user.get_username())
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
@@ -475,7 +478,7 @@ def test_a_purge_that_does_not_run(user: Any) -> None:
     RefreshToken.objects.create(user=user, created_at=start, revoked_at=start)
     fault = only_fault()
     assert fault["probe"] == "families"
-    assert fault["text"] == "2 token families. The oldest that could be purged was started 100 days ago."
+    assert fault["text"] == "2 token families. The oldest that a purge would delete was started 100 days ago."
     assert "purge_token_families daily" in fault["remedy"]
 
 
@@ -492,11 +495,11 @@ class Slow(LocMemCache):
 
 @pytest.mark.usefixtures("healthy")
 def test_a_cache_that_is_not_atomic() -> None:
-    """A cache that gives one key to several requests counts several guesses as one."""
+    """If several requests can add the same key to the cache, it counts several guesses as one."""
     with override_settings(CACHES={"default": {"BACKEND": "tests.test_doctor.Slow"}}):
         fault = only_fault()
     assert fault["probe"] == "cache"
-    assert "to 8 of 8 threads" in fault["text"]
+    assert "8 of 8 threads could add" in fault["text"]
 
 
 class Broken500:

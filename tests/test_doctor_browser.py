@@ -66,6 +66,7 @@ def test_suffixes() -> None:
         (FINE, "http://localhost:5173", "http://[::1]:8000/api/auth/", "open the page at http://[::1]:5173."),
         (FINE, "http://localhost", "http://127.0.0.1/api/auth/", "open the page at http://127.0.0.1."),
         (FINE, "http://app.example.com", API, "Serve both over https."),
+        (FINE, "http://app.example.net", API, "Serve both under one registrable domain"),
         (FINE, "https://app.example.net", API, "TWOTOKEN['COOKIE_SAMESITE'] to 'None'"),
         (FINE.replace("Strict", "Lax"), "https://app.example.net", API, "COOKIE_SAMESITE"),
         (FINE.replace("Strict", "None"), "https://app.example.net", API, ""),
@@ -95,7 +96,7 @@ def test_cookies(header: str, page: str, api: str, remedy: str) -> None:
 
 
 def test_third_party_cookies() -> None:
-    """Only a cookie with SameSite=None of another site is one."""
+    """Only a cookie with SameSite=None that goes to another site is a third-party cookie."""
     cookie = Cookie.parse(FINE.replace("Strict", "None"), "/")
     assert is_third_party(cookie, urlsplit("https://app.example.net"), urlsplit(API))
     assert not is_third_party(cookie, urlsplit(PAGE), urlsplit(API))

@@ -360,7 +360,7 @@ RFC_7638_THUMBPRINT = "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"
 
 
 def test_the_kid_is_the_thumbprint() -> None:
-    """It equals the examples of RFC 8037 and RFC 7638; public and private key have the same."""
+    """The kid equals the thumbprints in RFC 8037 and RFC 7638. A private key and its public key have the same kid."""
     edwards = ed25519.Ed25519PrivateKey.from_private_bytes(b64decode(RFC_8037_PRIVATE))
     assert key_ring((pem(edwards),), ("EdDSA",)).keys[0].kid == RFC_8037_THUMBPRINT
     modulus = int.from_bytes(b64decode(RFC_7638_MODULUS), "big")

@@ -124,7 +124,7 @@ def test_each_number_links_to_the_list_that_shows_it(user: Any, viewer: Any) -> 
 
 
 def test_the_order_of_revocations(user: Any, viewer: Any) -> None:
-    """A list of the revocations of a time shows the newest first, as its index has them; any other the newest login."""
+    """A list filtered by time of revocation begins with the newest one, any other list with the newest login."""
     now = timezone.now()
     late = make(user, created_at=now - 5 * DAY, revoked_at=now, revoked_reason="logout")
     early = make(user, created_at=now - 4 * DAY, revoked_at=now - DAY, revoked_reason="logout")

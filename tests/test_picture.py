@@ -192,7 +192,7 @@ def test_the_mark_of_a_state(reason: str, tone: str) -> None:
 
 
 def test_a_family_that_was_rotated(user: Any) -> None:
-    """A real family has its ticks, too."""
+    """The picture of a family that rotated once has one tick."""
     pair = families.start(user, Client("192.0.2.7", CHROME))
     families.rotate(families.verify(pair.refresh), Client("192.0.2.7", CHROME))
     family = RefreshToken.objects.get()

@@ -189,7 +189,7 @@ def test_an_answered_key_that_is_sent_again_has_no_answer() -> None:
 
 @pytest.mark.parametrize("lost", [LOST, busy(502), busy(503), busy(504), busy(503, "2"), busy(429, "2")])
 def test_it_tries_again(lost: Answer | Lost) -> None:
-    """After a lost answer or a busy server it sends the same request again, after a pause."""
+    """If an answer is lost or the server is busy, the client pauses and sends the same request again."""
     world = World(lost, pair(1), lost, lost, pair(2))
     assert [world.token(), world.token("a1")] == ["a1", "a2"]
     assert world.paths == ["login/", "login/", "refresh/", "refresh/", "refresh/"]

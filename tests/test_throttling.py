@@ -119,7 +119,7 @@ def passes(throttle: Any) -> bool:
 
 
 def tries(name: str, count: int) -> int:
-    """Return how many of so many logins of a name pass, one after another."""
+    """Send this many logins of a name, one after another, and return how many pass."""
     return sum(passes(LoginThrottle("192.0.2.1", name)) for _ in range(count))
 
 

@@ -324,7 +324,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("token", HOSTILE.values(), ids=HOSTILE)
 def test_hostile_strings(token: str) -> None:
-    """Each of them is refused as invalid, and raises no other error."""
+    """Each hostile string is refused as invalid, and raises no other error."""
     for decode in (lambda: tokens.decode_access(token, POLICY, NOW), lambda: tokens.decode_refresh(token, KEYS)):
         with pytest.raises(InvalidToken) as caught:
             decode()

@@ -106,7 +106,7 @@ def family_digest(family_id: str) -> str:
     """Return the digest under which RevocationsView lists a family: the SHA-256 of its ``sid`` claim, as base64url.
 
     Shortened to 72 bits: 12 characters without padding. Among 10 million families in use and 100,000 revoked ones, the
-    chance that a single one in use has the digest of a revoked one is 1 to 4 billion.
+    chance that any family in use has the digest of a revoked one is 1 in 4 billion.
     """
     return b64encode(hashlib.sha256(family_id.encode()).digest()[:FAMILY_DIGEST_BYTES])
 

@@ -242,7 +242,7 @@ def test_a_stolen_cookie(server: Server, context: BrowserContext, page: Page) ->
 
 
 def test_the_theft(server: Server, page: Page) -> None:
-    """It runs step by step to its end by keyboard, strikes dead tokens through, and can start again."""
+    """The theft runs step by step by keyboard, strikes tokens through that no longer work, and can start again."""
     moral = page.locator("#moral")
     victim, thief = page.locator("#victim"), page.locator("#thief")
     page.locator("[data-step]").first.focus()

@@ -28,7 +28,7 @@ EVICT = """() => {
 
 @pytest.fixture(scope="module")
 def server(server_with: Callable[..., Server]) -> Server:
-    """A server with the default cookie, for one host and path, and its companion."""
+    """A server with the default settings: a cookie for one host and path, and the companion cookie."""
     return server_with()
 
 

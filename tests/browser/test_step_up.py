@@ -31,7 +31,7 @@ def server(server_with: Callable[..., Server]) -> Server:
 
 @pytest.fixture(scope="module")
 def old_logins(server: Server, chromium: Browser) -> Iterator[dict[str, list[list[Page]]]]:
-    """For each kind of session, a profile for each test: two tabs whose login is too old by now. One wait for all."""
+    """Each profile has two tabs, whose login is too old. All profiles of the tests are made here, to wait only once."""
     contexts = {query: [chromium.new_context() for _ in range(TESTS)] for query in QUERIES}
     profiles = {query: [two_tabs(each, server, query) for each in found] for query, found in contexts.items()}
     profiles[QUERIES[0]][0][0].wait_for_timeout(TOO_OLD)

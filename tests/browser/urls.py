@@ -28,7 +28,7 @@ POLICY = "default-src 'none'; script-src 'self'; connect-src 'self'"  # all that
 
 
 def page(request: HttpRequest) -> HttpResponse:
-    """An empty page with the client, which may connect to the origins in its query too."""
+    """An empty page with the client. It may also connect to the origins that its URL names."""
     allowed = [*request.GET.getlist("server"), *request.GET.getlist("connect")]
     content = '<!doctype html><title>client</title><script type="module" src="/page.js"></script>'
     return HttpResponse(content, headers={"Content-Security-Policy": " ".join([POLICY, *allowed])})

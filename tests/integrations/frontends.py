@@ -92,6 +92,6 @@ def wait_for(address: str) -> None:
 
 @contextmanager
 def front_end(page: str, blocks: Mapping[str, tuple[str, str]], *sources: Path) -> Iterator[FrontEnd]:
-    """Make one below the folder of the packages, where Node looks for them."""
+    """Make a front end in a folder below that of the packages, where Node finds them."""
     with tempfile.TemporaryDirectory(dir=npm.installed(npm.VITE)) as folder:
         yield FrontEnd(Path(folder), page, blocks, *sources)

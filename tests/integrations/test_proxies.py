@@ -1,4 +1,4 @@
-"""nginx before gunicorn and uvicorn: the set-ups of the page on proxies, and the mistakes that the doctor names."""
+"""nginx in front of gunicorn and uvicorn: the set-ups of the page on proxies, and mistakes that the doctor finds."""
 
 from __future__ import annotations
 

@@ -92,21 +92,21 @@ def ask_all(page: Page, name: str) -> tuple[list[str], list[int]]:
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_twenty_requests_with_an_expired_token(expired: dict[str, Page], name: str) -> None:
-    """Each gets a 401; one refresh follows, and all twenty succeed."""
+    """Twenty requests get a 401. One refresh follows, and all of them succeed."""
     results, refreshes = ask_all(expired[name], name)
     assert results == ["1"] * 20
     assert refreshes == [200]
 
 
 def test_the_default_of_axios_auth_refresh(expired: dict[str, Page]) -> None:
-    """As the page warns, it rejects 19 of 20."""
+    """With its default, the library rejects 19 of 20 requests, as the page warns."""
     results, _ = ask_all(expired["warned"], "warned")
     assert results.count("1") == 1
     assert "rejects\n  all others" in (HERE.parents[1] / "docs" / "how-to" / "frontend-recipes.md").read_text()
 
 
 def test_the_cache_of_tanstack_query(expired: dict[str, Page]) -> None:
-    """A logout in another tab clears it."""
+    """A logout in another tab clears the cache."""
     page = expired["cache"]
     ask_all(page, "tanstack-query")
     assert page.evaluate("cached()") == 20

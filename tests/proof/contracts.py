@@ -171,7 +171,7 @@ def another_key_retries_nothing(row: Row, request: Request, project: Project) ->
 
 
 def a_rotation_under_a_key_has_no_grace(row: Row, request: Request, project: Project) -> None:
-    """Without a key nobody retries a rotation that was made under one."""
+    """A request without a key is never a retry of a rotation that was made under a key."""
     assert row.has_key and not request.has_key
     assert judged(row, request, project) is not Verdict.RETRY
 

@@ -301,7 +301,7 @@ def is_held(request: Request) -> bool:
 
 
 def given_up(network: tuple[Request, ...]) -> tuple[Request, ...]:
-    """Return the requests on the network after the sender of one has stopped waiting."""
+    """Return the requests on the network, as requests that nobody waits for any more."""
     return tuple(sorted(request._replace(awaited=False) for request in network))
 
 

@@ -98,7 +98,7 @@ class Oracle:
         by_cookie: bool,
         has_browser_headers: bool,
     ) -> Family:
-        """Start a family, and settle whether a browser did. Revoke the oldest beyond the limit and the replaced one."""
+        """Start a family, a browser's or not. Revoke the replaced family, and the oldest beyond the limit."""
         expires_at = None if self.lifetime is None else self.now + self.lifetime
         is_browser = by_cookie and has_browser_headers
         family = Family(

@@ -214,7 +214,7 @@ def signed_device_proof(data: bytes) -> None:
 
 
 def origin(data: bytes) -> None:
-    """Sec-Fetch-Site and Origin, which a line break separates: only our own, trusted or browserless requests pass."""
+    """The data are Sec-Fetch-Site, a line break and Origin. Only own, trusted or browserless requests pass."""
     site, _, sent = data.decode("latin-1").partition("\n")
     with override_settings(CSRF_TRUSTED_ORIGINS=TRUSTED, ALLOWED_HOSTS=["testserver"]):
         try:

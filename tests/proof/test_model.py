@@ -289,7 +289,7 @@ def triple_grace(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict
 
 
 def double_grace_for_both(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
-    """Retry with the token one behind for as long as with the current one."""
+    """Accept a retry with the token that is one behind for as long as a retry with the current token."""
     is_one_behind = behind(row, request) == 1 and within(2, row, request)
     return Verdict.RETRY if verdict is Verdict.REUSED and is_one_behind else verdict
 

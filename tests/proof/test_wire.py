@@ -116,7 +116,7 @@ def test_two_cookie_headers(service: Service) -> None:
 
 @pytest.mark.parametrize("blank", ["\xa0", "\x85"])
 def test_a_cookie_header_that_begins_with_another_blank(service: Service, blank: str) -> None:
-    """The server keeps the blank: without it, a sibling's cookie would have the companion's name."""
+    """The server does not strip the blank, or a sibling's cookie would have the companion's name."""
     r0 = start_family()
     tossed = cookies(r0).replace(COMPANION, f"{blank}{COMPANION}")
     header = "; ".join(tossed.split("; ")[::-1])

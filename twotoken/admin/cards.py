@@ -1,4 +1,4 @@
-"""What the overview shows of its numbers: texts, plots, and links to the list of the families that a number counts."""
+"""How the overview shows its numbers: texts, plots, and links to the list of the families that a number counts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PLOT_HEIGHT = 60
 
 @dataclass(frozen=True)
 class Number:
-    """A number as text, and the query of the list that shows what it counts. An empty query: no list shows it."""
+    """A number as text, and the query of the list of what it counts. The query is empty if no list shows that."""
 
     text: str
     query: str = ""
@@ -42,7 +42,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Card:
-    """A series: its number of now or of all days, the day with the most, its plot, and its number of each day."""
+    """A series: its current number or its total, the day with the most, its plot, and the number of each day."""
 
     title: str
     number: Number
@@ -83,7 +83,7 @@ def user_numbers(figures: Figures, alias: str) -> list[tuple[str, Number]]:
             Number(_shown(user.count, user.is_estimate), _query(user=str(user.key), state=State.ACTIVE)),
         )
         for user in figures.users
-        if user.key in names  # nobody has deleted the user meanwhile
+        if user.key in names  # the user still exists
     ]
 
 

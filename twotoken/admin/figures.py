@@ -30,7 +30,7 @@ LIMIT = 20_000  # rows that one statement reads
 SMALL = LIMIT // 2  # a number that is counted exactly if its estimate is not larger
 TOP = 10  # users, and addresses
 CANDIDATES = 100  # users who may be among the top ones, because the sample has the most families of theirs
-SURE = 10  # families of a user in the sample, from which on the estimate is good enough
+SURE = 10  # families of a user in the sample, that make the estimate good enough
 FIELDS = ("user_id", "created_at", "refreshed_at", "expires_at", "revoked_at", "revoked_reason")
 
 
@@ -74,7 +74,7 @@ class Figures:
 
 
 def count(found: RefreshTokenQuerySet) -> Figures:
-    """Read the numbers of these families. Two statements if the sample has them all, else up to eleven.
+    """Read the numbers of these families. Takes two statements if the sample has all of them, else up to eleven.
 
     There is one more for each reason of a project's own.
     """

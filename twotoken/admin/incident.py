@@ -23,7 +23,7 @@ from twotoken.models import EventKind, RefreshToken, RevokedReason
 
 @dataclass(frozen=True, slots=True)
 class Party:
-    """One of those who used the family, beside the login."""
+    """A request that used the family, compared with the login."""
 
     what: str
     time: str
@@ -49,7 +49,7 @@ class Incident:
 
 
 def incident(family: RefreshToken, moments: Sequence[Moment]) -> Incident | None:
-    """Return what staff have to know about the reuse that ended a family; None if no reuse did."""
+    """Return what staff have to know about the reuse that ended a family, or None if it was not revoked for reuse."""
     if family.revoked_at is None or family.revoked_reason != RevokedReason.REUSE:
         return None
     reuse = next((moment for moment in moments if moment.kind == EventKind.REUSE), None)
@@ -82,7 +82,7 @@ def _last_change(moments: Sequence[Moment], last: Moment) -> list[Moment]:
 def _elsewhere() -> str:
     return gettext(
         "This family has no record of a reused token of its own. Either a token of another family of the same user was "
-        "reused, and the setting REVOKE_ON_REUSE ended all families of the user, or the record was lost."
+        "reused, and the setting REVOKE_ON_REUSE revoked all families of the user, or the record was lost."
     )
 
 
@@ -93,8 +93,8 @@ def _is_old(reuse: Moment) -> bool:
 
 def _what(reuse: Moment) -> list[str]:
     text = gettext(
-        "A refresh token of this login came a second time. Each token works only once, so the server refused it and "
-        "ended the family at once."
+        "A refresh token of this login was sent a second time. Each token works only once, so the server refused it "
+        "and revoked the family at once."
     )
     if not _is_old(reuse):
         return [text]
@@ -110,7 +110,7 @@ def _access_ends(revoked_at: datetime) -> str:
     if end < timezone.now():
         return gettext("Access tokens that were issued before have expired.")
     text = gettext(
-        "Access tokens that were issued before work until %(time)s at the latest, and not at all where the API uses "
+        "Access tokens of this family work until %(time)s at the latest, and not at all where the API uses "
         "RevocableAccessTokenAuthentication."
     )
     return text % {"time": exact_label(end)}

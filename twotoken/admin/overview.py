@@ -91,7 +91,7 @@ class OverviewAdmin(FamilyModelAdmin):
 
 
 def _cache_key(request: HttpRequest, found: RefreshTokenQuerySet) -> str:
-    """Return a key for what this person may count now: nobody gets the numbers of other families.
+    """Return a key for the families that this person may count now, so that nobody gets the numbers of others.
 
     The statement of ``get_queryset`` is part of it, because a project may restrict it. A digest, because a statement is
     too long for a key, and its parameters may name people.
@@ -106,7 +106,7 @@ def _cache_key(request: HttpRequest, found: RefreshTokenQuerySet) -> str:
 
 
 def _cached(key: str, make: Callable[[], Figures]) -> Figures:
-    """Return the numbers from the cache, or make them. A cache that fails must not take the page away."""
+    """Return the numbers from the cache, or make them. The page also works if the cache fails."""
     try:
         figures: Figures | None = cache.get(key)
     except Exception:

@@ -104,7 +104,7 @@ def check_tenants(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
 def check_user_id(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
     """E012: USER_ID_FIELD is a unique field of the user model.
 
-    W003: a value of USER_ID_FIELD never passes from one user to another.
+    W003: a value of USER_ID_FIELD is never used again for another user.
     """
     if not are_fine("USER_ID_FIELD") or conf.user_id_field == "pk":
         return
@@ -207,7 +207,7 @@ def check_deployed_proofs(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMes
 
     W014: the cache accepts each DPoP proof once, and all processes share it.
 
-    W017: behind proxies, Django sees the address that clients use. Otherwise no proof fits.
+    W017: behind proxies, Django sees the address that clients use. Otherwise every proof is refused.
     """
     if not are_fine("DPOP") or not uses_proofs():
         return

@@ -214,8 +214,8 @@ class Settings:
         """How often a process reads which token families were revoked. It reads only when a request comes. None: never.
 
         ``StatelessAccessTokenAuthentication`` reads the database, ``RemoteAccessTokenAuthentication`` REVOCATIONS_URL.
-        A revoked family is refused within this time and that of a reading; if the reading is slow or fails, within
-        twice this time.
+        A revoked family is refused within this time plus the duration of one reading. If the reading is slow or fails,
+        within twice this time.
         """
         return value_of("REVOCATION_INTERVAL", None)
 

@@ -47,8 +47,8 @@ __all__ = [
 class TokenAuth(BaseTokenAuth, AuthBase):
     """Logs in, refreshes, and repeats a request after a 401. Threads can share one.
 
-    Logins and refreshes are sent by sessions of its own. ``new_session`` makes them: a function that returns a
-    ``requests.Session`` with the certificates or proxies that they need.
+    It sends logins and refreshes with other sessions than the program's. ``new_session`` is a function that returns a
+    ``requests.Session`` for them, with the certificates or proxies that they need.
     """
 
     def __init__(

@@ -8,7 +8,7 @@ from urllib.parse import SplitResult
 from twotoken.conf import HOST, SECURE
 from twotoken.cookies import is_this_machine
 from twotoken.doctor.findings import Fault
-from twotoken.doctor.sites import is_suffix, origin_of, relation
+from twotoken.doctor.sites import is_suffix, origin_of, relation, site_of
 
 LOST = "Each page load would ask the user to log in again."
 
@@ -90,17 +90,17 @@ def _withheld(cookie: Cookie, page: SplitResult, api: SplitResult) -> Fault | No
     if relation(page, api) != "cross-site" or cookie.samesite == "None":
         return None
     text = (
-        f"A page of {origin_of(page)} gets no cookie of {origin_of(api)} back: for a browser these are two sites, and "
-        f"the cookie has SameSite={cookie.samesite}."
+        f"Browsers don't send the cookie from a page of {origin_of(page)} to {origin_of(api)}: these are two sites, "
+        f"and the cookie has SameSite={cookie.samesite}."
     )
     if is_this_machine(page.hostname or "") and is_this_machine(api.hostname or ""):
         remedy = f"Use one host name for both: open the page at {origin_of(page._replace(netloc=_moved(page, api)))}."
-    elif page.scheme != api.scheme:
+    elif site_of(page.hostname or "") == site_of(api.hostname or ""):  # the schemes differ
         remedy = "Serve both over https."
     else:
         remedy = (
             "Serve both under one registrable domain, best of all under one origin. Otherwise set "
-            "TWOTOKEN['COOKIE_SAMESITE'] to 'None'; Safari blocks such a cookie all the same."
+            "TWOTOKEN['COOKIE_SAMESITE'] to 'None'; even then Safari blocks the cookie."
         )
     return Fault(text, LOST, remedy)
 

@@ -40,7 +40,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What is wrong, before a probe gives it its name."""
+    """What is wrong, without the name of the probe."""
 
     text: str
     why: str
@@ -58,5 +58,5 @@ def wrong(probe: str, fault: Fault) -> Finding:
 
 
 def skipped(probe: str, text: str, remedy: str = "") -> Finding:
-    """Return a finding of a probe that could not be made. ``remedy`` says what it needs."""
+    """Return the finding of a probe that could not run. ``remedy`` says what the probe needs."""
     return Finding(probe, Status.SKIPPED, text, remedy=remedy)

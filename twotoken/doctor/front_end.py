@@ -21,7 +21,8 @@ from twotoken.views import is_trusted
 RUBBISH = "doctor"
 CORS_PAGE = "The browser refuses, and the page sees only a TypeError: Failed to fetch."
 ADDRESS_WHY = (
-    "Logins of older browsers are refused as cross_origin, redirects lead to the wrong address, and no DPoP proof fits."
+    "Logins of older browsers are refused as cross_origin, redirects lead to the wrong address, and every DPoP "
+    "proof is refused."
 )
 
 
@@ -50,7 +51,7 @@ def probe_address(transport: Transport) -> Iterator[Finding]:
     own, other = (origin_of(url._replace(scheme=scheme)) for scheme in _schemes(url))
     if is_trusted(own):
         if not _passes(transport, other):
-            yield skipped("address", f"{own} is in CSRF_TRUSTED_ORIGINS, so it passes whatever address Django sees.")
+            yield skipped("address", f"{own} is in CSRF_TRUSTED_ORIGINS, so it passes even if Django sees another one.")
             return
     elif _passes(transport, own):
         yield ok("address", f"Django sees the address that clients use: {own}.")
@@ -96,7 +97,7 @@ def probe_cookie(url: SplitResult, page: SplitResult, answer: Answer) -> Iterato
     if fault is not None or cookie is None:
         yield wrong("cookie", fault or Fault("", "", ""))
     elif is_third_party(cookie, page, url):
-        yield ok("cookie", f"Browsers send it from {origin_of(page)}, but Safari does not: it is a third-party cookie.")
+        yield ok("cookie", f"Browsers except Safari send it from {origin_of(page)}: it is a third-party cookie.")
     else:
         yield ok("cookie", f"A browser keeps it, and sends it back from {origin_of(page)}.")
 
@@ -155,7 +156,7 @@ def _origin_fault(origin: str, preflight: Answer, answer: Answer) -> Fault | Non
         )
     if allowed != {origin}:
         return Fault(
-            "The preflight request gets the headers of CORS, but the refresh does not.",
+            "The answer to the preflight request has the headers of CORS, but the answer to the refresh has not.",
             CORS_PAGE,
             "Put CorsMiddleware first in MIDDLEWARE.",
         )
@@ -205,7 +206,7 @@ def _unreached(url: SplitResult, mount: Mount, answer: Answer) -> Fault | None:
         return _redirected(url, answer)
     if answer.status == 404:
         return Fault(
-            f"{said}: Django's URLs have no mount there, but at {mount.path}.",
+            f"{said}: twotoken.urls is not mounted there, but at {mount.path}.",
             why,
             f"If a proxy strips or adds a prefix, let it pass on the path {mount.path}. Otherwise correct --url.",
         )
@@ -217,7 +218,7 @@ def _unreached(url: SplitResult, mount: Mount, answer: Answer) -> Fault | None:
             "header (nginx: proxy_set_header Host $http_host).",
         )
     if answer.status >= 500:
-        remedy = "Look whether the server behind the proxy runs, and into its log."
+        remedy = "Check that the server behind the proxy runs, and read its log."
         return Fault(f"{said}.", why, remedy)
     return Fault(f"{said} that is not twotoken's.", why, "Look which server answers there, and correct --url.")
 
@@ -227,12 +228,12 @@ def _redirected(url: SplitResult, answer: Answer) -> Fault:
     if target.startswith(f"{url.geturl()}"):
         return Fault(
             f"{url.geturl()} redirects to itself: Django takes requests for plain http.",
-            "SECURE_SSL_REDIRECT sends every client in circles.",
+            "SECURE_SSL_REDIRECT redirects every request again and again.",
             "Let the proxy set X-Forwarded-Proto (nginx: proxy_set_header X-Forwarded-Proto $scheme), and set "
             "SECURE_PROXY_SSL_HEADER = ('HTTP_X_FORWARDED_PROTO', 'https').",
         )
     return Fault(
         f"{url.geturl()} redirects elsewhere.",
-        "A browser does not send a POST to where a redirect leads.",
+        "After most redirects a browser sends a GET instead of the POST.",
         "Use the address that it redirects to, in the front end and for --url.",
     )

@@ -34,7 +34,7 @@ def probe_checks(databases: Sequence[str], *, deployed: bool) -> Iterator[Findin
     for message in messages:
         yield wrong(str(message.id), Fault(str(message.msg), "", str(message.hint or "")))
     if not messages:
-        yield ok("checks", f"manage.py check{' --deploy' if deployed else ''} has nothing to say about twotoken.")
+        yield ok("checks", f"manage.py check{' --deploy' if deployed else ''} finds no error, and no twotoken warning.")
 
 
 def probe_tables(alias: str) -> Iterator[Finding]:
@@ -47,7 +47,7 @@ def probe_tables(alias: str) -> Iterator[Finding]:
             Fault(
                 f"The database {alias!r} has no table {min(missing)}.",
                 "No login works.",
-                "Run manage.py migrate, with the environment that the server has.",
+                "Run manage.py migrate, with the environment of the server.",
             ),
         )
     else:
@@ -57,7 +57,8 @@ def probe_tables(alias: str) -> Iterator[Finding]:
 def probe_login(mount: Mount, url: SplitResult, credentials: Mapping[str, str] | None) -> Iterator[Finding]:
     """Log in, refresh and log out inside this process, in a transaction that is rolled back."""
     if conf.dpop == "required":
-        yield skipped("login", "TWOTOKEN['DPOP'] is 'required'.", "Give --url and --user: over HTTP proofs are tried.")
+        reason = "TWOTOKEN['DPOP'] is 'required', and a login inside this process sends no proof."
+        yield skipped("login", reason, "Give --url and --user: over HTTP the doctor sends a proof.")
         return
     with _rolled_back():
         if credentials is None:
@@ -77,7 +78,7 @@ def probe_login(mount: Mount, url: SplitResult, credentials: Mapping[str, str] |
             "replica",
             Fault(
                 f"The login read token families from the database {min(read)!r}, but they are written to {alias!r}.",
-                "A replica may lag: it believes that a revoked family is active.",
+                "A replica may lag, and then a revoked family still counts as active.",
                 "Let your code use RefreshToken.objects.primary(), or the functions of twotoken.families.",
             ),
         )
@@ -116,7 +117,7 @@ def _session(transport: InProcess, mount: Mount, credentials: Mapping[str, str])
 def login_fault(answer: Answer) -> Fault:
     """Return the fault of a login that was refused."""
     remedies = {
-        "no_active_account": "Look at the name and password, at is_active of the user, and at AUTHENTICATION_BACKENDS.",
+        "no_active_account": "Check the name and password, is_active of the user, and AUTHENTICATION_BACKENDS.",
         "throttled": "Wait as long as Retry-After says, or look at TWOTOKEN['LOGIN_THROTTLE'].",
     }
     fault = step_fault("login", answer)
@@ -148,7 +149,7 @@ def _rolled_back() -> Iterator[None]:
 
 @contextmanager
 def _watched() -> Iterator[set[str]]:
-    """Collect the other databases than the write database that are asked for token families."""
+    """Collect the databases, other than the write database, that are asked for token families."""
     read: set[str] = set()
     table = RefreshToken._meta.db_table
 
@@ -167,7 +168,7 @@ def _watched() -> Iterator[set[str]]:
 
 
 def _new_user() -> dict[str, str]:
-    """Create a user with an unusable name, and return its credentials. Sends no signal of a saved user."""
+    """Create a user with a random name, and return its credentials. Sends neither pre_save nor post_save."""
     model: Any = get_user_model()
     name = f"twotoken-doctor-{secrets.token_hex(6)}"
     values = {
@@ -185,6 +186,6 @@ def _new_user() -> dict[str, str]:
 
 
 def local_url() -> str:
-    """Return where the project's requests inside this process seem to come from."""
+    """Return the address that requests inside this process are sent to."""
     hosts = [host.lstrip(".") for host in settings.ALLOWED_HOSTS if host != "*"]
     return f"https://{[*hosts, 'localhost'][0]}/"

@@ -28,7 +28,7 @@ RIVALS = 8  # threads that ask the cache for one key at the same time
 
 
 def probe_cache() -> Iterator[Finding]:
-    """Look whether the cache keeps what it is given, and gives one key to one request only."""
+    """Look whether the cache keeps values, and whether only one of several threads can add the same key."""
     key = f"twotoken_doctor_{uuid4().hex}"
     name = type(caches[DEFAULT_CACHE_ALIAS]).__name__
     try:
@@ -40,22 +40,22 @@ def probe_cache() -> Iterator[Finding]:
         yield wrong(
             "cache",
             Fault(
-                f"The cache, a {name}, does not keep what it is given.",
-                "Nothing limits the guesses of a password, and no DPoP proof is accepted.",
-                "Set CACHES['default'] to Redis, Memcached or a database, and look whether it runs and may write.",
+                f"The cache, a {name}, does not keep values.",
+                "Nothing limits the guesses of a password, and every DPoP proof is refused.",
+                "Set CACHES['default'] to Redis, Memcached or a database, and check that it runs and accepts writes.",
             ),
         )
     elif winners != 1:
         yield wrong(
             "cache",
             Fault(
-                f"The cache, a {name}, gave one key to {winners} of {RIVALS} threads that asked at the same time.",
+                f"In the cache, a {name}, {winners} of {RIVALS} threads could add the same key at the same time.",
                 "Login attempts that run at once count as one, and a DPoP proof can be used twice.",
                 "Set CACHES['default'] to Redis, Memcached or a database.",
             ),
         )
     else:
-        yield ok("cache", f"The cache, a {name}, keeps what it is given, and gives one key to one request only.")
+        yield ok("cache", f"The cache, a {name}, keeps values, and only one thread can add a key.")
 
 
 def probe_clock(alias: str) -> Iterator[Finding]:
@@ -92,13 +92,13 @@ def probe_families() -> Iterator[Finding]:
     # By an index: a purge that runs leaves few families that are older than the first one that it would delete.
     oldest = families.purgeable(OVERDUE).order_by("created_at").values_list("created_at", flat=True).first()
     if oldest is None:
-        yield ok("families", f"{counted}, and none that a purge should have deleted long ago.")
+        yield ok("families", f"{counted}, and none is overdue for a purge.")
         return
     age = (timezone.now() - oldest).days
     yield wrong(
         "families",
         Fault(
-            f"{counted}. The oldest that could be purged was started {age:,} days ago.",
+            f"{counted}. The oldest that a purge would delete was started {age:,} days ago.",
             f"purge_token_families has not run for more than {OVERDUE.days} days, and the table grows with each login.",
             "Run manage.py purge_token_families daily, by cron, systemd or Celery. TWOTOKEN['RETENTION'] is "
             f"{conf.retention.days} days.",

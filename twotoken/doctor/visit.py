@@ -43,7 +43,7 @@ def probe_client(transport: OverHTTP, mount: Mount, credentials: Mapping[str, st
 def probe_proof(transport: OverHTTP, mount: Mount, credentials: Mapping[str, str]) -> Iterator[Finding]:
     """Log in with a DPoP proof for the address that clients use, and log out."""
     if not proofs.accepts_proofs():
-        yield skipped("htu", "No DPoP proof counts here: TWOTOKEN['DPOP'] is 'off', or cryptography is not installed.")
+        yield skipped("htu", "DPoP proofs are ignored: TWOTOKEN['DPOP'] is 'off', or cryptography is not installed.")
         return
     prover = _Prover(transport)
     answer = transport.send("POST", "login/", prover.proof("login/"), credentials)
@@ -59,8 +59,8 @@ def probe_proof(transport: OverHTTP, mount: Mount, credentials: Mapping[str, str
             Fault(
                 f"A DPoP proof for {transport.url.geturl()}login/ is refused: Django sees another address or time.",
                 "No login with a bound token works.",
-                "Fix what the doctor says of the address, the path and the clocks. The logger twotoken records both "
-                "addresses at INFO.",
+                "Fix what the doctor reports about the address, the path and the clocks. The logger twotoken records "
+                "both addresses at INFO.",
             ),
         )
     else:
@@ -131,9 +131,9 @@ class _Session:
         return wrong(
             "client address",
             Fault(
-                f"Django takes {seen} for the client's address, and this machine is {own}: it sees the proxy.",
+                f"Django takes {seen} for the client's address, but this machine has {own}: it sees the proxy.",
                 "All clients count as one: LOGIN_THROTTLE lets ten tries at a user's name lock that user out "
-                "everywhere, and the list of sessions shows no address that helps.",
+                "everywhere, and the list of sessions shows the proxy's address only.",
                 "Let the proxy set X-Forwarded-For (nginx: proxy_set_header X-Forwarded-For "
                 "$proxy_add_x_forwarded_for), and set REST_FRAMEWORK['NUM_PROXIES'] to the number of your proxies.",
             ),

@@ -11,7 +11,7 @@ from twotoken.models import RefreshTokenQuerySet
 
 
 class Sample(NamedTuple):
-    """Fields of some families, and the share of all that these families are, from 0 to 1. 1: they are all."""
+    """Fields of some families, and their share of all families, from 0 to 1. With 1 the sample has them all."""
 
     rows: list[tuple[Any, ...]]
     share: float

@@ -8,7 +8,7 @@ from django.db import connections
 
 
 def schema(alias: str) -> str | None:
-    """Return the schema of the current tenant, which django-tenants keeps on the connection. None: no such tenants."""
+    """Return the schema of the current tenant, which django-tenants keeps on the connection, or None."""
     return getattr(connections[alias], "schema_name", None) if has_schemas(alias) else None
 
 

@@ -229,7 +229,7 @@ def asymmetric_key(pem: str) -> AsymmetricKey:
 
 
 def public_key(algorithm: str, jwk: Mapping[str, str]) -> AsymmetricKey:
-    """Return the key of a public JWK, to verify with.
+    """Return the key for verifying that a public JWK describes.
 
     Raises a PyJWTError or ValueError if it is no such key, and KeyError without cryptography.
     """

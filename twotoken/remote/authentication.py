@@ -235,7 +235,7 @@ class RemoteAccessTokenAuthentication(BearerAuthentication):
 
     @classmethod
     def check_settings(cls) -> None:
-        """Check the settings, once. Raises ImproperlyConfigured, with the text of the system check that is not met."""
+        """Check the settings, once. Raises ImproperlyConfigured, with the text of the system check that fails."""
         value = getattr(settings, "TWOTOKEN", None)
         if value is not None and value is cls._checked:
             return

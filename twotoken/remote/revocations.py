@@ -59,7 +59,7 @@ class RevocationSource:
         self._polled = Polled(self._fetch, interval=interval, max_age=2 * interval, clock=clock)
 
     def refuse_revoked(self, access: AccessToken) -> None:
-        """Raise RevokedToken if the token's family was revoked. Raises Unavailable if nothing new enough is known."""
+        """Raise RevokedToken if the token's family was revoked. Raises Unavailable if the list is too old."""
         if family_digest(access["sid"]) in self._polled.get():
             raise RevokedToken
 

@@ -203,7 +203,7 @@ class CredentialView(TokenView):
         super().initial(request, *args, **kwargs)
 
     def answer(self, pair: TokenPair, *, already_held: bool = False) -> Response:
-        """Return a pair by this mount's delivery.
+        """Return a pair as this mount delivers it: in the cookie, in the body, or without a refresh token.
 
         ``already_held`` says that the client already has this refresh token. Then no cookie is set: if this answer
         arrives late, its cookie could replace a newer token.

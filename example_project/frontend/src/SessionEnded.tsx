@@ -2,7 +2,7 @@ import type { EndReason } from "twotoken";
 
 const REASONS: { [reason in EndReason]: string } = {
   logout: "You are logged out.",
-  replaced: "Somebody else logged in with this browser.",
+  replaced: "Somebody logged in again with this browser.",
   missing: "This browser did not keep its cookie.",
   invalid: "This browser's cookie can't be used.",
   expired: "You were away for too long.",

@@ -16,8 +16,8 @@ const RETRY = 3_000; // milliseconds between retries while the server does not a
 const LOOK = 1_000; // minimum of milliseconds between two reads of the session's data
 const ENDS = {
   logout: "Logged out. The server has revoked the session and deleted the cookie.",
-  replaced: "Logged out: somebody has logged in anew with this browser.",
-  revoked: "Logged out by the server: the session was revoked, from another page, by staff, or because a copy of its token was used.",
+  replaced: "Logged out: somebody has logged in again with this browser.",
+  revoked: "Logged out by the server: somebody revoked the session on another page or in the admin, or a copy of its token was used.",
   reused: "Logged out by the server: an old refresh token was used again, so somebody has a copy.",
   expired: "The session has expired: it was not used for too long, or reached its maximum age.",
   missing: "Logged out: the session was revoked, and its cookie is gone.",

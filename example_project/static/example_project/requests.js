@@ -32,7 +32,7 @@ export async function watchedFetch(input, init) {
     await end(entry, response);
     return response;
   } catch (error) {
-    finish(entry, 0, "No answer. You stay logged in: the next try sends the same key.");
+    finish(entry, 0, "No answer. You stay logged in: the next try sends the same Idempotency-Key.");
     throw error;
   }
 }
@@ -63,7 +63,7 @@ function begin(request) {
 async function end(entry, response) {
   const isRefusal = response.status === 401;
   const { reason = "", code } = (isRefusal && (await response.clone().json().catch(() => null))) || {};
-  if (code === STEP_UP) return finish(entry, response.status, `${entry.carries} was accepted, but the login is too long ago.`);
+  if (code === STEP_UP) return finish(entry, response.status, `${entry.carries} was accepted, but this route wants a more recent login.`);
   const isRetried = isRefusal && entry.carries && !entry.isAgain;
   if (isRetried) refused.set(entry.place, (refused.get(entry.place) ?? 0) + 1);
   finish(entry, response.status, explain(entry, response.status, reason));
@@ -81,7 +81,7 @@ function finish({ path, item }, status, text) {
 function explain({ path, carries, isAgain }, status, reason) {
   if (status === 429 || status === 503) return "The server is busy. Try again later.";
   if (path.endsWith("/login/") && status === 200) return "The server sent both tokens.";
-  if (path.endsWith("/reauthenticate/") && status === 200) return "The server sent an access token that says: just now.";
+  if (path.endsWith("/reauthenticate/") && status === 200) return "The server sent an access token with the time of this confirmation.";
   if (path.endsWith("/reauthenticate/") && status === 401 && !reason) return "The password is wrong.";
   if (path.endsWith("/refresh/") && status === 200) return "A new access token, without a password.";
   if (path.endsWith("/refresh/") && status === 401) return `Refused (${reason}): log in again.`;

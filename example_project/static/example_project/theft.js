@@ -25,7 +25,7 @@ const steps = {
     say("victim", "Logged in.", "good");
     say("thief", "Has nothing yet.");
     say("server", "Stores one row for this login. Accepts R0.", "good");
-    if (key) return "The phone has made a key that no program can read. It got R0, which is bound to this key.";
+    if (key) return "The phone has made a key that no program can read. It got R0, and R0 is bound to this key.";
     return "Ann's phone has got its first refresh token, R0.";
   },
   async steal() {

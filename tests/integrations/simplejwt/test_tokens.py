@@ -234,7 +234,7 @@ def test_users_by_another_field(user: Any) -> None:
 
 @pytest.mark.django_db
 def test_stateless(django_assert_num_queries: Any) -> None:
-    """The class that makes a user of the claims makes no query."""
+    """The class that builds the user from the claims makes no query."""
     with moved(), django_assert_num_queries(0):
         user, access = ask(StatelessAccessTokenAuthentication(), f"Bearer {signed(user_id='7')}")
         assert (user.pk, access["jti"]) == (7, "7" * 32)

@@ -104,7 +104,7 @@ def session_id(request: HttpRequest | Request) -> UUID | None:
 
 
 def was_skipped(request: HttpRequest | Request, family_id: UUID) -> bool:
-    """Tell whether the browser says that it could not renew the device cookie: by a quota, or without an answer."""
+    """Tell whether the browser says that it could not renew the device cookie: a quota or no answer."""
     return str(family_id) in request.META.get("HTTP_SECURE_SESSION_SKIPPED", "")
 
 

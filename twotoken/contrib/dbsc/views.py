@@ -127,7 +127,7 @@ class DeviceView(CredentialView):
         return codec.parse_proof(self.request.META.get("HTTP_SECURE_SESSION_RESPONSE", ""))
 
     def refused(self, error: InvalidDeviceProof) -> BadDeviceProof:
-        """Log why a proof is refused, and return what the client hears."""
+        """Log why a proof is refused, and return the error for the client."""
         logger.info("%s refused a proof: %s.", type(self).__name__, error)
         return BadDeviceProof()
 

@@ -135,7 +135,7 @@ class TokenProtocol(Sending):
     # --- under the lock
 
     def _renew(self, stale: str, since: float) -> Flow[str]:
-        """Refresh or log in. If an early refresh gets no answer, the old token still serves."""
+        """Refresh or log in. If an early refresh gets no answer, use the old access token."""
         usable = self._usable(stale)
         try:
             session = yield from self._renewed(since, patience=0 if usable else self._options.patience)

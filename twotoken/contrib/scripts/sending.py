@@ -20,7 +20,7 @@ PROVEN = {"login/", "refresh/", "reauthenticate/"}  # what carries a proof, if t
 
 
 class Sending:
-    """Sends for one session. Knows the origins that get its tokens, and the nonces that servers gave."""
+    """Sends the requests of one session. Knows the origins that get its tokens, and the nonces that servers gave."""
 
     def __init__(self, options: Options, store: Store) -> None:
         self._options = options

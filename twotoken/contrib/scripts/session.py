@@ -41,7 +41,7 @@ def to_json(session: Session) -> str:
 
 
 def from_json(text: str) -> Session:
-    """Return the session of a text. Raises ValueError if it is not complete or not a session's."""
+    """Read a session from its text. Raises ValueError if the text is not a complete session."""
     values = json.loads(text)
     if not isinstance(values, dict) or values.pop("version", None) != VERSION:
         raise ValueError("not a session of this version")

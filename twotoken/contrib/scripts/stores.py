@@ -63,7 +63,7 @@ class Store(Protocol):
 
 
 class MemoryStore:
-    """Keeps the session in this process. After a fork, the child has to log in: both would use up the same token."""
+    """Keeps the session in this process. After a fork, the child has to log in, or both would use up the same token."""
 
     def __init__(self) -> None:
         self._session = Session()

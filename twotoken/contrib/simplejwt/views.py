@@ -69,7 +69,7 @@ class ShapedErrors(TokenView):
 
 @contextmanager
 def keeping_transactions() -> Iterator[None]:
-    """Undo the rollback that DRF's exception handler asks for: it would undo the revocation that a refusal reports."""
+    """Cancel the rollback that DRF's exception handler asks for: it would undo the revocation of a reused token."""
     marked = [(each, each.get_rollback()) for each in connections.all(initialized_only=True) if each.in_atomic_block]
     yield
     for connection, needs_rollback in marked:

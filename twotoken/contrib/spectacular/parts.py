@@ -59,7 +59,7 @@ MARKS: tuple[tuple[str, str], ...] = (("Error", ""), ("NotValid", "reason"), ("S
 
 
 def marks_of(error: ErrorClass) -> tuple[str, str]:
-    """Return which of MARKS an error has."""
+    """Return the entry of MARKS that belongs to an error."""
     return (
         MARKS[1] if issubclass(error, TokenNotValid) else MARKS[2 * issubclass(error, InsufficientUserAuthentication)]
     )

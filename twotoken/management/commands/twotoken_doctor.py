@@ -47,7 +47,7 @@ class Command(BaseCommand):
             "--no-http", action="store_false", dest="over_http", help="send nothing to --url, try it in this process"
         )
         parser.add_argument(
-            "--user", metavar="NAME", help=f"log in as this user; the password is read from {PASSWORD}, or asked"
+            "--user", metavar="NAME", help=f"log in as this user; the password is read from {PASSWORD}, or asked for"
         )
         parser.add_argument(
             "--database", action="append", dest="databases", default=[], help="run the checks of this database"
@@ -83,11 +83,11 @@ class Command(BaseCommand):
 
 
 def credentials(name: str | None) -> dict[str, str] | None:
-    """Return the credentials of a user that is named, or None. The password is never an argument: others see those."""
+    """Return the credentials of the named user, or None. The password is never an argument: other users see those."""
     if name is None:
         return None
     password = os.environ.get(PASSWORD)
-    if password is None:
+    if not password:  # an empty one would be a 400, which says nothing about the project
         if not sys.stdin.isatty():
             raise CommandError(f"Put the user's password into the environment, as {PASSWORD}.")
         password = getpass.getpass(f"Password of {name}: ")
