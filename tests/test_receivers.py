@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from django.apps import apps
 from django.contrib.auth import get_user_model
 from django.core import serializers
 from django.core.management import call_command
@@ -97,29 +95,6 @@ def test_a_save_that_is_rolled_back(user: Any) -> None:
         assert reasons() == [RevokedReason.USER_INACTIVE]
         transaction.set_rollback(True)
     assert reasons() == [""]
-
-
-@pytest.fixture
-def proxy() -> Iterator[Any]:
-    """A proxy of the user model, as projects have for a second admin."""
-
-    class Member(User):  # type: ignore[misc, valid-type]
-        class Meta:
-            app_label = "accounts"
-            proxy = True
-
-    yield Member
-    del apps.all_models["accounts"]["member"]
-    apps.clear_cache()
-
-
-def test_a_proxy_of_the_user_model(user: Any, proxy: Any) -> None:
-    """A proxy is a sender of its own, and its save revokes too."""
-    families.start(user)
-    member = proxy._default_manager.get(pk=user.pk)
-    member.is_active = False
-    member.save()
-    assert reasons() == [RevokedReason.USER_INACTIVE]
 
 
 @override_settings(AUTH_USER_MODEL="accounts.StatusUser")

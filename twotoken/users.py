@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
+from typing import Any, TypeGuard
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.base_user import AbstractBaseUser
@@ -20,6 +20,12 @@ from twotoken.exceptions import InvalidToken, TokenNotValid, UserInactive
 from twotoken.responses import body_of
 from twotoken.statements import CompiledSelect, has_fixed_rows
 from twotoken.tokens import AccessToken
+
+
+def is_user(thing: object) -> TypeGuard[AbstractBaseUser]:
+    """Tell whether an object is a user. If AUTH_USER_MODEL is a proxy, users of the model behind it count too."""
+    model: Any = get_user_model()._meta.concrete_model
+    return isinstance(thing, model)
 
 
 def may_log_in(user: AbstractBaseUser) -> bool:
@@ -114,7 +120,7 @@ class ClaimsUser(SimpleLazyObject):  # type: ignore[type-arg]  # not generic at 
         return True
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, get_user_model()) and self.pk == other.pk
+        return is_user(other) and self.pk == other.pk
 
     def __ne__(self, other: object) -> bool:
         return not self == other

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import django
 import pytest
 from celery.schedules import crontab
 from django.utils import timezone
@@ -40,6 +41,17 @@ def test_the_task() -> None:
     live, _ = two_families()
     assert tasks.purge_token_families.name == TASK
     assert [tasks.purge_token_families.apply().get() for _ in range(2)] == [1, 0]
+    assert RefreshToken.objects.get().pk == live
+
+
+@pytest.mark.skipif(django.VERSION < (6,), reason="Django 6.0 brought tasks.")
+@pytest.mark.django_db
+def test_the_task_of_django() -> None:
+    """Django's own task does the same, and its result has the count."""
+    task = module_of("purging", "from django.tasks", "accounts.django_tasks").purge_token_families
+    live, _ = two_families()
+    results = [task.enqueue() for _ in range(2)]
+    assert [(result.status, result.return_value) for result in results] == [("SUCCESSFUL", 1), ("SUCCESSFUL", 0)]
     assert RefreshToken.objects.get().pk == live
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from django.contrib.auth import get_user_model
 from django.core.exceptions import FieldDoesNotExist
 from django.db.models import Model
 from django.db.models.signals import post_save
@@ -13,6 +12,7 @@ from django.dispatch import receiver
 
 from twotoken.families.revocation import revoke_all
 from twotoken.models import RevokedReason
+from twotoken.users import is_user
 
 
 @receiver(post_save, dispatch_uid="twotoken")
@@ -30,7 +30,7 @@ def revoke_families_of_inactive(
     It is connected to every sender, because a proxy or subclass of the user model is a sender of its own. It runs in
     the transaction of the save, if there is one. For active users it runs no query.
     """
-    if created or raw or not isinstance(instance, get_user_model()):
+    if created or raw or not is_user(instance):
         return
     # If update_fields leaves out the column, only the object in memory is inactive. If is_active is not a column but a
     # property, it may depend on any field that was written.

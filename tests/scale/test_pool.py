@@ -1,0 +1,99 @@
+"""psycopg's pool: two processes of sixteen threads each share four connections per process."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Set
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Timer
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.factories import PASSWORD
+from tests.proof.conftest import Tried
+from tests.proof.servers import BODY, Crowd, Service, in_reach, new_user, row, start_family
+from tests.scale.postgres import Postgres, primary
+from tests.scale.settings import VARIABLE
+
+KEY = "a-key-of-some-length"
+PROCESSES, THREADS, POOL = 2, 16, 4  # POOL is psycopg's own default
+CLIENTS = PROCESSES * THREADS
+
+
+@pytest.fixture(scope="module")
+def server(django_db_blocker: Any) -> Iterator[Postgres]:
+    """A PostgreSQL server for this module, with the tables."""
+    with django_db_blocker.unblock(), primary() as made, in_reach(made.database):
+        yield made
+
+
+@contextmanager
+def pooled(server: Postgres, folder: Path, pool: Any, *, logged: Set[str] = frozenset()) -> Iterator[Crowd]:
+    """Serve the project with these options of the pool, and yield its clients. ``logged`` is what the log may have."""
+    service = Service(server.database, folder, atomic=False, processes=PROCESSES, threads=THREADS)
+    different = {"DATABASES": {"default": {"CONN_MAX_AGE": 0, "OPTIONS": {"pool": pool}}}}
+    service.environment |= {"DJANGO_SETTINGS_MODULE": "tests.scale.settings", VARIABLE: json.dumps(different)}
+    service.start()
+    crowd = Crowd(service.port, CLIENTS)
+    try:
+        yield crowd
+    finally:
+        crowd.close()
+        service.stop()
+    assert set(service.errors().splitlines()) == logged
+
+
+def connections_made(server: Postgres) -> int:
+    """Return how many connections to its database the server has accepted."""
+    ((count,),) = server.execute("SELECT sessions FROM pg_stat_database WHERE datname = 'scale'", "postgres")
+    return int(count)
+
+
+def test_sessions(server: Postgres, tmp_path: Path, tried: Tried) -> None:
+    """Logins, refreshes and logouts of all threads at once work, over the connections of the pools alone."""
+    users = [new_user() for _ in range(CLIENTS)]
+
+    def session(client: Any, number: int) -> None:
+        pair = client.post(f"{BODY}login/", {"username": users[number].get_username(), "password": PASSWORD})
+        for step in range(5):
+            pair = client.refresh(pair.token, f"{KEY}-{number}-{step}")
+            assert client.get("/api/revocable/", pair.body["access"]).status == 200
+        assert client.log_out(pair.token).status == 204
+        assert client.refresh(pair.token).reason == "revoked"
+
+    before = connections_made(server)
+    with pooled(server, tmp_path, pool=True) as crowd:
+        crowd.at_once(session, CLIENTS)
+        assert set(crowd.statuses) == {200, 204, 401}
+    assert 0 < connections_made(server) - before <= PROCESSES * POOL
+    tried("refreshes over psycopg's pool", 5 * CLIENTS)
+
+
+def test_one_token(server: Postgres, tmp_path: Path) -> None:
+    """All clients refresh one token under one key, and get the same successor."""
+    token = start_family()
+    with pooled(server, tmp_path, pool=True) as crowd:
+        answers = crowd.at_once(lambda client, _: client.refresh(token, KEY), CLIENTS)
+    assert {(answer.status, answer.token) for answer in answers} == {(200, answers[0].token)}
+    assert row(token).generation == 1
+
+
+def test_an_exhausted_pool(server: Postgres, tmp_path: Path) -> None:
+    """If no connection becomes free within the pool's timeout, the answer is a 503, and nothing is lost."""
+    tokens = [start_family() for _ in range(CLIENTS)]
+    options = {"min_size": 1, "max_size": 1, "timeout": 0.5}
+    with pooled(server, tmp_path, options, logged={f"Service Unavailable: {BODY}refresh/"}) as crowd:
+        with psycopg.connect(server.url) as lock:
+            lock.execute("LOCK TABLE twotoken_refreshtoken")
+            release = Timer(3, lock.rollback)
+            release.start()
+            answers = crowd.at_once(lambda client, number: client.refresh(tokens[number], KEY), CLIENTS)
+            release.join()
+        refused = [answer.body["code"] for answer in answers if answer.status == 503]
+        assert set(refused) == {"unavailable"}
+        assert len(refused) >= CLIENTS - PROCESSES  # one of each process has the connection
+        answers = [crowd.connections[0].refresh(token, KEY) for token in tokens]
+    assert {answer.status for answer in answers} == {200}
