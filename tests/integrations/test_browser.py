@@ -31,10 +31,11 @@ def server(serve: Callable[..., Served]) -> Served:
     return serve(TEST_ACCESS_SECONDS="3")
 
 
-def open_page(context: BrowserContext, server: Served, host: str) -> Page:
-    """Open the page under one host name; its client calls the API under another."""
+def open_page(context: BrowserContext, server: Served, host: str, *connect: str) -> Page:
+    """Open the page under one host name; its client calls the API under another. It may connect to more origins."""
     page = context.new_page()
-    page.goto(f"{server.at(host)}/page/?server={server.at(API)}")
+    allowed = "".join(f"&connect={origin}" for origin in connect)
+    page.goto(f"{server.at(host)}/page/?server={server.at(API)}{allowed}")
     until(page, READY)
     return page
 
@@ -144,10 +145,11 @@ def test_a_lockout(serve: Callable[..., Served], context: BrowserContext) -> Non
 
 def test_a_websocket(server: Served, context: BrowserContext) -> None:
     """The page's function opens a WebSocket; when the token expires, it opens another with the next token."""
-    page = open_page(context, server, SAME_SITE)
+    sockets = server.at(API).replace("http", "ws")
+    page = open_page(context, server, SAME_SITE, sockets)
     page.evaluate(LOGIN, [NAME, PASSWORD])
     code = block("websockets", "new WebSocket", "js")
-    code = code.replace("/ws/news/", f"{server.at(API).replace('http', 'ws')}/ws/news/")
+    code = code.replace("/ws/news/", f"{sockets}/ws/news/")
     code = code.replace("console.log(data)", "news.push(data)").replace("if (code", "ends.push(reason); if (code")
     page.evaluate(f"() => {{ window.news = []; window.ends = []; {code}; return open(); }}")
     until(page, "news.length === 1")
