@@ -160,8 +160,9 @@ def test_a_websocket(server: Served, context: BrowserContext) -> None:
 
 def test_a_websocket_with_a_token_that_is_refused(server: Served, context: BrowserContext) -> None:
     """If the WebSocket's token is refused, the page gets the reason."""
-    page = open_page(context, server, SAME_SITE)
-    opened = f"new WebSocket('{server.at(API).replace('http', 'ws')}/ws/news/', ['bearer', 'x'])"
+    sockets = server.at(API).replace("http", "ws")
+    page = open_page(context, server, SAME_SITE, sockets)
+    opened = f"new WebSocket('{sockets}/ws/news/', ['bearer', 'x'])"
     told = page.evaluate(
         f"() => new Promise((resolve) => {{ const socket = {opened};"
         " socket.onclose = ({ code, reason }) => resolve([code, reason, socket.protocol]); })"
