@@ -233,6 +233,7 @@ def test_the_token_is_nowhere(server: Server, context: BrowserContext, server_wi
     assert page.evaluate(ME, "/api/me/") == 200
     page.evaluate(ME, f"{other.url}/api/me/")
     assert (other.calls()["/api/me/"], "Authorization" in other.calls()) == (1, False)
+    page.wait_for_timeout(2100)  # the token expires
     assert page.evaluate(ME, "/api/me/") == 200
     assert [request for request in sent if request.url.startswith(other.url)]
     bearers = {(request.url.startswith(other.url), request.all_headers().get("authorization")) for request in sent}

@@ -175,7 +175,7 @@ def test_the_tutorial(reader: Reader, page: Page) -> None:
     page.locator("#result_list tbody tr").filter(has_text="refresh token reused").locator("th a").click()
     timeline = page.locator("#timeline tbody tr")
     expect(timeline).to_have_count(5)
-    told = ("Started", "Device changed", "rotation", "Refresh token reused", "Revoked")
+    told = ("Started", "Last of 2 rotations", "Device changed", "Refresh token reused", "Revoked")
     for line, text in zip(timeline.all(), told, strict=True):
         expect(line).to_contain_text(text)
-    expect(timeline.nth(1)).to_contain_text("to curl")
+    expect(timeline.nth(2)).to_contain_text("to curl")
