@@ -189,6 +189,18 @@ def test_counting_active_families_from_the_newest_on(user: Any, viewer: Any) -> 
         assert (query, "ORDER BY" in count) == (query, is_ordered)
 
 
+def test_the_order_of_the_list(user: Any, viewer: Any) -> None:
+    """The newest login is first, but among expired families the oldest one."""
+    now = timezone.now()
+    for days in (9, 8, 10):
+        RefreshToken.objects.create(
+            user=user, created_at=now - timedelta(days=days), refreshed_at=now - timedelta(days=days)
+        )
+    for query, ages in (("", [8, 9, 10]), ("?state=expired", [10, 9, 8])):
+        listed = viewer.get(f"{LIST}{query}").context["cl"].result_list
+        assert [(now - family.created_at).days for family in listed] == ages
+
+
 def test_the_date_hierarchy_beside_other_filters(user: Any, viewer: Any) -> None:
     """It goes by the date alone: to find the first family that meets another condition may read the whole table."""
     now = timezone.now()

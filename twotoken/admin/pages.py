@@ -115,6 +115,11 @@ class RefreshTokenAdmin(OverviewAdmin, RevokingAdmin):
             return super().get_search_results(request, queryset, inside)
         return by_beginning(queryset, tuple(self.get_search_fields(request)), term), False
 
+    def get_ordering(self, request: HttpRequest) -> Any:
+        """Show expired families with the oldest login first. Else the database would first read all active ones."""
+        is_expired = request.GET.get(str(StateFilter.parameter_name)) == State.EXPIRED
+        return ("created_at", "pk") if is_expired else super().get_ordering(request)
+
     def get_paginator(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         paginator: Any = super().get_paginator(request, *args, **kwargs)
         state = request.GET.get(str(StateFilter.parameter_name))
