@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.test import RequestFactory, override_settings
 
 from tests.factories import PASSWORD
@@ -92,10 +93,12 @@ def test_the_login_that_is_shown(user: Any) -> None:
 
 
 def test_the_proxy_that_is_shown() -> None:
-    """With the settings of the page on servers, a proof for the public address is accepted."""
+    """With the settings of the page on proxies, a proof for the public address is accepted."""
     device = Device(host="https://localhost")
     headers: dict[str, Any] = {"HTTP_HOST": "localhost", "HTTP_X_FORWARDED_PROTO": "https"}
-    with override_settings(**settings_of("servers", "SECURE_PROXY_SSL_HEADER")):
+    with override_settings(
+        **settings_of("../how-to/proxies", "SECURE_PROXY_SSL_HEADER", REST_FRAMEWORK={**settings.REST_FRAMEWORK})
+    ):
         proven_key(RequestFactory().post("/x/", HTTP_DPOP=device.proof("/x/"), **headers))
     with pytest.raises(ProofAddress):
         proven_key(RequestFactory().post("/x/", HTTP_DPOP=device.proof("/x/"), **headers))
