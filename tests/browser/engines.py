@@ -124,14 +124,8 @@ class Tab:
         return name
 
     def click(self, selector: str) -> None:
-        """Click at an element, as a mouse does, as soon as it can be clicked at."""
-        for _ in range(100):
-            try:
-                self.command("ElementClick", id=self.find(selector))
-            except DriverError:
-                time.sleep(0.1)  # the page hides it for a moment, or moves it
-            else:
-                return
+        """Click at an element, as a mouse does. WebKit's driver does not always scroll to it."""
+        self.evaluate("(selector) => document.querySelector(selector).scrollIntoView({ block: 'center' })", selector)
         self.command("ElementClick", id=self.find(selector))
 
     def type(self, selector: str, text: str) -> None:

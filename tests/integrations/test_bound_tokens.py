@@ -96,9 +96,8 @@ def test_the_proxy_that_is_shown() -> None:
     """With the settings of the page on proxies, a proof for the public address is accepted."""
     device = Device(host="https://localhost")
     headers: dict[str, Any] = {"HTTP_HOST": "localhost", "HTTP_X_FORWARDED_PROTO": "https"}
-    with override_settings(
-        **settings_of("../how-to/proxies", "SECURE_PROXY_SSL_HEADER", REST_FRAMEWORK={**settings.REST_FRAMEWORK})
-    ):
+    shown = settings_of("../how-to/proxies", "SECURE_PROXY_SSL_HEADER", REST_FRAMEWORK={**settings.REST_FRAMEWORK})
+    with override_settings(**{**shown, "ALLOWED_HOSTS": ["localhost"]}):
         proven_key(RequestFactory().post("/x/", HTTP_DPOP=device.proof("/x/"), **headers))
     with pytest.raises(ProofAddress):
         proven_key(RequestFactory().post("/x/", HTTP_DPOP=device.proof("/x/"), **headers))
