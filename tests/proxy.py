@@ -13,6 +13,7 @@ from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from django.core.handlers.wsgi import WSGIHandler
+from django.db import connections
 
 Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
@@ -58,7 +59,12 @@ class Proxy:
 
 
 class _Server(ThreadingMixIn, WSGIServer):
-    daemon_threads = True
+    def process_request_thread(self, *args: Any) -> None:
+        """Close the thread's connections to the database: each request has a thread of its own."""
+        try:
+            super().process_request_thread(*args)
+        finally:
+            connections.close_all()
 
 
 class _Handler(WSGIRequestHandler):
