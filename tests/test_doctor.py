@@ -32,9 +32,9 @@ from tests.proxy import Proxy, behind
 from tests.server import free_port
 from tests.tls import make_certificate
 from twotoken import families
-from twotoken.doctor import mount_url
-from twotoken.doctor.transports import Answer, OverHTTP
 from twotoken.management.commands import twotoken_doctor
+from twotoken.management.doctor import mount_url
+from twotoken.management.doctor.transports import Answer, OverHTTP
 from twotoken.models import RefreshToken
 
 pytestmark = pytest.mark.django_db(databases=["default", "replica"])
@@ -646,7 +646,7 @@ def test_a_server_that_lies(user: Any, status: int) -> None:
 @pytest.mark.usefixtures("healthy")
 def test_a_server_that_takes_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that sends a byte now and then does not keep the doctor."""
-    monkeypatch.setattr("twotoken.doctor.transports.TIMEOUT", 0.2)
+    monkeypatch.setattr("twotoken.management.doctor.transports.TIMEOUT", 0.2)
 
     def drip(server: socket.socket) -> None:
         with server.accept()[0] as connection, suppress(OSError):
@@ -711,7 +711,7 @@ def test_one_database_only() -> None:
 @pytest.mark.usefixtures("healthy")
 def test_a_database_whose_clock_is_unknown() -> None:
     """The doctor skips the comparison."""
-    with patch.dict("twotoken.doctor.stores.CLOCKS", clear=True):
+    with patch.dict("twotoken.management.doctor.stores.CLOCKS", clear=True):
         found = {each["probe"]: each["status"] for each in examine()[1]}
     assert found["clock"] == "skipped"
 

@@ -6,8 +6,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from twotoken.doctor.browser import Cookie, fault_of, is_third_party
-from twotoken.doctor.sites import is_suffix, origin_of, relation, site_of
+from twotoken.management.doctor.browser import Cookie, fault_of, is_third_party
+from twotoken.management.doctor.sites import is_suffix, origin_of, relation, site_of
 
 API, PAGE = "https://api.example.com/api/auth/", "https://app.example.com"
 FINE = "__Secure-refresh_token=x; HttpOnly; Max-Age=604800; Path=/api/auth/; SameSite=Strict; Secure"

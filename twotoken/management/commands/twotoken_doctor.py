@@ -13,7 +13,7 @@ from urllib.parse import SplitResult
 from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError
 
-from twotoken.doctor import Finding, Options, Status, examine, mount_url
+from twotoken.management.doctor import Finding, Options, Status, examine, mount_url
 
 PASSWORD = "TWOTOKEN_DOCTOR_PASSWORD"  # noqa: S105 - the name of a variable
 

@@ -7,8 +7,8 @@ from urllib.parse import SplitResult
 
 from twotoken.conf import HOST, SECURE
 from twotoken.cookies import is_this_machine
-from twotoken.doctor.findings import Fault
-from twotoken.doctor.sites import is_suffix, origin_of, relation, site_of
+from twotoken.management.doctor.findings import Fault
+from twotoken.management.doctor.sites import is_suffix, origin_of, relation, site_of
 
 LOST = "Each page load would ask the user to log in again."
 

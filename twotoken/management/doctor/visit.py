@@ -11,12 +11,12 @@ from django.utils import timezone
 from twotoken import dpop, proofs
 from twotoken.clients import stored_address
 from twotoken.conf import Delivery, conf
-from twotoken.doctor.findings import Fault, Finding, ok, skipped, wrong
-from twotoken.doctor.mounts import Mount
-from twotoken.doctor.project import login_fault, step_fault
-from twotoken.doctor.transports import Answer, OverHTTP
 from twotoken.exceptions import InvalidToken
 from twotoken.keys import new_key
+from twotoken.management.doctor.findings import Fault, Finding, ok, skipped, wrong
+from twotoken.management.doctor.mounts import Mount
+from twotoken.management.doctor.project import login_fault, step_fault
+from twotoken.management.doctor.transports import Answer, OverHTTP
 from twotoken.tokens import ACCESS_TYPE
 
 

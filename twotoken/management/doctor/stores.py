@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from twotoken import families
 from twotoken.conf import conf
-from twotoken.doctor.findings import Fault, Finding, ok, skipped, wrong
+from twotoken.management.doctor.findings import Fault, Finding, ok, skipped, wrong
 
 CLOCKS = {
     "postgresql": "SELECT EXTRACT(EPOCH FROM clock_timestamp())",

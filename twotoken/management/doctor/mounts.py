@@ -10,7 +10,7 @@ from django.urls import NoReverseMatch, get_resolver, get_script_prefix, reverse
 
 from twotoken import checks
 from twotoken.conf import Delivery, conf, delivery
-from twotoken.doctor.findings import Fault, Finding, ok, wrong
+from twotoken.management.doctor.findings import Fault, Finding, ok, wrong
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,9 @@ from django.core.exceptions import ValidationError
 from django.db import DatabaseError, connections, models, router, transaction
 
 from twotoken.conf import Delivery, conf
-from twotoken.doctor.findings import Fault, Finding, ok, skipped, wrong
-from twotoken.doctor.mounts import Mount
-from twotoken.doctor.transports import Answer, InProcess
+from twotoken.management.doctor.findings import Fault, Finding, ok, skipped, wrong
+from twotoken.management.doctor.mounts import Mount
+from twotoken.management.doctor.transports import Answer, InProcess
 from twotoken.models import FamilyEvent, RefreshToken
 
 NAME_USER = "Name a user with --user."

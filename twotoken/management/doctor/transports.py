@@ -16,7 +16,7 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from django.test import Client
 
-from twotoken.doctor.sites import DEFAULT_PORTS, origin_of
+from twotoken.management.doctor.sites import DEFAULT_PORTS, origin_of
 from twotoken.responses import STATUS_CODES
 
 TIMEOUT = 10  # seconds for one answer

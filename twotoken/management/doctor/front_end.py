@@ -9,12 +9,12 @@ from urllib.parse import SplitResult
 
 from twotoken import checks
 from twotoken.conf import Delivery, conf
-from twotoken.doctor.browser import Cookie, fault_of, is_third_party
-from twotoken.doctor.findings import Fault, Finding, ok, skipped, wrong
-from twotoken.doctor.mounts import Mount
-from twotoken.doctor.sites import origin_of, relation
-from twotoken.doctor.stores import compared_clocks
-from twotoken.doctor.transports import Answer, Transport
+from twotoken.management.doctor.browser import Cookie, fault_of, is_third_party
+from twotoken.management.doctor.findings import Fault, Finding, ok, skipped, wrong
+from twotoken.management.doctor.mounts import Mount
+from twotoken.management.doctor.sites import origin_of, relation
+from twotoken.management.doctor.stores import compared_clocks
+from twotoken.management.doctor.transports import Answer, Transport
 from twotoken.views import is_trusted
 
 # No token: it fails the signature check, so it touches no family. The refusal clears the cookie, with its attributes.

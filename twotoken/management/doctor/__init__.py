@@ -19,13 +19,20 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import OperationalError, router
 
 from twotoken.conf import Delivery
-from twotoken.doctor.findings import Fault, Finding, Status, skipped, wrong
-from twotoken.doctor.front_end import first_answer, probe_address, probe_cookie, probe_cors, probe_origin, probe_reach
-from twotoken.doctor.mounts import Mount, find_mounts, mount_at, probe_mounts
-from twotoken.doctor.project import NAME_USER, local_url, probe_checks, probe_login, probe_tables
-from twotoken.doctor.stores import probe_cache, probe_clock, probe_families
-from twotoken.doctor.transports import InProcess, NoAnswer, OverHTTP, Transport, mount_url
-from twotoken.doctor.visit import probe_client, probe_proof
+from twotoken.management.doctor.findings import Fault, Finding, Status, skipped, wrong
+from twotoken.management.doctor.front_end import (
+    first_answer,
+    probe_address,
+    probe_cookie,
+    probe_cors,
+    probe_origin,
+    probe_reach,
+)
+from twotoken.management.doctor.mounts import Mount, find_mounts, mount_at, probe_mounts
+from twotoken.management.doctor.project import NAME_USER, local_url, probe_checks, probe_login, probe_tables
+from twotoken.management.doctor.stores import probe_cache, probe_clock, probe_families
+from twotoken.management.doctor.transports import InProcess, NoAnswer, OverHTTP, Transport, mount_url
+from twotoken.management.doctor.visit import probe_client, probe_proof
 from twotoken.models import RefreshToken
 
 __all__ = ["Finding", "Options", "Status", "examine", "mount_url"]
