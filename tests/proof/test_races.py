@@ -280,7 +280,9 @@ def test_a_purge_of_what_is_refreshed(crowd: Crowd) -> None:
     """A token of an old family is refused before, during and after the purge that deletes the family."""
     tokens = [start_family() for _ in range(FAMILIES)]
     long_ago = timezone.now() - timedelta(days=40)
-    RefreshToken.objects.filter(pk__in=[claims_of(token)["sid"] for token in tokens]).update(refreshed_at=long_ago)
+    RefreshToken.objects.filter(pk__in=[claims_of(token)["sid"] for token in tokens]).update(
+        refreshed_at=long_ago, earliest_end=long_ago
+    )
 
     def race(client: Connection, number: int) -> set[str]:
         if number == FAMILIES:

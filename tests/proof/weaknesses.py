@@ -621,7 +621,7 @@ WEAKNESSES = [
         (
             "conformance.test_user.test_a_user_saved_as_inactive",
             "test_receivers.test_a_deactivated_user_s_families_are_revoked",
-            "test_receivers.test_a_proxy_of_the_user_model",
+            "test_proxies.test_a_member_is_saved",
         ),
     ),
     Weakness(
