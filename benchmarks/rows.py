@@ -239,7 +239,7 @@ def run(statement: str) -> None:
 
 
 def rotation() -> str:
-    """Return the statement of a rotation, with ``%s`` for each value, from a rotation that finds no row."""
+    """Return the statement of a rotation that changes every column, with ``%s`` for each value. It finds no row."""
     statements = import_module("twotoken.statements")  # other competitors' workers have no such app
     family = apps.get_model("twotoken", "RefreshToken")()
     seen: list[str] = []
@@ -249,7 +249,8 @@ def rotation() -> str:
         return execute(sql, *arguments)
 
     with connection.execute_wrapper(record):
-        statements.write_rotation(family, 0, statements.Rotation(1, timezone.now(), b"", "", None, ""))
+        changed = statements.Rotation(1, timezone.now(), b"", "hash", "198.51.100.8", "agent")
+        statements.write_rotation(family, 0, changed)
     return seen[-1]
 
 
