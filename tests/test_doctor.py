@@ -21,9 +21,11 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
 from django.core.cache.backends.locmem import LocMemCache
+from django.core.checks import Warning
 from django.core.management import CommandError, call_command
 from django.db import connections
 from django.test import override_settings
+from django.test.utils import override_system_checks
 from django.utils import timezone
 
 from tests.factories import PASSWORD
@@ -468,6 +470,18 @@ def only_fault() -> dict[str, str]:
     """Return the one fault that the doctor finds in this process."""
     (found,) = (each for each in examine()[1] if each["status"] == "wrong")
     return found
+
+
+@pytest.mark.usefixtures("healthy", "db")
+def test_warnings_of_packages() -> None:
+    """The warnings of twotoken's packages in contrib count as those of twotoken itself. Those of other apps don't."""
+
+    def check(**kwargs: Any) -> list[Warning]:
+        return [Warning("Theirs.", id="theirs.W001"), Warning("Ours.", hint="Do it.", id="twotoken_notices.W001")]
+
+    with override_system_checks([check]):
+        fault = only_fault()
+    assert (fault["probe"], fault["text"], fault["remedy"]) == ("twotoken_notices.W001", "Ours.", "Do it.")
 
 
 @pytest.mark.usefixtures("healthy")

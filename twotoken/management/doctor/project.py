@@ -21,6 +21,7 @@ from twotoken.management.doctor.mounts import Mount
 from twotoken.management.doctor.transports import Answer, InProcess
 from twotoken.models import FamilyEvent, RefreshToken
 
+OUR_CHECKS = ("twotoken.", "twotoken_")  # the packages of contrib have namespaces of their own
 NAME_USER = "Name a user with --user."
 
 
@@ -29,7 +30,7 @@ def probe_checks(databases: Sequence[str], *, deployed: bool) -> Iterator[Findin
     messages = [
         message
         for message in run_checks(include_deployment_checks=deployed, databases=databases)
-        if not message.is_silenced() and (message.level >= ERROR or str(message.id).startswith("twotoken."))
+        if not message.is_silenced() and (message.level >= ERROR or str(message.id).startswith(OUR_CHECKS))
     ]
     for message in messages:
         yield wrong(str(message.id), Fault(str(message.msg), "", str(message.hint or "")))
