@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 from uuid import NAMESPACE_URL, uuid4, uuid5
@@ -233,34 +235,32 @@ def test_a_database_that_goes_away_before_the_write(script: Caller) -> None:
     assert script.refresh(token).status_code == 200
 
 
-def test_a_rotation_that_is_overtaken_is_judged_again(script: Caller) -> None:
-    """If the UPDATE changes no row, the family is judged again. The token has been used by then: reuse."""
-    token = script.log_in().json()["refresh"]
+@contextmanager
+def before_the_update(action: Callable[[], object]) -> Iterator[None]:
+    """Do something between the read and the first UPDATE of a request, as a faster request would."""
     done: list[int] = []
 
-    def overtake(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+    def wrapper(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
         if sql.startswith("UPDATE") and not done:
             done.append(1)
-            families.rotate(families.verify(token), Client())
+            action()
         return execute(sql, params, many, context)
 
-    with connection.execute_wrapper(overtake):
+    with connection.execute_wrapper(wrapper):
+        yield
+
+
+def test_a_rotation_that_is_overtaken_is_judged_again(script: Caller) -> None:
+    """If the UPDATE changes no row, the family is read and judged again. The token has been used by then: reuse."""
+    token = script.log_in().json()["refresh"]
+    with before_the_update(lambda: families.rotate(families.verify(token), Client())):
         assert script.refresh(token).json()["reason"] == "reused"
 
 
 def test_a_revocation_that_overtakes_a_rotation(script: Caller) -> None:
-    """If a family is revoked between the read and the write of a rotation, the rotation writes nothing."""
+    """A family is revoked between the read and the write of a rotation. The write changes nothing."""
     token = script.log_in().json()["refresh"]
-
-    done: list[int] = []
-
-    def revoke(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
-        if sql.startswith("UPDATE") and not done:
-            done.append(1)
-            families.revoke(families.verify(token).family_id)
-        return execute(sql, params, many, context)
-
-    with connection.execute_wrapper(revoke):
+    with before_the_update(lambda: families.revoke(families.verify(token).family_id)):
         assert script.refresh(token).json()["reason"] == "revoked"
     assert RefreshToken.objects.get().generation == 0
 
@@ -269,18 +269,10 @@ def test_a_theft_that_two_requests_notice(script: Caller) -> None:
     """Only the request that revokes the family sends the signals and records the reuse. Both are refused."""
     old = script.log_in().json()["refresh"]
     script.refresh(old)
-    done: list[int] = []
-
-    def revoke(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
-        if sql.startswith("UPDATE") and not done:
-            done.append(1)
-            families.revoke(families.verify(old).family_id)
-        return execute(sql, params, many, context)
-
     with (
         heard(signals.reuse_detected) as thefts,
         heard(signals.family_revoked) as revocations,
-        connection.execute_wrapper(revoke),
+        before_the_update(lambda: families.revoke(families.verify(old).family_id)),
     ):
         assert script.refresh(old).json()["reason"] == "reused"
     assert (len(thefts), len(revocations)) == (0, 1)

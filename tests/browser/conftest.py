@@ -46,6 +46,7 @@ User.objects.create_user("ann", password=os.environ["VICTIM_PASSWORD"])
 connections.close_all()
 """
 expect.set_options(timeout=15_000)  # milliseconds; the machine may be busy with other tests
+REFUSED = "the server responded with a status of 401"  # Chromium calls each an error
 CHROMIUM_ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -234,3 +235,13 @@ def context(chromium: Browser) -> Iterator[BrowserContext]:
     context = chromium.new_context()
     yield context
     context.close()
+
+
+@pytest.fixture
+def complaints(context: BrowserContext) -> Iterator[list[str]]:
+    """Chromium's error messages, violations of the policy included. In the end there must be none."""
+    found: list[str] = []
+    context.on("console", lambda message: found.append(message.text) if message.type == "error" else None)
+    context.on("weberror", lambda error: found.append(str(error.error)))
+    yield found
+    assert [text for text in found if REFUSED not in text] == []

@@ -9,10 +9,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import BrowserContext, Locator, Page, expect
 
-from tests.browser.conftest import PASSWORD, Server
+from tests.browser.conftest import PASSWORD, REFUSED, Server
 from tests.browser.test_admin import log_in, picture
-
-REFUSED = "the server responded with a status of 401"  # Chromium calls each an error
 
 
 @pytest.fixture(scope="module")
