@@ -44,7 +44,7 @@ PACKAGES = {
         ["pages"],
         ["__init__"],
     ],
-    "checks": [["rules"], ["settings"], ["project", "databases", "services"], ["__init__"]],
+    "checks": [["rules"], ["settings"], ["caches", "databases", "project", "services", "urls"], ["__init__"]],
     "conf": [["values"], ["settings"], ["__init__"]],
     "dbsc": [["codec"], ["device"], ["views"], ["urls"]],
     "dpop": [["bindings", "nonces"], ["codec"], ["__init__"]],
@@ -85,6 +85,7 @@ PACKAGES = {
         ["urls", "apps"],
     ],
     "testing": [["lossy"], ["__init__"]],
+    "tokens": [["claims"], ["identifiers"], ["codec"], ["__init__"]],
     "throttling": [["counters", "usernames"], ["throttles"], ["__init__"]],
     "views": [["parsers", "origins"], ["base"], ["logins", "refreshing", "sessions", "services"], ["__init__"]],
     "spectacular": [

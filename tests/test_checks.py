@@ -5,8 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 from datetime import timedelta
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -14,28 +12,17 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.checks import run_checks
 from django.core.management import call_command
-from django.db import connection
 from django.test import override_settings
-from django.urls import include, path
-from rest_framework.decorators import action, api_view, permission_classes
-from rest_framework.permissions import IsAdminUser, IsAuthenticated
-from rest_framework.response import Response
-from rest_framework.routers import SimpleRouter
-from rest_framework.views import APIView
-from rest_framework.viewsets import ViewSet
 
 from tests import issuers
 from tests.factories import UserFactory
 from tests.overrides import with_settings
 from twotoken import checks, families
-from twotoken.permissions import RecentLogin
 
 # Django asks a MariaDB for its version when it checks the fields of models.
 pytestmark = pytest.mark.django_db(databases=["default", "replica"])
 
 GOOD = settings.TWOTOKEN
-bad_mount: Any = path("auth/", include("twotoken.urls"), {"delivery": "cokie"})
-urlpatterns = [path("nested/", include([bad_mount]))]
 
 
 def ids(*, deploy: bool = False) -> set[str]:
@@ -192,40 +179,6 @@ def test_no_dict() -> None:
         assert ids(deploy=True) == {"E001"}
 
 
-def test_a_misspelt_mount() -> None:
-    """The check finds a misspelt delivery of a mount at any depth of the URLs."""
-    with override_settings(ROOT_URLCONF="tests.test_checks"):
-        assert ids() == {"E010"}
-    with override_settings(ROOT_URLCONF=None):
-        assert ids() == set()
-
-
-@pytest.mark.parametrize(("first", "expected"), [("SessionAuthentication", {"W001"}), ("BasicAuthentication", set())])
-def test_an_authenticator_before_ours(first: str, expected: set[str]) -> None:
-    """A class before ours is reported only if it has no ``authenticate_header``."""
-    classes = [f"rest_framework.authentication.{first}", "twotoken.authentication.AccessTokenAuthentication"]
-    usual = settings.REST_FRAMEWORK
-    with override_settings(REST_FRAMEWORK={**usual, "DEFAULT_AUTHENTICATION_CLASSES": classes}):
-        assert ids() == expected
-    with override_settings(REST_FRAMEWORK={**usual, "DEFAULT_AUTHENTICATION_CLASSES": classes[:1]}):
-        assert ids() == set()
-
-
-@pytest.mark.parametrize(
-    ("values", "expected"),
-    [
-        ({}, {"W019"}),
-        ({"DEFAULT_PERMISSION_CLASSES": []}, {"W019"}),
-        ({"DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.AllowAny"]}, {"W019"}),
-        ({"DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticatedOrReadOnly"]}, set()),
-    ],
-)
-def test_a_default_that_needs_no_login(values: dict[str, Any], expected: set[str]) -> None:
-    """W019: DRF's own default, and an empty list, let everybody in."""
-    with override_settings(REST_FRAMEWORK=values):
-        assert ids() == expected
-
-
 def test_deployment() -> None:
     """The checks that would disturb development run only with ``--deploy``."""
     values = {**GOOD, "COOKIE_SECURE": False, "COOKIE_DOMAIN": "example.com", "LOGIN_THROTTLE": "1/s"}
@@ -236,39 +189,6 @@ def test_deployment() -> None:
         assert ids(deploy=True) == set()
 
 
-@pytest.mark.parametrize(
-    ("backend", "options", "said"),
-    [
-        ("django.core.cache.backends.dummy.DummyCache", {}, "a DummyCache, which keeps nothing"),
-        ("django.core.cache.backends.locmem.LocMemCache", {}, "a LocMemCache, which each process has for itself"),
-        ("tests.test_throttling.Places", {}, "a LocMemCache, which each process has for itself"),
-        (
-            "django.core.cache.backends.filebased.FileBasedCache",
-            {},
-            "a FileBasedCache, which counts requests that run at once as one",
-        ),
-        (
-            "django.core.cache.backends.db.DatabaseCache",
-            {"MAX_ENTRIES": 9_999},
-            "a DatabaseCache, which drops counts when it is full",
-        ),
-        ("django.core.cache.backends.db.DatabaseCache", {"MAX_ENTRIES": 10_000}, ""),
-        ("django.core.cache.backends.memcached.PyMemcacheCache", {}, ""),
-    ],
-)
-def test_where_the_throttles_count(tmp_path: Path, backend: str, options: dict[str, int], said: str) -> None:
-    """W006 reports a cache that can't count for all processes, or a subclass of it, unless both throttles are off."""
-    cache = {"BACKEND": backend, "LOCATION": str(tmp_path), "OPTIONS": options}
-    on, off = ({**GOOD, "LOGIN_THROTTLE": rate, "REFRESH_THROTTLE": None} for rate in ("1/s", None))
-    with override_settings(CACHES={"default": cache}, TWOTOKEN=on):
-        found = list(checks.check_deployed_cache(None))
-    assert [(message.id, message.msg) for message in found] == [
-        ("twotoken.W006", f"twotoken's throttles count in {said}.")
-    ] * bool(said)
-    with override_settings(CACHES={"default": cache}, TWOTOKEN=off):
-        assert not list(checks.check_deployed_cache(None))
-
-
 def test_generated_secrets_pass(capsys: pytest.CaptureFixture[str]) -> None:
     """The command prints two lines for an environment file, with two different secrets of 256 bits."""
     call_command("generate_token_secrets")
@@ -277,71 +197,6 @@ def test_generated_secrets_pass(capsys: pytest.CaptureFixture[str]) -> None:
     access, refresh = lines.values()
     with override_settings(TWOTOKEN={"ACCESS_SECRET": access, "REFRESH_SECRET": refresh}):
         assert ids() == set()
-
-
-@pytest.mark.parametrize(
-    ("deliveries", "found"),
-    [(["cookie", "body"], {"W008"}), (["body", "cookie"], {"W008"}), (["body", "body"], set()), (["cookie"], set())],
-)
-def test_mounts_that_share_a_namespace(deliveries: list[str], found: set[str]) -> None:
-    """Two mounts with one namespace are reported: both would get one cookie path, and one would not work."""
-    mounts = [path(f"{n}/", include("twotoken.urls"), {"delivery": name}) for n, name in enumerate(deliveries)]
-    with override_settings(ROOT_URLCONF=tuple(mounts)):
-        assert ids() == found
-    named = [path(f"{n}/", include(("twotoken.urls", "twotoken"), namespace=f"n{n}")) for n in range(2)]
-    with override_settings(ROOT_URLCONF=tuple(named)):
-        assert ids() == set()
-
-
-class MayBeOld(APIView):
-    """A view whose permission allows a longer time than an access token lives."""
-
-    permission_classes = [IsAuthenticated & (IsAdminUser | RecentLogin.within(timedelta(hours=1)))]
-
-
-@api_view()
-@permission_classes([RecentLogin])
-def recent(request: Any) -> Response:
-    """A function view that asks for the usual five minutes."""
-    raise NotImplementedError  # pragma: no cover - the check looks at it, and nobody calls it
-
-
-class Actions(ViewSet):
-    """A viewset with an action that accepts a login of the last twenty minutes."""
-
-    @action(detail=False, permission_classes=[RecentLogin.within(timedelta(minutes=20))])
-    def transfer(self, request: Any) -> Response:
-        """Transfer money."""
-        raise NotImplementedError  # pragma: no cover - the check looks at it, and nobody calls it
-
-
-def test_a_login_older_than_an_access_token_may_be() -> None:
-    """W016 finds a ``max_age`` beyond ACCESS_LIFETIME in class views, function views, actions and combinations."""
-    router = SimpleRouter()
-    router.register("actions", Actions, basename="actions")
-    views = (path("a/", include([path("b/", MayBeOld.as_view()), path("c/", recent), *router.urls])),)
-    with override_settings(ROOT_URLCONF=views):
-        said = [message.msg.partition(",")[0] for message in checks.check_step_up(None)]
-        assert said == [
-            "MayBeOld accepts a login of the last 1:00:00",
-            "Actions accepts a login of the last 0:20:00",
-        ]
-        with with_settings(ACCESS_LIFETIME=timedelta(minutes=4)):
-            assert [message.msg.split()[0] for message in checks.check_step_up(None)] == [
-                "MayBeOld",
-                "recent",
-                "Actions",
-            ]
-        with with_settings(ACCESS_LIFETIME=timedelta(hours=1)):
-            assert ids() == set()
-    with override_settings(ROOT_URLCONF=None):
-        assert not list(checks.check_step_up(None))
-
-
-@override_settings(USE_TZ=False)
-def test_times_without_a_zone() -> None:
-    """W007: with USE_TZ off, local times jump when the clocks change."""
-    assert ids() == {"W007"}
 
 
 def test_a_server_of_its_own() -> None:
@@ -374,56 +229,6 @@ def test_claims_are_tried(user: Any) -> None:
     user.refresh_from_db()
     assert getattr(user, "first_name", "") != "changed by the claims"
     assert claims_problem("broken", ["replica"]) == ""
-
-
-@pytest.mark.parametrize(
-    ("backend", "options", "said"),
-    [
-        ("dummy.DummyCache", {}, "DummyCache, which remembers nothing, so a proof can be used again"),
-        (
-            "locmem.LocMemCache",
-            {},
-            "LocMemCache, which each process has for itself, so a proof can be used once in each",
-        ),
-        ("filebased.FileBasedCache", {}, "FileBasedCache, which may accept a proof twice if both requests run at once"),
-        ("db.DatabaseCache", {}, "DatabaseCache, which forgets proofs when it is full"),
-        ("db.DatabaseCache", {"OPTIONS": {"MAX_ENTRIES": 10_000}}, ""),
-        ("redis.RedisCache", {}, ""),
-    ],
-)
-def test_the_cache_of_proofs(backend: str, options: dict[str, Any], said: str) -> None:
-    """W014 asks for a shared cache that keeps its keys. A project that does not set DPOP gets no message."""
-    cache = {"BACKEND": f"django.core.cache.backends.{backend}", "LOCATION": "/tmp/proofs", **options}  # noqa: S108
-    with override_settings(CACHES={"default": cache}):
-        for values, speaks in (({"DPOP": "optional"}, True), ({"DPOP_ACCESS": False}, True), ({"DPOP": "off"}, False)):
-            with with_settings(**values):
-                found = [message.msg for message in checks.check_deployed_proofs(None)]
-                wanted = [f"The DPoP proofs that were used are remembered in a {said}."] if said and speaks else []
-                assert found == wanted
-        assert not list(checks.check_deployed_proofs(None))
-
-
-def test_a_cache_of_proofs_that_requests_undo(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With ATOMIC_REQUESTS a failed request deletes its proof's row, so a copy of the request would pass."""
-    backend = "django.core.cache.backends.db.DatabaseCache"
-    cache = {"BACKEND": backend, "LOCATION": "proofs", "OPTIONS": {"MAX_ENTRIES": 10_000}}
-    monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", True)
-    with override_settings(CACHES={"default": cache}), with_settings(DPOP="optional"):
-        (message,) = checks.check_deployed_proofs(None)
-        assert "forgets a proof when ATOMIC_REQUESTS undoes what its request has written" in message.msg
-
-
-@pytest.mark.parametrize("proxy", [{"USE_X_FORWARDED_HOST": True}, {"USE_X_FORWARDED_PORT": True}, {"NUM_PROXIES": 1}])
-def test_addresses_that_fit_no_proof(proxy: dict[str, Any]) -> None:
-    """W017 reports a proxy that ends TLS if Django does not know that clients use https."""
-    values = {"REST_FRAMEWORK": proxy} if "NUM_PROXIES" in proxy else proxy
-    cache = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": "redis://localhost"}}
-    with with_settings(DPOP="required"), override_settings(CACHES=cache):
-        assert "W017" not in ids(deploy=True)
-        with override_settings(**values):
-            assert "W017" in ids(deploy=True)
-            with override_settings(SECURE_PROXY_SSL_HEADER=("HTTP_X_FORWARDED_PROTO", "https")):
-                assert "W017" not in ids(deploy=True)
 
 
 @pytest.mark.slow
@@ -477,58 +282,3 @@ def test_before_the_first_migrate(settings: Any, tmp_path: Any) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
-
-
-@pytest.fixture
-def django_tenants(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """Stand in for django-tenants: the checks read only its name and settings."""
-    module = ModuleType("django_tenants")
-    module.__file__ = __file__
-    monkeypatch.setitem(sys.modules, "django_tenants", module)
-    return module
-
-
-def tenant_ids(**values: Any) -> set[str]:
-    """Return the ids of what is wrong in a project with django-tenants."""
-    with override_settings(INSTALLED_APPS=[*settings.INSTALLED_APPS, "django_tenants"], **values):
-        return ids()
-
-
-ISSUER = {**GOOD, "ISSUER": issuers.issuer}
-USER_APP = get_user_model()._meta.app_config.name
-USER_CONFIG = f"{type(get_user_model()._meta.app_config).__module__}.{type(get_user_model()._meta.app_config).__name__}"
-OURS, OUR_CONFIG = "twotoken", "twotoken.apps.TwoTokenConfig"
-
-
-@pytest.mark.usefixtures("django_tenants")
-def test_tokens_that_name_no_tenant() -> None:
-    """W010 is satisfied if one of ISSUER and AUDIENCE names the tenant."""
-    plain: list[dict[str, Any]] = [{}, {"ISSUER": "https://example.com", "AUDIENCE": ["api"]}]
-    asked: list[dict[str, Any]] = [{"ISSUER": "tests.issuers.issuer"}, {"AUDIENCE": issuers.audience}]
-    wrong: list[tuple[str, dict[str, Any]]] = [("E013", {"ISSUER": "tests.issuers.isuer"}), ("E003", {"ISSUER": 7})]
-    for values in plain:
-        assert tenant_ids(TENANT_APPS=[USER_APP, OURS], TWOTOKEN={**GOOD, **values}) == {"W010"}
-    for values in asked:
-        assert tenant_ids(TENANT_APPS=[USER_APP, OURS], TWOTOKEN={**GOOD, **values}) == set()
-    for problem, values in wrong:
-        assert tenant_ids(TENANT_APPS=[USER_APP, OURS], TWOTOKEN={**GOOD, **values}) - {"W010"} == {problem}
-
-
-@pytest.mark.usefixtures("django_tenants")
-@pytest.mark.parametrize(
-    ("listed", "found"),
-    [
-        ([USER_APP, OURS], set()),
-        ([USER_CONFIG, OUR_CONFIG], set()),
-        ([USER_APP], {"W011"}),
-        ([USER_CONFIG], {"W011"}),
-        ([OURS], set()),
-        (["django.contrib.sessions"], set()),
-    ],
-)
-def test_families_of_users_that_each_tenant_has(listed: list[str], found: set[str]) -> None:
-    """W011: tenants with their own users need their own families, in any order of the apps."""
-    assert tenant_ids(TENANT_APPS=listed, TWOTOKEN=ISSUER) == found
-    kinds = {"main": {"APPS": [USER_APP]}, "shop": {"APPS": [USER_APP, OURS]}, "firm": {"APPS": listed}}
-    many: dict[str, Any] = {"HAS_MULTI_TYPE_TENANTS": True, "PUBLIC_SCHEMA_NAME": "main", "TENANT_TYPES": kinds}
-    assert tenant_ids(**many, TWOTOKEN=ISSUER) == found

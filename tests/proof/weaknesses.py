@@ -140,7 +140,7 @@ WEAKNESSES = [
         (
             "test_tokens.test_bad_refresh_claims",
             "test_tokens.test_bad_claims",
-            "test_tokens.test_claims_that_json_can_t_hold",
+            "test_claims.test_claims_that_json_can_t_hold",
             "proof.test_hostile.test_odd_numbers",
         ),
     ),

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
+from twotoken.checks.caches import CACHE_FAULTS, check_deployed_cache, check_deployed_proofs, uses_proofs
 from twotoken.checks.databases import check_claims_of_latest, check_cluster
 from twotoken.checks.project import (
-    CACHE_FAULTS,
     check_authenticators,
-    check_deployed_cache,
-    check_deployed_proofs,
-    check_mounts,
     check_permissions,
-    check_step_up,
     check_tenants,
     check_time_zone,
     check_user_id,
-    mounts,
-    uses_proofs,
 )
 from twotoken.checks.rules import RULES, are_fine
 from twotoken.checks.services import check_discovery, check_published_keys
@@ -31,6 +25,7 @@ from twotoken.checks.settings import (
     check_secrets,
     check_shape,
 )
+from twotoken.checks.urls import check_mounts, check_step_up, mounts
 
 CHECKS = (
     check_shape,
