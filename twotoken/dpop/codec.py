@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import secrets
 from base64 import urlsafe_b64encode
 from collections.abc import Callable
@@ -17,11 +16,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
-from urllib.parse import SplitResult, unquote_to_bytes, urlsplit
+from urllib.parse import urlsplit
 
 from jwt.algorithms import has_crypto
 from jwt.exceptions import PyJWTError
 
+from twotoken.dpop.addresses import normal
 from twotoken.dpop.bindings import DPOP, thumbprint
 from twotoken.exceptions import InvalidProof, NonceRequired, ProofAddress, ProofTime
 from twotoken.keys import AsymmetricKey, asymmetric_key, b64decode, b64encode, canonical, public_key
@@ -39,8 +39,6 @@ _COORDINATE_LENGTH = 32  # bytes, of P-256 and of Ed25519
 _P25519 = 2**255 - 19  # RFC 8032 section 5.1
 _Y8 = 0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826
 _SMALL_ORDER = frozenset({0, 1, _P25519 - 1, _Y8, _P25519 - _Y8})  # y of the points of Ed25519 with an order up to 8
-_DEFAULT_PORTS = {"http": 80, "https": 443}
-_URL = re.compile(r"[!-~]+")  # a URL has no blanks and only ASCII (RFC 3986 section 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +215,7 @@ def _check_request(claims: dict[str, Any], method: str, address: str) -> None:
     if claims.get("htm") != method:
         raise ProofAddress("htm", claims.get("htm"))
     named = claims.get("htu")
-    if named != address and (not isinstance(named, str) or _normal(named) != _normal(address)):
+    if named != address and (not isinstance(named, str) or normal(named) != normal(address)):
         raise ProofAddress("htu", named)
 
 
@@ -230,46 +228,6 @@ def _check_time(claims: dict[str, Any], now: datetime, leeway: float) -> float:
     if not seconds - leeway <= issued_at <= seconds + leeway:
         raise ProofTime("iat")
     return float(issued_at)
-
-
-def _normal(url: str) -> tuple[str, str, int | None, bytes]:
-    """Return scheme, host, port and path of a URL for comparison (RFC 3986 section 6.2), without query and fragment.
-
-    All percent-encodings are decoded, also those of reserved characters: the path of a request reaches Django decoded,
-    so ``%40`` and ``@`` are the same request there.
-    """
-    parts = _split(url)
-    path = unquote_to_bytes(parts.path)
-    try:
-        port = parts.port
-    except ValueError as exc:
-        raise ProofAddress("htu", url) from exc
-    scheme, host = parts.scheme.lower(), (parts.hostname or "").lower()
-    return scheme, host, _DEFAULT_PORTS[scheme] if port is None else port, _without_dots(path)
-
-
-def _split(url: str) -> SplitResult:
-    try:
-        parts = urlsplit(url) if _URL.fullmatch(url) else None
-    except ValueError as exc:  # such as a broken IPv6 address
-        raise ProofAddress("htu", url) from exc
-    if parts is None or parts.scheme.lower() not in _DEFAULT_PORTS or not parts.hostname or "@" in parts.netloc:
-        raise ProofAddress("htu", url)
-    return parts
-
-
-def _without_dots(path: bytes) -> bytes:
-    """Return a path without dot segments (RFC 3986 section 5.2.4). An empty path is ``/``."""
-    kept: list[bytes] = []
-    segments = path.split(b"/")[1:]
-    for segment in segments:
-        if segment == b"..":
-            del kept[-1:]
-        elif segment != b".":
-            kept.append(segment)
-    if segments and segments[-1] in (b".", b".."):
-        kept.append(b"")
-    return b"/" + b"/".join(kept)
 
 
 SUPPORTED = has_crypto

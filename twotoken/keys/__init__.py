@@ -5,19 +5,21 @@ from __future__ import annotations
 from twotoken.keys.device import (
     new_key,
 )
-from twotoken.keys.ring import (
+from twotoken.keys.key import (
     ALGORITHMS,
     HS256,
-    MAX_TOKEN_LENGTH,
     AsymmetricKey,
-    KeyRing,
     SecretKey,
     asymmetric_key,
     b64decode,
     b64encode,
     canonical,
-    key_ring,
     public_key,
+)
+from twotoken.keys.ring import (
+    MAX_TOKEN_LENGTH,
+    KeyRing,
+    key_ring,
     verifying_ring,
 )
 from twotoken.keys.weak_secrets import (

@@ -6,13 +6,9 @@ same request can be sent again. One thread, task or process refreshes at a time,
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import secrets
-from collections.abc import Mapping
 from copy import copy
 from dataclasses import replace
-from typing import Any
 
 from twotoken.contrib.scripts.answers import (
     PROOF,
@@ -28,35 +24,27 @@ from twotoken.contrib.scripts.errors import (
     LoginFailed,
     SessionEnded,
     StepUpRequired,
-    StoreError,
     TokenAuthError,
     Unavailable,
     UnexpectedAnswer,
 )
-from twotoken.contrib.scripts.options import Options, account_of, lock_pauses
-from twotoken.contrib.scripts.sending import Sending, proving
+from twotoken.contrib.scripts.keeping import Keeping
+from twotoken.contrib.scripts.options import Options, lock_pauses
+from twotoken.contrib.scripts.sending import proving
 from twotoken.contrib.scripts.session import Session
 from twotoken.contrib.scripts.steps import Answer, Flow, Pause, Save
 from twotoken.contrib.scripts.stores import Store
 
 logger = logging.getLogger("twotoken.scripts")
 
-EARLY, JITTER = 0.2, 0.1  # of a token's life, is left when it is refreshed; at random, so not all clients do it at once
 EARLY_PAUSE = 10  # seconds, after an early refresh failed; the token is still good
-KEY_KEPT = 30  # seconds after its last use: a request that a proxy delayed must not look like a theft
-PROOF_LIFE = 60  # seconds, of a proof; as long, a refresh that was given up may still arrive
 
 
-class TokenProtocol(Sending):
+class TokenProtocol(Keeping):
     """Decides for one session. Threads share it: it changes only while its store is locked."""
-
-    key_kept = KEY_KEPT
 
     def __init__(self, options: Options, store: Store) -> None:
         super().__init__(options, store)
-        self._account = account_of(options.credentials)
-        self._started_with = hashlib.sha256(options.refresh.encode()).hexdigest() if options.refresh else ""
-        self._rest_until = 0.0
         self._failures: tuple[int, TokenAuthError | None] = (0, None)
         self._login_refused: LoginFailed | None = None
 
@@ -208,54 +196,6 @@ class TokenProtocol(Sending):
         )
         yield Save(session)
         return session
-
-    def _with_access(self, session: Session, body: Mapping[str, Any]) -> Session:
-        now, lifetime = self._options.now(), float(body["expires_in"])
-        renew_at = now + lifetime * (1 - EARLY - JITTER * self._options.random())
-        return replace(session, access=body["access"], renew_at=renew_at, expires_at=now + lifetime)
-
-    def _with_key(self, session: Session) -> Session:
-        """Return the session with the key for its next refresh.
-
-        A key without an answer is used again, however old it is: its request may have used up the token.
-        """
-        now = self._options.now()
-        kept = PROOF_LIFE if session.device_key else self.key_kept
-        is_kept = session.key and (not session.key_answered or abs(now - session.key_used_at) < kept)
-        key = session.key if is_kept else secrets.token_urlsafe(16)
-        return replace(session, key=key, key_used_at=now, key_answered=False)
-
-    # --- the session that is stored
-
-    def _load(self) -> Session:
-        """Return the session of the store. A refresh token that the program gave starts a session, once."""
-        session = self.store.load()
-        if session.auth_url not in ("", self._url):  # never send a token to another server
-            raise StoreError(f"The store holds a session at {session.auth_url}, not at {self._url}. Use another store.")
-        if session.account and self._account not in ("", session.account):
-            raise StoreError(f"The store holds the session of {session.account!r}, not of {self._account!r}.")
-        if self._started_with not in ("", session.started_with):
-            return replace(self._empty(session), refresh=self._options.refresh)
-        return session
-
-    def _empty(self, session: Session, ended: str = "") -> Session:
-        """Return a session without tokens, for the same account as another."""
-        return Session(
-            auth_url=self._url,
-            account=self._account or session.account,
-            device_key=session.device_key,
-            started_with=self._started_with or session.started_with,
-            ended=ended,
-        )
-
-    def _usable(self, stale: str, *, fresh: bool = False) -> str:
-        """Return the access token if it has not expired, or an empty string.
-
-        ``fresh`` also asks that it need not be refreshed yet.
-        """
-        session, now = self._load(), self._options.now()
-        limit = session.renew_at if fresh and now >= self._rest_until else session.expires_at
-        return session.access if session.access != stale and now < limit else ""
 
     # --- turns
 
