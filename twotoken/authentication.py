@@ -1,4 +1,4 @@
-"""DRF authentication classes for access tokens (RFC 6750): which user verified claims stand for.
+"""DRF authentication classes for access tokens (RFC 6750). They differ in how they find the user of a token.
 
 This module must not import ``rest_framework.views``, not even indirectly: that module reads
 DEFAULT_AUTHENTICATION_CLASSES when it is imported.
@@ -27,17 +27,17 @@ class AccessTokenAuthentication(BearerAuthentication):
 
 
 class RevocableAccessTokenAuthentication(AccessTokenAuthentication):
-    """Check the token family too: logout, revocation and a changed password take effect at once. One query."""
+    """Also check the token family, so that logout, revocation and a changed password take effect at once. One query."""
 
     def get_user(self, access: AccessToken) -> Any:
         return families.user_of(access)
 
 
 class StatelessAccessTokenAuthentication(AccessTokenAuthentication):
-    """Make a user of the claims, without a query. Reading more than its primary key loads the real user.
+    """Make a user from the claims, without a query. Reading anything but its primary key loads the real user.
 
-    With REVOCATION_INTERVAL, tokens of revoked families are refused too. Then one request per interval and process
-    makes one query.
+    With REVOCATION_INTERVAL, tokens of revoked families are refused too. To learn which these are, one request per
+    interval and process makes one query.
     """
 
     def verify(self, token: str) -> AccessToken:

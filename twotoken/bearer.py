@@ -1,4 +1,4 @@
-"""What an Authorization header carries: read its token, verify it, and answer a refusal by RFC 6750 and RFC 9449.
+"""Read and verify the token of an Authorization header, and answer a refusal as RFC 6750 and RFC 9449 require.
 
 This module knows no models. It must not import ``rest_framework.views``, not even indirectly: that module reads
 DEFAULT_AUTHENTICATION_CLASSES when it is imported.
@@ -34,7 +34,7 @@ class DPoPToken(str):
 
 @sensitive_variables()
 def bearer_token(request: HttpRequest | Request) -> str | None:
-    """Return the token of an Authorization header, or None without one of our schemes.
+    """Return the token of an Authorization header, or None if the header has none of our schemes.
 
     The schemes are Bearer (RFC 6750 section 2.1) and, unless DPOP is ``"off"``, DPoP (RFC 9449 section 7.1). The
     caller must also call ``check_binding``. Raises InvalidToken if not exactly one word follows the scheme.
@@ -49,7 +49,7 @@ def bearer_token(request: HttpRequest | Request) -> str | None:
 
 
 def by_dpop(request: HttpRequest | Request) -> bool:
-    """Tell whether the Authorization header has the scheme DPoP. With DPOP ``"off"``, this scheme is not ours."""
+    """Tell whether the Authorization header has the scheme DPoP. False if DPoP is not in use here."""
     words: list[str] = request.META.get("HTTP_AUTHORIZATION", "").split(maxsplit=1)
     return bool(words) and words[0].lower() == "dpop" and accepts_proofs()
 
@@ -58,7 +58,8 @@ def by_dpop(request: HttpRequest | Request) -> bool:
 def check_binding(request: HttpRequest | Request, token: str, access: AccessToken) -> None:
     """Check that a bound access token comes with a proof by its key, and an unbound one as Bearer (RFC 9449 section 7).
 
-    ``token`` is what ``bearer_token`` returned, and ``access`` has its claims. The proof is used up.
+    ``token`` is what ``bearer_token`` returned, and ``access`` has its claims. No other request can use the proof
+    afterwards.
 
     Raises WrongDevice if a bound token comes as Bearer or the proof is by another key; InvalidToken if an unbound token
     comes as DPoP; InvalidProof; or Unavailable if the cache does not work.
@@ -78,14 +79,14 @@ def check_binding(request: HttpRequest | Request, token: str, access: AccessToke
 
 
 class ServiceUnavailable(APIException):
-    """A 503 with Retry-After: the token can't be judged now, because what is needed for it can't be fetched."""
+    """A 503 with Retry-After: something that is needed to check the token, such as the cache, is not available."""
 
     status_code = status.HTTP_503_SERVICE_UNAVAILABLE
-    wait = RETRY_AFTER  # DRF's exception handler makes Retry-After of it
+    wait = RETRY_AFTER  # DRF's exception handler sends it as Retry-After
 
 
 class BearerAuthentication(BaseAuthentication, ABC):
-    """Base of the authentication classes: from the header to claims. A subclass makes a user of the claims.
+    """Base of the authentication classes: reads and verifies the token. A subclass finds the user of its claims.
 
     Override ``get_user`` to change which user a token stands for, ``get_token`` to read the token from another place,
     and ``verify`` to change what makes it valid. A bound token is accepted from an Authorization header only.
@@ -102,7 +103,7 @@ class BearerAuthentication(BaseAuthentication, ABC):
                 check_binding(request, token, access)
             return self.get_user(access), access
         except (TokenNotValid, InvalidProof) as exc:
-            # DRF calls authenticate_header() of another instance, so the request carries the error.
+            # DRF calls authenticate_header() on another instance, so the error is kept on the request.
             request._bearer_error = exc  # type: ignore[attr-defined]
             raise AuthenticationFailed(body_of(exc)) from exc
         except Unavailable as exc:
@@ -123,4 +124,4 @@ class BearerAuthentication(BaseAuthentication, ABC):
 
     @abstractmethod
     def get_user(self, access: AccessToken) -> Any:
-        """Return the user of verified claims; raise a TokenNotValid to refuse it."""
+        """Return the user of verified claims; raise a TokenNotValid to refuse the token."""

@@ -1,4 +1,4 @@
-"""What a request says about its sender: address, user agent, browser or script."""
+"""Read what a request says about its sender: address, user agent, and whether it is a browser."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rest_framework.settings import api_settings
 from twotoken.conf import conf
 
 USER_AGENT_LENGTH = 512
-ADDRESS_LENGTH = 45  # characters: an IPv6 address whose end is written as IPv4
+ADDRESS_LENGTH = 45  # characters: the longest form is IPv6 whose end is written as IPv4
 
 _VERSION = re.compile(r"[\d._]+")
 _WITH_PORT = re.compile(r"\[([^\]]+)\](?::\d+)?|(\d+(?:\.\d+){3}):\d+")
@@ -22,7 +22,7 @@ _WITH_PORT = re.compile(r"\[([^\]]+)\](?::\d+)?|(\d+(?:\.\d+){3}):\d+")
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """The sender of a request: the address and the user agent that may be stored."""
+    """The address and the user agent of a request's sender, as far as they may be stored."""
 
     ip_address: str | None = None
     user_agent: str = ""
@@ -42,7 +42,7 @@ def sent_by_browser(request: HttpRequest | Request) -> bool:
 
 
 def is_same_device(user_agent: str, other: str) -> bool:
-    """Tell whether two user agents may be of one device. An updated browser is the same device."""
+    """Tell whether two user agents may belong to one device. Versions are ignored, because browsers get updates."""
     return user_agent == other or _VERSION.sub("", user_agent) == _VERSION.sub("", other)
 
 
@@ -60,8 +60,8 @@ def client_address(request: HttpRequest | Request) -> str:
 
 
 def stored_address(text: str) -> str | None:
-    """Return an address as it is stored. None if the address is invalid or has a zone."""
-    return _stored(text) if len(text) <= ADDRESS_LENGTH else None  # the cache must not keep long headers
+    """Return an address in the form that is stored, or None if it is invalid or has a zone."""
+    return _stored(text) if len(text) <= ADDRESS_LENGTH else None  # lru_cache must not keep long headers
 
 
 @lru_cache(maxsize=1024)
@@ -72,7 +72,7 @@ def _stored(text: str) -> str | None:
 
 
 def network(text: str) -> str:
-    """Return the network of one client: an IPv4 address, the /64 of an IPv6 address, or the text if it is neither."""
+    """Return the network of a client: its IPv4 address, the /64 of its IPv6 address, or the text if it is neither."""
     match = _WITH_PORT.fullmatch(text)  # some proxies forward the port with the address
     address = _parse(match[1] or match[2] if match else text)
     if isinstance(address, ipaddress.IPv6Address):

@@ -25,9 +25,9 @@ PAUSE, LONGEST_PAUSE = 0.001, 0.1
 # deadlock (MariaDB, and a certification conflict of Galera), busy and busy snapshot (SQLite).
 CONFLICTS: Final = frozenset({"40001", "40P01", 1020, 1205, 1213, 5, 517})
 
-# The server refused the statement without executing it: it is starting or stopping, has too many connections, or is
-# read-only (PostgreSQL: 57P03, 53300, 25006; MariaDB and MySQL: 1290, 1792, 1836), or it is a Galera node without its
-# cluster (1047).
+# The server refused the statement without executing it, because the server is starting or stopping, has too many
+# connections, or is read-only (PostgreSQL: 57P03, 53300, 25006; MariaDB and MySQL: 1290, 1792, 1836), or is a Galera
+# node without its cluster (1047).
 REFUSALS: Final = frozenset({"57P03", "53300", "25006", 1290, 1792, 1836, 1047})
 
 # The code object of Django's ``connect`` itself, which appears in a traceback. ``unwrap`` is needed because

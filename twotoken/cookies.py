@@ -30,8 +30,9 @@ def cookie_values(request: HttpRequest | Request, name: str) -> list[str]:
     """Return the distinct, non-empty values that the request has for a cookie.
 
     Names are compared byte for byte. Django's ``parse_cookie`` also strips blanks that browsers keep in a name, such as
-    U+00A0. A sibling subdomain can't set ``__Host-…``, but it can set ``\\xa0__Host-…``, which Django would read as
-    the same name. ``request.COOKIES`` can't be used either, because it has only the last value of each name.
+    U+00A0. A sibling subdomain, such as blog.example.com beside api.example.com, can't set ``__Host-…``. But it can set
+    ``\\xa0__Host-…``, which Django would read as the same name. ``request.COOKIES`` can't be used either, because it
+    has only the last value of each name.
     """
     header: str = request.META.get("HTTP_COOKIE", "")
     if name not in header:
@@ -45,10 +46,11 @@ def token_from_cookie(request: HttpRequest | Request) -> RefreshClaims:
     """Return the claims of the refresh token in the cookie. If there are several, decide which one counts. No query.
 
     A sibling subdomain can add cookies with our name, and can evict ours (RFC 6265 section 8.6). So values that don't
-    verify are dropped. If the mount uses a companion cookie, only the family that the companion names counts; if the
-    companion is missing, no family counts. Then a sibling can log people out, but can't put its own session in place
-    of theirs. If several generations of this family are left, the newest counts: after a change of COOKIE_PATH,
-    browsers send older ones too, and using one of those would be reuse.
+    verify are dropped. A mount, one ``include`` of ``twotoken.urls``, may use a companion cookie (``companion_name``).
+    Then only the family that the companion names counts, and without the companion no family counts. So a sibling can
+    log people out, but can't put its own session in place of theirs. If several generations of this family are left,
+    the newest counts: after a change of COOKIE_PATH, browsers send older ones too, and a refresh with an older one
+    would look like reuse.
 
     Raises MissingToken; InvalidToken if no value verifies; ConflictingCookies if not exactly one family is left.
     """
@@ -89,8 +91,8 @@ def clear_refresh_cookie(response: HttpResponseBase, request: HttpRequest | Requ
 def warn_if_dropped(request: HttpRequest | Request) -> None:
     """Log a warning if browsers drop the cookie of this answer: it is Secure, and the request came over plain http.
 
-    Browsers keep Secure cookies of this machine all the same. If the page itself came over https, a proxy in front of
-    Django speaks https.
+    There is no warning for localhost, whose Secure cookies browsers keep over http too; nor if the page came over
+    https, because then a proxy in front of Django speaks https.
     """
     is_plain = not request.is_secure() and not request.META.get("HTTP_ORIGIN", "").startswith("https://")
     if not conf.cookie_secure or not is_plain:
@@ -108,7 +110,7 @@ def warn_if_dropped(request: HttpRequest | Request) -> None:
 
 
 def is_this_machine(host: str) -> bool:
-    """Tell whether a host name or address is this machine's own: browsers keep Secure cookies of it over http."""
+    """Tell whether a host is this machine itself. Only from such a host, browsers keep Secure cookies over http."""
     if host == "localhost" or host.endswith(".localhost"):  # RFC 6761 section 6.3
         return True
     try:
@@ -118,11 +120,12 @@ def is_this_machine(host: str) -> bool:
 
 
 def companion_name(path: str) -> str | None:
-    """Return the name of the companion cookie of the mount with this cookie path. It holds the family that counts.
+    """Return the name of the cookie that says which family is this browser's, for the mount with this cookie path.
 
-    None if the mount has no companion: a refresh cookie with the prefix ``__Host-`` needs none; with a Domain, sibling
-    subdomains are trusted; and without Secure, a companion with that prefix can't be set. All companions have the Path
-    ``/``, so each mount's companion has a different name.
+    None if the mount has no such companion cookie. A refresh cookie with the prefix ``__Host-`` needs none, because
+    sibling subdomains can't set it. With a Domain, sibling subdomains are trusted. Without Secure, browsers refuse the
+    companion, whose own prefix is ``__Host-``. All companions have the Path ``/``, so each mount's companion has a
+    different name.
     """
     name = conf.cookie_name
     if name.startswith(HOST) or conf.cookie_domain is not None or not conf.cookie_secure:
@@ -132,10 +135,11 @@ def companion_name(path: str) -> str | None:
 
 
 def cookie_path(request: HttpRequest | Request) -> str:
-    """Return the Path of the cookie: COOKIE_PATH, or else the parent of the refresh URL of the request's own mount.
+    """Return the Path of the cookie: COOKIE_PATH if it is set, or the parent of the refresh URL of the request's mount.
 
-    The URL's path is percent-encoded, as in a browser's request. Outside a mount, the default mount's URL is used.
-    Raises ImproperlyConfigured if there is neither a COOKIE_PATH nor such a mount.
+    The URL's path is percent-encoded, as in a browser's request. A request outside of ``twotoken.urls`` gets the Path
+    of the default mount, whose namespace is ``twotoken``. Raises ImproperlyConfigured if there is neither a COOKIE_PATH
+    nor such a mount.
     """
     if conf.cookie_path is not None:
         return conf.cookie_path
@@ -154,8 +158,8 @@ def endpoint_path(request: HttpRequest | Request, name: str) -> str:
     """
     match = request.resolver_match
     if match is not None and match.namespace:
-        # Pass only what the mount's prefix captures. match.kwargs also has the options of include(), and with those
-        # reverse() would find no URL.
+        # Pass only the values that the URL prefix of the mount captures. match.kwargs also has the options of
+        # include(), and with those reverse() would find no URL.
         captured = set(_CAPTURED.findall(match.route)) - {"family_id"}
         kwargs = {key: value for key, value in match.kwargs.items() if key in captured}
         with suppress(NoReverseMatch):  # the project's own namespace, without such an endpoint
@@ -164,7 +168,8 @@ def endpoint_path(request: HttpRequest | Request, name: str) -> str:
 
 
 def _encoded(url: str) -> str:
-    # Django's reverse() does not encode a semicolon in a captured prefix. It would end the cookie's Path attribute.
+    # Django's reverse() does not encode a semicolon in a captured prefix. The semicolon would end the cookie's Path
+    # attribute.
     return url.replace(";", "%3B")
 
 

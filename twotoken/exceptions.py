@@ -1,4 +1,4 @@
-"""The error tree. Each class has a stable ``code``; a refused token has a ``reason`` too.
+"""The error tree. Each class has a stable ``code``. The classes for a refused token also have a ``reason``.
 
 This module does not import Django. The messages are in English and in ASCII: ``error_description`` must be ASCII
 (RFC 6750 section 3). An answer's ``detail`` is the translated message.
@@ -46,7 +46,7 @@ class InvalidToken(TokenNotValid):
 
 
 class ConflictingCookies(InvalidToken):
-    """It is unknown which refresh cookie is this browser's own: a sibling subdomain may have set or evicted cookies.
+    """It is unknown which refresh cookie is this browser's own: another subdomain may have set or evicted cookies.
 
     See RFC 6265 section 8.6.
     """

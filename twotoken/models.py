@@ -26,7 +26,7 @@ NOTHING = "SELECT 1"  # a statement that changes nothing
 
 
 def new_secret() -> bytes:
-    """Return the random bytes that bind tokens to a row."""
+    """Return random bytes for a row's ``secret``: the ``jti`` of its refresh tokens is computed from them."""
     return secrets.token_bytes(SECRET_BYTES)
 
 
@@ -89,17 +89,17 @@ class RefreshTokenQuerySet(models.QuerySet["RefreshToken"]):
     def revocable(self, now: datetime | None = None) -> RefreshTokenQuerySet:
         """Families that can be revoked, also those past their idle lifetime.
 
-        Setting a longer REFRESH_LIFETIME later would make these active again.
+        The latter can be revoked because a longer REFRESH_LIFETIME, set later, would make them active again.
         """
         return self.filter(Q(expires_at=None) | Q(expires_at__gt=now or timezone.now()), revoked_at=None)
 
     def bound(self, prefix: str = "") -> RefreshTokenQuerySet:
-        """Families that are bound to a device: all, or those by one protocol, which its prefix names."""
+        """Families that are bound to a device. With one of ``dpop.PREFIXES``, only those that this protocol bound."""
         families = self.exclude(device_key="")
         return families.filter(device_key__startswith=prefix) if prefix else families
 
     def revoke(self, reason: str, now: datetime | None = None) -> int:
-        """Revoke those that are not revoked yet, in one UPDATE, and return how many. Sends no signal."""
+        """Revoke the families that are not revoked yet, in one UPDATE, and return how many. Sends no signal."""
         return self.filter(revoked_at=None).update(revoked_at=now or timezone.now(), revoked_reason=reason)
 
 
@@ -183,8 +183,9 @@ class RefreshToken(models.Model):
     created_at = models.DateTimeField(pgettext_lazy("family", "started"), default=timezone.now, db_index=True)
     refreshed_at = models.DateTimeField(pgettext_lazy("family", "last refreshed"), default=timezone.now)
     expires_at = models.DateTimeField(pgettext_lazy("family", "expires"), null=True, blank=True, default=None)
-    # The purge finds expired families by this column. An index on refreshed_at or a column that each rotation writes
-    # would make every rotation more expensive; so only the purge moves this time, when it finds that it was too early.
+    # The purge finds expired families by this column. An index on a column that each rotation writes, such as
+    # refreshed_at, would make every rotation more expensive. So a rotation leaves this time unchanged, and the purge
+    # moves it when it finds that the family has been refreshed since.
     earliest_end = models.DateTimeField(
         pgettext_lazy("family", "does not expire before"), default=timezone.now, editable=False, db_index=True
     )
@@ -222,7 +223,7 @@ class RefreshToken(models.Model):
         return self.user.get_session_auth_hash()
 
     def idle_end(self, refreshed_at: datetime | None = None) -> datetime:
-        """Return when the family expires if it is last refreshed at ``refreshed_at``, by default the stored time."""
+        """Return when the family expires if it is not refreshed after ``refreshed_at``, by default its stored time."""
         end = (refreshed_at or self.refreshed_at) + conf.refresh_lifetime
         return end if self.expires_at is None else min(end, self.expires_at)
 

@@ -39,12 +39,13 @@ class AskedFirst(BasePermissionMetaclass):
 class RecentLogin(BasePermission, metaclass=AskedFirst):
     """Grants a request if the user of its access token proved their identity recently: by a login, or a step-up.
 
-    Otherwise the answer is a 401 with a challenge (RFC 9470), behind every authentication class. It is the usual answer
-    if a fresh proof would not help: because nobody is logged in, or because another permission denies the request too.
+    Otherwise the answer is a 401 with a challenge (RFC 9470), whichever authentication class the view has. If a fresh
+    proof would not help, the answer is DRF's usual one: nobody is logged in, or another permission denies the request
+    too.
 
     ``max_age`` is 5 minutes. Set another with ``RecentLogin.within(timedelta(hours=1))``, or in a subclass. DRF's
-    ``&``, ``|`` and ``~`` combine this class with others. In an expression of three or more with permissions for
-    objects, write it first.
+    ``&``, ``|`` and ``~`` combine this class with others. In an expression of three or more permissions, if some of
+    them look at objects, write this class first.
     """
 
     max_age: ClassVar[timedelta] = timedelta(minutes=5)
@@ -52,7 +53,7 @@ class RecentLogin(BasePermission, metaclass=AskedFirst):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if not isinstance(cls.max_age, timedelta) or cls.max_age < SHORTEST:
-            # No token is younger than the request that carries it: with 0 a client would step up again and again.
+            # A token is issued before the request that carries it: with 0 a client would step up again and again.
             raise ValueError(f"max_age must be a timedelta of a second or more, not {cls.max_age!r}.")
 
     @classmethod
@@ -63,7 +64,7 @@ class RecentLogin(BasePermission, metaclass=AskedFirst):
         return made
 
     def get_max_age(self) -> timedelta | None:
-        """Return how long ago the proof may be. None grants every request."""
+        """Return how old the user's proof of identity may be. None grants every request."""
         return self.max_age
 
     def has_permission(self, request: Request, view: Any) -> bool:
@@ -82,18 +83,18 @@ class RecentLogin(BasePermission, metaclass=AskedFirst):
 
 
 class RecentLoginForSessions(RecentLogin):
-    """Grants what STEP_UP_SESSIONS grants: everything if it is None."""
+    """A RecentLogin whose ``max_age`` is the setting STEP_UP_SESSIONS. If that is None, it grants every request."""
 
     def get_max_age(self) -> timedelta | None:
         return conf.step_up_sessions
 
 
 class StepUp:
-    """Takes the place of a view's ``permission_denied`` for one request, and answers with a challenge if it would help.
+    """Replaces a view's ``permission_denied`` for one request, and answers with a challenge if a login would help.
 
-    A permission can't answer by itself. If ``has_permission`` raised, ``RecentLogin | IsAdminUser`` would refuse staff;
-    if it only returns False, DRF answers 403. The request may be denied by another permission too, or DRF may grant it
-    in the end. So this class asks the view's permissions again as if the login were recent.
+    A permission can't send the challenge itself. If ``has_permission`` raised, ``RecentLogin | IsAdminUser`` would
+    refuse staff; if it only returns False, DRF answers 403. The request may be denied by another permission too, or DRF
+    may grant it in the end. So this class asks the view's permissions again as if the login were recent.
     """
 
     def __init__(self, view: Any, max_age: timedelta) -> None:
@@ -109,7 +110,7 @@ class StepUp:
         known = getattr(view, "_twotoken_step_up", None)
         if known is not None:
             known.max_age = min(known.max_age, max_age)
-        elif hasattr(view, "permission_denied"):  # else it is no view of DRF
+        elif hasattr(view, "permission_denied"):  # it is a view of DRF
             made = cls(view, max_age)
             view._twotoken_step_up = made
             view.permission_denied = made.permission_denied
@@ -141,7 +142,7 @@ class StepUp:
 
 
 class Challenge(APIException):
-    """The 401 that asks for a fresh proof. It is no NotAuthenticated: DRF turns that into a 403 behind a session."""
+    """The 401 that asks for a fresh proof. It is no NotAuthenticated, which SessionAuthentication turns into a 403."""
 
     def __init__(self, error: InsufficientUserAuthentication, request: Request) -> None:
         super().__init__(body_of(error), error.code)
@@ -160,7 +161,8 @@ class Seconds(int):
 def is_recent(access: AccessToken | None, max_age: timedelta) -> bool:
     """Tell whether an access token's ``auth_time`` is at most ``max_age`` ago.
 
-    The clock of the server that signed it may be ahead, by ``max_age`` at most. LEEWAY counts on both sides.
+    It may also be up to ``max_age`` in the future, because the clock of the server that signed the token may be ahead.
+    LEEWAY is added to both limits.
     """
     auth_time = None if access is None else access.get("auth_time")
     if type(auth_time) is not int:
@@ -172,11 +174,11 @@ def is_recent(access: AccessToken | None, max_age: timedelta) -> bool:
 def presented_token(request: Request) -> AccessToken | None:
     """Return the verified access token of a request, even if another authentication class found its user first.
 
-    None if there is no token, an invalid one, or another user's.
+    None if the token is missing, invalid or another user's.
     """
     if isinstance(request.auth, AccessToken):
         return request.auth
-    # Kept, because the proof of a bound token is good only once.
+    # Kept on the request, because the proof of a bound token is good only once.
     kept: Any = request
     if not hasattr(kept, "_twotoken_presented"):
         kept._twotoken_presented = next(tokens_of(request), None)

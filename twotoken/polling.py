@@ -19,7 +19,7 @@ from twotoken.exceptions import Unavailable
 T = TypeVar("T")
 
 PATIENCE: Final = 5.0  # seconds for which a request waits for the fetch of another one
-LONGEST_PAUSE: Final = 1.0  # seconds after a failed fetch in which no request tries again, if no value is good
+LONGEST_PAUSE: Final = 1.0  # seconds after a failed fetch in which nobody fetches again, if there is no good value
 
 logger = logging.getLogger("twotoken")
 
@@ -40,8 +40,8 @@ class Polled(Generic[T]):
     the first request gets it at once too.
 
     If ``fetch`` raises, the error is logged, and the old value stays in use until ``max_age``. Then there is a pause in
-    which no request calls ``fetch``, so that a source that fails is not asked at each request. ``pause`` is how long it
-    may be while there is a good value.
+    which no request calls ``fetch``, so that a source that fails is not asked at each request. ``pause`` is its longest
+    duration while the old value is good.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class Polled(Generic[T]):
             started = self._clock()
             self._held = _Held(self._fetch(), started)
             self._failed_at = None
-        except Exception:  # whatever it is, an old value must stay in use
+        except Exception:  # whatever went wrong, an old value must stay in use
             self._failed_at = self._clock()
             logger.exception("%s failed.", getattr(self._fetch, "__qualname__", self._fetch))
         finally:

@@ -21,8 +21,8 @@ from twotoken.conf import conf
 from twotoken.dpop import Proof
 from twotoken.exceptions import InvalidProof, MissingProof, ProofAddress, ProofReplayed, Unavailable
 
-# Seconds for which the cache remembers a proof. A proof is good for at most two windows; the third is for servers whose
-# clocks differ.
+# Seconds for which the cache remembers a proof. The time in a proof may be one window early or one late, so a proof is
+# good for two. The third is for servers whose clocks differ.
 REMEMBERED = 3 * dpop.WINDOW
 NONCE_HEADER = "DPoP-Nonce"
 
@@ -30,13 +30,13 @@ logger = logging.getLogger("twotoken")
 
 
 def accepts_proofs() -> bool:
-    """Tell whether proofs count here. With DPOP ``"off"`` or without cryptography, they are ignored."""
+    """Tell whether DPoP is in use here. With DPOP ``"off"`` or without cryptography, proofs are ignored."""
     return dpop.SUPPORTED and conf.dpop != "off"
 
 
 @sensitive_variables()
 def read_proof(request: HttpRequest | Request, access_token: str | None = None) -> Proof | None:
-    """Verify the proof of a request, but don't use it up. None if there is none, or if proofs don't count here.
+    """Return the verified proof of a request, without using it up. None if it has none, or if proofs are ignored.
 
     ``access_token`` is the token that the proof must be for. With DPOP_NONCE the answer gets a fresh nonce.
     Raises InvalidProof.
@@ -71,11 +71,11 @@ def read_proof(request: HttpRequest | Request, access_token: str | None = None) 
 
 
 def spend(request: HttpRequest | Request, proof: Proof | None) -> None:
-    """Use a request's proof up, if there is one: no other request can use it, on any process that shares the cache.
+    """Use up the proof of a request, if it has one: no process that shares the cache accepts it from another request.
 
-    One atomic ``cache.add``. Within its own request it stays good: a middleware may authenticate before the view does.
-    Raises ProofReplayed if the proof was used before, or Unavailable if the cache does not work: then nobody can tell,
-    and the request must not pass.
+    One atomic ``cache.add``. Within the same request the proof stays good: a middleware may authenticate before the
+    view does. Raises ProofReplayed if the proof was used before, or Unavailable if the cache does not work: then nobody
+    can tell whether it was used, and the request must be refused.
     """
     own: Any = getattr(request, "_request", request)  # DRF wraps Django's
     if proof is None or getattr(own, "_twotoken_spent", None) == proof:
@@ -99,7 +99,7 @@ def spend(request: HttpRequest | Request, proof: Proof | None) -> None:
 
 
 def proven_key(request: HttpRequest | Request) -> str:
-    """Return the ``device_key`` that the request proves, for ``families.start`` in a login view of the project's own.
+    """Return the ``device_key`` that a request's proof shows, for ``families.start`` in a project's own login view.
 
     Empty without a proof. No other request can use the proof then. Raises InvalidProof; MissingProof if DPOP is
     ``"required"`` and there is no proof; or Unavailable if the cache does not work.
@@ -114,7 +114,7 @@ def proven_key(request: HttpRequest | Request) -> str:
 
 
 def address_of(request: HttpRequest | Request) -> str:
-    """Return what Django takes for the request's address, behind its proxies, without the query."""
+    """Return the URL of a request as Django sees it behind its proxies, without the query."""
     return f"{request.scheme}://{request.get_host()}{escape_uri_path(request.path)}"
 
 

@@ -10,15 +10,15 @@ from rest_framework import serializers
 
 from twotoken.models import RefreshToken
 
-# A login accepts a name of at least this length, that of the longest e-mail address: a back end may look users up
-# by their address, even if the column of the user names is shorter.
+# A login accepts names up to at least this length, that of the longest e-mail address: an authentication back end may
+# look users up by e-mail address, even if the column of the user names is shorter.
 MIN_NAME_LENGTH = 254
 MAX_PASSWORD_LENGTH = 4096
 STEP = 10  # minutes
 
 
 class PasswordSerializer(serializers.Serializer[Any]):
-    """A password. It proves again who the user of an access token is."""
+    """The password by which the user of an access token proves their identity again."""
 
     password = serializers.CharField(
         max_length=MAX_PASSWORD_LENGTH, trim_whitespace=False, write_only=True, style={"input_type": "password"}
@@ -77,8 +77,8 @@ class SessionSerializer(serializers.ModelSerializer[RefreshToken]):
     def get_last_used_at(self, family: RefreshToken) -> str:
         """Return when it was last refreshed: now for the current family, rounded down to ten minutes for the others.
 
-        Otherwise a thief who has tokens of two families could see to the second when the owner refreshes, and choose
-        the time of his own refreshes accordingly.
+        Otherwise a thief with tokens of two families could use one to watch, to the second, when the user refreshes the
+        other, and then send the copy at a time at which it is taken for a retry.
         """
         moment = timezone.now()
         if not self.get_current(family):

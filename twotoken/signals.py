@@ -8,11 +8,11 @@ signal carries a token or a key.
 ``token_rotated``: ``family_id``, ``user_id``, ``generation``, ``ip_address``, ``user_agent``. A refresh token was
 replaced; ``generation`` is that of the new token. Not sent for a retry, which writes nothing.
 
-``token_retried``: ``family_id``, ``user_id``, ``generation`` (of the token presented), ``current_generation``,
+``token_retried``: ``family_id``, ``user_id``, ``generation`` (of the request's token), ``current_generation``,
 ``ip_address``, ``user_agent``. A refresh was retried from another address or user agent than it was first
 sent from. Not sent for other retries.
 
-``wrong_device_refused``: ``family_id``, ``user_id``, ``generation`` (of the token presented), ``current_generation``,
+``wrong_device_refused``: ``family_id``, ``user_id``, ``generation`` (of the request's token), ``current_generation``,
 ``ip_address``, ``user_agent``. A refresh token of a bound family was presented without a proof of the device's key.
 Sent each time. Nothing was revoked.
 

@@ -117,18 +117,20 @@ class Rotation(NamedTuple):
     user_agent: str
 
 
-# Written only if they differ from the row that was read: a driver takes microseconds for each value. A token ahead of
-# the row, after a restore, writes all: another request may have rotated the row meanwhile, and this one still may.
+# These columns are written only if they differ from the row that was read: a driver takes microseconds for each value.
+# All are written if the generations differ. After a restore of the database, a token can be newer than its row. Then
+# the condition below holds even if another request has rotated the row since it was read.
 SELDOM_CHANGED = frozenset({"auth_hash", "ip_address", "user_agent"})
 
 
 def write_rotation(family: RefreshToken, presented: int, rotation: Rotation) -> bool:
     """Rotate a family in one UPDATE, if its row still allows it; tell whether the row was updated.
 
-    The row must not be revoked, and its generation must not be newer than the one presented. Without these conditions,
-    two requests that read the same row would both rotate it, or a request would rotate a family that a logout has just
-    revoked. The row's ``auth_hash`` must still be the one in ``family``. Otherwise, if ``update_auth_hash`` has just
-    written the hash of a new password, the rotation could overwrite it with the hash of the old one.
+    The row must not be revoked, and its generation must not be newer than ``presented``, that of the client's token.
+    Without these conditions, two requests that read the same row would both rotate it, or a request would rotate a
+    family that a logout has just revoked. The row's ``auth_hash`` must still be the one in ``family``. Otherwise, if
+    ``update_auth_hash`` has just written the hash of a new password, the rotation could overwrite it with the hash of
+    the old one.
     """
     alias = router.db_for_write(RefreshToken)
     connection = connections[alias]
@@ -146,7 +148,7 @@ def write_rotation(family: RefreshToken, presented: int, rotation: Rotation) -> 
 
 @cache
 def _rotation_sql(alias: str, names: tuple[str, ...]) -> str:
-    """Return the UPDATE of a rotation. Its parameters are the fields with these names, and then those of the guard."""
+    """Return the UPDATE of a rotation. Its parameters: the fields with these names, then the conditions."""
     quote = connections[alias].ops.quote_name
     options: Any = RefreshToken._meta
     table = quote(options.db_table)

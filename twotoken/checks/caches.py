@@ -22,14 +22,14 @@ from twotoken.conf import conf
 from twotoken.proofs import accepts_proofs
 
 Apps = Sequence[AppConfig] | None
-# What keeps a cache from counting. A subclass has the fault of its class.
+# Why these caches can't count the requests of all processes. A subclass has the same fault.
 CACHE_FAULTS: tuple[tuple[type[BaseCache], str], ...] = (
     (DummyCache, "keeps nothing"),
     (LocMemCache, "each process has for itself"),
     (FileBasedCache, "counts requests that run at once as one"),
 )
-ENOUGH_ENTRIES = 10_000  # each user name that is tried takes one, so a guesser can push counts out of a small cache
-# What keeps a cache from accepting each DPoP proof only once.
+ENOUGH_ENTRIES = 10_000  # each user name that is tried takes one: many names push others out of a small cache
+# Why these caches can't make sure that each DPoP proof is accepted only once.
 PROOF_FAULTS: tuple[tuple[type[BaseCache], str], ...] = (
     (DummyCache, "remembers nothing, so a proof can be used again"),
     (LocMemCache, "each process has for itself, so a proof can be used once in each"),
@@ -58,7 +58,7 @@ def check_deployed_cache(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMess
 
 
 def check_deployed_proofs(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
-    """Only for a project that sets DPOP, DPOP_ACCESS or DPOP_NONCE: others don't use this feature.
+    """These run only for a project that sets DPOP, DPOP_ACCESS or DPOP_NONCE.
 
     W014: the cache accepts each DPoP proof once, and all processes share it.
 
@@ -96,7 +96,7 @@ def uses_proofs() -> bool:
 
 
 def _faults_of_table(cache: DatabaseCache) -> Iterator[str]:
-    """Yield what keeps the table of a DatabaseCache from remembering each DPoP proof."""
+    """Yield why the table of a DatabaseCache may forget a used DPoP proof."""
     if vars(cache)["_max_entries"] < ENOUGH_ENTRIES:
         yield "forgets proofs when it is full"
     known: Any = cache

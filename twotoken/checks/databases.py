@@ -34,7 +34,7 @@ def check_cluster(app_configs: Apps, databases: Sequence[str] | None = None, **k
         if values.get("wsrep_on") == "ON" and not int(values["wsrep_sync_wait"]) & 1:
             yield Warning(
                 f"The database {alias!r} is a node of Galera, and its sessions don't wait for writes of other nodes. "
-                "A new login may be refused, and a revoked family may go on.",
+                "A new login may be refused, and a revoked family may still be accepted.",
                 hint="Set OPTIONS['init_command'] to 'SET SESSION wsrep_sync_wait = 1'.",
                 id="twotoken.W009",
             )

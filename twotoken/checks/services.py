@@ -38,7 +38,7 @@ def check_discovery(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
         except NoReverseMatch:
             yield Error(
                 f"DiscoveryView is mounted, and no URL has the name {name!r}.",
-                hint="path('.well-known/jwks.json', JWKSView.as_view(), name='jwks')",
+                hint="Add this URL: path('.well-known/jwks.json', JWKSView.as_view(), name='jwks').",
                 id="twotoken.E015",
             )
 

@@ -24,7 +24,7 @@ LONGEST_REVOCATION_INTERVAL = timedelta(minutes=1)
 LONGEST_REPR = 100  # of a wrong value
 KEYS_HINT = (
     f"A secret for HS256 has {MIN_SECRET_BYTES} bytes or more: 'manage.py generate_token_secrets' makes two. "
-    "ACCESS_ALGORITHM 'EdDSA', 'ES256' or 'RS256' wants an unencrypted private key as PEM."
+    "ACCESS_ALGORITHM 'EdDSA', 'ES256' or 'RS256' needs an unencrypted private key as PEM."
 )
 UNSET_HINT = (
     "Most often this is a new shell that has not loaded the environment file: 'set -a; . ./.env; set +a' loads it. "
@@ -189,7 +189,7 @@ def check_issuer(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
         except ImproperlyConfigured as exc:
             yield Error(
                 str(exc),
-                hint="Give the dotted path of a callable. If it is a name and no path, write it as a URL: https://…",
+                hint="Give the dotted path of a callable. If the value is a name, not a path, write it as a URL: https://…",
                 id="twotoken.E013",
             )
 
@@ -200,7 +200,7 @@ def check_graces(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
         if are_fine(key) and getattr(conf, key.lower()) > LONGEST_GRACE:
             yield Warning(
                 f"TWOTOKEN[{key!r}] is longer than a minute.",
-                hint="During that time a stolen token is accepted like a late request. Use seconds.",
+                hint="For that long, a stolen token is accepted as if its request were only late. Use seconds.",
                 id="twotoken.W002",
             )
 
@@ -216,7 +216,7 @@ def check_deployed_cookie(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMes
     if are_fine("COOKIE_DOMAIN") and conf.cookie_domain:
         yield Warning(
             "TWOTOKEN['COOKIE_DOMAIN'] sends the refresh token to every subdomain, and each of them can replace it.",
-            hint="Leave it None unless another host has to refresh, and trust every host below that domain.",
+            hint="Leave it None if only one host refreshes. Otherwise you have to trust every host below that domain.",
             id="twotoken.W005",
         )
 

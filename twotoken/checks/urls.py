@@ -20,12 +20,15 @@ Apps = Sequence[AppConfig] | None
 
 STEP_UP_HINT = (
     "A step-up lasts until its access token expires: the next refresh returns to the time of the login. "
-    "So users are asked again sooner than this says. Use a shorter time."
+    "So users are asked again sooner than this time says. Use a shorter time."
 )
 
 
 def check_mounts(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
-    """E010: each mount names a delivery that exists. W008: each cookie mount has its own namespace."""
+    """E010: each include() of twotoken.urls names a delivery that exists.
+
+    W008: each include() whose refresh token is in a cookie has a namespace of its own.
+    """
     if not getattr(settings, "ROOT_URLCONF", None):
         return
     usual = conf.delivery if are_fine("DELIVERY") else Delivery.COOKIE
@@ -34,14 +37,14 @@ def check_mounts(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
         try:
             mode = delivery(options.get("delivery", usual))
         except ImproperlyConfigured as exc:
-            yield Error(str(exc), hint="Look at the include() of twotoken.urls.", id="twotoken.E010")
+            yield Error(str(exc), hint="Correct the delivery in the include() of twotoken.urls.", id="twotoken.E010")
         else:
             modes.setdefault(name, []).append(mode)
     for name, found in modes.items():
         if len(found) > 1 and Delivery.COOKIE in found:
             yield Warning(
-                f"{len(found)} mounts of twotoken.urls have the namespace {name!r}.",
-                hint="All of them use the cookie path of one. Give each its own: include(…, namespace=…).",
+                f"twotoken.urls is included {len(found)} times with the namespace {name!r}.",
+                hint="All of these use the cookie path of one of them. Give each its own: include(…, namespace=…).",
                 id="twotoken.W008",
             )
 
@@ -64,7 +67,7 @@ def check_step_up(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
 
 
 def mounts(patterns: Sequence[URLPattern | URLResolver], outer: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the full namespace and the options of each mount."""
+    """Yield the full namespace and the options of each ``include`` of ``twotoken.urls``, a mount."""
     for pattern in patterns:
         if isinstance(pattern, URLResolver):
             name = f"{outer}{pattern.namespace}:" if pattern.namespace else outer
@@ -80,7 +83,7 @@ def _asked_by_views() -> Iterator[tuple[str, timedelta]]:
         view, options = getattr(callback, "cls", None), getattr(callback, "initkwargs", {})
         permissions = options.get("permission_classes", getattr(view, "permission_classes", ()))
         for permission in recent_logins(permissions):
-            if permission is not RecentLoginForSessions:  # its time is the setting's
+            if permission is not RecentLoginForSessions:  # its time is the setting that was checked above
                 yield cast("Any", view).__name__, permission.max_age
 
 

@@ -67,7 +67,7 @@ class Settings:
 
     @property
     def refresh_secret(self) -> tuple[str, ...]:
-        """Secret of refresh tokens only (32 bytes or more). In a list the first signs and all verify."""
+        """Secret of refresh tokens, not ACCESS_SECRET (32 bytes or more). In a list the first signs and all verify."""
         return secrets_of("REFRESH_SECRET")
 
     @property
@@ -87,7 +87,10 @@ class Settings:
 
     @property
     def delivery(self) -> Delivery:
-        """The default delivery of mounts: the refresh token in a cookie, in the body, or no refresh token."""
+        """How the refresh token is delivered: in a cookie, in the body, or not at all.
+
+        An ``include`` of ``twotoken.urls`` may choose another delivery.
+        """
         return delivery(value_of("DELIVERY", Delivery.COOKIE))
 
     @property
@@ -104,7 +107,7 @@ class Settings:
 
     @property
     def cookie_path(self) -> str | None:
-        """Path of the cookie. None: the parent of the mount's own refresh URL."""
+        """Path of the cookie. None: the parent of the refresh URL, such as ``/api/auth/``."""
         return value_of("COOKIE_PATH", None)
 
     @property
@@ -124,7 +127,7 @@ class Settings:
 
     @property
     def browser_grace(self) -> timedelta:
-        """How long the old token may be presented again after a rotation, in the family of a browser.
+        """How long after a rotation the old token may be sent again, in a family that a browser started.
 
         Only a rotation without an Idempotency-Key has this grace.
         """
@@ -132,7 +135,7 @@ class Settings:
 
     @property
     def reuse_grace(self) -> timedelta:
-        """How long the old token may be presented again after a rotation, in a family that is not a browser's.
+        """How long after a rotation the old token may be sent again, in a family that no browser started.
 
         Only a rotation without an Idempotency-Key has this grace.
         """
@@ -160,7 +163,7 @@ class Settings:
 
     @property
     def issuer(self) -> str | None:
-        """The ``iss`` claim of access tokens: each is issued with it, and refused without it.
+        """The ``iss`` claim of access tokens: each is issued with it, and one without it is refused.
 
         A string; or a callable without arguments that returns the string and is called on each use; or the callable's
         dotted path. With a callable, refresh tokens have the claim too.
@@ -239,7 +242,10 @@ class Settings:
 
     @property
     def dpop_nonce(self) -> bool:
-        """Whether each DPoP proof must have a nonce of the server, so a page's script can't sign proofs for later."""
+        """Whether each DPoP proof must have a nonce of the server.
+
+        Otherwise a malicious script in a page could sign proofs with times to come, for use elsewhere later.
+        """
         return value_of("DPOP_NONCE", False)
 
     @property
@@ -262,7 +268,7 @@ class Settings:
 
     @property
     def step_up_sessions(self) -> timedelta | None:
-        """How recent the user's last proof of identity must be to list or revoke sessions. None: it does not matter."""
+        """How recent the user's last proof of identity must be to list or revoke sessions. None: any age."""
         return value_of("STEP_UP_SESSIONS", None)
 
     @property
@@ -274,14 +280,14 @@ class Settings:
     def retention(self) -> timedelta:
         """How long ``purge_token_families`` keeps a revoked or expired family, for people to look at.
 
-        A time shorter than the life of an access token counts as that life and a minute: until then the family is
-        needed for REVOCATION_INTERVAL and ``RevocationsView``.
+        The least is the life of an access token and a minute: for that long, REVOCATION_INTERVAL and
+        ``RevocationsView`` need the family.
         """
         return value_of("RETENTION", timedelta(days=30))
 
     @property
     def tenant_issuer(self) -> str | None:
-        """The issuer if ISSUER is a callable, else None. It is part of refresh tokens and of cache keys."""
+        """The issuer if ISSUER is a callable, otherwise None. It is part of refresh tokens and of cache keys."""
         found = callable_of("ISSUER")
         return None if found is None else issuer_from(found)
 
@@ -304,7 +310,7 @@ class Settings:
 
     @property
     def refresh_keys(self) -> KeyRing:
-        """The keys of refresh tokens, made from the settings above. Only we verify them, so HS256 is enough."""
+        """The keys of refresh tokens, made from the settings above. No other service needs them: HS256 is enough."""
         return keys_of("REFRESH_SECRET", self.refresh_secret, (HS256,))
 
 

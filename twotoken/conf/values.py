@@ -79,7 +79,7 @@ def audience_from(found: Callable[[], object]) -> tuple[str, ...]:
 
 
 def texts_of(value: str | Sequence[str] | None) -> tuple[str, ...]:
-    """Return one text, several or none as a tuple."""
+    """Return a text, several texts or None as a tuple."""
     return (value,) if isinstance(value, str) else tuple(value or ())
 
 
@@ -96,7 +96,7 @@ def duration_of(key: str, default: float) -> timedelta:
 
 
 def secrets_of(key: str) -> tuple[str, ...]:
-    """Return the secrets of a key, at least one. Raises ImproperlyConfigured."""
+    """Return the secrets that a setting holds, at least one. Raises ImproperlyConfigured."""
     value = value_of(key, None)
     if value is None:
         raise ImproperlyConfigured(f"TWOTOKEN[{key!r}] is not set. Is the environment file loaded?")
@@ -107,7 +107,7 @@ def secrets_of(key: str) -> tuple[str, ...]:
 
 
 def keys_of(key: str, secrets: tuple[str, ...], algorithms: tuple[str, ...]) -> KeyRing:
-    """Make the keys of a key's secrets. Raises ImproperlyConfigured if one of them can't be used."""
+    """Make the key ring from a setting's secrets. Raises ImproperlyConfigured if one of them can't be used."""
     try:
         return key_ring(secrets, algorithms)
     except ValueError as exc:

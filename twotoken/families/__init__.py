@@ -1,4 +1,4 @@
-"""The verbs on token families: start, bind, rotate, step up, revoke, purge. Import them from here.
+"""Start, bind, rotate, step up, revoke and purge token families. Import these functions from here.
 
 This package knows nothing of HTTP.
 

@@ -19,9 +19,10 @@ logger = logging.getLogger("twotoken")
 def bind(claims: RefreshClaims, device_key: str, *, within: timedelta) -> bool:
     """Bind the family of a refresh token to a key, and tell whether it is bound to it now. One SELECT, one UPDATE.
 
-    Only an active family that is not bound, has never rotated and started ``within`` this time can be bound. The same
-    key again is no change. Callers must make sure that the request comes from the device of the login: whoever binds a
-    family to a key of his own locks its owner out. Raises InvalidToken if the token does not fit the family.
+    Only a family that is active, is not bound, has never rotated and was started less than ``within`` ago can be bound.
+    Binding it to the same key again changes nothing. Callers must make sure that the request comes from the device of
+    the login: somebody else who binds the family to their own key locks its user out. Raises InvalidToken if the token
+    does not fit the family.
     """
     family = find(claims)
     now = timezone.now()

@@ -18,8 +18,8 @@ from twotoken.models import ACTOR_LENGTH, EventKind, FamilyEvent, RefreshToken
 
 T = TypeVar("T")
 
-# A family has at most one reuse and one revocation. With these limits it has 40 events, or a few more if requests that
-# run at once count the same ones.
+# A family has at most one event of its reuse, one of its revocation and one of its unbinding. With these limits it has
+# 41 events, or a few more if requests that run at once count the same ones.
 MAX_DEVICE_EVENTS = 18
 MAX_RETRY_EVENTS = 10
 MAX_WRONG_DEVICE_EVENTS = 10
@@ -33,7 +33,7 @@ def send(signal: Signal, family_id: UUID, user_id: Any, **details: Any) -> None:
 
 
 def record(kind: EventKind, family_ids: Iterable[UUID], *, actor: object = "", **details: Any) -> None:
-    """Write one event to each family's timeline. A failure is logged, not raised: the change itself is done."""
+    """Write one event to each family's timeline. A failure is logged, not raised: the change is already written."""
     who = str(actor)[:ACTOR_LENGTH]
     events = [FamilyEvent(family_id=pk, kind=kind, actor=who, **details) for pk in family_ids]
     with _failures_logged():

@@ -48,15 +48,16 @@ def start(
     family_id: UUID | None = None,
     device_key: str = "",
 ) -> TokenPair:
-    """Start a token family for an authenticated user, and return its first pair. One INSERT.
+    """Start a token family for an authenticated user, and return its first token pair. One INSERT.
 
     ``lifetime`` is the absolute lifetime of this login, in place of FAMILY_LIFETIME; None means no limit. The idle
     limit REFRESH_LIFETIME applies too. ``is_browser`` gives the family the BROWSER_GRACE: pass True if a browser keeps
     the refresh token in a cookie, because its tabs may refresh at the same time. ``context`` is a JSON object with what
     the project wants to know of this login later: ACCESS_CLAIMS finds it in ``family.context``. Pass ``family_id`` if
-    one proof of identity must not start two families. Derive it from the proof, as a UUID of version 5: then the
-    second start fails. ``device_key`` binds the family to a public key that the request has proven to hold: the prefix
-    ``dpop:`` or ``dbsc:``, and the JWK as RFC 7638 hashes it. Only ``bind`` can bind the family later.
+    one proof of identity, such as an old token that is exchanged, must not start two families. Derive the id from the
+    proof, as a UUID of version 5: then the second start fails. ``device_key`` binds the family to a public key that the
+    request has proven to hold: the prefix ``dpop:`` or ``dbsc:``, and the JSON of the JWK that RFC 7638 hashes. Only
+    ``bind`` can bind the family later.
 
     With MAX_FAMILIES_PER_USER the user's oldest families beyond that number are revoked. Raises UserInactive;
     IntegrityError if a family with this id exists; MissingProof without a ``device_key`` if DPOP is ``"required"``; and

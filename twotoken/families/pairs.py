@@ -17,7 +17,7 @@ from twotoken.models import RefreshToken
 
 @dataclass(frozen=True, slots=True)
 class TokenPair:
-    """What a login or a refresh gives. Durations are in seconds; ``generation`` is the refresh token's.
+    """The tokens that a login or a refresh returns. Durations are in seconds; ``generation`` is the refresh token's.
 
     ``token_type`` says how a bound family's access token is sent, "DPoP" or "Bearer". It is empty if the family is not
     bound to a key.
@@ -42,8 +42,8 @@ class AuthEvent(NamedTuple):
 def login_event(family: RefreshToken) -> AuthEvent:
     """Return when and how the user proved their identity for a family's login.
 
-    ``auth_time`` in the family's context replaces the time of the login if it is earlier: a single sign-on may rest on
-    a password of last week, and the exchange of a token proves nothing.
+    ``auth_time`` in the family's context replaces the time of the login if it is earlier: behind a single sign-on, the
+    password may have been typed last week, and the exchange of an old token is no new proof.
     """
     login = int(family.created_at.timestamp())
     proven = family.context.get("auth_time", login)
@@ -53,9 +53,9 @@ def login_event(family: RefreshToken) -> AuthEvent:
 def mint_access(
     family: RefreshToken, user: AbstractBaseUser, now: datetime, event: AuthEvent | None = None
 ) -> tuple[str, int]:
-    """Return a new access token and its lifetime in seconds. It never outlives the family's absolute lifetime.
+    """Return a new access token and its lifetime in seconds. The token never outlives the family's absolute lifetime.
 
-    ``event`` is given for a step-up. Without it the token has the event of the login.
+    ``event`` is the fresh proof of identity of a step-up. Without it, the token names the proof of the login.
 
     Raises ClaimsError if the project's claims can't go into a token.
     """
@@ -102,7 +102,7 @@ def make_pair(
 
 
 def token_type_of(family: RefreshToken) -> str:
-    """Return how a family's access token is sent, or an empty string if the family is not bound by DPoP."""
+    """Return the scheme of a family's access token, or an empty string if the family is not bound by DPoP."""
     if not family.device_key.startswith(DPOP):
         return ""
     return "DPoP" if conf.dpop_access else "Bearer"

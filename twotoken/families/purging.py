@@ -21,13 +21,14 @@ from twotoken.families.revocation import Batch
 from twotoken.families.revoked import OVERLAP, longest_access
 from twotoken.models import FamilyEvent, RefreshToken, RefreshTokenQuerySet, inactive_before
 
-# Revoked families are found by the first, expired ones by the second: it is never later than the family's end.
+# The first column finds revoked families. The second finds expired ones: it is never later than the time at which the
+# family expires.
 COLUMNS: Final = ("revoked_at", "earliest_end")
 PURGE_BATCH: Final = 1000  # families; a DELETE of so many keys takes some tens of milliseconds
 
 
 class _Found(NamedTuple):
-    """A family that a purge looks at: its key, its time in the index, and whether the purge deletes it."""
+    """A family that a purge looks at: its key, its value in the indexed column, and whether the purge deletes it."""
 
     pk: UUID
     time: datetime
@@ -43,7 +44,7 @@ def purge(on_batch: Callable[[Batch], object] | None = None, *, within: timedelt
 
     Safe beside live traffic and beside another purge: a family that is deleted can't become active again. A batch is
     some families by their primary keys, and only these are locked. ``on_batch`` is called after each batch. ``within``
-    stops the purge after this time, when its batch is done.
+    is how long the purge may take: it stops after the batch that exceeds this time.
     """
     deadline = None if within is None else time.monotonic() + within.total_seconds()
     before, total = _before(), 0
@@ -58,7 +59,7 @@ def purge(on_batch: Callable[[Batch], object] | None = None, *, within: timedelt
 
 
 def purgeable(overdue: timedelta = timedelta()) -> RefreshTokenQuerySet:
-    """Return the families that ``purge`` would delete, or would have deleted already a time ago."""
+    """Return the families that ``purge`` would delete now, or would have deleted ``overdue`` ago."""
     before = _before() - overdue
     return rows().filter(Q(revoked_at__lt=before) | Q(earliest_end__lt=before)).inactive_before(before)
 
@@ -68,7 +69,7 @@ def _before() -> datetime:
 
 
 def _purge_by(column: str, before: datetime) -> Iterator[tuple[int, float]]:
-    """Purge in the order of an indexed column; yield how many each batch deleted, and the share of the time."""
+    """Purge in the order of an indexed column; yield how many each batch deleted, and the share of the work done."""
     families = rows().filter(**{f"{column}__lt": before}).order_by(column)
     due = ExpressionWrapper(inactive_before(before), BooleanField())
     page = families.annotate(due=due).values_list("pk", column, "due")[:PURGE_BATCH]
@@ -85,7 +86,7 @@ def _purge_by(column: str, before: datetime) -> Iterator[tuple[int, float]]:
 
 
 def _postpone(keys: list[UUID]) -> int:
-    """Move the time at which the purge looks at families to the one at which they expire if nobody uses them again."""
+    """Set when the purge looks at these families again: at the time when they expire if nobody refreshes them."""
     idle_end = F("refreshed_at") + conf.refresh_lifetime
     return rows().filter(pk__in=keys).update(earliest_end=Least(idle_end, Coalesce("expires_at", idle_end)))
 

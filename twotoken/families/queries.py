@@ -39,7 +39,7 @@ ERRORS: Final[dict[Verdict, type[TokenNotValid]]] = {
 
 
 class Criteria(TypedDict, total=False):
-    """Which families to revoke. A criterion that is left out is not applied; None matches nothing."""
+    """Which families to revoke. A criterion that is left out is not applied. One that is None matches nothing."""
 
     user_id: Any
     family_id: UUID
@@ -95,7 +95,7 @@ def select(**criteria: Unpack[Criteria]) -> RefreshTokenQuerySet:
         "address": "ip_address",
         "user_is_active": "user__is_active",
     }
-    if None in criteria.values():  # or a missing address would match every family without one
+    if None in criteria.values():  # otherwise a missing address would match all families without one
         return rows().none()
     return rows().revocable().filter(**{lookups[name]: value for name, value in criteria.items()})
 
@@ -113,8 +113,9 @@ def family_of(access: AccessToken | RefreshClaims) -> RefreshToken:
     family = get(access.family_id)
     if family is None:
         raise RevokedToken
-    # The authentication class has checked the proof for the access token by its ``cnf``. An access token without one is
-    # valid in a bound family too: DPOP_ACCESS decides.
+    # The family's own key is passed, so that no proof is required here. The authentication class has checked the proof
+    # that the access token's ``cnf`` requires. If DPOP_ACCESS is False, access tokens of a bound family have no
+    # ``cnf``.
     verdict = verdict_on(family, family.generation, b"", family.device_key, timezone.now())
     if verdict in ERRORS:
         raise ERRORS[verdict]
@@ -122,7 +123,7 @@ def family_of(access: AccessToken | RefreshClaims) -> RefreshToken:
 
 
 def verdict_on(family: RefreshToken, generation: int, retry_key: bytes, device_key: str, now: datetime) -> Verdict:
-    """Judge a family's token of this generation by the rule, with the settings and the state of the family's user."""
+    """Apply the rotation rule to a family's token of this generation, with the settings and the state of the user."""
     return judge(
         cast("Row", family),  # pyright gives a model's fields the types that they have on the class
         generation=generation,

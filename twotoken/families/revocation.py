@@ -53,7 +53,7 @@ def revoke(family_id: UUID, reason: str = RevokedReason.ADMIN, *, actor: str = "
 def revoke_presented(claims: RefreshClaims, reason: str = RevokedReason.LOGOUT) -> RefreshToken | None:
     """Revoke the family of a refresh token, even of an expired or an old token, as a logout does.
 
-    Return the family, with its user, if this call revoked it; else None.
+    Return the family, with its user, if this call revoked it, otherwise None.
     """
     with suppress(InvalidToken):
         family = find(claims)
@@ -88,7 +88,7 @@ def revoke_each(
     actor: str = "",
     on_batch: Callable[[Batch], object] | None = None,
 ) -> int:
-    """Revoke those of the families that are not revoked yet, in batches; return how many. Two statements a batch.
+    """Revoke those of the families that are not revoked yet, in batches; return how many. Two statements per batch.
 
     The families are read from the write database, whichever the queryset uses: a replica may lag. ``on_batch`` is
     called after each batch.

@@ -1,4 +1,4 @@
-"""Which families were revoked within the life of an access token: read once per interval, and kept in each process."""
+"""The families revoked within the life of an access token, read once per interval and kept in each process."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from twotoken.tokens import AccessToken, family_digest
 
 T = TypeVar("T")
 
-# A revocation gets its time before it is committed, perhaps from a server whose clock is behind. Each read starts this
-# much before the last one, so that it finds these too.
+# The time of a revocation is set before it is committed, perhaps by a server whose clock is behind. So each read also
+# covers this much time before the last read.
 OVERLAP: Final = timedelta(seconds=60)
 
 # The lists of this process, by database alias, schema, issuer and interval. Tenants differ in one of the first three.
@@ -50,7 +50,7 @@ def refuse_revoked(access: AccessToken, interval: timedelta) -> None:
 
 
 def forget_revoked() -> None:
-    """Forget what this process knows, so that the next request reads the revoked families. For tests."""
+    """Forget the revoked families, so that the next request of this process reads them again. For tests."""
     _LISTS.clear()
     has_schemas.cache_clear()
 
@@ -58,8 +58,8 @@ def forget_revoked() -> None:
 def revoked_since(moment: datetime) -> list[str]:
     """Return the ids of the families that were revoked after a time, as text in the database's own form. One SELECT.
 
-    Not as UUIDs: to build 100,000 of them takes longer than to read them. A failure leaves a caller's transaction
-    intact.
+    They are not made UUIDs: to build 100,000 of these takes longer than to read them. A failure leaves a caller's
+    transaction intact.
     """
     found: Any = rows().filter(revoked_at__gt=moment).order_by().values_list(Cast("pk", CharField()))
     connection = connections[found.db]
@@ -73,7 +73,7 @@ def revoked_since(moment: datetime) -> list[str]:
 def revoked_digests(now: datetime, age: timedelta | None = None) -> list[str]:
     """Return the sorted digests of the families revoked in the last ``age``, at most the life of an access token.
 
-    One SELECT. Some revocations are older, by up to OVERLAP.
+    One SELECT. The list also has revocations that are older by up to OVERLAP.
     """
     longest = longest_access()
     age = longest if age is None else min(max(age, timedelta()), longest)
@@ -103,7 +103,8 @@ class RevokedFamilies:
         seen, now, longest = self.clock(), timezone.now(), longest_access()
         since = longest
         if self.read_at is not None:
-            # Either clock may stand still for a while: one if the machine sleeps, the other if it is set back.
+            # Either clock may show too little: the monotonic one if the machine sleeps, the other if it is set back. So
+            # the longer time counts.
             passed = max(timedelta(seconds=seen - self.read_at[0]), now - self.read_at[1])
             since = min(passed, longest)
         found = _outside_event_loop(lambda: revoked_since(now - since - OVERLAP), self.alias)
@@ -132,14 +133,15 @@ def _number(text: str) -> int:
 
 
 def _canonical(text: str) -> str:
-    """Return an id as ``str(UUID(...))`` writes it, and so as it is in a token. SQLite keeps it without hyphens."""
+    """Return an id as ``str(UUID(...))`` and the ``sid`` claim have it. SQLite keeps it without hyphens."""
     return text if len(text) > 32 else "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
 
 
 def _outside_event_loop(read: Callable[[], T], alias: str) -> T:
-    """Read, in another thread if this one runs an event loop: Django refuses queries there.
+    """Call ``read``, in another thread if this one runs an event loop, where Django refuses queries.
 
-    The event loop waits, because the request that is being authenticated does. So the thread may use its connection.
+    The event loop waits meanwhile, because authentication is synchronous. So the other thread may use this one's
+    connection.
     """
     try:
         asyncio.get_running_loop()

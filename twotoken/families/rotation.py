@@ -42,10 +42,10 @@ def verify(token: str) -> RefreshClaims:
 
 @sensitive_variables()
 def rotate(claims: RefreshClaims, client: Client, idempotency_key: str = "", *, device_key: str = "") -> TokenPair:
-    """Exchange a refresh token: one SELECT and one UPDATE, or one SELECT for a retry.
+    """Exchange a refresh token for a new pair: one SELECT and one UPDATE, or one SELECT for a retry.
 
-    ``device_key`` is the key that the request has proven to hold, in the form that ``start`` takes. A family that is
-    bound to another key raises WrongDevice and stays active.
+    ``device_key`` is the key that the request has proven to hold, in the form that ``start`` takes. If the family is
+    bound to another key, this raises WrongDevice and the family stays active.
 
     Raises a TokenNotValid with its reason, after revoking the family if the rule says so; or RotationConflict if other
     requests were faster each time.
@@ -65,14 +65,14 @@ def rotate(claims: RefreshClaims, client: Client, idempotency_key: str = "", *, 
 
 
 def _try_to_rotate(claims: RefreshClaims, client: Client, retry_key: bytes, device_key: str) -> TokenPair | None:
-    """Judge and answer once. None means that another request changed the family meanwhile."""
+    """Try to rotate once, and return the pair; None if another request changed the family meanwhile."""
     family = find(claims)
     now = timezone.now()
     verdict = verdict_on(family, claims.generation, retry_key, device_key, now)
     if verdict in ERRORS:
         _follow_refusal(family, claims, client, verdict)
         raise ERRORS[verdict]
-    # Minted before the write: if the project's claims fail, the presented token stays valid.
+    # Minted before the write: if the project's claims fail, the client's token stays valid.
     access = mint_access(family, family.user, now)
     if verdict is Verdict.RETRY:
         pair = make_pair(family, access, now, generation=family.generation, refreshed_at=family.refreshed_at)
@@ -84,7 +84,7 @@ def _try_to_rotate(claims: RefreshClaims, client: Client, retry_key: bytes, devi
         generation=claims.generation + 1,
         refreshed_at=now,
         retry_key=retry_key,
-        auth_hash=family.current_auth_hash,  # by today's SECRET_KEY, so that a fallback can be dropped
+        auth_hash=family.current_auth_hash,  # with today's SECRET_KEY, so that a fallback can be removed
         ip_address=client.ip_address,
         user_agent=client.user_agent,
     )
@@ -103,7 +103,7 @@ def _try_to_rotate(claims: RefreshClaims, client: Client, retry_key: bytes, devi
 
 
 def _send_presented(signal: Signal, family: RefreshToken, claims: RefreshClaims, client: Client) -> None:
-    """Send a signal about a token that was presented and did not rotate, with its sender."""
+    """Send a signal about a refresh token that did not rotate its family, with the sender of the request."""
     send(
         signal,
         family.pk,
@@ -116,7 +116,7 @@ def _send_presented(signal: Signal, family: RefreshToken, claims: RefreshClaims,
 
 
 def _tell_retried(family: RefreshToken, claims: RefreshClaims, client: Client) -> None:
-    """Record a retry from another address or user agent: a thief may have sent it within the grace."""
+    """Record a retry from another address or user agent: it may come from a thief with a copy of the token."""
     if (client.ip_address, client.user_agent) == (family.ip_address, family.user_agent):
         return
     logger.warning(
@@ -142,7 +142,7 @@ def _follow_refusal(family: RefreshToken, claims: RefreshClaims, client: Client,
 
 
 def _tell_wrong_device(family: RefreshToken, claims: RefreshClaims, client: Client) -> None:
-    """Record that a copied token was refused. The family stays active: its device did nothing wrong."""
+    """Record a refresh without the key of the device. The family stays active: its device did nothing wrong."""
     logger.warning(
         "A refresh of token family %s of user %s from %s did not prove the key of its device.",
         family.pk,

@@ -1,4 +1,4 @@
-"""The rotation rule, a pure function: what to do with a refresh token that fits its family's row.
+"""The rotation rule, a pure function: what to do with a refresh token whose ``jti`` fits its family's row.
 
 RFC 9700 section 4.14.2 says why the reuse of an old token revokes its family.
 """
@@ -62,7 +62,7 @@ def judge(
 ) -> Verdict:
     """Judge a refresh token whose ``jti`` fits the row. Pure: it reads only its arguments.
 
-    ``generation`` is the presented one; ``retry_key`` is the digest of the request's Idempotency-Key, empty without
+    ``generation`` is that of the token; ``retry_key`` is the digest of the request's Idempotency-Key, empty without
     one; ``device_key`` is the key that the request has proven to hold, empty without a proof. Clocks of servers may
     differ, so an age may be negative. See RFC 9700 section 4.14.2.
     """
@@ -75,25 +75,28 @@ def judge(
         return Verdict.USER_INACTIVE
     if not password_unchanged:
         return Verdict.PASSWORD_CHANGED
-    # Judged before the generation: a thief without the private key must not be able to end a bound family by the reuse
-    # of a copied token. A family that is not bound takes no notice of a proof: a login binds, and nothing later does.
+    # This comes before the generation: otherwise a thief without the private key could send an old copied token, and
+    # its reuse would end the bound family. In a family that is not bound, a proof changes nothing: a refresh never
+    # binds.
     if row.device_key and device_key != row.device_key:
         return Verdict.WRONG_DEVICE
     behind = row.generation - generation
     if behind > 1:
         return Verdict.REUSED
     if retry_key:
-        # A key names one rotation. If it comes with the token that this rotation replaced, it is a retry, even hours
-        # later. If it comes with the token that the rotation made, it is a retry for a minute only: after that the key
-        # may name a new rotation.
+        # An Idempotency-Key names one rotation. If it comes with the token that this rotation replaced, it is a retry,
+        # even hours later. If it comes with the token that the rotation made, it is a retry for a minute only: after
+        # that the key may name a new rotation.
         is_retry = retry_key == bytes(row.retry_key) and (behind == 1 or (behind == 0 and abs(age) < KEY_LIFETIME))
     elif behind == 1 and row.device_key.startswith(DPOP) and not row.retry_key:
-        # Only the owner's device can prove the key anew for each request, so this is a lost answer, even hours later.
-        # A device cookie (DBSC) is no such proof: a thief who copied it too would never be found out.
+        # Only the family's own device can make a DPoP proof for each request. So if it sends the previous token, even
+        # hours later, the answer with the current one was lost. The cookie of DBSC proves less: a thief who copied it
+        # with the refresh token would never be noticed.
         is_retry = True
     else:
-        # For twice the grace, a refresh with the current token is answered with the same token. If it rotated at once,
-        # a slower tab that still sends the token before it, or gets its answer late, would look like a thief.
+        # For twice the grace after a rotation, a refresh with the current token gets the same token again. If it
+        # rotated at once, a slower tab that still sends the previous token, or gets its answer late, would look like a
+        # thief.
         grace = grace_of(row, browser_grace, reuse_grace)
         is_retry = behind >= 0 and abs(age) < (grace if behind == 1 else 2 * grace)
     if is_retry:
@@ -102,10 +105,11 @@ def judge(
 
 
 def grace_of(row: Row, browser_grace: timedelta, reuse_grace: timedelta) -> timedelta:
-    """Return how long the last rotation may be retried without a key.
+    """Return how long the last rotation may be retried without an Idempotency-Key.
 
-    After a login there is no rotation to retry. After a rotation under a key, the key says who may retry. Whether the
-    family is a browser's was settled at login: a thief who poses as a browser later gains no grace.
+    After a login there is no rotation to retry. After a rotation with an Idempotency-Key, only a request with this key
+    is a retry. Whether a browser started the family was stored at the login: a thief who later pretends to be a browser
+    gets no longer grace.
     """
     if row.generation == 0 or row.retry_key:
         return timedelta()

@@ -1,4 +1,4 @@
-"""The schema of the current tenant, where django-tenants keeps the tables of each tenant in a schema."""
+"""The database schema of the current tenant, in a project with django-tenants."""
 
 from __future__ import annotations
 

@@ -31,8 +31,8 @@ def step_up(family: RefreshToken, amr: Sequence[str] = ()) -> SteppedUp:
     Call it after the family's user has proven their identity, with the family that ``family_of(request.auth)`` returns.
     ``amr`` names the methods of this proof (RFC 8176), not those of the login.
 
-    Only this access token says so. The next refresh returns to the login's ``auth_time``: if the family's row had the
-    new time, the owner's proof would also step up a thief's copy of the refresh token.
+    Only this access token has the new ``auth_time``. The next refresh returns to that of the login: if the new one were
+    stored in the family's row, a thief with a copy of the refresh token would get it too, by a refresh.
 
     Raises ClaimsError if the project's claims can't go into a token.
     """

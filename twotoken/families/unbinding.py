@@ -18,7 +18,7 @@ logger = logging.getLogger("twotoken")
 def unbind_each(
     families: RefreshTokenQuerySet, *, actor: str = "", on_batch: Callable[[Batch], object] | None = None
 ) -> int:
-    """Unbind those of the families that are bound to a device, in batches; return how many. Two statements a batch.
+    """Unbind those of the families that are bound to a device, in batches; return how many. Two statements per batch.
 
     From then on a copied refresh token works without a proof too. Access tokens that were issued
     before stay bound. The families are read from the write database, whichever the queryset uses: a replica may lag.

@@ -46,7 +46,7 @@ _KEY_FILE = re.compile(
 )
 _PATH_START = re.compile(r"(\.{1,2}/|~[\w-]*/|file:|[A-Za-z]:[\\/]|\\\\)[\w./\\@:~-]+")
 _ABSOLUTE = re.compile(r"(/[\w.@-]+){2,}")
-_NOT_BASE64 = re.compile(r"[._@-]")  # with "/" too: base64 has "/" but none of these, base64url "-" and "_" but no "/"
+_NOT_BASE64 = re.compile(r"[._@-]")  # and "/": base64 has "/" but none of these, base64url has "-" and "_" but no "/"
 
 
 def weakness(text: str) -> str | None:

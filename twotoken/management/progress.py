@@ -14,7 +14,7 @@ except ImportError:  # pragma: no cover - the extra is optional
     tqdm = None
 
 FORMAT = "{percentage:3.0f}% |{bar}| {desc} [{elapsed}<{remaining}]"
-DELAY = 1.0  # seconds. A command that is done before shows no bar
+DELAY = 1.0  # seconds. A command that ends earlier shows no bar
 
 
 def with_progress(verb: Callable[[Callable[[Batch], object]], int], stream: Any) -> int:

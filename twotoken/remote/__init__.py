@@ -2,8 +2,8 @@
 
 ``"twotoken"`` need not be in INSTALLED_APPS. This package must load no model and no view.
 
-``authentication`` makes a user of the claims, ``jwks`` reads keys, ``revocations`` keeps the list of revoked families,
-and ``fetching`` makes the requests.
+``authentication`` makes a user from the claims, ``jwks`` reads keys, ``revocations`` keeps the list of revoked
+families, and ``fetching`` makes the requests.
 """
 
 from __future__ import annotations

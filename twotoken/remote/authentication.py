@@ -1,4 +1,4 @@
-"""Authenticate by the access token of another service, and make a user of its claims.
+"""Authenticate by the access token of another service, and make a user from its claims.
 
 ``"twotoken"`` need not be in INSTALLED_APPS, so no system check runs: the settings are checked on first use.
 """
@@ -27,8 +27,9 @@ from twotoken.remote.jwks import named_key, read_key_set
 from twotoken.remote.revocations import RevocationSource
 from twotoken.tokens import AccessPolicy, AccessToken
 
-KEYS_INTERVAL = 300.0  # seconds: JWKSView lets its answer be kept as long
-# Seconds between two fetches because of an unknown key, for anybody can make up a ``kid``, and after one that failed.
+KEYS_INTERVAL = 300.0  # seconds: for this long, an answer of JWKSView may be cached
+# Seconds between two fetches for an unknown ``kid``, because anybody can make one up. Also the pause after a fetch that
+# failed.
 UNKNOWN_KEY_PAUSE = 30.0
 FETCH_SECONDS = 3.0
 FETCH_BYTES = 262_144
@@ -37,10 +38,11 @@ NO_CRYPTO = "Public keys need the package cryptography: pip install 'twotoken[cr
 
 
 class RemoteUser:
-    """A user made of an access token's claims. A claim is an attribute: ``user.email`` is the claim ``email``.
+    """A user made from an access token's claims. A claim is an attribute: ``user.email`` is the claim ``email``.
 
     Permissions and groups are those that the claims ``permissions`` and ``groups`` list, as text. ``is_staff``,
-    ``is_superuser`` and ``is_active`` are claims too: without them the user is active, and neither of the others.
+    ``is_superuser`` and ``is_active`` are claims too: without them the user is active, and is neither staff nor
+    superuser.
     """
 
     is_authenticated = True
@@ -51,7 +53,7 @@ class RemoteUser:
 
     @property
     def pk(self) -> str:
-        """The ``sub`` claim, as text: what the project that logs in has as the user's key."""
+        """The ``sub`` claim, as text: the user's key in the project where users log in."""
         subject: str = self._access["sub"]
         return subject
 
@@ -77,7 +79,7 @@ class RemoteUser:
         return self._names("groups")
 
     def get_username(self) -> str:
-        """Return the ``username`` claim, or else the ``sub`` claim."""
+        """Return the ``username`` claim, or the ``sub`` claim if there is none."""
         name = self._access.get("username")
         return name if isinstance(name, str) else self.pk
 
@@ -110,7 +112,8 @@ class RemoteUser:
         return frozenset(name for name in value if isinstance(name, str)) if isinstance(value, list) else frozenset()
 
     def __getattr__(self, name: str) -> Any:
-        # Python asks for private names too, for example to copy or to display an object. No claim may answer.
+        # Python also reads private names, for example to copy or to display an object. A claim must not be returned for
+        # these.
         if not name.startswith("_"):
             try:
                 return self._access[name]
@@ -173,22 +176,22 @@ class KeySource:
 def revocation_source(
     url: str, interval: float, leeway: float, headers: tuple[tuple[str, str], ...]
 ) -> RevocationSource:
-    """Return the revoked families at a URL, the same object each time. Durations are in seconds."""
+    """Return the object that keeps the revoked families of a URL, the same each time. Durations are in seconds."""
     return RevocationSource(url, interval=interval, leeway=leeway, headers=dict(headers))
 
 
 @lru_cache(maxsize=32)
 def key_source(url: str) -> KeySource:
-    """Return the keys at a URL, the same object each time."""
+    """Return the object that keeps the keys of a URL, the same each time."""
     return KeySource(url)
 
 
 class RemoteAccessTokenAuthentication(BearerAuthentication):
-    """Make a user of the claims, in a service that only verifies: RemoteUser. No query.
+    """Authenticate as a RemoteUser, made from the claims, in a service that only verifies. No query.
 
     The keys come from JWKS_URL, or are the public keys that ACCESS_SECRET has as PEM. With REVOCATIONS_URL and
     REVOCATION_INTERVAL, tokens of revoked families are refused. Without any key or any list of revoked families, the
-    answer is a 503. Override ``get_user`` to make another user of the claims. ``revocations_headers`` are sent to
+    answer is a 503. Override ``get_user`` to make another user from the claims. ``revocations_headers`` are sent to
     REVOCATIONS_URL, for example an Authorization header.
     """
 
@@ -206,7 +209,7 @@ class RemoteAccessTokenAuthentication(BearerAuthentication):
         return access
 
     def revocation_source(self, url: str) -> RevocationSource:
-        """Return the revoked families at a URL, the same object each time. For a service with more lists than one."""
+        """Return the object for the revoked families of a URL. A service with several lists calls it for each."""
         interval: Any = conf.revocation_interval  # set, as check_settings has made sure
         headers = tuple(self.revocations_headers.items())
         return revocation_source(url, interval.total_seconds(), conf.leeway.total_seconds(), headers)

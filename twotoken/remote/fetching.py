@@ -93,7 +93,7 @@ def _handlers(opened: list[socket], deadline: float) -> list[BaseHandler]:
         def connect(self) -> None:
             super().connect()  # type: ignore[misc]  # that of the other base class
             opened.append(self.sock)
-            if time.monotonic() > deadline:  # nobody is left to shut it down
+            if time.monotonic() > deadline:  # fetch() has stopped waiting and won't shut it down
                 raise TimeoutError
 
     class Plain(Kept, HTTPConnection):

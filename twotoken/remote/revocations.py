@@ -1,4 +1,4 @@
-"""Which token families another service revoked lately: its RevocationsView, asked once per interval and process.
+"""The token families that another service revoked lately. Its RevocationsView is asked once per interval and process.
 
 No models, no views: for a service that only verifies.
 """
@@ -72,7 +72,7 @@ class RevocationSource:
             if answer.status == 200:
                 self._add(read_list(answer.body), now)
                 self._etag = answer.headers.get("ETag", "")
-            elif not self._etag:  # then there may be no list yet, and an empty one would let everybody in
+            elif not self._etag:  # there may be no list yet, and an empty one would let everybody in
                 raise FetchError("a 304 that nobody asked for")
         except (FetchError, ValueError) as exc:
             raise FetchError(f"{self.url}: {exc}") from exc
@@ -89,7 +89,7 @@ class RevocationSource:
 
 
 def read_list(document: bytes) -> Listed:
-    """Return an answer of RevocationsView. Raises ValueError if the document is none."""
+    """Return an answer of RevocationsView. Raises ValueError if the document is not one."""
     try:
         found: Any = json.loads(document)
     except RecursionError as exc:

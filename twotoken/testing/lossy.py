@@ -20,8 +20,8 @@ class LossyProxy:
     """A proxy that passes every request to a server, and loses every fifth answer: it closes the connection instead.
 
     Use it in a ``with`` statement, and have the client call ``proxy.url``. ``server`` is the server's URL, such as that
-    of pytest-django's ``live_server``; only http. ``every=3`` loses every third answer, 1 all. ``requests`` and
-    ``lost`` count the requests and the lost answers by path.
+    of pytest-django's ``live_server``; it must be http. ``every=3`` loses every third answer, ``every=1`` loses all.
+    ``requests`` and ``lost`` count the requests and the lost answers by path.
     """
 
     def __init__(self, server: str, *, every: int = 5) -> None:
@@ -47,7 +47,7 @@ class LossyProxy:
         self._http.server_close()
 
     def loses(self, path: str) -> bool:
-        """Count an answer, and tell whether to lose it. A subclass may choose others."""
+        """Count an answer, and tell whether to lose it. A subclass may lose other answers."""
         with self._lock:
             is_lost = next(self._numbers) % self.every == 0
             self.requests[path] += 1

@@ -100,11 +100,11 @@ class LoginThrottle(_IdentThrottle):
 
 
 class RefreshThrottle(_IdentThrottle):
-    """Counts by token family, after the signature check: nobody can use up another family's share.
+    """Counts by token family, after the signature check: nobody can use up another family's requests.
 
     Requests that prove the key of the token's device count apart from all others. Otherwise a thief with a copied token
-    of a bound family could use up the owner's share. Proofs by any other key have no share of their own: a client could
-    make a key for each request.
+    of a bound family could use up the requests of its user. Proofs by other keys are not counted apart: a client could
+    make a new key for each request.
     """
 
     scope = "twotoken_refresh"
@@ -112,8 +112,8 @@ class RefreshThrottle(_IdentThrottle):
     def __init__(self, claims: RefreshClaims, device_key: str = "") -> None:
         super().__init__()
         self.family_id = claims.family_id
-        # A key of DBSC comes from a device cookie, which we signed for this family. The first refresh token has no
-        # thumbprint: it is older than the registration.
+        # A key of DBSC comes from a device cookie that this server signed for this family, so it is not compared. The
+        # first refresh token has no thumbprint, because it was issued before the browser registered the key.
         fits = bool(device_key) and thumbprint(device_key) == claims.thumbprint
         self.is_owner = fits or device_key.startswith(DBSC)
 

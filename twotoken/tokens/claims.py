@@ -96,7 +96,7 @@ def check_claims(extra: object, *, client_id: str | None = None) -> None:
 
 
 def check_auth_event(auth_time: object, amr: object) -> None:
-    """Raise ClaimsError unless ``auth_time`` is a whole number and ``amr`` a list of strings, or None."""
+    """Raise ClaimsError unless ``auth_time`` is a whole number and ``amr`` a list of strings. Each may also be None."""
     if auth_time is not None and type(auth_time) is not int:
         raise ClaimsError("auth_time must be a whole number of seconds.")
     if amr is not None and not (isinstance(amr, list | tuple) and all(isinstance(each, str) and each for each in amr)):

@@ -1,4 +1,4 @@
-"""Names that are computed from a token family: the ``jti`` of its refresh tokens, and its digest in RevocationsView."""
+"""What is computed from a token family: the ``jti`` of its refresh tokens, and its digest in RevocationsView."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CURSOR = re.compile("[0-9]{1,12}")  # of a list of revoked families: seconds sin
 def token_id(secret: bytes, generation: int) -> str:
     """Return the ``jti`` of a generation: HMAC-SHA256 under the row's secret, shortened to 128 bits.
 
-    It binds a token to its row: nobody can forge a token with the refresh secret alone, and the database holds no token
+    It binds a token to its row: nobody can forge a token with REFRESH_SECRET alone, and the database holds no token
     that could be used.
     """
     digest = hmac.digest(secret, str(generation).encode(), hashlib.sha256)
@@ -24,7 +24,7 @@ def token_id(secret: bytes, generation: int) -> str:
 
 
 def token_id_fits(claims: RefreshClaims, secret: bytes) -> bool:
-    """Tell in constant time whether a presented token was made from this row."""
+    """Tell in constant time whether a refresh token was made from the row with this secret."""
     return hmac.compare_digest(claims.token_id.encode(), token_id(secret, claims.generation).encode())
 
 

@@ -1,4 +1,4 @@
-"""The endpoints: each reads a request, calls one verb of ``families``, and answers."""
+"""The endpoints: each reads a request, calls one function of ``families``, and answers."""
 
 from __future__ import annotations
 

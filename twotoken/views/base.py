@@ -1,4 +1,4 @@
-"""Base classes of the endpoints: answering errors, checking the origin, delivering tokens.
+"""Base classes of the endpoints: they answer errors, check the origin and deliver tokens.
 
 ``responses`` decides an error's status, body and headers, ``Retry-After`` among them.
 """
@@ -69,7 +69,7 @@ def without_variables(base: Any) -> Any:
 
 
 def _tell_refused(view: type[APIView], response: Response) -> None:
-    """Send our signal. In an answer that a project's exception handler made, anything or nothing may be ``data``."""
+    """Send ``request_refused``. A project's exception handler may have put anything into ``data``, or nothing."""
     data = getattr(response, "data", None)
     said = {name: data.get(name) if isinstance(data, dict) else None for name in ("code", "reason")}
     texts = {name: str(value) if isinstance(value, str) else "" for name, value in said.items()}
@@ -79,8 +79,9 @@ def _tell_refused(view: type[APIView], response: Response) -> None:
 class TokenView(APIView):
     """The base of all endpoints. A project's DRF defaults don't apply to them.
 
-    The delivery comes from the mount, or else from the class, or else from the setting. With the delivery ``body`` the
-    view accepts forms too, as DRF does by default.
+    The delivery is an option of the mount, the ``include`` of ``twotoken.urls``. Without this option the class has it,
+    and without both, the setting DELIVERY. With the delivery ``body`` the view accepts forms too, as DRF does by
+    default.
     """
 
     delivery: str | None = None
@@ -161,7 +162,7 @@ class TokenView(APIView):
         return response
 
     def refuse(self, error: TwoTokenError) -> Response:
-        """Return the answer to a refused request. Raising the error could roll back an outer ``atomic`` block."""
+        """Return the answer to a refused request. To raise the error could roll back an outer ``atomic`` block."""
         logger.info("%s refused a request: %s.", type(self).__name__, getattr(error, "reason", error.code))
         return Response(body_of(error), status=status_of(type(error)), headers=headers_of(error))
 
@@ -171,10 +172,10 @@ class TokenView(APIView):
             self.throttled(self.request, throttle.wait() or 0)
 
     def check_device(self, device_key: str) -> None:
-        """Check that the request proves the key that a family is bound to by DPoP. Any other family passes.
+        """Check that the request has a DPoP proof by this key. An empty key, or one of another protocol, passes.
 
-        For a bound access token, its proof was checked already. With DPOP_ACCESS off, only this checks it. Raises
-        WrongDevice, InvalidProof or Unavailable.
+        With DPOP_ACCESS, the authentication class has checked the proof already, for the access token. Without it, only
+        this method checks the proof. Raises WrongDevice, InvalidProof or Unavailable.
         """
         if not device_key.startswith(DPOP):
             return
@@ -185,7 +186,7 @@ class TokenView(APIView):
 
     @property
     def by_cookie(self) -> bool:
-        """Whether this mount delivers by cookie."""
+        """Whether the refresh token is delivered in a cookie."""
         return self.delivery is Delivery.COOKIE
 
     @property
@@ -195,7 +196,7 @@ class TokenView(APIView):
 
 
 class CredentialView(TokenView):
-    """Base of login, refresh and logout. At a cookie mount, another site must not be able to send these requests."""
+    """Base of login, refresh and logout. With the delivery ``cookie``, requests from other sites are refused."""
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         if self.by_cookie:
@@ -203,7 +204,7 @@ class CredentialView(TokenView):
         super().initial(request, *args, **kwargs)
 
     def answer(self, pair: TokenPair, *, already_held: bool = False) -> Response:
-        """Return a pair as this mount delivers it: in the cookie, in the body, or without a refresh token.
+        """Return a pair as the view's delivery says: in the cookie, in the body, or without a refresh token.
 
         ``already_held`` says that the client already has this refresh token. Then no cookie is set: if this answer
         arrives late, its cookie could replace a newer token.

@@ -42,8 +42,8 @@ class LoginView(CredentialView):
         serializer = self.serializer_class(data=request.data, context={"request": request, "view": self})
         serializer.is_valid(raise_exception=True)
         data = serializer.validated_data
-        # Read before the throttle counts: a client that lacks a nonce comes again. Spent after it: a client that has
-        # to wait has not used up its proof.
+        # The proof is verified before the throttle counts, because a client without the nonce has to send the request
+        # again. It is used up only after that, so that a client that has to wait can send the same proof again.
         proof = proofs.read_proof(request)
         if proof is None and conf.dpop == "required":
             raise MissingProof
@@ -68,7 +68,7 @@ class LoginView(CredentialView):
         return self.answer(pair)
 
     def authenticate(self, request: Request, data: Mapping[str, Any]) -> AbstractBaseUser | None:
-        """Return the user with these credentials, or None. Only Django's back ends decide: they apply lockouts.
+        """Return the user with these credentials, or None. Only Django's back ends decide, which also apply lockouts.
 
         A subclass may raise a subclass of NoActiveAccount with a ``code`` and a ``message`` of its own.
         """
@@ -90,7 +90,7 @@ class LoginView(CredentialView):
         return {}
 
     def revoke_replaced(self, request: Request) -> None:
-        """Revoke the family of the cookie that the new one overwrites: this browser could not log it out later."""
+        """Revoke the family whose cookie this login replaces: without it, the browser can't log that family out."""
         for token in cookie_values(request, conf.cookie_name):
             with suppress(InvalidToken):
                 families.revoke_presented(families.verify(token), RevokedReason.REPLACED)
@@ -111,26 +111,28 @@ class ReauthenticateView(CredentialView):
         serializer = self.serializer_class(data=request.data, context={"request": request, "view": self})
         serializer.is_valid(raise_exception=True)
         data = serializer.validated_data
-        # Here too, a client that lacks a nonce comes again: it must not use up a guess or a code that is good once.
+        # Here too the proof is verified first: a client without the nonce has to send the request again, and must not
+        # use up a guess or a one-time code.
         proofs.read_proof(request)
-        # The key is the login's: whoever stole an access token has no more guesses than anybody else.
+        # These requests count together with logins: a thief with an access token gets no additional guesses.
         self.check_throttle(LoginThrottle(client_address(request), self.get_login_name(data)))
         old_hash = cast("AbstractBaseUser", request.user).password
         user = self.authenticate(request, data)
         if user is None or user.pk != request.user.pk or not may_log_in(user):
             return self.refuse(NoActiveAccount())
-        # After an update of Django, authenticate() stores a newer hash of the same password. Nobody changed it.
+        # After an update of Django, authenticate() stores a newer hash of the same password. The password itself has
+        # not changed.
         if user.password != old_hash and check_password(data.get("password"), old_hash):
             families.update_auth_hash(current_family_id(request), user)
         # Django's user_logged_in is not sent: its receivers would record a login that did not happen.
-        family = families.family_of(cast("AccessToken", request.auth))  # checking a password takes time
+        family = families.family_of(cast("AccessToken", request.auth))  # read again: checking a password takes time
         self.check_device(family.device_key)
         stepped_up = families.step_up(family, self.get_amr(user, data))
         body = {"access": stepped_up.access, "expires_in": stepped_up.expires_in}
         return Response({**body, "token_type": stepped_up.token_type} if stepped_up.token_type else body)
 
     def authenticate(self, request: Request, data: Mapping[str, Any]) -> AbstractBaseUser | None:
-        """Return the user that these data prove, or None. Another user than the access token's is refused.
+        """Return the user who has these credentials, or None. Any other user than the access token's is refused.
 
         A subclass may raise a subclass of NoActiveAccount with a ``code`` and a ``message`` of its own.
         """

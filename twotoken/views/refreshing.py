@@ -38,7 +38,7 @@ from twotoken.throttling import RefreshThrottle
 from twotoken.tokens import RefreshClaims
 from twotoken.views.base import CredentialView
 
-# The IETF draft requires a quoted string, but bare keys are common. Quoted and bare are the same key.
+# The IETF draft of this header requires a quoted string, but many clients send no quotes. Both forms are the same key.
 IDEMPOTENCY_KEY = re.compile(r'"([!#-~]{8,255})"|([!#-~]{8,255})')
 
 
@@ -56,7 +56,8 @@ class RefreshView(CredentialView):
             claims = self.get_claims(request)
             proof = proofs.read_proof(request)
             device_key = self.get_device_key(claims, proof)
-            # Spent first: whoever sends a proof again must not use up its owner's share.
+            # The proof is used up first: a thief who sends a copied proof again must not use up the family's share of
+            # requests.
             proofs.spend(request, proof)
             self.check_throttle(RefreshThrottle(claims, device_key))
             pair = self.rotate(claims, key, device_key)
@@ -93,7 +94,8 @@ class RefreshView(CredentialView):
 
     def refuse(self, error: TwoTokenError) -> Response:
         response = super().refuse(error)
-        # Not WrongDevice: the family stays active, and a single tab without the key must not log out all others.
+        # These errors leave the cookie. After WrongDevice the family stays active, and a single tab without the key
+        # must not log out all others.
         kept = MissingToken | ConflictingCookies | WrongDevice
         refused = isinstance(error, TokenNotValid) and not isinstance(error, kept)
         if self.by_cookie and refused:
@@ -104,8 +106,8 @@ class RefreshView(CredentialView):
 class LogoutView(CredentialView):
     """POST to revoke the family of the refresh token, and that of the access token in the Authorization header.
 
-    At a cookie mount the answer is always a 204, and the body is not read. Elsewhere a request without a usable token
-    is refused, because it logs nobody out.
+    With the delivery ``cookie`` the answer is always a 204, and the body is not read. With another delivery a request
+    without a usable token is refused, because it logs nobody out.
     """
 
     def post(self, request: Request, **kwargs: Any) -> Response:

@@ -1,4 +1,4 @@
-"""The endpoints for services that verify tokens: public keys, the issuer, revoked families. No mount includes them."""
+"""The endpoints for services that verify tokens: keys, the issuer, revoked families. Not in ``twotoken.urls``."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from twotoken.conf import conf
 from twotoken.tokens import CURSOR
 from twotoken.views.base import TokenView
 
-REVOCATIONS_MAX_AGE = 1  # seconds for which a cache may keep the revocations. A service learns of one so much later
-CURSOR_STEP = 10  # seconds. Services that ask in the same ten seconds next ask for the same URL, which a cache may know
+REVOCATIONS_MAX_AGE = 1  # seconds for which a cache may keep an answer. It delays the news of a revocation
+CURSOR_STEP = 10  # seconds. Services that ask within these next ask for one URL, which a cache may have
 JWKS_MAX_AGE = 300  # seconds for which a service may keep the keys that it fetched
 
 
@@ -62,7 +62,8 @@ class DiscoveryView(WellKnownView):
         issuer = conf.issuer
         if issuer is None:
             raise ImproperlyConfigured("DiscoveryView needs TWOTOKEN['ISSUER'].")
-        # Not from the Host header: a cache may keep the answer, and the address decides whose keys are trusted.
+        # The address does not come from the Host header, which the client chooses: a cache may keep the answer, and
+        # services trust the keys at this address.
         return Response({"issuer": issuer, "jwks_uri": urljoin(issuer, reverse(self.jwks_url_name))})
 
 
@@ -70,11 +71,11 @@ class RevocationsView(TokenView):
     """GET the digests of the families revoked within the life of an access token, for services that verify tokens.
 
     ``revoked`` has the digests, see ``tokens.family_digest``. ``lifetime`` says for how many seconds a service needs to
-    keep them. ``since`` is a cursor: with ``?since=`` and this value, the next answer has only what was revoked since,
-    and again a minute before.
+    keep them. ``since`` is a cursor: with ``?since=`` and this value, the next answer has only what was revoked since
+    then, and again what was revoked in the minute before.
 
     Not part of ``twotoken.urls``: mount it once. By default anyone may read it. A digest can't be turned back into an
-    id, and an id opens nothing, so a reader learns only how many families were revoked. To restrict it, give
+    id, and an id gives no access, so a reader learns only how many families were revoked. To restrict it, give
     ``as_view`` the ``authentication_classes`` and ``permission_classes`` of your services.
     """
 
@@ -88,7 +89,8 @@ class RevocationsView(TokenView):
             "since": str(seconds - seconds % CURSOR_STEP),
             "lifetime": math.ceil(families.longest_access().total_seconds()),
         }
-        # Weak, and not of the cursor: until another family is revoked, the old cursor is as good as the new one.
+        # The ETag is weak and does not depend on the cursor: until another family is revoked, the old cursor is as good
+        # as the new one.
         etag = f'W/"{hashlib.sha256("".join(digests).encode()).hexdigest()}"'
         response = Response(body, headers={"ETag": etag})
         found = get_conditional_response(request._request, etag=etag, response=response)
@@ -103,7 +105,7 @@ class RevocationsView(TokenView):
 
 
 def cursor(request: Request) -> int | None:
-    """Return the seconds in ``?since=``, or None. Raises DRF's ValidationError if it is no cursor of an answer."""
+    """Return the seconds in ``?since=``, or None. Raises DRF's ValidationError if it is not a cursor."""
     text = request.query_params.get("since")
     if text is None:
         return None

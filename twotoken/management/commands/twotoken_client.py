@@ -57,5 +57,5 @@ def name_of(folder: Path) -> str:
     """Return the name of the npm package in a folder, or "" if its manifest can't be read."""
     try:
         return str(json.loads((folder / MANIFEST).read_text())["name"])
-    except (ValueError, KeyError, TypeError):  # TypeError: it is no object
+    except (ValueError, KeyError, TypeError):  # TypeError: it is not an object
         return ""

@@ -38,13 +38,19 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
-            "--url", type=address, help="the address of a mount as clients use it: https://api.example.com/api/auth/"
+            "--url", type=address, help="the address of twotoken.urls for clients: https://api.example.com/api/auth/"
         )
         parser.add_argument(
-            "--front-end", type=address, metavar="URL", help="the address of the page: https://app.example.com"
+            "--front-end",
+            type=address,
+            metavar="URL",
+            help="the address of the front end's page: https://app.example.com",
         )
         parser.add_argument(
-            "--no-http", action="store_false", dest="over_http", help="send nothing to --url, try it in this process"
+            "--no-http",
+            action="store_false",
+            dest="over_http",
+            help="send nothing to --url: try its requests inside this process",
         )
         parser.add_argument(
             "--user", metavar="NAME", help=f"log in as this user; the password is read from {PASSWORD}, or asked for"
@@ -83,7 +89,7 @@ class Command(BaseCommand):
 
 
 def credentials(name: str | None) -> dict[str, str] | None:
-    """Return the credentials of the named user, or None. The password is never an argument: other users see those."""
+    """Return the credentials of the named user, or None. The password is no argument: other users can see those."""
     if name is None:
         return None
     password = os.environ.get(PASSWORD)

@@ -1,7 +1,8 @@
-"""What ``manage.py twotoken_doctor`` examines: the checks, a login, the stores, the front end, the proxy.
+"""Examine a project for ``manage.py twotoken_doctor``: the checks, a login, the stores, the front end, the proxy.
 
 A probe is a function that yields findings. ``sites`` and ``browser`` know what browsers do, ``transports`` sends
-requests, ``mounts`` finds the mounts. ``project``, ``stores``, ``front_end`` and ``visit`` hold the probes.
+requests, ``mounts`` finds where the project includes ``twotoken.urls``. ``project``, ``stores``, ``front_end`` and
+``visit`` hold the probes.
 """
 
 from __future__ import annotations
@@ -37,13 +38,13 @@ from twotoken.models import RefreshToken
 
 __all__ = ["Finding", "Options", "Status", "examine", "mount_url"]
 
-# Their texts name no value of a row.
+# The texts of these errors have no data of the project's tables, so the report may repeat them.
 TELLING = (ImproperlyConfigured, OperationalError, NoAnswer)
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What to examine. ``url`` is the address of a mount, as clients use it; ``front_end`` that of the page."""
+    """What to examine. ``url`` is the address of ``twotoken.urls`` for clients, ``front_end`` that of the page."""
 
     url: SplitResult | None = None
     front_end: SplitResult | None = None
@@ -108,7 +109,7 @@ def _outside(mount: Mount, url: SplitResult, options: Options) -> Iterator[Findi
 
 
 def _reach(transport: Transport, mount: Mount) -> Iterator[Finding]:
-    """Yield what ``probe_reach`` finds; no answer at all is the commonest mistake, and has a remedy of its own."""
+    """Yield what ``probe_reach`` finds. No answer at all is the most common fault, and has its own remedy."""
     try:
         yield from probe_reach(transport, mount)
     except NoAnswer as exc:

@@ -1,4 +1,4 @@
-"""What a browser does with a cookie (RFC 6265bis): whether it keeps it, and whether it sends it back. Pure."""
+"""Predict what a browser does with a cookie (RFC 6265bis): whether the browser keeps it and sends it back. Pure."""
 
 from __future__ import annotations
 
@@ -129,5 +129,5 @@ def _covers(domain: str, host: str) -> bool:
 
 
 def _is_below(path: str, folder: str) -> bool:
-    """RFC 6265 section 5.1.4."""
+    """Tell whether a cookie with the Path ``folder`` is sent to ``path`` (RFC 6265 section 5.1.4)."""
     return path == folder or path.startswith(folder if folder.endswith("/") else f"{folder}/")

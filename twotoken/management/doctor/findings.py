@@ -28,7 +28,7 @@ class Finding:
     def sentence(self) -> str:
         """What was found, why it matters, and what to do, as one line.
 
-        Without control characters: a header that a server sent could command the terminal.
+        Control characters are replaced: otherwise a header that a server sent could control the terminal.
         """
         line = " ".join(" ".join(part.split()) for part in (self.text, self.why, self.remedy) if part)
         return "".join(character if character.isprintable() else "?" for character in line)

@@ -17,7 +17,8 @@ from twotoken.management.doctor.stores import compared_clocks
 from twotoken.management.doctor.transports import Answer, Transport
 from twotoken.views import is_trusted
 
-# No token: it fails the signature check, so it touches no family. The refusal clears the cookie, with its attributes.
+# This is not a token. It fails the signature check, so no family is affected. The refusal clears the cookie, and so
+# shows the attributes of the cookie.
 RUBBISH = "doctor"
 CORS_PAGE = "The browser refuses, and the page sees only a TypeError: Failed to fetch."
 ADDRESS_WHY = (
@@ -46,12 +47,12 @@ def first_answer(transport: Transport, mount: Mount) -> Answer:
 
 
 def probe_address(transport: Transport) -> Iterator[Finding]:
-    """Find out the scheme and host that Django sees: a request without Fetch Metadata passes from that origin only."""
+    """Find out which scheme and host Django sees: a request without Sec-Fetch-Site passes from this origin only."""
     url = transport.url
     own, other = (origin_of(url._replace(scheme=scheme)) for scheme in _schemes(url))
     if is_trusted(own):
         if not _passes(transport, other):
-            yield skipped("address", f"{own} is in CSRF_TRUSTED_ORIGINS, so it passes even if Django sees another one.")
+            yield skipped("address", f"{own} is in CSRF_TRUSTED_ORIGINS, so it passes whatever address Django sees.")
             return
     elif _passes(transport, own):
         yield ok("address", f"Django sees the address that clients use: {own}.")
@@ -220,7 +221,7 @@ def _unreached(url: SplitResult, mount: Mount, answer: Answer) -> Fault | None:
     if answer.status >= 500:
         remedy = "Check that the server behind the proxy runs, and read its log."
         return Fault(f"{said}.", why, remedy)
-    return Fault(f"{said} that is not twotoken's.", why, "Look which server answers there, and correct --url.")
+    return Fault(f"{said} that is not twotoken's.", why, "Find out which server answers there, and correct --url.")
 
 
 def _redirected(url: SplitResult, answer: Answer) -> Fault:

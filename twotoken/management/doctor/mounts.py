@@ -1,4 +1,4 @@
-"""The mounts of the project."""
+"""Find the mounts of the project: where it includes ``twotoken.urls``."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def probe_mounts() -> Iterator[Finding]:
 def mount_at(mounts: Sequence[Mount], path: str) -> Mount:
     """Return the mount that a public path leads to, behind a proxy that may strip a prefix.
 
-    If none fits, return the first mount with the delivery ``cookie``, or else the first.
+    If none fits, return the first mount with the delivery ``cookie``, or the first of all if none has it.
     """
     fitting = [mount for mount in mounts if path.endswith(mount.path)]
     if fitting:

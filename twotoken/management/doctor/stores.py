@@ -23,7 +23,7 @@ CLOCKS = {
     "sqlite": "SELECT (julianday('now') - 2440587.5) * 86400.0",
 }
 LARGEST_DIFFERENCE = 5  # seconds between two clocks. Half of BROWSER_GRACE
-OVERDUE = timedelta(days=7)  # so long a purge may not have run
+OVERDUE = timedelta(days=7)  # if no purge has run for longer, that is a fault
 RIVALS = 8  # threads that ask the cache for one key at the same time
 
 
@@ -72,7 +72,7 @@ def probe_clock(alias: str) -> Iterator[Finding]:
 
 
 def compared_clocks(probe: str, other: str, ahead: float) -> Finding:
-    """Return a finding on a clock that is so many seconds ahead of this machine's."""
+    """Return a finding about another clock, which is ``ahead`` seconds ahead of this machine's."""
     if abs(ahead) <= LARGEST_DIFFERENCE:
         return ok(probe, f"The clocks of {other} and of this machine agree.")
     return wrong(
@@ -89,7 +89,8 @@ def probe_families() -> Iterator[Finding]:
     """Count the families, and look whether old ones are purged."""
     count = families.count()
     counted = f"{count:,} token {'family' if count == 1 else 'families'}"
-    # By an index: a purge that runs leaves few families that are older than the first one that it would delete.
+    # The database reads the index of created_at. Where purges run, it passes few families before the first one that a
+    # purge would delete.
     oldest = families.purgeable(OVERDUE).order_by("created_at").values_list("created_at", flat=True).first()
     if oldest is None:
         yield ok("families", f"{counted}, and none is overdue for a purge.")

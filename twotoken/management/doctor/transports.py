@@ -20,8 +20,8 @@ from twotoken.management.doctor.sites import DEFAULT_PORTS, origin_of
 from twotoken.responses import STATUS_CODES
 
 TIMEOUT = 10  # seconds for one answer
-LONGEST_ANSWER = 65_536  # bytes that are read of one
-CODES = (*STATUS_CODES, "throttled")  # a tuple, because what a server sends may have no hash
+LONGEST_ANSWER = 65_536  # bytes that are read of an answer
+CODES = (*STATUS_CODES, "throttled")  # a tuple, because a server may send a value that can't be hashed
 
 
 class NoAnswer(Exception):

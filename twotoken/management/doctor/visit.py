@@ -132,7 +132,7 @@ class _Session:
             "client address",
             Fault(
                 f"Django takes {seen} for the client's address, but this machine has {own}: it sees the proxy.",
-                "All clients count as one: LOGIN_THROTTLE lets ten tries at a user's name lock that user out "
+                "All clients count as one: a few tries at a user's name make LOGIN_THROTTLE lock that user out "
                 "everywhere, and the list of sessions shows the proxy's address only.",
                 "Let the proxy set X-Forwarded-For (nginx: proxy_set_header X-Forwarded-For "
                 "$proxy_add_x_forwarded_for), and set REST_FRAMEWORK['NUM_PROXIES'] to the number of your proxies.",
