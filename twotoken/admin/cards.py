@@ -24,7 +24,7 @@ PLOT_HEIGHT = 60
 
 @dataclass(frozen=True)
 class Number:
-    """A number as text, and the query of the list of what it counts. The query is empty if no list shows that."""
+    """A number as text, and the URL query of the list of what it counts, which is empty if there is no such list."""
 
     text: str
     query: str = ""
@@ -75,7 +75,7 @@ def numbers_by_day(figures: Figures, cards: list[Card]) -> list[tuple[datetime, 
 
 
 def user_numbers(figures: Figures, alias: str) -> list[tuple[str, Number]]:
-    """Return the names of the users with the most active families. The names are read anew, and so are not cached."""
+    """Return the names of the users with the most active families. The names are read each time, not cached."""
     names = get_user_model()._base_manager.using(alias).in_bulk([user.key for user in figures.users])
     return [
         (
@@ -97,7 +97,7 @@ def address_numbers(figures: Figures) -> list[tuple[str, Number]]:
 
 
 def _of_period(title: str, series: Series, figures: Figures, field: str, **filters: str) -> Card:
-    """Return the card of a series that counts families by a field which the list filters by."""
+    """Return the card of a series that counts families by a date, by which the list can be filtered too."""
     starts = figures.starts
     queries = [
         _query(**filters, **_between(field, start, end))
@@ -127,7 +127,7 @@ def _card(
 
 
 def _bars(values: Sequence[int], texts: Sequence[str]) -> Iterator[Bar]:
-    """Yield the bars of a plot whose highest one fills it. A number that is not 0 has a bar that can be seen."""
+    """Yield the bars of a plot. The highest one fills it, and any number except 0 has a visible bar."""
     most = max(values)
     for place, value in enumerate(values):
         height = max(PLOT_HEIGHT * value // most, 1) if value else 0
@@ -135,7 +135,7 @@ def _bars(values: Sequence[int], texts: Sequence[str]) -> Iterator[Bar]:
 
 
 def _shown(number: int, is_estimate: bool = False) -> str:
-    """Return a number as text; of an estimate only the first two digits, because the others are chance."""
+    """Return a number as text. An estimate is rounded to two digits, because the others are chance."""
     if is_estimate:
         number = round(number, 2 - len(str(number)))
     text = number_format(number, force_grouping=True)

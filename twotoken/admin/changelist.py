@@ -29,7 +29,7 @@ LOOKUPS = ("", "__exact", "__in", "__isnull", "__isempty", "__gt", "__gte", "__l
 
 
 class CappedPaginator(Paginator):  # type: ignore[type-arg]  # not generic when it runs
-    """Stops counting at LISTED."""
+    """A paginator that stops counting at LISTED."""
 
     limit = LISTED
     newest_first = False
@@ -82,7 +82,7 @@ class ListQuerySet(RefreshTokenQuerySet):
         return [day for day in _days(first, last) if day.date() == first.date() or _starts(day, kind)]
 
     def _span(self, field_name: str) -> dict[str, Any]:
-        """Return the first and the last date, by the conditions on this date alone: others are slow.
+        """Return the first and the last date. Only the conditions on this date are applied: others are slow.
 
         The answer is kept, because Django asks for the same dates twice.
         """
@@ -146,7 +146,7 @@ class ReasonFilter(admin.SimpleListFilter):
 
 
 def revoked_because(families: Any, reason: Any) -> Any:
-    """Return the families that were revoked for a reason. The index covers only revoked families."""
+    """Return the families that were revoked for a reason, by an index that has only revoked families."""
     return families.filter(revoked_reason=reason, revoked_at__isnull=False)
 
 
@@ -177,7 +177,7 @@ def is_no_field(lookup: str) -> bool:
 
 
 def _leaves(condition: Any) -> Iterable[Any]:
-    """Return the single conditions that all have to hold."""
+    """Return the conditions of a WHERE clause that are joined by AND."""
     if not isinstance(condition, WhereNode):
         return [condition] if hasattr(condition, "lhs") else []
     together = condition.connector == AND and not condition.negated

@@ -1,8 +1,8 @@
 """The numbers of the admin's overview, read by statements that stop at a limit.
 
 Of a table with up to LIMIT families every number is exact. Of a larger one the numbers are estimates from a random
-sample of LIMIT families. A number that is small by its estimate is then counted exactly, with an index: the sample may
-have missed it.
+sample of LIMIT families. A number whose estimate is small is then counted exactly, with an index: the sample may have
+missed what it counts.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ DAYS = 30
 LIMIT = 20_000  # rows that one statement reads
 SMALL = LIMIT // 2  # a number that is counted exactly if its estimate is not larger
 TOP = 10  # users, and addresses
-CANDIDATES = 100  # users who may be among the top ones, because the sample has the most families of theirs
-SURE = 10  # families of a user in the sample, that make the estimate good enough
+CANDIDATES = 100  # users with the most families in the sample. The top ones are chosen among them
+SURE = 10  # families of a user in the sample: with so many, the estimate is good enough
 FIELDS = ("user_id", "created_at", "refreshed_at", "expires_at", "revoked_at", "revoked_reason")
 
 
@@ -74,7 +74,7 @@ class Figures:
 
 
 def count(found: RefreshTokenQuerySet) -> Figures:
-    """Read the numbers of these families. Takes two statements if the sample has all of them, else up to eleven.
+    """Read the numbers of these families. Takes two statements if the sample has all of them, otherwise up to eleven.
 
     There is one more for each reason of a project's own.
     """
@@ -147,7 +147,7 @@ def _by_day(moments: Iterable[datetime], starts: tuple[datetime, ...]) -> tuple[
 
 
 def _exact_if_small(found: RefreshTokenQuerySet, field: str, starts: tuple[datetime, ...], estimate: Series) -> Series:
-    """Return the families by the day of a field that is indexed, or the estimate if it is exact or large."""
+    """Return the numbers by the day of an indexed field, or the estimate if it is large or already exact."""
     if not estimate.is_estimate or estimate.total > SMALL:
         return estimate
     moments: Any = found.filter(**{f"{field}__gte": starts[0]}).order_by(f"-{field}").values_list(field, flat=True)
@@ -164,7 +164,8 @@ def _users_with_most(found: RefreshTokenQuerySet, users: Counter[Any], share: fl
     most = [Ranked(key, round(seen / share), share < 1) for key, seen in users.most_common(CANDIDATES)]
     rare = [user.key for user in most if user.is_estimate and users[user.key] < SURE]
     if rare:
-        # Without a limit, which would make the numbers too small. They are few, or the sample would have more of them.
+        # There is no limit here, because it would make the numbers too small. These families are few: otherwise the
+        # sample would have more of them.
         theirs: Any = found.active().filter(user_id__in=rare).order_by().values_list("user_id")
         exact = dict(theirs.annotate(Count("pk")))
         sure = [user for user in most if users[user.key] >= SURE]

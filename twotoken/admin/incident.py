@@ -1,7 +1,7 @@
 """Explains a theft to staff: what happened, who came first, what is certain and what is not.
 
-A refresh token works once. When it comes a second time, two programs had it: the user's and a thief's, or the user's
-alone that sent it twice. The server can't tell which of the two is the user, so no sentence here says so.
+A refresh token works once. When it comes a second time, either a thief sent one of the two requests, or the user's own
+program sent both. The server can't tell which of the two is the user, so no sentence here says so.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def incident(family: RefreshToken, moments: Sequence[Moment]) -> Incident | None
 
 
 def _last_change(moments: Sequence[Moment], last: Moment) -> list[Moment]:
-    """Return the last change of device before the last rotation: since then somebody else may have had the family."""
+    """Return the last change of device before the last rotation: from then on somebody else may have had the token."""
     return [moment for moment in moments if moment.kind == EventKind.DEVICE and moment.time < last.time][-1:]
 
 
@@ -87,7 +87,7 @@ def _elsewhere() -> str:
 
 
 def _is_old(reuse: Moment) -> bool:
-    """Tell whether the family has rotated since the token was used, so that its first sender is not stored."""
+    """Tell whether the family rotated again after the first use of the token: then the first sender is not stored."""
     return (reuse.generations_behind or 0) > 1
 
 
@@ -117,7 +117,7 @@ def _access_ends(revoked_at: datetime) -> str:
 
 
 def _uncertain(reuse: Moment, first: Moment | None) -> list[str]:
-    """Return what nobody can know. ``first``: the only one who used the token before, if that is known."""
+    """Return what nobody can know. ``first`` is the request that used the token first, if it is known."""
     texts = [gettext("Which of the two is the user. A thief can come first or second.")]
     if first and reuse.ip_address == first.ip_address and is_same_device(reuse.user_agent, first.user_agent):
         texts.append(

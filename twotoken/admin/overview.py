@@ -93,8 +93,8 @@ class OverviewAdmin(FamilyModelAdmin):
 def _cache_key(request: HttpRequest, found: RefreshTokenQuerySet) -> str:
     """Return a key for the families that this person may count now, so that nobody gets the numbers of others.
 
-    The statement of ``get_queryset`` is part of it, because a project may restrict it. A digest, because a statement is
-    too long for a key, and its parameters may name people.
+    The SQL of ``get_queryset`` is part of the key, because a project may restrict it. The key is a digest, because the
+    SQL is too long for a key, and its parameters may name people.
     """
     try:
         statement: object = found.query.get_compiler(using=found.db).as_sql()

@@ -96,7 +96,7 @@ class RefreshTokenAdmin(OverviewAdmin, RevokingAdmin):
         return FamilyList
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
-        """Allow only the lookups of our links and filters. Any other could read a secret letter by letter."""
+        """Allow only the lookups of our links and filters. With others, staff could guess a secret letter by letter."""
         return lookup in allowed_lookups(self, request) or is_no_field(lookup)
 
     def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:
@@ -116,7 +116,7 @@ class RefreshTokenAdmin(OverviewAdmin, RevokingAdmin):
         return by_beginning(queryset, tuple(self.get_search_fields(request)), term), False
 
     def get_ordering(self, request: HttpRequest) -> Any:
-        """Show expired families with the oldest login first. Else the database would first read all active ones."""
+        """Show expired families with the oldest login first. Otherwise all active ones would be read."""
         is_expired = request.GET.get(str(StateFilter.parameter_name)) == State.EXPIRED
         return ("created_at", "pk") if is_expired else super().get_ordering(request)
 
@@ -127,7 +127,7 @@ class RefreshTokenAdmin(OverviewAdmin, RevokingAdmin):
         return paginator
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Add when the family expires, or when it ended: an ended family has no future end."""
+        """Add the times at which an active family will expire, or the time at which the family ended."""
         is_over = obj is not None and obj.state() is not State.ACTIVE
         return [*self.fields, ("ended_at",) if is_over else ("idle_end", "expires_at")]
 
@@ -228,7 +228,7 @@ class RefreshTokenAdmin(OverviewAdmin, RevokingAdmin):
 class TokenFamiliesMixin(UserModelAdmin):
     """Adds the buttons that list and revoke a user's families to a project's own user admin.
 
-    ``class UserAdmin(TokenFamiliesMixin, BaseUserAdmin)``.
+    Use it as ``class UserAdmin(TokenFamiliesMixin, BaseUserAdmin)``.
     """
 
     change_form_template = "admin/twotoken/user_change_form.html"

@@ -1,7 +1,7 @@
 """Draws a family's timeline as SVG, and the mark of a state. It needs no JavaScript and no inline style.
 
-The picture has no width of its own: places on the line are percentages, and marks and letters keep their size. So it
-is as readable on a telephone as on a wide screen. Colours come from ``admin.css``.
+The picture has no width of its own: places on the line are percentages, and marks and letters keep their size. So it is
+as readable on a phone as on a wide screen. Colours come from ``admin.css``.
 """
 
 from __future__ import annotations

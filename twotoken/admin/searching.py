@@ -43,8 +43,9 @@ def by_key(families: QuerySet[RefreshToken], term: str) -> QuerySet[RefreshToken
 def by_beginning(families: QuerySet[RefreshToken], names: tuple[str, ...], term: str) -> QuerySet[RefreshToken]:
     """Return the families of the users with a name that begins with the term.
 
-    ``names`` are paths from a family to the names of its user. Names without an index are left out, because the
-    database would read all users, unless the term can be an e-mail address.
+    ``names`` are paths from a family to the names of its user. Fields without an index are left out, because the
+    database would read all users. But all fields are searched if none has an index, or if the term can be an e-mail
+    address.
     """
     fields = {name: get_fields_from_path(RefreshToken, name)[-1] for name in names}
     indexed = [name for name, field in fields.items() if _is_indexed(field)]

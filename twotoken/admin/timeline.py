@@ -50,12 +50,12 @@ def timeline(family: RefreshToken) -> list[Moment]:
     moments = [_moment(event) for event in events if event.kind != EventKind.REVOKED]
     if family.generation:
         moments.append(_last_rotation(family))
-    moments.sort(key=lambda moment: (moment.time, moment.kind != ROTATED))  # a new device follows its rotation
+    moments.sort(key=lambda moment: (moment.time, moment.kind != ROTATED))  # a new device comes after its rotation
     return [_start(family, events), *moments, *_end(family, revoked_by)]
 
 
 def _start(family: RefreshToken, events: list[FamilyEvent]) -> Moment:
-    # The row has the device of the last rotation. The first change of the device names the one before it.
+    # The row has the device of the last rotation. The first change of the device names the device of the login.
     changes = (event.previous_user_agent for event in events if event.kind == EventKind.DEVICE)
     device = next(changes, family.user_agent)
     what = pgettext("family", "started")

@@ -53,7 +53,7 @@ from twotoken.views import idempotency_key
 
 FAMILY_SESSION_KEY: Final = "twotoken_family"
 RECORDS_SESSION_KEY: Final = "twotoken_records"  # how many of allauth's records are in tokens already
-# By the method of allauth's record, or by the type of its authenticator.
+# The names in ``amr``, by the method of allauth's record, or by the type of its authenticator.
 METHODS: Final = {"password": "pwd", "code": "otp", "totp": "otp", "recovery_codes": "otp"}
 
 
@@ -118,7 +118,8 @@ class TwoTokenStrategy(SessionTokenStrategy):  # type: ignore[misc]  # allauth h
         family_id = family_of(session)
         if SESSION_KEY in session if family_id is None else not families.is_active(family_id):
             return None
-        # Before allauth looks at a one-time code: a client whose proof lacks a nonce sends the same code again.
+        # The proof is verified before allauth looks at a one-time code, because a client whose proof lacks the nonce
+        # sends the same code again.
         request = cast("HttpRequest", context.request)
         with proof_errors(request):
             read_proof(request)
@@ -178,7 +179,7 @@ def method_of(record: Mapping[str, Any]) -> str | None:
 
 
 def check_device(request: HttpRequest, device_key: str) -> None:
-    """Check that a request proves the key that a family is bound to by DPoP. Any other family passes.
+    """Check that the request has a DPoP proof by this key. An empty key, or one of another protocol, passes.
 
     Raises InvalidProof or Unavailable.
     """

@@ -66,7 +66,7 @@ class AccessTokenMiddleware:
         await self.app({**scope, "user": user, "auth": access}, receive, send)
 
     def authenticate(self, token: str) -> tuple[Any, AccessToken]:
-        """Call the authentication class, in a thread. Close old connections: outside a request, Django does not."""
+        """Call the authentication class, in a thread. Close old connections, as Django does at its own requests."""
         close_old_connections()
         try:
             access = self.authentication.verify(token)
@@ -78,7 +78,7 @@ class AccessTokenMiddleware:
 
 
 def presented(scope: Scope, offered: list[str]) -> str | None:
-    """Return the token of the Authorization header, else of the subprotocols. Raises InvalidToken if malformed."""
+    """Return the token of the Authorization header, or else that of the subprotocols. Raises InvalidToken."""
     request = HttpRequest()
     values = [value.decode("latin-1") for name, value in scope["headers"] if name == b"authorization"]
     request.META["HTTP_AUTHORIZATION"] = ",".join(values)
@@ -94,7 +94,7 @@ def presented(scope: Scope, offered: list[str]) -> str | None:
 
 
 def without_token(offered: list[str]) -> list[str]:
-    """Return the application's own subprotocols, without ``bearer`` and the token, which it must not echo."""
+    """Return the application's own subprotocols, without ``bearer`` and the token, which must not be in the answer."""
     place = offered.index(SUBPROTOCOL)
     return offered[:place] + offered[place + 2 :]
 

@@ -18,7 +18,8 @@ def client_address(request: HttpRequest) -> str | None:
     """Return the address that axes counts failures by, for AXES_CLIENT_IP_CALLABLE.
 
     It is the address that the login throttle uses: X-Forwarded-For as far as NUM_PROXIES allows, and for IPv6 the start
-    of the /64, because one client can use every address in it. None if it is no address: a database would refuse it.
+    of the /64, because one client can use every address in it. None if it is not an address, because a database would
+    refuse it.
     """
     return clients.stored_address(clients.network(clients.client_address(request)).removesuffix("/64"))
 
@@ -26,7 +27,7 @@ def client_address(request: HttpRequest) -> str | None:
 def lockout_response(
     request: HttpRequest, response: HttpResponseBase | None = None, credentials: Any = None
 ) -> HttpResponse:
-    """Return the answer to a locked-out client, for AXES_LOCKOUT_CALLABLE: JSON at our endpoints, else plain text.
+    """Return the answer to a locked-out client, for AXES_LOCKOUT_CALLABLE: JSON at our endpoints, otherwise text.
 
     A lockout counts by name and address, whether or not the account exists, so it does not reveal accounts.
     """

@@ -2,7 +2,7 @@
 
 The browser signs a **proof**: a JWT whose ``jti`` is a challenge of the server. The server signs **challenges** and
 **device tokens**, the values of the device cookie. It stores none of them. Each is a JWS with the refresh secret, and
-its ``typ`` says which of them it is, so none can stand in for another, or for a refresh token.
+its ``typ`` says which of them it is, so none is accepted in place of another, or of a refresh token.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def check_proof(proof: Proof, device_key: str) -> None:
 def make_challenge(keys: KeyRing, kind: str, family_id: UUID, seconds: int) -> str:
     """Return a new challenge for a family. ``kind`` is REGISTRATION or REFRESH, ``seconds`` is the present time.
 
-    It is never twice the same, because a browser may reuse the signature of a challenge that it has signed before.
+    Each challenge is different, because a browser may reuse the signature of a challenge that it has signed before.
     """
     return _seal(keys, kind, [family_id.hex, seconds, secrets.token_urlsafe(9)])
 
@@ -96,15 +96,15 @@ def challenge_time(keys: KeyRing, kind: str, family_id: UUID, challenge: str) ->
 
 
 def make_device_token(keys: KeyRing, family_id: UUID, device_key: str, expires_at: int) -> str:
-    """Return the value of a device cookie: the family has shown the key, and that counts until ``expires_at``.
+    """Return the value of a device cookie: it says that the browser has proven the key, until ``expires_at``.
 
-    It is never twice the same: Chromium takes a cookie that did not change for a failed refresh.
+    Each value is different, because Chromium treats a cookie that did not change as a failed refresh.
     """
     return _seal(keys, DEVICE, [family_id.hex, expires_at, device_key, secrets.token_urlsafe(9)])
 
 
 def proven_key(keys: KeyRing, family_id: UUID, token: str, seconds: int) -> str:
-    """Return the ``device_key`` in a device token of this family. Empty if it is not live, or not ours."""
+    """Return the ``device_key`` in a device token of this family. Empty if it has expired or is not ours."""
     found = _open(keys, DEVICE, token)
     return str(found[2]) if found and found[0] == family_id.hex and seconds < found[1] else ""
 

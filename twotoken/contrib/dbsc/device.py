@@ -23,8 +23,8 @@ REGISTRATION_LIFETIME = timedelta(minutes=5)  # how long after a login a browser
 # How much longer a challenge is accepted than a device cookie that was made at the same time. A browser signs the
 # challenge when the cookie has expired.
 CHALLENGE_RESERVE = timedelta(minutes=5)
-# A browser that can't renew the cookie is asked to wait, again and again, for SKIPPED_PATIENCE. After SKIPPED_MEMORY it
-# has forgotten when that began.
+# A browser that says that it could not renew the device cookie is asked to wait, for up to SKIPPED_PATIENCE. Another
+# cookie keeps for SKIPPED_MEMORY when that began.
 SKIPPED_PATIENCE = timedelta(minutes=1)
 SKIPPED_MEMORY = timedelta(minutes=10)
 SKIPPED_RETRY_AFTER = 5  # seconds
@@ -85,7 +85,7 @@ def set_device_cookie(
 
 
 def proven_key(request: HttpRequest | Request, family_id: UUID) -> str:
-    """Return the key that the device cookie shows for a family. Empty without a cookie that counts.
+    """Return the key that the device cookie shows for a family. Empty without a valid device cookie.
 
     A sibling subdomain can add cookies of the same name (RFC 6265 section 8.6). Those don't verify.
     """
@@ -104,14 +104,14 @@ def session_id(request: HttpRequest | Request) -> UUID | None:
 
 
 def was_skipped(request: HttpRequest | Request, family_id: UUID) -> bool:
-    """Tell whether the browser says that it could not renew the device cookie: a quota or no answer."""
+    """Tell whether the browser says that it could not renew the device cookie: for a quota, or without an answer."""
     return str(family_id) in request.META.get("HTTP_SECURE_SESSION_SKIPPED", "")
 
 
 def is_skipped_too_long(request: HttpRequest | Request) -> bool:
     """Tell whether the browser was told to wait before, more than SKIPPED_PATIENCE ago.
 
-    The browser keeps that time itself, unsigned: a false one changes only whether it is asked to wait or refused.
+    That time is in an unsigned cookie: a forged one changes only whether the browser is asked to wait or is refused.
     """
     values = cookie_values(request, f"{cookie_name(request)}-skipped")
     first = min((int(value) for value in values if re.fullmatch("[0-9]{1,12}", value)), default=None)
@@ -141,7 +141,8 @@ def instructions(request: HttpRequest | Request, family_id: UUID) -> dict[str, A
         },
         "credentials": [{"type": "cookie", "name": cookie_name(request), "attributes": _attributes(request)}],
     }
-    # A front end of another origin. A browser renews for no other origin than that of the session.
+    # These are front ends of other origins. Without this entry, a browser renews only for requests from the session's
+    # own origin.
     if hosts := [host for origin in settings.CSRF_TRUSTED_ORIGINS if (host := urlsplit(origin).hostname)]:
         found["allowed_refresh_initiators"] = hosts
     return found

@@ -28,7 +28,7 @@ from twotoken.models import RefreshToken, State
 from twotoken.tokens import RefreshClaims
 from twotoken.views import CredentialView
 
-# For so long after a login, a bound family's refresh without a device cookie is asked to wait: the answer to the
+# For this long after a login, a bound family's refresh without a device cookie is asked to wait: the answer to the
 # registration may still be on its way to the browser.
 REGISTERING = timedelta(seconds=10)
 
@@ -70,7 +70,7 @@ class RefreshView(views.RefreshView):
     def check_awaited(self, claims: RefreshClaims) -> None:
         """Ask a bound browser without a device cookie to wait, if it will soon have one. Raises Unavailable.
 
-        Other browsers cost a SELECT here only for the first refresh after a login.
+        For other browsers this costs a SELECT, but only at the first refresh after a login.
         """
         skipped = device.was_skipped(self.request, claims.family_id) and not device.is_skipped_too_long(self.request)
         if not skipped and claims.generation > 0:
@@ -107,7 +107,7 @@ class DeviceView(CredentialView):
         except InvalidDeviceProof as exc:
             raise self.refused(exc) from exc
         response = Response(device.instructions(request, claims.family_id))
-        # No challenge here: Chromium takes one on the answer to a registration for an error.
+        # No challenge is set here, because Chromium treats one on the answer to a registration as an error.
         device.set_device_cookie(response, request, claims.family_id, device_key, self.device_lifetime)
         return response
 
@@ -157,7 +157,7 @@ class DeviceRefreshView(DeviceView):
         """Return a new device cookie for a good proof. Raises InvalidDeviceProof."""
         proof = self.read_proof()
         codec.check_proof(proof, family.device_key)
-        # The signature is good, so this is the device: it may have signed a challenge of long ago. It tries again.
+        # The signature is good, so this is the device, but it signed an old challenge. It tries again with the new one.
         if not device.is_refresh_challenge(proof.challenge, family.pk, self.device_lifetime):
             return self.challenge(Response(status=status.HTTP_403_FORBIDDEN), family.pk)
         response = self.challenge(Response(device.instructions(self.request, family.pk)), family.pk)

@@ -1,4 +1,4 @@
-"""What a notice says of the device that sent a request, and whether a login came from a new one."""
+"""What a notice says about the device that sent a request, and whether a login came from a new one."""
 
 from __future__ import annotations
 

@@ -51,7 +51,8 @@ def notify(user_id: Any, kind: str, get_context: Callable[[], dict[str, Any]]) -
 def _is_first_of_hour(user_id: Any, kind: str) -> bool:
     """Claim the hour's notice, in one atomic ``cache.add``, before it is sent.
 
-    If the cache fails, nobody can tell, and nothing is sent: somebody who logs in again and again would fill a mailbox.
+    If the cache fails, nobody can tell whether a notice was sent, so none is sent: otherwise somebody who logs in again
+    and again could fill a mailbox.
     """
     digest = hashlib.sha256(f"{conf.tenant_issuer or ''}\n{user_id}".encode()).hexdigest()
     key = f"twotoken_notice_{kind}_{digest}"
@@ -66,7 +67,7 @@ def _write(kind: str, address: str, context: dict[str, Any]) -> EmailMultiAltern
     name = f"{FOLDER}/{kind}"
     subject = "".join(get_template(f"{name}_subject.txt").render(context).splitlines())
     text = get_template(f"{name}.txt").render(context)
-    # RFC 3834 section 5: no holiday message answers it.
+    # RFC 3834 section 5: with this header, no out-of-office message is sent back.
     message = EmailMultiAlternatives(subject, text, to=[address], headers={"Auto-Submitted": "auto-generated"})
     try:
         page = get_template(f"{name}.html")

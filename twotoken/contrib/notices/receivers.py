@@ -45,7 +45,7 @@ def _context(ip_address: str | None, user_agent: str, time: datetime, **details:
 
 
 def _after_commit(call: Callable[[], None]) -> None:
-    """Run a call when the login or the revocation is sure, at once without a transaction. An error is logged."""
+    """Run a call after the commit of the login or revocation, or at once without a transaction. An error is logged."""
 
     def run() -> None:
         try:

@@ -10,7 +10,7 @@ from twotoken.contrib.scripts.steps import Answer, Lost
 REFUSED = {400, 401, 403}
 BUSY = {429, 502, 503, 504}
 PROOF_CODES = {"invalid_dpop_proof", "use_dpop_nonce"}
-NO_REFUSALS = {*PROOF_CODES, "token_not_valid"}  # they do not concern the credentials
+NO_REFUSALS = {*PROOF_CODES, "token_not_valid"}  # these errors are not about the credentials
 STEP_UP = "insufficient_user_authentication"
 PROOF, REFRESH = "proof", "refresh"  # the other remedies after a 401
 MAX_AGE = re.compile(r'max_age="?(\d{1,9})')
@@ -61,7 +61,7 @@ def max_age(answer: Answer) -> int | None:
 
 
 def gave_up(answer: Answer | Lost, retry_after: float) -> Unavailable:
-    """Return the error after the last try."""
+    """Return the error to raise after the last try."""
     if isinstance(answer, Lost):
         return Unavailable(f"No answer came: {answer.error!r}")
     return Unavailable(answer.detail or f"The server was busy: its answer was {answer.status}.", retry_after)
@@ -70,6 +70,6 @@ def gave_up(answer: Answer | Lost, retry_after: float) -> Unavailable:
 def unexpected(answer: Answer) -> UnexpectedAnswer:
     """Return the error for an answer that is not from twotoken, or not one that twotoken gives to this request."""
     place = answer.headers.get("Location", "")
-    body = "not one of twotoken's" if answer.status == 200 else answer.body  # it may have a token all the same
+    body = "not one of twotoken's" if answer.status == 200 else answer.body  # with status 200 it may contain a token
     text = f", to {place}: use that address" if place else f": {answer.detail or body}"
     return UnexpectedAnswer(f"The answer was {answer.status}{text}", answer.status)

@@ -33,8 +33,8 @@ class BaseTokenAuth:
 
     - ``auth_url``: where ``twotoken.urls`` is mounted with the delivery ``body``
     - ``username``, ``password``: what ``login/`` asks for, if the user model's name field is ``username``
-    - ``credentials``: instead of these, the body of ``login/``, such as ``{"email": …, "password": …}``. Its first
-      entry names the user. Or a function that returns such a body, or None
+    - ``credentials``: instead of name and password, the body of ``login/``, such as ``{"email": …, "password": …}``.
+      Its first entry names the user. Or a function that returns such a body, or None
     - ``refresh``: a refresh token to begin with. Give it a FileStore: it works only once
     - ``store``: a MemoryStore, which is the default, or a FileStore
     - ``origins``: more origins that get the access token, besides that of ``auth_url``

@@ -1,4 +1,4 @@
-"""The session that a client stores: whether it is the right one, its access token still good, its refresh a retry."""
+"""The session that a client stores: check whose it is and whether its tokens are still good, and make the next one."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from twotoken.contrib.scripts.sending import Sending
 from twotoken.contrib.scripts.session import Session
 from twotoken.contrib.scripts.stores import Store
 
-EARLY, JITTER = 0.2, 0.1  # of a token's life, is left when it is refreshed; at random, so not all clients do it at once
-KEY_KEPT = 30  # seconds after its last use: a request that a proxy delayed must not look like a theft
-PROOF_LIFE = 60  # seconds, of a proof; as long, a refresh that was given up may still arrive
+EARLY, JITTER = 0.2, 0.1  # of a token's life. It is refreshed when EARLY and a random part of JITTER are left
+KEY_KEPT = 30  # seconds for which an Idempotency-Key is used again, because a proxy may delay a request
+PROOF_LIFE = 60  # seconds for which a proof is good. For as long, a refresh that was given up may still arrive
 
 
 class Keeping(Sending):
@@ -54,7 +54,7 @@ class Keeping(Sending):
     def _usable(self, stale: str, *, fresh: bool = False) -> str:
         """Return the access token if it has not expired, or an empty string.
 
-        ``fresh`` also asks that it need not be refreshed yet.
+        With ``fresh``, a token that is due for a refresh does not count.
         """
         session, now = self._load(), self._options.now()
         limit = session.renew_at if fresh and now >= self._rest_until else session.expires_at
@@ -66,7 +66,7 @@ class Keeping(Sending):
         return replace(session, access=body["access"], renew_at=renew_at, expires_at=now + lifetime)
 
     def _with_key(self, session: Session) -> Session:
-        """Return the session with the key for its next refresh.
+        """Return the session with the Idempotency-Key for its next refresh.
 
         A key without an answer is used again, however old it is: its request may have used up the token.
         """

@@ -37,11 +37,11 @@ from twotoken.contrib.scripts.stores import Store
 
 logger = logging.getLogger("twotoken.scripts")
 
-EARLY_PAUSE = 10  # seconds, after an early refresh failed; the token is still good
+EARLY_PAUSE = 10  # seconds after an early refresh failed, while the access token is still good
 
 
 class TokenProtocol(Keeping):
-    """Decides for one session. Threads share it: it changes only while its store is locked."""
+    """Decides what to do for one session. Threads share it: it changes only while its store is locked."""
 
     def __init__(self, options: Options, store: Store) -> None:
         super().__init__(options, store)
@@ -177,7 +177,7 @@ class TokenProtocol(Keeping):
         if is_pair(answer):
             return (yield from self._adopt(self._empty(session), answer))
         if (refusal := login_refusal(answer)) is not None:
-            if not callable(credentials):  # again and again they would lock the account
+            if not callable(credentials):  # sent again and again, they could lock the account
                 self._login_refused = refusal
             raise refusal
         if answer.status == 200:
@@ -185,7 +185,7 @@ class TokenProtocol(Keeping):
         raise unexpected(answer)
 
     def _adopt(self, session: Session, answer: Answer) -> Flow[Session]:
-        """Save both tokens, and that the key has its answer, in one write."""
+        """Save both tokens, and that the Idempotency-Key was answered, in one write."""
         session = replace(
             self._with_access(session, answer.body),
             scheme="DPoP" if str(answer.body.get("token_type")).lower() == "dpop" else "Bearer",

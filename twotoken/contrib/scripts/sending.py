@@ -48,7 +48,7 @@ class Sending:
     def note(self, url: str, headers: Mapping[str, str]) -> None:
         """Remember the nonce that an answer gives for the next proof to its origin (RFC 9449 section 8).
 
-        After a redirect, the answer may be another server's. It has no say in the proofs for this one.
+        After a redirect, the answer may come from another server. That server must not choose nonces for this one.
         """
         if (nonce := headers.get("DPoP-Nonce")) and self.covers(url):
             self._nonces[origin_of(url)] = nonce
@@ -79,7 +79,8 @@ class Sending:
             rest = 0.0 if isinstance(answer, Lost) else min(answer.retry_after(now), LONGEST_REST)
             pause = max(rest, backoff(next(attempts)) * (1 - self._options.random() / 2))
             if now + pause > deadline:
-                # A step-up does not hold the lock: it would put tokens back that another thread has refreshed.
+                # A step-up does not hold the lock, so its session may have old tokens: another thread may have
+                # refreshed them.
                 if rest and path != "reauthenticate/":
                     yield Save(replace(session, not_before=now + rest))
                 raise gave_up(answer, rest) from (answer.error if isinstance(answer, Lost) else None)

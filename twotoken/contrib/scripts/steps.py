@@ -1,4 +1,4 @@
-"""What the protocol asks of the code that runs it: to send, to wait, to save."""
+"""The steps that the protocol asks the code that runs it to do: send, wait, save."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from typing import Protocol
 from twotoken.contrib.scripts.errors import StoreError
 from twotoken.contrib.scripts.session import Session, from_json, to_json
 
-NOT_LOCKED = -1  # is no descriptor
+NOT_LOCKED = -1  # not a descriptor of a file
 
 logger = logging.getLogger("twotoken.scripts")
 
@@ -63,7 +63,7 @@ class Store(Protocol):
 
 
 class MemoryStore:
-    """Keeps the session in this process. After a fork, the child has to log in, or both would use up the same token."""
+    """Keeps the session in this process. After a fork, the child has to log in: it must not use the parent's token."""
 
     def __init__(self) -> None:
         self._session = Session()

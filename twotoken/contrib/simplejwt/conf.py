@@ -110,7 +110,7 @@ class Settings:
 
     @property
     def policy(self) -> Policy:
-        """The rules for checking old tokens, made of the settings above."""
+        """The rules for checking old tokens, made from the settings above."""
         is_secret = self.algorithm.startswith("HS")
         try:
             key = prepared_key(self.algorithm, self.signing_key if is_secret else self.verifying_key)

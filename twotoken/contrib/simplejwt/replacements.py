@@ -13,7 +13,7 @@ _REMOVED = "Delete it: simplejwt itself has removed this setting."
 
 REPLACEMENTS: Final[dict[str, str]] = {
     "ACCESS_TOKEN_LIFETIME": "Use TWOTOKEN['ACCESS_LIFETIME'].",
-    "REFRESH_TOKEN_LIFETIME": "Use TWOTOKEN['REFRESH_LIFETIME'], since its last use, and FAMILY_LIFETIME, since login.",
+    "REFRESH_TOKEN_LIFETIME": "Use TWOTOKEN['REFRESH_LIFETIME'], since the last refresh; FAMILY_LIFETIME, since login.",
     "ROTATE_REFRESH_TOKENS": "Delete it: refresh tokens always rotate.",
     "BLACKLIST_AFTER_ROTATION": "Delete it: after a rotation the old refresh token is always invalid.",
     "UPDATE_LAST_LOGIN": "Delete it: Django's login signal always updates last_login.",

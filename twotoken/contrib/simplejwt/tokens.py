@@ -102,7 +102,7 @@ def decode_access(token: str, policy: Policy, now: datetime) -> OldAccessToken:
 
 
 def decode_refresh(token: str, policy: Policy) -> OldRefreshToken:
-    """Check an old refresh token, but not its ``exp``: a late copy must count as reuse. Raises InvalidToken."""
+    """Check an old refresh token, but not its ``exp``: an expired copy must count as reuse. Raises InvalidToken."""
     claims = _decode(token, policy, REFRESH_TYPE)
     jti = claims.get(policy.jti_claim)
     if not isinstance(jti, str) or not 0 < len(jti) <= MAX_JTI_LENGTH or not (jti.isascii() and jti.isprintable()):
@@ -132,8 +132,8 @@ def _decode(token: str, policy: Policy, kind: str) -> dict[str, Any]:
     except (PyJWTError, ValueError, RecursionError) as exc:
         raise InvalidToken from exc
     claims: dict[str, Any] = decoded["payload"]
-    # twotoken's own tokens are refused here, even if simplejwt's have the same secret, against all advice (RFC 8725
-    # section 3.11).
+    # twotoken's own tokens are refused here, even if a project signs both kinds with one secret, against RFC 8725
+    # section 3.11.
     if decoded["header"].get("typ") != HEADER_TYPE or claims.get(policy.token_type_claim) != kind:
         raise InvalidToken
     return claims

@@ -177,7 +177,7 @@ class TokenVerifyView(ShapedErrors):
 
 
 class ExchangeView(ShapedErrors, RefreshView):
-    """POST a refresh token of simplejwt in the body, get a pair by this mount's delivery. It works once per token.
+    """POST a refresh token of simplejwt in the body, get a pair by the view's delivery. It works once per token.
 
     A refresh token of twotoken is refused. With the cookie delivery the exchange is a login: a page of another origin
     could use it to plant its own session, so the view has the same cross-origin protection as the login.

@@ -53,11 +53,11 @@ EXAMPLE_TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI3In0.c2lnbmF0dXJl"  # noqa: S10
 
 
 class TokenSchema(ErrorSchema):
-    """Describes an endpoint by its mount. The project's own description of the endpoint overrides it."""
+    """Describes an endpoint for its mount's options. The project's own description of the endpoint overrides it."""
 
     operations: ClassVar[Mapping[str, Operation]] = {}
     delivery: Delivery
-    # Of a refused DPoP proof: 401 beside an access token, and 400 where the proof stands alone.
+    # The status of a refused DPoP proof: 401 if the endpoint takes an access token, otherwise 400.
     proof_status: int = status.HTTP_401_UNAUTHORIZED
 
     def get_operation(self, path: str, path_regex: str, path_prefix: str, method: str, registry: Any) -> Schema | None:
@@ -76,7 +76,7 @@ class TokenSchema(ErrorSchema):
 
     @property
     def by_cookie(self) -> bool:
-        """Whether the mount delivers by cookie."""
+        """Whether the mount delivers the refresh token in a cookie."""
         return self.delivery is Delivery.COOKIE
 
     def get_operation_id(self) -> str:
@@ -90,7 +90,7 @@ class TokenSchema(ErrorSchema):
         return super().get_summary() if self.operation is None else str(self.operation.summary)
 
     def get_description(self) -> str:  # type: ignore[override]  # as drf-spectacular's own
-        """Return a subclass's docstring, or else our text for clients: twotoken's docstrings are for developers."""
+        """Return a subclass's docstring, or our text for clients: twotoken's own docstrings are for developers."""
         docstring: str = super().get_description()
         ours = next(view for view in type(self.view).__mro__ if view.__module__.startswith("twotoken."))
         if self.operation is None or docstring not in {"", get_doc(ours)}:
