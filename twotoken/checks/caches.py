@@ -58,7 +58,7 @@ def check_deployed_cache(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMess
 
 
 def check_deployed_proofs(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
-    """These run only for a project that sets DPOP, DPOP_ACCESS or DPOP_NONCE.
+    """These run only for a project that sets DPOP, DPOP_ACCESS or DPOP_NONCE: others don't use this feature.
 
     W014: the cache accepts each DPoP proof once, and all processes share it.
 

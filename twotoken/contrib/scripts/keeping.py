@@ -15,7 +15,7 @@ from twotoken.contrib.scripts.session import Session
 from twotoken.contrib.scripts.stores import Store
 
 EARLY, JITTER = 0.2, 0.1  # of a token's life. It is refreshed when EARLY and a random part of JITTER are left
-KEY_KEPT = 30  # seconds for which an Idempotency-Key is used again, because a proxy may delay a request
+KEY_KEPT = 30  # seconds for which an Idempotency-Key is used again: a delayed request must not look like a theft
 PROOF_LIFE = 60  # seconds for which a proof is good. For as long, a refresh that was given up may still arrive
 
 

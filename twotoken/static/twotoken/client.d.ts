@@ -6,11 +6,11 @@ export interface ClientOptions {
   apiOrigins?: string[];
   /** Milliseconds to wait for an answer to login, refresh and logout. Default: 30 000. */
   timeout?: number;
-  /** Whether refreshes send an Idempotency-Key. false if pages of several origins share a cookie. Default: true. */
+  /** Whether refreshes send an Idempotency-Key. Set it to false if pages of several origins share a cookie. Default: true. */
   keys?: boolean;
   /**
    * Whether logins bind the session to a key of this browser (DPoP, RFC 9449), so that a copied token is useless.
-   * true: where the browser can keep a key. "required": login rejects where it can't. Default: false.
+   * true: if the browser can keep a key. "required": login rejects if it can't. Default: false.
    */
   dpop?: boolean | "required";
   /**
@@ -25,7 +25,7 @@ export type Credentials = Record<string, unknown>;
 export interface StepUp {
   /** How many seconds ago the login may have been. */
   maxAge: number;
-  /** Why the credentials before were refused; undefined at the first time. */
+  /** Why the previous credentials were refused; undefined the first time. */
   error?: AuthError;
 }
 
@@ -68,7 +68,7 @@ export interface Claims {
   exp: number;
   /** When the user proved who they are: at the login, or at a step-up. */
   auth_time?: number;
-  /** How (RFC 8176). */
+  /** By which methods (RFC 8176). */
   amr?: string[];
   [name: string]: unknown;
 }
@@ -92,19 +92,19 @@ export declare class AuthError extends Error {
   readonly retryAfter: number;
 }
 
-/** All methods but those of EventTarget work without the client, as in `onClick={client.logout}`. */
+/** Its methods, except those of EventTarget, can be passed on without the client, as in `onClick={client.logout}`. */
 export interface Client extends EventTarget {
-  /** Whether there is a session: this tab has a token, or the marker says that it can get one. */
+  /** Whether there is a session: this tab has a token, or this browser's storage says that it can get one. */
   readonly isAuthenticated: boolean;
   /** The claims of the access token, or null. They are not verified here: only the server can do that. */
   readonly claims: Claims | null;
-  /** Log in. Rejects with an AuthError, or with fetch's error if no answer came: it is not repeated. */
+  /** Log in. Rejects with an AuthError, or with fetch's error if no answer came: the login is not repeated. */
   login(this: void, credentials: Credentials): Promise<void>;
-  /** Log out, in all tabs. Rejects if no answer came, to the retries neither: the session may still be active on the server. */
+  /** Log out in all tabs. Rejects if no answer came, even after retries: then the session may still be active on the server. */
   logout(this: void): Promise<void>;
   /** Log out on all devices. Rejects if no answer came. */
   logoutAll(this: void): Promise<void>;
-  /** Get an access token if there is a session, and tell whether there is one. `force`: ask the server even without a marker, after a login by redirect. */
+  /** Get an access token if there is a session, and tell whether there is one. `force` asks the server in any case: use it after a login by redirect. */
   restore(this: void, options?: { force?: boolean }): Promise<boolean>;
   /** Like fetch, with the access token. After a 401 the token is refreshed, or `onStepUp` is asked, and the request is sent again. */
   fetch(this: void, input: RequestInfo | URL, init?: RequestInit): Promise<Response>;

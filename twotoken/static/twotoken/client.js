@@ -16,24 +16,24 @@
 /** @typedef {{ access: string, expires_in: number }} Pair */
 /**
  * @typedef {{ value: string, used: number, answered: boolean, lost?: number, gaveUp?: number }} Key
- *   `lost`: its last use without an answer; `gaveUp`: the last use with a proof that timed out
+ *   `lost`: when it was last used without an answer; `gaveUp`: when it was last used with a DPoP proof and timed out
  */
 /** @typedef {{ privateKey: CryptoKey, jwk: JsonWebKey }} Device the key that a session is bound to */
-/** @typedef {{ sid: string, reason: string | null, login?: number }} Marker `reason`: why the session ended, null: it has not */
+/** @typedef {{ sid: string, reason: string | null, login?: number }} Marker `reason`: why the session ended, null while it has not */
 
-const KEY_KEPT = 30_000; // after its last use, so that a request that a proxy delayed doesn't look like a theft
-const LATE = 60_000; // a request without an answer may arrive so much later; with an older proof the server refuses it
-const CLOCK_OFF = 30_000; // a proof that was refused with the clock this far off is made again by the server's clock
-const STEP_UP_TRIES = 3; // of a password, as sudo allows
+const KEY_KEPT = 30_000; // for so long an Idempotency-Key is used again: a request that a proxy delayed must not look like a theft
+const LATE = 60_000; // a request without an answer may arrive this much later; the server refuses an older DPoP proof
+const CLOCK_OFF = 30_000; // if a proof is refused and the clocks differ by more, it is made again with the server's time
+const STEP_UP_TRIES = 3; // how often the user may try a password, as with sudo
 const EARLY = 0.2; // refresh when this part of the token's life is left
 const JITTER = 0.1; // up to this part earlier, at random, so that not all tabs and users refresh at once
-const LONGEST_WAIT = 30_000; // to wait for a server that sends Retry-After
-const HANDOVER = 1_000; // to wait for a token that another tab has just fetched
+const LONGEST_WAIT = 30_000; // the longest wait for a server that sends Retry-After
+const HANDOVER = 1_000; // the longest wait for a token that another tab has just fetched
 const RETRIES = 4; // of a refresh or logout whose answer was lost
 const FIRST_PAUSE = 500; // before the first retry, at most; each further pause is twice as long
 const LONGEST_RETRY = 10_000; // after the first loss, no retry starts later than this
-const RECENT_LOGIN = 3_600_000; // a login that is not older than this had a cookie that can't have expired
-const SHORTEST_TIMER = 1_000; // near the session's absolute expiry tokens live for almost no time
+const RECENT_LOGIN = 3_600_000; // the cookie of a login that is not older than this can't have expired
+const SHORTEST_TIMER = 1_000; // near the session's absolute expiry a token lives for almost no time
 const LONGEST_TIMER = 2 ** 31 - 1; // browsers fire a longer timer at once
 
 const NO_COOKIE =
@@ -108,7 +108,7 @@ class Client extends EventTarget {
   #device = null;
   /** @type {Map<string, string>} The newest DPoP-Nonce of each origin. */
   #nonces = new Map();
-  #clockLag = 0; // what the server's clock says, less what this one says, where proofs were refused for it
+  #clockLag = 0; // the server's time minus this browser's, after a proof was refused for its time
   /** @type {Promise<string | null> | null} */
   #stepUpFlight = null;
   #declined = 0; // how often the page has answered onStepUp with null
@@ -187,8 +187,8 @@ class Client extends EventTarget {
   }
 
   /**
-   * Log in. Rejects with an AuthError, or with fetch's error if no answer came: it is not repeated. With
-   * `dpop: "required"`, it rejects with a NotSupportedError if this browser can't keep a key.
+   * Log in. Rejects with an AuthError, or with fetch's error if no answer came: the login is not repeated.
+   * With `dpop: "required"`, it rejects with a NotSupportedError if this browser can't keep a key.
    *
    * @param {Record<string, unknown>} credentials
    * @returns {Promise<void>}
@@ -201,7 +201,7 @@ class Client extends EventTarget {
   }
 
   /**
-   * Log out, in all tabs. Rejects if no answer came, to the retries neither: the session may still be active on the
+   * Log out in all tabs. Rejects if no answer came, even after retries: then the session may still be active on the
    * server.
    *
    * @returns {Promise<void>}
@@ -229,8 +229,8 @@ class Client extends EventTarget {
 
   /**
    * Get an access token if there is a session, and tell whether there is one. A visitor who never logged in causes
-   * no request. A login by redirect leaves no marker: after it, `force` asks the server anyway and takes the session
-   * that it finds. It is the only refresh that may change the session.
+   * no request. After a login by redirect there is no marker: then `force` asks the server anyway, and takes the
+   * session of the cookie. Only such a refresh may change the session.
    *
    * @param {{ force?: boolean }} [options]
    * @returns {Promise<boolean>}
@@ -244,8 +244,8 @@ class Client extends EventTarget {
   /**
    * Like fetch, but a request to the API's origins carries the access token. After a 401 the token is refreshed and
    * the request is sent a second time. If the API wants a more recent login, `onStepUp` is asked. A request with its own
-   * Authorization header is not changed. Rejects as fetch does, and if a refresh or step-up failed without an end of the
-   * session.
+   * Authorization header is not changed. Rejects as fetch does, and if a refresh or step-up failed and the session has
+   * not ended.
    *
    * @param {RequestInfo | URL} input
    * @param {RequestInit} [init]
@@ -336,8 +336,8 @@ class Client extends EventTarget {
     }
   }
 
-  // After a redirect, the answer may be another server's. The browser did not send it the token, and it has no say in the
-  // proofs for the API, nor may it ask the user for a password.
+  // After a redirect, the answer may come from another server, which did not get the token. That server must not choose
+  // nonces for the API's proofs, and must not have the user asked for a password.
   /** @param {Response} response */
   #isForeign({ redirected, url }) {
     return redirected && !this.#origins.has(new URL(url).origin);
@@ -345,7 +345,7 @@ class Client extends EventTarget {
 
   /**
    * Get a token whose `auth_time` is recent enough, if the page asks the user for it. All requests of this tab share
-   * one question. Null: there is none.
+   * one question. Null: there is no such token.
    *
    * @param {number} maxAge @param {string} access the token that was refused @param {string} sid
    * @returns {Promise<string | null>}
@@ -396,8 +396,8 @@ class Client extends EventTarget {
   // --- proofs by the device's key (RFC 9449)
 
   /**
-   * The key that the session is bound to, or null. `again`: as it is stored now, for another tab may have logged in. If the
-   * storage was lost, this tab's copy is good until it is reloaded.
+   * The key that the session is bound to, or null. With `again` it is read from the storage again, because another
+   * tab may have logged in. If the storage was lost, this tab's copy is used until the page is reloaded.
    *
    * @param {{ again?: boolean }} [options]
    */
@@ -412,7 +412,8 @@ class Client extends EventTarget {
     return this.#device;
   }
 
-  // A login makes a new key, so proofs signed before are useless. An active session keeps its key, because the login may fail.
+  // A login makes a new key, so that proofs which were signed for later are useless. An active session keeps its key, because
+  // the login may fail.
   async #deviceForLogin() {
     if (!this.#dpop) return null;
     try {
@@ -462,7 +463,7 @@ class Client extends EventTarget {
     return this.#flight;
   }
 
-  // It waits outside the lock, so that a busy server does not delay a login or logout.
+  // Waits for a busy server outside the lock, so that the wait does not delay a login or logout.
   /** @param {string | null} stale @param {boolean} force */
   async #refreshPatiently(stale, force) {
     const since = this.#env.now();
@@ -486,7 +487,7 @@ class Client extends EventTarget {
     }
   }
 
-  // Repeat what is safe to repeat if its answer was lost. It pauses outside the lock.
+  // Do work that is safe to repeat, and repeat it if its answer was lost. The pauses are outside the lock.
   /** @template T @param {() => Promise<T>} work @returns {Promise<T>} */
   async #retried(work) {
     let last = Infinity;
@@ -543,7 +544,7 @@ class Client extends EventTarget {
       else this.#end(sid, "replaced");
     } catch (error) {
       if (device && key && isTimeout(error)) this.#write("key", JSON.stringify({ ...key, gaveUp: key.used }));
-      if (!isRefusal(error)) throw error; // not a logout: the next try sends the same key
+      if (!isRefusal(error)) throw error; // the session has not ended: the next try sends the same key
       this.#answered(key);
       if (error.reason === "missing" && this.#env.now() - (this.#marker()?.login ?? -Infinity) < RECENT_LOGIN) console.warn(NO_COOKIE);
       this.#end(sid, error.reason);
@@ -574,8 +575,8 @@ class Client extends EventTarget {
     return isKey(key) ? key : null; // the server refuses any other key, and a key without an answer is never replaced
   }
 
-  // After a refresh timed out, its token may be sent again at once. But the token that the retry gets is not sent while the
-  // proof of the first one is good: this one could still arrive, and look like a theft beside a newer token.
+  // After a refresh timed out, it may be retried at once. But the token that the retry gets is not sent while the proof of
+  // the first request is good: that request could still arrive later, and its older token would look like a theft.
   /** @param {Key | null} last */
   #youth(last) {
     return last?.answered && last.gaveUp !== undefined ? LATE - Math.abs(this.#env.now() - last.gaveUp) : 0;
@@ -583,8 +584,8 @@ class Client extends EventTarget {
 
   // The key is stored before the request. A key without an answer is used again, however old it is: its request may
   // have rotated the token. A key with an answer is kept for KEY_KEPT after its last use; then a new one is made. But
-  // where a request got no answer, it may arrive late and rotate the token by its key, so this key is kept until an answer
-  // that comes later than that. So the late request never meets a token that another key has made.
+  // a request that got no answer may arrive up to LATE later and rotate the token with its key. So this key is kept until
+  // an answer comes after that time, and the late request never meets a token that another key has made.
   /** @param {Key | null} last @returns {Key | null} */
   #nextKey(last) {
     if (!this.#sendsKeys) return null;
@@ -626,7 +627,7 @@ class Client extends EventTarget {
     return this.#access !== null && this.#env.now() < this.#expires - this.#lifetime * EARLY;
   }
 
-  /** The session of this tab's token, or else the marker's. */
+  /** The session of this tab's token, or without a token that of the marker. */
   #known() {
     return this.#sid ?? this.#marker()?.sid ?? null;
   }
@@ -644,7 +645,7 @@ class Client extends EventTarget {
     return sid === null || sid === this.#sid ? this.#access : null;
   }
 
-  // The marker has the time of the login until the first refresh: then the cookie has come back.
+  // The marker keeps the time of the login until the first refresh, which shows that the cookie reaches the server.
   /** @param {Pair} pair @param {number} [login] */
   #adopt({ access, expires_in: seconds }, login) {
     const sid = sessionOf(access);
@@ -678,7 +679,8 @@ class Client extends EventTarget {
     this.#finish(sid, reason, isMarked);
   }
 
-  // End the session in this tab. Only the tab that ended it writes the marker: a late tab could mark another session.
+  // End the session in this tab. Only the tab that ended it writes the marker: a tab that hears of it late could overwrite
+  // the marker of another session.
   /** @param {string | null} sid @param {string} reason */
   #finish(sid, reason, isMarked = false) {
     if (sid === null) return;
@@ -806,8 +808,8 @@ const isRefusal = (error) => error.status === 401 && error.code === "token_not_v
 /** @param {any} error @returns {error is AuthError} */
 const isBusy = (error) => (error.status === 429 || error.status === 503) && error.retryAfter > 0;
 
-// Whether the server may have done what it was asked without the answer reaching us. TypeError is a network error. After
-// a timeout the user has waited long enough.
+// Whether the answer was lost, so that the server may have done what it was asked. TypeError is a network error. A timeout
+// does not count, because the user has waited long enough.
 /** @param {any} error @returns {boolean} */
 const isLost = (error) => error instanceof TypeError || (error.status >= 500 && !isBusy(error));
 
@@ -837,14 +839,14 @@ const isMarker = (marker) =>
 /** @param {string} access @returns {string} */
 const sessionOf = (access) => String(decode(access)?.sid);
 
-// The server binds the token to the key whose thumbprint it names (RFC 9449 section 6.1).
+// A bound token names the thumbprint of its key (RFC 9449 section 6.1).
 /** @param {string} access */
 const isBound = (access) => Boolean(/** @type {any} */ (decode(access)?.cnf)?.jkt);
 
 /** @param {string} access */
 const authorization = (access) => `${isBound(access) ? "DPoP" : "Bearer"} ${access}`;
 
-// One record for each mount. Each call opens the database anew: a browser may close it meanwhile.
+// One record for each mount. Each call opens the database again: a browser may close it between two calls.
 /** @returns {DeviceKeys | null} */
 function ownDeviceKeys() {
   const { indexedDB, crypto } = globalThis;
@@ -927,8 +929,8 @@ async function json(response) {
   return parse(await response.text());
 }
 
-// How old a login the API accepts, in seconds, if a 401 says that the token's is too old (RFC 9470 section 3), else null.
-// A page of another origin may be unable to read the header.
+// If a 401 says that the token's login is too old (RFC 9470 section 3): how old a login may be, in seconds. Otherwise null.
+// A page of another origin may be unable to read the header. Then the body says it.
 /** @param {Response} response @returns {Promise<number | null>} */
 async function stepUpOf(response) {
   const challenge = response.headers.get("WWW-Authenticate");

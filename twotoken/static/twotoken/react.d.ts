@@ -1,10 +1,10 @@
 import type { Claims, Client, EndReason } from "./client.js";
 
 /**
- * - `unknown`: this browser has a session, but no access token yet. After a reload it is so until `client.restore()`
- *   has its answer, and on a server that renders always.
+ * - `unknown`: this browser has a session, but no access token yet. The status is this after a reload, until
+ *   `client.restore()` has its answer, and always on a server that renders the page.
  * - `authenticated`: there is an access token. Its `claims` change with each refresh.
- * - `anonymous`: there is no session. `reason` says why it ended, null if none ended since the page was loaded.
+ * - `anonymous`: there is no session. `reason` says why the last one ended; null if none has since the page was loaded.
  */
 export type Session =
   | { readonly status: "unknown"; readonly claims: null; readonly reason: null }

@@ -38,7 +38,7 @@ function createStore(client) {
     current = next;
     for (const listener of listeners) listener();
   };
-  // They stay while no component listens, so that the reason of an end is not missed.
+  // These listeners stay while no component listens, so that the reason of an end is not missed.
   client.addEventListener("sessionstarted", () => set(session()));
   client.addEventListener("tokenchanged", () => set(session()));
   client.addEventListener("sessionended", ({ detail }) => set(sessionOf(client, detail.reason)));
