@@ -60,7 +60,7 @@ def client_address(request: HttpRequest | Request) -> str:
 
 
 def stored_address(text: str) -> str | None:
-    """Return an address in the form that is stored, or None if it is invalid or has a zone."""
+    """Return an address in the form that is stored, or None if it is invalid or has an IPv6 zone."""
     return _stored(text) if len(text) <= ADDRESS_LENGTH else None  # lru_cache must not keep long headers
 
 

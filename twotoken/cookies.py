@@ -110,7 +110,7 @@ def warn_if_dropped(request: HttpRequest | Request) -> None:
 
 
 def is_this_machine(host: str) -> bool:
-    """Tell whether a host is this machine itself. Only from such a host, browsers keep Secure cookies over http."""
+    """Tell whether a host is this machine itself. Only from such hosts do browsers keep Secure cookies over http."""
     if host == "localhost" or host.endswith(".localhost"):  # RFC 6761 section 6.3
         return True
     try:

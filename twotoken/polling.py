@@ -68,8 +68,8 @@ class Polled(Generic[T]):
     def get(self, interval: float | None = None, *, wait: bool = False) -> T:
         """Return the value, fetched first if it is due. ``interval`` replaces the usual one in this call.
 
-        ``wait`` waits for a fetch, its own or another request's, although the old value is still good. Raises
-        Unavailable if there is no value that is good, and none can be fetched now.
+        With ``wait``, the call waits for a fetch, its own or another request's, even if the old value is still good.
+        Raises Unavailable if there is no value that is good, and none can be fetched now.
         """
         held = self._held
         interval = self._interval if interval is None else interval

@@ -101,7 +101,7 @@ def spend(request: HttpRequest | Request, proof: Proof | None) -> None:
 def proven_key(request: HttpRequest | Request) -> str:
     """Return the ``device_key`` that a request's proof shows, for ``families.start`` in a project's own login view.
 
-    Empty without a proof. No other request can use the proof then. Raises InvalidProof; MissingProof if DPOP is
+    Empty without a proof. No other request can use the proof afterwards. Raises InvalidProof; MissingProof if DPOP is
     ``"required"`` and there is no proof; or Unavailable if the cache does not work.
     """
     proof = read_proof(request)

@@ -67,15 +67,15 @@ class SessionSerializer(serializers.ModelSerializer[RefreshToken]):
         read_only_fields = fields
 
     def get_current(self, family: RefreshToken) -> bool:
-        """Tell whether it is the family of the request's access token."""
+        """Tell whether the family is that of the request's access token."""
         return bool(family.pk == self.context["current"])
 
     def get_bound(self, family: RefreshToken) -> bool:
-        """Tell whether it is bound to its device, so that a copied token does not work elsewhere."""
+        """Tell whether the family is bound to its device, so that a copied token does not work elsewhere."""
         return bool(family.device_key)
 
     def get_last_used_at(self, family: RefreshToken) -> str:
-        """Return when it was last refreshed: now for the current family, rounded down to ten minutes for the others.
+        """Return the last refresh: now for the current family, rounded down to ten minutes for the others.
 
         Otherwise a thief with tokens of two families could use one to watch, to the second, when the user refreshes the
         other, and then send the copy at a time at which it is taken for a retry.

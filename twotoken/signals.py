@@ -13,8 +13,8 @@ replaced; ``generation`` is that of the new token. Not sent for a retry, which w
 sent from. Not sent for other retries.
 
 ``wrong_device_refused``: ``family_id``, ``user_id``, ``generation`` (of the request's token), ``current_generation``,
-``ip_address``, ``user_agent``. A refresh token of a bound family was presented without a proof of the device's key.
-Sent each time. Nothing was revoked.
+``ip_address``, ``user_agent``. A refresh token of a bound family was sent without a proof of the device's key. Sent
+each time. Nothing was revoked.
 
 ``family_revoked``: ``family_id``, ``user_id``, ``reason``. Sent once per family.
 

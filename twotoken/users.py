@@ -74,7 +74,7 @@ def user_lookup(model: type[AbstractBaseUser], field: str) -> CompiledSelect[Abs
 
 
 class ClaimsUser(SimpleLazyObject):  # type: ignore[type-arg]  # not generic at run time
-    """A user made of an access token's claims. Using anything but its primary key loads the real user.
+    """A user made from an access token's claims. Using anything but its primary key loads the real user.
 
     Loading raises AuthenticationFailed, a 401, if the real user is gone or inactive by then.
     """

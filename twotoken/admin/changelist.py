@@ -68,7 +68,7 @@ class ListQuerySet(RefreshTokenQuerySet):
         self._spans: dict[str, dict[str, Any]] = {}
 
     def aggregate(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """Return the first and the last date as in ``datetimes`` when Django's date hierarchy asks for them."""
+        """Return the first and the last date, found as in ``datetimes``, if Django's date hierarchy asks for them."""
         ends: list[Any] = [field for field in kwargs.values() if isinstance(field, Min | Max)]
         spans = {field.source_expressions[0].name for field in ends}
         return self._span(*spans) if len(spans) == 1 and not args else super().aggregate(*args, **kwargs)

@@ -1,6 +1,6 @@
 """The numbers of the admin's overview, read by statements that stop at a limit.
 
-Of a table with up to LIMIT families every number is exact. Of a larger one the numbers are estimates from a random
+Every number of a table with up to LIMIT families is exact. The numbers of a larger table are estimates from a random
 sample of LIMIT families. A number whose estimate is small is then counted exactly, with an index: the sample may have
 missed what it counts.
 """

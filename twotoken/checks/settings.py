@@ -21,7 +21,7 @@ from twotoken.keys import MIN_SECRET_BYTES
 Apps = Sequence[AppConfig] | None
 LONGEST_GRACE = timedelta(minutes=1)
 LONGEST_REVOCATION_INTERVAL = timedelta(minutes=1)
-LONGEST_REPR = 100  # of a wrong value
+LONGEST_REPR = 100  # characters of a wrong value that a message shows
 KEYS_HINT = (
     f"A secret for HS256 has {MIN_SECRET_BYTES} bytes or more: 'manage.py generate_token_secrets' makes two. "
     "ACCESS_ALGORITHM 'EdDSA', 'ES256' or 'RS256' needs an unencrypted private key as PEM."

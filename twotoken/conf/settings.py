@@ -36,7 +36,7 @@ SECURE = "__Secure-"
 
 
 class Delivery(StrEnum):
-    """How the refresh token travels."""
+    """How the refresh token travels: in a cookie, in the body, or not at all, because there is none."""
 
     COOKIE = "cookie"
     BODY = "body"
@@ -67,7 +67,10 @@ class Settings:
 
     @property
     def refresh_secret(self) -> tuple[str, ...]:
-        """Secret of refresh tokens, not ACCESS_SECRET (32 bytes or more). In a list the first signs and all verify."""
+        """Secret of refresh tokens (32 bytes or more). In a list the first signs and all verify.
+
+        It must differ from ACCESS_SECRET and SECRET_KEY.
+        """
         return secrets_of("REFRESH_SECRET")
 
     @property

@@ -78,7 +78,7 @@ class AccessTokenMiddleware:
 
 
 def presented(scope: Scope, offered: list[str]) -> str | None:
-    """Return the token of the Authorization header, or else that of the subprotocols. Raises InvalidToken."""
+    """Return the token of the Authorization header, or of the subprotocols. Raises InvalidToken if malformed."""
     request = HttpRequest()
     values = [value.decode("latin-1") for name, value in scope["headers"] if name == b"authorization"]
     request.META["HTTP_AUTHORIZATION"] = ",".join(values)

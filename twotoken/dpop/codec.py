@@ -125,7 +125,7 @@ def make_proof(
     claims = {
         "jti": secrets.token_urlsafe(16),
         "htm": method,
-        # Without a name and password: servers log the address of a proof that they refuse.
+        # The address has no name and password, because servers log the address of a proof that they refuse.
         "htu": parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl(),
         "iat": int(now.timestamp()),
     }
@@ -223,7 +223,7 @@ def _check_time(claims: dict[str, Any], now: datetime, leeway: float) -> float:
     issued_at = claims.get("iat")
     if not isinstance(issued_at, int | float) or isinstance(issued_at, bool):
         raise InvalidProof("iat")
-    # Compared, not subtracted: an integer of a thousand digits has no float. NaN fails both comparisons.
+    # The times are compared, not subtracted: an integer of a thousand digits has no float. NaN fails both comparisons.
     seconds = now.timestamp()
     if not seconds - leeway <= issued_at <= seconds + leeway:
         raise ProofTime("iat")

@@ -100,7 +100,8 @@ def start(
 def update_auth_hash(family_id: UUID, user: AbstractBaseUser) -> None:
     """Keep a family active after its user changed the password: ``update_session_auth_hash`` for token families.
 
-    Call it in the transaction that saves the password. A refresh between the two changes would revoke the family.
+    Call it in the transaction that saves the password. A refresh between the change of the password and this call would
+    revoke the family.
     """
     families = rows().filter(pk=family_id, user_id=user.pk, revoked_at=None)
     retry_on_conflict(lambda: families.update(auth_hash=user.get_session_auth_hash()))

@@ -42,9 +42,9 @@ def purge(on_batch: Callable[[Batch], object] | None = None, *, within: timedelt
     starts after the purge would accept a revoked family's access token again, because REVOCATION_INTERVAL and
     RevocationsView find revoked families in this table.
 
-    Safe beside live traffic and beside another purge: a family that is deleted can't become active again. A batch is
-    some families by their primary keys, and only these are locked. ``on_batch`` is called after each batch. ``within``
-    is how long the purge may take: it stops after the batch that exceeds this time.
+    Safe beside live traffic and beside another purge: a family that is deleted can't become active again. Each batch
+    deletes some families by their primary keys, and locks only these. ``on_batch`` is called after each batch.
+    ``within`` is how long the purge may take: it stops after the batch that exceeds this time.
     """
     deadline = None if within is None else time.monotonic() + within.total_seconds()
     before, total = _before(), 0

@@ -155,7 +155,7 @@ def _outside_event_loop(read: Callable[[], T], alias: str) -> T:
             return read()
         finally:
             if not connection.in_atomic_block:
-                connection.close()  # it is this task's own, and Django closes no connection of a task
+                connection.close()  # it belongs to this task, and Django closes no connection of a task
 
     connection.inc_thread_sharing()
     try:

@@ -16,7 +16,7 @@ KEY_LIFETIME = timedelta(minutes=1)
 
 
 class Verdict(Enum):
-    """What the rule says of a refresh token."""
+    """What the rule says about a refresh token."""
 
     ROTATE = auto()
     RETRY = auto()

@@ -90,7 +90,7 @@ def secret_key(text: str) -> SecretKey:
 
 def asymmetric_key(pem: str) -> AsymmetricKey:
     """Return the private or public key of a PEM. Raises ValueError, whose message contains no key."""
-    for algorithm in reversed(ASYMMETRIC) if has_crypto else ():  # loading an RSA key is slow: once is enough
+    for algorithm in reversed(ASYMMETRIC) if has_crypto else ():  # RS256 first: loading an RSA key twice would be slow
         scheme = _schemes[algorithm]
         try:
             found = scheme.prepare_key(pem)
@@ -115,7 +115,7 @@ def public_key(algorithm: str, jwk: Mapping[str, str]) -> AsymmetricKey:
 
 
 def canonical(members: Mapping[str, Any]) -> str:
-    """Return the JSON of a public key that its thumbprint is made of (RFC 7638 section 3)."""
+    """Return the JSON of a public key from which its thumbprint is computed (RFC 7638 section 3)."""
     needed = {name: members[name] for name in _THUMBPRINT_MEMBERS[members["kty"]]}
     return json.dumps(needed, separators=(",", ":"), sort_keys=True)
 

@@ -51,7 +51,9 @@ class NoRedirects(HTTPRedirectHandler):
 
 
 def fetch(url: str, *, seconds: float, limit: int, headers: Mapping[str, str] | None = None) -> Answer:
-    """Return what a GET answers. Raises FetchError for any other status than 200 and 304, or beyond time or size.
+    """Return what a GET answers. Raises FetchError for a status other than 200 or 304, or beyond a limit.
+
+    ``seconds`` limits the time, ``limit`` the bytes of the answer.
 
     A thread makes the request, because ``urllib``'s timeout is for each read: it limits neither the look-up of the
     name, nor a server that sends a byte every second. When the time is over, the connection is shut down, so that the

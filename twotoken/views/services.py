@@ -24,8 +24,11 @@ from twotoken.conf import conf
 from twotoken.tokens import CURSOR
 from twotoken.views.base import TokenView
 
-REVOCATIONS_MAX_AGE = 1  # seconds for which a cache may keep an answer. It delays the news of a revocation
-CURSOR_STEP = 10  # seconds. Services that ask within these next ask for one URL, which a cache may have
+# Seconds for which a cache may keep an answer. A service may learn of a revocation this much later.
+REVOCATIONS_MAX_AGE = 1
+# Seconds. Services that ask within the same ten seconds get the same cursor. So their next requests have the same URL,
+# and a cache may know the answer.
+CURSOR_STEP = 10
 JWKS_MAX_AGE = 300  # seconds for which a service may keep the keys that it fetched
 
 

@@ -20,8 +20,8 @@ from twotoken.cookies import cookie_path, cookie_values, endpoint_path
 from twotoken.families import TokenPair
 
 REGISTRATION_LIFETIME = timedelta(minutes=5)  # how long after a login a browser may register
-# How much longer a challenge is accepted than a device cookie that was made at the same time. A browser signs the
-# challenge when the cookie has expired.
+# A challenge is accepted this much longer than the device cookie that was made with it, because a browser signs the
+# challenge only when the cookie has expired.
 CHALLENGE_RESERVE = timedelta(minutes=5)
 # A browser that says that it could not renew the device cookie is asked to wait, for up to SKIPPED_PATIENCE. Another
 # cookie keeps for SKIPPED_MEMORY when that began.
@@ -104,7 +104,7 @@ def session_id(request: HttpRequest | Request) -> UUID | None:
 
 
 def was_skipped(request: HttpRequest | Request, family_id: UUID) -> bool:
-    """Tell whether the browser says that it could not renew the device cookie: for a quota, or without an answer."""
+    """Tell whether the browser says that it could not renew the cookie: because of a quota, or of no answer."""
     return str(family_id) in request.META.get("HTTP_SECURE_SESSION_SKIPPED", "")
 
 

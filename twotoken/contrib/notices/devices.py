@@ -13,7 +13,7 @@ from django.utils.translation import gettext
 from twotoken.clients import is_same_device
 from twotoken.models import EventKind, FamilyEvent, RefreshToken
 
-# How many families of a user are compared. If a user has more, they are most likely those of a script, and any will do.
+# How many families of a user are compared. If a user has more, they are most likely those of a script, and alike.
 MOST_FAMILIES: Final = 1000
 
 # What a user agent contains, and the name for it; the first that fits counts. A notice never quotes the user agent: a

@@ -46,7 +46,7 @@ def remedy_of(answer: Answer) -> str:
     challenge = answer.headers.get("WWW-Authenticate", "")
     if answer.code == STEP_UP or f'error="{STEP_UP}"' in challenge:
         return STEP_UP
-    # After a redirect within the API, the proof was for another address.
+    # After a redirect within the API, the proof was for the first address.
     return (
         PROOF if answer.code in PROOF_CODES or any(f'error="{code}"' in challenge for code in PROOF_CODES) else REFRESH
     )

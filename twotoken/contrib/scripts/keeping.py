@@ -14,7 +14,9 @@ from twotoken.contrib.scripts.sending import Sending
 from twotoken.contrib.scripts.session import Session
 from twotoken.contrib.scripts.stores import Store
 
-EARLY, JITTER = 0.2, 0.1  # of a token's life. It is refreshed when EARLY and a random part of JITTER are left
+# Shares of an access token's life. It is refreshed when EARLY and a random part of JITTER are left: not all clients
+# refresh at once.
+EARLY, JITTER = 0.2, 0.1
 KEY_KEPT = 30  # seconds for which an Idempotency-Key is used again: a delayed request must not look like a theft
 PROOF_LIFE = 60  # seconds for which a proof is good. For as long, a refresh that was given up may still arrive
 
@@ -42,7 +44,7 @@ class Keeping(Sending):
         return session
 
     def _empty(self, session: Session, ended: str = "") -> Session:
-        """Return a session without tokens, for the same account as another."""
+        """Return a session without tokens, for the account of a given session."""
         return Session(
             auth_url=self._url,
             account=self._account or session.account,

@@ -39,7 +39,7 @@ class Options:
 
 
 def lock_pauses() -> Iterator[float]:
-    """Yield the seconds to wait between looks at a lock, growing and at random."""
+    """Yield the seconds to wait between looks at a lock. They grow, and are partly random."""
     growing = (min(LOCK_PAUSE * 1.3 ** min(number, 20), LONGEST_LOCK_PAUSE) for number in count())
     return (pause * random.uniform(0.5, 1) for pause in growing)  # noqa: S311 - no secret
 

@@ -15,8 +15,8 @@ from twotoken.contrib.scripts.session import Session
 from twotoken.contrib.scripts.steps import Answer, Flow, Lost, Pause, Post, Save
 from twotoken.contrib.scripts.stores import Store
 
-LONGEST_REST = 3600  # seconds: a longer Retry-After, or a clock that was set back, is not believed
-PROVEN = {"login/", "refresh/", "reauthenticate/"}  # what carries a proof, if the session is bound to a key
+LONGEST_REST = 3600  # seconds. A longer Retry-After counts as this, and a longer rest as a clock that was set back
+PROVEN = {"login/", "refresh/", "reauthenticate/"}  # endpoints that need a proof, if the session is bound to a key
 
 
 class Sending:
@@ -48,7 +48,7 @@ class Sending:
     def note(self, url: str, headers: Mapping[str, str]) -> None:
         """Remember the nonce that an answer gives for the next proof to its origin (RFC 9449 section 8).
 
-        After a redirect, the answer may come from another server. That server must not choose nonces for this one.
+        After a redirect, the answer may come from another server. That server must not choose the nonces for the API.
         """
         if (nonce := headers.get("DPoP-Nonce")) and self.covers(url):
             self._nonces[origin_of(url)] = nonce

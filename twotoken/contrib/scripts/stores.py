@@ -146,7 +146,7 @@ class FileStore:
                 descriptor = self._open(self.path.with_name(f"{self.path.name}.lock"), os.O_RDWR | os.O_CREAT)
                 try:
                     lock_file(descriptor)
-                except (BlockingIOError, PermissionError):  # the second is Windows' word for it
+                except (BlockingIOError, PermissionError):  # Windows raises the second
                     os.close(descriptor)
                 else:
                     self._lock_file = descriptor
@@ -209,6 +209,6 @@ class FileStore:
         if self._process != os.getpid():
             self._process = os.getpid()
             self._threads = threading.Lock()
-            if self._lock_file != NOT_LOCKED:  # the parent's: open here, it would stay locked if the parent was killed
+            if self._lock_file != NOT_LOCKED:  # the parent's: open here too, it would outlive the parent
                 os.close(self._lock_file)
                 self._lock_file = NOT_LOCKED

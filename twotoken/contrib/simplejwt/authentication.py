@@ -66,7 +66,7 @@ class RevocableAccessTokenAuthentication(AccessTokenAuthentication, authenticati
 
 
 class StatelessAccessTokenAuthentication(AccessTokenAuthentication, authentication.StatelessAccessTokenAuthentication):
-    """Make a user of the claims. No query, if old and new tokens identify users by the same field."""
+    """Make a user from the claims. No query, if old and new tokens identify users by the same field."""
 
     def get_old_user(self, access: OldAccessToken) -> Any:
         key = get_user_model()._meta.pk

@@ -66,7 +66,7 @@ def _authenticators() -> Iterator[tuple[str, Any]]:
         yield "DEFAULT_AUTHENTICATION_CLASSES", authenticator
     known = set(map(_path, defaults))
     for place, view, options in _views():
-        if _is_of(view, "twotoken"):  # our views choose theirs on purpose
+        if _is_of(view, "twotoken"):  # twotoken's views choose their classes on purpose
             continue
         owner = next((base for base in view.__mro__ if "authentication_classes" in vars(base)), None)
         # If the view inherits the attribute from DRF, it uses the defaults, which were yielded above.

@@ -158,14 +158,14 @@ class TokenVerifyView(ShapedErrors):
         authentication.get_user(access)
 
     def verify_refresh(self, token: str) -> None:
-        """Check a refresh token of twotoken: the current one of its family, and one that refresh/ would not refuse."""
+        """Check a refresh token of twotoken: it must be the current one of an active family, and its user active."""
         claims = families.verify(token)
         family = exchange.find(claims.family_id)
         if family is None or not tokens.token_id_fits(claims, bytes(family.secret)):
             raise InvalidToken
         if claims.generation < family.generation:
             raise RevokedToken
-        families.user_of(claims)  # raises if there is no such user
+        families.user_of(claims)  # raises if the family or its user is not active
 
     def verify_old_refresh(self, token: str) -> None:
         """Check a refresh token of simplejwt: it must not have been exchanged, and its user must be active."""

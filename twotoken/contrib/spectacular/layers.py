@@ -1,4 +1,4 @@
-"""Gives a view twotoken's schema class, below the project's own descriptions."""
+"""Gives a view twotoken's schema class, which the project's own descriptions override."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ class Command(BaseCommand):
 
 
 def credentials(name: str | None) -> dict[str, str] | None:
-    """Return the credentials of the named user, or None. The password is no argument: other users can see those."""
+    """Return the credentials of the named user, or None. The password is not an argument: others can see those."""
     if name is None:
         return None
     password = os.environ.get(PASSWORD)

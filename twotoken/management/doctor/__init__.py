@@ -134,7 +134,7 @@ def _guarded(name: str, probe: Callable[[], Iterable[Finding]]) -> list[Finding]
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Switch logging off: the requests of the probes are no events of the project, and the report says what failed."""
+    """Switch logging off: the requests of the probes are not events of the project, and the report says what failed."""
     manager: Any = logging.root.manager
     before = manager.disable
     logging.disable(logging.CRITICAL)
