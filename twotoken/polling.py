@@ -39,9 +39,9 @@ class Polled(Generic[T]):
     old value stays good for ever. ``in_background`` calls ``fetch`` in a thread: if there is an old value that is good,
     the first request gets it at once too.
 
-    If ``fetch`` raises, the error is logged, and the old value stays in use until ``max_age``. Then there is a pause in
-    which no request calls ``fetch``, so that a source that fails is not asked at each request. ``pause`` is its longest
-    duration while the old value is good.
+    If ``fetch`` raises, the error is logged, and the old value stays in use until ``max_age``. After an error there is
+    a pause in which no request calls ``fetch``, so that a source that fails is not asked at each request. ``pause`` is
+    its longest duration while the old value is good.
     """
 
     def __init__(

@@ -77,8 +77,8 @@ class SessionSerializer(serializers.ModelSerializer[RefreshToken]):
     def get_last_used_at(self, family: RefreshToken) -> str:
         """Return the last refresh: now for the current family, rounded down to ten minutes for the others.
 
-        Otherwise a thief with tokens of two families could use one to watch, to the second, when the user refreshes the
-        other, and then send the copy at a time at which it is taken for a retry.
+        Otherwise a thief with copied tokens of two families could use one to see, to the second, when the user
+        refreshes the other. A refresh with the other copy right after that would be taken for a retry.
         """
         moment = timezone.now()
         if not self.get_current(family):

@@ -110,8 +110,8 @@ class ClaimsUser(SimpleLazyObject):  # type: ignore[type-arg]  # not generic at 
         return get_user_model()._meta
 
     def __getattr__(self, name: str) -> Any:
-        # To see whether a value is an expression, Django's queries look for attributes such as resolve_expression
-        # on it. Refuse those that the user model lacks without loading the user.
+        # To see whether a value is an expression, Django's queries look for attributes such as resolve_expression on
+        # it. Refuse those that the user model lacks, so that the user is not loaded for them.
         if hasattr(Expression, name) and not hasattr(get_user_model(), name):
             raise AttributeError(name)
         return super().__getattr__(name)

@@ -26,7 +26,7 @@ from twotoken.clients import stored_address
 from twotoken.conf import conf
 from twotoken.models import EventKind, RefreshTokenQuerySet
 
-SECONDS = 60  # for which the numbers are cached
+SECONDS = 60  # how long the numbers are cached
 
 logger = logging.getLogger("twotoken")
 

@@ -216,7 +216,7 @@ class RefreshTokenAdmin(OverviewAdmin, RevokingAdmin):
             links["user"] = self._user_url(family)
             links["email"] = getattr(user, user.get_email_field_name(), "")
         if users is not None and users.has_change_permission(request, user) and hasattr(users, "user_change_password"):
-            links["password"] = self._user_url(family).removesuffix("change/") + "password/"  # as Django's UserAdmin
+            links["password"] = self._user_url(family).removesuffix("change/") + "password/"  # as in Django's UserAdmin
         return links
 
     def _user_url(self, family: RefreshToken) -> str:

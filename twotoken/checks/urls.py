@@ -67,7 +67,7 @@ def check_step_up(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
 
 
 def mounts(patterns: Sequence[URLPattern | URLResolver], outer: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the full namespace and the options of each ``include`` of ``twotoken.urls``, a mount."""
+    """Yield the full namespace and the options of each mount, an ``include`` of ``twotoken.urls``."""
     for pattern in patterns:
         if isinstance(pattern, URLResolver):
             name = f"{outer}{pattern.namespace}:" if pattern.namespace else outer

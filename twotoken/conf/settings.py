@@ -247,7 +247,7 @@ class Settings:
     def dpop_nonce(self) -> bool:
         """Whether each DPoP proof must have a nonce of the server.
 
-        Otherwise a malicious script in a page could sign proofs with times to come, for use elsewhere later.
+        Otherwise a malicious script in a page could sign proofs for future times, to be used elsewhere then.
         """
         return value_of("DPOP_NONCE", False)
 

@@ -55,7 +55,8 @@ def mint_access(
 ) -> tuple[str, int]:
     """Return a new access token and its lifetime in seconds. The token never outlives the family's absolute lifetime.
 
-    ``event`` is the fresh proof of identity of a step-up. Without it, the token names the proof of the login.
+    ``event`` is the fresh proof of identity of a step-up. Without it, the token has the ``auth_time`` and ``amr`` of
+    the login.
 
     Raises ClaimsError if the project's claims can't go into a token.
     """

@@ -95,7 +95,7 @@ class RevokedFamilies:
         self.alias = alias
         self.clock = clock
         self.ids: set[int] = set()
-        self.batches: deque[tuple[float, list[int]]] = deque()  # when they were first seen, for dropping them
+        self.batches: deque[tuple[float, list[int]]] = deque()  # new ids, with the time at which they were first seen
         self.read_at: tuple[float, datetime] | None = None
 
     def read(self) -> Collection[int]:

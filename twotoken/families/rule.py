@@ -94,9 +94,9 @@ def judge(
         # with the refresh token would never be noticed.
         is_retry = True
     else:
-        # For twice the grace after a rotation, a refresh with the current token gets the same token again. If it
-        # rotated at once, a slower tab that still sends the previous token, or gets its answer late, would look like a
-        # thief.
+        # For twice the grace after a rotation, a refresh with the current token gets the same token again. If this
+        # refresh rotated the family, a slower tab that still sends the previous token, or gets its answer late, would
+        # look like a thief.
         grace = grace_of(row, browser_grace, reuse_grace)
         is_retry = behind >= 0 and abs(age) < (grace if behind == 1 else 2 * grace)
     if is_retry:

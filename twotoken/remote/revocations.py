@@ -54,7 +54,7 @@ class RevocationSource:
         self._seconds = seconds
         self._clock = clock
         self._digests: set[str] = set()
-        self._batches: deque[tuple[float, list[str]]] = deque()  # with the time at which they are dropped
+        self._batches: deque[tuple[float, list[str]]] = deque()  # new digests, with the time at which they are dropped
         self._since = self._etag = ""
         self._polled = Polled(self._fetch, interval=interval, max_age=2 * interval, clock=clock)
 

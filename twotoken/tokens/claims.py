@@ -21,7 +21,7 @@ class RefreshClaims:
     family_id: UUID
     generation: int
     token_id: str = field(repr=False)
-    thumbprint: str = ""  # of the key that the family was bound to when the token was made
+    thumbprint: str = ""  # that of the key to which the family was bound when the token was made
 
 
 class AccessToken(Mapping[str, Any]):

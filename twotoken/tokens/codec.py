@@ -29,7 +29,7 @@ from twotoken.tokens.identifiers import token_id
 ACCESS_TYPE = "at+jwt"
 REFRESH_TYPE = "rt+jwt"
 MAX_TIME = 253_402_300_799  # seconds since the epoch: the maximum of ``datetime``
-SHORTEST_LIFE = timedelta(seconds=1)  # of an access token: ``expires_in`` counts whole seconds
+SHORTEST_LIFE = timedelta(seconds=1)  # an access token lives no shorter: ``expires_in`` counts whole seconds
 _to_json = json.JSONEncoder(separators=(",", ":")).encode  # ``json.dumps`` would make an encoder for each token
 
 

@@ -10,7 +10,7 @@ from twotoken.keys import b64encode
 from twotoken.tokens.claims import RefreshClaims
 
 FAMILY_DIGEST_BYTES = 9
-CURSOR = re.compile("[0-9]{1,12}")  # of a list of revoked families: seconds since the epoch
+CURSOR = re.compile("[0-9]{1,12}")  # the cursor of a list of revoked families: seconds since the epoch
 
 
 def token_id(secret: bytes, generation: int) -> str:

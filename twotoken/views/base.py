@@ -148,7 +148,7 @@ class TokenView(APIView):
         """Return our error, a 503, for a conflict or an unavailable server. Return any other error as it is."""
         if not is_conflict(error) and not is_refusal(error):
             return error
-        details = {"request": self.request._request}  # for the filter of error reports
+        details = {"request": self.request._request}  # the filter of error reports reads the request
         logger.warning(
             "The database refused a request of %s: %s", type(self).__name__, error, exc_info=error, extra=details
         )

@@ -33,7 +33,7 @@ def read_body(stream: Any) -> Any:
 
 
 def as_utf8(parser_context: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return a parser context that says UTF-8: a client may name an encoding that can't decode text."""
+    """Return a parser context for UTF-8: a client may name an encoding that can't decode text."""
     return {**(parser_context or {}), "encoding": "utf-8"}
 
 

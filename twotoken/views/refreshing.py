@@ -170,7 +170,7 @@ class LogoutView(CredentialView):
 
     def refuse(self, error: TwoTokenError) -> Response:
         response = super().refuse(error)
-        if isinstance(error, InvalidProof | TokenNotValid):  # of the access token: answer as an API route does
+        if isinstance(error, InvalidProof | TokenNotValid):  # an error of the access token: answer as API routes do
             response.status_code = status.HTTP_401_UNAUTHORIZED
             response["WWW-Authenticate"] = challenge(error, by_dpop=by_dpop(self.request))
         return response

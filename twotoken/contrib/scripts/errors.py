@@ -7,7 +7,7 @@ from typing import Any
 
 
 class TokenAuthError(Exception):
-    """The root of the errors that TokenAuth raises. The program's request was not sent, or got a 401."""
+    """The root of the errors that TokenAuth raises, if the program's request was not sent, or got a 401."""
 
     def __str__(self) -> str:
         return str(self.args[0])

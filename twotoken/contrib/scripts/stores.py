@@ -128,7 +128,7 @@ class FileStore:
         new = self.path.with_name(f"{self.path.name}.new")
         with self._errors():
             with suppress(FileNotFoundError):
-                new.unlink()  # of a process that was killed
+                new.unlink()  # left by a process that was killed
             with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
                 file.write(to_json(session))
                 file.flush()
@@ -182,7 +182,7 @@ class FileStore:
         return descriptor
 
     def _check(self, path: Path, state: os.stat_result) -> None:
-        if sys.platform == "win32":  # has no such modes; a user's folders are closed to others
+        if sys.platform == "win32":  # Windows has no such modes; a user's folders are closed to others
             return
         if not stat.S_ISREG(state.st_mode) or state.st_uid != os.geteuid():
             raise StoreError(f"{path} is not a file of this process's user.")

@@ -96,7 +96,7 @@ def check_time(old: OldRefreshToken) -> None:
 def check_unused(old: OldRefreshToken) -> None:
     """Raise ExpiredToken or RevokedToken unless an old token without a family may start one."""
     check_time(old)
-    # A blacklisted token need not be refused: since the caller looked, another request may have started its
+    # Another request may be exchanging this token: since our caller looked for the family, it may have started the
     # family and then blacklisted the token. So look for the family again, after reading the blacklist.
     if blacklist.contains(old.jti) and find(old.family_id) is None:
         raise RevokedToken

@@ -88,7 +88,7 @@ class TokenRefreshView(ShapedErrors, RefreshView):
     delivery = Delivery.BODY
 
     def get_token(self, request: Request) -> str:
-        return super().get_token(request).strip()  # as simplejwt
+        return super().get_token(request).strip()  # as simplejwt does
 
     def verify(self, token: str) -> RefreshClaims:
         try:
@@ -136,7 +136,7 @@ class TokenVerifyView(ShapedErrors):
         serializer = self.serializer_class(data=request.data)
         serializer.is_valid(raise_exception=True)
         try:
-            self.verify(serializer.validated_data["token"].strip())  # as simplejwt
+            self.verify(serializer.validated_data["token"].strip())  # as simplejwt does
         except TokenNotValid as exc:
             return self.refuse(exc)
         return Response({})

@@ -15,7 +15,7 @@ SHARED_SUFFIXES = frozenset(
         *("pages.dev", "pythonanywhere.com", "run.app", "up.railway.app", "vercel.app", "web.app", "workers.dev"),
     }
 )
-SECOND_LEVEL = frozenset(  # such as co.uk
+SECOND_LEVEL = frozenset(  # as in co.uk
     {"ac", "co", "com", "edu", "gob", "gov", "go", "ltd", "me", "ne", "net", "nom", "or", "org"}
 )
 

@@ -116,7 +116,7 @@ def _winners(key: str) -> int:
         try:
             return cache.add(key, 1, 60)
         finally:
-            connections.close_all()  # this thread's own, of a cache in the database
+            connections.close_all()  # those of this thread, if the cache is in the database
 
     with ThreadPoolExecutor(RIVALS) as pool:
         asked = [pool.submit(ask) for _ in range(RIVALS)]
