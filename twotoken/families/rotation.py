@@ -36,7 +36,7 @@ logger = logging.getLogger("twotoken")
 
 @sensitive_variables()
 def verify(token: str) -> RefreshClaims:
-    """Check the signature and the tenant of a refresh token, without a query. Raises InvalidToken."""
+    """Check the signature of a refresh token, and its issuer if ISSUER is a callable. No query. Raises InvalidToken."""
     return tokens.decode_refresh(token, conf.refresh_keys, conf.tenant_issuer)
 
 

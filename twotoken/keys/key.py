@@ -107,7 +107,7 @@ def asymmetric_key(pem: str) -> AsymmetricKey:
 
 
 def public_key(algorithm: str, jwk: Mapping[str, str]) -> AsymmetricKey:
-    """Return the key for verifying that a public JWK describes.
+    """Return the key that a public JWK describes, for verifying.
 
     Raises a PyJWTError or ValueError if it is no such key, and KeyError without cryptography.
     """

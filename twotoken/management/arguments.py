@@ -54,7 +54,7 @@ def check_family(family_id: UUID) -> None:
 
 
 def confirm(stream: Any, warning: str, otherwise: str) -> None:
-    """Print a warning and ask for confirmation. Raises CommandError with the text ``otherwise`` without a yes."""
+    """Print a warning and ask for a yes. Raises CommandError, with the text ``otherwise``, if another answer comes."""
     stream.write(warning)
     try:
         answer = input(gettext("Type 'yes' to continue: "))

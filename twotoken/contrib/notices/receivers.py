@@ -1,4 +1,4 @@
-"""Receivers of twotoken's signals. They mail after the commit, and an error of theirs stops no login and no refresh."""
+"""Receivers of twotoken's signals. They mail after the commit. If they fail, the login or refresh still succeeds."""
 
 from __future__ import annotations
 
