@@ -184,7 +184,7 @@ def growth(run: Run) -> Any:
                 now - then for now, then in zip(remote.call("updates"), before[count], strict=True)
             ]
         full = remotes[str(max(run.size.families))]
-        listed = {query or "first page": full.call("admin_list", query) for query in ("", "q=user0")}
+        listed = {query or "first page": full.call("admin_page", f"?{query}") for query in ("", "q=user0")}
     finally:
         for remote in remotes.values():
             remote.close()

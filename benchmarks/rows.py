@@ -9,13 +9,13 @@ from importlib import import_module
 from typing import Any
 
 from django.apps import apps
-from django.contrib import admin
 from django.db import connection
 from django.utils import timezone
 
 from benchmarks.competitor import Tokens
 from twotoken import tokens
 from twotoken.conf import conf
+from twotoken.dpop import DPOP
 
 NUMBERS = {
     "postgresql": "SELECT generate_series(1, {count}) AS n",
@@ -209,6 +209,39 @@ def people(first: int, count: int) -> None:
     )
 
 
+def sixty_days(first: int, count: int) -> None:
+    """Insert families as sixty days of logins leave them, for the users that ``people`` has made. Only for PostgreSQL.
+
+    40% are revoked, one in 25,000 of all for reuse. Of the others, those from the first half have expired. 1% are
+    bound to a device. Everything is newer than the default of RETENTION, so a purge finds nothing to delete.
+    """
+    number = f"({first} + n)"
+    age = f"mod({number}::bigint * 7919, {60 * DAY}) * interval '1 second'"  # since the login, in no order
+    is_revoked, is_old = f"mod({number}, 10) < 4", f"{age} > interval '30 days'"
+    address = f"'10.0.0.0'::inet + mod({number}, 1000000)"
+    refreshed = f"now() - CASE WHEN {is_revoked} OR {is_old} THEN {age} * 0.6 ELSE random() * interval '1 hour' END"
+    _families(
+        count,
+        id=[f"md5('family' || {number})::uuid"],
+        user_id=[f"{FIRST_PERSON} + {first} / 2 + (n + 1) / 2"],
+        ip_address=[address],
+        login_ip_address=[address],
+        device_key=[f"CASE WHEN mod({number}, 100) = 55 THEN '{DPOP}{{}}' ELSE '' END"],
+        created_at=[f"now() - {age}"],
+        refreshed_at=[refreshed],
+        expires_at=[f"now() - {age} + interval '30 days'"],
+        # The login sets it to the end of the idle limit, and a purge has moved that of older families since.
+        earliest_end=[
+            f"now() - {age} + CASE WHEN {age} < interval '37 days' THEN interval '7 days' ELSE interval '30 days' END"
+        ],
+        revoked_at=[f"CASE WHEN {is_revoked} THEN now() - {age} * 0.5 END"],
+        revoked_reason=[
+            f"CASE WHEN NOT {is_revoked} THEN '' WHEN mod({number}, 25000) = 0 THEN 'reuse'"
+            f" WHEN mod({number}, 300) = 1 THEN 'admin' ELSE 'logout' END"
+        ],
+    )
+
+
 def drop_indexes() -> list[str]:
     """Drop the keys and indexes of the table of families for a load, and return the statements that restore them."""
     table = apps.get_model("twotoken", "RefreshToken")._meta.db_table
@@ -290,8 +323,3 @@ def sample(count: int) -> list[Tokens]:
         )
         for key, user_id, expires_at in found.values_list("pk", "user_id", "expires_at")[:count]
     ]
-
-
-def family_admin() -> Any:
-    """Return the admin of token families."""
-    return admin.site.get_model_admin(apps.get_model("twotoken", "RefreshToken"))

@@ -15,6 +15,7 @@ from argparse import ArgumentParser
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -32,16 +33,33 @@ BASE = 1_000
 CHUNK = 1_000_000  # families that one statement inserts
 TABLE = "twotoken_refreshtoken"
 OPERATIONS = ("login", "refresh", "get access", "get revocable", "logout")
-LISTS = {
-    "first page": "",
-    "active": "state=active",
-    "revoked": "state=revoked",
-    "a reason, without matches": "reason=reuse",
-    "bound, without matches": "bound=yes",
-    "the beginning of a name": "q=person7",
-    "by address": "q=198.51.100.7",
-    "by address, without matches": "q=192.0.2.1",
-    "part of a name": "q=*erson77*",
+# Pages of the admin, each under what ``docs/how-to/scale.md`` calls it.
+PAGES = {
+    "the list": "",
+    "the filter *active*": "?state=active",
+    "the filter *revoked*": "?state=revoked",
+    "the filter *expired*": "?state=expired",
+    "the filter *bound*": "?bound=yes",
+    "the filter by reason, with 99% of the revoked families": "?reason=logout",
+    "the filter by reason, with one family in 25,000": "?reason=reuse",
+    "the filter by reason, with none": "?reason=password_changed",
+    "the filter by year": f"?created_at__year={datetime.now(UTC).year}",
+    "search by address": "?q=10.0.0.77",
+    "search by address, without matches": "?q=192.0.2.1",
+    "search by the beginning of a name, with many matches": "?q=person1",
+    "search by the beginning of a name, with few": "?q=person1234",
+    "search by part of a name": "?q=*erson1234*",
+    "the page of a family": "{family}/change/",
+    "the overview": "overview/",
+}
+# Changes that make families due for the purge, or make it look at them.
+DUE = {
+    "nothing to delete": "",
+    "revoked families": "SET revoked_at = now() - interval '31 days' WHERE revoked_at IS NOT NULL",
+    "expired families": "SET expires_at = now() - interval '31 days', earliest_end = now() - interval '31 days'"
+    " WHERE revoked_at IS NULL",
+    "families that may have expired, and have not": "SET earliest_end = now() - interval '31 days', expires_at = NULL,"
+    " refreshed_at = now() WHERE revoked_at IS NULL",
 }
 CLIENTS = 8  # of pgbench
 Figures = dict[str, Any]
@@ -83,12 +101,11 @@ class Population:
         ((value,),) = self.server.execute(f"SELECT {expression}", self.name)
         return value
 
-    def load(self) -> None:
-        """Insert families and users, and make the indexes afterwards."""
-        self.remote.ready()
+    def load(self, kind: str = "people") -> None:
+        """Insert families and, with "people", their users. Make the indexes afterwards."""
         statements = self.remote.call("drop_indexes")
         for first in range(0, self.count, CHUNK):
-            self.remote.call("fill", "people", first, min(CHUNK, self.count - first))
+            self.remote.call("fill", kind, first, min(CHUNK, self.count - first))
         for statement in [*statements, f"VACUUM ANALYZE {TABLE}", "VACUUM ANALYZE auth_user"]:
             self.remote.call("run", statement)
 
@@ -146,24 +163,22 @@ def measure(size: Size) -> Figures:
         try:
             for population in (small, large):
                 with told(f"{population.count:,} families"):
+                    population.remote.ready()
                     population.load()
                     population.remote.call("sample", size.rounds * size.batch * len(OPERATIONS) + 1000)
             # The load is over: from here on the server is as safe as any.
             for name, value in (("fsync", "on"), ("full_page_writes", "on"), ("max_wal_size", "1GB")):
                 server.set(name, value)
             server.execute("CHECKPOINT")
-            found: Figures = {"size": vars(size), "bytes of a family": bytes_of_a_family(large)}
+            found: Figures = {"size": vars(size)}
             with told("operations"):
                 found["operations"] = operations(database, small, large, size)
-            with told("lists"):
-                found["lists"] = lists(small, large, max(2, size.rounds // 20))
-            with told("purge"):
-                found["purge"] = purge(database, small, large, size.ended)
             with told("costs"):
                 count = size.rounds * size.batch
                 found["costs"] = {operation: large.cost(operation, count) for operation in OPERATIONS}
             statement = large.remote.call("rotation")
             some = Population(server, Remote(COMPETITOR, database, str(size.rotated)), size.rotated)
+            some.remote.ready()
             some.load()
             some.remote.pipe.close()
             with told("rotations"):
@@ -174,6 +189,14 @@ def measure(size: Size) -> Figures:
                         some, statement, size.rotations // 5, beside_an_old_snapshot=True
                     ),
                 }
+            with told("a table as sixty days of logins leave it"):
+                server.execute(f"TRUNCATE {TABLE} CASCADE", large.name)
+                large.load("sixty_days")
+            found["bytes of a family"] = bytes_of_a_family(large)
+            with told("pages"):
+                found["pages"] = pages(large, max(2, size.rounds // 10))
+            with told("purge"):
+                found["purge"] = purge(database, large, size.ended)
         finally:
             for population in (small, large):
                 population.remote.process.kill()  # its database goes with the server
@@ -213,30 +236,32 @@ def operations(database: Database, small: Population, large: Population, size: S
     }
 
 
-def lists(small: Population, large: Population, rounds: int) -> Figures:
-    """Return the time of the admin's list with many families, divided by that with few, and in refreshes."""
-    times: dict[str, dict[int, list[float]]] = {name: {small.count: [], large.count: []} for name in LISTS}
-    for _ in range(rounds):
-        for name, query in LISTS.items():
-            for population in (small, large):
-                seconds, _ = population.remote.call("admin_list", query)
-                times[name][population.count].append(seconds)
-    return {
-        name: {"time": str(ratio(found[large.count], found[small.count])), "seconds": spread(found[large.count]).middle}
-        for name, found in times.items()
-    }
-
-
-def purge(database: Database, small: Population, large: Population, ended: int) -> Figures:
-    """Return how long the purge takes if it deletes families, and if there are none to delete."""
+def pages(large: Population, rounds: int) -> Figures:
+    """Return the seconds of each page of the admin, opened for the first time and later, and its SQL statements."""
     found: Figures = {}
-    for population in (small, large):
-        population.remote.call("fill", "ended_families", ended)
-        for what in ("deleting", "nothing to delete"):
-            fresh = Remote(COMPETITOR, database, str(population.count), fresh=False)
-            seconds, *_ = fresh.call("command", "purge_token_families")
-            fresh.close()
-            found[f"{what}, of {population.count:,}"] = {"seconds": seconds}
+    family = large.ask("md5('family7')::uuid")
+    for name, address in PAGES.items():
+        (first, statements), *later = [
+            large.remote.call("admin_page", address.format(family=family)) for _ in range(rounds)
+        ]
+        seconds = spread([took for took, _ in later]).middle
+        found[name] = {"first": first, "later": seconds, "statements": statements}
+    return found
+
+
+def purge(database: Database, large: Population, ended: int) -> Figures:
+    """Return how long the purge takes, by what is to be deleted, and how many families it deleted."""
+    found: Figures = {}
+    for name, change in DUE.items():
+        if change:
+            some = f"SELECT id FROM {TABLE} {change[change.index('WHERE') :]} ORDER BY random() LIMIT {ended}"
+            large.server.execute(f"UPDATE {TABLE} {change} AND id IN ({some})", large.name)
+            large.server.execute(f"VACUUM ANALYZE {TABLE}", large.name)
+        before = large.ask(f"count(*) FROM {TABLE}")
+        fresh = Remote(COMPETITOR, database, str(large.count), fresh=False)
+        seconds, *_ = fresh.call("command", "purge_token_families")
+        fresh.close()
+        found[name] = {"seconds": seconds, "deleted": before - large.ask(f"count(*) FROM {TABLE}")}
     return found
 
 
@@ -319,12 +344,15 @@ def report(found: Figures) -> str:
             ],
         ),
         (
-            ("the admin's list", "time", "seconds"),
-            [(name, case["time"], f"{case['seconds']:.1f}") for name, case in items(found, "lists")],
+            ("a page of the admin", "milliseconds", "for the first time", "SQL statements"),
+            [
+                (name, f"{case['later'] * 1e3:.0f}", f"{case['first'] * 1e3:.0f}", f"{case['statements']}")
+                for name, case in items(found, "pages")
+            ],
         ),
         (
-            (f"purge of {size['ended']:,}", "seconds"),
-            [(name, f"{case['seconds']:.1f}") for name, case in items(found, "purge")],
+            ("purge", "seconds", "deleted"),
+            [(name, f"{case['seconds']:.2f}", f"{case['deleted']:,}") for name, case in items(found, "purge")],
         ),
         (("", "bytes of a family"), [(name, f"{count:.0f}") for name, count in items(found, "bytes of a family")]),
         (

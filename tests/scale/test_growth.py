@@ -48,6 +48,14 @@ def test_rotations_leave_nothing(found: growth.Figures, tried: Tried) -> None:
     assert beside[1]["table"] > 1.5
 
 
+def test_what_a_purge_deletes(found: growth.Figures, tried: Tried) -> None:
+    """The purge finds the families that are due, and deletes no others."""
+    ended = found["size"]["ended"]
+    deleted = {name: case["deleted"] for name, case in found["purge"].items()}
+    assert deleted == {name: ended if name in {"revoked families", "expired families"} else 0 for name in growth.DUE}
+    tried("families purged among them", sum(deleted.values()))
+
+
 def test_report(found: growth.Figures, capsys: pytest.CaptureFixture[str]) -> None:
     """The figures are printed for people."""
     text = growth.report(found)
