@@ -28,6 +28,7 @@ MAX_TIME = 253_402_300_799  # seconds since the epoch: the maximum of ``datetime
 CURSOR = re.compile("[0-9]{1,12}")  # of a list of revoked families: seconds since the epoch
 RESERVED_CLAIMS = frozenset({"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "sid", "cnf", "auth_time", "amr"})
 _to_json = json.JSONEncoder(separators=(",", ":")).encode  # ``json.dumps`` would make an encoder for each token
+_from_json = json.JSONDecoder().decode  # ``json.loads`` would also guess an encoding, but a JWT is UTF-8
 SHORTEST_LIFE = timedelta(seconds=1)  # of an access token: ``expires_in`` counts whole seconds
 
 
@@ -296,7 +297,7 @@ def _encode(claims: Mapping[str, Any], keys: KeyRing, kind: str) -> str:
 def _decode(token: str, keys: KeyRing, kind: str) -> dict[str, Any]:
     payload = keys.verify(token, kind)
     try:
-        claims = json.loads(payload)
+        claims = _from_json(payload.decode())
     except (ValueError, RecursionError) as exc:
         raise InvalidToken from exc
     if not isinstance(claims, dict):
