@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, cast
 
 from django.conf import settings
@@ -304,17 +305,35 @@ class Settings:
     @property
     def access_policy(self) -> AccessPolicy:
         """How access tokens are signed and verified, made from the settings above."""
-        return AccessPolicy(self.access_keys, self.issuer, self.audience, self.leeway.total_seconds(), self.client_id)
+        return _access_policy(
+            self.access_secret, self.access_algorithm, self.issuer, self.audience, self.leeway, self.client_id
+        )
 
     @property
     def access_keys(self) -> KeyRing:
         """The keys of access tokens, made from the settings above."""
-        return keys_of("ACCESS_SECRET", self.access_secret, (self.access_algorithm, *ALGORITHMS))
+        return _access_keys(self.access_secret, self.access_algorithm)
 
     @property
     def refresh_keys(self) -> KeyRing:
         """The keys of refresh tokens, made from the settings above. No other service needs them: HS256 is enough."""
         return keys_of("REFRESH_SECRET", self.refresh_secret, (HS256,))
+
+
+@lru_cache(maxsize=32)
+def _access_policy(
+    secrets: tuple[str, ...],
+    algorithm: str,
+    issuer: str | None,
+    audience: tuple[str, ...],
+    leeway: timedelta,
+    client_id: str | None,
+) -> AccessPolicy:
+    return AccessPolicy(_access_keys(secrets, algorithm), issuer, audience, leeway.total_seconds(), client_id)
+
+
+def _access_keys(secrets: tuple[str, ...], algorithm: str) -> KeyRing:
+    return keys_of("ACCESS_SECRET", secrets, (algorithm, *ALGORITHMS))
 
 
 conf: Settings = Settings()

@@ -98,12 +98,13 @@ def duration_of(key: str, default: float) -> timedelta:
 def secrets_of(key: str) -> tuple[str, ...]:
     """Return the secrets that a setting holds, at least one. Raises ImproperlyConfigured."""
     value = value_of(key, None)
+    if isinstance(value, str):
+        return (value,)
     if value is None:
         raise ImproperlyConfigured(f"TWOTOKEN[{key!r}] is not set. Is the environment file loaded?")
-    secrets = (value,) if isinstance(value, str) else value
-    if not isinstance(secrets, list | tuple) or not secrets or not all(isinstance(secret, str) for secret in secrets):
+    if not isinstance(value, list | tuple) or not value or not all(isinstance(secret, str) for secret in value):
         raise ImproperlyConfigured(f"TWOTOKEN[{key!r}] must be a string or a list of strings.")
-    return tuple(secrets)
+    return tuple(value)
 
 
 def keys_of(key: str, secrets: tuple[str, ...], algorithms: tuple[str, ...]) -> KeyRing:

@@ -31,6 +31,7 @@ REFRESH_TYPE = "rt+jwt"
 MAX_TIME = 253_402_300_799  # seconds since the epoch: the maximum of ``datetime``
 SHORTEST_LIFE = timedelta(seconds=1)  # an access token lives no shorter: ``expires_in`` counts whole seconds
 _to_json = json.JSONEncoder(separators=(",", ":")).encode  # ``json.dumps`` would make an encoder for each token
+_from_json = json.JSONDecoder().decode  # ``json.loads`` would guess the encoding first, and a JWT is UTF-8
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +165,7 @@ def _encode(claims: Mapping[str, Any], keys: KeyRing, kind: str) -> str:
 def _decode(token: str, keys: KeyRing, kind: str) -> dict[str, Any]:
     payload = keys.verify(token, kind)
     try:
-        claims = json.loads(payload)
+        claims = _from_json(payload.decode())
     except (ValueError, RecursionError) as exc:
         raise InvalidToken from exc
     if not isinstance(claims, dict):
