@@ -87,7 +87,7 @@ def check_tenants(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
         if callable_of_fine("ISSUER") is None and callable_of_fine("AUDIENCE") is None:
             yield Warning(
                 "django-tenants is installed, and neither TWOTOKEN['ISSUER'] nor AUDIENCE is a callable.",
-                hint="If each tenant has its own users, an access token of one tenant is good at the others, for the "
+                hint="If each tenant has its own users, an access token of one tenant works at the others, for the "
                 "user with the same primary key. Set ISSUER to a callable that names the current tenant.",
                 id="twotoken.W010",
             )
@@ -128,7 +128,7 @@ def check_user_id(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
 
 
 def check_authenticators(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
-    """W001: the first of DRF's default authenticators has authenticate_header; else a refusal is a 403, not a 401."""
+    """W001: the first of DRF's default authenticators has authenticate_header. Otherwise a refusal is a 403."""
     classes: list[type[BaseAuthentication]] = list(cast("Any", api_settings.DEFAULT_AUTHENTICATION_CLASSES))
     if not any(_is_ours(authenticator) for authenticator in classes) or _is_ours(classes[0]):
         return

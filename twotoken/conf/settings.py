@@ -57,7 +57,10 @@ class Settings:
 
     @property
     def access_secret(self) -> tuple[str, ...]:
-        """Secret of access tokens (32 bytes or more), or a key as PEM. In a list the first signs and all verify."""
+        """Secret of access tokens (32 bytes or more), or a key as PEM.
+
+        In a list, the first one signs new tokens, and a token is accepted if any of them has signed it.
+        """
         return secrets_of("ACCESS_SECRET")
 
     @property
@@ -67,7 +70,10 @@ class Settings:
 
     @property
     def refresh_secret(self) -> tuple[str, ...]:
-        """Secret of refresh tokens only (32 bytes or more). In a list the first signs and all verify."""
+        """Secret of refresh tokens only (32 bytes or more).
+
+        In a list, the first one signs new tokens, and a token is accepted if any of them has signed it.
+        """
         return secrets_of("REFRESH_SECRET")
 
     @property
@@ -87,7 +93,7 @@ class Settings:
 
     @property
     def delivery(self) -> Delivery:
-        """The default delivery of mounts: the refresh token in a cookie, in the body, or no refresh token."""
+        """The delivery of mounts that name none: the refresh token in a cookie, in the body, or no refresh token."""
         return delivery(value_of("DELIVERY", Delivery.COOKIE))
 
     @property
@@ -124,7 +130,7 @@ class Settings:
 
     @property
     def browser_grace(self) -> timedelta:
-        """How long the old token may be presented again after a rotation, in the family of a browser.
+        """How long after a rotation the replaced refresh token is still accepted, in the family of a browser.
 
         Only a rotation without an Idempotency-Key has this grace.
         """
@@ -132,7 +138,7 @@ class Settings:
 
     @property
     def reuse_grace(self) -> timedelta:
-        """How long the old token may be presented again after a rotation, in a family that is not a browser's.
+        """How long after a rotation the replaced refresh token is still accepted, in any family but a browser's.
 
         Only a rotation without an Idempotency-Key has this grace.
         """
@@ -160,7 +166,7 @@ class Settings:
 
     @property
     def issuer(self) -> str | None:
-        """The ``iss`` claim of access tokens: each is issued with it, and refused without it.
+        """The ``iss`` claim of access tokens: each new token has it, and a token without it is refused.
 
         A string; or a callable without arguments that returns the string and is called on each use; or the callable's
         dotted path. With a callable, refresh tokens have the claim too.
@@ -171,7 +177,7 @@ class Settings:
 
     @property
     def audience(self) -> tuple[str, ...]:
-        """The ``aud`` claim of access tokens: each is issued with all values, and accepted if it names one of them.
+        """The ``aud`` claim of access tokens: new tokens have all values, and a token needs one of them.
 
         A string or a list of strings; or a callable without arguments that returns a string or a list and is called on
         each use; or the callable's dotted path.
@@ -213,9 +219,9 @@ class Settings:
     def revocation_interval(self) -> timedelta | None:
         """How often a process reads which token families were revoked. It reads only when a request comes. None: never.
 
-        ``StatelessAccessTokenAuthentication`` reads the database, ``RemoteAccessTokenAuthentication`` REVOCATIONS_URL.
-        A revoked family is refused within this time plus the duration of one reading. If the reading is slow or fails,
-        within twice this time.
+        ``StatelessAccessTokenAuthentication`` reads the database, and ``RemoteAccessTokenAuthentication`` reads
+        REVOCATIONS_URL. A revoked family is refused within this time plus the duration of one reading, or within twice
+        this time if the reading is slow or fails.
         """
         return value_of("REVOCATION_INTERVAL", None)
 
@@ -274,8 +280,8 @@ class Settings:
     def retention(self) -> timedelta:
         """How long ``purge_token_families`` keeps a revoked or expired family, for people to look at.
 
-        A time shorter than the life of an access token counts as that life and a minute: until then the family is
-        needed for REVOCATION_INTERVAL and ``RevocationsView``.
+        It is kept for the life of an access token and a minute in any case, because REVOCATION_INTERVAL and
+        ``RevocationsView`` need it so long.
         """
         return value_of("RETENTION", timedelta(days=30))
 
