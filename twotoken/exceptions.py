@@ -164,7 +164,7 @@ class ProofTime(InvalidProof):
 
 
 class ProofReplayed(InvalidProof):
-    """The DPoP proof was used before. Each proof is good for one request."""
+    """The DPoP proof was used before. Each request needs a new one."""
 
     message: ClassVar[str] = gettext_noop("The DPoP proof was used before.")
 

@@ -183,7 +183,7 @@ def check_time_zone(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
 
 
 def check_deployed_cache(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
-    """W006: the cache of the throttles can count, and all processes share it."""
+    """W006: the throttles' cache can count parallel requests, and all processes share it."""
     if not are_fine("LOGIN_THROTTLE", "REFRESH_THROTTLE") or not (conf.login_throttle or conf.refresh_throttle):
         return
     cache = caches[DEFAULT_CACHE_ALIAS]
