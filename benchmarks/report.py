@@ -101,9 +101,9 @@ def get_table(results: Results) -> str:
     signature = ratio(found["ES256 verify"]["processor"], unit["processor"])
     heads = ("class", "throughput, twotoken access = 1", "processor time above the floor, in decodes")
     return (
-        f"{table(heads, lines)}\n\nThe floor itself, the same view on Django and DRF without authentication, takes"
-        f" as much processor time as {decode} PyJWT decodes; a decode takes as much as {digest} HMACs,"
-        f" and a check of an ES256 signature, of which a DPoP proof needs one, as much as {signature} decodes."
+        f"{table(heads, lines)}\n\nThe floor, the same view on Django and DRF without authentication, takes as much"
+        f" processor time as {decode} PyJWT decodes. A decode takes as much as {digest} HMACs. The check of an ES256"
+        f" signature, of which a DPoP proof needs one, takes as much as {signature} decodes."
     )
 
 
@@ -168,11 +168,11 @@ def growth_table(results: Results) -> str:
         for count, case in families.items()
     ]
     listed = [
-        f"{what}: {seconds / spread(first['wall']).middle:.0f} refreshes' time, {count} statements"
+        f"{what}: {count} statements, as long as {seconds / spread(first['wall']).middle:.0f} refreshes"
         for what, (seconds, count) in results["growth"]["admin"].items()
     ]
     heads = ("families", "time of a refresh", "heap-only updates")
-    return table(heads, lines) + f"\n\nThe admin's list of the largest table. {'; '.join(listed)}."
+    return table(heads, lines) + f"\n\nThe admin's list with the most families. {'; '.join(listed)}."
 
 
 def revoked_table(results: Results) -> str:
@@ -195,7 +195,7 @@ def revoked_table(results: Results) -> str:
         "processor time of a GET, without = 1",
         "first reading",
         "later reading",
-        "of a processor",
+        "share of a processor",
         "MiB kept",
     )
     return table(heads, lines)
@@ -217,8 +217,8 @@ SECTIONS = {
     "get": ("An authenticated GET, by class", get_table),
     "statements": ("SQL statements per operation, with BEGIN, COMMIT and SAVEPOINT", statement_table),
     "storage": ("What one login and {refreshes:,} refreshes leave", storage_table),
-    "purge": ("Purging {rows:,} ended families, or expired tokens", purge_table),
-    "growth": ("Refresh, as the families grow", growth_table),
+    "purge": ("Purging {rows:,} ended families, or as many expired tokens", purge_table),
+    "growth": ("A refresh, as the number of families grows", growth_table),
     "revoked": ("The stateless class with REVOCATION_INTERVAL of 5 seconds", revoked_table),
     "revoked-index": ("The index on `revoked_at`", revoked_index_table),
 }
@@ -229,9 +229,9 @@ def body(results: Results, level: str) -> str:
     parts = [
         f"{level} Targets",
         target_table(results),
-        f"{level} Requests per second, twotoken over each",
+        f"{level} Requests per second, twotoken's divided by each competitor's",
         ratio_table(results),
-        f"{level} The same by processor time of the Python process alone",
+        f"{level} The same, but by processor time of the Python process alone",
         ratio_table(results, "processor"),
     ]
     for measure, (title, make) in SECTIONS.items():

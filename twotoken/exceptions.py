@@ -55,7 +55,7 @@ class ConflictingCookies(InvalidToken):
 
 
 class ExpiredToken(TokenNotValid):
-    """The access token is past its ``exp``, or the token family is past its idle or absolute lifetime."""
+    """The access token is past its ``exp``, or the token family was unused for too long or is too old."""
 
     reason: ClassVar[str] = "expired"
     message: ClassVar[str] = gettext_noop("The token has expired.")
@@ -69,7 +69,7 @@ class RevokedToken(TokenNotValid):
 
 
 class ReusedToken(TokenNotValid):
-    """A refresh token was used again after its rotation. Its family is now revoked (RFC 9700 section 4.14.2)."""
+    """A refresh token was used again after it was replaced. Its family is now revoked (RFC 9700 section 4.14.2)."""
 
     reason: ClassVar[str] = "reused"
     message: ClassVar[str] = gettext_noop("The refresh token was used before. Its token family is revoked.")
@@ -90,7 +90,7 @@ class UserInactive(TokenNotValid):
 
 
 class WrongDevice(TokenNotValid):
-    """The token family is bound to the key of a device, and the request proves no such key. The family stays active."""
+    """The token family is bound to a key of a device, and the request has no proof by it. The family stays active."""
 
     reason: ClassVar[str] = "wrong_device"
     message: ClassVar[str] = gettext_noop("The token belongs to another device.")
@@ -164,7 +164,7 @@ class ProofTime(InvalidProof):
 
 
 class ProofReplayed(InvalidProof):
-    """The DPoP proof was used before. Each proof is good for one request."""
+    """The DPoP proof was used before. Each request needs a new one."""
 
     message: ClassVar[str] = gettext_noop("The DPoP proof was used before.")
 

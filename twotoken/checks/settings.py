@@ -119,9 +119,9 @@ def check_lifetimes(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
 
 
 def check_revocation_interval(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
-    """E016: revoked families are read more often than access tokens expire.
+    """E016: REVOCATION_INTERVAL is shorter than ACCESS_LIFETIME.
 
-    W013: the interval at which revoked families are read is a minute or less.
+    W013: REVOCATION_INTERVAL is a minute or less.
     """
     if not are_fine("REVOCATION_INTERVAL", "ACCESS_LIFETIME") or conf.revocation_interval is None:
         return
@@ -195,7 +195,7 @@ def check_issuer(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
 
 
 def check_graces(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
-    """W002: graces and the leeway are short."""
+    """W002: BROWSER_GRACE, REUSE_GRACE and LEEWAY are short."""
     for key in ("BROWSER_GRACE", "REUSE_GRACE", "LEEWAY"):
         if are_fine(key) and getattr(conf, key.lower()) > LONGEST_GRACE:
             yield Warning(

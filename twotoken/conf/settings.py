@@ -58,7 +58,10 @@ class Settings:
 
     @property
     def access_secret(self) -> tuple[str, ...]:
-        """Secret of access tokens (32 bytes or more), or a key as PEM. In a list the first signs and all verify."""
+        """Secret of access tokens (32 bytes or more), or a key as PEM.
+
+        In a list, the first one signs new tokens, and a token is accepted if any of them has signed it.
+        """
         return secrets_of("ACCESS_SECRET")
 
     @property
@@ -68,9 +71,9 @@ class Settings:
 
     @property
     def refresh_secret(self) -> tuple[str, ...]:
-        """Secret of refresh tokens (32 bytes or more). In a list the first signs and all verify.
+        """Secret of refresh tokens (32 bytes or more). It must differ from ACCESS_SECRET and SECRET_KEY.
 
-        It must differ from ACCESS_SECRET and SECRET_KEY.
+        In a list, the first one signs new tokens, and a token is accepted if any of them has signed it.
         """
         return secrets_of("REFRESH_SECRET")
 
@@ -131,7 +134,7 @@ class Settings:
 
     @property
     def browser_grace(self) -> timedelta:
-        """How long after a rotation the old token may be sent again, in a family that a browser started.
+        """How long after a rotation the replaced refresh token is still accepted, in a family that a browser started.
 
         Only a rotation without an Idempotency-Key has this grace.
         """
@@ -139,7 +142,7 @@ class Settings:
 
     @property
     def reuse_grace(self) -> timedelta:
-        """How long after a rotation the old token may be sent again, in a family that no browser started.
+        """How long after a rotation the replaced refresh token is still accepted, in any other family.
 
         Only a rotation without an Idempotency-Key has this grace.
         """
@@ -167,7 +170,7 @@ class Settings:
 
     @property
     def issuer(self) -> str | None:
-        """The ``iss`` claim of access tokens: each is issued with it, and one without it is refused.
+        """The ``iss`` claim of access tokens: each new token has it, and a token without it is refused.
 
         A string; or a callable without arguments that returns the string and is called on each use; or the callable's
         dotted path. With a callable, refresh tokens have the claim too.
@@ -178,7 +181,7 @@ class Settings:
 
     @property
     def audience(self) -> tuple[str, ...]:
-        """The ``aud`` claim of access tokens: each is issued with all values, and accepted if it names one of them.
+        """The ``aud`` claim of access tokens: new tokens have all values, and a token needs one of them.
 
         A string or a list of strings; or a callable without arguments that returns a string or a list and is called on
         each use; or the callable's dotted path.
@@ -220,9 +223,9 @@ class Settings:
     def revocation_interval(self) -> timedelta | None:
         """How often a process reads which token families were revoked. It reads only when a request comes. None: never.
 
-        ``StatelessAccessTokenAuthentication`` reads the database, ``RemoteAccessTokenAuthentication`` REVOCATIONS_URL.
-        A revoked family is refused within this time plus the duration of one reading. If the reading is slow or fails,
-        within twice this time.
+        ``StatelessAccessTokenAuthentication`` reads the database, and ``RemoteAccessTokenAuthentication`` reads
+        REVOCATIONS_URL. A revoked family is refused within this time plus the duration of one reading, or within twice
+        this time if the reading is slow or fails.
         """
         return value_of("REVOCATION_INTERVAL", None)
 
