@@ -38,6 +38,8 @@ class Proxy:
         def call(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
             status = "503 Busy" if self.fails_at and environ["PATH_INFO"].endswith(self.fails_at) else self.status
             if status:
+                # Closing a connection with an unread body resets it, which can cut the answer short.
+                environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
                 start_response(status, list(self.headers))
                 return [b"[" * 99_999]
             if self.keeps_one_cookie:

@@ -232,7 +232,8 @@ class WebKit(Engine):
             with urllib.request.urlopen(request, timeout=60) as response:
                 return json.load(response)["value"]
         except urllib.error.HTTPError as error:
-            raise DriverError(json.loads(error.read())["value"]) from error
+            with error:
+                raise DriverError(json.loads(error.read())["value"]) from error
 
 
 def connected(port: int) -> socket.socket:

@@ -43,7 +43,8 @@ def call(server: Server, path: str, data: Any = None, **headers: str) -> tuple[i
         with urllib.request.urlopen(request, timeout=10) as response:
             return response.status, json.loads(response.read() or b"null")
     except urllib.error.HTTPError as error:
-        return error.code, json.loads(error.read() or b"null")
+        with error:
+            return error.code, json.loads(error.read() or b"null")
 
 
 def log_in(server: Server, name: str = "demo", **headers: str) -> Any:

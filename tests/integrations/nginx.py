@@ -67,9 +67,9 @@ class Nginx:
 
     def _answers(self) -> bool:
         try:
-            urllib.request.urlopen(f"http://127.0.0.1:{self.port}/", timeout=10)
-        except urllib.error.HTTPError:  # a 400: this port speaks TLS
-            return True
+            urllib.request.urlopen(f"http://127.0.0.1:{self.port}/", timeout=10).close()
+        except urllib.error.HTTPError as error:  # a 400: this port speaks TLS
+            error.close()
         except OSError:
             return False
         return True
