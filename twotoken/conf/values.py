@@ -97,7 +97,7 @@ def duration_of(key: str, default: float) -> timedelta:
 
 def secrets_of(key: str) -> tuple[str, ...]:
     """Return the secrets that a setting holds, at least one. Raises ImproperlyConfigured."""
-    value = value_of(key, None)
+    value: Any = value_of(key, None)
     if isinstance(value, str):
         return (value,)
     if value is None:
