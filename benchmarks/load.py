@@ -26,7 +26,8 @@ class Gunicorn:
             self.port: int = listener.getsockname()[1]
         command = [sys.executable, "-m", "gunicorn", "django.core.wsgi:get_wsgi_application()", "--keep-alive", "75"]
         command += ["-w", f"{WORKERS}", "-k", "gthread", "--threads", f"{THREADS}"]
-        command += ["-b", f"127.0.0.1:{self.port}", "--log-level", "error", "--preload", "-c", "python:benchmarks.warm"]
+        command += ["-b", f"127.0.0.1:{self.port}", "--log-level", "error", "--graceful-timeout", "1"]
+        command += ["--preload", "-c", "python:benchmarks.warm"]
         self.process = subprocess.Popen(command, env={**os.environ, **environment})
 
     def wait(self) -> None:

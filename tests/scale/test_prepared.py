@@ -49,10 +49,10 @@ WAYS: dict[str, dict[str, Any]] = {
 
 @cache
 def tracks() -> bool:
-    """Tell whether the installed PgBouncer can track prepared statements: from 1.21 on."""
+    """Tell whether the installed PgBouncer tracks prepared statements, and understands psycopg's DEALLOCATE ALL."""
     said = subprocess.run([program("pgbouncer", "pgbouncer"), "--version"], capture_output=True, text=True, check=True)
     (major, minor), *_ = re.findall(r"PgBouncer (\d+)\.(\d+)", said.stdout)
-    return (int(major), int(minor)) >= (1, 21)
+    return (int(major), int(minor)) >= (1, 22)
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +87,7 @@ def service(
     """Four processes of four threads, connected in one of the ways. At the end: no error, all rotations prepared."""
     way: str = request.param
     if way == "transaction" and not tracks():
-        pytest.skip("needs PgBouncer 1.21 or newer")
+        pytest.skip("needs PgBouncer 1.22 or newer")
     before = len(server.log.read_text())
     with ExitStack() as stack:
         front: Server = server
