@@ -20,6 +20,7 @@ from tests.factories import PASSWORD
 from tests.proof.conftest import FULL, Tried
 from tests.proof.servers import ALIAS, BODY, Crowd, Service, in_reach, new_user, row, start_family
 from tests.proof.test_races import (
+    FAMILIES,
     KEY,
     crowd,
     test_logins_race_the_limit,
@@ -106,8 +107,8 @@ def service(
 
 
 def test_sessions(crowd: Crowd, tried: Tried) -> None:
-    """Logins, refreshes and logouts of all clients at once work."""
-    users = [new_user() for _ in crowd.connections]
+    """Logins, refreshes and logouts of sixteen clients at once work."""
+    users = [new_user() for _ in range(FAMILIES)]
 
     def session(client: Any, number: int) -> None:
         pair = client.post(f"{BODY}login/", {"username": users[number].get_username(), "password": PASSWORD})
@@ -117,7 +118,7 @@ def test_sessions(crowd: Crowd, tried: Tried) -> None:
         assert client.log_out(pair.token).status == 204
         assert client.refresh(pair.token).reason == "revoked"
 
-    crowd.at_once(session)
+    crowd.at_once(session, FAMILIES)
     assert set(crowd.statuses) == {200, 204, 401}
     tried("refreshes with prepared statements", 5 * len(users))
 
