@@ -2,8 +2,8 @@
 
 ``"twotoken"`` need not be in INSTALLED_APPS. This package must load no model and no view.
 
-``authentication`` verifies tokens, makes a user from the claims, and keeps the public keys. ``jwks`` reads the keys from
-a document, ``revocations`` keeps the list of revoked families, and ``fetching`` makes the requests.
+``authentication`` verifies tokens, makes a user from the claims, and keeps the public keys. ``jwks`` reads these keys,
+``revocations`` keeps the list of revoked families, and ``fetching`` makes the requests.
 """
 
 from __future__ import annotations
