@@ -1,4 +1,7 @@
-"""The admin's list of token families, fast with millions of them: paginator, queryset and filters."""
+"""The paginator, the queryset and the filters of the admin's list, fast with millions of token families.
+
+``pages`` has the list's columns and their order.
+"""
 
 from __future__ import annotations
 

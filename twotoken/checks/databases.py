@@ -1,4 +1,4 @@
-"""Checks that ask a database, for ``check --database`` and ``migrate``."""
+"""Checks of the database. Those that query it run with ``manage.py check --database`` and ``manage.py migrate``."""
 
 from __future__ import annotations
 
@@ -21,8 +21,27 @@ from twotoken.exceptions import ClaimsError
 Apps = Sequence[AppConfig] | None
 
 
+def check_deployed_statements(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
+    """W018: behind a pooler of transactions, such as PgBouncer's, prepared statements must be off.
+
+    DISABLE_SERVER_SIDE_CURSORS shows that there is such a pooler. If it does not know of prepared statements, a client
+    can get the answer to the statement of another client.
+    """
+    database = connections[router.db_for_write(apps.get_model("twotoken", "RefreshToken"))].settings_dict
+    options = database["OPTIONS"]
+    is_pooled = database.get("DISABLE_SERVER_SIDE_CURSORS", False)
+    if is_pooled and options.get("server_side_binding") and options.get("prepare_threshold") is not None:
+        yield Warning(
+            "Prepared statements are on, behind a pooler of transactions.",
+            hint="Remove prepare_threshold from OPTIONS. Otherwise a request can get the answer to another request's "
+            "statement. Silence this if the pooler supports prepared statements, such as PgBouncer 1.22 or newer with "
+            "max_prepared_statements above 0.",
+            id="twotoken.W018",
+        )
+
+
 def check_cluster(app_configs: Apps, databases: Sequence[str] | None = None, **kwargs: Any) -> Iterator[CheckMessage]:
-    """W009: in a Galera cluster, reads wait for the writes of other nodes."""
+    """W009: in a Galera cluster, each read must wait until its node has the writes of the other nodes."""
     alias = router.db_for_write(apps.get_model("twotoken", "RefreshToken"))
     if alias not in (databases or ()):
         return
@@ -43,7 +62,10 @@ def check_cluster(app_configs: Apps, databases: Sequence[str] | None = None, **k
 def check_claims_of_latest(
     app_configs: Apps, databases: Sequence[str] | None = None, **kwargs: Any
 ) -> Iterator[CheckMessage]:
-    """W015: ACCESS_CLAIMS works for the latest login, or for the first user of a project that has no login yet."""
+    """W015: ACCESS_CLAIMS must work. The check calls it for the latest login.
+
+    If nobody has logged in yet, it calls it for the first user.
+    """
     alias = router.db_for_write(apps.get_model("twotoken", "RefreshToken"))
     if alias not in (databases or ()) or not are_fine("ACCESS_CLAIMS") or list(check_claims(None)):
         return
@@ -58,7 +80,7 @@ def check_claims_of_latest(
                 tokens.check_claims(conf.access_claims(family.user, family), client_id=conf.client_id)
         except ClaimsError as exc:
             problem = str(exc)
-        except Exception as exc:  # the project's own. Its text may hold personal data
+        except Exception as exc:  # an error of the project's own code. Its text may hold personal data
             problem = f"It raised {type(exc).__name__}."
         transaction.set_rollback(True, using=alias)
     if problem:
@@ -73,7 +95,8 @@ def check_claims_of_latest(
 def _latest_family() -> Any:
     """Return the family of the latest login, with its user.
 
-    If there is none, return a new family of the first user, which is not saved. None without users.
+    If there is no login yet, return a new family of the first user, which is not saved. If there is no user, return
+    None.
     """
     model: Any = apps.get_model("twotoken", "RefreshToken")
     family = model.objects.primary().select_related("user").order_by("-created_at").first()
