@@ -17,7 +17,7 @@ from benchmarks.competitor import all_competitors
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / ".benchmarks"
 ENVIRONMENT = FOLDER / "venv"
-TOOLS = ("dj-database-url",)
+TOOLS = ("dj-database-url", "gunicorn")
 DRIVERS = {"postgresql": "psycopg[binary]", "mariadb": "mysqlclient"}
 
 

@@ -18,10 +18,11 @@ Case = tuple[str, Remote, str]
 
 @dataclass(frozen=True)
 class Size:
-    """How much is measured. The seconds limit one interleaved measure."""
+    """How much is measured. The seconds limit one interleaved measure; the load is the requests of each client."""
 
     rounds: int
     batch: int
+    load: int
     refreshes: int
     rows: int
     families: tuple[int, ...]
@@ -29,8 +30,8 @@ class Size:
     warm: bool = True
 
 
-FULL = Size(60, 10, 1000, 200_000, (1_000, 10_000, 100_000, 1_000_000), 60)
-QUICK = Size(1, 2, 5, 200, (50,), 10, warm=False)
+FULL = Size(60, 10, 25, 1000, 200_000, (1_000, 10_000, 100_000, 1_000_000), 60)
+QUICK = Size(1, 2, 2, 5, 200, (50,), 10, warm=False)
 
 
 @dataclass
@@ -59,20 +60,32 @@ class Run:
         """Return the workers whose competitor has this operation."""
         return [remote for remote in self.remotes.values() if operation in remote.competitor.operations]
 
+    def packages(self, operation: str) -> list[Remote]:
+        """Return these workers without the variants of twotoken: one for each package, two for simplejwt."""
+        return [remote for remote in self.doing(operation) if not remote.name.startswith("twotoken-")]
+
     def interleave(
-        self, cases: Sequence[Case], *, batch: int = 0, rounds: int = 0
+        self,
+        cases: Sequence[Case],
+        *,
+        batch: int = 0,
+        rounds: int = 0,
+        call: str = "batch",
+        figures: Sequence[str] = ("wall", "processor"),
     ) -> dict[str, dict[str, list[float]]]:
-        """Run a batch of each case in turn, for several rounds, with every other round in reverse order."""
-        found: dict[str, dict[str, list[float]]] = {name: {"wall": [], "processor": []} for name, _, _ in cases}
+        """Run a batch of each case in turn, for several rounds, with every other round in reverse order.
+
+        ``call`` is the worker's method that runs a batch, and ``figures`` are the names of what it returns.
+        """
+        found: dict[str, dict[str, list[float]]] = {name: {figure: [] for figure in figures} for name, _, _ in cases}
         batch = batch or self.size.batch
         for _, remote, operation in cases if self.size.warm else ():
-            remote.call("batch", operation, batch)
+            remote.call(call, operation, batch)
         end = time.monotonic() + self.size.seconds
         for number in range(rounds or self.size.rounds):
             for name, remote, operation in reversed(cases) if number % 2 else cases:
-                wall, processor = remote.call("batch", operation, batch)
-                found[name]["wall"].append(wall)
-                found[name]["processor"].append(processor)
+                for figure, value in zip(figures, remote.call(call, operation, batch), strict=True):
+                    found[name][figure].append(value)
             if time.monotonic() > end:
                 break
         return found
@@ -123,6 +136,58 @@ def refresh_durable(run: Run) -> Any:
 def logout(run: Run) -> Any:
     """Measure the logout, which revokes the login on the server."""
     return run.interleave([(remote.competitor.name, remote, "logout") for remote in run.doing("logout")])
+
+
+PREPARED = " prepared"
+
+
+def prepared(run: Run) -> Any:
+    """Measure each package with and without prepared statements, in turn. Only PostgreSQL has them."""
+    if run.database.kind != "postgresql":
+        return {}
+    remotes = {
+        remote.name: Remote(remote.competitor, run.database, remote.name, fresh=False, prepared=True)
+        for remote in run.remotes.values()
+        if remote in [*run.packages("refresh"), *run.packages("get")]
+    }
+    found = {}
+    try:
+        for operation in ("login", "get", "refresh", "logout"):
+            asked = "get access" if operation == "get" else operation
+            cases = [(remote.name, remote, asked) for remote in run.packages(operation)]
+            cases += [(f"{name}{PREPARED}", remotes[name], asked) for name, _, _ in cases]
+            found[operation] = run.interleave(cases)
+    finally:
+        for remote in remotes.values():
+            remote.close()
+    return found
+
+
+def gunicorn(run: Run) -> Any:
+    """Measure each package under gunicorn, with requests of several clients at the same time.
+
+    Only on PostgreSQL: the transactions of several packages fail on SQLite if others write too.
+    """
+    if run.database.kind != "postgresql":
+        return {}
+    started: list[Remote] = []
+    found = {}
+    try:
+        for remote in run.remotes.values():
+            if remote in [*run.packages("refresh"), *run.packages("get")]:
+                remote.call("start_gunicorn", run.database.environment(remote.name, exists=True))
+                started.append(remote)
+        for remote in started:
+            remote.call("await_gunicorn")
+        for operation in ("login", "get", "refresh"):
+            asked = "get access" if operation == "get" else operation
+            cases = [(remote.name, remote, asked) for remote in run.packages(operation)]
+            figures = ("wall", "p50", "p95", "p99")
+            found[operation] = run.interleave(cases, batch=run.size.load, call="load", figures=figures)
+    finally:
+        for remote in started:
+            remote.call("stop_gunicorn")
+    return found
 
 
 def statements(run: Run) -> Any:
@@ -263,8 +328,13 @@ MEASURES: dict[str, Callable[[Run], Any]] = {
     "refresh": refresh,
     "refresh-durable": refresh_durable,
     "logout": logout,
+    "prepared": prepared,
+    "gunicorn": gunicorn,
     "purge": purge,
     "growth": growth,
     "revoked": revoked,
     "revoked-index": revoked_index,
 }
+
+BRIEF = ("storage", "statements", "get", "login", "refresh", "logout")
+"""The measures on MariaDB and SQLite, if none are named."""

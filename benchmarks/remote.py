@@ -59,10 +59,17 @@ class Database:
 class Remote:
     """A worker as the coordinator sees it: calls the worker's methods by name."""
 
-    def __init__(self, competitor: Competitor, database: Database, name: str, *, fresh: bool = True) -> None:
-        """Start the process. Without ``fresh`` it uses a database that another worker created."""
+    def __init__(
+        self, competitor: Competitor, database: Database, name: str, *, fresh: bool = True, prepared: bool = False
+    ) -> None:
+        """Start the process. Without ``fresh`` it uses a database that another worker created.
+
+        With ``prepared`` its connections use prepared statements, which only PostgreSQL has.
+        """
         self.competitor, self.name, self.fresh = competitor, name, fresh
         self.environment = {"BENCHMARKS_COMPETITOR": competitor.name, **database.environment(name, exists=not fresh)}
+        if prepared:
+            self.environment["BENCHMARKS_PREPARED"] = "1"
         context = get_context("spawn")
         self.pipe, theirs = context.Pipe()
         self.process = context.Process(target=serve, args=(theirs, self.environment), daemon=True)

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.figures import Spread, above, ratio, spread
-from benchmarks.measures import POLL_SECONDS
+from benchmarks.load import CLIENTS, THREADS, WORKERS
+from benchmarks.measures import POLL_SECONDS, PREPARED
 from benchmarks.targets import Results, judge
 
 OPERATIONS = {
@@ -175,6 +176,59 @@ def growth_table(results: Results) -> str:
     return table(heads, lines) + f"\n\nThe admin's list with the most families. {'; '.join(listed)}."
 
 
+def prepared_table(results: Results) -> str:
+    """Return what prepared statements gain, and the ratios of twotoken to each package without and with them."""
+    lines = []
+    for operation, found in results["prepared"].items():
+        ours, theirs = found["twotoken"]["wall"], found[f"twotoken{PREPARED}"]["wall"]
+        for name in (name for name in found if not name.endswith(PREPARED)):
+            without, with_them = found[name]["wall"], found[f"{name}{PREPARED}"]["wall"]
+            gain = str(ratio(without, with_them))
+            lines.append((OPERATIONS[operation], name, gain, str(ratio(without, ours)), str(ratio(with_them, theirs))))
+    heads = ("", "", "throughput with them, without = 1", "twotoken over it, both without", "both with")
+    return table(heads, lines)
+
+
+def gunicorn_table(results: Results) -> str:
+    """Return each package's throughput and latency under gunicorn, beside twotoken's."""
+    lines = []
+    for operation, found in results["gunicorn"].items():
+        ours = found["twotoken"]
+        lines += [
+            (
+                OPERATIONS[operation],
+                name,
+                *(str(ratio(case[figure], ours[figure])) for figure in ("wall", "p50", "p95", "p99")),
+                f"{spread(case['p99']).middle * 1000:.0f} ms",
+            )
+            for name, case in found.items()
+        ]
+    heads = ("", "", "requests per second, twotoken over it", "median, its over twotoken's", "p95", "p99", "its p99")
+    return (
+        f"{CLIENTS} clients send requests at the same time, each one after the other, over connections that are kept"
+        f" alive. Each package has a gunicorn with {WORKERS} workers of {THREADS} threads, and they take turns. The"
+        f" last four columns are about how long a client waits for an answer.\n\n{table(heads, lines)}"
+    )
+
+
+BOUND = "twotoken-dpop"
+
+
+def bound_table(results: Results) -> str:
+    """Return the cost of a DPoP proof in each request."""
+    lines = [
+        (OPERATIONS[measure], str(ratio(found[BOUND]["wall"], found["twotoken"]["wall"])))
+        for measure in ("login", "refresh")
+        if BOUND in (found := results.get(measure, {}))
+    ]
+    lines += [
+        (f"GET, {label} class", str(ratio(case["wall"], results["get"][f"twotoken {label}"]["wall"])))
+        for name, case in results.get("get", {}).items()
+        if (label := name.removeprefix(f"{BOUND} ")) != name
+    ]
+    return table(("request", "time with a proof, without = 1"), lines)
+
+
 def revoked_table(results: Results) -> str:
     """Return the cost of a GET by the stateless class with REVOCATION_INTERVAL, divided by that without it."""
     lines = []
@@ -214,6 +268,8 @@ def revoked_index_table(results: Results) -> str:
 
 
 SECTIONS = {
+    "gunicorn": ("Under gunicorn, with several clients at once", gunicorn_table),
+    "prepared": ("Prepared statements", prepared_table),
     "get": ("An authenticated GET, by class", get_table),
     "statements": ("SQL statements per operation, with BEGIN, COMMIT and SAVEPOINT", statement_table),
     "storage": ("What one login and {refreshes:,} refreshes leave", storage_table),
@@ -234,6 +290,8 @@ def body(results: Results, level: str) -> str:
         f"{level} The same, but by processor time of the Python process alone",
         ratio_table(results, "processor"),
     ]
+    if any(name.startswith(BOUND) for measure in ("login", "get", "refresh") for name in results.get(measure, {})):
+        parts += [f"{level} Requests with a DPoP proof", bound_table(results)]
     for measure, (title, make) in SECTIONS.items():
         if results.get(measure):
             parts += [f"{level} {title.format(**results['about']['size'])}", make(results)]

@@ -17,7 +17,7 @@ from typing import Any
 from zlib import crc32
 
 from benchmarks.competitor import all_competitors
-from benchmarks.measures import FULL, MEASURES, QUICK, Run, check
+from benchmarks.measures import BRIEF, FULL, MEASURES, QUICK, Run, check
 from benchmarks.remote import Database
 from benchmarks.report import page, plot, summary, terminal
 
@@ -41,6 +41,7 @@ PACKAGES = (
     "django-oauth-toolkit",
     "psycopg",
     "mysqlclient",
+    "gunicorn",
 )
 
 
@@ -50,7 +51,11 @@ def arguments() -> Namespace:
         prog="python -m benchmarks", description="Measure twotoken and its competitors side by side."
     )
     parser.add_argument("--database", choices=SERVERS, default="sqlite")
-    parser.add_argument("--only", type=lambda names: names.split(","), default=list(MEASURES), help=",".join(MEASURES))
+    parser.add_argument(
+        "--only",
+        type=lambda names: names.split(","),
+        help=f"{','.join(MEASURES)}; if not given, all on PostgreSQL, and {','.join(BRIEF)} on the others",
+    )
     parser.add_argument(
         "--competitors", type=lambda names: names.split(","), help="only these; twotoken and floor always"
     )
@@ -113,15 +118,16 @@ def measure(asked: Namespace) -> None:
     prefix = f"twotoken_benchmarks_{crc32(str(ROOT).encode()):08x}"
     run = Run(Database(asked.database, SERVERS[asked.database], prefix), competitors, size)
     file = FOLDER / f"{'quick-' if asked.quick else ''}{asked.database}.json"
-    results: dict[str, Any] = json.loads(file.read_text()) if file.exists() and not asked.quick else {}
+    is_part = asked.only is not None and file.exists() and not asked.quick
+    results: dict[str, Any] = json.loads(file.read_text()) if is_part else {}
     with run.workers():
         for name, seen in check(run).items():
             print(f"{name}: {', '.join(seen)}", flush=True)
         if asked.profile:
             write_profiles(run, asked.profile)
             return
-        results["about"] = about(run, results, whole=asked.only == list(MEASURES))
-        for name in asked.only:
+        results["about"] = about(run, results, whole=asked.only is None)
+        for name in asked.only or (MEASURES if asked.database == "postgresql" else BRIEF):
             began = time.monotonic()
             results[name] = MEASURES[name](run)
             print(f"{name}: {time.monotonic() - began:.0f} s", flush=True)

@@ -12,11 +12,13 @@ import resource
 import time
 import tracemalloc
 from collections.abc import Callable
-from contextlib import nullcontext
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, nullcontext
 from datetime import timedelta
 from importlib import import_module
 from io import BytesIO, StringIO
 from itertools import cycle
+from statistics import quantiles
 from typing import Any
 
 import jwt
@@ -31,6 +33,7 @@ from django.urls import resolve
 
 from benchmarks import rows
 from benchmarks.competitor import PASSWORD, SECRET, Answer, Call, Competitor, Tokens
+from benchmarks.load import BROWSER, CLIENTS, Gunicorn, send
 
 USERS = 100
 POOL = 50  # logins whose tokens take turns
@@ -45,6 +48,8 @@ class WrongAnswerError(Exception):
 
 class Worker:
     """Serves the coordinator's calls in a process where Django is set up for one competitor."""
+
+    gunicorn: Gunicorn
 
     def __init__(self, competitor: Competitor) -> None:
         self.competitor = competitor
@@ -163,17 +168,70 @@ class Worker:
             return [competitor.login(next(self.users), PASSWORD) for _ in range(count)], _nothing
         if operation == "logout":
             return [competitor.logout(self.log_in()) for _ in range(count)], _nothing
-        while len(self.pool) < max(POOL, count):
-            self.pool.append(self.log_in())
-        taken, self.pool = self.pool[:count], self.pool[count:]
+        taken = self.take(count)
         if operation == "refresh":
 
             def finish(answers: list[Answer]) -> None:
                 self.pool += [competitor.tokens(answer, before) for answer, before in zip(answers, taken, strict=True)]
 
-            return [competitor.refresh(tokens) for tokens in taken], finish
+            return [self.call_for(operation, tokens) for tokens in taken], finish
         self.pool += taken
-        return [competitor.get(f"/{operation.replace(' ', '/')}/", tokens) for tokens in taken], _nothing
+        return [self.call_for(operation, tokens) for tokens in taken], _nothing
+
+    def take(self, count: int) -> list[Tokens]:
+        """Take the tokens of several logins out of the pool. Their next tokens are put back at its end."""
+        while len(self.pool) < max(POOL, count):
+            self.pool.append(self.log_in())
+        taken, self.pool = self.pool[:count], self.pool[count:]
+        return taken
+
+    def start_gunicorn(self, environment: dict[str, str]) -> None:
+        """Start a gunicorn on this worker's database, for ``load``. Several are started at the same time."""
+        self.gunicorn = Gunicorn(environment)
+
+    def await_gunicorn(self) -> None:
+        """Wait until gunicorn answers."""
+        self.gunicorn.wait()
+
+    def stop_gunicorn(self) -> None:
+        """Stop gunicorn."""
+        self.gunicorn.stop()
+
+    def load(self, operation: str, count: int) -> tuple[float, ...]:
+        """Let all clients send several requests to gunicorn, each client one after the other.
+
+        Return the seconds of all, divided by their number, and how many seconds a client waits for an answer: median,
+        95th and 99th percentile.
+        """
+
+        def client(tokens: Tokens) -> tuple[Tokens, list[float]]:
+            waited = []
+            with closing(self.gunicorn.connect()) as connection:
+                for _ in range(count):
+                    call = self.call_for(operation, tokens)
+                    began = time.perf_counter()
+                    answer = self.expect(send(connection, call), operation)
+                    waited.append(time.perf_counter() - began)
+                    if operation == "refresh":
+                        tokens = self.competitor.tokens(answer, tokens)
+            return tokens, waited
+
+        taken = self.take(CLIENTS)
+        with ThreadPoolExecutor(CLIENTS) as clients:
+            began = time.perf_counter()
+            found = list(clients.map(client, taken))
+            took = time.perf_counter() - began
+        self.pool += [tokens for tokens, _ in found]
+        percentiles = quantiles((seconds for _, waited in found for seconds in waited), n=100, method="inclusive")
+        return took / (CLIENTS * count), percentiles[49], percentiles[94], percentiles[98]
+
+    def call_for(self, operation: str, tokens: Tokens) -> Call:
+        """Return the request of an operation."""
+        if operation == "login":
+            return self.competitor.login(next(self.users), PASSWORD)
+        if operation == "refresh":
+            return self.competitor.refresh(tokens)
+        return self.competitor.get(f"/{operation.replace(' ', '/')}/", tokens)
 
     def bare(self, operation: str, count: int) -> tuple[float, float]:
         """Time PyJWT, the HMAC, or cryptography's check of an ES256 signature alone."""
@@ -325,7 +383,7 @@ def environ(call: Call) -> dict[str, Any]:
         "REMOTE_ADDR": "127.0.0.1",
         "CONTENT_LENGTH": str(len(call.body)),
         "HTTP_HOST": "127.0.0.1:8000",
-        "HTTP_USER_AGENT": "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0",
+        "HTTP_USER_AGENT": BROWSER,
         "HTTP_ACCEPT": "application/json",
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": "http",

@@ -144,7 +144,7 @@ class Message(NamedTuple):
 
 
 def system_checks() -> str:
-    """Return every check id with what it holds to, its messages and hints."""
+    """Return every check id with what must be true, its messages and its hints."""
     found = messages()
     ids = sorted({message.id for message in found}, key=lambda name: name.partition(".")[2])
     return "\n\n".join(_check(name, [message for message in found if message.id == name]) for name in ids)
@@ -162,7 +162,7 @@ def _check(name: str, found: list[Message]) -> str:
 
 
 def rules(check: Callable[..., Any]) -> dict[str, str]:
-    """Return what a check's docstring says of each of its ids."""
+    """Return, for each id of a check, the sentences of the check's docstring that say what must be true."""
     parts = re.split(r"\b([EW]\d{3}): ", " ".join((inspect.getdoc(check) or "").split()))
     return {name: sentence.strip() for name, sentence in zip(parts[1::2], parts[2::2], strict=True)}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 from collections.abc import Iterator
 from typing import Any
@@ -14,6 +15,11 @@ from tests.factories import UserFactory
 from tests.http import Caller
 from tests.settings import FOLDER
 from tests.staff import staff
+
+
+def pytest_collection_finish() -> None:
+    """Keep the modules and the tests out of each later garbage collection."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -37,6 +43,13 @@ def _empty_cache() -> Iterator[None]:
     cache.clear()
     yield
     cache.clear()
+
+
+@pytest.fixture
+def no_authorities(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No certificates of authorities: httpx reads all that there are for each of its clients."""
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    monkeypatch.setenv("SSL_CERT_DIR", str(FOLDER))
 
 
 @pytest.fixture

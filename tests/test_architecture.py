@@ -118,7 +118,7 @@ def imported(tree: ast.AST) -> Iterator[list[str]]:
             # The modules of twotoken and of the packages in contrib, whose own __init__ is empty.
             has_modules = not parts or (parts[0] == "contrib" and len(parts) == 2)
             yield from [[*parts, alias.name] for alias in node.names] if has_modules else [parts]
-        elif isinstance(node, ast.Call) and "import_" in ast.unparse(node.func):
+        elif isinstance(node, ast.Call) and "import_" in getattr(node.func, "attr", getattr(node.func, "id", "")):
             names = [value.value for value in node.args if isinstance(value, ast.Constant)]
             yield from [str(name).split(".")[1:] for name in names if str(name).startswith("twotoken.")]
 

@@ -293,6 +293,7 @@ SCRIPTS = [block for block in blocks(text_of("how-to/apps")) if "TokenAuth(" in 
 
 @pytest.mark.parametrize("number", range(len(SCRIPTS)))
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("no_authorities")
 @pytest.mark.slow
 def test_a_script_runs(live_server: Any, tmp_path: Path, number: int) -> None:
     """The script logs in once and gets its answer. With a file, a second run continues the session."""
@@ -312,6 +313,8 @@ def test_a_script_runs(live_server: Any, tmp_path: Path, number: int) -> None:
     ],
 )
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("no_authorities")
+@pytest.mark.slow
 def test_a_script_that_fails(live_server: Any, tmp_path: Path, path: str, password: str, said: str) -> None:
     """The script with a file says what the server answered, and fails."""
     (script,) = (script for script in SCRIPTS if "sys.exit" in script)
@@ -330,6 +333,8 @@ def test_the_shortest_script() -> None:
 
 @pytest.mark.skipif(get_user_model().USERNAME_FIELD != "username", reason="the page shows Django's own user")
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("no_authorities")
+@pytest.mark.slow
 def test_a_test_of_a_client(live_server: Any) -> None:
     """The example test on the page about testing passes."""
     (code,) = (block for block in blocks(text_of("how-to/testing")) if "LossyProxy" in block)

@@ -349,7 +349,7 @@ def test_the_first_requests(server: KeyServer, source: KeySource) -> None:
     assert len(server.asked) == 1
 
 
-@pytest.mark.parametrize("behaviour", ["hang", "nonsense", "unchanged"])
+@pytest.mark.parametrize("behaviour", [pytest.param("hang", marks=pytest.mark.slow), "nonsense", "unchanged"])
 def test_no_key_yet(server: KeyServer, clock: Clock, behaviour: str, caplog: pytest.LogCaptureFixture) -> None:
     """If the server hangs, one request fetches, and all fail within a time limit. After a pause one fetches again."""
     source = KeySource(server.url, seconds=1, clock=clock)

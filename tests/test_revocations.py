@@ -117,7 +117,7 @@ def test_memory_is_bounded(server: KeyServer, clock: Clock) -> None:
 
 def test_the_first_list_is_missing(server: KeyServer, clock: Clock) -> None:
     """Without a first list every request is a 503. An unexpected 304 is not a list."""
-    source = source_at(server.url, clock)
+    source = source_at(server.url, clock, seconds=0.2)
     for behaviour in ("broken", "unchanged", "nonsense", "redirect", "hang"):
         server.behaviour = behaviour
         with pytest.raises(Unavailable):

@@ -100,6 +100,7 @@ def test_a_revoked_family(user: Any, reason: str) -> None:
         assert [status(pair), status(other)] == [401, 200]
 
 
+@pytest.mark.slow
 def test_one_query_per_interval(user: Any) -> None:
     """Only the first request of an interval reads the list; without requests there is no query."""
     pair = families.start(user)
@@ -172,6 +173,7 @@ def test_memory_is_bounded(user: Any) -> None:
         assert not known.batches
 
 
+@pytest.mark.slow
 def test_without_a_first_list(user: Any) -> None:
     """Without a first list every request is a 503 with Retry-After. Soon after, they work without a restart."""
     pair = families.start(user)
@@ -186,6 +188,7 @@ def test_without_a_first_list(user: Any) -> None:
         assert status(pair) == 200
 
 
+@pytest.mark.slow
 def test_a_failing_query(user: Any) -> None:
     """The old list is used until it is two intervals old. Then every request is a 503."""
     pair, gone = families.start(user), revoked(user)

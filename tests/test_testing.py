@@ -134,6 +134,7 @@ def test_tokens_of_a_revoked_family(user: Any) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("no_authorities")
 def test_a_lossy_proxy(live_server: Any, user: Any) -> None:
     """Every third answer is lost after the server has done the request."""
     with LossyProxy(live_server.url, every=3) as proxy:
@@ -151,6 +152,7 @@ def test_a_lossy_proxy(live_server: Any, user: Any) -> None:
     assert (proxy.requests, proxy.lost) == ({"/api/app/auth/login/": 6}, {"/api/app/auth/login/": 2})
 
 
+@pytest.mark.usefixtures("no_authorities")
 def test_a_lossy_proxy_without_a_server() -> None:
     """Without a server the client gets no answer, and nothing is printed."""
     with LossyProxy(f"http://localhost:{free_port()}") as proxy, pytest.raises(httpx.RemoteProtocolError):

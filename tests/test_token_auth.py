@@ -43,7 +43,11 @@ from twotoken.models import RefreshToken
 from twotoken.permissions import RecentLogin
 from twotoken.testing import time_travel
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls(__name__)]
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.urls(__name__),
+    pytest.mark.usefixtures("no_authorities"),
+]
 
 
 @csrf_exempt

@@ -406,9 +406,10 @@ def test_a_token_id_that_is_half_a_character() -> None:
         tokens.decode_refresh(forge(REFRESH_HEADER, {**REFRESH_CLAIMS, "jti": "\ud800"}), KEYS)
 
 
-def test_an_end_that_no_clock_reaches() -> None:
+@pytest.mark.parametrize("end", [10**400, -(10**400)], ids=["late", "early"])
+def test_an_end_that_no_clock_reaches(end: int) -> None:
     """An ``exp`` beyond the largest float is refused as invalid, and raises no other error."""
-    token = forge(HEADER, {**CLAIMS, "exp": 10**400})
+    token = forge(HEADER, {**CLAIMS, "exp": end})
     with pytest.raises(InvalidToken):
         tokens.decode_access(token, AccessPolicy(KEYS, leeway=0.0), NOW)
 

@@ -12,9 +12,9 @@ from tests.receivers import received
 from twotoken import families
 from twotoken.signals import reuse_detected
 
+pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
-@pytest.mark.slow
-@pytest.mark.django_db(transaction=True)
+
 @pytest.mark.parametrize("kind", ["script", "browser"])
 def test_parallel_refreshes_with_one_key(kind: str, request: pytest.FixtureRequest) -> None:
     """Case 13: twenty parallel refreshes under one key are one rotation."""
@@ -28,8 +28,6 @@ def test_parallel_refreshes_with_one_key(kind: str, request: pytest.FixtureReque
     assert state(r0) == (1, "")
 
 
-@pytest.mark.slow
-@pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("kind", ["script", "jar"])
 def test_parallel_refreshes_without_a_key(kind: str, request: pytest.FixtureRequest) -> None:
     """Case 14: of twenty parallel refreshes of a script at most one works, and the family is revoked."""
@@ -49,8 +47,6 @@ def test_parallel_refreshes_without_a_key(kind: str, request: pytest.FixtureRequ
         assert_refused(caller.refresh(token_of(answer)), "revoked")
 
 
-@pytest.mark.slow
-@pytest.mark.django_db(transaction=True)
 def test_logout_races_refresh(script: Caller) -> None:
     """Case 15: after a logout and a parallel refresh no token works, in a hundred runs."""
     callers = [(again(script), "logout/"), (again(script), "refresh/")]

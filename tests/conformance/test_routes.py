@@ -51,6 +51,7 @@ def test_a_route_with_an_expired_token(script: Caller, clock: Any, route: str) -
     assert response["WWW-Authenticate"].endswith('error_description="The token has expired."')
 
 
+@pytest.mark.slow
 def test_a_revoked_family_at_the_stateless_class(script: Caller) -> None:
     """Case 41: a logout counts after REVOCATION_INTERVAL, at one query per interval for all requests together."""
     poll_revocations()

@@ -175,17 +175,23 @@ class Postgres(Server):
 
 
 class PgBouncer(Server):
-    """PgBouncer in transaction pooling: a client has a server connection for one transaction."""
+    """PgBouncer: a client has a server connection for one transaction, or in session pooling until it disconnects.
 
-    def __init__(self, folder: Path, server: Postgres, *, pool: int) -> None:
+    ``prepared`` is PgBouncer's ``max_prepared_statements``, which versions before 1.21 don't know.
+    """
+
+    def __init__(
+        self, folder: Path, server: Postgres, *, pool: int, mode: str = "transaction", prepared: int | None = None
+    ) -> None:
         super().__init__(folder)
         configuration = folder / "pgbouncer.ini"
         configuration.write_text(
             f"[databases]\n* = host=127.0.0.1 port={server.port} user=postgres\n"
             f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {self.port}\nunix_socket_dir =\nauth_type = any\n"
-            f"pool_mode = transaction\ndefault_pool_size = {pool}\nmax_client_conn = 500\nlog_connections = 0\n"
+            f"pool_mode = {mode}\ndefault_pool_size = {pool}\nmax_client_conn = 500\nlog_connections = 0\n"
             # The isolation level that the proof's settings ask for by it is the server's own default.
             "ignore_startup_parameters = options\n"
+            + ("" if prepared is None else f"max_prepared_statements = {prepared}\n")
         )
         self.command = [program("pgbouncer", "pgbouncer"), f"{configuration}"]
 
@@ -233,10 +239,12 @@ def replica_of(server: Postgres, **settings: str) -> Iterator[Postgres]:
 
 
 @contextmanager
-def pgbouncer(server: Postgres, *, pool: int) -> Iterator[PgBouncer]:
+def pgbouncer(
+    server: Postgres, *, pool: int, mode: str = "transaction", prepared: int | None = None
+) -> Iterator[PgBouncer]:
     """Yield a PgBouncer in front of a server."""
     with folder() as made:
-        bouncer = PgBouncer(made, server, pool=pool)
+        bouncer = PgBouncer(made, server, pool=pool, mode=mode, prepared=prepared)
         with running(bouncer):
             bouncer.start()
             yield bouncer

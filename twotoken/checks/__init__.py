@@ -1,4 +1,4 @@
-"""System checks. An id is never reused."""
+"""The system checks of ``manage.py check``. The id of a check that was removed is never used again."""
 
 from __future__ import annotations
 

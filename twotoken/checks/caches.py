@@ -1,4 +1,4 @@
-"""Checks of the cache, where throttles count and used DPoP proofs are remembered."""
+"""Checks of the default cache, in which the throttles count requests and used DPoP proofs are remembered."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from twotoken.conf import conf
 from twotoken.proofs import accepts_proofs
 
 Apps = Sequence[AppConfig] | None
-# Why these caches can't count the requests of all processes. A subclass has the same fault.
+# Caches that can't count the requests of all processes, each with the reason. A subclass has the same fault.
 CACHE_FAULTS: tuple[tuple[type[BaseCache], str], ...] = (
     (DummyCache, "keeps nothing"),
     (LocMemCache, "each process has for itself"),
     (FileBasedCache, "counts requests that run at once as one"),
 )
-ENOUGH_ENTRIES = 10_000  # each user name that is tried takes one: many names push others out of a small cache
-# Why these caches can't make sure that each DPoP proof is accepted only once.
+ENOUGH_ENTRIES = 10_000  # each user name that is tried takes an entry: many names push others out of a small cache
+# Caches that can't make sure that each DPoP proof is accepted only once, each with the reason.
 PROOF_FAULTS: tuple[tuple[type[BaseCache], str], ...] = (
     (DummyCache, "remembers nothing, so a proof can be used again"),
     (LocMemCache, "each process has for itself, so a proof can be used once in each"),
@@ -38,7 +38,10 @@ PROOF_FAULTS: tuple[tuple[type[BaseCache], str], ...] = (
 
 
 def check_deployed_cache(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
-    """W006: the cache of the throttles can count, and all processes share it."""
+    """W006: the default cache must count requests without losing counts, and all processes must share it.
+
+    The throttles of logins and refreshes count in this cache.
+    """
     if not are_fine("LOGIN_THROTTLE", "REFRESH_THROTTLE") or not (conf.login_throttle or conf.refresh_throttle):
         return
     cache = caches[DEFAULT_CACHE_ALIAS]
@@ -58,11 +61,12 @@ def check_deployed_cache(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMess
 
 
 def check_deployed_proofs(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
-    """These run only for a project that sets DPOP, DPOP_ACCESS or DPOP_NONCE: others don't use this feature.
+    """Both checks run only for a project that sets DPOP, DPOP_ACCESS or DPOP_NONCE: others don't use this feature.
 
-    W014: the cache accepts each DPoP proof once, and all processes share it.
+    W014: the default cache must remember which DPoP proofs were used, and all processes must share it.
 
-    W017: behind proxies, Django sees the address that clients use. Otherwise every proof is refused.
+    W017: behind a proxy that ends TLS, SECURE_PROXY_SSL_HEADER must be set. Otherwise every DPoP proof is refused: it
+    names an https URL, and Django sees an http URL.
     """
     if not are_fine("DPOP") or not uses_proofs():
         return
@@ -96,7 +100,7 @@ def uses_proofs() -> bool:
 
 
 def _faults_of_table(cache: DatabaseCache) -> Iterator[str]:
-    """Yield why the table of a DatabaseCache may forget a used DPoP proof."""
+    """Yield each reason why the table of a DatabaseCache may forget a used DPoP proof."""
     if vars(cache)["_max_entries"] < ENOUGH_ENTRIES:
         yield "forgets proofs when it is full"
     known: Any = cache

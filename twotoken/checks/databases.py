@@ -1,4 +1,4 @@
-"""Checks that ask a database, for ``check --database`` and ``migrate``."""
+"""Checks that query a database. They run with ``manage.py check --database`` and ``manage.py migrate``."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Apps = Sequence[AppConfig] | None
 
 
 def check_cluster(app_configs: Apps, databases: Sequence[str] | None = None, **kwargs: Any) -> Iterator[CheckMessage]:
-    """W009: in a Galera cluster, reads wait for the writes of other nodes."""
+    """W009: in a Galera cluster, each read must wait until its node has the writes of the other nodes."""
     alias = router.db_for_write(apps.get_model("twotoken", "RefreshToken"))
     if alias not in (databases or ()):
         return
@@ -43,7 +43,7 @@ def check_cluster(app_configs: Apps, databases: Sequence[str] | None = None, **k
 def check_claims_of_latest(
     app_configs: Apps, databases: Sequence[str] | None = None, **kwargs: Any
 ) -> Iterator[CheckMessage]:
-    """W015: ACCESS_CLAIMS works for the latest login, or for the first user of a project that has no login yet."""
+    """W015: ACCESS_CLAIMS must work. The check calls it for the latest login, or for the first user without any login."""
     alias = router.db_for_write(apps.get_model("twotoken", "RefreshToken"))
     if alias not in (databases or ()) or not are_fine("ACCESS_CLAIMS") or list(check_claims(None)):
         return
@@ -58,7 +58,7 @@ def check_claims_of_latest(
                 tokens.check_claims(conf.access_claims(family.user, family), client_id=conf.client_id)
         except ClaimsError as exc:
             problem = str(exc)
-        except Exception as exc:  # the project's own. Its text may hold personal data
+        except Exception as exc:  # an error of the project's own code. Its text may hold personal data
             problem = f"It raised {type(exc).__name__}."
         transaction.set_rollback(True, using=alias)
     if problem:
@@ -73,7 +73,8 @@ def check_claims_of_latest(
 def _latest_family() -> Any:
     """Return the family of the latest login, with its user.
 
-    If there is none, return a new family of the first user, which is not saved. None without users.
+    If there is no login yet, return a new family of the first user, which is not saved. If there is no user, return
+    None.
     """
     model: Any = apps.get_model("twotoken", "RefreshToken")
     family = model.objects.primary().select_related("user").order_by("-created_at").first()

@@ -26,9 +26,9 @@ Apps = Sequence[AppConfig] | None
 
 
 def check_tenants(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
-    """W010: With django-tenants, tokens name their tenant.
+    """W010: with django-tenants, ISSUER or AUDIENCE must be a callable, so that each access token names its tenant.
 
-    W011: Tenants that have their own users have their own token families.
+    W011: if each tenant has its own users, each tenant must also have its own token families.
     """
     if not apps.is_installed("django_tenants"):
         return
@@ -45,15 +45,16 @@ def check_tenants(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
         yield Warning(
             "Each tenant has its own users, but all tenants share the token families.",
             hint="Put 'twotoken' into TENANT_APPS, beside the app of the user model. Otherwise the families of a user "
-            "are mixed up with those of the users who have the same key at other tenants.",
+            "are mixed up with those of the users who have the same primary key at other tenants.",
             id="twotoken.W011",
         )
 
 
 def check_user_id(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
-    """E012: USER_ID_FIELD is a unique field of the user model.
+    """E012: USER_ID_FIELD must be 'pk' or a unique field of the user model.
 
-    W003: a value of USER_ID_FIELD is never used again for another user.
+    W003: USER_ID_FIELD must not be the field of the user name or of the e-mail address: a value there may later belong
+    to another user.
     """
     if not are_fine("USER_ID_FIELD") or conf.user_id_field == "pk":
         return
@@ -77,7 +78,10 @@ def check_user_id(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
 
 
 def check_authenticators(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
-    """W001: the first of DRF's default authenticators has authenticate_header. Otherwise a refusal is a 403."""
+    """W001: the first of DEFAULT_AUTHENTICATION_CLASSES must have an authenticate_header that returns a value.
+
+    Otherwise DRF answers 403 where clients need a 401.
+    """
     classes: list[type[BaseAuthentication]] = list(cast("Any", api_settings.DEFAULT_AUTHENTICATION_CLASSES))
     if not any(_is_ours(authenticator) for authenticator in classes) or _is_ours(classes[0]):
         return
@@ -92,7 +96,7 @@ def check_authenticators(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMess
 
 
 def check_permissions(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
-    """W019: a view that names no permissions needs a login."""
+    """W019: DEFAULT_PERMISSION_CLASSES must require a login, for the views that name no permissions of their own."""
     if all(permission is AllowAny for permission in cast("Any", api_settings.DEFAULT_PERMISSION_CLASSES)):
         yield Warning(
             "Nothing in DEFAULT_PERMISSION_CLASSES needs a login.",
@@ -105,7 +109,7 @@ def check_permissions(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage
 
 
 def check_time_zone(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
-    """W007: USE_TZ is on."""
+    """W007: USE_TZ must be True."""
     if not settings.USE_TZ:
         yield Warning(
             "USE_TZ is off.",
@@ -115,7 +119,7 @@ def check_time_zone(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
 
 
 def _tenant_apps() -> list[Sequence[str]]:
-    """Return the apps of each type of tenant that django-tenants has."""
+    """Return, for each type of tenant in the settings of django-tenants, its list of apps."""
     project: Any = settings
     if not getattr(project, "HAS_MULTI_TYPE_TENANTS", False):
         return [project.TENANT_APPS]
@@ -124,7 +128,7 @@ def _tenant_apps() -> list[Sequence[str]]:
 
 
 def _has_app(listed: Sequence[str], label: str) -> bool:
-    """Tell whether an app is in a list, under its name or the path of its AppConfig: django-tenants accepts both."""
+    """Tell whether a list has an app, by its name or by the path of its AppConfig: django-tenants accepts both."""
     config = apps.get_app_config(label)
     return config.name in listed or f"{config.__module__}.{type(config).__name__}" in listed
 

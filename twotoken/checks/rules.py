@@ -1,4 +1,4 @@
-"""What each value of TWOTOKEN must be."""
+"""The rules for single values of TWOTOKEN: what type and range each must have."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ def _is_audience(value: object) -> bool:
 
 
 def is_service_url(value: object) -> bool:
-    """Tell whether this is an https URL, or an http URL of this machine: others can read http on a network."""
+    """Tell whether a value is an https URL, or an http URL of this machine. On a network, others could read http."""
     if not isinstance(value, str) or not URL.fullmatch(value):
         return False
     try:
         parts = urlsplit(value)
         is_port = parts.port != 0
-    except ValueError:  # a port that is no number, or half of an IPv6 address
+    except ValueError:  # a port that is not a number, or half of an IPv6 address
         return False
     is_safe = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOCAL_HOSTS)
     return is_safe and is_port and bool(parts.hostname) and "@" not in parts.netloc and not parts.fragment
@@ -63,7 +63,7 @@ def _is_rate(value: object) -> bool:
     return value is None or (isinstance(value, str) and RATE.fullmatch(value) is not None)
 
 
-# What each value must be, in words and as a function. The secrets have their own checks.
+# For each key, what its value must be: in words, and as a function. The secrets have their own checks.
 RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "ACCESS_ALGORITHM": ("'HS256', 'EdDSA', 'ES256' or 'RS256'", lambda value: value in ALGORITHMS),
     "ACCESS_LIFETIME": ("a timedelta from a second to a hundred years", _is_duration),
@@ -143,5 +143,5 @@ def wrong_keys(values: dict[str, Any]) -> list[str]:
 
 
 def are_fine(*keys: str) -> bool:
-    """Tell whether these settings can be read. E001 and E003 report what is wrong with one."""
+    """Tell whether these keys of TWOTOKEN have valid values. E001 and E003 report those that have not."""
     return is_dict() and not set(keys).intersection(wrong_keys(values_of_project()))

@@ -1,4 +1,4 @@
-"""Checks of what a project publishes for services that verify its access tokens."""
+"""Checks of JWKSView and DiscoveryView: what a project publishes for services that verify its access tokens."""
 
 from __future__ import annotations
 
@@ -16,14 +16,16 @@ from twotoken.checks.settings import callable_of_fine
 from twotoken.conf import conf
 
 Apps = Sequence[AppConfig] | None
-# By name: this package must not import the views.
+# The views are found by name, because this package must not import them.
 KEYS_VIEW, DISCOVERY_VIEW = "twotoken.views.services.JWKSView", "twotoken.views.services.DiscoveryView"
 
 
 def check_discovery(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
-    """E014: where DiscoveryView is mounted, ISSUER is a URL (RFC 8414 section 2).
+    """E014: if DiscoveryView is mounted, ISSUER must be an https URL without a query (RFC 8414 section 2).
 
-    E015: where DiscoveryView is mounted, JWKSView is too, and its URL has the name that DiscoveryView looks for.
+    http is accepted for localhost.
+
+    E015: if DiscoveryView is mounted, JWKSView must be mounted too, under the URL name that DiscoveryView looks for.
     """
     for view, options in _mounted(DISCOVERY_VIEW):
         if are_fine("ISSUER") and not _is_computed("ISSUER") and not _is_issuer_url(conf.issuer):
@@ -44,7 +46,10 @@ def check_discovery(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
 
 
 def check_published_keys(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
-    """W012: where JWKSView is mounted, access tokens name their issuer and the services that they are for."""
+    """W012: if JWKSView is mounted, ISSUER and AUDIENCE must be set.
+
+    Then each access token names its issuer and the services that it is for.
+    """
     missing = [
         key
         for key in ("ISSUER", "AUDIENCE")
@@ -59,7 +64,7 @@ def check_published_keys(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMess
 
 
 def _is_computed(key: str) -> bool:
-    """Tell whether a setting is a callable: then its value may depend on the request, and no check can ask for it."""
+    """Tell whether a setting is a callable. Then its value may depend on the request, so no check can know it."""
     try:
         return callable_of_fine(key) is not None
     except ImproperlyConfigured:  # E013 reports it
@@ -71,7 +76,7 @@ def _is_issuer_url(issuer: str | None) -> bool:
 
 
 def _mounted(name: str) -> Iterator[tuple[Any, Mapping[str, Any]]]:
-    """Yield the class and the options of each mounted view that is, or inherits from, the one with this name."""
+    """Yield the class and the options of each mounted view whose class has this name, or inherits from such a class."""
     if not getattr(settings, "ROOT_URLCONF", None):
         return
     for pattern in _patterns(get_resolver().url_patterns):

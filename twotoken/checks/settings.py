@@ -1,4 +1,4 @@
-"""Checks of the keys of TWOTOKEN."""
+"""Checks of TWOTOKEN: its keys, its secrets, and values that must fit together. ``rules`` has the types and ranges."""
 
 from __future__ import annotations
 
@@ -35,7 +35,12 @@ SECRETS_HINT = "Run 'manage.py generate_token_secrets' and put its two lines int
 
 
 def check_shape(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
-    """E001: TWOTOKEN is a dict. E002: every key is known. E003: every value has the right type and range."""
+    """E001: TWOTOKEN must be a dict.
+
+    E002: every key of TWOTOKEN must be one of twotoken's settings.
+
+    E003: every value must have the right type and range.
+    """
     value = getattr(settings, "TWOTOKEN", {})
     if not isinstance(value, dict):
         yield Error(
@@ -59,7 +64,12 @@ def check_shape(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
 
 
 def check_secrets(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
-    """E004: both secrets are set. E005: each secret fits its algorithm. E006: all secrets differ."""
+    """E004: ACCESS_SECRET and REFRESH_SECRET must be set, each to a string or a list of strings.
+
+    E005: every secret must be strong enough and fit its algorithm. The first one of a list must be able to sign.
+
+    E006: ACCESS_SECRET, REFRESH_SECRET and Django's SECRET_KEY must differ.
+    """
     if not is_dict():
         return
     found: dict[str, tuple[str, ...]] = {}
@@ -94,7 +104,7 @@ def check_secrets(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
 
 
 def check_proofs(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
-    """E017: a project that sets DPOP has the package cryptography."""
+    """E017: if DPOP is set to 'optional' or 'required', the package cryptography must be installed."""
     if "DPOP" not in values_of_project() or not are_fine("DPOP") or conf.dpop == "off":
         return
     missing = [] if SUPPORTED else ["cryptography"]
@@ -109,7 +119,7 @@ def check_proofs(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
 
 
 def check_lifetimes(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
-    """E007: an access token lives no longer than a refresh token."""
+    """E007: ACCESS_LIFETIME must not be longer than REFRESH_LIFETIME."""
     if are_fine("ACCESS_LIFETIME", "REFRESH_LIFETIME") and conf.access_lifetime > conf.refresh_lifetime:
         yield Error(
             "TWOTOKEN['ACCESS_LIFETIME'] is longer than REFRESH_LIFETIME.",
@@ -119,9 +129,9 @@ def check_lifetimes(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
 
 
 def check_revocation_interval(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
-    """E016: REVOCATION_INTERVAL is shorter than ACCESS_LIFETIME.
+    """E016: REVOCATION_INTERVAL must be shorter than ACCESS_LIFETIME.
 
-    W013: REVOCATION_INTERVAL is a minute or less.
+    W013: REVOCATION_INTERVAL must be a minute or less.
     """
     if not are_fine("REVOCATION_INTERVAL", "ACCESS_LIFETIME") or conf.revocation_interval is None:
         return
@@ -141,7 +151,10 @@ def check_revocation_interval(app_configs: Apps, **kwargs: Any) -> Iterator[Chec
 
 
 def check_cookie(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
-    """E008: SameSite None needs Secure. E009: the prefix of the cookie's name fits its attributes (RFC 6265bis)."""
+    """E008: if COOKIE_SAMESITE is 'None', COOKIE_SECURE must be True.
+
+    E009: if the cookie's name has a prefix, the cookie must have the attributes that the prefix requires (RFC 6265bis).
+    """
     if not are_fine("COOKIE_NAME", "COOKIE_PATH", "COOKIE_DOMAIN", "COOKIE_SAMESITE", "COOKIE_SECURE"):
         return
     if conf.cookie_samesite == "None" and not conf.cookie_secure:
@@ -164,7 +177,7 @@ def check_cookie(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
 
 
 def check_claims(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
-    """E011: ACCESS_CLAIMS is the dotted path of a callable."""
+    """E011: ACCESS_CLAIMS, if it is set, must be the dotted path of a callable."""
     path = values_of_project().get("ACCESS_CLAIMS")
     if path is None or not are_fine("ACCESS_CLAIMS"):
         return
@@ -182,7 +195,7 @@ def check_claims(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
 
 
 def check_issuer(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
-    """E013: If ISSUER or AUDIENCE is a dotted path, it leads to a callable."""
+    """E013: if ISSUER or AUDIENCE is a dotted path, it must lead to a callable."""
     for key in ("ISSUER", "AUDIENCE"):
         try:
             callable_of_fine(key)
@@ -195,7 +208,7 @@ def check_issuer(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
 
 
 def check_graces(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
-    """W002: BROWSER_GRACE, REUSE_GRACE and LEEWAY are short."""
+    """W002: BROWSER_GRACE, REUSE_GRACE and LEEWAY must each be a minute or less."""
     for key in ("BROWSER_GRACE", "REUSE_GRACE", "LEEWAY"):
         if are_fine(key) and getattr(conf, key.lower()) > LONGEST_GRACE:
             yield Warning(
@@ -206,7 +219,10 @@ def check_graces(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
 
 
 def check_deployed_cookie(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
-    """W004: browsers send the cookie over https only. W005: only one host gets the cookie."""
+    """W004: COOKIE_SECURE must be True, so that browsers send the cookie over https only.
+
+    W005: COOKIE_DOMAIN must be None, so that only one host gets the cookie.
+    """
     if are_fine("COOKIE_SECURE") and not conf.cookie_secure:
         yield Warning(
             "TWOTOKEN['COOKIE_SECURE'] is off.",
@@ -222,5 +238,5 @@ def check_deployed_cookie(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMes
 
 
 def callable_of_fine(key: str) -> Callable[[], object] | None:
-    """Return the callable of a setting, as ``callable_of`` does. None for a wrong value, which E003 reports."""
+    """Return the callable of a setting, as ``callable_of`` does, or None if the value is wrong, which E003 reports."""
     return callable_of(key) if are_fine(key) else None

@@ -25,9 +25,9 @@ STEP_UP_HINT = (
 
 
 def check_mounts(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
-    """E010: each include() of twotoken.urls names a delivery that exists.
+    """E010: if an include() of twotoken.urls has the option delivery, it must be 'cookie', 'body' or 'none'.
 
-    W008: each include() whose refresh token is in a cookie has a namespace of its own.
+    W008: each include() of twotoken.urls that delivers the refresh token in a cookie must have its own namespace.
     """
     if not getattr(settings, "ROOT_URLCONF", None):
         return
@@ -50,7 +50,7 @@ def check_mounts(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
 
 
 def check_step_up(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
-    """W016: RecentLogin and STEP_UP_SESSIONS don't ask for a time longer than ACCESS_LIFETIME."""
+    """W016: STEP_UP_SESSIONS, and the max_age of RecentLogin at each view, must not be longer than ACCESS_LIFETIME."""
     if not are_fine("ACCESS_LIFETIME", "STEP_UP_SESSIONS"):
         return
     if conf.step_up_sessions is not None and conf.step_up_sessions > conf.access_lifetime:
@@ -67,7 +67,7 @@ def check_step_up(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
 
 
 def mounts(patterns: Sequence[URLPattern | URLResolver], outer: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the full namespace and the options of each mount, an ``include`` of ``twotoken.urls``."""
+    """Yield the full namespace and the options of each mount. A mount is an ``include`` of ``twotoken.urls``."""
     for pattern in patterns:
         if isinstance(pattern, URLResolver):
             name = f"{outer}{pattern.namespace}:" if pattern.namespace else outer
@@ -77,13 +77,13 @@ def mounts(patterns: Sequence[URLPattern | URLResolver], outer: str = "") -> Ite
 
 
 def _asked_by_views() -> Iterator[tuple[str, timedelta]]:
-    """Yield the names of the project's views that have RecentLogin, and how long ago the login may be."""
+    """Yield the name of each view that has RecentLogin, with the ``max_age`` that it asks for."""
     callbacks = _callbacks(get_resolver().url_patterns) if getattr(settings, "ROOT_URLCONF", None) else []
     for callback in callbacks:
         view, options = getattr(callback, "cls", None), getattr(callback, "initkwargs", {})
         permissions = options.get("permission_classes", getattr(view, "permission_classes", ()))
         for permission in recent_logins(permissions):
-            if permission is not RecentLoginForSessions:  # its time is the setting that was checked above
+            if permission is not RecentLoginForSessions:  # its max_age is STEP_UP_SESSIONS, which was checked already
                 yield cast("Any", view).__name__, permission.max_age
 
 

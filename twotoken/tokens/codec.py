@@ -143,7 +143,7 @@ def decode_access(token: str, policy: AccessPolicy, now: datetime) -> AccessToke
     """
     claims = _decode(token, policy.keys, ACCESS_TYPE)
     expires_at = claims.get("exp")
-    if type(expires_at) is not int or expires_at > MAX_TIME or not isinstance(claims.get("sub"), str):
+    if type(expires_at) is not int or not 0 <= expires_at <= MAX_TIME or not isinstance(claims.get("sub"), str):
         raise InvalidToken
     family_id = family_id_of(claims)
     if policy.issuer is not None and claims.get("iss") != policy.issuer:

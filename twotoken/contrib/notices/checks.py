@@ -22,7 +22,7 @@ Apps = Sequence[AppConfig] | None
 
 
 def check_templates(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
-    """E001: the templates of the mails are found."""
+    """E001: Django must find the templates of the mails."""
     try:
         for kind in KINDS:
             get_template(f"{FOLDER}/{kind}.txt")
@@ -35,7 +35,7 @@ def check_templates(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
 
 
 def check_recorded_clients(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
-    """W001: RECORD_CLIENT is on."""
+    """W001: RECORD_CLIENT must be True: a new device is found by comparing stored user agents."""
     if are_fine("RECORD_CLIENT") and not conf.record_client:
         yield Warning(
             "TWOTOKEN['RECORD_CLIENT'] is off, so nobody gets a mail about a login from a new device.",
@@ -46,7 +46,7 @@ def check_recorded_clients(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMe
 
 
 def check_address(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
-    """W002: the user model has a field for the address, or the project says where the address is."""
+    """W002: the user model must have a field for the e-mail address, or the project must override ``get_address``."""
     if type(hooks()).get_address is not Hooks.get_address:
         return
     model: Any = get_user_model()
@@ -61,7 +61,7 @@ def check_address(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
 
 
 def check_deployed_cache(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
-    """W003: the cache remembers which notices were sent, for all processes."""
+    """W003: the default cache must remember which notices were sent, and all processes must share it."""
     cache = caches[DEFAULT_CACHE_ALIAS]
     for kind, fault in CACHE_FAULTS:
         if isinstance(cache, kind):

@@ -65,7 +65,12 @@ RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
 
 
 def check_shape(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
-    """E001: the setting is a dict. E002: every key is known. E003: every value is valid, and UNTIL is set."""
+    """E001: TWOTOKEN_SIMPLEJWT must be a dict.
+
+    E002: every key of TWOTOKEN_SIMPLEJWT must be one of its settings.
+
+    E003: every value must be valid, and UNTIL must be set.
+    """
     values = getattr(settings, NAME, None)
     if not isinstance(values, dict):
         yield Error(
@@ -82,7 +87,10 @@ def check_shape(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
 
 
 def check_key(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
-    """E004: the old key is set and fits its algorithm. E005: the new secrets differ from the old one."""
+    """E004: the key of simplejwt's tokens must be set, and must fit its algorithm.
+
+    E005: ACCESS_SECRET and REFRESH_SECRET must differ from simplejwt's key.
+    """
     if not _fine() or not are_fine():
         return
     try:
@@ -108,7 +116,7 @@ def check_key(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
 
 
 def check_retention(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
-    """E006: no family of the move is purged before the move is over."""
+    """E006: the time until UNTIL must not be longer than RETENTION, so that no family of the move is purged before."""
     if not _fine() or not are_fine("RETENTION"):
         return
     if conf.until.timestamp() - timezone.now().timestamp() > core.retention.total_seconds():
@@ -121,7 +129,10 @@ def check_retention(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
 
 
 def check_old_settings(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
-    """W001: SIMPLE_JWT still has a setting; the hint says what replaces it. W002: simplejwt never had this setting."""
+    """W001: SIMPLE_JWT must have no settings of simplejwt any more. The hint says what replaces each of them.
+
+    W002: SIMPLE_JWT must have no key that simplejwt does not know.
+    """
     values = getattr(settings, "SIMPLE_JWT", None)
     for key in values if isinstance(values, dict) else ():
         if key in REPLACEMENTS:
@@ -139,7 +150,7 @@ def check_old_settings(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessag
 
 
 def check_end(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
-    """W006: the last old refresh token has expired."""
+    """W006: after UNTIL, when simplejwt's last refresh token has expired, this app must be removed."""
     if _fine() and conf.is_over:
         yield Warning(
             f"The move from simplejwt is over: {NAME}['UNTIL'] was {conf.until}.",

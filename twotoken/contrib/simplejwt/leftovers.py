@@ -19,7 +19,7 @@ CONTRIB: Final = "twotoken.contrib.simplejwt"
 
 
 def check_old_cookie(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> Iterator[CheckMessage]:
-    """E007: the cookie from which an ExchangeView reads the old token has another name than the refresh cookie."""
+    """E007: the cookie from which an ExchangeView reads the old token must not have the refresh cookie's name."""
     for place, view, options in _views() if are_fine("COOKIE_NAME", "COOKIE_PATH") else ():
         if options.get("old_cookie", getattr(view, "old_cookie", None)) == core.cookie_name:
             yield Error(
@@ -30,7 +30,10 @@ def check_old_cookie(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> 
 
 
 def check_old_authenticators(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> Iterator[CheckMessage]:
-    """W003: simplejwt's authentication classes are still used. W005: twotoken's are used in place of the move's."""
+    """W003: simplejwt's authentication classes must not be used any more.
+
+    W005: the authentication classes of ``twotoken.contrib.simplejwt`` must be used instead of twotoken's own.
+    """
     for place, authenticator in _authenticators():
         if _is_of(authenticator, PACKAGE):
             yield Warning(
@@ -48,7 +51,7 @@ def check_old_authenticators(app_configs: Sequence[AppConfig] | None, **kwargs: 
 
 
 def check_old_views(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> Iterator[CheckMessage]:
-    """W004: simplejwt's views are still mounted."""
+    """W004: no view of simplejwt must be mounted any more."""
     for place, view, _ in _views():
         if _is_of(view, PACKAGE):
             yield Warning(
