@@ -12,6 +12,7 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.checks import run_checks
 from django.core.management import call_command
+from django.db import connections
 from django.test import override_settings
 
 from tests import issuers
@@ -203,6 +204,28 @@ def test_a_server_of_its_own() -> None:
     """W009 runs only on a node of a cluster, and only for the database of the families."""
     assert not [found for found in run_checks(databases=["default", "replica"]) if "twotoken" in (found.id or "")]
     assert not list(checks.check_cluster(None, databases=["replica"]))
+
+
+@pytest.mark.parametrize(
+    ("pooled", "options", "said"),
+    [
+        (True, {"server_side_binding": True, "prepare_threshold": 5}, True),
+        (True, {"server_side_binding": True, "prepare_threshold": 0}, True),
+        (True, {"server_side_binding": True}, False),
+        (True, {"prepare_threshold": 5}, False),
+        (True, {}, False),
+        (False, {"server_side_binding": True, "prepare_threshold": 5}, False),
+    ],
+)
+def test_prepared_statements_behind_a_pooler(
+    monkeypatch: pytest.MonkeyPatch, pooled: bool, options: dict[str, object], said: bool
+) -> None:
+    """W018 reports prepared statements if the project has turned server-side cursors off for a pooler."""
+    database = connections["default"].settings_dict
+    monkeypatch.setitem(database, "DISABLE_SERVER_SIDE_CURSORS", pooled)
+    monkeypatch.setitem(database, "OPTIONS", {**database["OPTIONS"], **options})
+    found = [message.id for message in checks.check_deployed_statements(None)]
+    assert found == ["twotoken.W018"] * said
 
 
 def claims_problem(name: str, databases: list[str] | None = None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from twotoken.checks.caches import CACHE_FAULTS, check_deployed_cache, check_deployed_proofs, uses_proofs
-from twotoken.checks.databases import check_claims_of_latest, check_cluster
+from twotoken.checks.databases import check_claims_of_latest, check_cluster, check_deployed_statements
 from twotoken.checks.project import (
     check_authenticators,
     check_permissions,
@@ -46,7 +46,13 @@ CHECKS = (
     check_time_zone,
     check_discovery,
 )
-DEPLOY_CHECKS = (check_deployed_cookie, check_deployed_cache, check_deployed_proofs, check_published_keys)
+DEPLOY_CHECKS = (
+    check_deployed_cookie,
+    check_deployed_cache,
+    check_deployed_proofs,
+    check_deployed_statements,
+    check_published_keys,
+)
 DATABASE_CHECKS = (check_cluster, check_claims_of_latest)
 
 __all__ = [
@@ -64,6 +70,7 @@ __all__ = [
     "check_deployed_cache",
     "check_deployed_cookie",
     "check_deployed_proofs",
+    "check_deployed_statements",
     "check_discovery",
     "check_graces",
     "check_issuer",

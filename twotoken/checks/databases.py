@@ -1,4 +1,4 @@
-"""Checks that query a database. They run with ``manage.py check --database`` and ``manage.py migrate``."""
+"""Checks of the database. Those that query it run with ``manage.py check --database`` and ``manage.py migrate``."""
 
 from __future__ import annotations
 
@@ -19,6 +19,25 @@ from twotoken.conf import conf
 from twotoken.exceptions import ClaimsError
 
 Apps = Sequence[AppConfig] | None
+
+
+def check_deployed_statements(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
+    """W018: behind a pooler of transactions, such as PgBouncer's, prepared statements must be off.
+
+    DISABLE_SERVER_SIDE_CURSORS shows that there is such a pooler. If it does not know of prepared statements, a client
+    can get the answer to the statement of another client.
+    """
+    database = connections[router.db_for_write(apps.get_model("twotoken", "RefreshToken"))].settings_dict
+    options = database["OPTIONS"]
+    is_pooled = database.get("DISABLE_SERVER_SIDE_CURSORS", False)
+    if is_pooled and options.get("server_side_binding") and options.get("prepare_threshold") is not None:
+        yield Warning(
+            "Prepared statements are on, behind a pooler of transactions.",
+            hint="Remove prepare_threshold from OPTIONS. Otherwise a request can get the answer to another request's "
+            "statement. Silence this if the pooler supports prepared statements, such as PgBouncer 1.22 or newer with "
+            "max_prepared_statements above 0.",
+            id="twotoken.W018",
+        )
 
 
 def check_cluster(app_configs: Apps, databases: Sequence[str] | None = None, **kwargs: Any) -> Iterator[CheckMessage]:
@@ -43,7 +62,10 @@ def check_cluster(app_configs: Apps, databases: Sequence[str] | None = None, **k
 def check_claims_of_latest(
     app_configs: Apps, databases: Sequence[str] | None = None, **kwargs: Any
 ) -> Iterator[CheckMessage]:
-    """W015: ACCESS_CLAIMS must work. The check calls it for the latest login, or for the first user without any login."""
+    """W015: ACCESS_CLAIMS must work. The check calls it for the latest login.
+
+    If nobody has logged in yet, it calls it for the first user.
+    """
     alias = router.db_for_write(apps.get_model("twotoken", "RefreshToken"))
     if alias not in (databases or ()) or not are_fine("ACCESS_CLAIMS") or list(check_claims(None)):
         return

@@ -1,10 +1,13 @@
 """Start, bind, rotate, step up, revoke and purge token families. Import these functions from here.
 
-This package knows nothing of HTTP.
+A token family is one login on one device, with the refresh tokens that follow each other. A rotation replaces the
+family's refresh token; its ``generation`` says how many rotations came before it. A retry repeats a rotation whose
+answer was lost, and gets the same refresh token again. A bound family needs a proof by a key that its device holds.
 
-``rule`` decides, ``queries``, ``revoked`` and ``sampling`` read, ``logins``, ``rotation``, ``revocation``, ``binding``
-and ``unbinding`` write, ``pairs`` makes tokens, ``stepping_up`` makes access tokens after a fresh proof, and ``events``
-records and sends signals. ``receivers`` revokes the families of a user who is saved as inactive.
+This package knows nothing of HTTP. ``rule`` decides what happens to a refresh token. ``queries``, ``revoked`` and
+``sampling`` read. ``logins``, ``rotation``, ``revocation``, ``binding``, ``unbinding`` and ``purging`` write. ``pairs``
+makes tokens, and ``stepping_up`` makes access tokens after a fresh proof of identity. ``events`` records events and
+sends signals. ``receivers`` revokes the families of a user who is saved as inactive.
 """
 
 from __future__ import annotations

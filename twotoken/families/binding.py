@@ -17,7 +17,9 @@ logger = logging.getLogger("twotoken")
 
 
 def bind(claims: RefreshClaims, device_key: str, *, within: timedelta) -> bool:
-    """Bind the family of a refresh token to a key, and tell whether it is bound to it now. One SELECT, one UPDATE.
+    """Bind the family of a refresh token to a device's key, and tell whether the family is now bound to this key.
+
+    One SELECT, one UPDATE.
 
     Only a family that is active, is not bound, has never rotated and was started less than ``within`` ago can be bound.
     Binding it to the same key again changes nothing. Callers must make sure that the request comes from the device of

@@ -1,4 +1,4 @@
-"""Recording events of a family's timeline, and sending our signals. ``models.EventKind`` lists the kinds of events."""
+"""Record the events of a family's timeline, and send our signals. ``models.EventKind`` lists the kinds of events."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from twotoken.models import ACTOR_LENGTH, EventKind, FamilyEvent, RefreshToken
 
 T = TypeVar("T")
 
-# A family has at most one event of its reuse, one of its revocation and one of its unbinding. With these limits it has
-# 41 events, or a few more if requests that run at once count the same ones.
+# A family has at most one event of its reuse, one of its revocation and one of its unbinding. With the limits below it
+# has at most 41 events, or a few more if requests that run at once count the same ones.
 MAX_DEVICE_EVENTS = 18
 MAX_RETRY_EVENTS = 10
 MAX_WRONG_DEVICE_EVENTS = 10
@@ -28,12 +28,15 @@ logger = logging.getLogger("twotoken")
 
 
 def send(signal: Signal, family_id: UUID, user_id: Any, **details: Any) -> None:
-    """Send one of our signals. If a receiver raises, Django logs the error and the call goes on."""
+    """Send one of our signals. If a receiver raises, Django logs the error, and the caller goes on."""
     signal.send_robust(sender=RefreshToken, family_id=family_id, user_id=user_id, **details)
 
 
 def record(kind: EventKind, family_ids: Iterable[UUID], *, actor: object = "", **details: Any) -> None:
-    """Write one event to each family's timeline. A failure is logged, not raised: the change is already written."""
+    """Write an event to the timeline of each of these families.
+
+    A failure is logged, not raised, because the change that the event describes is already written.
+    """
     who = str(actor)[:ACTOR_LENGTH]
     events = [FamilyEvent(family_id=pk, kind=kind, actor=who, **details) for pk in family_ids]
     with _failures_logged():
@@ -41,7 +44,7 @@ def record(kind: EventKind, family_ids: Iterable[UUID], *, actor: object = "", *
 
 
 def record_device(family: RefreshToken, client: Client) -> None:
-    """Record a refresh by another device, if the user agent shows one."""
+    """Record a refresh whose user agent shows another device than the one before."""
     before, after = family.user_agent, client.user_agent
     if is_same_device(before, after):
         return
@@ -56,14 +59,14 @@ def record_device(family: RefreshToken, client: Client) -> None:
 
 
 def record_retry(family: RefreshToken, client: Client) -> None:
-    """Record a retry that came from another device or address than the rotation."""
+    """Record a retry that came from another device or address than the rotation that it repeats."""
     _record_at_most(
         MAX_RETRY_EVENTS, EventKind.RETRIED, family, ip_address=client.ip_address, user_agent=client.user_agent
     )
 
 
 def record_wrong_device(family: RefreshToken, client: Client) -> None:
-    """Record a refresh of a bound family that did not prove the key of its device."""
+    """Record a refresh of a bound family that came without a proof by the device's key."""
     _record_at_most(
         MAX_WRONG_DEVICE_EVENTS,
         EventKind.WRONG_DEVICE,
@@ -90,7 +93,7 @@ def _failures_logged() -> Iterator[None]:
 
 
 def _in_savepoint(call: Callable[[], T]) -> T:
-    """Run a call so that its failure leaves a caller's transaction intact. Without a transaction this costs nothing."""
+    """Run a call so that its failure does not break the caller's transaction. Without one, this costs nothing."""
     alias = _rows().db
     with transaction.atomic(using=alias) if connections[alias].in_atomic_block else nullcontext():
         return call()

@@ -1,4 +1,4 @@
-"""Starting a token family, and keeping one active when its user changes the password."""
+"""Start a token family, and keep it active when its user changes the password."""
 
 from __future__ import annotations
 
@@ -55,13 +55,13 @@ def start(
     the refresh token in a cookie, because its tabs may refresh at the same time. ``context`` is a JSON object with what
     the project wants to know of this login later: ACCESS_CLAIMS finds it in ``family.context``. Pass ``family_id`` if
     one proof of identity, such as an old token that is exchanged, must not start two families. Derive the id from the
-    proof, as a UUID of version 5: then the second start fails. ``device_key`` binds the family to a public key that the
-    request has proven to hold: the prefix ``dpop:`` or ``dbsc:``, and the JSON of the JWK that RFC 7638 hashes. Only
-    ``bind`` can bind the family later.
+    proof, as a UUID of version 5: then the second start fails. ``device_key`` binds the family to the key of a device,
+    for which the request has shown a proof. It consists of the prefix ``dpop:`` or ``dbsc:`` and the JSON of the public
+    JWK that RFC 7638 hashes. Only ``bind`` can bind the family later.
 
-    With MAX_FAMILIES_PER_USER the user's oldest families beyond that number are revoked. Raises UserInactive;
-    IntegrityError if a family with this id exists; MissingProof without a ``device_key`` if DPOP is ``"required"``; and
-    ValueError for a ``device_key`` without its prefix. It does not send Django's ``user_logged_in``: the caller does.
+    If the user then has more than MAX_FAMILIES_PER_USER, the oldest are revoked. Raises UserInactive; IntegrityError if
+    a family with this id exists; MissingProof without a ``device_key`` if DPOP is ``"required"``; and ValueError for a
+    ``device_key`` without its prefix. The caller has to send Django's ``user_logged_in``.
     """
     if not may_log_in(user):
         raise UserInactive
@@ -98,7 +98,7 @@ def start(
 
 
 def update_auth_hash(family_id: UUID, user: AbstractBaseUser) -> None:
-    """Keep a family active after its user changed the password: ``update_session_auth_hash`` for token families.
+    """Keep a family active after its user changed the password, as ``update_session_auth_hash`` does for a session.
 
     Call it in the transaction that saves the password. A refresh between the change of the password and this call would
     revoke the family.
@@ -108,8 +108,8 @@ def update_auth_hash(family_id: UUID, user: AbstractBaseUser) -> None:
 
 
 def _revoke_oldest(user: AbstractBaseUser, limit: int) -> None:
-    # Read after the INSERT. Two concurrent logins that both see both families choose the same ones to revoke. A login
-    # that does not see the other's family does not revoke it.
+    # The families are read after the INSERT of the new one. Two concurrent logins that both see both new families
+    # choose the same ones to revoke. A login that does not see the other's new family does not revoke it.
     beyond = list(active(user).values_list("pk", flat=True)[limit:])
     if beyond:
         revoke_each(rows().filter(pk__in=beyond), RevokedReason.LIMIT)

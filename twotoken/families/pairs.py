@@ -1,4 +1,4 @@
-"""Making a token pair: a new access token, and the family's current refresh token."""
+"""Make a token pair: a new access token, and the family's current refresh token."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from twotoken.models import RefreshToken
 
 @dataclass(frozen=True, slots=True)
 class TokenPair:
-    """The tokens that a login or a refresh returns. Durations are in seconds; ``generation`` is the refresh token's.
+    """The tokens that a login or a refresh returns. Durations are in seconds.
 
-    ``token_type`` says how a bound family's access token is sent, "DPoP" or "Bearer". It is empty if the family is not
-    bound to a key.
+    ``generation`` says how many rotations came before the refresh token. ``token_type`` is the scheme with which the
+    access token is sent if DPoP binds its family, "DPoP" or "Bearer". Otherwise it is empty.
     """
 
     access: str = field(repr=False)
@@ -42,8 +42,8 @@ class AuthEvent(NamedTuple):
 def login_event(family: RefreshToken) -> AuthEvent:
     """Return when and how the user proved their identity for a family's login.
 
-    ``auth_time`` in the family's context replaces the time of the login if it is earlier: behind a single sign-on, the
-    password may have been typed last week, and the exchange of an old token is no new proof.
+    If the family's context has an ``auth_time`` before the login, that time counts. With a single sign-on, the user may
+    have typed the password last week; and to exchange an old token is not a new proof of identity.
     """
     login = int(family.created_at.timestamp())
     proven = family.context.get("auth_time", login)
@@ -103,7 +103,7 @@ def make_pair(
 
 
 def token_type_of(family: RefreshToken) -> str:
-    """Return the scheme of a family's access token, or an empty string if the family is not bound by DPoP."""
+    """Return the scheme with which a family's access token is sent, or an empty string if DPoP does not bind it."""
     if not family.device_key.startswith(DPOP):
         return ""
     return "DPoP" if conf.dpop_access else "Bearer"

@@ -1,4 +1,4 @@
-"""Deleting token families that were revoked or expired long ago."""
+"""Delete token families that were revoked or expired long ago."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from twotoken.families.revocation import Batch
 from twotoken.families.revoked import OVERLAP, longest_access
 from twotoken.models import FamilyEvent, RefreshToken, RefreshTokenQuerySet, inactive_before
 
-# The first column finds revoked families. The second finds expired ones: it is never later than the time at which the
-# family expires.
+# ``revoked_at`` finds revoked families. ``earliest_end`` finds expired ones: it is never later than the time at which
+# the family expires.
 COLUMNS: Final = ("revoked_at", "earliest_end")
 PURGE_BATCH: Final = 1000  # families; a DELETE of so many keys takes some tens of milliseconds
 
@@ -38,13 +38,13 @@ class _Found(NamedTuple):
 def purge(on_batch: Callable[[Batch], object] | None = None, *, within: timedelta | None = None) -> int:
     """Delete the families that were revoked or expired longer than RETENTION ago, with their events; return how many.
 
-    If RETENTION is shorter than the life of an access token, the families are kept that long. Otherwise a process that
-    starts after the purge would accept a revoked family's access token again, because REVOCATION_INTERVAL and
-    RevocationsView find revoked families in this table.
+    If RETENTION is shorter than the life of an access token, families are kept for the life of an access token.
+    Otherwise a process that starts after the purge would accept a revoked family's access token again, because the list
+    of revoked families (REVOCATION_INTERVAL, RevocationsView) is read from this table.
 
-    Safe beside live traffic and beside another purge: a family that is deleted can't become active again. Each batch
-    deletes some families by their primary keys, and locks only these. ``on_batch`` is called after each batch.
-    ``within`` is how long the purge may take: it stops after the batch that exceeds this time.
+    A purge may run beside live traffic and beside another purge: a family that it deletes can't become active again.
+    Each batch deletes some families by their primary keys, and locks only these. ``on_batch`` is called after each
+    batch. ``within`` is how long the purge may take: it stops after the batch that exceeds this time.
     """
     deadline = None if within is None else time.monotonic() + within.total_seconds()
     before, total = _before(), 0
@@ -59,7 +59,7 @@ def purge(on_batch: Callable[[Batch], object] | None = None, *, within: timedelt
 
 
 def purgeable(overdue: timedelta = timedelta()) -> RefreshTokenQuerySet:
-    """Return the families that ``purge`` would delete now, or would have deleted ``overdue`` ago."""
+    """Return the families that ``purge`` would delete now. With ``overdue``, only those that are due for that long."""
     before = _before() - overdue
     return rows().filter(Q(revoked_at__lt=before) | Q(earliest_end__lt=before)).inactive_before(before)
 
@@ -86,7 +86,7 @@ def _purge_by(column: str, before: datetime) -> Iterator[tuple[int, float]]:
 
 
 def _postpone(keys: list[UUID]) -> int:
-    """Set when the purge looks at these families again: at the time when they expire if nobody refreshes them."""
+    """Set the time at which the purge looks at these families again: when they expire if nobody refreshes them."""
     idle_end = F("refreshed_at") + conf.refresh_lifetime
     return rows().filter(pk__in=keys).update(earliest_end=Least(idle_end, Coalesce("expires_at", idle_end)))
 
@@ -100,7 +100,10 @@ def _delete(keys: list[UUID], before: datetime) -> int:
 
 
 def _may_delete_raw() -> bool:
-    """Tell whether only our events have a foreign key to families, and no delete signal has receivers."""
+    """Tell whether families can be deleted without loading them.
+
+    They can if only our events have a foreign key to families, and no delete signal has receivers.
+    """
     pointing = {
         model: [
             relation.related_model

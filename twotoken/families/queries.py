@@ -1,4 +1,4 @@
-"""Reading token families. Every read uses the write database, because a replica may lag."""
+"""Read token families. Every read uses the write database, because a replica may lag."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ ERRORS: Final[dict[Verdict, type[TokenNotValid]]] = {
 
 
 class Criteria(TypedDict, total=False):
-    """Which families to revoke. A criterion that is left out is not applied. One that is None matches nothing."""
+    """Which families to revoke. A criterion that is left out is not applied. If one is None, no family matches."""
 
     user_id: Any
     family_id: UUID
@@ -59,7 +59,10 @@ def get(family_id: UUID) -> RefreshToken | None:
 
 
 def find(claims: RefreshClaims) -> RefreshToken:
-    """Return the family of a refresh token, with its user. One SELECT. Raises InvalidToken."""
+    """Return the family of a refresh token, with its user. One SELECT.
+
+    Raises InvalidToken if there is no such family, or if the token's ``jti`` does not fit it.
+    """
     family = get(claims.family_id)
     if family is None or not tokens.token_id_fits(claims, bytes(family.secret)):
         raise InvalidToken
@@ -87,7 +90,7 @@ def active(user: AbstractBaseUser) -> RefreshTokenQuerySet:
 
 
 def select(**criteria: Unpack[Criteria]) -> RefreshTokenQuerySet:
-    """Return the families to revoke: all, or those that meet all the criteria."""
+    """Return the families that can be revoked and meet all the criteria."""
     lookups = {
         "user_id": "user_id",
         "family_id": "pk",
@@ -101,9 +104,10 @@ def select(**criteria: Unpack[Criteria]) -> RefreshTokenQuerySet:
 
 
 def user_of(access: AccessToken | RefreshClaims) -> AbstractBaseUser:
-    """Return the user of a token whose family is active and whose password is unchanged. One SELECT.
+    """Return the user of a token. One SELECT.
 
-    Raises RevokedToken, ExpiredToken, UserInactive or PasswordChanged.
+    Raises RevokedToken, ExpiredToken, UserInactive or PasswordChanged if the token's family is not active, or its user
+    is inactive or has another password.
     """
     return family_of(access).user
 
@@ -113,9 +117,9 @@ def family_of(access: AccessToken | RefreshClaims) -> RefreshToken:
     family = get(access.family_id)
     if family is None:
         raise RevokedToken
-    # The family's own key is passed, so that no proof is required here. The authentication class has checked the proof
-    # that the access token's ``cnf`` requires. If DPOP_ACCESS is False, access tokens of a bound family have no
-    # ``cnf``.
+    # The family's own key is passed as if it were proven, because no proof is required here: the authentication class
+    # has checked the proof that the access token's ``cnf`` requires. If DPOP_ACCESS is False, access tokens of a bound
+    # family have no ``cnf``.
     verdict = verdict_on(family, family.generation, b"", family.device_key, timezone.now())
     if verdict in ERRORS:
         raise ERRORS[verdict]
@@ -123,7 +127,7 @@ def family_of(access: AccessToken | RefreshClaims) -> RefreshToken:
 
 
 def verdict_on(family: RefreshToken, generation: int, retry_key: bytes, device_key: str, now: datetime) -> Verdict:
-    """Apply the rotation rule to a family's token of this generation, with the settings and the state of the user."""
+    """Return what the rotation rule says of a family's refresh token of this generation."""
     return judge(
         cast("Row", family),  # pyright gives a model's fields the types that they have on the class
         generation=generation,

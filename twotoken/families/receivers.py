@@ -27,8 +27,8 @@ def revoke_families_of_inactive(
 ) -> None:
     """Revoke the token families of a user who was saved as inactive: activating the user again must not revive them.
 
-    It is connected to every sender, because a proxy or subclass of the user model is a sender of its own. It runs in
-    the transaction of the save, if there is one. For active users it runs no query.
+    This receiver is connected to every sender, because a proxy or subclass of the user model is a sender of its own.
+    It runs in the transaction of the save, if there is one. For active users it runs no query.
     """
     if created or raw or not is_user(instance):
         return

@@ -1,4 +1,4 @@
-"""Revoking token families, one or many.
+"""Revoke token families, one or many.
 
 A revocation is a conditional UPDATE by primary key, retried on conflict, so that no concurrent request undoes it. Many
 families are read in batches in the order of their keys: no statement locks the table, and memory use stays constant.
@@ -38,9 +38,9 @@ class Batch(NamedTuple):
 
 
 def revoke(family_id: UUID, reason: str = RevokedReason.ADMIN, *, actor: str = "") -> RefreshToken | None:
-    """Revoke a token family. Return it, with its user, if this call revoked it. One SELECT and one UPDATE.
+    """Revoke a token family. Return it, with its user, if this call revoked it, otherwise None.
 
-    ``actor`` says who did it, for the family's timeline.
+    One SELECT and one UPDATE. ``actor`` says who revokes it, for the family's timeline.
     """
     family = rows().select_related("user").filter(pk=family_id).first()
     if family is None or family.revoked_at is not None or not revoke_family(family, reason):
@@ -63,7 +63,7 @@ def revoke_presented(claims: RefreshClaims, reason: str = RevokedReason.LOGOUT) 
 
 
 def revoke_own(user: AbstractBaseUser, family_id: UUID, reason: str = RevokedReason.LOGOUT) -> bool:
-    """Revoke a family if it belongs to this user, and tell whether it does. A revoked family keeps its reason."""
+    """Revoke a family if it belongs to this user, and tell whether it does. A family that is revoked keeps its reason."""
     family = rows().filter(pk=family_id, user_id=user.pk).first()
     if family is not None and family.revoked_at is None:
         revoke_family(family, reason)
@@ -73,9 +73,10 @@ def revoke_own(user: AbstractBaseUser, family_id: UUID, reason: str = RevokedRea
 def revoke_all(
     user: AbstractBaseUser | Any, reason: str = RevokedReason.ADMIN, *, keep: UUID | None = None, actor: str = ""
 ) -> int:
-    """Revoke every token family of a user (or of a user's primary key) except the one to keep; return how many.
+    """Revoke every token family of a user except the one to ``keep``; return how many. ``user`` may be a primary key.
 
-    Access tokens stay valid for up to ACCESS_LIFETIME, unless the API uses RevocableAccessTokenAuthentication.
+    Access tokens that were issued before stay valid for up to ACCESS_LIFETIME. Only RevocableAccessTokenAuthentication
+    refuses them at once.
     """
     families = select(user_id=user.pk if isinstance(user, AbstractBaseUser) else user)
     return revoke_each(families if keep is None else families.exclude(pk=keep), reason, actor=actor)
@@ -90,8 +91,8 @@ def revoke_each(
 ) -> int:
     """Revoke those of the families that are not revoked yet, in batches; return how many. Two statements per batch.
 
-    The families are read from the write database, whichever the queryset uses: a replica may lag. ``on_batch`` is
-    called after each batch.
+    The families are read from the write database, whichever database the queryset uses: a replica may lag. ``on_batch``
+    is called after each batch.
     """
     total = 0
     for batch, done in walk(families.primary().revocable()):
@@ -124,9 +125,10 @@ def _tell_revoked(family_id: UUID, user_id: Any, reason: str) -> None:
 
 
 def walk(families: RefreshTokenQuerySet) -> Iterator[tuple[dict[UUID, Any], float]]:
-    """Yield batches of families in the order of their keys: each family's user, and the share of the work done.
+    """Yield the families in batches, in the order of their keys, each with the share of the work that is then done.
 
-    Keys are random, so the value of the last key gives the share without a count.
+    A batch gives for each family's id the id of its user. Keys are random, so the value of the last key gives the share
+    without a count.
     """
     page = ordered = families.order_by("pk").values_list("pk", "user_id")
     while batch := dict(page[:BATCH]):
@@ -138,5 +140,6 @@ def walk(families: RefreshTokenQuerySet) -> Iterator[tuple[dict[UUID, Any], floa
 
 
 def place(key: UUID, vendor: str) -> float:
+    """Return the share of all possible keys that this database sorts before a key, from 0 to 1."""
     # MariaDB sorts its UUIDs by their last group first.
     return key.node / 2**48 if vendor == "mysql" else key.int / 2**128

@@ -1,4 +1,7 @@
-"""The families revoked within the life of an access token, read once per interval and kept in each process."""
+"""The list of the families that were revoked within the life of an access token.
+
+Each process keeps it, and reads it again once per REVOCATION_INTERVAL.
+"""
 
 from __future__ import annotations
 
@@ -38,8 +41,8 @@ _LISTS: Final[dict[tuple[str, str | None, str | None, timedelta], Polled[Collect
 def refuse_revoked(access: AccessToken, interval: timedelta) -> None:
     """Raise RevokedToken if the token's family is in the list of revoked ones, which is at most two intervals old.
 
-    No query, except that one request per interval and process reads the list. Raises Unavailable if there is no list
-    that is new enough, and none can be read.
+    In each process, one request per interval makes a query, which reads the list. Raises Unavailable if there is no
+    list that is new enough, and none can be read.
     """
     alias = router.db_for_write(RefreshToken)
     # The token was verified, so its issuer is the current tenant's. To read ISSUER again would take longer.
@@ -58,8 +61,8 @@ def forget_revoked() -> None:
 def revoked_since(moment: datetime) -> list[str]:
     """Return the ids of the families that were revoked after a time, as text in the database's own form. One SELECT.
 
-    They are not made UUIDs: to build 100,000 of these takes longer than to read them. A failure leaves a caller's
-    transaction intact.
+    The ids stay text, because building 100,000 UUIDs takes longer than reading the ids. A failure does not break the
+    caller's transaction.
     """
     found: Any = rows().filter(revoked_at__gt=moment).order_by().values_list(Cast("pk", CharField()))
     connection = connections[found.db]
@@ -71,9 +74,10 @@ def revoked_since(moment: datetime) -> list[str]:
 
 
 def revoked_digests(now: datetime, age: timedelta | None = None) -> list[str]:
-    """Return the sorted digests of the families revoked in the last ``age``, at most the life of an access token.
+    """Return the sorted digests of the families that were revoked in the last ``age``. One SELECT.
 
-    One SELECT. The list also has revocations that are older by up to OVERLAP.
+    ``age`` is by default, and at most, the life of an access token. The list also has revocations that are older by up
+    to OVERLAP.
     """
     longest = longest_access()
     age = longest if age is None else min(max(age, timedelta()), longest)
@@ -88,7 +92,7 @@ def longest_access() -> timedelta:
 class RevokedFamilies:
     """The ids of the families revoked lately, as numbers, which are small and quick to look up.
 
-    ``clock`` is in seconds, and is never set back.
+    ``clock`` returns seconds, and is never set back.
     """
 
     def __init__(self, alias: str, clock: Callable[[], float] = time.monotonic) -> None:
@@ -103,8 +107,8 @@ class RevokedFamilies:
         seen, now, longest = self.clock(), timezone.now(), longest_access()
         since = longest
         if self.read_at is not None:
-            # Either clock may show too little: the monotonic one if the machine sleeps, the other if it is set back. So
-            # the longer time counts.
+            # Either clock may show too little time: the monotonic one if the machine sleeps, the system's if it is set
+            # back. So the longer time counts.
             passed = max(timedelta(seconds=seen - self.read_at[0]), now - self.read_at[1])
             since = min(passed, longest)
         found = _outside_event_loop(lambda: revoked_since(now - since - OVERLAP), self.alias)
@@ -133,14 +137,14 @@ def _number(text: str) -> int:
 
 
 def _canonical(text: str) -> str:
-    """Return an id as ``str(UUID(...))`` and the ``sid`` claim have it. SQLite keeps it without hyphens."""
+    """Return an id in the form of ``str(UUID(...))`` and of the ``sid`` claim. SQLite stores it without hyphens."""
     return text if len(text) > 32 else "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
 
 
 def _outside_event_loop(read: Callable[[], T], alias: str) -> T:
-    """Call ``read``, in another thread if this one runs an event loop, where Django refuses queries.
+    """Call ``read``. If this thread runs an event loop, where Django refuses queries, call it in another thread.
 
-    The event loop waits meanwhile, because authentication is synchronous. So the other thread may use this one's
+    The event loop waits meanwhile, because authentication is synchronous. So the other thread may use this thread's
     connection.
     """
     try:
@@ -155,7 +159,7 @@ def _outside_event_loop(read: Callable[[], T], alias: str) -> T:
             return read()
         finally:
             if not connection.in_atomic_block:
-                connection.close()  # it belongs to this task, and Django closes no connection of a task
+                connection.close()  # the connection belongs to one task, and Django closes no connection of a task
 
     connection.inc_thread_sharing()
     try:

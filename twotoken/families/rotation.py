@@ -1,4 +1,4 @@
-"""Rotating a token family, safe against concurrent requests.
+"""Rotate a token family, safe against concurrent requests.
 
 A rotation is one conditional UPDATE, ``statements.write_rotation``, without a transaction of ours. A revocation is
 written before anything that could fail.
@@ -72,7 +72,7 @@ def _try_to_rotate(claims: RefreshClaims, client: Client, retry_key: bytes, devi
     if verdict in ERRORS:
         _follow_refusal(family, claims, client, verdict)
         raise ERRORS[verdict]
-    # Minted before the write: if the project's claims fail, the client's token stays valid.
+    # The access token is made before the write: if the project's claims fail, the client's refresh token stays valid.
     access = mint_access(family, family.user, now)
     if verdict is Verdict.RETRY:
         pair = make_pair(family, access, now, generation=family.generation, refreshed_at=family.refreshed_at)
@@ -84,7 +84,7 @@ def _try_to_rotate(claims: RefreshClaims, client: Client, retry_key: bytes, devi
         generation=claims.generation + 1,
         refreshed_at=now,
         retry_key=retry_key,
-        auth_hash=family.current_auth_hash,  # with today's SECRET_KEY, so that a fallback can be removed
+        auth_hash=family.current_auth_hash,  # by today's SECRET_KEY, so that SECRET_KEY_FALLBACKS can be emptied
         ip_address=client.ip_address,
         user_agent=client.user_agent,
     )
@@ -103,7 +103,7 @@ def _try_to_rotate(claims: RefreshClaims, client: Client, retry_key: bytes, devi
 
 
 def _send_presented(signal: Signal, family: RefreshToken, claims: RefreshClaims, client: Client) -> None:
-    """Send a signal about a refresh token that did not rotate its family, with the sender of the request."""
+    """Send a signal about a refresh token that did not rotate its family, with the request's address and user agent."""
     send(
         signal,
         family.pk,
@@ -116,7 +116,7 @@ def _send_presented(signal: Signal, family: RefreshToken, claims: RefreshClaims,
 
 
 def _tell_retried(family: RefreshToken, claims: RefreshClaims, client: Client) -> None:
-    """Record a retry from another address or user agent: it may come from a thief with a copy of the token."""
+    """Record a retry if it comes from another address or user agent: a thief with a copy of the token may send it."""
     if (client.ip_address, client.user_agent) == (family.ip_address, family.user_agent):
         return
     logger.warning(
@@ -142,7 +142,7 @@ def _follow_refusal(family: RefreshToken, claims: RefreshClaims, client: Client,
 
 
 def _tell_wrong_device(family: RefreshToken, claims: RefreshClaims, client: Client) -> None:
-    """Record a refresh without the key of the device. The family stays active: its device did nothing wrong."""
+    """Record a refresh without a proof by the device's key. The family stays active: its device did nothing wrong."""
     logger.warning(
         "A refresh of token family %s of user %s from %s did not prove the key of its device.",
         family.pk,

@@ -12,7 +12,7 @@ from typing import Protocol
 from twotoken.dpop import DPOP
 from twotoken.tokens import SHORTEST_LIFE
 
-KEY_LIFETIME = timedelta(minutes=1)
+KEY_LIFETIME = timedelta(minutes=1)  # after this, an Idempotency-Key with the current token names a new rotation
 
 
 class Verdict(Enum):
@@ -75,9 +75,9 @@ def judge(
         return Verdict.USER_INACTIVE
     if not password_unchanged:
         return Verdict.PASSWORD_CHANGED
-    # This comes before the generation: otherwise a thief without the private key could send an old copied token, and
-    # its reuse would end the bound family. In a family that is not bound, a proof changes nothing: a refresh never
-    # binds.
+    # The proof is checked before the generation: otherwise a thief without the private key could send an old copied
+    # token, and its reuse would revoke the bound family. In a family that is not bound, a proof changes nothing: a
+    # refresh never binds.
     if row.device_key and device_key != row.device_key:
         return Verdict.WRONG_DEVICE
     behind = row.generation - generation
@@ -109,7 +109,7 @@ def grace_of(row: Row, browser_grace: timedelta, reuse_grace: timedelta) -> time
 
     After a login there is no rotation to retry. After a rotation with an Idempotency-Key, only a request with this key
     is a retry. Whether a browser started the family was stored at the login: a thief who later pretends to be a browser
-    gets no longer grace.
+    does not get a longer grace.
     """
     if row.generation == 0 or row.retry_key:
         return timedelta()

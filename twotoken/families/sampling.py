@@ -11,7 +11,7 @@ from twotoken.models import RefreshTokenQuerySet
 
 
 class Sample(NamedTuple):
-    """Fields of some families, and their share of all families, from 0 to 1. With 1 the sample has them all."""
+    """Fields of some families, and the share of all families that these are, from 0 to 1. With 1 they are all."""
 
     rows: list[tuple[Any, ...]]
     share: float

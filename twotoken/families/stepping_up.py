@@ -1,4 +1,4 @@
-"""Stepping up: an access token that says that its user has just proven their identity again (RFC 9470)."""
+"""Step up: make an access token that says that its user has just proven their identity again (RFC 9470)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ logger = logging.getLogger("twotoken")
 
 @dataclass(frozen=True, slots=True)
 class SteppedUp:
-    """What a step-up gives: an access token, its lifetime in seconds, and how it is sent if its family is bound."""
+    """What a step-up returns: an access token, its lifetime in seconds, and a ``token_type`` as in ``TokenPair``."""
 
     access: str = field(repr=False)
     expires_in: int
@@ -26,13 +26,14 @@ class SteppedUp:
 
 @sensitive_variables()
 def step_up(family: RefreshToken, amr: Sequence[str] = ()) -> SteppedUp:
-    """Return a new access token of a family whose ``auth_time`` is now. Nothing is written.
+    """Return a new access token for a family, with the present time as its ``auth_time``. Nothing is written.
 
     Call it after the family's user has proven their identity, with the family that ``family_of(request.auth)`` returns.
     ``amr`` names the methods of this proof (RFC 8176), not those of the login.
 
-    Only this access token has the new ``auth_time``. The next refresh returns to that of the login: if the new one were
-    stored in the family's row, a thief with a copy of the refresh token would get it too, by a refresh.
+    Only this access token has the new ``auth_time``. After the next refresh, the access token has that of the login
+    again. If the new time were stored in the family's row, a thief with a copy of the refresh token would get it too,
+    by a refresh.
 
     Raises ClaimsError if the project's claims can't go into a token.
     """

@@ -1,4 +1,4 @@
-"""Unbinding token families from their devices: their refresh tokens then work without a proof."""
+"""Unbind token families from their devices: their refresh tokens then work without a proof."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def unbind_each(
 ) -> int:
     """Unbind those of the families that are bound to a device, in batches; return how many. Two statements per batch.
 
-    From then on a copied refresh token works without a proof too. Access tokens that were issued
-    before stay bound. The families are read from the write database, whichever the queryset uses: a replica may lag.
-    ``on_batch`` is called after each batch.
+    From then on, a copied refresh token works too. Access tokens that were issued before stay bound. The families are
+    read from the write database, whichever database the queryset uses: a replica may lag. ``on_batch`` is called after
+    each batch.
     """
     total = 0
     for batch, done in walk(families.primary().revocable().bound()):
