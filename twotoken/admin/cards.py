@@ -1,4 +1,4 @@
-"""How the overview shows its numbers: texts, plots, and links to the list of the families that a number counts."""
+"""Turns the overview's numbers into what its page shows: texts, plots, and links to the families that they count."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from twotoken.admin.figures import DAYS, Figures, Series
 from twotoken.admin.timeline import local_time
 from twotoken.models import RevokedReason, State
 
-# In the units of a plot. They stay below 1000, because templates write larger numbers with a separator.
+# Sizes in the units of a plot's viewBox. All are below 1000, because templates may write larger numbers as 1,000.
 DAY_WIDTH = 10
 PLOT_WIDTH = DAYS * DAY_WIDTH
 PLOT_HEIGHT = 60
@@ -24,7 +24,7 @@ PLOT_HEIGHT = 60
 
 @dataclass(frozen=True)
 class Number:
-    """A number as text, and the URL query of the list of what it counts, which is empty if there is no such list."""
+    """A number as text. ``query`` filters the list to the families that it counts, or is empty."""
 
     text: str
     query: str = ""
@@ -32,7 +32,7 @@ class Number:
 
 @dataclass(frozen=True)
 class Bar:
-    """A day of a plot, with its text."""
+    """The bar of one day in a plot. ``text`` is its tooltip."""
 
     x: int
     y: int
@@ -42,7 +42,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Card:
-    """A series: its current number or its total, the day with the most, its plot, and the number of each day."""
+    """What the overview shows of a series: its current number or total, highest day, plot, and number of each day."""
 
     title: str
     number: Number
@@ -54,7 +54,10 @@ class Card:
 
 
 def make_cards(figures: Figures) -> list[Card]:
-    """Return the cards: active families, logins, reuse, and each other reason that occurred, most frequent first."""
+    """Return the cards of active families, of logins, and of the revocations for each reason.
+
+    Reuse is the first reason. The other reasons that occurred follow, the most frequent first.
+    """
     active = Number(_shown(figures.active.by_day[-1], figures.active.is_estimate), _query(state=State.ACTIVE))
     cards = [
         _card(pgettext("family", "Active families"), figures.active, figures, active, pgettext("family", "now")),
@@ -69,13 +72,13 @@ def make_cards(figures: Figures) -> list[Card]:
 
 
 def numbers_by_day(figures: Figures, cards: list[Card]) -> list[tuple[datetime, list[Number]]]:
-    """Return each day, the newest first, with its number of each card."""
+    """Return each day, the newest first, with the number that each card has for this day."""
     rows = zip(figures.starts, *(card.by_day for card in cards), strict=True)
     return [(local_time(start), numbers) for start, *numbers in reversed(list(rows))]
 
 
 def user_numbers(figures: Figures, alias: str) -> list[tuple[str, Number]]:
-    """Return the names of the users with the most active families. The names are read each time, not cached."""
+    """Return the users with the most active families, by name, with their numbers. Only the names are not cached."""
     names = get_user_model()._base_manager.using(alias).in_bulk([user.key for user in figures.users])
     return [
         (
@@ -88,7 +91,7 @@ def user_numbers(figures: Figures, alias: str) -> list[tuple[str, Number]]:
 
 
 def address_numbers(figures: Figures) -> list[tuple[str, Number]]:
-    """Return the addresses with the most reuse."""
+    """Return the addresses from which the most tokens were reused, with their numbers."""
     since = _between("revoked_at", figures.starts[0])
     return [
         (address.key, Number(_shown(address.count), _query(reused_from=address.key, **since)))
@@ -97,7 +100,7 @@ def address_numbers(figures: Figures) -> list[tuple[str, Number]]:
 
 
 def _of_period(title: str, series: Series, figures: Figures, field: str, **filters: str) -> Card:
-    """Return the card of a series that counts families by a date, by which the list can be filtered too."""
+    """Return the card of a series that counts families by a date. Its numbers link to the list of these families."""
     starts = figures.starts
     queries = [
         _query(**filters, **_between(field, start, end))
@@ -135,7 +138,7 @@ def _bars(values: Sequence[int], texts: Sequence[str]) -> Iterator[Bar]:
 
 
 def _shown(number: int, is_estimate: bool = False) -> str:
-    """Return a number as text. An estimate is rounded to two digits, because the others are chance."""
+    """Return a number as text. An estimate is rounded to two digits, because a sample can't tell the others."""
     if is_estimate:
         number = round(number, 2 - len(str(number)))
     text = number_format(number, force_grouping=True)

@@ -27,12 +27,12 @@ from django.utils.translation import pgettext_lazy
 from twotoken.admin.timeline import local_time
 from twotoken.models import RefreshToken, RefreshTokenQuerySet, RevokedReason, State
 
-LISTED = 10_000  # families that the list counts and pages through, because a COUNT of millions takes seconds
-LOOKUPS = ("", "__exact", "__in", "__isnull", "__isempty", "__gt", "__gte", "__lt", "__lte")  # as in Django's filters
+LISTED = 10_000  # the list counts and shows at most so many families, because a COUNT of millions takes seconds
+LOOKUPS = ("", "__exact", "__in", "__isnull", "__isempty", "__gt", "__gte", "__lt", "__lte")  # as Django's filters
 
 
 class CappedPaginator(Paginator):  # type: ignore[type-arg]  # not generic when it runs
-    """A paginator that stops counting at LISTED."""
+    """A paginator that counts no more than LISTED families."""
 
     limit = LISTED
     newest_first = False
@@ -41,14 +41,15 @@ class CappedPaginator(Paginator):  # type: ignore[type-arg]  # not generic when 
     def count(self) -> int:
         """The number of families, or the limit if there are more.
 
-        Active families are counted from the newest on, because the first ones on disk are no longer active.
+        Active families are counted from the newest on: without an order, the database would first read the oldest rows,
+        few of which are active.
         """
         rows: Any = self.object_list if self.newest_first else self.object_list.order_by()  # type: ignore[attr-defined]
         return int(rows[: self.limit].count())
 
 
 class FamilyList(ChangeList):
-    """Django's list. It redirects every invalid value in the URL to ``?e=1``, as Django does for most of them."""
+    """Django's list, which redirects a URL with any invalid value to ``?e=1``. Django does so for most such values."""
 
     def __init__(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
         alias = RefreshToken.objects.primary().db
@@ -64,20 +65,23 @@ class FamilyList(ChangeList):
 
 
 class ListQuerySet(RefreshTokenQuerySet):
-    """Token families, with a date hierarchy that does not read the whole table as Django's own query does."""
+    """Token families. Unlike Django's own query for the date hierarchy, this one does not read the whole table."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._spans: dict[str, dict[str, Any]] = {}
 
     def aggregate(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """Return the first and the last date, found as in ``datetimes``, if Django's date hierarchy asks for them."""
+        """Aggregate as Django does; but find the first and last date, for its date hierarchy, as ``datetimes`` does."""
         ends: list[Any] = [field for field in kwargs.values() if isinstance(field, Min | Max)]
         spans = {field.source_expressions[0].name for field in ends}
         return self._span(*spans) if len(spans) == 1 and not args else super().aggregate(*args, **kwargs)
 
     def datetimes(self, field_name: str, kind: str, *args: Any, **kwargs: Any) -> Any:
-        """Return every year, month or day from the first family to the last. It takes two index lookups."""
+        """Return every year, month or day from the first family to the last, with or without a family.
+
+        So this takes two lookups in an index.
+        """
         span = self._span(field_name)
         if span["first"] is None:
             return []
@@ -85,7 +89,7 @@ class ListQuerySet(RefreshTokenQuerySet):
         return [day for day in _days(first, last) if day.date() == first.date() or _starts(day, kind)]
 
     def _span(self, field_name: str) -> dict[str, Any]:
-        """Return the first and the last date. Only the conditions on this date are applied: others are slow.
+        """Return the first and the last date. Of the list's conditions, only those on this date apply: others are slow.
 
         The answer is kept, because Django asks for the same dates twice.
         """
@@ -136,7 +140,7 @@ class BoundFilter(admin.SimpleListFilter):
 
 
 class ReasonFilter(admin.SimpleListFilter):
-    """Filters by twotoken's reasons. Listing a project's own reasons would mean reading the whole table."""
+    """Filters by twotoken's reasons. To list a project's own reasons, it would have to read the whole table."""
 
     title = pgettext_lazy("family", "reason")
     parameter_name = "reason"
@@ -149,7 +153,10 @@ class ReasonFilter(admin.SimpleListFilter):
 
 
 def revoked_because(families: Any, reason: Any) -> Any:
-    """Return the families that were revoked for a reason, by an index that has only revoked families."""
+    """Return the families that were revoked for a reason.
+
+    The second condition lets the database use an index that has only revoked families.
+    """
     return families.filter(revoked_reason=reason, revoked_at__isnull=False)
 
 
@@ -170,7 +177,7 @@ def allowed_lookups(model_admin: admin.ModelAdmin[Any], request: HttpRequest) ->
 
 
 def is_no_field(lookup: str) -> bool:
-    """Tell whether a parameter does not start with a field's name. Django does not filter by such a parameter."""
+    """Tell whether a URL parameter starts with something else than a field's name. Django does not filter by it."""
     name = lookup.split(LOOKUP_SEP)[0]
     try:
         RefreshToken._meta.get_field(name)
@@ -180,7 +187,7 @@ def is_no_field(lookup: str) -> bool:
 
 
 def _leaves(condition: Any) -> Iterable[Any]:
-    """Return the conditions of a WHERE clause that are joined by AND."""
+    """Return those conditions of a WHERE clause that are joined by AND: each row fulfils all of them."""
     if not isinstance(condition, WhereNode):
         return [condition] if hasattr(condition, "lhs") else []
     together = condition.connector == AND and not condition.negated

@@ -1,8 +1,8 @@
-"""The numbers of the admin's overview, read by statements that stop at a limit.
+"""Counts the numbers of the admin's overview, quickly even if there are millions of families.
 
-Every number of a table with up to LIMIT families is exact. The numbers of a larger table are estimates from a random
-sample of LIMIT families. A number whose estimate is small is then counted exactly, with an index: the sample may have
-missed what it counts.
+With up to LIMIT families every number is exact. With more, the numbers are estimates from a random sample of LIMIT
+families. If an estimate is small, the sample may have missed some of the few families that count. So such a number is
+then counted exactly, with an index.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from twotoken.tokens import SHORTEST_LIFE
 
 DAYS = 30
 LIMIT = 20_000  # rows that one statement reads
-SMALL = LIMIT // 2  # a number that is counted exactly if its estimate is not larger
-TOP = 10  # users, and addresses
-CANDIDATES = 100  # users with the most families in the sample. The top ones are chosen among them
-SURE = 10  # families of a user in the sample: with so many, the estimate is good enough
+SMALL = LIMIT // 2  # a number is counted exactly if its estimate is not larger than this
+TOP = 10  # how many users, and how many addresses, are shown
+CANDIDATES = 100  # the TOP users are chosen among so many: those with the most families in the sample
+SURE = 10  # if a user has so many families in the sample, the estimate for this user is good enough
 FIELDS = ("user_id", "created_at", "refreshed_at", "expires_at", "revoked_at", "revoked_reason")
 
 
 @dataclass(frozen=True)
 class Series:
-    """A number for each day, the oldest first."""
+    """A number for each of the last DAYS days, the oldest day first."""
 
     by_day: tuple[int, ...]
     is_estimate: bool = False
@@ -49,7 +49,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Ranked:
-    """A user or an address, and its number."""
+    """A user with the number of active families, or an address with the number of reuses."""
 
     key: Any
     count: int
@@ -58,9 +58,9 @@ class Ranked:
 
 @dataclass(frozen=True)
 class Figures:
-    """The numbers at a time, about the last DAYS days, today included.
+    """The numbers of the overview at the time ``now``, for the last DAYS days, today included.
 
-    ``active`` has the families that were active at the end of each day, the last entry those that are active now.
+    ``active`` says how many families were active at the end of each day; its last entry says how many are active now.
     ``users`` are those with the most active families, ``addresses`` those from which the most tokens were reused.
     """
 
@@ -74,9 +74,10 @@ class Figures:
 
 
 def count(found: RefreshTokenQuerySet) -> Figures:
-    """Read the numbers of these families. Takes two statements if the sample has all of them, otherwise up to eleven.
+    """Count the numbers of the overview among these families.
 
-    There is one more for each reason of a project's own.
+    It takes two statements if the sample has all families. Otherwise it takes up to eleven, and one more for each of
+    the project's own reasons that the sample has.
     """
     now = timezone.now()
     starts = day_starts(now)
@@ -111,7 +112,7 @@ def _midnight(day: date) -> datetime:
 def _counted(
     rows: Iterable[tuple[Any, ...]], starts: tuple[datetime, ...], now: datetime
 ) -> tuple[list[int], list[int], dict[str, list[int]], Counter[Any]]:
-    """Return by day the logins, the active families and the revocations by reason; and active families by user."""
+    """Count logins, active families, and revocations by reason, on each day; and the active families of each user."""
     logins, changes = [0] * DAYS, [0] * DAYS
     revoked: dict[str, list[int]] = {}
     users: Counter[Any] = Counter()
@@ -147,7 +148,7 @@ def _by_day(moments: Iterable[datetime], starts: tuple[datetime, ...]) -> tuple[
 
 
 def _exact_if_small(found: RefreshTokenQuerySet, field: str, starts: tuple[datetime, ...], estimate: Series) -> Series:
-    """Return the numbers by the day of an indexed field, or the estimate if it is large or already exact."""
+    """Count families by the day of an indexed field; or return the estimate, if it is large or already exact."""
     if not estimate.is_estimate or estimate.total > SMALL:
         return estimate
     moments: Any = found.filter(**{f"{field}__gte": starts[0]}).order_by(f"-{field}").values_list(field, flat=True)
@@ -158,8 +159,8 @@ def _exact_if_small(found: RefreshTokenQuerySet, field: str, starts: tuple[datet
 def _users_with_most(found: RefreshTokenQuerySet, users: Counter[Any], share: float) -> list[Ranked]:
     """Return the users with the most active families.
 
-    Users with few families in the sample are counted exactly: otherwise each would seem to have as many as one family
-    of the sample stands for.
+    If the sample has few families of a user, they are counted exactly. Otherwise a user with one family in the sample
+    would seem to have as many families as this one stands for.
     """
     most = [Ranked(key, round(seen / share), share < 1) for key, seen in users.most_common(CANDIDATES)]
     rare = [user.key for user in most if user.is_estimate and users[user.key] < SURE]

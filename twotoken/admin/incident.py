@@ -35,7 +35,7 @@ class Party:
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """A reused refresh token in words."""
+    """What staff have to know about the reuse of a refresh token, in words."""
 
     what: list[str]
     parties: list[Party]
@@ -49,7 +49,7 @@ class Incident:
 
 
 def incident(family: RefreshToken, moments: Sequence[Moment]) -> Incident | None:
-    """Return what staff have to know about the reuse that ended a family, or None if it was not revoked for reuse."""
+    """Return what staff have to know about the reuse that ended a family. None if it was not revoked for reuse."""
     if family.revoked_at is None or family.revoked_reason != RevokedReason.REUSE:
         return None
     reuse = next((moment for moment in moments if moment.kind == EventKind.REUSE), None)
@@ -75,7 +75,7 @@ def incident(family: RefreshToken, moments: Sequence[Moment]) -> Incident | None
 
 
 def _last_change(moments: Sequence[Moment], last: Moment) -> list[Moment]:
-    """Return the last change of device before the last rotation: from then on somebody else may have had the token."""
+    """Return the last change of device before the last rotation. Since then somebody else may have had the token."""
     return [moment for moment in moments if moment.kind == EventKind.DEVICE and moment.time < last.time][-1:]
 
 
@@ -87,7 +87,7 @@ def _elsewhere() -> str:
 
 
 def _is_old(reuse: Moment) -> bool:
-    """Tell whether the family rotated again after the first use of the token: then the first sender is not stored."""
+    """Tell whether the family rotated again after the token's first use: then nothing says who used the token first."""
     return (reuse.generations_behind or 0) > 1
 
 

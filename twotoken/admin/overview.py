@@ -32,7 +32,7 @@ logger = logging.getLogger("twotoken")
 
 
 class ReuseAddressFilter(admin.SimpleListFilter):
-    """Filters by the address that a token was reused from. The list shows it only if the URL has an address."""
+    """Filters by the address from which a token was reused. The list shows it only if the URL has this parameter."""
 
     title = pgettext_lazy("family", "address of the reuse")
     parameter_name = "reused_from"
@@ -55,7 +55,7 @@ class OverviewAdmin(FamilyModelAdmin):
         return [path("overview/", view, name=name), *super().get_urls()]
 
     def get_ordering(self, request: HttpRequest) -> Any:
-        """Show the newest revocations first if the list is filtered by their time, in the order of the index."""
+        """If the list is filtered by the time of revocation, show the newest first: an index has this order."""
         by_end = any(name.startswith("revoked_at") for name in request.GET)
         return ("-revoked_at", "-pk") if by_end else super().get_ordering(request)
 
@@ -93,12 +93,12 @@ class OverviewAdmin(FamilyModelAdmin):
 def _cache_key(request: HttpRequest, found: RefreshTokenQuerySet) -> str:
     """Return a key for the families that this person may count now, so that nobody gets the numbers of others.
 
-    The SQL of ``get_queryset`` is part of the key, because a project may restrict it. The key is a digest, because the
-    SQL is too long for a key, and its parameters may name people.
+    The SQL of ``get_queryset`` is part of the key, because a project may restrict which families a person finds. The
+    key is a digest, because the SQL is too long for a key, and its parameters may name people.
     """
     try:
         statement: object = found.query.get_compiler(using=found.db).as_sql()
-    except EmptyResultSet:  # none()
+    except EmptyResultSet:  # get_queryset has returned none()
         statement = None
     staff: Any = request.user
     place = found.db, families.schema(found.db), conf.tenant_issuer, timezone.get_current_timezone_name()

@@ -76,7 +76,7 @@ class RefreshTokenAdmin(OverviewAdmin, RevokingAdmin):
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Nobody deletes on our own pages. Staff who may delete a user may delete the user's families with the user."""
+        """Forbid deleting on these pages. Staff who may delete a user may delete the user's families with the user."""
         match = request.resolver_match
         ours = f"{self.opts.app_label}_{self.opts.model_name}_"
         if obj is None or match is None or (match.url_name or "").startswith(ours):
@@ -96,7 +96,7 @@ class RefreshTokenAdmin(OverviewAdmin, RevokingAdmin):
         return FamilyList
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
-        """Allow only the lookups of our links and filters. With others, staff could guess a secret letter by letter."""
+        """Allow only the lookups of our links and filters. Others would let staff guess a secret letter by letter."""
         return lookup in allowed_lookups(self, request) or is_no_field(lookup)
 
     def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:
@@ -105,7 +105,7 @@ class RefreshTokenAdmin(OverviewAdmin, RevokingAdmin):
     def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
         """Find families by id, by address, by the beginning of the user's name, or by a part of it as in "*part*"."""
         term = search_term.strip()
-        if len(term) > TERM_LENGTH:  # thousands of words would make a query that every database refuses
+        if len(term) > TERM_LENGTH:  # a term of thousands of words would make a query that every database refuses
             return queryset.none(), False
         if not term:
             return queryset, False
@@ -116,7 +116,7 @@ class RefreshTokenAdmin(OverviewAdmin, RevokingAdmin):
         return by_beginning(queryset, tuple(self.get_search_fields(request)), term), False
 
     def get_ordering(self, request: HttpRequest) -> Any:
-        """Show expired families with the oldest login first. Otherwise all active ones would be read."""
+        """Show expired families with the oldest login first. Other orders read all active ones first."""
         is_expired = request.GET.get(str(StateFilter.parameter_name)) == State.EXPIRED
         return ("created_at", "pk") if is_expired else super().get_ordering(request)
 
@@ -161,7 +161,7 @@ class RefreshTokenAdmin(OverviewAdmin, RevokingAdmin):
 
     @admin.display(description=pgettext_lazy("family", "bound to its device"))
     def bound(self, family: RefreshToken) -> str:
-        """The protocol that binds the family to its device, or no."""
+        """The protocol that binds the family to its device, or "no"."""
         return family.bound_by or pgettext("bound", "no")
 
     @admin.display(description=pgettext_lazy("family", "last used"))
@@ -226,7 +226,7 @@ class RefreshTokenAdmin(OverviewAdmin, RevokingAdmin):
 
 
 class TokenFamiliesMixin(UserModelAdmin):
-    """Adds the buttons that list and revoke a user's families to a project's own user admin.
+    """Adds buttons to a project's own user admin: they list and revoke a user's families.
 
     Use it as ``class UserAdmin(TokenFamiliesMixin, BaseUserAdmin)``.
     """

@@ -26,7 +26,7 @@ TRIANGLE = "M0-13 13 9H-13z"
 
 
 class Mark(NamedTuple):
-    """A shape and a tone, which is a class in ``admin.css``. Shapes differ for people who do not see colours."""
+    """A tone, which is a class in ``admin.css``, and a shape. The shapes differ for people who do not see colours."""
 
     tone: str
     shape: str
@@ -34,7 +34,7 @@ class Mark(NamedTuple):
 
 GOOD, QUIET = Mark("good", CIRCLE), Mark("quiet", CIRCLE)
 SHARP, STOPPED = Mark("bad", TRIANGLE), Mark("warn", SQUARE)
-# The marks of a picture. When a place is crowded, the first ones are shown.
+# The mark of each kind of moment. If a place has too many marks, those that come first here are shown.
 MARKS: dict[str, Mark] = {
     EventKind.REUSE: SHARP,
     EventKind.REVOKED: Mark("quiet", SQUARE),
@@ -51,13 +51,13 @@ HARMLESS = {RevokedReason.LOGOUT, RevokedReason.REPLACED, RevokedReason.LIMIT}
 
 EDGE = 4.0  # percent of the width that stays free at both ends, so that no mark is cut off
 NEAR = 8.5  # percent. Nearer marks are stacked, because they would overlap on a narrow screen
-STACK = 5  # marks on top of each other
+STACK = 5  # at most so many marks are on top of each other
 STEP = 28  # pixels from one mark of a stack to the next
 TICKS = 40
 
 
 class Column(NamedTuple):
-    """Marks at one place of the line, each with its number, and how many more there are."""
+    """The moments shown at one place of the line, each with its number; and how many more the place has."""
 
     place: float
     marks: list[tuple[int, Moment]]
@@ -152,7 +152,7 @@ def _line(line: int, *, is_active: bool) -> SafeString:
 
 
 def _ticks(family: RefreshToken, start: datetime, end: datetime, line: int) -> SafeString:
-    """Draw a tick for each rotation, up to TICKS. They are spread evenly, because only the last time is stored."""
+    """Draw a tick for each rotation, up to TICKS. They are spread evenly: only the last rotation's time is stored."""
     count = min(family.generation, TICKS)
     last = _place(family.refreshed_at, start, end)
     places = (round(EDGE + (last - EDGE) * number / count, 2) for number in range(1, count + 1))

@@ -51,10 +51,10 @@ class RevokingAdmin(FamilyModelAdmin):
     actions = ("revoke_families", "revoke_all_of_users")
 
     def has_revoke_permission(self, request: HttpRequest, obj: RefreshToken | None = None) -> bool:
-        """Tell whether this person may revoke token families, or this one. Override it to protect some families.
+        """Tell whether this person may revoke token families at all, or the family ``obj``.
 
-        It is called without a family first, and then for each family before it is revoked. The permission to view does
-        not include the permission to revoke.
+        Override this method to protect some families. It is called without a family first, and then with each family
+        before that family is revoked. The permission to view does not include the permission to revoke.
         """
         return bool(_staff(request).has_perm(f"{self.opts.app_label}.revoke_refreshtoken"))
 
@@ -68,7 +68,7 @@ class RevokingAdmin(FamilyModelAdmin):
         ]
 
     def revocable(self, request: HttpRequest, user_id: Any) -> Any:
-        """Return the user's families that can still be revoked and that this person may find."""
+        """Return the user's families that can still be revoked and that ``get_queryset`` returns for this person."""
         found: Any = self.get_queryset(request)
         return found.primary().revocable().filter(user_id=user_id)
 
@@ -88,7 +88,7 @@ class RevokingAdmin(FamilyModelAdmin):
         return self._ask(request, [rows], {"back": back, "subject": family})
 
     def revoke_user_view(self, request: HttpRequest, user_id: str) -> HttpResponse:
-        """Ask for confirmation, then revoke all of a user's families. 404 if this person may see none of them."""
+        """Ask for confirmation, then revoke all of a user's families. 404 if ``get_queryset`` returns none."""
         self._check_may_revoke(request)
         try:
             key = get_user_model()._meta.pk.clean(unquote(user_id), None)
@@ -115,7 +115,7 @@ class RevokingAdmin(FamilyModelAdmin):
     @admin.action(permissions=["revoke"], description=_("Revoke all token families of the users of the selected ones"))
     def revoke_all_of_users(self, request: HttpRequest, queryset: Any) -> HttpResponse | None:
         """Ask for confirmation, then revoke every family of the selected families' users."""
-        # Read once, because a revoked family may drop out of the selection, and its user with it.
+        # The users are read once: when a family is revoked, it may drop out of the selection, and its user with it.
         users = list(queryset.order_by().values_list("user_id", flat=True).distinct())
         found = self.get_queryset(request)
         parts = [users[start : start + SIZE] for start in range(0, len(users), SIZE)]
@@ -188,7 +188,10 @@ class RevokingAdmin(FamilyModelAdmin):
         return heapq.nlargest(SHOWN, visible, key=attrgetter("created_at"))
 
     def _revoke(self, request: HttpRequest, selected: list[Any], objects: list[Any]) -> None:
-        """Revoke, and write the admin's log: one entry for each of ``objects``, and for up to LISTED families."""
+        """Revoke the selected families, and write the admin's log.
+
+        The log gets one entry for each of ``objects``, and one for each of up to LISTED families.
+        """
         count, refused = 0, 0
         logged: list[RefreshToken] = []
         for batch in self._batches(request, selected):

@@ -12,10 +12,10 @@ from django.db.models import CharField, Q, QuerySet, TextField, UniqueConstraint
 from twotoken.clients import stored_address
 from twotoken.models import FamilyEvent, RefreshToken
 
-TERM_LENGTH: Final = 254  # characters of a search term: the longest e-mail address
-EVENTS: Final = 500  # events of one address, the newest ones
-EVERYWHERE: Final = "*"  # around a term that the search looks for in all rows
-LAST: Final = "\U0010ffff"  # no text has a character after this one
+TERM_LENGTH: Final = 254  # a search term has at most as many characters as the longest e-mail address
+EVENTS: Final = 500  # at most so many events of one address are searched, the newest ones
+EVERYWHERE: Final = "*"  # around a term, as in "*part*": the search then looks at all rows
+LAST: Final = "\U0010ffff"  # no character sorts after this one
 
 
 def part(term: str) -> str:
@@ -24,7 +24,7 @@ def part(term: str) -> str:
 
 
 def by_key(families: QuerySet[RefreshToken], term: str) -> QuerySet[RefreshToken] | None:
-    """Return the families with an id, or those of an IP address. None if the term is neither."""
+    """Return the family with this id, or the families of this IP address. None if the term is neither."""
     try:
         return families.filter(pk=UUID(term))
     except ValueError:
@@ -32,7 +32,7 @@ def by_key(families: QuerySet[RefreshToken], term: str) -> QuerySet[RefreshToken
     if address := stored_address(part(term)):
         return families.filter(Q(ip_address=address) | Q(login_ip_address=address))
     if address := stored_address(term):
-        # In two queries: with a subquery beside another condition PostgreSQL would read all families.
+        # These are two queries: for a subquery beside another condition, PostgreSQL would read all families.
         events = FamilyEvent.objects.using(families.db).filter(ip_address=address).order_by("-pk")
         return families.filter(
             Q(login_ip_address=address) | Q(pk__in=list(events.values_list("family_id", flat=True)[:EVENTS]))
@@ -58,7 +58,7 @@ def by_beginning(families: QuerySet[RefreshToken], names: tuple[str, ...], term:
 def begins(name: str, field: Any, term: str, vendor: str) -> Q:
     """Return the condition that a column begins with a term: in a form that uses the column's index.
 
-    MariaDB ignores case by its collation. The others get the usual spellings of the term.
+    MariaDB's collation ignores case. For the other databases, the condition has the usual spellings of the term.
     """
     if vendor == "mysql" or not isinstance(field, CharField | TextField):
         return Q(**{f"{name}__istartswith": term})
@@ -72,7 +72,7 @@ def begins(name: str, field: Any, term: str, vendor: str) -> Q:
 
 
 def _is_indexed(field: Any) -> bool:
-    """Tell whether an index begins with a field."""
+    """Tell whether the field is the first one of an index."""
     options = field.model._meta
     unique = [constraint for constraint in options.constraints if isinstance(constraint, UniqueConstraint)]
     firsts = {index.fields[0] for index in [*options.indexes, *unique] if index.fields}

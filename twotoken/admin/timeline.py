@@ -15,7 +15,7 @@ from django.utils.translation import gettext, ngettext, npgettext, pgettext
 from twotoken.admin.devices import describe
 from twotoken.models import EventKind, FamilyEvent, RefreshToken, RevokedReason, State
 
-# The kinds of moments that come from the family's own row. The others are the kinds of events.
+# The kinds of the moments that come from the family's own row. All other moments have the kind of their event.
 STARTED: Final = "started"
 ROTATED: Final = "rotated"
 EXPIRED: Final = "expired"
@@ -50,12 +50,12 @@ def timeline(family: RefreshToken) -> list[Moment]:
     moments = [_moment(event) for event in events if event.kind != EventKind.REVOKED]
     if family.generation:
         moments.append(_last_rotation(family))
-    moments.sort(key=lambda moment: (moment.time, moment.kind != ROTATED))  # a new device comes after its rotation
+    moments.sort(key=lambda moment: (moment.time, moment.kind != ROTATED))  # a rotation, then its new device
     return [_start(family, events), *moments, *_end(family, revoked_by)]
 
 
 def _start(family: RefreshToken, events: list[FamilyEvent]) -> Moment:
-    # The row has the device of the last rotation. The first change of the device names the device of the login.
+    # The row stores the device of the last rotation. The event of the first change of device has the login's device.
     changes = (event.previous_user_agent for event in events if event.kind == EventKind.DEVICE)
     device = next(changes, family.user_agent)
     what = pgettext("family", "started")

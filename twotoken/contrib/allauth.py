@@ -2,9 +2,9 @@
 
 Set ``HEADLESS_TOKEN_STRATEGY = "twotoken.contrib.allauth.TwoTokenStrategy"``. allauth authenticates the user in the
 steps that the project requires; the answer to the last step contains the pair. The client names allauth's session in
-the header ``X-Session-Token``. The session and the token family belong to one login: the session ends when the family
-is revoked or expires, and logging out of the session revokes the family. The answer to a reauthentication contains an
-access token whose ``auth_time`` is now.
+the header ``X-Session-Token``. The session and the token family belong to one login: if the family is revoked or
+expires, the session ends; if the session is logged out, the family is revoked. The answer to a reauthentication
+contains an access token whose ``auth_time`` is now.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ from twotoken.throttling import RefreshThrottle
 from twotoken.views import idempotency_key
 
 FAMILY_SESSION_KEY: Final = "twotoken_family"
-RECORDS_SESSION_KEY: Final = "twotoken_records"  # how many of allauth's records are in tokens already
-# The names in ``amr``, by the method of allauth's record, or by the type of its authenticator.
+RECORDS_SESSION_KEY: Final = "twotoken_records"  # so many of the records are already in tokens
+# The names for the claim ``amr``. The keys are the methods of allauth's records, or the types of its authenticators.
 METHODS: Final = {"password": "pwd", "code": "otp", "totp": "otp", "recovery_codes": "otp"}
 
 
@@ -62,7 +62,7 @@ class TwoTokenStrategy(SessionTokenStrategy):  # type: ignore[misc]  # allauth h
 
     @sensitive_variables()
     def create_access_token_payload(self, request: HttpRequest) -> dict[str, Any]:
-        """Return the tokens of a login or a reauthentication under allauth's names. Makes them once in a request."""
+        """Return the tokens of a login or a reauthentication under allauth's names. A request makes them once."""
         # In a login of several steps allauth builds the answer, and asks for tokens, more than once.
         payload: dict[str, Any] | None = getattr(request, "_twotoken_payload", None)
         if payload is None:
@@ -95,9 +95,9 @@ class TwoTokenStrategy(SessionTokenStrategy):  # type: ignore[misc]  # allauth h
 
     @sensitive_variables()
     def step_up(self, request: HttpRequest) -> dict[str, Any]:
-        """Return an access token whose ``auth_time`` is now, after allauth has reauthenticated the session's user."""
+        """Return an access token whose ``auth_time`` is now. allauth has just reauthenticated the session's user."""
         family = families.get(cast("UUID", family_of(request.session)))
-        # Checking a password takes time: the family may have been revoked, or deleted, since lookup_session.
+        # Checking a password takes time. Since lookup_session, the family may have been revoked or deleted.
         if family is None or family.state() is not State.ACTIVE:
             raise gone()
         with proof_errors(request):
@@ -107,10 +107,10 @@ class TwoTokenStrategy(SessionTokenStrategy):  # type: ignore[misc]  # allauth h
         return {**payload, "token_type": stepped_up.token_type} if stepped_up.token_type else payload
 
     def lookup_session(self, session_token: str) -> SessionBase | None:
-        """Return the session of a session token; None if its family was revoked or expired. Costs one more query.
+        """Return the session of a session token. None if its family was revoked or has expired.
 
-        Also None if the session has a logged-in user but no family. Such a session was made by another login page, for
-        example the admin's, which did not ask for allauth's steps.
+        To know this takes one more query. Also None if the session has a logged-in user but no family. Another login
+        page, for example the admin's, has made such a session, without asking for allauth's steps.
         """
         session: SessionBase | None = super().lookup_session(session_token)
         if session is None:
@@ -130,9 +130,10 @@ class TwoTokenStrategy(SessionTokenStrategy):  # type: ignore[misc]  # allauth h
 
     @sensitive_variables()
     def refresh_token(self, refresh_token: str) -> tuple[str, str] | None:
-        """Rotate by the same rule as ``refresh/``, for clients that only know allauth's ``tokens/refresh``.
+        """Rotate the refresh token as ``refresh/`` does, for clients that only know allauth's ``tokens/refresh``.
 
-        Return None if the token is refused: allauth then answers 400 without a reason.
+        Return the new access token and refresh token. Return None to refuse the token: allauth then answers with a 400
+        without a reason.
         """
         request = cast("HttpRequest", context.request)
         try:
@@ -152,7 +153,7 @@ class TwoTokenStrategy(SessionTokenStrategy):  # type: ignore[misc]  # allauth h
 
 
 def new_records(request: HttpRequest, user: AbstractBaseUser) -> list[dict[str, Any]]:
-    """Return what allauth has recorded of the user's authentication since the session's last tokens were made."""
+    """Return the records that allauth has made of the user's authentication since the session last got tokens."""
     records: list[dict[str, Any]] = get_authentication_records(request, user)
     before = request.session.get(RECORDS_SESSION_KEY, 0)
     request.session[RECORDS_SESSION_KEY] = len(records)
@@ -160,26 +161,31 @@ def new_records(request: HttpRequest, user: AbstractBaseUser) -> list[dict[str, 
 
 
 def amr_of(records: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Return the methods of allauth's records for the ``amr`` claim (RFC 8176). Leaves out those without a name."""
+    """Return the ``amr`` claim for allauth's records: the RFC 8176 names of their methods.
+
+    A method without such a name is left out. Two or more names are followed by ``mfa``.
+    """
     found = (method_of(record) for record in records)
     methods = list(dict.fromkeys(method for method in found if method is not None))
     return [*methods, "mfa"] if len(methods) > 1 else methods
 
 
 def method_of(record: Mapping[str, Any]) -> str | None:
-    """Return the method of one record, or None if RFC 8176 has no name for it, such as a social login."""
+    """Return the RFC 8176 name for the method of one record. None if it has no name there, as for a social login."""
     kind = record.get("type", record["method"])
     if kind != "webauthn":
         return METHODS.get(kind)
     passkey = cast("Any", apps).get_model("mfa", "Authenticator").objects.filter(pk=record["id"]).first()
-    if passkey is None:  # removed since then
+    if passkey is None:  # the user has removed it since
         return None
     # A passkey that may be synchronised is not tied to one device's hardware (WebAuthn level 3, section 6.1.3).
     return "swk" if passkey.wrap().authenticator_data.is_backup_eligible() else "hwk"
 
 
 def check_device(request: HttpRequest, device_key: str) -> None:
-    """Check that the request has a DPoP proof by this key. An empty key, or one of another protocol, passes.
+    """Check that the request has a DPoP proof by this key of a family.
+
+    A family that is not bound (an empty key), or that another protocol has bound, needs no proof.
 
     Raises InvalidProof or Unavailable.
     """
@@ -193,14 +199,14 @@ def check_device(request: HttpRequest, device_key: str) -> None:
 
 @contextmanager
 def proof_errors(request: HttpRequest) -> Iterator[None]:
-    """Make allauth answer a refused DPoP proof with our error code, and add a fresh nonce if DPOP_NONCE is on."""
+    """Make allauth answer with our error if a DPoP proof is refused, and with a fresh nonce if DPOP_NONCE is on."""
     try:
         yield
     except (InvalidProof, Unavailable) as exc:
         body = body_of(exc)
         status_code = status_of(type(exc))
         error = {"message": body["detail"], "code": body["code"]}
-        # Not an APIResponse, which would ask for the tokens again.
+        # This is not an APIResponse, because that would ask for the tokens again.
         response = JsonResponse({"status": status_code, "errors": [error]}, status=status_code, headers=headers_of(exc))
         if conf.dpop_nonce:
             response[NONCE_HEADER] = current_nonce()
@@ -208,7 +214,7 @@ def proof_errors(request: HttpRequest) -> Iterator[None]:
 
 
 def check_throttle(throttle: RefreshThrottle, request: HttpRequest) -> None:
-    """Count a refresh. Raises ImmediateHttpResponse with a 429 if there were too many."""
+    """Count a refresh. Raises ImmediateHttpResponse with a 429 if there were too many refreshes."""
     if not throttle.allow_request(Request(request), APIView()):
         raise busy(request, status.HTTP_429_TOO_MANY_REQUESTS, int(throttle.wait()))
 
@@ -216,7 +222,7 @@ def check_throttle(throttle: RefreshThrottle, request: HttpRequest) -> None:
 def busy(request: HttpRequest, code: int, seconds: int) -> ImmediateHttpResponse:
     """Return an exception that makes allauth answer with this status and Retry-After.
 
-    allauth's usual answer, a 400, would mean "log in again".
+    A client would understand allauth's usual answer, a 400, as "log in again".
     """
     response = APIResponse(request, status=code)
     response["Retry-After"] = str(seconds)
@@ -230,7 +236,7 @@ def gone() -> ImmediateHttpResponse:
 
 
 def family_of(session: SessionBase) -> UUID | None:
-    """Return the id of an allauth session's token family, or None."""
+    """Return the id of an allauth session's token family. None if the session has no family."""
     family_id = session.get(FAMILY_SESSION_KEY)
     return None if family_id is None else UUID(family_id)
 
@@ -241,13 +247,13 @@ def headless_of(request: HttpRequest | None) -> Any:
 
 
 def family_of_request(request: HttpRequest | None) -> UUID | None:
-    """Return the id of the token family in the session of an app client's request, or None."""
+    """Return the id of the token family of an app client's request. None if there is none."""
     return None if request is None or headless_of(request) is None else family_of(request.session)
 
 
 @receiver(user_logged_in)
 def expect_pair(request: HttpRequest | None, **kwargs: Any) -> None:
-    """Make allauth answer every login with tokens, also when a password reset logs in the session's own user again."""
+    """Make allauth answer every login with tokens, even if a password reset logs in the session's own user again."""
     if (headless := headless_of(request)) is not None:
         headless._pre_user = AnonymousUser()
 
@@ -262,13 +268,13 @@ def expect_step_up(request: HttpRequest | None, reauthenticated: bool = False, *
 
 @receiver(user_logged_out)
 def revoke_family(request: HttpRequest | None, **kwargs: Any) -> None:
-    """Revoke the family of an allauth session that logs out. The signal comes before the session is emptied."""
+    """Revoke the family of an allauth session that logs out. At the signal, the session still names its family."""
     if (family_id := family_of_request(request)) is not None:
         families.revoke(family_id, RevokedReason.LOGOUT)
 
 
 @receiver([password_changed, password_set])
 def keep_family(request: HttpRequest, user: AbstractBaseUser, **kwargs: Any) -> None:
-    """Keep the user who has just changed their password logged in, as allauth keeps the session."""
+    """Keep the family valid after its user has changed the password, because allauth keeps the session too."""
     if (family_id := family_of_request(request)) is not None:
         families.update_auth_hash(family_id, user)

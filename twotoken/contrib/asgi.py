@@ -66,7 +66,7 @@ class AccessTokenMiddleware:
         await self.app({**scope, "user": user, "auth": access}, receive, send)
 
     def authenticate(self, token: str) -> tuple[Any, AccessToken]:
-        """Call the authentication class, in a thread. Close old connections, as Django does at its own requests."""
+        """Call the authentication class, in a thread. Close old database connections, as Django does per request."""
         close_old_connections()
         try:
             access = self.authentication.verify(token)
@@ -78,7 +78,7 @@ class AccessTokenMiddleware:
 
 
 def presented(scope: Scope, offered: list[str]) -> str | None:
-    """Return the token of the Authorization header, or of the subprotocols. Raises InvalidToken if malformed."""
+    """Return the token of the Authorization header or the subprotocols. Raises InvalidToken if these are malformed."""
     request = HttpRequest()
     values = [value.decode("latin-1") for name, value in scope["headers"] if name == b"authorization"]
     request.META["HTTP_AUTHORIZATION"] = ",".join(values)
@@ -100,7 +100,10 @@ def without_token(offered: list[str]) -> list[str]:
 
 
 def selecting(send: Send) -> Send:
-    """Select ``bearer`` if the application selects no subprotocol: a browser disconnects if none is selected."""
+    """Return a ``send`` that selects ``bearer`` if the application selects no subprotocol.
+
+    A browser that has offered subprotocols disconnects if none is selected.
+    """
 
     async def select(message: Any) -> None:
         if message["type"] == "websocket.accept" and not message.get("subprotocol"):
@@ -111,7 +114,7 @@ def selecting(send: Send) -> Send:
 
 
 async def refuse_http(error: TokenNotValid | Unavailable, receive: Receive, send: Send) -> None:
-    """Answer with the 401 or 503 of an API route."""
+    """Answer with the 401 or 503 that an API route would send."""
     headers = [
         (b"content-type", b"application/json"),
         (b"cache-control", b"no-store"),
@@ -122,8 +125,8 @@ async def refuse_http(error: TokenNotValid | Unavailable, receive: Receive, send
 
 
 async def refuse_websocket(error: TokenNotValid | Unavailable, receive: Receive, send: Send) -> None:
-    """Accept, then close with a code and the reason. A page could not see why a handshake was refused."""
-    await receive()  # websocket.connect
+    """Accept, then close with a code and the reason, because a page can't see why a handshake was refused."""
+    await receive()  # the message websocket.connect
     await send({"type": "websocket.accept"})
     if isinstance(error, Unavailable):
         await send({"type": "websocket.close", "code": TRY_AGAIN, "reason": error.code})

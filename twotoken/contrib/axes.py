@@ -17,9 +17,9 @@ LOCKED_OUT = "locked_out"
 def client_address(request: HttpRequest) -> str | None:
     """Return the address that axes counts failures by, for AXES_CLIENT_IP_CALLABLE.
 
-    It is the address that the login throttle uses: X-Forwarded-For as far as NUM_PROXIES allows, and for IPv6 the start
-    of the /64, because one client can use every address in it. None if it is not an address, because a database would
-    refuse it.
+    The login throttle uses the same address. It comes from X-Forwarded-For as far as NUM_PROXIES allows. For IPv6 it is
+    the start of the /64, because one client can use every address in a /64. None if it is not a valid address: a
+    database would refuse it.
     """
     return clients.stored_address(clients.network(clients.client_address(request)).removesuffix("/64"))
 
@@ -29,7 +29,8 @@ def lockout_response(
 ) -> HttpResponse:
     """Return the answer to a locked-out client, for AXES_LOCKOUT_CALLABLE: JSON at our endpoints, otherwise text.
 
-    A lockout counts by name and address, whether or not the account exists, so it does not reveal accounts.
+    axes counts failures by name and address, whether or not an account has the name. So a lockout does not reveal which
+    accounts exist.
     """
     message = str(get_lockout_message())
     status = settings.AXES_HTTP_RESPONSE_CODE
@@ -38,7 +39,7 @@ def lockout_response(
     answer = JsonResponse({"detail": message, "code": LOCKED_OUT}, status=status)
     answer["Cache-Control"] = "no-store"
     cool_off = get_cool_off(request)
-    if cool_off is not None:  # the whole time: by default each attempt restarts the cool-off
+    if cool_off is not None:  # the whole time, because by default each attempt restarts the cool-off
         answer["Retry-After"] = str(int(cool_off.total_seconds()))
     return answer
 

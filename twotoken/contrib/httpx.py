@@ -45,10 +45,10 @@ T = TypeVar("T")
 
 
 class TokenAuth(BaseTokenAuth, httpx.Auth):
-    """Logs in, refreshes, and repeats a request after a 401. Threads and tasks can share one.
+    """Logs in, refreshes, and repeats a request after a 401. Several threads and tasks can share one TokenAuth.
 
-    Logins and refreshes are sent by a client of its own, because httpx does not tell an Auth that an answer was lost.
-    ``client_options`` are that client's arguments, such as ``{"verify": context, "proxy": url}``.
+    It sends logins and refreshes with its own ``httpx.Client``, because httpx does not tell an Auth that an answer was
+    lost. ``client_options`` are the arguments of this client, such as ``{"verify": context, "proxy": url}``.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class TokenAuth(BaseTokenAuth, httpx.Auth):
 
     def _is_refusal(self, response: httpx.Response, token: str) -> bool:
         self._protocol.note(str(response.request.url), response.headers)
-        # After a redirect to another origin, httpx has removed the header: that 401 is not about our token.
+        # httpx removes the header at a redirect to another origin: a 401 from there is not about our token.
         sent = response.request.headers.get("Authorization", "")
         return response.status_code == httpx.codes.UNAUTHORIZED and sent.endswith(f" {token}")
 
@@ -121,7 +121,7 @@ class TokenAuth(BaseTokenAuth, httpx.Auth):
             return Lost(error)
 
     async def _run_async(self, flow: Flow[T]) -> T:
-        """Do the steps of a flow, as ``run`` does, but save in a thread, because a disk is slow."""
+        """Do the steps of a flow as ``run`` does, but without blocking: save in a thread, because a disk is slow."""
         result: Answer | Lost | None = None
         try:
             while True:
@@ -140,7 +140,7 @@ class TokenAuth(BaseTokenAuth, httpx.Auth):
 
 
 def answer_of(response: httpx.Response) -> Answer:
-    """Return what the protocol reads of a response."""
+    """Return a response of httpx in the form that the protocol reads."""
     return answer(response.status_code, response.content, response.headers)
 
 

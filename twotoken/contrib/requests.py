@@ -45,10 +45,10 @@ __all__ = [
 
 
 class TokenAuth(BaseTokenAuth, AuthBase):
-    """Logs in, refreshes, and repeats a request after a 401. Threads can share one.
+    """Logs in, refreshes, and repeats a request after a 401. Several threads can share one TokenAuth.
 
-    It sends logins and refreshes with other sessions than the program's. ``new_session`` is a function that returns a
-    ``requests.Session`` for them, with the certificates or proxies that they need.
+    It sends each login and refresh with a new ``requests.Session``, not with the program's. ``new_session`` is a
+    function that returns such a session, with the certificates or proxies that it needs.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class TokenAuth(BaseTokenAuth, AuthBase):
 
     def _is_refusal(self, response: requests.Response, token: str) -> bool:
         self._protocol.note(str(response.request.url), response.headers)
-        # After a redirect to another origin, requests has removed the header: that 401 is not about our token.
+        # requests removes the header at a redirect to another origin: a 401 from there is not about our token.
         sent = str(response.request.headers.get("Authorization", ""))
         return response.status_code == requests.codes.unauthorized and sent.endswith(f" {token}")
 
@@ -117,12 +117,12 @@ class TokenAuth(BaseTokenAuth, AuthBase):
 
 
 def no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Leave a request as it is: without an auth, requests would send a password of ``.netrc``."""
+    """Leave a request as it is. Without any ``auth``, requests would send a password from ``.netrc``."""
     return request
 
 
 def is_rewound(request: requests.PreparedRequest) -> bool:
-    """Tell whether a request can be sent again, and set the file of its body back to where it began."""
+    """Tell whether a request can be sent again. If its body is a file, move the file back to where the body began."""
     if request.body is None or isinstance(request.body, str | bytes):
         return True
     try:

@@ -1,6 +1,6 @@
-"""Command-line arguments that name token families, and the question before a command changes all of them.
+"""Reads command-line arguments that name token families, and asks before a command changes all families.
 
-What the commands say is translated: Django runs them in LANGUAGE_CODE.
+The commands' texts are translated, because Django runs commands in LANGUAGE_CODE.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def duration(text: str) -> timedelta:
 def user_id(name: str) -> Any:
     """Return the primary key of the user with this login name. Raises CommandError if there is no such user."""
     model = get_user_model()
-    # A lagging replica may have another user with this name, or none.
+    # Not from a replica: if it lags, it may have another user with this name, or none.
     manager: Any = model._default_manager.db_manager(router.db_for_write(model))
     try:
         return manager.get_by_natural_key(name).pk
@@ -54,7 +54,7 @@ def check_family(family_id: UUID) -> None:
 
 
 def confirm(stream: Any, warning: str, otherwise: str) -> None:
-    """Print a warning and ask for a yes. Raises CommandError, with the text ``otherwise``, if another answer comes."""
+    """Print a warning and ask for a yes. Raises CommandError with the text ``otherwise`` if the answer is not "yes"."""
     stream.write(warning)
     try:
         answer = input(gettext("Type 'yes' to continue: "))

@@ -18,7 +18,7 @@ DELAY = 1.0  # seconds. A command that ends earlier shows no bar
 
 
 def with_progress(verb: Callable[[Callable[[Batch], object]], int], stream: Any) -> int:
-    """Call a function that reports its batches, and return how many families it changed. Show a bar on a terminal."""
+    """Call ``verb``, which reports each batch, and return how many families it changed. Show a bar on a terminal."""
     if tqdm is None or not stream.isatty():
         return verb(_silent)
     changed = 0

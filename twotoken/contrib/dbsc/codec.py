@@ -19,7 +19,7 @@ from twotoken.exceptions import InvalidToken
 from twotoken.keys import AsymmetricKey, KeyRing, b64decode, canonical, public_key
 
 TYPE = "dbsc+jwt"
-# The algorithms that the draft has, without "none", each with its key type.
+# The algorithms of the draft, except "none", each with its key type.
 ALGORITHMS = {"ES256": "EC", "RS256": "RSA"}
 MAX_PROOF_LENGTH = 8192  # characters; a longer proof is refused before it is parsed
 RSA_BITS = (2048, 4096)  # the smallest and the largest key; verifying with a larger one is slow
@@ -69,14 +69,17 @@ def parse_proof(header: str) -> Proof:
 
 
 def registered_key(proof: Proof) -> str:
-    """Verify the proof of a registration, and return the ``device_key`` of its own key. Raises InvalidDeviceProof."""
+    """Verify a registration's proof with the key that it contains; return this key as a ``device_key``.
+
+    Raises InvalidDeviceProof.
+    """
     text, key = _key(proof.algorithm, proof.jwk)
     _check_signature(proof, key)
     return DBSC + text
 
 
 def check_proof(proof: Proof, device_key: str) -> None:
-    """Verify the proof of a refresh by the key that was registered. Raises InvalidDeviceProof."""
+    """Verify the proof of a refresh with the key that was registered. Raises InvalidDeviceProof."""
     _, key = _key(proof.algorithm, json.loads(device_key.removeprefix(DBSC)))
     _check_signature(proof, key)
 
@@ -90,13 +93,13 @@ def make_challenge(keys: KeyRing, kind: str, family_id: UUID, seconds: int) -> s
 
 
 def challenge_time(keys: KeyRing, kind: str, family_id: UUID, challenge: str) -> int | None:
-    """Return when a challenge for this family was made, in seconds. None if it is not such a challenge of ours."""
+    """Return when a challenge was made, in seconds. None if the server did not make it for this family and kind."""
     found = _open(keys, kind, challenge)
     return found[1] if found and found[0] == family_id.hex else None
 
 
 def make_device_token(keys: KeyRing, family_id: UUID, device_key: str, expires_at: int) -> str:
-    """Return the value of a device cookie: it says that the browser has proven the key, until ``expires_at``.
+    """Return the value of a device cookie. Until ``expires_at`` it shows that the browser has proven the key.
 
     Each value is different, because Chromium treats a cookie that did not change as a failed refresh.
     """
@@ -104,7 +107,7 @@ def make_device_token(keys: KeyRing, family_id: UUID, device_key: str, expires_a
 
 
 def proven_key(keys: KeyRing, family_id: UUID, token: str, seconds: int) -> str:
-    """Return the ``device_key`` in a device token of this family. Empty if it has expired or is not ours."""
+    """Return the ``device_key`` in a device token. Empty if it has expired, or was not made for this family."""
     found = _open(keys, DEVICE, token)
     return str(found[2]) if found and found[0] == family_id.hex and seconds < found[1] else ""
 
@@ -114,7 +117,7 @@ def _seal(keys: KeyRing, kind: str, content: list[object]) -> str:
 
 
 def _open(keys: KeyRing, kind: str, token: str) -> Any:
-    """Return the content of what the server has signed for this purpose. None if it did not sign it."""
+    """Return the content of a token that the server has signed for this purpose. None if the server did not sign it."""
     try:
         return json.loads(keys.verify(token, kind))
     except InvalidToken:
@@ -132,7 +135,7 @@ def _object(segment: str) -> dict[str, Any]:
 
 
 def _key(algorithm: str, jwk: Any) -> tuple[str, AsymmetricKey]:
-    """Return the canonical JWK (RFC 7638), and the key. Raises InvalidDeviceProof if it is no key of the algorithm."""
+    """Return the canonical JWK (RFC 7638), and the key. Raises InvalidDeviceProof for any other key."""
     if not isinstance(jwk, dict) or jwk.get("kty") != ALGORITHMS[algorithm]:
         raise InvalidDeviceProof("jwk")
     try:

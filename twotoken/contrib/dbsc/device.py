@@ -23,8 +23,8 @@ REGISTRATION_LIFETIME = timedelta(minutes=5)  # how long after a login a browser
 # A challenge is accepted this much longer than the device cookie that was made with it, because a browser signs the
 # challenge only when the cookie has expired.
 CHALLENGE_RESERVE = timedelta(minutes=5)
-# A browser that says that it could not renew the device cookie is asked to wait, for up to SKIPPED_PATIENCE. Another
-# cookie keeps for SKIPPED_MEMORY when that began.
+# If a browser says that it could not renew the device cookie, the server asks it to wait, for up to SKIPPED_PATIENCE.
+# A second cookie, which lives for SKIPPED_MEMORY, says when the browser was first asked.
 SKIPPED_PATIENCE = timedelta(minutes=1)
 SKIPPED_MEMORY = timedelta(minutes=10)
 SKIPPED_RETRY_AFTER = 5  # seconds
@@ -43,11 +43,11 @@ def cookie_name(request: HttpRequest | Request) -> str:
 
 
 def offer_registration(response: HttpResponseBase, pair: TokenPair, request: HttpRequest | Request) -> None:
-    """Offer to bind the family of this login, on any response that has set its refresh cookie.
+    """Offer the browser to bind the family of this login. The response must be one that sets the refresh cookie.
 
-    A browser that has Device Bound Session Credentials makes a key and registers it at once. Any other ignores the
-    header. Nothing is offered where it can't work: if cryptography is missing; if the refresh cookie is not Secure, or
-    has a Domain, because the device cookie has none; and if the login has bound the family by DPoP.
+    A browser that has Device Bound Session Credentials makes a key and registers it at once. Any other browser ignores
+    the header. Nothing is offered if binding can't work: if cryptography is missing; if the refresh cookie is not
+    Secure, or has a Domain, because the device cookie has none; or if the login has already bound the family by DPoP.
     """
     is_bound = "HTTP_DPOP" in request.META and conf.dpop != "off"
     if not dpop.SUPPORTED or is_bound or not conf.cookie_secure or conf.cookie_domain is not None:
@@ -58,13 +58,13 @@ def offer_registration(response: HttpResponseBase, pair: TokenPair, request: Htt
 
 
 def is_registration_challenge(challenge: str, family_id: UUID) -> bool:
-    """Tell whether a challenge was made at the login of this family, a short time ago."""
+    """Tell whether a challenge was made at the login of this family, at most REGISTRATION_LIFETIME ago."""
     made = codec.challenge_time(conf.refresh_keys, codec.REGISTRATION, family_id, challenge)
     return made is not None and abs(_seconds() - made) <= REGISTRATION_LIFETIME.total_seconds()
 
 
 def is_refresh_challenge(challenge: str, family_id: UUID, lifetime: timedelta) -> bool:
-    """Tell whether a challenge was made for this family, and not too long ago for a device cookie of this lifetime."""
+    """Tell whether a challenge was made for this family, at most the cookie's lifetime and CHALLENGE_RESERVE ago."""
     made = codec.challenge_time(conf.refresh_keys, codec.REFRESH, family_id, challenge)
     return made is not None and abs(_seconds() - made) <= (lifetime + CHALLENGE_RESERVE).total_seconds()
 
@@ -85,9 +85,9 @@ def set_device_cookie(
 
 
 def proven_key(request: HttpRequest | Request, family_id: UUID) -> str:
-    """Return the key that the device cookie shows for a family. Empty without a valid device cookie.
+    """Return the key that the device cookie proves for a family. Empty without a valid device cookie.
 
-    A sibling subdomain can add cookies of the same name (RFC 6265 section 8.6). Those don't verify.
+    A sibling subdomain can add cookies of the same name (RFC 6265 section 8.6). They have no valid signature.
     """
     values = cookie_values(request, cookie_name(request))
     found = (codec.proven_key(conf.refresh_keys, family_id, value, _seconds()) for value in values)
@@ -95,7 +95,7 @@ def proven_key(request: HttpRequest | Request, family_id: UUID) -> str:
 
 
 def session_id(request: HttpRequest | Request) -> UUID | None:
-    """Return the session that a browser wants to refresh: the id of a family. None if the header names none."""
+    """Return the id of the family whose device cookie a browser wants to renew. None if the header has no id."""
     match = _SESSION_ID.fullmatch(request.META.get("HTTP_SEC_SECURE_SESSION_ID", ""))
     try:
         return None if match is None else UUID(match[1])
@@ -104,14 +104,14 @@ def session_id(request: HttpRequest | Request) -> UUID | None:
 
 
 def was_skipped(request: HttpRequest | Request, family_id: UUID) -> bool:
-    """Tell whether the browser says that it could not renew the cookie: because of a quota, or of no answer."""
+    """Tell whether the browser says that it could not renew the device cookie: over its quota, or without an answer."""
     return str(family_id) in request.META.get("HTTP_SECURE_SESSION_SKIPPED", "")
 
 
 def is_skipped_too_long(request: HttpRequest | Request) -> bool:
-    """Tell whether the browser was told to wait before, more than SKIPPED_PATIENCE ago.
+    """Tell whether the browser was first asked to wait more than SKIPPED_PATIENCE ago.
 
-    That time is in an unsigned cookie: a forged one changes only whether the browser is asked to wait or is refused.
+    The time is in a cookie that is not signed. A forged one changes only whether the browser has to wait or is refused.
     """
     values = cookie_values(request, f"{cookie_name(request)}-skipped")
     first = min((int(value) for value in values if re.fullmatch("[0-9]{1,12}", value)), default=None)
@@ -119,17 +119,17 @@ def is_skipped_too_long(request: HttpRequest | Request) -> bool:
 
 
 def remember_skipped(response: HttpResponseBase, request: HttpRequest | Request) -> None:
-    """Let the browser keep when it was first told to wait."""
+    """Set the cookie that says when the browser was first asked to wait."""
     name = f"{cookie_name(request)}-skipped"
     if not cookie_values(request, name):
         _set(response, request, name, str(_seconds()), int(SKIPPED_MEMORY.total_seconds()))
 
 
 def instructions(request: HttpRequest | Request, family_id: UUID) -> dict[str, Any]:
-    """Return the session instructions: a request to ``refresh/`` waits until the browser has a live device cookie.
+    """Return the session instructions: a request to ``refresh/`` must wait until the browser has a live device cookie.
 
-    No other request does, so the rest of the site does not wait for the device's key. Rules that come later in the list
-    win.
+    No other request must wait, so the device's key does not slow down the rest of the site. If several rules fit a
+    request, the last one applies.
     """
     rules = [("exclude", "/"), ("include", endpoint_path(request, "refresh"))]
     found: dict[str, Any] = {
@@ -141,8 +141,8 @@ def instructions(request: HttpRequest | Request, family_id: UUID) -> dict[str, A
         },
         "credentials": [{"type": "cookie", "name": cookie_name(request), "attributes": _attributes(request)}],
     }
-    # These are front ends of other origins. Without this entry, a browser renews only for requests from the session's
-    # own origin.
+    # The trusted origins are front ends of other origins. Without this entry, a browser renews the cookie only for
+    # requests from the session's own origin.
     if hosts := [host for origin in settings.CSRF_TRUSTED_ORIGINS if (host := urlsplit(origin).hostname)]:
         found["allowed_refresh_initiators"] = hosts
     return found

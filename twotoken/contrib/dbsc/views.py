@@ -1,6 +1,6 @@
 """The endpoints of a mount whose sessions browsers bind to their device.
 
-Only browsers call the endpoints of the device, so they are not part of an OpenAPI schema.
+Browsers call ``device/`` and ``device/refresh/`` by themselves, so these are not part of an OpenAPI schema.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from twotoken.models import RefreshToken, State
 from twotoken.tokens import RefreshClaims
 from twotoken.views import CredentialView
 
-# For this long after a login, a bound family's refresh without a device cookie is asked to wait: the answer to the
-# registration may still be on its way to the browser.
+# If a bound family's refresh comes without a device cookie so soon after the login, the browser is asked to wait: the
+# answer to its registration, which sets the cookie, may still be on its way.
 REGISTERING = timedelta(seconds=10)
 
 logger = logging.getLogger("twotoken")
@@ -44,7 +44,7 @@ class BadDeviceProof(APIException):
 
 
 class LoginView(views.LoginView):
-    """A login that offers the browser to bind the session to its device."""
+    """A login that offers to bind the session to the browser's device."""
 
     def answer(self, pair: TokenPair, *, already_held: bool = False) -> Response:
         response = super().answer(pair, already_held=already_held)
@@ -54,7 +54,7 @@ class LoginView(views.LoginView):
 
 
 class RefreshView(views.RefreshView):
-    """A refresh for which the device cookie proves the key of a bound family."""
+    """A refresh that accepts the device cookie as proof of the key that a family is bound to."""
 
     def get_device_key(self, claims: RefreshClaims, proof: DPoPProof | None) -> str:
         device_key = super().get_device_key(claims, proof)
@@ -68,9 +68,9 @@ class RefreshView(views.RefreshView):
         return super().rotate(claims, idempotency_key, device_key)
 
     def check_awaited(self, claims: RefreshClaims) -> None:
-        """Ask a bound browser without a device cookie to wait, if it will soon have one. Raises Unavailable.
+        """Raise Unavailable if the family is bound and its browser will soon have a device cookie: it then tries again.
 
-        For other browsers this costs a SELECT, but only at the first refresh after a login.
+        If the family is not bound, this costs a SELECT, but only at the first refresh after a login.
         """
         skipped = device.was_skipped(self.request, claims.family_id) and not device.is_skipped_too_long(self.request)
         if not skipped and claims.generation > 0:
@@ -90,7 +90,7 @@ class RefreshView(views.RefreshView):
 
 
 class DeviceView(CredentialView):
-    """POST a new key with a proof that answers the challenge of the login: binds the family of the refresh cookie."""
+    """``device/``: POST a new key, with a proof that signs the login's challenge. Binds the refresh cookie's family."""
 
     schema = None  # DRF's way to leave a view out of a schema
     device_lifetime = timedelta(minutes=10)  # of the device cookie
@@ -133,10 +133,11 @@ class DeviceView(CredentialView):
 
 
 class DeviceRefreshView(DeviceView):
-    """POST a proof of the registered key, get a new device cookie. Nothing is written.
+    """``device/refresh/``: POST a proof of the registered key, get a new device cookie. Nothing is written.
 
-    Without a proof, or with one of an old challenge: 403 with a new challenge, and no query. For a family that has
-    ended or is not bound: the instruction to forget the session.
+    Without a proof, the answer is a 403 with a new challenge, and takes no query. With a proof of an old challenge, it
+    is a 403 with a new challenge too. If the family has ended or is not bound, the answer tells the browser to forget
+    the session.
     """
 
     def post(self, request: Request, **kwargs: Any) -> Response:
@@ -157,7 +158,7 @@ class DeviceRefreshView(DeviceView):
         """Return a new device cookie for a good proof. Raises InvalidDeviceProof."""
         proof = self.read_proof()
         codec.check_proof(proof, family.device_key)
-        # The signature is good, so this is the device, but it signed an old challenge. It tries again with the new one.
+        # The signature is good, so this is the device. But the challenge is too old: let the device sign a new one.
         if not device.is_refresh_challenge(proof.challenge, family.pk, self.device_lifetime):
             return self.challenge(Response(status=status.HTTP_403_FORBIDDEN), family.pk)
         response = self.challenge(Response(device.instructions(self.request, family.pk)), family.pk)
@@ -165,6 +166,6 @@ class DeviceRefreshView(DeviceView):
         return response
 
     def challenge(self, response: Response, family_id: Any) -> Response:
-        """Add the challenge for the next proof."""
+        """Add the challenge for the next proof to a response, and return the response."""
         device.set_challenge(response, family_id)
         return response

@@ -1,4 +1,4 @@
-"""The Django app that mails users. A project changes it by a subclass of its config."""
+"""The Django app that mails users. A project changes it with a subclass of NoticesConfig."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a notice says about the device that sent a request, and whether a login came from a new one."""
+"""What a notice says about the device that sent a request, and whether a login came from a new device."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from django.utils.translation import gettext
 from twotoken.clients import is_same_device
 from twotoken.models import EventKind, FamilyEvent, RefreshToken
 
-# How many families of a user are compared. If a user has more, they are most likely those of a script, and alike.
+# A login is compared with at most so many families of its user. If there are more, most likely a script has made them,
+# and they are alike.
 MOST_FAMILIES: Final = 1000
 
 # What a user agent contains, and the name for it; the first that fits counts. A notice never quotes the user agent: a
@@ -66,17 +67,17 @@ def shown_network(address: str | None) -> str:
 def is_new(user_agent: str, user_id: Any, family_id: UUID) -> bool:
     """Tell whether a login came from a device from which the user had not logged in before. Two SELECTs.
 
-    False for the first login that is known. The user agents of logins are compared, not those of refreshes: a thief who
-    refreshes does not make a device known. Only earlier logins count, so that two logins at the same time don't hide
-    each other.
+    False for the first login that is known. The user agents of logins are compared, not those of refreshes: a refresh
+    by a thief must not make the thief's device known. Only earlier logins count, so that two logins at the same time
+    don't hide each other.
     """
     rows = RefreshToken.objects.primary()
     started = rows.filter(pk=family_id).values_list("created_at", flat=True).first()
-    if started is None:  # the family is gone already
+    if started is None:  # the family has already been deleted
         return False
     moved = FamilyEvent.objects.filter(family=OuterRef("pk"), kind=EventKind.DEVICE).order_by("created_at", "pk")
     at_login = Coalesce(Subquery(moved.values("previous_user_agent")[:1]), F("user_agent"))
-    # Without an order: to sort, a database may read the index of created_at, through the logins of all users.
+    # There is no ordering: to sort, a database may read an index of created_at, which has the logins of all users.
     known = rows.filter(user_id=user_id, created_at__lt=started).annotate(at_login=at_login)
     agents = set(known.values_list("at_login", flat=True)[:MOST_FAMILIES]) - {""}
     return bool(agents) and not any(is_same_device(agent, user_agent) for agent in agents)

@@ -28,5 +28,5 @@ class Hooks:
 
 
 def hooks() -> Hooks:
-    """Return the config of the installed app."""
+    """Return the config of the installed app, which may be the project's subclass."""
     return cast("Hooks", apps.get_app_config(LABEL))

@@ -29,7 +29,7 @@ logger = logging.getLogger("twotoken")
 
 
 def notify(user_id: Any, kind: str, get_context: Callable[[], dict[str, Any]]) -> None:
-    """Mail a notice to an active user who has an address, unless one of this kind was sent within the hour.
+    """Mail a notice to an active user who has an address, at most one of this kind an hour.
 
     ``get_context`` is called in the language of the notice.
     """
@@ -49,16 +49,16 @@ def notify(user_id: Any, kind: str, get_context: Callable[[], dict[str, Any]]) -
 
 
 def _is_first_of_hour(user_id: Any, kind: str) -> bool:
-    """Claim the hour's notice, in one atomic ``cache.add``, before it is sent.
+    """Tell whether no notice of this kind was sent in the last hour, and remember that one is sent now.
 
-    If the cache fails, nobody can tell whether a notice was sent, so none is sent: otherwise somebody who logs in again
-    and again could fill a mailbox.
+    Both happen in one atomic ``cache.add``. If the cache fails, nobody can tell whether a notice was sent, so none is
+    sent: otherwise somebody who logs in again and again could fill a mailbox.
     """
     digest = hashlib.sha256(f"{conf.tenant_issuer or ''}\n{user_id}".encode()).hexdigest()
     key = f"twotoken_notice_{kind}_{digest}"
     if cache.add(key, 1, HOUR):
         return True
-    if cache.get(key) is None:  # add() also returns False if the cache refuses to write
+    if cache.get(key) is None:  # add() also returns False if the cache does not accept writes
         logger.error("The cache did not store that a notice is sent, so none was sent.")
     return False
 

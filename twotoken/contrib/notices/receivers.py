@@ -1,4 +1,4 @@
-"""Receivers of twotoken's signals. They mail after the commit. If they fail, the login or refresh still succeeds."""
+"""Receivers of twotoken's signals, which mail after the commit. If one fails, the login or refresh still succeeds."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def tell_of_reuse(user_id: Any, ip_address: str | None, user_agent: str, **kwarg
 
 
 def tell_of_login(family_id: UUID, user_id: Any, ip_address: str | None, user_agent: str, **kwargs: Any) -> None:
-    """Mail a user if the login came from a new device. Without RECORD_CLIENT there is nothing to compare."""
+    """Mail a user if the login came from a new device. Without RECORD_CLIENT no user agents are stored to compare."""
     if conf.record_client:
         context = partial(_context, ip_address, user_agent, timezone.now())
 
@@ -40,7 +40,7 @@ def tell_of_login(family_id: UUID, user_id: Any, ip_address: str | None, user_ag
 
 
 def _context(ip_address: str | None, user_agent: str, time: datetime, **details: Any) -> dict[str, Any]:
-    """Return what a template may show. A mail is not private: no token, no id, no full address, no raw user agent."""
+    """Return what a template may show. Others may read a mail: no token, id, full address, raw user agent."""
     return {"time": time, "device": describe(user_agent), "network": shown_network(ip_address), **details}
 
 

@@ -1,4 +1,4 @@
-"""Scripts and servers as clients: what the adapters for httpx and requests share. It imports no Django."""
+"""What the TokenAuth classes for httpx and requests share: clients that are scripts or servers. Imports no Django."""
 
 from twotoken.contrib.scripts.base import AuthOptions, BaseTokenAuth
 from twotoken.contrib.scripts.errors import (

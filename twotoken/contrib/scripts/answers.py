@@ -1,4 +1,4 @@
-"""What an answer of the server means."""
+"""Reads the answers of the server: what each means for the client."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from twotoken.contrib.scripts.steps import Answer, Lost
 REFUSED = {400, 401, 403}
 BUSY = {429, 502, 503, 504}
 PROOF_CODES = {"invalid_dpop_proof", "use_dpop_nonce"}
-NO_REFUSALS = {*PROOF_CODES, "token_not_valid"}  # these errors are not about the credentials
+NO_REFUSALS = {*PROOF_CODES, "token_not_valid"}  # a login can get these errors for other reasons than its credentials
 STEP_UP = "insufficient_user_authentication"
-PROOF, REFRESH = "proof", "refresh"  # the other remedies after a 401
+PROOF, REFRESH = "proof", "refresh"  # what remedy_of returns besides STEP_UP
 MAX_AGE = re.compile(r'max_age="?(\d{1,9})')
 
 
@@ -28,12 +28,12 @@ def is_pair(answer: Answer) -> bool:
 
 
 def is_token(value: object) -> bool:
-    """Tell whether a value of a body may be a token."""
+    """Tell whether a value of a body can be a token: a string that is not empty."""
     return isinstance(value, str) and value != ""
 
 
 def login_refusal(answer: Answer) -> LoginFailed | None:
-    """Return the error if the server refused credentials, or None. A proxy may answer with the same status."""
+    """Return the error if twotoken refused the credentials, otherwise None: a proxy may answer with the same status."""
     is_ours = answer.code not in NO_REFUSALS and (answer.code or answer.status == 400)
     if answer.status not in REFUSED or not isinstance(answer.body, dict) or not is_ours:
         return None
@@ -42,18 +42,18 @@ def login_refusal(answer: Answer) -> LoginFailed | None:
 
 
 def remedy_of(answer: Answer) -> str:
-    """Return what may help after a 401: a step-up, another proof, or a refresh."""
+    """Return what may help after a 401: STEP_UP, PROOF (send a new one), or REFRESH."""
     challenge = answer.headers.get("WWW-Authenticate", "")
     if answer.code == STEP_UP or f'error="{STEP_UP}"' in challenge:
         return STEP_UP
-    # After a redirect within the API, the proof was for the first address.
+    # A proof is for one URL. After a redirect within the API, it was for the URL before.
     return (
         PROOF if answer.code in PROOF_CODES or any(f'error="{code}"' in challenge for code in PROOF_CODES) else REFRESH
     )
 
 
 def max_age(answer: Answer) -> int | None:
-    """Return the ``max_age`` of a step-up challenge (RFC 9470), in seconds."""
+    """Return the ``max_age`` of a step-up challenge (RFC 9470), in seconds, or None if it has none."""
     if isinstance(answer.body, dict) and type(age := answer.body.get("max_age")) is int:
         return age
     match = MAX_AGE.search(answer.headers.get("WWW-Authenticate", ""))
@@ -68,7 +68,7 @@ def gave_up(answer: Answer | Lost, retry_after: float) -> Unavailable:
 
 
 def unexpected(answer: Answer) -> UnexpectedAnswer:
-    """Return the error for an answer that is not from twotoken, or not one that twotoken gives to this request."""
+    """Return the error for an answer that twotoken did not give, or does not give to this request."""
     place = answer.headers.get("Location", "")
     body = "not one of twotoken's" if answer.status == 200 else answer.body  # with status 200 it may contain a token
     text = f", to {place}: use that address" if place else f": {answer.detail or body}"

@@ -1,4 +1,4 @@
-"""The part of TokenAuth that all HTTP clients share: its options, and the calls that wait for an answer."""
+"""The part of TokenAuth that httpx and requests share: its options, and the calls that wait for an answer."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from twotoken.contrib.scripts.protocol import TokenProtocol
 from twotoken.contrib.scripts.steps import Answer, Lost, Post, run
 from twotoken.contrib.scripts.stores import MemoryStore, Store
 
-TIMEOUT = 10.0  # seconds, for one try
+TIMEOUT = 10.0  # seconds for one try
 
 
 class AuthOptions(TypedDict, total=False):
-    """The keyword arguments of every TokenAuth, which BaseTokenAuth describes."""
+    """The keyword arguments of every TokenAuth. The docstring of BaseTokenAuth explains them."""
 
     username: str | None
     password: str | None
@@ -32,16 +32,16 @@ class BaseTokenAuth:
     """Logs in with credentials or begins with a refresh token, and keeps the session in a store.
 
     - ``auth_url``: where ``twotoken.urls`` is mounted with the delivery ``body``
-    - ``username``, ``password``: what ``login/`` asks for, if the user model's name field is ``username``
-    - ``credentials``: instead of name and password, the body of ``login/``, such as ``{"email": …, "password": …}``.
-      Its first entry names the user. Or a function that returns such a body, or None
-    - ``refresh``: a refresh token to begin with. Give it a FileStore: it works only once
+    - ``username``, ``password``: the credentials, if ``login/`` takes these two fields
+    - ``credentials``: in place of name and password, the body of ``login/``, such as ``{"email": …, "password": …}``.
+      Its first entry names the user. It can also be a function that returns such a body, or None
+    - ``refresh``: a refresh token to begin with. It works only once, so keep the session in a FileStore
     - ``store``: a MemoryStore, which is the default, or a FileStore
-    - ``origins``: more origins that get the access token, besides that of ``auth_url``
-    - ``dpop``: whether to bind new sessions to a key of this store, so that a copied token is worth nothing
+    - ``origins``: origins that get the access token too, besides that of ``auth_url``
+    - ``dpop``: whether to bind new sessions to a key that the store keeps, so that a copied token is worth nothing
       (RFC 9449). It needs the extra ``crypto``
-    - ``on_step_up``: a function that is asked for the body of ``reauthenticate/``, such as ``{"password": …}``, where a
-      route wants a more recent login. It gets the ``max_age`` in seconds, or None. It may return None
+    - ``on_step_up``: a function that is called if a route wants a more recent login. It returns the body of
+      ``reauthenticate/``, such as ``{"password": …}``, or None to give up. It gets the ``max_age`` in seconds, or None
     - ``patience``: how many seconds a request waits for a login or refresh, with all its tries
     - ``timeout``: how many seconds one try may take
     """
@@ -63,11 +63,11 @@ class BaseTokenAuth:
         self._protocol = self.protocol_class(known, self._store)
 
     def access_token(self) -> str:
-        """Return an access token, for what these clients can't send, such as a WebSocket. Raises a TokenAuthError."""
+        """Return an access token for what an HTTP client can't send, such as a WebSocket. Raises a TokenAuthError."""
         return run(self._protocol.token(), self._send, self._store)
 
     def logout(self) -> None:
-        """End the session. Raises Unavailable if no answer came: then it may still be active."""
+        """End the session. Raises Unavailable if no answer came: the session may then still be active."""
         run(self._protocol.log_out(), self._send, self._store)
 
     def _remedied(self, token: str, answer: Answer, tried: set[str]) -> str:

@@ -1,4 +1,4 @@
-"""The errors of a client. All are subclasses of TokenAuthError, and say what the program can do."""
+"""The errors that TokenAuth raises, a subclass of TokenAuthError for each case that a program may handle."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 class TokenAuthError(Exception):
-    """The root of the errors that TokenAuth raises, if the program's request was not sent, or got a 401."""
+    """The base class of the errors of TokenAuth. The program's request was not sent, or was answered with a 401."""
 
     def __str__(self) -> str:
         return str(self.args[0])
@@ -16,8 +16,8 @@ class TokenAuthError(Exception):
 class SessionEnded(TokenAuthError):
     """There is no session, and there are no credentials to log in again.
 
-    ``reason`` is a reason of the server, such as ``expired``, ``revoked`` or ``reused``; ``logout`` after a logout;
-    ``forked`` in a process that was forked from one with a MemoryStore; or ``missing`` if there never was one.
+    ``reason`` is the server's, such as ``expired``, ``revoked`` or ``reused``. Or it is ``logout`` after a logout,
+    ``forked`` if this process was forked from one with a MemoryStore, ``missing`` if there never was a session.
     """
 
     def __init__(self, message: str, reason: str) -> None:
@@ -28,7 +28,7 @@ class SessionEnded(TokenAuthError):
 class LoginFailed(TokenAuthError):
     """The server refused the credentials. TokenAuth does not send them a second time.
 
-    ``code`` is the server's, such as ``no_active_account``. ``fields`` has the errors by field if the status is 400.
+    ``code`` is the server's, such as ``no_active_account``. If the status is 400, ``fields`` has the errors by field.
     """
 
     def __init__(self, message: str, code: str = "", fields: Mapping[str, Any] | None = None) -> None:
@@ -40,7 +40,7 @@ class LoginFailed(TokenAuthError):
 class StepUpRequired(TokenAuthError):
     """The API wants a more recent login for this request (RFC 9470).
 
-    ``max_age`` is in seconds, or None if the API names none.
+    ``max_age`` says how old the login may be, in seconds. None if the API does not say it.
     """
 
     def __init__(self, message: str, max_age: int | None = None) -> None:
@@ -49,9 +49,9 @@ class StepUpRequired(TokenAuthError):
 
 
 class Unavailable(TokenAuthError):
-    """No answer came, or the server was busy, for as long as the client waits. The session stays.
+    """For as long as the client waits, no answer came or the server was busy. The session stays.
 
-    ``retry_after`` is what the server asks to wait, in seconds, or 0. ``__cause__`` is the last network error.
+    ``retry_after`` is how many seconds the server asks to wait, or 0. ``__cause__`` is the last network error.
     """
 
     def __init__(self, message: str, retry_after: float = 0) -> None:
@@ -60,7 +60,7 @@ class Unavailable(TokenAuthError):
 
 
 class UnexpectedAnswer(TokenAuthError):
-    """The answer is not one of twotoken's, such as a proxy's page. The session stays."""
+    """The answer does not come from twotoken, but for example from a proxy. The session stays."""
 
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message, status)
@@ -68,4 +68,4 @@ class UnexpectedAnswer(TokenAuthError):
 
 
 class StoreError(TokenAuthError):
-    """The store can't be read or written, belongs to somebody else, or holds another session."""
+    """The store can't be read or written, belongs to another user, or holds another session."""

@@ -1,4 +1,4 @@
-"""The session that a client stores: check whose it is and whether its tokens are still good, and make the next one."""
+"""Checks the stored session: whose it is, and whether its tokens are still good. Makes the session to store next."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from twotoken.contrib.scripts.sending import Sending
 from twotoken.contrib.scripts.session import Session
 from twotoken.contrib.scripts.stores import Store
 
-# Shares of an access token's life. It is refreshed when EARLY and a random part of JITTER are left: not all clients
-# refresh at once.
+# Shares of an access token's life. It is refreshed when EARLY plus a random part of JITTER is left, so that not all
+# clients refresh at once.
 EARLY, JITTER = 0.2, 0.1
-KEY_KEPT = 30  # seconds for which an Idempotency-Key is used again: a delayed request must not look like a theft
-PROOF_LIFE = 60  # seconds for which a proof is good. For as long, a refresh that was given up may still arrive
+KEY_KEPT = 30  # seconds in which an Idempotency-Key is used again, so that a delayed request does not look like a theft
+PROOF_LIFE = 60  # seconds in which a proof is good. For as long, a refresh that was given up may still be served
 
 
 class Keeping(Sending):
-    """Reads the stored session, and makes the values that replace it. TokenProtocol saves them."""
+    """Reads the stored session, and makes the session that replaces it. TokenProtocol, a subclass, saves this one."""
 
     key_kept = KEY_KEPT
 
@@ -33,7 +33,7 @@ class Keeping(Sending):
         self._rest_until = 0.0
 
     def _load(self) -> Session:
-        """Return the session of the store. A refresh token that the program gave starts a session, once."""
+        """Return the stored session. If the program gave a new refresh token, return a session that starts with it."""
         session = self.store.load()
         if session.auth_url not in ("", self._url):  # never send a token to another server
             raise StoreError(f"The store holds a session at {session.auth_url}, not at {self._url}. Use another store.")
@@ -44,7 +44,7 @@ class Keeping(Sending):
         return session
 
     def _empty(self, session: Session, ended: str = "") -> Session:
-        """Return a session without tokens, for the account of a given session."""
+        """Return a session without tokens, for the same account as a given session."""
         return Session(
             auth_url=self._url,
             account=self._account or session.account,
@@ -54,9 +54,9 @@ class Keeping(Sending):
         )
 
     def _usable(self, stale: str, *, fresh: bool = False) -> str:
-        """Return the access token if it has not expired, or an empty string.
+        """Return the access token if it has not expired and is not ``stale``, otherwise an empty string.
 
-        With ``fresh``, a token that is due for a refresh does not count.
+        With ``fresh``, also return an empty string if the token is due for a refresh.
         """
         session, now = self._load(), self._options.now()
         limit = session.renew_at if fresh and now >= self._rest_until else session.expires_at
@@ -70,7 +70,7 @@ class Keeping(Sending):
     def _with_key(self, session: Session) -> Session:
         """Return the session with the Idempotency-Key for its next refresh.
 
-        A key without an answer is used again, however old it is: its request may have used up the token.
+        If a request got no answer, its key is used again, however old: the request may have used up the token.
         """
         now = self._options.now()
         kept = PROOF_LIFE if session.device_key else self.key_kept

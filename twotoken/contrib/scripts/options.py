@@ -1,4 +1,4 @@
-"""How a client behaves: where it logs in and who it is, how long it waits and when it tries again."""
+"""What a client is told: where and as whom it logs in, how long it waits, and when it tries again."""
 
 from __future__ import annotations
 
@@ -13,19 +13,15 @@ from urllib.parse import urlsplit
 StepUp: TypeAlias = Callable[[int | None], Mapping[str, Any] | None]
 Credentials: TypeAlias = Mapping[str, Any] | Callable[[], Mapping[str, Any] | None]
 
-PATIENCE = 30.0  # seconds
+PATIENCE = 30.0  # seconds, the default of the option
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 5.0  # seconds between tries
-LOCK_PAUSE, LONGEST_LOCK_PAUSE = 0.005, 0.1  # seconds between looks at a lock
+LOCK_PAUSE, LONGEST_LOCK_PAUSE = 0.005, 0.1  # seconds between two attempts to take a lock
 PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Options:
-    """How a client behaves.
-
-    ``patience`` is how many seconds a call may wait for a login or refresh. ``dpop`` binds new sessions to a key.
-    ``on_step_up`` gets the ``max_age`` of a route, and returns the body of ``reauthenticate/``, or None.
-    """
+    """The options of a client. The docstring of BaseTokenAuth explains them; tests replace ``now`` and ``random``."""
 
     auth_url: str
     credentials: Credentials | None = None
@@ -39,7 +35,7 @@ class Options:
 
 
 def lock_pauses() -> Iterator[float]:
-    """Yield the seconds to wait between looks at a lock. They grow, and are partly random."""
+    """Yield how many seconds to wait before each new attempt to take a lock. They grow, and are partly random."""
     growing = (min(LOCK_PAUSE * 1.3 ** min(number, 20), LONGEST_LOCK_PAUSE) for number in count())
     return (pause * random.uniform(0.5, 1) for pause in growing)  # noqa: S311 - no secret
 
@@ -50,7 +46,7 @@ def backoff(attempt: int) -> float:
 
 
 def origin_of(url: str) -> tuple[str, str, int]:
-    """Return scheme, host and port of an absolute URL. Raises ValueError if it is not one of http or https."""
+    """Return scheme, host and port of an http or https URL. Raises ValueError for anything else."""
     parts = urlsplit(url)
     if parts.scheme not in PORTS or not parts.hostname:
         raise ValueError(f"{url!r} is not an absolute http URL.")
@@ -58,7 +54,7 @@ def origin_of(url: str) -> tuple[str, str, int]:
 
 
 def account_of(credentials: Credentials | None) -> str:
-    """Return the account that credentials name: their first entry. Empty for a function, or without credentials."""
+    """Return the account that credentials name: their first entry. Empty if they are a function or None."""
     if credentials is None or callable(credentials):
         return ""
     return next((str(value) for name, value in credentials.items() if name != "password"), "")

@@ -1,7 +1,8 @@
 """When a client logs in, refreshes and gives up: a protocol without I/O, as generators of steps.
 
-Every refresh has an Idempotency-Key that is saved before it, so after a lost answer, a crash or a ``kill -9`` the
-same request can be sent again. One thread, task or process refreshes at a time, and the others use what it gets.
+Every refresh has an Idempotency-Key that is saved before the request is sent. So after a lost answer, a crash or a
+``kill -9`` the same request can be sent again. One thread, task or process refreshes at a time, and the others use the
+token that it gets.
 """
 
 from __future__ import annotations
@@ -37,11 +38,11 @@ from twotoken.contrib.scripts.stores import Store
 
 logger = logging.getLogger("twotoken.scripts")
 
-EARLY_PAUSE = 10  # seconds after an early refresh failed, while the access token is still good
+EARLY_PAUSE = 10  # seconds until the next try if an early refresh failed, while the access token is still good
 
 
 class TokenProtocol(Keeping):
-    """Decides what to do for one session. Threads share it: it changes only while its store is locked."""
+    """Decides what to do for one session. Threads share it; it changes the session only while its store is locked."""
 
     def __init__(self, options: Options, store: Store) -> None:
         super().__init__(options, store)
@@ -49,7 +50,7 @@ class TokenProtocol(Keeping):
         self._login_refused: LoginFailed | None = None
 
     def token(self, stale: str = "") -> Flow[str]:
-        """Return an access token other than ``stale``, the one that the API has refused.
+        """Return an access token. ``stale`` is one that the API has refused, which is not returned again.
 
         Raises a TokenAuthError.
         """
@@ -58,7 +59,7 @@ class TokenProtocol(Keeping):
             return fresh
         pauses = lock_pauses()
         while not self.store.try_lock():
-            if usable := self._usable(stale):  # somebody refreshes it early: no need to wait
+            if usable := self._usable(stale):  # another thread or process refreshes it early: no need to wait
                 return usable
             self._share_failure(failures)
             yield self._turn(since, next(pauses))
@@ -69,10 +70,10 @@ class TokenProtocol(Keeping):
             self.store.unlock()
 
     def refused(self, token: str, answer: Answer, tried: set[str]) -> Flow[str]:
-        """Return the token for repeating a request after a 401, or an empty string.
+        """Return the token with which to repeat a request after a 401. Empty if nothing more can help.
 
-        ``tried`` has what was done for this request: each remedy is tried once. If the API wants a more recent login,
-        a refresh would not help. Raises StepUpRequired, or another TokenAuthError.
+        ``tried`` has the remedies that were tried for this request, because each is tried only once. If the API wants a
+        more recent login, a refresh would not help. Raises StepUpRequired, or another TokenAuthError.
         """
         remedy = remedy_of(answer)
         is_new = remedy not in tried
@@ -85,7 +86,7 @@ class TokenProtocol(Keeping):
         return token if remedy == PROOF else (yield from self.token(token))
 
     def log_out(self) -> Flow[None]:
-        """End the session on the server and in the store. Without an answer both stay, and it raises Unavailable."""
+        """End the session on the server and in the store. If no answer came, keep it and raise Unavailable."""
         since = self._options.now()
         yield from self._lock(since)
         try:
@@ -99,7 +100,7 @@ class TokenProtocol(Keeping):
             self.store.unlock()
 
     def _step_up(self, token: str, required: StepUpRequired, *, is_new: bool) -> Flow[str]:
-        """Return an access token with a new ``auth_time`` (RFC 9470), and store it for other threads and processes."""
+        """Return an access token with a new ``auth_time`` (RFC 9470), stored for other threads and processes too."""
         ask = self._options.on_step_up
         given = ask(required.max_age) if ask is not None and is_new else None
         if given is None:
@@ -114,16 +115,16 @@ class TokenProtocol(Keeping):
         yield from self._lock(since)
         try:
             session = self._load()
-            if session.refresh:  # nobody has logged out meanwhile
+            if session.refresh:  # no other thread or process has logged out meanwhile
                 yield Save(self._with_access(session, answer.body))
         finally:
             self.store.unlock()
         return str(answer.body["access"])
 
-    # --- under the lock
+    # --- called while the store is locked
 
     def _renew(self, stale: str, since: float) -> Flow[str]:
-        """Refresh or log in. If an early refresh gets no answer, use the old access token."""
+        """Refresh or log in, and return the access token: the old one, if an early refresh gets no answer."""
         usable = self._usable(stale)
         try:
             session = yield from self._renewed(since, patience=0 if usable else self._options.patience)
@@ -154,7 +155,7 @@ class TokenProtocol(Keeping):
 
     def _refresh(self, session: Session, since: float, patience: float) -> Flow[Session]:
         session = self._with_key(session)
-        yield Save(session)  # before the request: if its answer is lost, the next one has the same key
+        yield Save(session)  # before the request: if its answer is lost, the next request has the same key
         body, headers = {"refresh": session.refresh}, {"Idempotency-Key": session.key}
         answer = yield from self._post("refresh/", body, session, since, headers, patience=patience)
         if is_pair(answer):
@@ -177,7 +178,7 @@ class TokenProtocol(Keeping):
         if is_pair(answer):
             return (yield from self._adopt(self._empty(session), answer))
         if (refusal := login_refusal(answer)) is not None:
-            if not callable(credentials):  # sent again and again, they could lock the account
+            if not callable(credentials):  # to send them again and again could lock the account
                 self._login_refused = refusal
             raise refusal
         if answer.status == 200:
@@ -185,7 +186,7 @@ class TokenProtocol(Keeping):
         raise unexpected(answer)
 
     def _adopt(self, session: Session, answer: Answer) -> Flow[Session]:
-        """Save both tokens, and that the Idempotency-Key was answered, in one write."""
+        """Save both tokens, and in the same write that the request with the Idempotency-Key was answered."""
         session = replace(
             self._with_access(session, answer.body),
             scheme="DPoP" if str(answer.body.get("token_type")).lower() == "dpop" else "Bearer",
@@ -197,7 +198,7 @@ class TokenProtocol(Keeping):
         yield Save(session)
         return session
 
-    # --- turns
+    # --- waiting for the lock
 
     def _lock(self, since: float) -> Flow[None]:
         pauses = lock_pauses()
@@ -213,7 +214,7 @@ class TokenProtocol(Keeping):
         self._failures = (self._failures[0] + 1, error)
 
     def _share_failure(self, seen: int) -> None:
-        """Raise the error of the login or refresh that this call has waited for, instead of another try."""
+        """If the login or refresh that this call waited for has failed, raise its error: don't try once more."""
         number, error = self._failures
         if error is not None and number != seen:
             raise copy(error) from error.__cause__

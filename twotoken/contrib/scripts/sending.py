@@ -1,4 +1,4 @@
-"""What a client sends: the headers of its requests, with proofs, and its POSTs, which it repeats if it has to."""
+"""What a client sends: the headers of the program's requests, and its own POSTs, which it repeats if necessary."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from twotoken.contrib.scripts.session import Session
 from twotoken.contrib.scripts.steps import Answer, Flow, Lost, Pause, Post, Save
 from twotoken.contrib.scripts.stores import Store
 
-LONGEST_REST = 3600  # seconds. A longer Retry-After counts as this, and a longer rest as a clock that was set back
-PROVEN = {"login/", "refresh/", "reauthenticate/"}  # endpoints that need a proof, if the session is bound to a key
+LONGEST_REST = 3600  # seconds. A longer Retry-After is cut to this; if more is left, the clock was set back
+PROVEN = {"login/", "refresh/", "reauthenticate/"}  # need a proof, if the session is bound to a key
 
 
 class Sending:
-    """Sends the requests of one session. Knows the origins that get its tokens, and the nonces that servers gave."""
+    """Makes the requests of one session. Knows which origins get its tokens, and the nonces that servers have given."""
 
     def __init__(self, options: Options, store: Store) -> None:
         self._options = options
@@ -29,7 +29,7 @@ class Sending:
         self.store = store
         self._nonces: dict[tuple[str, str, int], str] = {}
         if options.dpop:
-            proving().new_key()  # a missing cryptography is noticed now, not at the first login
+            proving().new_key()  # fail now, not at the first login, if cryptography is missing
 
     def covers(self, url: str) -> bool:
         """Tell whether a request to this URL gets the access token."""
@@ -39,14 +39,14 @@ class Sending:
             return False
 
     def headers(self, token: str, method: str, url: str) -> dict[str, str]:
-        """Return the headers that carry an access token, with a proof if it is bound to a key (RFC 9449)."""
+        """Return the headers of an access token: Authorization, and DPoP if the token is bound to a key (RFC 9449)."""
         session = self.store.load()
         if session.scheme != "DPoP":
             return {"Authorization": f"Bearer {token}"}
         return {"Authorization": f"DPoP {token}", **self._proof(session, method, url, access=token)}
 
     def note(self, url: str, headers: Mapping[str, str]) -> None:
-        """Remember the nonce that an answer gives for the next proof to its origin (RFC 9449 section 8).
+        """Remember the nonce in an answer's headers for the next proof to its origin (RFC 9449 section 8).
 
         After a redirect, the answer may come from another server. That server must not choose the nonces for the API.
         """
@@ -63,7 +63,7 @@ class Sending:
         *,
         patience: float | None = None,
     ) -> Flow[Answer]:
-        """POST, and retry until a meaningful answer comes or patience is over. Raises Unavailable."""
+        """POST, and repeat it until the server answers and is not busy. Raises Unavailable when patience is over."""
         deadline = since + (self._options.patience if patience is None else patience)
         now = self._options.now()
         if 0 < (rest := session.not_before - now) <= LONGEST_REST:
@@ -79,8 +79,7 @@ class Sending:
             rest = 0.0 if isinstance(answer, Lost) else min(answer.retry_after(now), LONGEST_REST)
             pause = max(rest, backoff(next(attempts)) * (1 - self._options.random() / 2))
             if now + pause > deadline:
-                # A step-up does not hold the lock, so its session may have old tokens: another thread may have
-                # refreshed them.
+                # A step-up does not lock the store. Another thread may have refreshed meanwhile, so save nothing old.
                 if rest and path != "reauthenticate/":
                     yield Save(replace(session, not_before=now + rest))
                 raise gave_up(answer, rest) from (answer.error if isinstance(answer, Lost) else None)
@@ -89,7 +88,7 @@ class Sending:
     def _post_once(
         self, path: str, body: Mapping[str, Any], session: Session, headers: Mapping[str, str]
     ) -> Flow[Answer | Lost]:
-        """POST, and once more if the server gives a nonce for the proof (RFC 9449 section 8)."""
+        """POST, and once more if the server asks for a proof with its nonce (RFC 9449 section 8)."""
         answer: Answer | Lost = yield self._proven(path, body, session, headers)
         if isinstance(answer, Answer):
             self.note(self._url, answer.headers)
@@ -98,13 +97,13 @@ class Sending:
         return answer
 
     def _proven(self, path: str, body: Mapping[str, Any], session: Session, headers: Mapping[str, str]) -> Post:
-        """Return a request, with a proof of its own if the session is bound to a key."""
+        """Return a request to the auth URL, with a new proof if the session is bound to a key."""
         url = self._url + path
         proof = self._proof(session, "POST", url, headers.get("Authorization", "")) if path in PROVEN else {}
         return Post(url, body, {**headers, **proof})
 
     def _proof(self, session: Session, method: str, url: str, access: str = "") -> dict[str, str]:
-        """Return the header with the proof for one request. Nothing if the session is not bound to a key."""
+        """Return the header with the proof for one request. Empty if the session is not bound to a key."""
         if not session.device_key:
             return {}
         token = access.rpartition(" ")[2]
@@ -113,5 +112,5 @@ class Sending:
 
 
 def proving() -> Any:
-    """Return the module that makes keys and proofs. It is loaded only where a session is bound to a key."""
+    """Return the module that makes keys and proofs. It is loaded only if a session is bound to a key."""
     return import_module("twotoken.contrib.scripts.proving")

@@ -1,4 +1,4 @@
-"""What a client knows of its session, as one value: it is stored completely or not at all."""
+"""All that a client knows of its session, in one value: so it is stored completely or not at all."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ KEY = re.compile(r"[\w-]{8,255}", re.ASCII)
 class Session:
     """Both tokens, and the Idempotency-Key of the last refresh. Times are in seconds since the epoch.
 
-    ``scheme`` is that of the access token, Bearer or DPoP. ``device_key`` is the private key that the session is bound
-    to, as PEM, if any. ``started_with`` is the SHA-256 of the refresh token that the program gave. ``ended`` says why
-    there is no session. The server must not be asked before ``not_before``.
+    ``scheme`` is how the access token is sent, Bearer or DPoP. ``device_key`` is the private key that the session is
+    bound to, as PEM; empty if it is not bound. ``started_with`` is the SHA-256 of the refresh token that the program
+    gave. ``ended`` says why there is no session. Before ``not_before`` the server wants no request.
     """
 
     auth_url: str = ""
@@ -36,12 +36,12 @@ class Session:
 
 
 def to_json(session: Session) -> str:
-    """Return the text of a session."""
+    """Return a session as JSON."""
     return json.dumps({"version": VERSION, **asdict(session)}, indent=1)
 
 
 def from_json(text: str) -> Session:
-    """Read a session from its text. Raises ValueError if the text is not a complete session."""
+    """Read a session from JSON. Raises ValueError if it is not a complete session."""
     values = json.loads(text)
     if not isinstance(values, dict) or values.pop("version", None) != VERSION:
         raise ValueError("not a session of this version")

@@ -1,4 +1,4 @@
-"""The steps that the protocol asks the code that runs it to do: send, wait, save."""
+"""The steps of a flow. The protocol yields them: send, wait, save. The code that runs the flow does them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """POST JSON without following redirects. The result is an Answer, or Lost."""
+    """A step: POST JSON without following redirects. Its result is an Answer, or Lost."""
 
     url: str
     body: Mapping[str, Any] = field(repr=False)
@@ -27,21 +27,21 @@ class Post:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Wait so many seconds."""
+    """A step: wait so many seconds."""
 
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class Save:
-    """Put a session into the store."""
+    """A step: put a session into the store."""
 
     session: Session
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer: its status, its headers, and its JSON, which is None if it has none."""
+    """An answer: its status, its headers, and its JSON as ``body``, which is None if the body is not JSON."""
 
     status: int
     body: Any = field(repr=False)
@@ -49,16 +49,16 @@ class Answer:
 
     @property
     def code(self) -> str:
-        """The ``code`` of twotoken's errors."""
+        """The ``code`` of an error, or an empty string."""
         return str(self.body.get("code", "")) if isinstance(self.body, dict) else ""
 
     @property
     def detail(self) -> str:
-        """The text for people."""
+        """The text of an error for people, or an empty string."""
         return str(self.body.get("detail", "")) if isinstance(self.body, dict) else ""
 
     def retry_after(self, now: float) -> float:
-        """Return the seconds that Retry-After asks to wait, given in seconds or as a date; 0 without it."""
+        """Return how many seconds Retry-After asks to wait. The header may name seconds or a date; 0 without it."""
         value = self.headers.get("Retry-After", "")
         if value.isascii() and value.isdigit():
             return float(value[:9])
@@ -71,7 +71,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """No answer came: nobody knows whether the server has done what it was asked."""
+    """No answer came. Nobody knows whether the server has done what it was asked to do."""
 
     error: Exception
 
@@ -81,7 +81,7 @@ Flow: TypeAlias = Generator[Step, Any, T]
 
 
 def answer(status: int, content: bytes, headers: Mapping[str, str]) -> Answer:
-    """Return an Answer. ``headers`` finds names in any case."""
+    """Return an Answer. ``headers`` is a mapping that ignores upper and lower case in names."""
     try:
         body = loads(content)
     except (ValueError, RecursionError):

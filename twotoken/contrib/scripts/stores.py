@@ -16,7 +16,7 @@ from typing import Protocol
 from twotoken.contrib.scripts.errors import StoreError
 from twotoken.contrib.scripts.session import Session, from_json, to_json
 
-NOT_LOCKED = -1  # not a descriptor of a file
+NOT_LOCKED = -1  # no file has this descriptor
 
 logger = logging.getLogger("twotoken.scripts")
 
@@ -24,7 +24,7 @@ if sys.platform == "win32":
     import msvcrt
 
     def lock_file(descriptor: int) -> None:
-        """Lock a file for this process. Raises OSError if another one has the lock."""
+        """Lock a file for this process. Raises OSError if another process has the lock."""
         msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
 
     def unlock_file(descriptor: int) -> None:
@@ -34,11 +34,11 @@ else:
     import fcntl
 
     def lock_file(descriptor: int) -> None:
-        """Lock a file for this process. Raises OSError if another one has the lock."""
+        """Lock a file for this process. Raises OSError if another process has the lock."""
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def unlock_file(descriptor: int) -> None:
-        """Unlock a file. Closing it is not enough if a forked child process still has it open."""
+        """Unlock a file. To close it is not enough: a forked child process may still have it open."""
         fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
@@ -54,7 +54,7 @@ class Store(Protocol):
         ...
 
     def try_lock(self) -> bool:
-        """Take the lock for logging in and refreshing, without waiting. Return whether it was free."""
+        """Take the lock that a login or refresh needs, without waiting. Return whether it was free."""
         ...
 
     def unlock(self) -> None:
@@ -63,7 +63,7 @@ class Store(Protocol):
 
 
 class MemoryStore:
-    """Keeps the session in this process. After a fork, the child has to log in: it must not use the parent's token."""
+    """Keeps the session in this process. A forked child has to log in: it must not use its parent's tokens."""
 
     def __init__(self) -> None:
         self._session = Session()
@@ -95,9 +95,9 @@ class MemoryStore:
 class FileStore:
     """Keeps the session in a file that only its user can read; it survives restarts, and processes can share it.
 
-    ``path`` is written by replacing it. ``path.lock`` beside it is locked while a process logs in or refreshes: the
-    system unlocks it if the process dies. Both belong on a local disk, because locks of network file systems are not
-    reliable.
+    A save puts a new file in place of the one at ``path``. A process that logs in or refreshes locks the file
+    ``path.lock`` beside it; if the process dies, the system unlocks it. Both files belong on a local disk, because the
+    locks of network file systems are not reliable.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -108,10 +108,10 @@ class FileStore:
         self._read: tuple[tuple[int, int] | None, Session] = (None, Session())
 
     def load(self) -> Session:
-        """Return the session. Reads the file only if it was changed. A damaged file holds no session.
+        """Return the session. Reads the file only if it looks changed. A damaged file holds no session.
 
-        While this process has the lock it always reads: a refresh with a stale token would end the session, and after
-        two quick changes a new file may have the inode and the time of an old one.
+        While this process has the lock it reads the file in any case. After two quick changes a new file may look like
+        an old one, with the same inode and time, and a refresh with an old token would end the session.
         """
         with self._errors():
             try:
@@ -128,7 +128,7 @@ class FileStore:
         new = self.path.with_name(f"{self.path.name}.new")
         with self._errors():
             with suppress(FileNotFoundError):
-                new.unlink()  # left by a process that was killed
+                new.unlink()  # a process that was killed has left it
             with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
                 file.write(to_json(session))
                 file.flush()
@@ -137,7 +137,7 @@ class FileStore:
             self._sync_folder()
 
     def try_lock(self) -> bool:
-        """Take the lock among the threads of this process, then the one among processes."""
+        """Take the lock that the threads of this process share, then the lock that processes share."""
         self._leave_parent()
         if not self._threads.acquire(blocking=False):
             return False
@@ -146,7 +146,7 @@ class FileStore:
                 descriptor = self._open(self.path.with_name(f"{self.path.name}.lock"), os.O_RDWR | os.O_CREAT)
                 try:
                     lock_file(descriptor)
-                except (BlockingIOError, PermissionError):  # Windows raises the second
+                except (BlockingIOError, PermissionError):  # Windows raises PermissionError
                     os.close(descriptor)
                 else:
                     self._lock_file = descriptor
@@ -171,7 +171,7 @@ class FileStore:
                 return Session()
 
     def _open(self, path: Path, flags: int) -> int:
-        # A pipe that somebody put there must not keep the program waiting. Windows has neither flag.
+        # If somebody put a pipe in place of the file, it must not keep the program waiting. Windows has neither flag.
         guards = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
         descriptor = os.open(path, flags | guards, 0o600)
         try:
@@ -182,7 +182,7 @@ class FileStore:
         return descriptor
 
     def _check(self, path: Path, state: os.stat_result) -> None:
-        if sys.platform == "win32":  # Windows has no such modes; a user's folders are closed to others
+        if sys.platform == "win32":  # Windows has no such modes, but closes a user's folders to others
             return
         if not stat.S_ISREG(state.st_mode) or state.st_uid != os.geteuid():
             raise StoreError(f"{path} is not a file of this process's user.")
@@ -190,7 +190,7 @@ class FileStore:
             raise StoreError(f"Others can use {path}, and may have copied it. Delete it, and end its session.")
 
     def _sync_folder(self) -> None:
-        if sys.platform == "win32":  # can't open a folder
+        if sys.platform == "win32":  # Windows can't open a folder
             return
         descriptor = os.open(self.path.parent, os.O_RDONLY)
         try:
@@ -209,6 +209,6 @@ class FileStore:
         if self._process != os.getpid():
             self._process = os.getpid()
             self._threads = threading.Lock()
-            if self._lock_file != NOT_LOCKED:  # the parent's: open here too, it would outlive the parent
+            if self._lock_file != NOT_LOCKED:  # the parent's lock: if it stayed open here, it would outlive the parent
                 os.close(self._lock_file)
                 self._lock_file = NOT_LOCKED

@@ -1,1 +1,4 @@
-"""Moving from djangorestframework-simplejwt without logging anyone out."""
+"""Moving from djangorestframework-simplejwt without logging anyone out.
+
+An "old" token is one that simplejwt issued.
+"""

@@ -1,4 +1,4 @@
-"""twotoken's three authentication classes, which also accept simplejwt's access tokens until those expire.
+"""twotoken's three authentication classes, which also accept the old tokens, simplejwt's, until these expire.
 
 The classes have the names of twotoken's own, so that a project ends the move by changing the import path. Like
 ``twotoken.authentication``, this module must not import ``rest_framework.views``, not even indirectly.
@@ -62,7 +62,7 @@ class AccessTokenAuthentication(authentication.AccessTokenAuthentication):
 
 
 class RevocableAccessTokenAuthentication(AccessTokenAuthentication, authentication.RevocableAccessTokenAuthentication):
-    """Check the token family too. An old token has none: it is valid until it expires or its user is refused."""
+    """Check the token family too. An old token has no family: it is valid until it expires or its user is refused."""
 
 
 class StatelessAccessTokenAuthentication(AccessTokenAuthentication, authentication.StatelessAccessTokenAuthentication):

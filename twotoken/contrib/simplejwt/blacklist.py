@@ -1,6 +1,6 @@
 """The tables of ``rest_framework_simplejwt.token_blacklist``, whether or not that app is still installed.
 
-They are read as long as they exist. Otherwise blacklisted tokens would be valid again when the app leaves
+The tables are read as long as they exist. Otherwise blacklisted tokens would be valid again when the app leaves
 INSTALLED_APPS. So these models are separate from the app's and have their own registry, which migrations ignore.
 """
 
@@ -57,7 +57,7 @@ class BlacklistedToken(models.Model):
 
 
 def exists() -> bool:
-    """Tell whether simplejwt's blacklist exists. Not cached: only old refresh tokens need it, each about once."""
+    """Tell whether simplejwt's blacklist exists. Not cached: each old refresh token asks about once."""
     return BlacklistedToken._meta.db_table in connections[_alias()].introspection.table_names()
 
 
@@ -67,19 +67,19 @@ def contains(jti: str) -> bool:
 
 
 def add(old: OldRefreshToken) -> None:
-    """Blacklist this token, so that simplejwt refuses it if the project goes back. Adding it again changes nothing."""
+    """Blacklist this token, so that a project that goes back to simplejwt refuses it. A second time changes nothing."""
     if exists():
         retry_on_conflict(lambda: _add(old))
 
 
 def usable(now: datetime) -> models.QuerySet[OutstandingToken]:
-    """Return the recorded refresh tokens that simplejwt would still accept."""
+    """Return the refresh tokens in simplejwt's tables that simplejwt would still accept."""
     refused = BlacklistedToken._default_manager.using(_alias()).values("token")
     return OutstandingToken._default_manager.using(_alias()).filter(expires_at__gt=now).exclude(pk__in=refused)
 
 
 def _add(old: OldRefreshToken) -> None:
-    # A token issued before the app was installed has no row. Leave out its text, which would be a usable token.
+    # A token issued before the app was installed has no row. A new row gets no text: it would be a usable token.
     details: dict[str, Any] = {"token": "", "expires_at": datetime.fromtimestamp(old.expires_at, UTC)}
     if not settings.USE_TZ:
         details["expires_at"] = timezone.make_naive(details["expires_at"])

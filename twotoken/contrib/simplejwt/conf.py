@@ -25,7 +25,7 @@ class Settings:
 
     @property
     def algorithm(self) -> str:
-        """The algorithm of the old tokens. A token with any other is refused."""
+        """The algorithm of the old tokens. A token with another algorithm is refused."""
         return _get("ALGORITHM", "HS256")
 
     @property
@@ -48,12 +48,12 @@ class Settings:
 
     @property
     def issuer(self) -> str | None:
-        """The ``iss`` claim that the old tokens have, if any."""
+        """The ``iss`` claim that an old token must have. None: it is not checked."""
         return _get("ISSUER", None)
 
     @property
     def audience(self) -> Any:
-        """The ``aud`` claim of the old tokens, or a list of which a token must name one."""
+        """The ``aud`` that an old token must have. Of a list, one entry is enough. None: not checked."""
         return _get("AUDIENCE", None)
 
     @property
@@ -64,7 +64,7 @@ class Settings:
 
     @property
     def user_id_field(self) -> str:
-        """The field of the user model whose value the old tokens carry."""
+        """The field of the user model whose value is in the old tokens."""
         return _get("USER_ID_FIELD", "id")
 
     @property
@@ -105,7 +105,7 @@ class Settings:
 
     @property
     def is_over(self) -> bool:
-        """Whether UNTIL is past. Not a setting of its own."""
+        """Whether UNTIL is past. This is not a key of the setting."""
         return timezone.now().timestamp() >= self.until.timestamp()
 
     @property

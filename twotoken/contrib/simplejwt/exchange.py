@@ -1,4 +1,4 @@
-"""Exchanging an old refresh token, once.
+"""Exchanging an old refresh token, which simplejwt issued, for twotoken's tokens, once.
 
 The old token is generation 0 of the family that it starts; twotoken's first refresh token is generation 1. From then
 on the rotation rule judges the old token like any other: with the same Idempotency-Key it is a retry, a second tab is
@@ -30,7 +30,7 @@ from twotoken.exceptions import ExpiredToken, RevokedToken, UserInactive
 from twotoken.models import RefreshToken, RevokedReason
 from twotoken.tokens import RefreshClaims, token_id
 
-# The ``auth_time`` of a moved family, in 1970: an old token proves no identity, and does not tell when the login was.
+# The ``auth_time`` of a moved family is in 1970: an old token does not tell when the login was, and proves no identity.
 NO_PROOF: Final = 0
 
 
@@ -42,9 +42,9 @@ def verify(token: str) -> OldRefreshToken:
 
 @sensitive_variables()
 def claims_of(token: str, client: Client) -> RefreshClaims:
-    """Return the refresh claims that stand for an old refresh token, for ``families.rotate``.
+    """Return the claims with which ``families.rotate`` exchanges an old refresh token.
 
-    Starts the family if it does not exist yet. Raises a TokenNotValid with its reason.
+    Starts the family if it does not exist yet. Raises a TokenNotValid if the old token is refused.
     """
     old = verify(token)
     family = find(old.family_id)
@@ -61,17 +61,18 @@ def claims_of(token: str, client: Client) -> RefreshClaims:
 
 @sensitive_variables()
 def revoke(token: str, client: Client) -> RefreshToken | None:
-    """Revoke an old refresh token, as a logout does: revoke its family, or insert one that is revoked already.
+    """Revoke the family of an old refresh token, as a logout does.
 
-    Returns the family, with its user, if this call revoked it. Raises a TokenNotValid if the token is not valid, or if
-    it has no family and can't start one.
+    If the token has no family yet, insert one that is revoked already, so that the token can't start another. Returns
+    the family, with its user, if this call revoked or inserted it, otherwise None. Raises a TokenNotValid if the token
+    is not valid, or if it has no family and can't start one.
     """
     old = verify(token)
     family = find(old.family_id)
     if family is None:
         check_unused(old)
         blacklist.add(old)
-        # There may be no blacklist. So insert a family that is revoked already: then the token can't start another.
+        # simplejwt's blacklist may not exist, so a revoked family is inserted too.
         user = find_user(old.user_id)
         revoked = {"user": user, "revoked_at": timezone.now(), "revoked_reason": RevokedReason.LOGOUT}
         details = {**revoked, "ip_address": client.ip_address, "user_agent": client.user_agent}
@@ -83,7 +84,7 @@ def revoke(token: str, client: Client) -> RefreshToken | None:
 
 
 def check_time(old: OldRefreshToken) -> None:
-    """Raise ExpiredToken if an old token is too old to be exchanged.
+    """Raise ExpiredToken if an old token was issued too long ago to be exchanged.
 
     A family is purged RETENTION after it was revoked or expired. So a token older than RETENTION may have been
     exchanged already, without a trace, and is refused. Check E006 asks for a RETENTION that outlasts the move.
@@ -94,7 +95,7 @@ def check_time(old: OldRefreshToken) -> None:
 
 
 def check_unused(old: OldRefreshToken) -> None:
-    """Raise ExpiredToken or RevokedToken unless an old token without a family may start one."""
+    """Check that an old token, which has no family, may start one. Raises ExpiredToken or RevokedToken."""
     check_time(old)
     # Another request may be exchanging this token: since our caller looked for the family, it may have started the
     # family and then blacklisted the token. So look for the family again, after reading the blacklist.
@@ -127,7 +128,7 @@ def _start(old: OldRefreshToken, client: Client) -> None:
 
 
 def _lifetime(old: OldRefreshToken) -> timedelta | None:
-    """Return the family's lifetime: until FAMILY_LIFETIME after the old token's ``iat``, or its ``exp`` if later.
+    """Return the lifetime of a family that ends FAMILY_LIFETIME after the old token's ``iat``, or at a later ``exp``.
 
     The time of the login is unknown, because simplejwt's rotation does not keep it.
     """

@@ -1,4 +1,4 @@
-"""System checks of the move: which classes and views of simplejwt, and which of its cookies, a project still uses."""
+"""System checks of the move that find what a project still uses of simplejwt: its classes, views and cookies."""
 
 from __future__ import annotations
 
@@ -62,14 +62,14 @@ def check_old_views(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> I
 
 
 def _authenticators() -> Iterator[tuple[str, Any]]:
-    """Yield the authentication classes in use, each with its place."""
+    """Yield the authentication classes in use, each with the setting or the route that uses it."""
     # Read the raw setting: DRF would import the classes, which fails if simplejwt is uninstalled.
     defaults = (getattr(settings, "REST_FRAMEWORK", None) or {}).get("DEFAULT_AUTHENTICATION_CLASSES", ())
     for authenticator in defaults:
         yield "DEFAULT_AUTHENTICATION_CLASSES", authenticator
     known = set(map(_path, defaults))
     for place, view, options in _views():
-        if _is_of(view, "twotoken"):  # twotoken's views choose their classes on purpose
+        if _is_of(view, "twotoken"):  # twotoken's own views have the right classes
             continue
         owner = next((base for base in view.__mro__ if "authentication_classes" in vars(base)), None)
         # If the view inherits the attribute from DRF, it uses the defaults, which were yielded above.
@@ -80,7 +80,7 @@ def _authenticators() -> Iterator[tuple[str, Any]]:
 
 
 def _views() -> Iterator[tuple[str, Any, dict[str, Any]]]:
-    """Yield each mounted view class, with its place and its options."""
+    """Yield each mounted view class, with its route and the options of ``as_view()``."""
     if getattr(settings, "ROOT_URLCONF", None):
         yield from _mounted(get_resolver().url_patterns, "/")
 

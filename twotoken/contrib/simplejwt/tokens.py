@@ -24,7 +24,8 @@ NO_FAMILY: Final = UUID(int=0)  # RFC 9562 section 5.9: an old access token belo
 
 # Unique to this package. If it changed, each old refresh token could be exchanged again.
 _NAMESPACE = UUID("5f2ad7a1-9c55-4b0f-8d3c-0e0b6c7b2f43")
-# This module checks the times itself, against ``now``. Before simplejwt 5.5.1 the subject usually was a number.
+# This module checks the times itself, against ``now``. Before simplejwt 5.5.1 the subject usually was a number, which
+# PyJWT would refuse.
 _AUDIENCE: Any = {"verify_exp": False, "verify_iat": False, "verify_sub": False, "verify_jti": False}
 _OPTIONS: Any = {**_AUDIENCE, "verify_aud": False}
 
@@ -46,7 +47,7 @@ class Policy:
 
 @lru_cache(maxsize=8)
 def prepared_key(algorithm: str, key: str) -> Any:
-    """Prepare a key for its one algorithm, so that no request parses it again.
+    """Return a key as PyJWT uses it for this algorithm. It is cached, so that no request parses it again.
 
     Raises ValueError if the key is missing, invalid or private, or if PyJWT does not support the algorithm here.
     """
@@ -87,7 +88,7 @@ class OldRefreshToken:
     def family_id(self) -> UUID:
         """The id of the one family that the token can start. The same token always leads to the same row.
 
-        The user is part of it: if a ``jti`` is not unique, it must not lead to another user's family.
+        It depends on the user too: a ``jti`` that is not unique must not lead to another user's family.
         """
         return uuid5(_NAMESPACE, f"{self.jti} {self.user_id}")
 

@@ -1,4 +1,4 @@
-"""Find the user of a simplejwt token."""
+"""Find the user of an old token, one that simplejwt issued."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def find_user(user_id: str) -> AbstractBaseUser:
     model = get_user_model()
     users = model._default_manager.using(router.db_for_write(model))
     try:
-        # If several users fit, for example by one e-mail address, one could log in as another.
+        # get() fails if several users fit, for example with one e-mail address: one could log in as another.
         user: AbstractBaseUser = users.get(**{conf.user_id_field: user_id})
     except model.DoesNotExist as exc:
         raise UserInactive from exc
@@ -32,10 +32,9 @@ def find_user(user_id: str) -> AbstractBaseUser:
 
 
 def active_user(user_id: str, password_digest: object) -> AbstractBaseUser:
-    """Return the user of an old token if the user may still use it.
+    """Return the user of an old token, who must be active and, with CHECK_REVOKE_TOKEN, have the same password still.
 
-    Raises UserInactive or InvalidToken, as ``find_user`` does; UserInactive also if the user is inactive; and with
-    CHECK_REVOKE_TOKEN PasswordChanged.
+    Raises what ``find_user`` raises; UserInactive if the user is inactive; PasswordChanged if the password is another.
     """
     user = find_user(user_id)
     if not user.is_active:

@@ -52,14 +52,14 @@ class ShapedErrors(TokenView):
         return self.shape(super().refuse(error))
 
     def shape(self, response: Response) -> Response:
-        """Have the project's exception handler shape a refusal. It gets a DRF exception, as it does from simplejwt."""
+        """Have the project's exception handler shape a refusal. The handler gets a DRF exception, as from simplejwt."""
         handler = self.get_exception_handler()
         if handler is exception_handler:
             return response
         unauthorized = response.status_code == status.HTTP_401_UNAUTHORIZED
         exc = (AuthenticationFailed if unauthorized else APIException)(response.data, response.data["code"])
         exc.status_code = response.status_code
-        # DRF's own handler turns these into headers.
+        # DRF's own handler turns these attributes into headers.
         wait = int(response.get("Retry-After", "0"))
         exc.__dict__.update({"auth_header": response.get("WWW-Authenticate"), "wait": wait})
         with keeping_transactions():
@@ -69,7 +69,7 @@ class ShapedErrors(TokenView):
 
 @contextmanager
 def keeping_transactions() -> Iterator[None]:
-    """Cancel the rollback that DRF's exception handler asks for: it would undo the revocation of a reused token."""
+    """Cancel the rollback that DRF's exception handler asks for: a rollback would undo a reused token's revocation."""
     marked = [(each, each.get_rollback()) for each in connections.all(initialized_only=True) if each.in_atomic_block]
     yield
     for connection, needs_rollback in marked:
@@ -100,8 +100,8 @@ class TokenRefreshView(ShapedErrors, RefreshView):
 class TokenBlacklistView(ShapedErrors, LogoutView):
     """``api/token/blacklist/``: POST a refresh token of simplejwt or twotoken to log out, get ``{}``.
 
-    As with simplejwt a missing token is a 400, and the Authorization header is not read: a service may blacklist other
-    users' tokens.
+    As with simplejwt, a missing token is a 400. The Authorization header is not read, because a service may use its own
+    access token to blacklist the tokens of users.
     """
 
     delivery = Delivery.BODY
@@ -153,12 +153,12 @@ class TokenVerifyView(ShapedErrors):
         """Check an access token of simplejwt or twotoken, and its user."""
         authentication = AccessTokenAuthentication()
         access = authentication.verify(token)
-        if access.is_bound:  # whoever asks may accept the token without its proof
+        if access.is_bound:  # the service that asks could then accept the token without a proof
             raise WrongDevice
         authentication.get_user(access)
 
     def verify_refresh(self, token: str) -> None:
-        """Check a refresh token of twotoken: it must be the current one of an active family, and its user active."""
+        """Check a refresh token of twotoken: it must be the newest one of an active family, with an active user."""
         claims = families.verify(token)
         family = exchange.find(claims.family_id)
         if family is None or not tokens.token_id_fits(claims, bytes(family.secret)):
@@ -183,7 +183,7 @@ class ExchangeView(ShapedErrors, RefreshView):
     could use it to plant its own session, so the view has the same cross-origin protection as the login.
 
     ``old_cookie`` names a cookie with the old token, for tokens that no script can read, as dj-rest-auth keeps them. It
-    is read if the body has no token, and the answer clears it. With the body delivery cookies are not read.
+    is read if the body is empty, and the answer clears it. With the body delivery no cookie is read.
     """
 
     old_cookie: str | None = None
@@ -215,7 +215,7 @@ class ExchangeView(ShapedErrors, RefreshView):
         return self.clear_old_cookie(super().answer(pair, already_held=already_held))
 
     def revoke_replaced(self, pair: TokenPair) -> None:
-        """Revoke the family whose cookie this one overwrites, as a login does, but not a retry's own family."""
+        """Revoke the family whose cookie the answer overwrites, as a login does. A retry keeps its own family."""
         for token in cookie_values(self.request, conf.cookie_name):
             with suppress(InvalidToken):
                 claims = families.verify(token)
@@ -229,7 +229,7 @@ class ExchangeView(ShapedErrors, RefreshView):
         return self.clear_old_cookie(response) if refused else response
 
     def clear_old_cookie(self, response: Response) -> Response:
-        """Clear the cookie of an old token that can't be used any more."""
+        """Clear the old cookie, because its token can't be used any more."""
         if self.by_cookie and self.old_cookie is not None:
             response.delete_cookie(self.old_cookie, self.old_cookie_path, self.old_cookie_domain)
         return response

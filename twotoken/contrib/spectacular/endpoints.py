@@ -82,7 +82,10 @@ class ReauthenticateSchema(LoginSchema):
 
     @cached_property
     def responses(self) -> dict[int, Any]:
-        """The responses by status. A bad proof is a 400 too: the view reads it before it counts a guess."""
+        """The responses by status. A bad DPoP proof can be a 401, by the authentication, or a 400, by the view.
+
+        The view reads the proof before it counts the request as a try of the password.
+        """
         responses = dict(super().responses)
         errors = self.get_errors()
         refused = [
@@ -102,7 +105,7 @@ class ReauthenticateSchema(LoginSchema):
 
 
 class RefreshSchema(TokenSchema):
-    """refresh/: takes the refresh token by cookie or in the body. A mount without refresh tokens answers 404."""
+    """refresh/: takes the refresh token in a cookie or in the body. A mount without refresh tokens answers 404."""
 
     proof_status: int = status.HTTP_400_BAD_REQUEST
     operations = {
@@ -143,7 +146,7 @@ class RefreshSchema(TokenSchema):
 
 
 class LogoutSchema(TokenSchema):
-    """logout/: a mount with cookies requires no token. Any other requires the refresh token or an access token."""
+    """logout/: a cookie mount requires no token. Any other mount requires the refresh token or an access token."""
 
     operations = {
         "POST": Operation(
@@ -165,7 +168,7 @@ class LogoutSchema(TokenSchema):
                 *(exceptions.MissingToken, exceptions.InvalidToken, exceptions.ExpiredToken),
                 *(exceptions.WrongDevice, exceptions.InvalidProof),
             },
-            Delivery.BODY: {exceptions.MissingToken},  # the answer is 400 and lists the missing field
+            Delivery.BODY: {exceptions.MissingToken},  # a missing token gets a 400 that lists the field
             Delivery.NONE: set(),
         }
         return [error for error in super().get_errors() if error not in impossible[self.delivery]]
@@ -222,7 +225,7 @@ class SessionsSchema(TokenSchema):
         return cast("views.SessionsView", self.view).serializer_class(many=True) if self.method == "GET" else None
 
     def get_errors(self) -> list[Any]:
-        """Include 404 only with pagination, because a page may not exist."""
+        """Leave out the 404 if the list is not paginated: only a missing page gets one."""
         is_paged = self._get_paginator() is not None
         return [error for error in super().get_errors() if is_paged or error is not NotFound]
 

@@ -43,7 +43,7 @@ def body_of(error: ErrorClass) -> dict[str, str]:
 
 
 def kinds_of(error: Any) -> list[ErrorClass]:
-    """Return the errors that an answer can show: this one and its subclasses, those of a project included."""
+    """Return the errors that an answer may have: the given class and its subclasses, also those of a project."""
     if not issubclass(error, TwoTokenError):
         return [error]
     # A base class such as TokenNotValid lacks a reason or a message, and no view answers with it.

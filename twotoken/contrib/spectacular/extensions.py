@@ -24,7 +24,8 @@ from twotoken.authentication import AccessTokenAuthentication
 from twotoken.conf import conf
 from twotoken.proofs import accepts_proofs
 
-# Imported only when it is used: it imports DRF's views, which read the project's defaults when they are imported.
+# This module is imported only when it is used, because it imports DRF's views. These read the project's defaults when
+# they are imported.
 STEP_UP = "twotoken.contrib.spectacular.step_up"
 NOT_BLANK = r"[^\s\x1c-\x1f\x85]"  # DRF strips more characters than ``\s`` of an ECMAScript pattern matches
 
@@ -39,14 +40,14 @@ class EndpointExtension(OpenApiViewExtension):
     match_subclasses = True
 
     def view_replacement(self) -> Any:
-        # Imported only now: it imports DRF's views, which read the project's defaults when they are imported.
+        # This module is imported only now, because it imports DRF's views: see STEP_UP.
         return import_string("twotoken.contrib.spectacular.replacements.replacement_of")(self.target)
 
 
 class BearerExtension(OpenApiAuthenticationExtension):
     """Describes the access token in the Authorization header, for all authentication classes.
 
-    A bound one is sent with the scheme DPoP, beside a proof in the header ``DPoP``.
+    A bound access token is sent with the scheme DPoP, and with a proof in the header ``DPoP``.
     """
 
     target_class = "twotoken.bearer.BearerAuthentication"

@@ -12,7 +12,7 @@ from drf_spectacular.settings import spectacular_settings
 def mount_options(path_regex: str) -> dict[str, Any]:
     """Return the options that the URLconf gives a route.
 
-    A route that is not in the URLconf has none: drf-spectacular can also describe a separate list of patterns.
+    A route that is not in the URLconf has no options: drf-spectacular can also describe a separate list of patterns.
     """
     for urlconf in dict.fromkeys([None, spectacular_settings.SERVE_URLCONF]):
         for route, options in routes_of(get_resolver(urlconf).url_patterns):

@@ -30,14 +30,14 @@ PREFIX = "TwoToken"  # separates twotoken's components from a project's own Logi
 
 
 def header(name: str, schema: Any, text: Any, *codes: int, required: bool = True) -> OpenApiParameter:
-    """Return a header of the answers with these statuses."""
+    """Return the description of a header that the answers with these statuses have."""
     return OpenApiParameter(
         name, schema, OpenApiParameter.HEADER, required=required, description=text, response=list(codes)
     )
 
 
 def set_cookie(text: Any, *codes: int, required: bool = True) -> OpenApiParameter:
-    """Return the header that sets or clears the refresh cookie."""
+    """Return the description of the header that sets or clears the refresh cookie."""
     return header("Set-Cookie", str, text, *codes, required=required)
 
 
@@ -54,12 +54,12 @@ ERROR_HEADERS = (
 )
 
 
-# The component of an error's body, and the field that it has beside ``detail`` and ``code``.
+# The three kinds of error bodies: the name of the component, and its field beside ``detail`` and ``code``, if any.
 MARKS: tuple[tuple[str, str], ...] = (("Error", ""), ("NotValid", "reason"), ("StepUp", "max_age"))
 
 
 def marks_of(error: ErrorClass) -> tuple[str, str]:
-    """Return the entry of MARKS that belongs to an error."""
+    """Return the component of an error's body, and its field beside ``detail`` and ``code`` (empty: none)."""
     return (
         MARKS[1] if issubclass(error, TokenNotValid) else MARKS[2 * issubclass(error, InsufficientUserAuthentication)]
     )
@@ -115,7 +115,7 @@ class ErrorSchema(AutoSchema):
         return OpenApiResponse(schemas[0] if len(schemas) == 1 else {"oneOf": schemas}, description, examples)
 
     def error_body(self, errors: Sequence[ErrorClass]) -> Schema:
-        """Return the body of errors that have the same fields.
+        """Return the schema of the body of errors that have the same fields.
 
         The enumerations ``code`` and ``reason`` are components with all their values. Each use narrows ``code`` to the
         codes of its errors. drf-spectacular would name inline enumerations after their property, and these names would

@@ -19,7 +19,7 @@ from twotoken.contrib.spectacular.schemas import TokenSchema
 from twotoken.contrib.spectacular.services import DiscoverySchema, JWKSSchema, RevocationsSchema
 from twotoken.contrib.spectacular.simplejwt import BlacklistSchema, ExchangeSchema, VerifySchema
 
-# By name, because this package does not import contrib.simplejwt.
+# The views are given by name, because this package does not import contrib.simplejwt.
 SCHEMAS: dict[str, type[TokenSchema]] = {
     "twotoken.views.logins.LoginView": LoginSchema,
     "twotoken.views.logins.ReauthenticateView": ReauthenticateSchema,

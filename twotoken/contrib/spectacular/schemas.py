@@ -53,7 +53,7 @@ EXAMPLE_TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI3In0.c2lnbmF0dXJl"  # noqa: S10
 
 
 class TokenSchema(ErrorSchema):
-    """Describes an endpoint for its mount's options. The project's own description of the endpoint overrides it."""
+    """Describes an endpoint as its mount's options make it. The project's own description overrides this one."""
 
     operations: ClassVar[Mapping[str, Operation]] = {}
     delivery: Delivery
@@ -65,7 +65,7 @@ class TokenSchema(ErrorSchema):
         return super().get_operation(path, path_regex, path_prefix, method, registry)
 
     def map_parsers(self) -> list[str]:
-        """Return the media types of a request body: with the body delivery also forms."""
+        """Return the media types of a request body. With the delivery ``body``, forms are among them."""
         forms = cast("TokenView", self.view).form_parser_classes if self.delivery is Delivery.BODY else ()
         return list(dict.fromkeys([*super().map_parsers(), *(str(parser.media_type) for parser in forms)]))
 
@@ -90,7 +90,7 @@ class TokenSchema(ErrorSchema):
         return super().get_summary() if self.operation is None else str(self.operation.summary)
 
     def get_description(self) -> str:  # type: ignore[override]  # as drf-spectacular's own
-        """Return a subclass's docstring, or our text for clients: twotoken's own docstrings are for developers."""
+        """Return the docstring of a project's subclass. For twotoken's own views, return a text that is for clients."""
         docstring: str = super().get_description()
         ours = next(view for view in type(self.view).__mro__ if view.__module__.startswith("twotoken."))
         if self.operation is None or docstring not in {"", get_doc(ours)}:
@@ -115,7 +115,7 @@ class TokenSchema(ErrorSchema):
         return responses
 
     def status_of(self, error: ErrorClass) -> int:
-        """Return the status of the answer. That of a refused DPoP proof depends on the endpoint."""
+        """Return the status of an error's answer. The status for a refused DPoP proof depends on the endpoint."""
         return self.proof_status if issubclass(error, InvalidProof) else status_of(error) or 0
 
     def optional(self, serializer: Any) -> dict[str, Schema]:
@@ -145,7 +145,8 @@ class TokenSchema(ErrorSchema):
     def get_override_parameters(self) -> list[Any]:
         """Return the request's parameters and the response headers.
 
-        Each header lists statuses; drf-spectacular adds it to the responses that have one of them.
+        Each header parameter names the statuses of the responses that have this header; drf-spectacular adds it to
+        them.
         """
         parameters: list[Any] = super().get_override_parameters()
         if self.operation is None:
@@ -188,8 +189,9 @@ class TokenSchema(ErrorSchema):
     def require_companion(self) -> Schema:
         """Register the security scheme of this mount's companion cookie, and return the requirement for an operation.
 
-        Return an empty dict if the mount has no companion, or if its name is unknown. The name depends on the mount's
-        path. It is unknown for a path that has variables or is not in the URLconf.
+        The companion cookie says which refresh cookie is this browser's own. Return an empty dict if the mount has no
+        companion, or if the companion's name is unknown. This name depends on the mount's path, and is unknown if the
+        path has variables or is not in the URLconf.
         """
         request = HttpRequest()
         try:
@@ -211,5 +213,5 @@ class TokenSchema(ErrorSchema):
 
 
 def asks_for_login(view: Any) -> bool:
-    """Tell whether a view has RecentLogin among its permissions, and the settings don't switch it off."""
+    """Tell whether a view has RecentLogin among its permissions, and no setting switches this permission off."""
     return any(permission().get_max_age() is not None for permission in recent_logins(view.permission_classes))

@@ -18,7 +18,7 @@ UNAUTHORIZED = str(status.HTTP_401_UNAUTHORIZED)
 
 
 class StepUpSchema(ErrorSchema):
-    """Adds the 401 to an operation that does not describe one itself."""
+    """Adds the 401 of RecentLogin to an operation, if the project does not describe a 401 itself."""
 
     def get_operation(self, *args: Any, **kwargs: Any) -> Schema | None:
         operation: Schema | None = super().get_operation(*args, **kwargs)

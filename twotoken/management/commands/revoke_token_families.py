@@ -80,7 +80,7 @@ class Command(BaseCommand):
         check_combination(is_all=options["all"], is_limited=bool(given))
         if options["family"] is not None:
             check_family(options["family"])
-        # A family that is started while this runs stays active.
+        # A family that starts while the command runs stays active.
         criteria: Criteria = {"before": options["before"] or timezone.now()}
         if options["user"] is not None:
             criteria["user_id"] = user_id(options["user"])
@@ -109,7 +109,7 @@ class Command(BaseCommand):
         self.stdout.write(said % {"count": count})
 
     def ask(self, count: int) -> None:
-        """Ask before all are revoked."""
+        """Ask for confirmation before all families are revoked."""
         warning = ngettext(
             "This revokes %(count)d token family: its user has to log in again.",
             "This revokes %(count)d token families: their users have to log in again.",
@@ -127,7 +127,7 @@ class Command(BaseCommand):
 
 
 def check_combination(*, is_all: bool, is_limited: bool) -> None:
-    """Raise CommandError unless there is either --all or an option that limits the families."""
+    """Raise CommandError if --all comes with an option that limits the families, or if there is neither."""
     if is_all and is_limited:
         raise CommandError(gettext("--all can't be combined with --user, --family, --before, --address or --inactive."))
     if not is_all and not is_limited:

@@ -16,7 +16,7 @@ MANIFEST = "package.json"
 
 
 class Command(BaseCommand):
-    """Finds the JavaScript client for npm."""
+    """Prints the folder of the JavaScript client, for npm to install."""
 
     help = (
         "Print the folder of the JavaScript client, which is an npm package. To install it into a front end: "
@@ -43,7 +43,7 @@ class Command(BaseCommand):
 
 
 def copy(source: Path, target: Path) -> None:
-    """Copy the package's files to a folder of its own, over an older copy."""
+    """Copy the package's files to a folder. It may have an older copy, but not another package."""
     package = json.loads((source / MANIFEST).read_text())
     if (target / MANIFEST).exists() and name_of(target) != package["name"]:
         said = gettext("%(folder)s holds another package. Name a folder of its own, such as %(example)s.")
@@ -57,5 +57,5 @@ def name_of(folder: Path) -> str:
     """Return the name of the npm package in a folder, or "" if its manifest can't be read."""
     try:
         return str(json.loads((folder / MANIFEST).read_text())["name"])
-    except (ValueError, KeyError, TypeError):  # TypeError: it is not an object
+    except (ValueError, KeyError, TypeError):  # TypeError: the JSON is not an object
         return ""

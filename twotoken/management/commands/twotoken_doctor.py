@@ -89,11 +89,11 @@ class Command(BaseCommand):
 
 
 def credentials(name: str | None) -> dict[str, str] | None:
-    """Return the credentials of the named user, or None. The password is not an argument: others can see those."""
+    """Return the credentials of the named user, or None. The password is no argument, because others see these."""
     if name is None:
         return None
     password = os.environ.get(PASSWORD)
-    if not password:  # an empty one would be a 400, which says nothing about the project
+    if not password:  # an empty password would get a 400, which says nothing about the project
         if not sys.stdin.isatty():
             raise CommandError(f"Put the user's password into the environment, as {PASSWORD}.")
         password = getpass.getpass(f"Password of {name}: ")

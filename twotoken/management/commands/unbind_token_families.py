@@ -63,7 +63,7 @@ class Command(BaseCommand):
         self.stdout.write(said % {"count": count})
 
     def ask(self, count: int) -> None:
-        """Ask before all are unbound."""
+        """Ask for confirmation before all families are unbound."""
         warning = ngettext(
             "This unbinds %(count)d token family: a copy of its token works on any device.",
             "This unbinds %(count)d token families: copies of their tokens work on any device.",

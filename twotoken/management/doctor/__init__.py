@@ -1,8 +1,8 @@
 """Examine a project for ``manage.py twotoken_doctor``: the checks, a login, the stores, the front end, the proxy.
 
-A probe is a function that yields findings. ``sites`` and ``browser`` know what browsers do, ``transports`` sends
-requests, ``mounts`` finds where the project includes ``twotoken.urls``. ``project``, ``stores``, ``front_end`` and
-``visit`` hold the probes.
+A probe is a function that yields findings. The probes are in ``project``, ``stores``, ``front_end``, ``visit`` and
+``mounts``. A mount is a place where the project includes ``twotoken.urls``. ``transports`` sends the probes' requests;
+``sites`` and ``browser`` know what browsers do.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ from twotoken.models import RefreshToken
 
 __all__ = ["Finding", "Options", "Status", "examine", "mount_url"]
 
-# The texts of these errors have no data of the project's tables, so the report may repeat them.
+# The report may repeat the texts of these errors, because they have no data from the project's tables.
 TELLING = (ImproperlyConfigured, OperationalError, NoAnswer)
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What to examine. ``url`` is the address of ``twotoken.urls`` for clients, ``front_end`` that of the page."""
+    """What to examine. Clients reach ``twotoken.urls`` at ``url``; ``front_end`` is the URL of the front end's page."""
 
     url: SplitResult | None = None
     front_end: SplitResult | None = None
@@ -81,7 +81,7 @@ def examine(options: Options) -> Iterator[Finding]:
 
 
 def _outside(mount: Mount, url: SplitResult, options: Options) -> Iterator[Finding]:
-    """Yield what a front end and a client find at an address."""
+    """Yield what a front end and a client find at the address of a mount."""
     server = OverHTTP(url) if options.over_http else None
     transport: Transport = server or InProcess(url, mount.path)
     yield from (found := _guarded("reach", partial(_reach, transport, mount)))
@@ -109,7 +109,7 @@ def _outside(mount: Mount, url: SplitResult, options: Options) -> Iterator[Findi
 
 
 def _reach(transport: Transport, mount: Mount) -> Iterator[Finding]:
-    """Yield what ``probe_reach`` finds. No answer at all is the most common fault, and has its own remedy."""
+    """Yield what ``probe_reach`` finds. If no answer comes, the most common fault, the finding has its own remedy."""
     try:
         yield from probe_reach(transport, mount)
     except NoAnswer as exc:
@@ -122,7 +122,7 @@ def _reach(transport: Transport, mount: Mount) -> Iterator[Finding]:
 
 
 def _guarded(name: str, probe: Callable[[], Iterable[Finding]]) -> list[Finding]:
-    """Return what a probe finds. An error becomes a finding: with its text only if that holds no data."""
+    """Return what a probe finds. An error becomes a finding, which repeats the error's text only if it has no data."""
     found: list[Finding] = []
     try:
         found.extend(probe())
@@ -134,7 +134,7 @@ def _guarded(name: str, probe: Callable[[], Iterable[Finding]]) -> list[Finding]
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Switch logging off: the requests of the probes are not events of the project, and the report says what failed."""
+    """Switch logging off. The probes' requests are not events of the project, and the report says what failed."""
     manager: Any = logging.root.manager
     before = manager.disable
     logging.disable(logging.CRITICAL)

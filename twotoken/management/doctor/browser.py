@@ -39,18 +39,18 @@ class Cookie:
 
 
 def fault_of(cookie: Cookie, page: SplitResult, api: SplitResult) -> Fault | None:
-    """Return why a page's browser loses a cookie of the API, or None. ``api`` is the address of the mount."""
+    """Return why a browser on a page loses a cookie of the API, or None. ``api`` is the URL of the mount."""
     return _dropped(cookie, api) or _withheld(cookie, page, api)
 
 
 def is_third_party(cookie: Cookie, page: SplitResult, api: SplitResult) -> bool:
-    """Tell whether the cookie is sent to another site. Safari blocks such cookies."""
+    """Tell whether the cookie is sent to another site than the page's. Safari blocks such cookies."""
     return relation(page, api) == "cross-site" and cookie.samesite == "None"
 
 
 def _dropped(cookie: Cookie, api: SplitResult) -> Fault | None:
     host = api.hostname or ""
-    name = cookie.name.lower()  # browsers ignore the case of a prefix
+    name = cookie.name.lower()  # browsers ignore upper and lower case in a prefix
     if cookie.secure and api.scheme == "http" and not is_this_machine(host):
         return Fault(
             f"Browsers drop the Secure cookie of {origin_of(api)}, which is plain http.",
@@ -95,7 +95,7 @@ def _withheld(cookie: Cookie, page: SplitResult, api: SplitResult) -> Fault | No
     )
     if is_this_machine(page.hostname or "") and is_this_machine(api.hostname or ""):
         remedy = f"Use one host name for both: open the page at {origin_of(page._replace(netloc=_moved(page, api)))}."
-    elif site_of(page.hostname or "") == site_of(api.hostname or ""):  # the schemes differ
+    elif site_of(page.hostname or "") == site_of(api.hostname or ""):  # only the schemes differ
         remedy = "Serve both over https."
     else:
         remedy = (

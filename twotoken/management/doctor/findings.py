@@ -1,4 +1,4 @@
-"""What a probe found: one line each, with the reason and the remedy if something is wrong."""
+"""What a probe found. Each finding is one line; if something is wrong, with the reason and the remedy."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What is wrong, without the name of the probe."""
+    """What is wrong, why it matters, and what to do. ``wrong`` adds the name of the probe."""
 
     text: str
     why: str

@@ -17,8 +17,8 @@ from twotoken.management.doctor.stores import compared_clocks
 from twotoken.management.doctor.transports import Answer, Transport
 from twotoken.views import is_trusted
 
-# This is not a token. It fails the signature check, so no family is affected. The refusal clears the cookie, and so
-# shows the attributes of the cookie.
+# The value of a refresh cookie that is not a token. It fails the signature check, so no family is affected. The refusal
+# clears the cookie, and so shows the cookie's attributes.
 RUBBISH = "doctor"
 CORS_PAGE = "The browser refuses, and the page sees only a TypeError: Failed to fetch."
 ADDRESS_WHY = (
@@ -40,14 +40,17 @@ def probe_reach(transport: Transport, mount: Mount) -> Iterator[Finding]:
 
 
 def first_answer(transport: Transport, mount: Mount) -> Answer:
-    """Return the answer to a request that changes nothing: at a cookie mount, a refresh with a rubbish cookie."""
+    """Return the answer to a request that changes nothing: at a cookie mount, a refresh with the value RUBBISH."""
     if mount.delivery is Delivery.COOKIE:
         return transport.send("POST", "refresh/", {"Cookie": f"{conf.cookie_name}={RUBBISH}"})
     return transport.send("GET", "sessions/", {})
 
 
 def probe_address(transport: Transport) -> Iterator[Finding]:
-    """Find out which scheme and host Django sees: a request without Sec-Fetch-Site passes from this origin only."""
+    """Find out which scheme and host Django sees.
+
+    A request without Sec-Fetch-Site is accepted only if its Origin has the scheme and host that Django sees.
+    """
     url = transport.url
     own, other = (origin_of(url._replace(scheme=scheme)) for scheme in _schemes(url))
     if is_trusted(own):
@@ -122,7 +125,7 @@ def probe_origin(transport: Transport, page: SplitResult) -> Iterator[Finding]:
 
 
 def probe_cors(transport: Transport, page: SplitResult, mount: Mount) -> Iterator[Finding]:
-    """Send the preflight request and the refresh of a page of another origin, and look at the headers that it needs."""
+    """Send a preflight and a refresh as a page of another origin does, and check the CORS headers of the answers."""
     origin = origin_of(page)
     if origin == origin_of(transport.url):
         yield ok("cors", "The page and the API have one origin, so CORS is not needed.")
@@ -198,7 +201,7 @@ def _passes(transport: Transport, origin: str) -> bool:
 
 
 def _unreached(url: SplitResult, mount: Mount, answer: Answer) -> Fault | None:
-    """Return why an answer is not twotoken's, or None."""
+    """Return why the answer does not come from twotoken. None if it does."""
     why = "No client reaches twotoken there."
     said = f"{url.geturl()} answers with a {answer.status}"
     if answer.code == "token_not_valid":

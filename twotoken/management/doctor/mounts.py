@@ -15,14 +15,14 @@ from twotoken.management.doctor.findings import Fault, Finding, ok, wrong
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """An ``include()`` of twotoken.urls."""
+    """A place where the project includes ``twotoken.urls``."""
 
-    path: str  # as Django's URLs see it: without a script prefix, with a slash at both ends
+    path: str  # as in Django's URLconf: without a script prefix, with a slash at both ends
     delivery: Delivery
 
 
 def find_mounts() -> list[Mount]:
-    """Return the mounts whose path is fixed. One below a captured prefix, such as a tenant's, is left out."""
+    """Return the mounts whose path is fixed. A mount whose path has a variable, such as a tenant, is left out."""
     found = []
     for namespace, options in checks.mounts(get_resolver().url_patterns):
         with suppress(NoReverseMatch):
@@ -49,9 +49,9 @@ def probe_mounts() -> Iterator[Finding]:
 
 
 def mount_at(mounts: Sequence[Mount], path: str) -> Mount:
-    """Return the mount that a public path leads to, behind a proxy that may strip a prefix.
+    """Return the mount that a client reaches at a path. A proxy may have stripped the beginning of the path.
 
-    If none fits, return the first mount with the delivery ``cookie``, or the first of all if none has it.
+    If no mount fits, return the first mount with the delivery ``cookie``, or the first one if no mount has it.
     """
     fitting = [mount for mount in mounts if path.endswith(mount.path)]
     if fitting:

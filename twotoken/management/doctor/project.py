@@ -21,12 +21,12 @@ from twotoken.management.doctor.mounts import Mount
 from twotoken.management.doctor.transports import Answer, InProcess
 from twotoken.models import FamilyEvent, RefreshToken
 
-OUR_CHECKS = ("twotoken.", "twotoken_")  # the packages of contrib have namespaces of their own
+OUR_CHECKS = ("twotoken.", "twotoken_")  # the ids of the checks of contrib begin with twotoken_
 NAME_USER = "Name a user with --user."
 
 
 def probe_checks(databases: Sequence[str], *, deployed: bool) -> Iterator[Finding]:
-    """Run the system checks: the errors of all apps, and our warnings."""
+    """Run the system checks, and report the errors of all apps, but only twotoken's warnings."""
     messages = [
         message
         for message in run_checks(include_deployment_checks=deployed, databases=databases)
@@ -126,7 +126,7 @@ def login_fault(answer: Answer) -> Fault:
 
 
 def step_fault(step: str, answer: Answer) -> Fault:
-    """Return the fault of a refused request. It tells the status and a code or an exception's name, never the body."""
+    """Return the fault of a refused request: its status, and a code or the exception's name, but never the body."""
     code = f" {answer.code or answer.error}".rstrip()
     return Fault(
         f"The {step} was answered with a {answer.status}{code}.",
@@ -139,7 +139,7 @@ def step_fault(step: str, answer: Answer) -> Fault:
 
 @contextmanager
 def _rolled_back() -> Iterator[None]:
-    """Undo every change in the databases that the project's models are written to."""
+    """At the end, undo every change in all databases to which the project's models are written."""
     aliases = {router.db_for_write(model) for model in apps.get_models()}
     with ExitStack() as stack:
         for alias in sorted(aliases):
@@ -150,7 +150,7 @@ def _rolled_back() -> Iterator[None]:
 
 @contextmanager
 def _watched() -> Iterator[set[str]]:
-    """Collect the databases, other than the write database, that are asked for token families."""
+    """Collect which databases are asked for token families, except the one that they are written to."""
     read: set[str] = set()
     table = RefreshToken._meta.db_table
 

@@ -6,8 +6,8 @@ import ipaddress
 from urllib.parse import SplitResult, urlsplit
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
-# The whole Public Suffix List has ten thousand entries and changes weekly. These are the suffixes under which projects
-# are commonly deployed: two hosts below one of them are two sites.
+# Two hosts below one of these suffixes are two sites. The whole Public Suffix List has ten thousand entries and changes
+# weekly, so these are only the suffixes under which projects are commonly deployed.
 SHARED_SUFFIXES = frozenset(
     {
         *("amplifyapp.com", "appspot.com", "azurewebsites.net", "cloudfront.net", "firebaseapp.com", "fly.dev"),
@@ -15,7 +15,7 @@ SHARED_SUFFIXES = frozenset(
         *("pages.dev", "pythonanywhere.com", "run.app", "up.railway.app", "vercel.app", "web.app", "workers.dev"),
     }
 )
-SECOND_LEVEL = frozenset(  # as in co.uk
+SECOND_LEVEL = frozenset(  # as in co.uk: below a country, these are suffixes too
     {"ac", "co", "com", "edu", "gob", "gov", "go", "ltd", "me", "ne", "net", "nom", "or", "org"}
 )
 
@@ -30,7 +30,7 @@ def origin_of(url: str | SplitResult) -> str:
 
 
 def site_of(host: str) -> str:
-    """Return the registrable domain of a host: the part that a SameSite cookie is limited to."""
+    """Return the registrable domain of a host. Hosts with the same one are one site to SameSite cookies."""
     labels = host.split(".")
     if is_address(host) or len(labels) < 3:
         return host

@@ -23,8 +23,8 @@ CLOCKS = {
     "sqlite": "SELECT (julianday('now') - 2440587.5) * 86400.0",
 }
 LARGEST_DIFFERENCE = 5  # seconds between two clocks. Half of BROWSER_GRACE
-OVERDUE = timedelta(days=7)  # if no purge has run for longer, that is a fault
-RIVALS = 8  # threads that ask the cache for one key at the same time
+OVERDUE = timedelta(days=7)  # it is a fault if no purge has run for longer
+RIVALS = 8  # so many threads try to add the same key to the cache at the same time
 
 
 def probe_cache() -> Iterator[Finding]:
@@ -89,8 +89,8 @@ def probe_families() -> Iterator[Finding]:
     """Count the families, and look whether old ones are purged."""
     count = families.count()
     counted = f"{count:,} token {'family' if count == 1 else 'families'}"
-    # The database reads the index of created_at. Where purges run, it passes few families before the first one that a
-    # purge would delete.
+    # The database reads the families in the order of an index, the oldest login first. If purges run, it soon finds one
+    # that a purge would delete.
     oldest = families.purgeable(OVERDUE).order_by("created_at").values_list("created_at", flat=True).first()
     if oldest is None:
         yield ok("families", f"{counted}, and none is overdue for a purge.")
@@ -108,7 +108,7 @@ def probe_families() -> Iterator[Finding]:
 
 
 def _winners(key: str) -> int:
-    """Return how many of several threads get a key of the cache that they ask for at the same time."""
+    """Let several threads add the same key to the cache at the same time, and return how many succeed."""
     start = Barrier(RIVALS)
 
     def ask() -> bool:
@@ -116,7 +116,7 @@ def _winners(key: str) -> int:
         try:
             return cache.add(key, 1, 60)
         finally:
-            connections.close_all()  # those of this thread, if the cache is in the database
+            connections.close_all()  # this thread has opened some if the cache is in a database
 
     with ThreadPoolExecutor(RIVALS) as pool:
         asked = [pool.submit(ask) for _ in range(RIVALS)]

@@ -20,7 +20,7 @@ from twotoken.management.doctor.sites import DEFAULT_PORTS, origin_of
 from twotoken.responses import STATUS_CODES
 
 TIMEOUT = 10  # seconds for one answer
-LONGEST_ANSWER = 65_536  # bytes that are read of an answer
+LONGEST_ANSWER = 65_536  # at most so many bytes of an answer are read
 CODES = (*STATUS_CODES, "throttled")  # a tuple, because a server may send a value that can't be hashed
 
 
@@ -40,7 +40,7 @@ class Answer:
 
     @property
     def code(self) -> str:
-        """The code of an error of ours, or an empty string: the report must not repeat what another server says."""
+        """The code of one of twotoken's errors, or an empty string: the report must not repeat other servers' words."""
         code = self.body.get("code") if isinstance(self.body, dict) else None
         return str(code) if code in CODES else ""
 
@@ -70,7 +70,7 @@ class InProcess:
 
     def send(self, method: str, endpoint: str, headers: Mapping[str, str], body: object = None) -> Answer:
         """Send a request."""
-        client = Client(raise_request_exception=False)  # new for each request: no cookie comes along by itself
+        client = Client(raise_request_exception=False)  # new for each request, so that it sends no cookie by itself
         response: Any = client.generic(
             method,
             self._path + endpoint,
@@ -92,7 +92,7 @@ class OverHTTP:
         self._opener = build_opener(_NoRedirects)
 
     def send(self, method: str, endpoint: str, headers: Mapping[str, str], body: object = None) -> Answer:
-        """Send a request. ``SSL_CERT_FILE`` in the environment names the certificates of an authority of your own."""
+        """Send a request. ``SSL_CERT_FILE`` in the environment may name a file with your own certificate authority."""
         data = None if body is None else json.dumps(body).encode()
         request = Request(  # noqa: S310 - the command accepts only http and https
             self.url.geturl() + endpoint,
@@ -115,14 +115,14 @@ class OverHTTP:
         return _answer(response.status, response.headers.items(), cookies, content)
 
     def own_address(self) -> str:
-        """Return the address of this machine that the server sees, unless something between them changes it."""
+        """Return this machine's IP address as the server sees it, if no proxy or NAT between them changes it."""
         port = self.url.port or DEFAULT_PORTS[self.url.scheme]
         with socket.create_connection((self.url.hostname or "", port), timeout=TIMEOUT) as connection:
             return str(connection.getsockname()[0])
 
 
 def _read(response: Any) -> bytes:
-    """Read an answer. A server that sends a few bytes now and then must not keep the doctor for hours."""
+    """Read an answer. A server that sends a byte now and then must not keep the doctor longer than TIMEOUT."""
     content, deadline = b"", time.monotonic() + TIMEOUT
     while len(content) < LONGEST_ANSWER and (part := response.read1(LONGEST_ANSWER)):
         content += part
@@ -137,9 +137,9 @@ class _NoRedirects(HTTPRedirectHandler):
 
 
 def mount_url(text: str) -> SplitResult:
-    """Return the address of a mount, with a slash at its end and without a default port.
+    """Return the URL of a mount, with a slash at its end and without a default port.
 
-    Raises ValueError if it is no http or https URL.
+    Raises ValueError if the text is not an http or https URL.
     """
     parts = urlsplit(text)
     if parts.scheme not in DEFAULT_PORTS or not parts.hostname or "@" in parts.netloc or parts.port == 0:

@@ -1,4 +1,4 @@
-"""A login over HTTP by a user of the project, which the doctor logs out again."""
+"""Probes that log in over HTTP as a user of the project, and log out again."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from twotoken.tokens import ACCESS_TYPE
 
 
 def probe_client(transport: OverHTTP, mount: Mount, credentials: Mapping[str, str]) -> Iterator[Finding]:
-    """Log in, look at the access token and at the address that Django has seen, refresh, and log out."""
+    """Log in, check the access token and the client's address as Django sees it, refresh, and log out."""
     if conf.dpop == "required":
         yield skipped("client address", "TWOTOKEN['DPOP'] is 'required', and the doctor does not bind this login.")
         return
@@ -41,7 +41,7 @@ def probe_client(transport: OverHTTP, mount: Mount, credentials: Mapping[str, st
 
 
 def probe_proof(transport: OverHTTP, mount: Mount, credentials: Mapping[str, str]) -> Iterator[Finding]:
-    """Log in with a DPoP proof for the address that clients use, and log out."""
+    """Log in with a DPoP proof for the URL that clients use, and log out."""
     if not proofs.accepts_proofs():
         yield skipped("htu", "DPoP proofs are ignored: TWOTOKEN['DPOP'] is 'off', or cryptography is not installed.")
         return
@@ -68,7 +68,7 @@ def probe_proof(transport: OverHTTP, mount: Mount, credentials: Mapping[str, str
 
 
 class _Prover:
-    """A device with a new key, which signs proofs for POST requests."""
+    """A client with a new key, which makes DPoP proofs for POST requests."""
 
     def __init__(self, transport: OverHTTP) -> None:
         self.address = transport.url.geturl()
@@ -76,7 +76,7 @@ class _Prover:
         self._key = new_key()
 
     def proof(self, endpoint: str, access_token: str | None = None) -> dict[str, str]:
-        """Return the header of a proof."""
+        """Return the header with a proof for a request to this endpoint."""
         address, now = self.address + endpoint, timezone.now()
         proof = dpop.make_proof(
             self._key, method="POST", address=address, now=now, access_token=access_token, nonce=self.nonce
@@ -99,7 +99,7 @@ class _Session:
         return ok("login over HTTP", "Login and refresh work, and the doctor has logged out again.")
 
     def secrets(self) -> Finding:
-        """Look whether this environment has the secret that signed the access token."""
+        """Look whether the doctor's settings have the secret with which the server has signed the access token."""
         try:
             conf.access_keys.verify(self.latest.body["access"], ACCESS_TYPE)
         except InvalidToken:
@@ -115,7 +115,7 @@ class _Session:
         return ok("secrets", "The server signs with the secret of this environment.")
 
     def address(self) -> Finding:
-        """Compare the address that Django has stored with this machine's own."""
+        """Compare the client's address that Django has stored with this machine's own address."""
         bearer = {"Authorization": f"Bearer {self.latest.body['access']}"}
         body = self.transport.send("GET", "sessions/", bearer).body
         listed: list[Any] = body if isinstance(body, list) else body.get("results", [])
@@ -140,7 +140,7 @@ class _Session:
         )
 
     def log_out(self) -> Answer:
-        """Revoke the family."""
+        """Log out, which revokes the family of this login."""
         if self.mount.delivery is Delivery.NONE:
             access = self.latest.body["access"]
             headers = {"Authorization": f"{self.latest.body.get('token_type', 'Bearer')} {access}"}

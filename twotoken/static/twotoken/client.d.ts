@@ -10,7 +10,7 @@ export interface ClientOptions {
   keys?: boolean;
   /**
    * Whether logins bind the session to a key of this browser (DPoP, RFC 9449), so that a copied token is useless.
-   * true: if the browser can keep a key. "required": login rejects if it can't. Default: false.
+   * true: they do if the browser can keep a key. "required": login rejects if it can't. Default: false.
    */
   dpop?: boolean | "required";
   /**
@@ -68,7 +68,7 @@ export interface Claims {
   exp: number;
   /** When the user proved who they are: at the login, or at a step-up. */
   auth_time?: number;
-  /** By which methods (RFC 8176). */
+  /** The methods by which they proved it (RFC 8176). */
   amr?: string[];
   [name: string]: unknown;
 }
@@ -92,13 +92,13 @@ export declare class AuthError extends Error {
   readonly retryAfter: number;
 }
 
-/** Its methods, except those of EventTarget, can be passed on without the client, as in `onClick={client.logout}`. */
+/** A page's client. Its methods, except those of EventTarget, also work when they are passed on, as in `onClick={client.logout}`. */
 export interface Client extends EventTarget {
   /** Whether there is a session: this tab has a token, or this browser's storage says that it can get one. */
   readonly isAuthenticated: boolean;
   /** The claims of the access token, or null. They are not verified here: only the server can do that. */
   readonly claims: Claims | null;
-  /** Log in. Rejects with an AuthError, or with fetch's error if no answer came: the login is not repeated. */
+  /** Log in. Rejects with an AuthError, or with fetch's error if no answer came. A login is never repeated. */
   login(this: void, credentials: Credentials): Promise<void>;
   /** Log out in all tabs. Rejects if no answer came, even after retries: then the session may still be active on the server. */
   logout(this: void): Promise<void>;
@@ -108,7 +108,7 @@ export interface Client extends EventTarget {
   restore(this: void, options?: { force?: boolean }): Promise<boolean>;
   /** Like fetch, with the access token. After a 401 the token is refreshed, or `onStepUp` is asked, and the request is sent again. */
   fetch(this: void, input: RequestInfo | URL, init?: RequestInit): Promise<Response>;
-  /** The access token, for requests that fetch can't send, such as a WebSocket; null if there is no session. A bound token (`dpop`) is refused without a proof. */
+  /** The access token, for requests that fetch can't send, such as a WebSocket; null if there is no session. The API refuses a bound token (`dpop`) that comes without a DPoP proof. */
   accessToken(this: void): Promise<string | null>;
   /** Stop the timers and close the channel. The session stays. Later calls of this client are refused. */
   destroy(this: void): void;

@@ -16,14 +16,14 @@
 /** @typedef {{ access: string, expires_in: number }} Pair */
 /**
  * @typedef {{ value: string, used: number, answered: boolean, lost?: number, gaveUp?: number }} Key
- *   `lost`: when it was last used without an answer; `gaveUp`: when it was last used with a DPoP proof and timed out
+ *   `lost`: when the key was last used without an answer; `gaveUp`: when it was last used with a DPoP proof and timed out
  */
 /** @typedef {{ privateKey: CryptoKey, jwk: JsonWebKey }} Device the key that a session is bound to */
 /** @typedef {{ sid: string, reason: string | null, login?: number }} Marker `reason`: why the session ended, null while it has not */
 
-const KEY_KEPT = 30_000; // for so long an Idempotency-Key is used again: a request that a proxy delayed must not look like a theft
+const KEY_KEPT = 30_000; // an Idempotency-Key is used again for this time, so that a request that a proxy delayed does not look like a theft
 const LATE = 60_000; // a request without an answer may arrive this much later; the server refuses an older DPoP proof
-const CLOCK_OFF = 30_000; // if a proof is refused and the clocks differ by more, it is made again with the server's time
+const CLOCK_OFF = 30_000; // if a proof is refused and the clocks differ by more than this, a new proof is made with the server's time
 const STEP_UP_TRIES = 3; // how often the user may try a password, as with sudo
 const EARLY = 0.2; // refresh when this part of the token's life is left
 const JITTER = 0.1; // up to this part earlier, at random, so that not all tabs and users refresh at once
@@ -33,7 +33,7 @@ const RETRIES = 4; // of a refresh or logout whose answer was lost
 const FIRST_PAUSE = 500; // before the first retry, at most; each further pause is twice as long
 const LONGEST_RETRY = 10_000; // after the first loss, no retry starts later than this
 const RECENT_LOGIN = 3_600_000; // the cookie of a login that is not older than this can't have expired
-const SHORTEST_TIMER = 1_000; // near the session's absolute expiry a token lives for almost no time
+const SHORTEST_TIMER = 1_000; // near the session's absolute expiry a token lives for almost no time: don't refresh without a pause
 const LONGEST_TIMER = 2 ** 31 - 1; // browsers fire a longer timer at once
 
 const NO_COOKIE =
@@ -97,7 +97,7 @@ class Client extends EventTarget {
   #timer;
   /** @type {Set<() => void>} */
   #waiting = new Set();
-  /** @type {Set<() => void>} What ends the pauses before a retry. */
+  /** @type {Set<() => void>} Functions that end the pauses before a retry. */
   #pauses = new Set();
   /** @type {Map<string, string>} */
   #memory = new Map();
@@ -148,11 +148,11 @@ class Client extends EventTarget {
     const own = this.#env.location ? [this.#env.location.origin] : [];
     this.#origins = new Set(apiOrigins ?? [...own, this.#authUrl.origin]);
     this.#timeout = timeout;
-    // All tabs send the same cookie, so they must send the same key. Without a lock or a storage to share it no key is
-    // sent, and the server's BROWSER_GRACE covers refreshes of several tabs.
+    // All tabs send the same cookie, so they must send the same Idempotency-Key. If they have no lock or no storage to
+    // share it, no key is sent, and the server's BROWSER_GRACE covers refreshes of several tabs.
     this.#sendsKeys = keys && Boolean(this.#env.locks && this.#env.storage);
     this.#dpop = dpop;
-    this.#binds = dpop && this.#sendsKeys && this.#env.deviceKeys !== null; // tabs without a lock could make two keys
+    this.#binds = dpop && this.#sendsKeys && this.#env.deviceKeys !== null; // without a lock, two tabs could make two keys
     this.#onStepUp = onStepUp;
     this.#name = `twotoken:${this.#authUrl.href}`;
     if (this.#env.BroadcastChannel) {
@@ -187,7 +187,7 @@ class Client extends EventTarget {
   }
 
   /**
-   * Log in. Rejects with an AuthError, or with fetch's error if no answer came: the login is not repeated.
+   * Log in. Rejects with an AuthError, or with fetch's error if no answer came. A login is never repeated.
    * With `dpop: "required"`, it rejects with a NotSupportedError if this browser can't keep a key.
    *
    * @param {Record<string, unknown>} credentials
@@ -270,8 +270,8 @@ class Client extends EventTarget {
 
   /**
    * The access token, for requests that fetch can't send, such as a WebSocket; null if there is no session. It is
-   * refreshed first if it is about to expire. Rejects if the refresh got no answer. A bound token is refused
-   * without a proof.
+   * refreshed first if it is about to expire. Rejects if the refresh got no answer. The API refuses a bound token that
+   * comes without a DPoP proof.
    *
    * @returns {Promise<string | null>}
    */
@@ -310,7 +310,7 @@ class Client extends EventTarget {
         next = this.#tokenOf(sid);
       } else if (maxAge !== null && steps < 2) {
         steps += 1; // twice: a refresh in another tab may have replaced the token of the first step-up
-        // A request that was sent before the user declined is declined too: it does not ask again.
+        // If this request was sent before the user declined, the user has declined it too: don't ask again.
         if (declined !== this.#declined) return response;
         next = await unlessAborted(this.#stepUp(maxAge, access, sid), signal);
       }
@@ -344,15 +344,15 @@ class Client extends EventTarget {
   }
 
   /**
-   * Get a token whose `auth_time` is recent enough, if the page asks the user for it. All requests of this tab share
-   * one question. Null: there is no such token.
+   * Get a token whose `auth_time` is recent enough: `onStepUp` asks the user. All requests of this tab share one
+   * question. Null: there is no such token.
    *
    * @param {number} maxAge @param {string} access the token that was refused @param {string} sid
    * @returns {Promise<string | null>}
    */
   async #stepUp(maxAge, access, sid) {
     const current = this.#tokenOf(sid);
-    if (current !== access) return current; // perhaps of another tab's step-up
+    if (current !== access) return current; // a newer token, perhaps from another tab's step-up
     this.#stepUpFlight ??= this.#askForStepUp(maxAge, sid).finally(() => (this.#stepUpFlight = null));
     const stepped = await this.#stepUpFlight;
     return stepped !== null && sessionOf(stepped) === sid ? stepped : null;
@@ -367,12 +367,12 @@ class Client extends EventTarget {
         this.#declined += 1;
         return null;
       }
-      await this.accessToken(); // the user may have taken their time
+      await this.accessToken(); // the token may have expired while the user typed
       try {
         return await this.#alone(() => this.#reauthenticate(credentials, sid));
       } catch (refusal) {
         if (isRefusal(refusal)) {
-          await this.#refresh(); // which tells whether the session is over
+          await this.#refresh(); // its answer tells whether the session is over
           return null;
         }
         if (!isWrong(refusal)) throw refusal;
@@ -412,8 +412,8 @@ class Client extends EventTarget {
     return this.#device;
   }
 
-  // A login makes a new key, so that proofs which were signed for later are useless. An active session keeps its key, because
-  // the login may fail.
+  // A login makes a new key, so that proofs that an injected script has signed ahead with the old key become useless. But
+  // while a session is active, its key stays, because the login may fail.
   async #deviceForLogin() {
     if (!this.#dpop) return null;
     try {
@@ -463,7 +463,7 @@ class Client extends EventTarget {
     return this.#flight;
   }
 
-  // Waits for a busy server outside the lock, so that the wait does not delay a login or logout.
+  // Wait for a busy server outside the lock, so that the wait does not delay a login or logout.
   /** @param {string | null} stale @param {boolean} force */
   async #refreshPatiently(stale, force) {
     const since = this.#env.now();
@@ -539,7 +539,8 @@ class Client extends EventTarget {
     try {
       const pair = await this.#post("refresh/", { key: key?.value, device });
       this.#answered(key);
-      // Only a login changes the session. Otherwise an attacker who can set cookies could put in their own session.
+      // A refresh must not change the session, unless a login caused it (`force`): an attacker who can set cookies could
+      // otherwise put in their own session.
       if (force || sessionOf(pair.access) === this.#held(sid)) this.#adopt(pair);
       else this.#end(sid, "replaced");
     } catch (error) {
@@ -572,11 +573,12 @@ class Client extends EventTarget {
   /** @returns {Key | null} */
   #lastKey() {
     const key = this.#sendsKeys ? parse(this.#read("key")) : null;
-    return isKey(key) ? key : null; // the server refuses any other key, and a key without an answer is never replaced
+    return isKey(key) ? key : null; // a key that the server refuses would never get an answer, and so never be replaced
   }
 
-  // After a refresh timed out, it may be retried at once. But the token that the retry gets is not sent while the proof of
-  // the first request is good: that request could still arrive later, and its older token would look like a theft.
+  // How long the next refresh must wait. A refresh that timed out may be retried at once. But the token from the retry is
+  // not sent while the proof of the first request is good: that request could still arrive after it, and its older token
+  // would look like a theft.
   /** @param {Key | null} last */
   #youth(last) {
     return last?.answered && last.gaveUp !== undefined ? LATE - Math.abs(this.#env.now() - last.gaveUp) : 0;
@@ -584,8 +586,9 @@ class Client extends EventTarget {
 
   // The key is stored before the request. A key without an answer is used again, however old it is: its request may
   // have rotated the token. A key with an answer is kept for KEY_KEPT after its last use; then a new one is made. But
-  // a request that got no answer may arrive up to LATE later and rotate the token with its key. So this key is kept until
-  // an answer comes after that time, and the late request never meets a token that another key has made.
+  // a request that got no answer may arrive up to LATE later and rotate the token with its key. So its key is kept until
+  // an answer comes after that time. Otherwise the late request would arrive after a rotation with another key, and its
+  // older token would look like a theft.
   /** @param {Key | null} last @returns {Key | null} */
   #nextKey(last) {
     if (!this.#sendsKeys) return null;
@@ -627,7 +630,7 @@ class Client extends EventTarget {
     return this.#access !== null && this.#env.now() < this.#expires - this.#lifetime * EARLY;
   }
 
-  /** The session of this tab's token, or without a token that of the marker. */
+  /** The session of this tab's token. If there is no token, the session of the marker. */
   #known() {
     return this.#sid ?? this.#marker()?.sid ?? null;
   }
@@ -660,7 +663,7 @@ class Client extends EventTarget {
     const [before, sid] = [this.#sid, sessionOf(access)];
     if (sid === this.#ended) return;
     if (before !== null && before !== sid) this.#finish(before, "replaced");
-    if (before !== sid) this.#device = null; // its login may have made a new key
+    if (before !== sid) this.#device = null; // the new session's login may have made a new key
     this.#access = access;
     this.#sid = sid;
     this.#lifetime = seconds * 1000;
@@ -706,12 +709,12 @@ class Client extends EventTarget {
       const left = (this.#expires - this.#env.now()) / 1000;
       this.#channel?.postMessage({ type: "handover", access: this.#access, seconds: left });
     } else if (type === "ended") {
-      // A tab that has no token yet learns it too.
+      // A tab that has no token yet also learns that the session has ended.
       this.#finish(sid, reason, sid !== this.#ended && sid === this.#marker()?.sid);
     }
   }
 
-  // A hidden page does not refresh. Its next request does.
+  // A hidden page does not refresh when the time is due. Its next request does.
   /** @param {number} due */
   #schedule(due) {
     this.#env.clearTimeout(this.#timer);
@@ -801,7 +804,7 @@ class Client extends EventTarget {
   }
 }
 
-// Whether the server has refused the session; answers of proxies and throttles are not refusals.
+// Whether the server has refused the session. Answers of proxies and throttles are not refusals.
 /** @param {any} error @returns {error is AuthError} */
 const isRefusal = (error) => error.status === 401 && error.code === "token_not_valid";
 
@@ -929,8 +932,8 @@ async function json(response) {
   return parse(await response.text());
 }
 
-// If a 401 says that the token's login is too old (RFC 9470 section 3): how old a login may be, in seconds. Otherwise null.
-// A page of another origin may be unable to read the header. Then the body says it.
+// How old a login may be, in seconds, if a 401 says that the token's login is too old (RFC 9470 section 3); otherwise null.
+// A page of another origin may be unable to read the header. In this case the body says it.
 /** @param {Response} response @returns {Promise<number | null>} */
 async function stepUpOf(response) {
   const challenge = response.headers.get("WWW-Authenticate");
@@ -944,7 +947,7 @@ const parameters = (challenge) => ({
   max_age: /\bmax_age="?(\d+)/.exec(challenge)?.[1],
 });
 
-// A body can be read only once, so there is always a copy for the next time.
+// A request's body can be read only once, so a copy is always kept for the next time.
 /** @param {Request} request */
 function repeatable(request) {
   return {

@@ -24,7 +24,7 @@ const stores = new WeakMap();
 export function useSession(client) {
   const store = stores.get(client) ?? createStore(client);
   stores.set(client, store);
-  return useSyncExternalStore(store.subscribe, store.read, () => UNKNOWN); // a server that renders holds no session
+  return useSyncExternalStore(store.subscribe, store.read, () => UNKNOWN); // a server that renders the page has no session
 }
 
 /** @param {Client} client */
@@ -38,7 +38,7 @@ function createStore(client) {
     current = next;
     for (const listener of listeners) listener();
   };
-  // These listeners stay while no component listens, so that the reason of an end is not missed.
+  // These listeners stay even while no component listens, so that no reason for an end is missed.
   client.addEventListener("sessionstarted", () => set(session()));
   client.addEventListener("tokenchanged", () => set(session()));
   client.addEventListener("sessionended", ({ detail }) => set(sessionOf(client, detail.reason)));
