@@ -236,12 +236,15 @@ def anchors(page: Path) -> set[str]:
 
 
 def test_the_map_of_the_code() -> None:
-    """The modules and functions that CONTRIBUTING names exist."""
+    """The modules and functions that CONTRIBUTING names exist, and the two columns of a row have the same parts."""
     _, _, table = (ROOT / "CONTRIBUTING.md").read_text().partition("| to change | look at |\n|---|---|\n")
-    named = [re.findall(r"`(.*?)`", row.split("|")[2]) for row in table.split("\n\n")[0].splitlines()]
-    assert all(named)
-    for name in chain(*named):
-        pkgutil.resolve_name(f"twotoken.{name}")
+    for row in table.split("\n\n")[0].splitlines():
+        _, things, modules, _ = row.split("|")
+        parts = [re.findall(r"`(.*?)`", part) for part in modules.split(";")]
+        assert len(things.split(";")) == len(parts)
+        assert all(parts)
+        for name in chain(*parts):
+            pkgutil.resolve_name(f"twotoken.{name}")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)

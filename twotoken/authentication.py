@@ -34,10 +34,10 @@ class RevocableAccessTokenAuthentication(AccessTokenAuthentication):
 
 
 class StatelessAccessTokenAuthentication(AccessTokenAuthentication):
-    """Make a user from the claims, without a query. Reading anything but its primary key loads the real user.
+    """Make a user from the claims, without a query. Reading anything but the user's primary key loads the real user.
 
-    With REVOCATION_INTERVAL, tokens of revoked families are refused too. To learn which these are, one request per
-    interval and process makes one query.
+    With REVOCATION_INTERVAL, tokens of revoked families are refused too. To learn which families were revoked, one
+    request per interval and process makes one query.
     """
 
     def verify(self, token: str) -> AccessToken:

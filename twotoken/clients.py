@@ -1,4 +1,4 @@
-"""Read what a request says about its sender: address, user agent, and whether it is a browser."""
+"""Read what a request says about its sender: address, user agent, whether it is a browser. Compare two user agents."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Client:
 
     @classmethod
     def from_request(cls, request: HttpRequest | Request) -> Client:
-        """Read the sender. If ``RECORD_CLIENT`` is False, address and user agent stay empty."""
+        """Read the address and the user agent of a request. If RECORD_CLIENT is False, both stay empty."""
         if not conf.record_client:
             return cls()
         user_agent = request.META.get("HTTP_USER_AGENT", "").replace("\x00", "")[:USER_AGENT_LENGTH]

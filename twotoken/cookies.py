@@ -1,4 +1,4 @@
-"""Reading, setting and clearing the refresh token's cookie (RFC 6265). ``conf.cookie_name`` decides its name."""
+"""Read, set and clear the refresh token's cookie (RFC 6265). ``conf.cookie_name`` decides its name."""
 
 from __future__ import annotations
 
@@ -79,20 +79,26 @@ def hide_cookie(request: HttpRequest | Request, name: str | None = None) -> None
 
 
 def set_refresh_cookie(response: HttpResponseBase, pair: TokenPair, request: HttpRequest | Request) -> None:
-    """Set the refresh token's cookie and its companion on any response, such as the redirect of an OAuth callback."""
+    """Set the refresh token's cookie on any response, such as the redirect of an OAuth callback.
+
+    If the mount has a companion cookie (``companion_name``), set it too.
+    """
     _set(response, request, pair.refresh, str(pair.family_id), pair.refresh_expires_in)
 
 
 def clear_refresh_cookie(response: HttpResponseBase, request: HttpRequest | Request) -> None:
-    """Clear the cookie and its companion, with the attributes that they were set with."""
+    """Clear the refresh cookie, with the attributes that it was set with.
+
+    If the mount has a companion cookie (``companion_name``), clear it too.
+    """
     _set(response, request, "", "", 0)
 
 
 def warn_if_dropped(request: HttpRequest | Request) -> None:
     """Log a warning if browsers drop the cookie of this answer: it is Secure, and the request came over plain http.
 
-    There is no warning for localhost, whose Secure cookies browsers keep over http too; nor if the page came over
-    https, because then a proxy in front of Django speaks https.
+    For localhost there is no warning, because browsers keep its Secure cookies over http too. If the page came over
+    https, there is none either, because then a proxy in front of Django speaks https.
     """
     is_plain = not request.is_secure() and not request.META.get("HTTP_ORIGIN", "").startswith("https://")
     if not conf.cookie_secure or not is_plain:
@@ -110,7 +116,7 @@ def warn_if_dropped(request: HttpRequest | Request) -> None:
 
 
 def is_this_machine(host: str) -> bool:
-    """Tell whether a host is this machine itself. Only from such hosts do browsers keep Secure cookies over http."""
+    """Tell whether a host is this machine itself. Browsers keep Secure cookies over http only from such hosts."""
     if host == "localhost" or host.endswith(".localhost"):  # RFC 6761 section 6.3
         return True
     try:
@@ -123,9 +129,9 @@ def companion_name(path: str) -> str | None:
     """Return the name of the cookie that says which family is this browser's, for the mount with this cookie path.
 
     None if the mount has no such companion cookie. A refresh cookie with the prefix ``__Host-`` needs none, because
-    sibling subdomains can't set it. With a Domain, sibling subdomains are trusted. Without Secure, browsers refuse the
-    companion, whose own prefix is ``__Host-``. All companions have the Path ``/``, so each mount's companion has a
-    different name.
+    sibling subdomains can't set it. With COOKIE_DOMAIN there is none, because sibling subdomains are trusted. Without
+    COOKIE_SECURE there is none, because browsers would refuse it: its own prefix is ``__Host-``. All companions have
+    the Path ``/``, so each mount's companion has a different name.
     """
     name = conf.cookie_name
     if name.startswith(HOST) or conf.cookie_domain is not None or not conf.cookie_secure:

@@ -138,7 +138,7 @@ class InvalidIdempotencyKey(TwoTokenError):
 class InvalidProof(TwoTokenError):
     """The DPoP proof is missing, malformed, or signed by another key (RFC 9449 section 4.3). The log says why.
 
-    At endpoints the status is 400. With an access token it is 401. No token is revoked.
+    If the proof belongs to an access token, the status is 401, otherwise 400. No token is revoked.
     """
 
     code: ClassVar[str] = "invalid_dpop_proof"
@@ -152,7 +152,7 @@ class MissingProof(InvalidProof):
 
 
 class ProofAddress(InvalidProof):
-    """The DPoP proof is for another method or address (``htm``, ``htu``). The log names both addresses."""
+    """The DPoP proof is for another method or URL (``htm``, ``htu``) than the request's. The log names both."""
 
     message: ClassVar[str] = gettext_noop("The DPoP proof is for another method or address.")
 

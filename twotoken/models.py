@@ -65,7 +65,8 @@ class RefreshTokenQuerySet(models.QuerySet["RefreshToken"]):
     def active(self, now: datetime | None = None) -> RefreshTokenQuerySet:
         """Families that are neither revoked nor expired. Their users may be inactive.
 
-        A family has expired when it has less than SHORTEST_LIFE left: it could get no access token any more.
+        A family has also expired when its absolute lifetime has less than SHORTEST_LIFE left: it could get no access
+        token any more.
         """
         now = now or timezone.now()
         return self.filter(
@@ -89,7 +90,7 @@ class RefreshTokenQuerySet(models.QuerySet["RefreshToken"]):
     def revocable(self, now: datetime | None = None) -> RefreshTokenQuerySet:
         """Families that can be revoked, also those past their idle lifetime.
 
-        The latter can be revoked because a longer REFRESH_LIFETIME, set later, would make them active again.
+        These can be revoked because a longer REFRESH_LIFETIME, set later, would make them active again.
         """
         return self.filter(Q(expires_at=None) | Q(expires_at__gt=now or timezone.now()), revoked_at=None)
 
@@ -223,7 +224,7 @@ class RefreshToken(models.Model):
         return self.user.get_session_auth_hash()
 
     def idle_end(self, refreshed_at: datetime | None = None) -> datetime:
-        """Return when the family expires if it is not refreshed after ``refreshed_at``, by default its stored time."""
+        """Return when the family expires if it is not refreshed after ``refreshed_at``, by default its last refresh."""
         end = (refreshed_at or self.refreshed_at) + conf.refresh_lifetime
         return end if self.expires_at is None else min(end, self.expires_at)
 

@@ -142,7 +142,10 @@ class StepUp:
 
 
 class Challenge(APIException):
-    """The 401 that asks for a fresh proof. It is no NotAuthenticated, which SessionAuthentication turns into a 403."""
+    """The 401 that asks for a fresh proof of identity.
+
+    It is not a subclass of NotAuthenticated: DRF would turn that into a 403 if SessionAuthentication comes first.
+    """
 
     def __init__(self, error: InsufficientUserAuthentication, request: Request) -> None:
         super().__init__(body_of(error), error.code)

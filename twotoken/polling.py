@@ -102,7 +102,7 @@ class Polled(Generic[T]):
             logger.exception("A thread could not be started.")
 
     def _fetch_and_release(self, seen: _Held[T] | None, lock: threading.Lock) -> None:
-        """Fetch the value, unless another request has fetched it, or failed to, since this request looked."""
+        """Fetch the value. Do nothing if another request has fetched it, or failed to, since this request looked."""
         try:
             if self._is_pausing() or self._held is not seen:
                 return

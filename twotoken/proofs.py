@@ -1,4 +1,4 @@
-"""The DPoP proof of a request (RFC 9449): read it, verify it for the address that Django sees, and accept it once.
+"""The DPoP proof of a request (RFC 9449): read it, verify it for the URL that Django sees, and accept it once.
 
 This module knows no models. A request without a ``DPoP`` header costs one look at its headers.
 """
@@ -21,8 +21,8 @@ from twotoken.conf import conf
 from twotoken.dpop import Proof
 from twotoken.exceptions import InvalidProof, MissingProof, ProofAddress, ProofReplayed, Unavailable
 
-# Seconds for which the cache remembers a proof. The time in a proof may be one window early or one late, so a proof is
-# good for two. The third is for servers whose clocks differ.
+# Seconds for which the cache remembers a proof. The time in a proof may be one window early or one window late, so a
+# proof is good for two windows. The third window is for servers whose clocks differ.
 REMEMBERED = 3 * dpop.WINDOW
 NONCE_HEADER = "DPoP-Nonce"
 

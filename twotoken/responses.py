@@ -50,8 +50,8 @@ def status_of(error: type[TwoTokenError]) -> int | None:
 def body_of(error: TwoTokenError) -> dict[str, Any]:
     """Return the JSON body of an error.
 
-    If a token was refused, it has a ``reason``. If a fresh proof of identity is wanted, it has a ``max_age``. With
-    DEBUG, the ``detail`` of a cross-origin refusal also names the origin and the setting.
+    If a token was refused, the body has a ``reason``. If a fresh proof of identity is wanted, it has a ``max_age``.
+    With DEBUG, the ``detail`` of a cross-origin refusal also names the origin and the setting.
     """
     body = {"detail": gettext(error.message), "code": error.code}
     if settings.DEBUG and isinstance(error, CrossOrigin):
@@ -66,8 +66,8 @@ def body_of(error: TwoTokenError) -> dict[str, Any]:
 def challenge(error: TwoTokenError | None = None, *, by_dpop: bool = False, offers_dpop: bool = False) -> str:
     """Return a ``WWW-Authenticate`` value (RFC 6750 section 3, RFC 9449 section 7.1, RFC 9470 section 3).
 
-    If no token was refused and no fresh proof of identity is wanted, it is only the realm. ``by_dpop`` says that the
-    request had the scheme DPoP. ``offers_dpop`` adds the challenge of DPoP to that of Bearer.
+    Without an error, or if the request has no token, the value names no error. ``by_dpop`` says that the request had
+    the scheme DPoP. ``offers_dpop`` adds the challenge of DPoP to that of Bearer.
     """
     if isinstance(error, InsufficientUserAuthentication):
         scheme = f"{DPOP}," if by_dpop else "Bearer"

@@ -36,7 +36,7 @@ class LoginSerializer(PasswordSerializer):
 
 
 class TokenField(serializers.Field[str, str, str, Any]):
-    """Any string, unchanged. The check of the token finds all other errors."""
+    """Any string, unchanged. All other errors are found when the token is verified."""
 
     default_error_messages: ClassVar[dict[str, Any]] = {
         "invalid": serializers.CharField.default_error_messages["invalid"]

@@ -9,8 +9,8 @@ signal carries a token or a key.
 replaced; ``generation`` is that of the new token. Not sent for a retry, which writes nothing.
 
 ``token_retried``: ``family_id``, ``user_id``, ``generation`` (of the request's token), ``current_generation``,
-``ip_address``, ``user_agent``. A refresh was retried from another address or user agent than it was first
-sent from. Not sent for other retries.
+``ip_address``, ``user_agent``. A refresh was retried, and the retry has another address or user agent than the first
+request. Not sent for other retries.
 
 ``wrong_device_refused``: ``family_id``, ``user_id``, ``generation`` (of the request's token), ``current_generation``,
 ``ip_address``, ``user_agent``. A refresh token of a bound family was sent without a proof of the device's key. Sent

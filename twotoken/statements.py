@@ -118,8 +118,8 @@ class Rotation(NamedTuple):
 
 
 # These columns are written only if they differ from the row that was read: a driver takes microseconds for each value.
-# All are written if the generations differ. After a restore of the database, a token can be newer than its row. Then
-# the condition below holds even if another request has rotated the row since it was read.
+# If the token is newer than its row, as after a restore of the database, all columns are written: then the condition
+# "generation <= presented" holds even if another request has rotated the row since it was read.
 SELDOM_CHANGED = frozenset({"auth_hash", "ip_address", "user_agent"})
 
 

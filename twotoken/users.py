@@ -36,7 +36,8 @@ def may_log_in(user: AbstractBaseUser) -> bool:
     this costs no query.
     """
     alias = router.db_for_write(user.__class__, instance=user)
-    # ``_state.db`` alone does not tell: it names the write database after any save, for example of a better hash.
+    # ``_state.db`` alone does not show that the user was read from a replica: it names the write database after any
+    # save, for example of a better hash.
     if not {user._state.db, router.db_for_read(user.__class__)} <= {None, alias}:
         proven = user.get_session_auth_hash()
         try:

@@ -1,4 +1,4 @@
-"""The settings: one dict, ``TWOTOKEN``, one typed property per key, read on every use.
+"""The settings: one dict, ``TWOTOKEN``. Each key has a typed property, which reads it on every use.
 
 Because settings are not cached, ``override_settings`` works. ``manage.py check`` reports wrong values. This module
 raises ImproperlyConfigured only for a value that it can't use.
@@ -119,7 +119,10 @@ class Settings:
 
     @property
     def cookie_domain(self) -> str | None:
-        """Domain of the cookie. None: only the host that set it. With a domain, every host below it is trusted."""
+        """Domain of the cookie. None: only the host that set it.
+
+        With a domain, every host below it gets the cookie and can replace it.
+        """
         return value_of("COOKIE_DOMAIN", None)
 
     @property
@@ -181,7 +184,7 @@ class Settings:
 
     @property
     def audience(self) -> tuple[str, ...]:
-        """The ``aud`` claim of access tokens: new tokens have all values, and a token needs one of them.
+        """The ``aud`` claim of access tokens: new tokens have all values. A token is accepted if it has one of them.
 
         A string or a list of strings; or a callable without arguments that returns a string or a list and is called on
         each use; or the callable's dotted path.
@@ -202,7 +205,7 @@ class Settings:
     def jwks_url(self) -> str | None:
         """Where ``RemoteAccessTokenAuthentication`` fetches the public keys (a JWK Set). None: ACCESS_SECRET has them.
 
-        Only a service that verifies the access tokens of another one needs it.
+        Only a service that verifies the access tokens of another service needs this setting.
         """
         return value_of("JWKS_URL", None)
 
@@ -215,7 +218,7 @@ class Settings:
     def revocations_url(self) -> str | None:
         """Where ``RemoteAccessTokenAuthentication`` asks which token families were revoked: a ``RevocationsView``.
 
-        Only a service that verifies the access tokens of another one needs it.
+        Only a service that verifies the access tokens of another service needs this setting.
         """
         return value_of("REVOCATIONS_URL", None)
 
@@ -233,9 +236,10 @@ class Settings:
     def dpop(self) -> str:
         """Whether a login with a DPoP proof binds its token family to the client's key (RFC 9449).
 
-        ``"optional"``: a login with a proof binds, any other does not. ``"required"``: every new family is bound.
-        ``"off"``: proofs are ignored, and families that are bound already are refused. Without the package cryptography
-        ``"optional"`` means ``"off"``.
+        ``"optional"``: a login with a proof binds its family, a login without one does not. ``"required"``: every new
+        family is bound, and a login without a proof is refused.
+        ``"off"``: proofs are ignored, and families that DPoP has bound already are refused. Without the package
+        cryptography ``"optional"`` means ``"off"``.
         """
         return value_of("DPOP", "optional")
 
@@ -251,7 +255,8 @@ class Settings:
     def dpop_nonce(self) -> bool:
         """Whether each DPoP proof must have a nonce of the server.
 
-        Otherwise a malicious script in a page could sign proofs for future times, to be used elsewhere then.
+        Otherwise a malicious script in a page could sign proofs for later times, and send them to an attacker, who
+        could use them then.
         """
         return value_of("DPOP_NONCE", False)
 
@@ -287,8 +292,8 @@ class Settings:
     def retention(self) -> timedelta:
         """How long ``purge_token_families`` keeps a revoked or expired family, for people to look at.
 
-        The least is the life of an access token and a minute: for that long, REVOCATION_INTERVAL and
-        ``RevocationsView`` need the family.
+        The family is kept at least for the life of an access token plus a minute, because REVOCATION_INTERVAL and
+        ``RevocationsView`` need it for that long.
         """
         return value_of("RETENTION", timedelta(days=30))
 
@@ -300,7 +305,7 @@ class Settings:
 
     @property
     def nonce_secrets(self) -> tuple[bytes, ...]:
-        """The secrets of DPOP_NONCE: REFRESH_SECRET, or SECRET_KEY in a service without it. The first makes nonces."""
+        """The secrets of DPOP_NONCE: REFRESH_SECRET, or without one SECRET_KEY. The first one makes new nonces."""
         if value_of("REFRESH_SECRET", None) is None:
             return tuple(map(force_bytes, (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)))
         return tuple(secret.encode() for secret in self.refresh_secret)
@@ -319,7 +324,7 @@ class Settings:
 
     @property
     def refresh_keys(self) -> KeyRing:
-        """The keys of refresh tokens, made from the settings above. No other service needs them: HS256 is enough."""
+        """The keys of refresh tokens, made from the settings above. Only HS256, because no other service needs them."""
         return keys_of("REFRESH_SECRET", self.refresh_secret, (HS256,))
 
 

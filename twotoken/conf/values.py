@@ -1,4 +1,4 @@
-"""How a value of ``TWOTOKEN`` is read, and turned into the type that the settings promise."""
+"""Read a value of ``TWOTOKEN``, and turn it into the type that its property in ``settings`` returns."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 def callable_of(key: str) -> Callable[[], object] | None:
-    """Return a setting's callable, given directly or as a dotted path. None: the setting is a plain value.
+    """Return a setting's callable, given directly or as a dotted path. If the setting is a plain value, return None.
 
     Raises ImproperlyConfigured for a dotted path that leads to no callable. Otherwise a misspelt path would itself be
     used as the issuer, the same one for all tenants.
@@ -59,7 +59,7 @@ def _is_dotted_path(value: str) -> bool:
 
 
 def issuer_from(found: Callable[[], object]) -> str:
-    """Call the callable of ISSUER. Raises ImproperlyConfigured if it returns anything but a text."""
+    """Return what the callable of ISSUER returns. Raises ImproperlyConfigured if that is not a text."""
     value = found()
     if not isinstance(value, str) or not value:
         # Without an issuer, each tenant would accept the tokens of the others.
@@ -70,7 +70,7 @@ def issuer_from(found: Callable[[], object]) -> str:
 
 
 def audience_from(found: Callable[[], object]) -> tuple[str, ...]:
-    """Call the callable of AUDIENCE. Raises ImproperlyConfigured if it returns anything but texts."""
+    """Return what the callable of AUDIENCE returns. Raises ImproperlyConfigured if that is not one or more texts."""
     value: Any = found()
     values = texts_of(value) if isinstance(value, str | list | tuple) else ()
     if not values or not all(isinstance(text, str) and text for text in values):
@@ -96,7 +96,7 @@ def duration_of(key: str, default: float) -> timedelta:
 
 
 def secrets_of(key: str) -> tuple[str, ...]:
-    """Return the secrets that a setting holds, at least one. Raises ImproperlyConfigured."""
+    """Return the secrets that a setting holds. Raises ImproperlyConfigured if it holds none."""
     value: Any = value_of(key, None)
     if isinstance(value, str):
         return (value,)

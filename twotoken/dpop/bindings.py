@@ -1,7 +1,7 @@
-"""What a token family is bound to: the public key of a device, as text. No Django, no ``cryptography``.
+"""The device keys that token families are bound to, as text. No Django, no ``cryptography``.
 
-``RefreshToken.device_key`` is the prefix of a protocol and a public key: the JWK's required members as JSON, sorted and
-without spaces (RFC 7638 section 3). It is empty for a family that is not bound.
+A device key is the prefix of a protocol and a public key: the JWK's required members as JSON, sorted and without spaces
+(RFC 7638 section 3). ``RefreshToken.device_key`` stores it. It is empty for a family that is not bound.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""DPoP proofs (RFC 9449): a pure codec, no Django, no cache, no database.
+"""Verify and make DPoP proofs (RFC 9449). Pure: no Django, no cache, no database.
 
-A proof is a JWT that shows possession of a private key. It names one request: method, address and time. Keys, time and
-the expected request come in; a ``Proof`` or an InvalidProof comes out. The caller checks whether a proof was used
-before. ``cryptography`` is used only through PyJWT. Without it every proof is refused.
+A proof is a JWT that shows possession of a private key. It names one request: method, URL and time. To verify it, the
+header, the expected request and the time come in; a ``Proof`` or an InvalidProof comes out. The caller checks whether
+the proof was used before. ``cryptography`` is used only through PyJWT. Without it every proof is refused.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ TYPE = "dpop+jwt"
 # The algorithms that a proof may name, each with the key type and the curve of its keys. RFC 9864 renamed EdDSA with
 # the curve Ed25519 to Ed25519.
 ALGORITHMS = {"ES256": ("EC", "P-256"), "EdDSA": ("OKP", "Ed25519"), "Ed25519": ("OKP", "Ed25519")}
-WINDOW = 60  # seconds by which ``iat`` may differ from the server's clock
+WINDOW = 60  # seconds by which ``iat`` may differ from the server's clock. The texts of ProofTime say "a minute"
 MAX_PROOF_LENGTH = 4096  # characters; a longer proof is refused before it is parsed
 MAX_JTI_LENGTH = 256
 
@@ -43,7 +43,7 @@ _SMALL_ORDER = frozenset({0, 1, _P25519 - 1, _Y8, _P25519 - _Y8})  # y of the po
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """A verified proof: the public key, its RFC 7638 thumbprint, and the ``jti`` that is good once."""
+    """A verified proof: its public key, the key's thumbprint (RFC 7638), and the ``jti``, which is accepted once."""
 
     key: str
     thumbprint: str
@@ -52,13 +52,13 @@ class Proof:
 
     @property
     def device_key(self) -> str:
-        """The key as a bound family stores it."""
+        """The key in the form that ``RefreshToken.device_key`` stores."""
         return DPOP + self.key
 
 
 @dataclass(frozen=True, slots=True)
 class _ParsedKey:
-    """The key of a protected header, ready to verify."""
+    """The public key in a proof's header, ready to verify signatures."""
 
     verifier: AsymmetricKey
     canonical: str
@@ -77,9 +77,9 @@ def verify_proof(
 ) -> Proof:
     """Verify the value of a ``DPoP`` header (RFC 9449 section 4.3) and return what it proves.
 
-    ``address`` is the absolute URL of the request. ``leeway`` is how many seconds ``iat`` may differ from ``now``. If
-    ``access_token`` is given, the proof must be for this token. If ``is_nonce`` is given, the proof must have a nonce
-    that it accepts.
+    ``address`` is the absolute URL of the request. ``leeway`` is by how many seconds ``iat`` may differ from ``now``.
+    If ``access_token`` is given, the proof must be for this token. If ``is_nonce`` is given, the proof must have a
+    nonce for which it returns True.
 
     Raises InvalidProof with the name of the problem, or its subclasses NonceRequired, ProofAddress and ProofTime.
     """
@@ -143,14 +143,14 @@ def device_key_of(private_key: str) -> str:
 
 
 def token_hash(access_token: str) -> str:
-    """Return the ``ath`` of an access token (RFC 9449 section 4.2)."""
+    """Return the digest of an access token that a proof has as ``ath`` (RFC 9449 section 4.2)."""
     digest = hashlib.sha256(access_token.encode(errors="surrogatepass")).digest()
     return urlsafe_b64encode(digest)[:43].decode()
 
 
 @lru_cache(maxsize=1024)
 def _key_of(protected: str) -> _ParsedKey:
-    """Return the key of a protected header, after every check of the header.
+    """Check the protected header of a proof, and return the key in it.
 
     A client sends the same header with each proof, so the result is kept: parsing a key costs as much as a signature.
     """
@@ -178,7 +178,7 @@ def _key_of(protected: str) -> _ParsedKey:
 
 
 def _public_members(jwk: dict[str, Any], kind: str, curve: str) -> dict[str, str]:
-    """Return the members of a JWK that define the key. Raises InvalidProof if it is no key of this type and curve."""
+    """Return the members of a JWK that define the key. Raises InvalidProof for a key of another type or curve."""
     names = ("x", "y") if kind == "EC" else ("x",)
     members = {"kty": jwk.get("kty"), "crv": jwk.get("crv"), **{name: jwk.get(name) for name in names}}
     try:
@@ -187,7 +187,7 @@ def _public_members(jwk: dict[str, Any], kind: str, curve: str) -> dict[str, str
         raise InvalidProof("jwk") from exc
     if (members["kty"], members["crv"]) != (kind, curve) or sizes != {_COORDINATE_LENGTH}:
         raise InvalidProof("jwk")
-    # Everybody can sign for such a key: it is refused like one whose private part is public.
+    # For a key of small order everybody can make a signature. So it is refused, like one whose private part is public.
     if kind == "OKP" and int.from_bytes(b64decode(members["x"] or ""), "little") % 2**255 % _P25519 in _SMALL_ORDER:
         raise InvalidProof("jwk")
     return members  # type: ignore[return-value]  # all are strings now

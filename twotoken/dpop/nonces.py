@@ -8,7 +8,7 @@ from datetime import datetime
 
 from twotoken.keys import b64encode
 
-NONCE_LIFETIME = 120  # seconds; a nonce is accepted for one to two of these
+NONCE_LIFETIME = 120  # seconds for which a nonce is the current one. It is accepted while it is the previous one too
 
 _NONCE_CONTEXT = b"twotoken: nonces of DPoP"
 

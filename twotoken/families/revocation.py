@@ -63,7 +63,7 @@ def revoke_presented(claims: RefreshClaims, reason: str = RevokedReason.LOGOUT) 
 
 
 def revoke_own(user: AbstractBaseUser, family_id: UUID, reason: str = RevokedReason.LOGOUT) -> bool:
-    """Revoke a family if it belongs to this user, and tell whether it does. A family that is revoked keeps its reason."""
+    """Revoke a family if it belongs to this user, and tell whether it does. If it is revoked, it keeps its reason."""
     family = rows().filter(pk=family_id, user_id=user.pk).first()
     if family is not None and family.revoked_at is None:
         revoke_family(family, reason)

@@ -1,4 +1,4 @@
-"""The keys of tokens and proofs, and the texts that must not be a secret. Pure: no Django, no database."""
+"""The keys that sign and verify tokens and proofs, and which secrets are too weak. Pure: no Django, no database."""
 
 from __future__ import annotations
 

@@ -58,12 +58,12 @@ class AsymmetricKey:
 
     @property
     def kid(self) -> str:
-        """The thumbprint of the public key (RFC 7638), so a project does not have to name its keys."""
+        """The name of the key in JWTs: its thumbprint (RFC 7638), so that a project does not have to name its keys."""
         return self.jwk["kid"]
 
     @property
     def parts(self) -> list[bytes]:
-        """The thumbprint and the numbers of the public key, as bytes."""
+        """The thumbprint and the numbers of the public key, as bytes. No secret may contain one of them."""
         return [b64decode(self.jwk[name]) for name in ("kid", "n", "x", "y") if name in self.jwk]
 
     def sign(self, message: bytes) -> str:
@@ -82,15 +82,15 @@ Key = SecretKey | AsymmetricKey
 
 
 def secret_key(text: str) -> SecretKey:
-    """Return the key of an HS256 secret. Raises ValueError for a weak one; the message does not contain it."""
+    """Return the key of an HS256 secret. Raises ValueError if the secret is weak; the message does not contain it."""
     if problem := weakness(text):
         raise ValueError(problem)
     return SecretKey(text.encode())
 
 
 def asymmetric_key(pem: str) -> AsymmetricKey:
-    """Return the private or public key of a PEM. Raises ValueError, whose message contains no key."""
-    for algorithm in reversed(ASYMMETRIC) if has_crypto else ():  # RS256 first: loading an RSA key twice would be slow
+    """Return the private or public key in a PEM. Raises ValueError if it can't be used; the message contains no key."""
+    for algorithm in reversed(ASYMMETRIC) if has_crypto else ():  # RS256 first: RSA keys load slowly, so load them once
         scheme = _schemes[algorithm]
         try:
             found = scheme.prepare_key(pem)
@@ -109,7 +109,8 @@ def asymmetric_key(pem: str) -> AsymmetricKey:
 def public_key(algorithm: str, jwk: Mapping[str, str]) -> AsymmetricKey:
     """Return the key that a public JWK describes, for verifying.
 
-    Raises a PyJWTError or ValueError if it is no such key, and KeyError without cryptography.
+    Raises a PyJWTError or ValueError if the JWK is not a key for this algorithm, and KeyError without the package
+    cryptography.
     """
     return AsymmetricKey(algorithm, _schemes[algorithm].from_jwk(dict(jwk)), None, _jwk(algorithm, jwk))
 

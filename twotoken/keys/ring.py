@@ -1,4 +1,4 @@
-"""The list of keys that sign and verify one of the two tokens, so that a key can be replaced. Pure: no Django."""
+"""The list of keys that sign and verify one kind of token, so that a key can be replaced. Pure: no Django."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class KeyRing:
         return found
 
     def _fitting(self, encoded: str, kind: str) -> list[Key]:
-        """Return the keys for a header that another library wrote, with other members or in another order.
+        """Return the keys that fit a header which another library wrote, with other members or in another order.
 
         A header with ``crit`` (RFC 7515 section 4.1.11) is refused, because no extension is supported. So is one with
         ``b64`` (RFC 7797), which changes what is signed. Keys in a header (``jwk``, ``jku``, ``x5c``) are not read.

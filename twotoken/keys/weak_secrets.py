@@ -1,4 +1,4 @@
-"""Texts that must not be an HS256 secret: an encoded key, the path of a file, a text that is short or easy to guess.
+"""Find texts that must not be an HS256 secret: encoded keys, paths of files, texts that are short or easy to guess.
 
 Anybody who knows the secret can sign tokens, and everybody may know a public key (CVE-2022-29217, CVE-2017-11424).
 ``ring`` recognizes a PEM by its BEGIN line. This module finds keys in other forms, such as a PEM without that line.
@@ -69,7 +69,7 @@ def holds(text: str, parts: Iterable[bytes]) -> bool:
 
 
 def _disguise(text: str, *, wrapped: bool = False) -> str | None:
-    """Return what kind of key a text is, or None. ``wrapped``: the text was itself encoded in base64 or hex."""
+    """Return what kind of key a text is, or None. ``wrapped`` says that another text held it in base64 or hex."""
     if wrapped and "-----BEGIN" in text:
         return "a PEM in base64 or hex"
     if _JWK.search(text):
@@ -87,7 +87,7 @@ def _disguise(text: str, *, wrapped: bool = False) -> str | None:
 
 
 def _bare(text: str) -> str:
-    """Return a text without PEM's BEGIN and END lines and without white space, including a literal "\\\\n"."""
+    """Return a text without PEM's BEGIN and END lines and without white space, also where that is written as "\\n"."""
     return "".join(_PEM_LINE.sub("", text.replace("\\r", "").replace("\\n", "\n")).split())
 
 

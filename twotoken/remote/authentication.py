@@ -1,4 +1,4 @@
-"""Authenticate by the access token of another service, and make a user from its claims.
+"""Authenticate by an access token of the login project, and make a user from its claims. Fetch and keep its keys.
 
 ``"twotoken"`` need not be in INSTALLED_APPS, so no system check runs: the settings are checked on first use.
 """
@@ -27,7 +27,7 @@ from twotoken.remote.jwks import named_key, read_key_set
 from twotoken.remote.revocations import RevocationSource
 from twotoken.tokens import AccessPolicy, AccessToken
 
-KEYS_INTERVAL = 300.0  # seconds: for this long, an answer of JWKSView may be cached
+KEYS_INTERVAL = 300.0  # seconds after which the keys are fetched again. JWKSView allows to keep them for as long
 # Seconds between two fetches for an unknown ``kid``, because anybody can make one up. Also the pause after a fetch that
 # failed.
 UNKNOWN_KEY_PAUSE = 30.0
@@ -141,8 +141,8 @@ class RemoteUser:
 class KeySource:
     """The public keys at a URL, kept in this process and fetched again by a request that finds them old.
 
-    While old keys are fetched again, requests use them. If the other service does not answer, the
-    old keys stay in use, and only the log shows it.
+    Requests that come during this fetch use the old keys. If the other service does not answer, the old keys stay in
+    use, and only the log shows it.
     """
 
     def __init__(
@@ -159,7 +159,7 @@ class KeySource:
         return self._polled.get()
 
     def newer_keys(self) -> KeyRing:
-        """Return the keys for a token whose key is unknown. They are fetched again, once in UNKNOWN_KEY_PAUSE.
+        """Return the keys for a token whose key is unknown: fetch them again, but only once in UNKNOWN_KEY_PAUSE.
 
         Requests that come while the keys are fetched wait for them.
         """
@@ -176,13 +176,13 @@ class KeySource:
 def revocation_source(
     url: str, interval: float, leeway: float, headers: tuple[tuple[str, str], ...]
 ) -> RevocationSource:
-    """Return the object that keeps the revoked families of a URL, the same each time. Durations are in seconds."""
+    """Return this process's one object that keeps the revoked families of a URL. Durations are in seconds."""
     return RevocationSource(url, interval=interval, leeway=leeway, headers=dict(headers))
 
 
 @lru_cache(maxsize=32)
 def key_source(url: str) -> KeySource:
-    """Return the object that keeps the keys of a URL, the same each time."""
+    """Return this process's one object that keeps the keys of a URL."""
     return KeySource(url)
 
 
@@ -190,9 +190,9 @@ class RemoteAccessTokenAuthentication(BearerAuthentication):
     """Authenticate as a RemoteUser, made from the claims, in a service that only verifies. No query.
 
     The keys come from JWKS_URL, or are the public keys that ACCESS_SECRET has as PEM. With REVOCATIONS_URL and
-    REVOCATION_INTERVAL, tokens of revoked families are refused. Without any key or any list of revoked families, the
-    answer is a 503. Override ``get_user`` to make another user from the claims. ``revocations_headers`` are sent to
-    REVOCATIONS_URL, for example an Authorization header.
+    REVOCATION_INTERVAL, tokens of revoked families are refused. If no keys, or no list of revoked families, can be
+    fetched and none are kept, the answer is a 503. Override ``get_user`` to make another user from the claims.
+    ``revocations_headers`` are sent to REVOCATIONS_URL, for example an Authorization header.
     """
 
     revocations_headers: ClassVar[Mapping[str, str]] = {}
@@ -209,7 +209,7 @@ class RemoteAccessTokenAuthentication(BearerAuthentication):
         return access
 
     def revocation_source(self, url: str) -> RevocationSource:
-        """Return the object for the revoked families of a URL. A service with several lists calls it for each."""
+        """Return the object that keeps the revoked families of a URL. Services with several lists call it for each."""
         interval: Any = conf.revocation_interval  # set, as check_settings has made sure
         headers = tuple(self.revocations_headers.items())
         return revocation_source(url, interval.total_seconds(), conf.leeway.total_seconds(), headers)
@@ -238,7 +238,7 @@ class RemoteAccessTokenAuthentication(BearerAuthentication):
 
     @classmethod
     def check_settings(cls) -> None:
-        """Check the settings, once. Raises ImproperlyConfigured, with the text of the system check that fails."""
+        """Check the settings on their first use. Raises ImproperlyConfigured with a text that says what is wrong."""
         value = getattr(settings, "TWOTOKEN", None)
         if value is not None and value is cls._checked:
             return

@@ -44,14 +44,14 @@ class Answer:
 
 
 class NoRedirects(HTTPRedirectHandler):
-    """Refuses a redirect. Otherwise an open redirect on the other service could choose whose keys we trust."""
+    """Refuses a redirect. Otherwise an open redirect of the other service would let an attacker give us other keys."""
 
     def redirect_request(self, *args: Any, **kwargs: Any) -> None:
         return None
 
 
 def fetch(url: str, *, seconds: float, limit: int, headers: Mapping[str, str] | None = None) -> Answer:
-    """Return what a GET answers. Raises FetchError for a status other than 200 or 304, or beyond a limit.
+    """Return the answer to a GET. Raises FetchError for a status other than 200 or 304, or if a limit is exceeded.
 
     ``seconds`` limits the time, ``limit`` the bytes of the answer.
 

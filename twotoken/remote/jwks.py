@@ -49,7 +49,7 @@ def read_key_set(document: bytes) -> KeyRing:
 
 
 def _read(entry: Mapping[str, Any]) -> list[AsymmetricKey]:
-    """Return the key of an entry. Nothing if the entry has no key that may verify a token."""
+    """Return a list with the key of an entry. It is empty if the entry has no key that may verify a token."""
     operations = entry.get("key_ops", ["verify"])
     if entry.get("use", "sig") != "sig" or not isinstance(operations, list) or "verify" not in operations:
         return []
@@ -62,7 +62,7 @@ def _read(entry: Mapping[str, Any]) -> list[AsymmetricKey]:
 
 
 def _key(algorithm: str, members: Mapping[str, Any]) -> AsymmetricKey | None:
-    """Return the key with these members. None if they make no key, or one of a size that we don't accept."""
+    """Return the key that these members of a JWK describe, or None if they describe none, or one of a refused size."""
     if not all(isinstance(value, str) and len(value) <= MAX_MEMBER_LENGTH for value in members.values()):
         return None
     if len(members.get("e", "")) > MAX_EXPONENT_LENGTH:
@@ -75,7 +75,7 @@ def _key(algorithm: str, members: Mapping[str, Any]) -> AsymmetricKey | None:
 
 
 def named_key(token: str) -> str | None:
-    """Return the ``kid`` in a token's header, which nobody has verified yet. None without one."""
+    """Return the ``kid`` in a token's header, or None if it has none. The token is not verified yet."""
     try:
         header = json.loads(b64decode(token.partition(".")[0]))
     except (ValueError, RecursionError):

@@ -1,4 +1,6 @@
-"""The token families that another service revoked lately. Its RevocationsView is asked once per interval and process.
+"""Keep the list of token families that the login project revoked lately.
+
+Each process asks the RevocationsView of the login project once per interval.
 
 No models, no views: for a service that only verifies.
 """
@@ -33,9 +35,10 @@ class Listed(NamedTuple):
 class RevocationSource:
     """The digests of revoked families at a URL, kept in this process and fetched by a request that finds them old.
 
-    Each fetch asks only for what was revoked since the last one. While it runs, other requests use the digests that are
-    known, until these are two intervals old. Then requests are refused until there are newer ones. ``interval`` and
-    ``leeway``, how long after its ``exp`` a token is still accepted here, are in seconds.
+    Each fetch asks only for what was revoked since the last fetch. While it runs, other requests use the digests that
+    are known, until these are two intervals old. Older digests are not used: requests are refused, with Unavailable,
+    until there are newer ones. ``interval`` is in seconds. So is ``leeway``, for which a token is still accepted after
+    its ``exp``.
     """
 
     def __init__(

@@ -40,8 +40,9 @@ __all__ = [
 class TokenClient(APIClient):
     """DRF's APIClient, logged in as a user: each request carries a Bearer access token.
 
-    ``lifetime`` and ``context`` are those of ``families.start``: with ``context={"auth_time": 0}`` the login is old.
-    ``private_key`` is a PEM of P-256 or Ed25519: it binds the family, and each request carries a DPoP proof.
+    ``lifetime`` and ``context`` are those of ``families.start``: with ``context={"auth_time": 0}`` the user's proof of
+    identity is old. ``private_key`` is a PEM of P-256 or Ed25519: it binds the family, and each request carries a DPoP
+    proof.
     ``client.pair`` is the TokenPair; ``client.refresh()`` rotates it, ``client.revoke()`` revokes its family.
     """
 
@@ -95,7 +96,7 @@ def time_travel(delta: timedelta) -> Iterator[None]:
 
 
 def poll_revocations() -> None:
-    """Have the next request read which families were revoked, instead of waiting for REVOCATION_INTERVAL."""
+    """Make the next request read which families were revoked, whether REVOCATION_INTERVAL has passed or not."""
     families.forget_revoked()
 
 

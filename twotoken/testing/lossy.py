@@ -80,7 +80,7 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
 
     def answer(self) -> None:
-        """Forward a request, and give its answer back or lose it."""
+        """Forward a request to the server, and send the answer back, or lose it and close the connection."""
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         status, headers, content = self.proxy.forward(self, body)
         if self.proxy.loses(urlsplit(self.path).path):

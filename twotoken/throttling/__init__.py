@@ -1,4 +1,4 @@
-"""How often login and refresh are allowed: throttles, atomic counters, and one text for all spellings of a name."""
+"""Limit how often a client may log in and refresh: throttles, atomic counters, and how user names are compared."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a cache counts the requests of a time window atomically."""
+"""Count the requests of a time window in a cache, atomically."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class CacheRefuses(Exception):
 
 
 class _Counter(ABC):
-    """Counts the requests of a window in a cache."""
+    """Counts the requests of a time window in a cache. A window has as many places as requests are allowed in it."""
 
     def __init__(self, cache: BaseCache, timeout: int) -> None:
         self.cache = cache
@@ -23,7 +23,7 @@ class _Counter(ABC):
 
     @abstractmethod
     def read(self, current: str, previous: str, limit: int) -> tuple[int, int]:
-        """Return how many places are taken in each of the two windows, up to the limit."""
+        """Return how many places are taken in the current window and in the previous one, each up to the limit."""
 
     @abstractmethod
     def take(self, window: str, taken: int, room: int) -> bool:

@@ -27,7 +27,7 @@ logger = logging.getLogger("twotoken")
 
 
 class _IdentThrottle(SimpleRateThrottle, ABC):
-    """Counts the requests of an identity that the view gives. The cache key is a digest, so no cache holds a name.
+    """Counts the requests of one identity, such as a token family. The cache key is a digest: no cache holds a name.
 
     It approximates a sliding window. For ``10/min``, each minute of the clock is a window. All requests of the current
     window count. The previous window's requests count in proportion to the part of that window that lies within the
@@ -100,7 +100,7 @@ class LoginThrottle(_IdentThrottle):
 
 
 class RefreshThrottle(_IdentThrottle):
-    """Counts by token family, after the signature check: nobody can use up another family's requests.
+    """Counts by token family. The view verifies the token first, so nobody can use up another family's requests.
 
     Requests that prove the key of the token's device count apart from all others. Otherwise a thief with a copied token
     of a bound family could use up the requests of its user. Proofs by other keys are not counted apart: a client could

@@ -1,4 +1,4 @@
-"""One text for all spellings of a user name, so that the login throttle counts them as one name."""
+"""Make one text of all spellings of a user name, so that the login throttle counts them as one name."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ def normalize_username(name: str) -> str:
     """Return the same text for all spellings that the database treats as one name, whether such a user exists or not.
 
     On MariaDB, MySQL and a nondeterministic collation of PostgreSQL, one statement asks the database. It reads no rows
-    of the user table: a count that depended on them would reveal who has an account. Raises a DatabaseError.
+    of the user table: a count that depended on them would reveal who has an account. Raises a DatabaseError if it
+    fails.
     """
     model: Any = get_user_model()
     field: Any = model._meta.get_field(model.USERNAME_FIELD)

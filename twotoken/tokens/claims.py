@@ -16,12 +16,12 @@ RESERVED_CLAIMS = frozenset({"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "s
 
 @dataclass(frozen=True, slots=True)
 class RefreshClaims:
-    """The claims of a verified refresh token: its family, its generation, and the ``jti`` that binds it to the row."""
+    """The claims of a verified refresh token. Its ``jti`` shows that it was made from its family's row."""
 
     family_id: UUID
     generation: int
     token_id: str = field(repr=False)
-    thumbprint: str = ""  # that of the key to which the family was bound when the token was made
+    thumbprint: str = ""  # of the key to which the family was bound when the token was made
 
 
 class AccessToken(Mapping[str, Any]):
@@ -77,8 +77,9 @@ class AccessToken(Mapping[str, Any]):
 def check_claims(extra: object, *, client_id: str | None = None) -> None:
     """Raise ClaimsError if a claim of the project has a reserved name or a value that JSON can't hold unchanged.
 
-    The error gives the claim's name and type, but not its value, which may be personal data. ``client_id`` is
-    a reserved name only where the setting CLIENT_ID gives the claim: otherwise a project may set it for each login.
+    The error gives the claim's name and type, but not its value, which may be personal data. If the setting CLIENT_ID
+    has a value, given as ``client_id``, the name ``client_id`` is reserved too. Otherwise a project may set this claim
+    for each login.
     """
     if not isinstance(extra, dict):
         raise ClaimsError("ACCESS_CLAIMS must return a dict.")
@@ -96,7 +97,7 @@ def check_claims(extra: object, *, client_id: str | None = None) -> None:
 
 
 def check_auth_event(auth_time: object, amr: object) -> None:
-    """Raise ClaimsError unless ``auth_time`` is a whole number and ``amr`` a list of strings. Each may also be None."""
+    """Raise ClaimsError if ``auth_time`` is not a whole number, or ``amr`` not a list of strings. Both may be None."""
     if auth_time is not None and type(auth_time) is not int:
         raise ClaimsError("auth_time must be a whole number of seconds.")
     if amr is not None and not (isinstance(amr, list | tuple) and all(isinstance(each, str) and each for each in amr)):
@@ -104,7 +105,7 @@ def check_auth_event(auth_time: object, amr: object) -> None:
 
 
 def thumbprint_of(claims: Mapping[str, Any]) -> str:
-    """Return the ``jkt`` of the claim ``cnf`` (RFC 9449 section 6.1), or an empty string without a valid one."""
+    """Return the ``jkt`` of the claim ``cnf`` (RFC 9449 section 6.1), or an empty string if there is no valid one."""
     confirmation = claims.get("cnf")
     found = confirmation.get("jkt") if isinstance(confirmation, dict) else None
     return found if isinstance(found, str) and found.isascii() else ""

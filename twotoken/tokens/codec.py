@@ -1,4 +1,4 @@
-"""Encode and decode the two JWTs (RFC 7519, RFC 9068, RFC 8725): a pure codec, no Django, no database.
+"""Encode and decode access and refresh tokens, two JWTs (RFC 7519, 8725, 9068). Pure: no Django, no database.
 
 Keys, policy and time come in; a string, claims or an exception come out. Neither token is accepted in place of the
 other: each has its own secret and its own ``typ`` header (RFC 8725 section 3.11).
@@ -29,7 +29,7 @@ from twotoken.tokens.identifiers import token_id
 ACCESS_TYPE = "at+jwt"
 REFRESH_TYPE = "rt+jwt"
 MAX_TIME = 253_402_300_799  # seconds since the epoch: the maximum of ``datetime``
-SHORTEST_LIFE = timedelta(seconds=1)  # an access token lives no shorter: ``expires_in`` counts whole seconds
+SHORTEST_LIFE = timedelta(seconds=1)  # the least lifetime of an access token: ``expires_in`` counts whole seconds
 _to_json = json.JSONEncoder(separators=(",", ":")).encode  # ``json.dumps`` would make an encoder for each token
 _from_json = json.JSONDecoder().decode  # ``json.loads`` would guess the encoding first, and a JWT is UTF-8
 
@@ -55,7 +55,7 @@ def encode_refresh(
     issuer: str | None = None,
     thumbprint: str = "",
 ) -> str:
-    """Return the refresh JWT. It depends only on the row and the issuer, so a retry gets the same string.
+    """Return a refresh token. It depends only on the family's row and the issuer, so a retry gets the same string.
 
     ``thumbprint`` is that of the public key which the family is bound to (RFC 9449 section 6.1), or empty.
     """
@@ -73,7 +73,7 @@ def encode_refresh(
 
 
 def decode_refresh(token: str, keys: KeyRing, issuer: str | None = None) -> RefreshClaims:
-    """Check signature, ``typ`` and shape of a refresh token, but not ``exp``: the row decides whether it has expired.
+    """Check signature, ``typ`` and shape of a refresh token, but not ``exp``: the family's row decides about expiry.
 
     If ``issuer`` is given, the token's ``iss`` must equal it. Raises InvalidToken.
     """
@@ -98,14 +98,14 @@ def encode_access(
     amr: object = None,
     thumbprint: str = "",
 ) -> str:
-    """Return an access JWT (RFC 9068 section 2.2). Times are in seconds since the epoch.
+    """Return an access token (RFC 9068 section 2.2). Times are in seconds since the epoch.
 
     ``auth_time`` says when the user proved their identity, and ``amr`` by which methods, as a list of strings
     (RFC 9068 section 2.2.1, RFC 8176). ``thumbprint`` is that of the public key which the token is bound to
     (RFC 9449 section 6.1), or empty.
 
-    Raises ClaimsError if a claim of ``extra`` has a reserved name or is not JSON, if ``auth_time`` or ``amr`` has
-    another type, or if the token would be longer than ``decode_access`` accepts.
+    Raises ClaimsError if a claim of ``extra`` has a reserved name or is not JSON, if ``auth_time`` or ``amr`` has a
+    wrong type, or if the token would be longer than ``decode_access`` accepts.
     """
     check_claims(extra, client_id=policy.client_id)
     check_auth_event(auth_time, amr)

@@ -1,4 +1,4 @@
-"""What is computed from a token family: the ``jti`` of its refresh tokens, and its digest in RevocationsView."""
+"""Compute the ``jti`` of a family's refresh tokens, and the digest under which RevocationsView lists a family."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ CURSOR = re.compile("[0-9]{1,12}")  # the cursor of a list of revoked families: 
 def token_id(secret: bytes, generation: int) -> str:
     """Return the ``jti`` of a generation: HMAC-SHA256 under the row's secret, shortened to 128 bits.
 
-    It binds a token to its row: nobody can forge a token with REFRESH_SECRET alone, and the database holds no token
-    that could be used.
+    Each row has its own secret, so nobody can forge a token with REFRESH_SECRET alone. The database holds no token that
+    could be used.
     """
     digest = hmac.digest(secret, str(generation).encode(), hashlib.sha256)
     return b64encode(digest[:16])

@@ -48,9 +48,10 @@ logger = logging.getLogger("twotoken")
 class NoVariables:
     """A mixin for an error report filter, Django's or the project's own. It hides the variables of all frames.
 
-    ``sensitive_variables`` is not enough: for each frame, Django uses only the nearest decorated caller, and hides only
-    the names that its decorator lists. The caller of an authentication back end is Django's ``authenticate``, which is
-    decorated but lists other names. So the report of an error in a back end would contain the password.
+    ``sensitive_variables`` is not enough: for each frame, Django looks only at the nearest caller with this decorator,
+    and hides only the names that the decorator lists. The caller of an authentication back end is Django's
+    ``authenticate``, which is decorated but lists other names. So the report of an error in a back end would contain
+    the password.
     """
 
     is_active: Any
@@ -64,12 +65,12 @@ class NoVariables:
 
 @cache
 def without_variables(base: Any) -> Any:
-    """Return the subclass of a filter's class that hides the variables."""
+    """Return a subclass of a filter's class that hides all variables."""
     return type(base.__name__, (NoVariables, base), {})
 
 
 def _tell_refused(view: type[APIView], response: Response) -> None:
-    """Send ``request_refused``. A project's exception handler may have put anything into ``data``, or nothing."""
+    """Send the signal ``request_refused``. A project's exception handler may have put anything into ``data``."""
     data = getattr(response, "data", None)
     said = {name: data.get(name) if isinstance(data, dict) else None for name in ("code", "reason")}
     texts = {name: str(value) if isinstance(value, str) else "" for name, value in said.items()}
@@ -79,9 +80,9 @@ def _tell_refused(view: type[APIView], response: Response) -> None:
 class TokenView(APIView):
     """The base of all endpoints. A project's DRF defaults don't apply to them.
 
-    The delivery is an option of the mount, the ``include`` of ``twotoken.urls``. Without this option the class has it,
-    and without both, the setting DELIVERY. With the delivery ``body`` the view accepts forms too, as DRF does by
-    default.
+    The delivery says how the refresh token travels. It is an option of the mount, the ``include`` of ``twotoken.urls``.
+    If the mount has no such option, the attribute ``delivery`` of the class counts, and if that is None, the setting
+    DELIVERY. With the delivery ``body`` the view accepts forms too, as DRF does by default.
     """
 
     delivery: str | None = None
@@ -118,7 +119,7 @@ class TokenView(APIView):
         return super().dispatch(request, *args, **kwargs)
 
     def get_delivery(self, options: Mapping[str, Any]) -> Delivery:
-        """Return the delivery of a mount that has these options."""
+        """Return the delivery for a request, given the options of its mount."""
         name = options.get("delivery", self.delivery)
         return conf.delivery if name is None else delivery(name)
 
@@ -139,13 +140,16 @@ class TokenView(APIView):
         if isinstance(exc, TwoTokenError) and status_of(type(exc)) is not None:
             return self.refuse(exc)
         response = super().handle_exception(exc)
-        is_shaped = self.get_exception_handler() is not exception_handler  # a project's may return no ``data``
+        is_shaped = self.get_exception_handler() is not exception_handler  # a project's handler may set no ``data``
         if isinstance(exc, APIException) and not is_shaped and "detail" in response.data:
             response.data.setdefault("code", exc.get_codes())
         return response
 
     def translate(self, error: DatabaseError) -> Exception:
-        """Return our error, a 503, for a conflict or an unavailable server. Return any other error as it is."""
+        """Return the error that answers a database error: a 503 for a conflict or an unavailable server.
+
+        Any other database error is returned as it is.
+        """
         if not is_conflict(error) and not is_refusal(error):
             return error
         details = {"request": self.request._request}  # the filter of error reports reads the request
@@ -162,7 +166,7 @@ class TokenView(APIView):
         return response
 
     def refuse(self, error: TwoTokenError) -> Response:
-        """Return the answer to a refused request. To raise the error could roll back an outer ``atomic`` block."""
+        """Return the answer to a refused request. A raised error could roll back an outer ``atomic`` block."""
         logger.info("%s refused a request: %s.", type(self).__name__, getattr(error, "reason", error.code))
         return Response(body_of(error), status=status_of(type(error)), headers=headers_of(error))
 
@@ -172,10 +176,11 @@ class TokenView(APIView):
             self.throttled(self.request, throttle.wait() or 0)
 
     def check_device(self, device_key: str) -> None:
-        """Check that the request has a DPoP proof by this key. An empty key, or one of another protocol, passes.
+        """Check that the request has a DPoP proof by a family's key.
 
-        With DPOP_ACCESS, the authentication class has checked the proof already, for the access token. Without it, only
-        this method checks the proof. Raises WrongDevice, InvalidProof or Unavailable.
+        A family that is not bound (an empty key), or that another protocol has bound, needs no proof. With DPOP_ACCESS,
+        the authentication class has checked the proof already, for the access token. Without DPOP_ACCESS, only this
+        method checks it. Raises WrongDevice, InvalidProof or Unavailable.
         """
         if not device_key.startswith(DPOP):
             return
@@ -191,12 +196,15 @@ class TokenView(APIView):
 
     @property
     def client(self) -> Client:
-        """The sender of the request."""
+        """The address and the user agent of the request."""
         return Client.from_request(self.request)
 
 
 class CredentialView(TokenView):
-    """Base of login, refresh and logout. With the delivery ``cookie``, requests from other sites are refused."""
+    """Base of login, reauthenticate, refresh and logout.
+
+    With the delivery ``cookie``, it refuses requests that a browser sends from an untrusted origin.
+    """
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         if self.by_cookie:

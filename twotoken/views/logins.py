@@ -33,7 +33,7 @@ from twotoken.views.base import CredentialView, current_family_id
 class LoginView(CredentialView):
     """POST the credentials, get a token pair. A DPoP proof binds the token family to the client's key.
 
-    A subclass may have another ``serializer_class``. Its validated data are the arguments of ``authenticate``.
+    A subclass may have another ``serializer_class``. Its validated data are the arguments of Django's ``authenticate``.
     """
 
     serializer_class: type[BaseSerializer[Any]] = LoginSerializer
@@ -42,8 +42,9 @@ class LoginView(CredentialView):
         serializer = self.serializer_class(data=request.data, context={"request": request, "view": self})
         serializer.is_valid(raise_exception=True)
         data = serializer.validated_data
-        # The proof is verified before the throttle counts, because a client without the nonce has to send the request
-        # again. It is used up only after that, so that a client that has to wait can send the same proof again.
+        # The proof is verified before the throttle counts the request, because a client without the nonce has to send
+        # it again. The proof is used up after the throttle has counted, so that a client that has to wait can send the
+        # same proof again.
         proof = proofs.read_proof(request)
         if proof is None and conf.dpop == "required":
             raise MissingProof
@@ -90,7 +91,7 @@ class LoginView(CredentialView):
         return {}
 
     def revoke_replaced(self, request: Request) -> None:
-        """Revoke the family whose cookie this login replaces: without it, the browser can't log that family out."""
+        """Revoke the family whose cookie this login replaces: without that cookie, the browser can't log it out."""
         for token in cookie_values(request, conf.cookie_name):
             with suppress(InvalidToken):
                 families.revoke_presented(families.verify(token), RevokedReason.REPLACED)
@@ -125,14 +126,14 @@ class ReauthenticateView(CredentialView):
         if user.password != old_hash and check_password(data.get("password"), old_hash):
             families.update_auth_hash(current_family_id(request), user)
         # Django's user_logged_in is not sent: its receivers would record a login that did not happen.
-        family = families.family_of(cast("AccessToken", request.auth))  # read again: checking a password takes time
+        family = families.family_of(cast("AccessToken", request.auth))  # again: it may have been revoked meanwhile
         self.check_device(family.device_key)
         stepped_up = families.step_up(family, self.get_amr(user, data))
         body = {"access": stepped_up.access, "expires_in": stepped_up.expires_in}
         return Response({**body, "token_type": stepped_up.token_type} if stepped_up.token_type else body)
 
     def authenticate(self, request: Request, data: Mapping[str, Any]) -> AbstractBaseUser | None:
-        """Return the user who has these credentials, or None. Any other user than the access token's is refused.
+        """Return the user who has these credentials, or None. The view refuses any user but that of the access token.
 
         A subclass may raise a subclass of NoActiveAccount with a ``code`` and a ``message`` of its own.
         """
@@ -144,5 +145,5 @@ class ReauthenticateView(CredentialView):
         return self.request.user.get_username()
 
     def get_amr(self, user: AbstractBaseUser, data: Mapping[str, Any]) -> Sequence[str]:
-        """Return the methods of this proof for the ``amr`` claim (RFC 8176): those of the login don't count here."""
+        """Return the methods of this proof of identity for the ``amr`` claim (RFC 8176), not those of the login."""
         return ["pwd"]

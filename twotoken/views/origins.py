@@ -49,7 +49,7 @@ def _is_ours(request: HttpRequest | Request, origin: str) -> bool:
 
 
 def is_trusted(origin: str) -> bool:
-    """Tell whether CSRF_TRUSTED_ORIGINS has this origin, or a wildcard that covers it."""
+    """Tell whether an origin, or a wildcard that covers it, is in CSRF_TRUSTED_ORIGINS."""
     if origin in settings.CSRF_TRUSTED_ORIGINS:
         return True
     try:

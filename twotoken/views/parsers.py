@@ -1,4 +1,4 @@
-"""How a request's body is read. A hostile body is a 400, never a 500. Answers are JSON."""
+"""Read the body of a request. A hostile body gets a 400, never a 500. Answers are always JSON."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def read_body(stream: Any) -> Any:
 
 
 def as_utf8(parser_context: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return a parser context for UTF-8: a client may name an encoding that can't decode text."""
+    """Return a parser context for UTF-8, because a client may name an encoding that can't decode text."""
     return {**(parser_context or {}), "encoding": "utf-8"}
 
 

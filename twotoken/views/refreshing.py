@@ -56,8 +56,8 @@ class RefreshView(CredentialView):
             claims = self.get_claims(request)
             proof = proofs.read_proof(request)
             device_key = self.get_device_key(claims, proof)
-            # The proof is used up first: a thief who sends a copied proof again must not use up the family's share of
-            # requests.
+            # The proof is used up before the throttle counts: a thief who sends a copied proof again must not use up
+            # the requests that the family may send.
             proofs.spend(request, proof)
             self.check_throttle(RefreshThrottle(claims, device_key))
             pair = self.rotate(claims, key, device_key)
@@ -68,9 +68,9 @@ class RefreshView(CredentialView):
         return self.answer(pair, already_held=pair.generation == claims.generation)
 
     def get_claims(self, request: Request) -> RefreshClaims:
-        """Return the claims of the request's refresh token, read only from the cookie or only from the body.
+        """Return the claims of the request's refresh token.
 
-        The mount's delivery decides which.
+        With the delivery ``cookie`` the token is read only from the cookie, with ``body`` only from the body.
         """
         if self.by_cookie:
             return token_from_cookie(request)
@@ -94,8 +94,8 @@ class RefreshView(CredentialView):
 
     def refuse(self, error: TwoTokenError) -> Response:
         response = super().refuse(error)
-        # These errors leave the cookie. After WrongDevice the family stays active, and a single tab without the key
-        # must not log out all others.
+        # For these errors the cookie is not cleared. After WrongDevice the family stays active, and a single tab
+        # without the key must not log out all others.
         kept = MissingToken | ConflictingCookies | WrongDevice
         refused = isinstance(error, TokenNotValid) and not isinstance(error, kept)
         if self.by_cookie and refused:
@@ -106,8 +106,9 @@ class RefreshView(CredentialView):
 class LogoutView(CredentialView):
     """POST to revoke the family of the refresh token, and that of the access token in the Authorization header.
 
-    With the delivery ``cookie`` the answer is always a 204, and the body is not read. With another delivery a request
-    without a usable token is refused, because it logs nobody out.
+    With the delivery ``cookie`` no token is required: without one the answer is a 204 too, and the body is not read.
+    With another delivery a request is refused if it has neither a refresh token nor a valid access token, because it
+    logs nobody out. An invalid refresh token is never an error.
     """
 
     def post(self, request: Request, **kwargs: Any) -> Response:
@@ -156,9 +157,9 @@ class LogoutView(CredentialView):
         return families.revoke_presented(families.verify(token))
 
     def revoke_bearer(self, request: Request) -> bool:
-        """Revoke the family of the access token in the Authorization header; tell whether there is one.
+        """Revoke the family of the access token in the Authorization header; tell whether there is such a token.
 
-        A bound access token needs its proof. Raises a TokenNotValid, InvalidProof or Unavailable.
+        A bound access token needs a proof. Raises a TokenNotValid, InvalidProof or Unavailable.
         """
         token = bearer_token(request)
         if token is None:
@@ -176,7 +177,7 @@ class LogoutView(CredentialView):
         return response
 
     def send_logged_out(self, family: RefreshToken | None) -> None:
-        """Send Django's signal if a family was revoked."""
+        """Send Django's ``user_logged_out`` if a family was revoked."""
         if family is not None:
             user = family.user
             user_logged_out.send_robust(sender=type(user), request=self.request._request, user=user)

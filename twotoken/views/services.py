@@ -29,7 +29,7 @@ REVOCATIONS_MAX_AGE = 1
 # Seconds. Services that ask within the same ten seconds get the same cursor. So their next requests have the same URL,
 # and a cache may know the answer.
 CURSOR_STEP = 10
-JWKS_MAX_AGE = 300  # seconds for which a service may keep the keys that it fetched
+JWKS_MAX_AGE = 300  # seconds for which a service may keep the keys. KEYS_INTERVAL in ``remote`` is the same time
 
 
 class WellKnownView(TokenView):
@@ -75,7 +75,7 @@ class RevocationsView(TokenView):
 
     ``revoked`` has the digests, see ``tokens.family_digest``. ``lifetime`` says for how many seconds a service needs to
     keep them. ``since`` is a cursor: with ``?since=`` and this value, the next answer has only what was revoked since
-    then, and again what was revoked in the minute before.
+    then, and once more what was revoked in the minute before.
 
     Not part of ``twotoken.urls``: mount it once. By default anyone may read it. A digest can't be turned back into an
     id, and an id gives no access, so a reader learns only how many families were revoked. To restrict it, give
