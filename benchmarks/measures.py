@@ -264,7 +264,7 @@ POLL_SECONDS = 5.0
 def revoked(run: Run) -> Any:
     """Measure a GET by the stateless class with and without REVOCATION_INTERVAL, by the number of revoked families.
 
-    With and without take turns in one process, because two processes of the same code differ by some percent.
+    GETs with it and without it take turns in one process: two processes of the same code differ by some percent.
     """
     competitor = run.competitors["twotoken"]
     counts = REVOKED if run.size.warm else REVOKED[:2]

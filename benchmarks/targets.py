@@ -74,7 +74,7 @@ def purge_memory(results: Results) -> Spread:
 
 
 def refresh_growth(results: Results) -> Spread:
-    """Return the cost of a refresh among the most families, divided by that among the fewest."""
+    """Return the cost of a refresh with the most families in the table, divided by its cost with the fewest."""
     families = results["growth"]["families"]
     return ratio(families[max(families, key=int)]["wall"], families[min(families, key=int)]["wall"])
 

@@ -9,11 +9,12 @@ A thief may claim whatever a request can claim: any token that was ever handed o
 be a browser at the cookie mount or a script at the body mount.
 
 A family may be bound to the key of a device. Then, in every state, a thief without the private key tries every token,
-every Idempotency-Key, the owner's too, and every proof that it can show. Another thief can use the private key as well:
-always, or only while the owner's page is open (a script in the page), with proofs signed ahead for later.
+every Idempotency-Key, also that of the client, and every proof that it can get. A second kind of thief can also use the
+private key: always, or, as a script in the client's page, only while this page is open. It then signs proofs for later.
 
-A refresh token is a pure function of the row and a generation, so here a token is its generation. The model keeps ages
-instead of times, and makes states equal that differ in nothing that matters later. So the whole is finite, and small.
+A refresh token is a pure function of the row and a generation, so the model represents a token by its generation. It
+keeps ages instead of times. If two states differ only in what can't matter later, it treats them as one state. So the
+number of states is finite, and small.
 """
 
 from __future__ import annotations
