@@ -128,7 +128,7 @@ def _tenant_apps() -> list[Sequence[str]]:
 
 
 def _has_app(listed: Sequence[str], label: str) -> bool:
-    """Tell whether a list has an app, by its name or by the path of its AppConfig: django-tenants accepts both."""
+    """Tell whether a list contains an app, by its name or the path of its AppConfig: django-tenants accepts both."""
     config = apps.get_app_config(label)
     return config.name in listed or f"{config.__module__}.{type(config).__name__}" in listed
 
