@@ -119,7 +119,7 @@ def check_time_zone(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
 
 
 def _tenant_apps() -> list[Sequence[str]]:
-    """Return, for each type of tenant in the settings of django-tenants, its list of apps."""
+    """Return the lists of apps in the settings of django-tenants, one for each type of tenant."""
     project: Any = settings
     if not getattr(project, "HAS_MULTI_TYPE_TENANTS", False):
         return [project.TENANT_APPS]

@@ -50,7 +50,7 @@ _NOT_BASE64 = re.compile(r"[._@-]")  # and "/": base64 has "/" but none of these
 
 
 def weakness(text: str) -> str | None:
-    """Return why a text must not be a secret, without quoting it. None if the text may be one."""
+    """Return why a text must not be a secret, without quoting it. If it may be a secret, return None."""
     if found := _disguise(text):
         return f"a secret looks like {found}: {_USE_PEM}"
     if _is_path(text.strip(" \t\r\n\"'")):

@@ -39,7 +39,7 @@ class _IdentThrottle(SimpleRateThrottle, ABC):
 
     @abstractmethod
     def ident(self) -> str:
-        """Return the identity. Called only if a rate is set."""
+        """Return the identity whose requests are counted. Called only if a rate is set."""
 
     def get_cache_key(self, request: Request, view: APIView) -> str:
         ident = f"{conf.tenant_issuer or ''}\n{self.ident()}"
