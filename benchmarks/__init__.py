@@ -1,1 +1,1 @@
-"""Measures twotoken beside what a user would pick instead: ``python -m benchmarks``."""
+"""Measures twotoken beside the packages that a project could use instead: ``python -m benchmarks``."""

@@ -62,7 +62,7 @@ class Tokens:
 
 
 class Competitor:
-    """One way to do token authentication. Subclass it; the class is the description."""
+    """A package, or one way to use it. A subclass describes it by class attributes and by its requests."""
 
     name: ClassVar[str]
     packages: ClassVar[Sequence[str]] = []
@@ -70,13 +70,13 @@ class Competitor:
     middleware: ClassVar[Sequence[str]] = []
     settings: ClassVar[Mapping[str, Any]] = {}
     rows: ClassVar[Sequence[tuple[str, Mapping[str, Any]]]] = []
-    """Rows that it needs to work at all: model label and fields."""
+    """Rows that the package needs before it works: the label of the model, and the fields."""
     routes: ClassVar[Mapping[str, str]] = {}
-    """URL prefix to what answers there: a URLconf to include (it ends in ``urls``) or a view class."""
+    """What answers at each URL prefix: a URLconf to include (its name ends in ``urls``), or a view class."""
     authentication: ClassVar[Mapping[str, str]] = {}
-    """Label to authentication class. Each has a route of its own for the same view."""
+    """The authentication classes, by label. For each, the same view has a route of its own."""
     storage: ClassVar[Sequence[str]] = []
-    """Labels of the apps whose tables hold its tokens."""
+    """Labels of the apps whose tables hold the package's tokens."""
     refuses_replay: ClassVar[bool] = True
     """Whether a refresh token that was used is refused afterwards."""
     rotates: ClassVar[bool] = True
@@ -84,7 +84,7 @@ class Competitor:
     revokes: ClassVar[bool] = True
     """Whether a refresh token is refused after its logout."""
     logged_out: ClassVar[int] = 0
-    """The status of a logout, where it is no 2xx."""
+    """The status of the answer to a logout, if it is not a 2xx."""
     operations: ClassVar[frozenset[str]] = frozenset({"login", "get", "refresh", "logout"})
 
     def login(self, name: str, password: str) -> Call:
@@ -92,7 +92,7 @@ class Competitor:
         raise NotImplementedError
 
     def tokens(self, answer: Answer, before: Tokens | None = None) -> Tokens:
-        """Return the tokens of a login, or of a refresh with the tokens of ``before``."""
+        """Return the tokens in the answer to a login, or to a refresh that was sent with the tokens ``before``."""
         raise NotImplementedError
 
     def get(self, path: str, tokens: Tokens) -> Call:

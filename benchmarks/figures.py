@@ -24,7 +24,7 @@ class Spread:
 
 
 def spread(values: Rounds) -> Spread:
-    """Return median and quartiles; of a single value, that value three times."""
+    """Return median and quartiles. For a single value, all three are this value."""
     if len(values) < 2:
         return Spread(values[0], values[0], values[0])
     low, middle, high = quantiles(values, n=4, method="inclusive")
@@ -47,5 +47,5 @@ def above(whole: Rounds, floor: Rounds, unit: Rounds) -> Spread:
 
 
 def fastest(cases: Mapping[str, Rounds], but: Callable[[str], bool]) -> str:
-    """Return the name of the case with the lowest median, leaving out some."""
+    """Return the name of the case with the lowest median. Cases for which ``but`` is true don't count."""
     return min((name for name in cases if not but(name)), key=lambda name: median(cases[name]))

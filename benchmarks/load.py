@@ -31,7 +31,7 @@ class Gunicorn:
         self.process = subprocess.Popen(command, env={**os.environ, **environment})
 
     def wait(self) -> None:
-        """Wait until it answers."""
+        """Wait until the server answers."""
         deadline = time.monotonic() + PATIENCE
         while True:
             try:
@@ -44,11 +44,11 @@ class Gunicorn:
                 return
 
     def connect(self) -> http.client.HTTPConnection:
-        """Return a connection that is opened by its first request, and kept alive."""
+        """Return a connection that its first request opens, and that stays open."""
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
 
     def stop(self) -> None:
-        """Stop, and wait for the end: its database can't be dropped before."""
+        """Stop the server, and wait until it has ended: its database can't be dropped before."""
         self.process.terminate()
         self.process.wait(PATIENCE)
 

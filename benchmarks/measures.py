@@ -1,4 +1,4 @@
-"""The measures: each is a function of the run that returns its part of the JSON file."""
+"""The measures. Each is a function that takes the run and returns its part of the JSON file."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from benchmarks.competitor import Competitor
 from benchmarks.remote import Database, Remote
 
 Case = tuple[str, Remote, str]
-"""What the tables call it, who does it, and the operation."""
+"""A name for the tables, the worker, and the operation."""
 
 
 @dataclass(frozen=True)
 class Size:
-    """How much is measured. The seconds limit one interleaved measure; the load is the requests of each client."""
+    """How much is measured. ``seconds`` limits one interleaved measure; each client sends ``load`` requests."""
 
     rounds: int
     batch: int
@@ -61,7 +61,7 @@ class Run:
         return [remote for remote in self.remotes.values() if operation in remote.competitor.operations]
 
     def packages(self, operation: str) -> list[Remote]:
-        """Return these workers without the variants of twotoken: one for each package, two for simplejwt."""
+        """Return the workers with this operation, without twotoken's variants: one per package, two for simplejwt."""
         return [remote for remote in self.doing(operation) if not remote.name.startswith("twotoken-")]
 
     def interleave(
@@ -108,7 +108,7 @@ def login_real(run: Run) -> Any:
 
 
 def get(run: Run) -> Any:
-    """Measure an authenticated GET per authentication class, one without any, and PyJWT, an HMAC and ES256 alone."""
+    """Measure a GET by each authentication class and one without any; and PyJWT, an HMAC and ES256 alone."""
     ours = run.remotes["twotoken"]
     cases = [
         (f"{remote.competitor.name} {label}", remote, f"get {label}")
@@ -234,7 +234,7 @@ def purge(run: Run) -> Any:
 
 
 def growth(run: Run) -> Any:
-    """Measure the refresh among more and more families, and the admin's list among the most."""
+    """Measure the refresh with more and more families in the table, and the admin's list with the most."""
     competitor = run.competitors["twotoken"]
     remotes = {str(count): Remote(competitor, run.database, f"families_{count}") for count in run.size.families}
     try:
@@ -264,7 +264,7 @@ POLL_SECONDS = 5.0
 def revoked(run: Run) -> Any:
     """Measure a GET by the stateless class with and without REVOCATION_INTERVAL, by the number of revoked families.
 
-    Both take turns in one process: two processes of the same code differ by some percents.
+    With and without take turns in one process, because two processes of the same code differ by some percent.
     """
     competitor = run.competitors["twotoken"]
     counts = REVOKED if run.size.warm else REVOKED[:2]
@@ -280,7 +280,7 @@ def revoked(run: Run) -> Any:
                 remote.call("poll_revocations", seconds)
                 remote.call("batch", "get stateless", run.size.batch)
         end = time.monotonic() + 2 * run.size.seconds  # longer than usual: the difference is small
-        batch = max(2, run.size.batch // 2)  # small: what else runs on the machine changes quickly
+        batch = max(2, run.size.batch // 2)  # small, because what else runs on the machine changes quickly
         kinds: list[tuple[str, float | None]] = [("without", None), ("with", POLL_SECONDS)]
         while not found["0"]["with"] or (run.size.warm and time.monotonic() < end):
             kinds.reverse()
@@ -337,4 +337,4 @@ MEASURES: dict[str, Callable[[Run], Any]] = {
 }
 
 BRIEF = ("storage", "statements", "get", "login", "refresh", "logout")
-"""The measures on MariaDB and SQLite, if none are named."""
+"""The measures on MariaDB and SQLite, if the command names none."""

@@ -1,4 +1,4 @@
-"""Each competitor's worker is a process with its own settings and database; this is how the coordinator calls it."""
+"""Lets the coordinator call the workers. Each is a process with one competitor, and its own settings and database."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ LIMIT = 300  # seconds that one call of a worker may take
 
 
 def serve(pipe: Connection, environment: dict[str, str]) -> None:
-    """Run the worker until the pipe closes. A process starts with this function."""
+    """Run the worker until the pipe closes. This is the function that the new process runs."""
     os.environ.update(environment)
     os.environ["DJANGO_SETTINGS_MODULE"] = "benchmarks.settings"
     django.setup()
-    # Its imports need the settings, which are this process's own.
+    # This module is imported only now, because its imports need the settings, which are this process's own.
     worker = import_module("benchmarks.worker").Worker(all_competitors()[environment["BENCHMARKS_COMPETITOR"]])
     with suppress(EOFError, BrokenPipeError):  # the coordinator is gone
         while True:
             name, arguments = pipe.recv()
             try:
                 result = (True, getattr(worker, name)(*arguments))
-            except (Exception, SystemExit):  # Django exits where it can't make a database
+            except (Exception, SystemExit):  # Django exits if it can't make a database
                 result = (False, traceback.format_exc())
             pipe.send(result)
 
@@ -42,9 +42,9 @@ class Database:
 
     kind: str
     server: str
-    """URL of a database that exists, which is only connected to."""
+    """URL of an existing database. It serves only to connect to the server."""
     prefix: str
-    """What the names of those made begin with, so that two checkouts can share a server."""
+    """The beginning of the names of the databases that are created, so that two checkouts can share a server."""
 
     def environment(self, name: str, *, exists: bool) -> dict[str, str]:
         """Return the variables that tell ``benchmarks.settings`` which database to create or use."""
@@ -84,7 +84,7 @@ class Remote:
         return self.receive()
 
     def receive(self) -> Any:
-        """Return the next answer. Raises here what the worker raised."""
+        """Return the next answer. Raises RuntimeError with the worker's traceback if it has failed, or TimeoutError."""
         if not self.pipe.poll(LIMIT):
             raise TimeoutError(f"{self.name} did not answer within {LIMIT} s")
         good, result = self.pipe.recv()
@@ -98,7 +98,7 @@ class Remote:
             self.receive()
 
     def close(self) -> None:
-        """End the process, and drop the database if it is its own."""
+        """End the process, and drop the database if this worker created it."""
         if self.fresh and self.process.is_alive():
             with suppress(EOFError, OSError):
                 self.call("destroy")

@@ -1,4 +1,4 @@
-"""The results as a table on the terminal, and as the page in docs with its plot. Ratios, not times."""
+"""Writes the results, as ratios, not as times: in tables on the terminal, and as the page in docs with its plot."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
 
 
 def cases(results: Results, measure: str, clock: str = "wall") -> dict[str, list[float]]:
-    """Return the rounds by competitor; for GET those of each competitor's plain class."""
+    """Return the measured rounds of each competitor. For GET, only those of its plain authentication class."""
     return {
         name.removesuffix(" access"): case[clock]
         for name, case in results.get(measure, {}).items()
@@ -68,7 +68,7 @@ def ratio_table(results: Results, clock: str = "wall") -> str:
 
 
 def summary(results: Results) -> str:
-    """Return the README's table: the ratios of the competitors and the four operations, as medians."""
+    """Return the README's table: the median ratio for each competitor and each of the four operations."""
     measures = ("login", "get", "refresh", "logout")
     measured = [cases(results, measure) for measure in measures]
     lines = [
@@ -307,7 +307,7 @@ INTRODUCTION = Path(__file__).with_name("introduction.md").read_text()
 
 
 def page(found: Mapping[str, Results]) -> str:
-    """Return the page of the docs: the results by kind of database."""
+    """Return the page of the docs, with the results on each kind of database."""
     parts = [INTRODUCTION.rstrip()]
     for results in found.values():
         about = results["about"]
@@ -348,7 +348,7 @@ def plot(found: Mapping[str, Results]) -> str:
             f'<text x="{LEFT - 8}" y="{y + 12}" text-anchor="end">{competitor}</text>',
             f'<rect x="{LEFT}" y="{y}" width="{end - LEFT:.1f}" height="{BAR - 3}"'
             f' fill="{COLOURS[PLOTTED.index(competitor)]}"/>',
-            # Light under grey, so that it shows on a bar and on a page of any colour.
+            # The quartiles are a grey line on a wider light one, which shows on a bar and on a page of any colour.
             *(
                 f'<path d="M{low:.1f} {y + 6.5}H{high:.1f}" stroke="{colour}" stroke-width="{width}"/>'
                 for colour, width in (("#ffffff", 4), ("#707070", 2))

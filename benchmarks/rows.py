@@ -28,7 +28,7 @@ RANDOM = {
     "mysql": "CONCAT(LEFT(MD5(CONCAT(RAND(), n)), 12), '4', LEFT(MD5(RAND()), 3), '8', LEFT(MD5(RAND()), 15))",
     "sqlite": "lower(hex(randomblob(16)))",
 }
-# A time ``start`` seconds ago, and ``step`` seconds later for each row.
+# The time of row n: ``start`` seconds ago, plus n times ``step`` seconds.
 MOMENTS = {
     "postgresql": "now() + (n * {step} - {start}) * interval '1 second'",
     "mysql": "TIMESTAMPADD(MICROSECOND, (n * {step} - {start}) * 1000000, UTC_TIMESTAMP(6))",
@@ -36,7 +36,7 @@ MOMENTS = {
 }
 ROW_SECRET = b"sixteen bytes..."
 DAY = 86_400  # seconds
-FIRST_PERSON = 1000  # after the users that every worker has
+FIRST_PERSON = 1000  # the ids of people begin after those of the users that every worker has
 TOKEN_LENGTH = 250  # characters of a refresh token of simplejwt
 
 
@@ -71,7 +71,7 @@ def sizes(names: Sequence[str]) -> dict[str, int]:
 
 
 def updates(names: Sequence[str]) -> list[int]:
-    """Return PostgreSQL's counts of updated rows of some tables and of heap-only ones among them, or zeros."""
+    """Return PostgreSQL's counts of updated rows of some tables, and of the heap-only ones. Other databases: zeros."""
     if connection.vendor != "postgresql" or not names:
         return [0, 0]
     with connection.cursor() as cursor:
@@ -92,7 +92,7 @@ def vacuum(names: Sequence[str]) -> None:
 
 
 def insert(model: Any, count: int, values: dict[str, object]) -> None:
-    """Insert rows with the same values; a value in a list is an SQL expression of the row's number, n."""
+    """Insert rows with the same values. A value in a list is an SQL expression of n, the number of the row."""
     numbers = NUMBERS[connection.vendor].format(count=count)
     fields = [field for field in model._meta.concrete_fields if field.attname in values]
     expressions, parameters = [], []
@@ -133,7 +133,7 @@ def ended_families(count: int) -> None:
 def revoked_families(count: int) -> None:
     """Insert families that were revoked one after the other, from 16 minutes ago until a minute from now.
 
-    So there are new ones for a minute, as if people logged out at this rate.
+    So for a minute there are always new ones, as if people logged out at this rate.
     """
     now = timezone.now()
     moment = MOMENTS[connection.vendor].format(start=16 * 60, step=17 * 60 / max(count, 1))
@@ -230,7 +230,7 @@ def sixty_days(first: int, count: int) -> None:
         created_at=[f"now() - {age}"],
         refreshed_at=[refreshed],
         expires_at=[f"now() - {age} + interval '30 days'"],
-        # The login sets it to the end of the idle limit, and a purge has moved that of older families since.
+        # A login sets this to the end of the idle limit. For older families, a purge has moved it since.
         earliest_end=[
             f"now() - {age} + CASE WHEN {age} < interval '37 days' THEN interval '7 days' ELSE interval '30 days' END"
         ],
@@ -273,7 +273,7 @@ def run(statement: str) -> None:
 
 def rotation() -> str:
     """Return the statement of a rotation that changes every column, with ``%s`` for each value. It finds no row."""
-    statements = import_module("twotoken.statements")  # other competitors' workers have no such app
+    statements = import_module("twotoken.statements")  # the workers of other competitors don't have this app
     family = apps.get_model("twotoken", "RefreshToken")()
     seen: list[str] = []
 
@@ -288,7 +288,7 @@ def rotation() -> str:
 
 
 def expired_tokens(count: int) -> None:
-    """Insert refresh tokens of simplejwt that its command deletes. None is blacklisted: that would cost more."""
+    """Insert refresh tokens of simplejwt that its command deletes. None is blacklisted, which would cost more."""
     user = apps.get_model("auth", "User").objects.get(username="user0")
     then = timezone.now() - timedelta(days=90)
     values = {

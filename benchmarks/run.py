@@ -70,7 +70,7 @@ def arguments() -> Namespace:
 
 
 def about(run: Run, results: dict[str, Any], *, whole: bool) -> dict[str, Any]:
-    """Return the facts about a run for its reader; for a repeated part, in addition to the earlier ones."""
+    """Return the facts about a run for its reader. If only a part was measured, keep the other commands."""
     command = f"{datetime.now(UTC).date().isoformat()} `{' '.join(['python -m benchmarks', *sys.argv[1:]])}`"
     before = [] if whole else results.get("about", {}).get("commands", [])
     names = ((package.name.replace("_", "-"), package.version) for package in distributions())
@@ -95,7 +95,7 @@ def write(found: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Run the command line, unless a run in this checkout is in progress: it would use the same databases."""
+    """Run the command line. Exit if another run is in progress in this checkout, because it uses the same databases."""
     asked = arguments()
     with (FOLDER / "lock").open("w") as lock:
         try:

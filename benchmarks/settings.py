@@ -45,7 +45,7 @@ TEMPLATES = [
     }
 ]
 STATIC_URL = "/static/"
-SILENCED_SYSTEM_CHECKS = ["admin.E408", "admin.E409", "admin.E410"]  # its list is called without these middlewares
+SILENCED_SYSTEM_CHECKS = ["admin.E408", "admin.E409", "admin.E410"]  # about middleware that the list doesn't need
 DATABASES: dict[str, Any] = {"default": dj_database_url.parse(os.environ["BENCHMARKS_DATABASE"], conn_max_age=None)}
 DATABASES["default"]["TEST"] = {"NAME": os.environ["BENCHMARKS_NAME"]}
 # No commit waits for the disk, or its time would hide what the packages do. MariaDB can't be told per connection.

@@ -9,7 +9,7 @@ from typing import Any
 from benchmarks.figures import Spread, above, fastest, ratio, spread
 
 Results = Mapping[str, Any]
-"""Measure to what it found, as in the JSON file."""
+"""What each measure has found, by the name of the measure, as in the JSON file."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def rows_grown(results: Results) -> Spread:
 
 
 def heap_only(results: Results) -> Spread:
-    """Return the smaller share of heap-only updates: of one family many times, and of many families once each."""
+    """Return the smallest share of heap-only updates: of one family many times, and of many families once each."""
     counts = [
         results["storage"]["twotoken"]["updates"],
         *(case["updates"] for case in results["growth"]["families"].values()),
@@ -68,7 +68,7 @@ def purge_speed(results: Results) -> Spread:
 
 
 def purge_memory(results: Results) -> Spread:
-    """Return the peak memory of the purge, divided by that with a tenth of the rows."""
+    """Return the peak memory of the purge, divided by its peak memory with a tenth of the rows."""
     found = results["purge"]["twotoken"]
     return spread([peak / found["peak of a tenth"] for peak in found["peak"]])
 
@@ -80,7 +80,7 @@ def refresh_growth(results: Results) -> Spread:
 
 
 def revoked_cost(results: Results) -> Spread:
-    """Processor time of a GET by the stateless class with REVOCATION_INTERVAL, over one without; of the worst case."""
+    """Return the worst case of a stateless GET's processor time with REVOCATION_INTERVAL, divided by that without."""
     return max((ratio(case["with"], case["without"]) for case in results["revoked"].values()), key=_middle)
 
 

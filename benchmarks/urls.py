@@ -1,4 +1,4 @@
-"""URLs of one process: the view without authentication and per authentication class, the competitor's own URLs."""
+"""URLs of a worker: the view without authentication, the view by each authentication class, the competitor's URLs."""
 
 from __future__ import annotations
 

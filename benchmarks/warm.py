@@ -13,4 +13,4 @@ from benchmarks.settings import competitor
 
 def post_worker_init(worker: Any) -> None:
     """Check the competitor in a process that gunicorn has just started."""
-    import_module("benchmarks.worker").Worker(competitor).check()  # its imports need the apps, which are ready now
+    import_module("benchmarks.worker").Worker(competitor).check()  # imported now, because it needs the apps ready

@@ -1,4 +1,4 @@
-"""The worker of a competitor's process: set up by ``remote``, it calls the WSGI application."""
+"""The worker in a competitor's process. ``remote`` creates it, and it calls the competitor's WSGI application."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ from benchmarks.competitor import PASSWORD, SECRET, Answer, Call, Competitor, To
 from benchmarks.load import BROWSER, CLIENTS, Gunicorn, send
 
 USERS = 100
-POOL = 50  # logins whose tokens take turns
+POOL = 50  # so many logins are made; their tokens are used in turn
 REAL = "real"  # the user whose password is hashed by Django's default hasher
 REAL_HASHER = "django.contrib.auth.hashers.PBKDF2PasswordHasher"
 CLAIMS = {"sub": "1", "sid": "6b2f5c9e-9d0f-4b7e-8f44-0d3c1f0a9b11", "jti": "Zk3m8s0T5pQ2vX7yB1nR4g", "iat": 1}
 
 
 class WrongAnswerError(Exception):
-    """A competitor gave a wrong answer, so the table would not show what its heading says."""
+    """A competitor gave a wrong answer, so a table would not show what its heading says."""
 
 
 class Worker:
@@ -89,18 +89,18 @@ class Worker:
         return Answer(int(head[0][:3]), tuple(head[1]), body)
 
     def ask(self, call: Call, what: str, *, refused: bool = False) -> Answer:
-        """Send one request; raise if the answer is no success, or with ``refused`` if it is no refusal."""
+        """Send one request, and check its answer as ``expect`` does."""
         return self.expect(self.send(environ(call)), what, refused=refused)
 
     def expect(self, answer: Answer, what: str, *, refused: bool = False) -> Answer:
-        """Return the answer; raise if it is no success, or with ``refused`` if it is no refusal."""
+        """Return the answer. Raises WrongAnswerError if it is no success, or, with ``refused``, no refusal."""
         wanted = range(400, 404) if refused else range(200, 300)
         if answer.status not in wanted and not (what == "logout" and answer.status == self.competitor.logged_out):
             raise WrongAnswerError(f"{self.competitor.name}: {what}: {answer.status} {answer.body[:300]!r}")
         return answer
 
     def log_in(self, name: str | None = None) -> Tokens:
-        """Log a user in, the next one if none is named."""
+        """Log in the named user. Without a name, log in the next of the users."""
         return self.competitor.tokens(self.ask(self.competitor.login(name or next(self.users), PASSWORD), "login"))
 
     def check(self) -> list[str]:
@@ -137,7 +137,7 @@ class Worker:
         return seen
 
     def batch(self, operation: str, count: int) -> tuple[float, float]:
-        """Run an operation several times; return the wall-clock and processor seconds of one."""
+        """Run an operation several times; return the wall-clock and processor seconds that one took."""
         if operation in {"pyjwt", "hmac", "es256"}:
             return self.bare(operation, count)
         if operation == "refresh-durable":
@@ -158,7 +158,7 @@ class Worker:
         return wall / count, processor / count
 
     def prepare(self, operation: str, count: int) -> tuple[list[Call], Callable[[list[Answer]], None]]:
-        """Return the requests of a batch, and what to do with their answers afterwards; neither is timed."""
+        """Return the requests of a batch, and a function to call with their answers afterwards. Neither is timed."""
         competitor = self.competitor
         if operation == "get none":
             return [Call("GET", "/get/none/")] * count, _nothing
@@ -179,14 +179,14 @@ class Worker:
         return [self.call_for(operation, tokens) for tokens in taken], _nothing
 
     def take(self, count: int) -> list[Tokens]:
-        """Take the tokens of several logins out of the pool. Their next tokens are put back at its end."""
+        """Take the tokens of several logins out of the pool. The caller puts their next tokens back at its end."""
         while len(self.pool) < max(POOL, count):
             self.pool.append(self.log_in())
         taken, self.pool = self.pool[:count], self.pool[count:]
         return taken
 
     def start_gunicorn(self, environment: dict[str, str]) -> None:
-        """Start a gunicorn on this worker's database, for ``load``. Several are started at the same time."""
+        """Start a gunicorn on this worker's database, for ``load``, without waiting: several start at the same time."""
         self.gunicorn = Gunicorn(environment)
 
     def await_gunicorn(self) -> None:
@@ -198,10 +198,10 @@ class Worker:
         self.gunicorn.stop()
 
     def load(self, operation: str, count: int) -> tuple[float, ...]:
-        """Let all clients send several requests to gunicorn, each client one after the other.
+        """Let several clients send requests to gunicorn at the same time. Each sends its requests one after the other.
 
-        Return the seconds of all, divided by their number, and how many seconds a client waits for an answer: median,
-        95th and 99th percentile.
+        Return the seconds that all took, divided by the number of requests. Also return how many seconds a client
+        waited for an answer: the median, the 95th and the 99th percentile.
         """
 
         def client(tokens: Tokens) -> tuple[Tokens, list[float]]:
@@ -262,7 +262,7 @@ class Worker:
         return [query["sql"] for query in captured.captured_queries]
 
     def profile(self, operation: str, count: int) -> str:
-        """Return the profile of an operation: the 25 first by cumulative and by own time."""
+        """Return the profile of an operation: the 25 slowest functions by cumulative time and by own time."""
         self.batch(operation, count)
         calls, finish = self.prepare(operation, count)
         requests = [environ(call) for call in calls]
@@ -295,7 +295,7 @@ class Worker:
         }
 
     def fill(self, kind: str, *numbers: int) -> float:
-        """Insert active families, expired families or expired tokens; return the seconds it took."""
+        """Insert rows: ``kind`` is the function of ``rows`` that does it. Return the seconds that it took."""
         began = time.perf_counter()
         getattr(rows, kind)(*numbers)
         return time.perf_counter() - began
@@ -309,12 +309,12 @@ class Worker:
         rows.drop_revoked_index()
 
     def poll_revocations(self, seconds: float | None) -> None:
-        """Make the stateless class refuse revoked families, with this interval. None: it does not."""
+        """Make the stateless class refuse revoked families, with this interval. None: it accepts them."""
         interval = None if seconds is None else timedelta(seconds=seconds)
         settings.TWOTOKEN = {**settings.TWOTOKEN, "REVOCATION_INTERVAL": interval}
 
     def readings(self) -> list[float]:
-        """Read the revoked families twice; return the processor seconds of each, and the bytes of the kept list."""
+        """Read the revoked families twice; return the processor seconds of each reading, and the bytes of the list."""
         made = import_module("twotoken.families.revoked").RevokedFamilies  # other competitors have no such app
         known, times = made("default"), []
         for _ in range(2):

@@ -1,4 +1,4 @@
-"""A Content-Security-Policy for Django 5.2, from the setting that Django has since version 6.0."""
+"""Sends a Content-Security-Policy with Django 5.2. It reads SECURE_CSP, a setting that Django has since version 6.0."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 
-# An injected script does not run: every script, style and image comes from a file of this server.
+# Every script, style and image must come from a file of this server. So an injected script does not run.
 SECURE_CSP = {
     "default-src": ["'self'"],
     "base-uri": ["'none'"],

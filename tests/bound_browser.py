@@ -1,4 +1,4 @@
-"""A browser that has Device Bound Session Credentials: it signs as Chromium 156 does. It knows no code of twotoken."""
+"""A browser that has Device Bound Session Credentials: it signs as Chromium 156 does, and uses no code of twotoken."""
 
 from __future__ import annotations
 

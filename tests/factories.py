@@ -1,4 +1,4 @@
-"""Factories for the user model of this run."""
+"""Factories for the user model that the environment has chosen."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A service that publishes keys over HTTP, well or badly, and counts its requests; and the clock of its clients."""
+"""A service that publishes keys over HTTP, correctly or not, and counts its requests; and the clock of its clients."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Changes to the settings of the tests, for one test."""
+"""Changes to the tests' settings that last for one test."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Receivers of signals for one test."""
+"""Receivers of signals that are connected for one test."""
 
 from __future__ import annotations
 

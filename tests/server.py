@@ -1,4 +1,4 @@
-"""A project of the tests under gunicorn, in its own processes, at a port that stays the same."""
+"""A project of the tests under gunicorn, in its own processes. Its port stays the same after a restart."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The authentication classes: header to claims to user."""
+"""The authentication classes: from a header to claims, and to a user."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the benchmarks compute their figures and judge their targets, tested with invented results."""
+"""How the benchmarks compute their figures and judge their targets, with invented results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Conflicts with another write, and servers that take no work."""
+"""Conflicts with another write, and database servers that refuse work."""
 
 from __future__ import annotations
 

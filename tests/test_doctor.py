@@ -1,4 +1,4 @@
-"""``manage.py twotoken_doctor``: broken set-ups, each of which it names with its remedy."""
+"""``manage.py twotoken_doctor``: it names what is wrong in each broken set-up, and the remedy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the example does by Django's version."""
+"""The example's Content-Security-Policy, with and without Django's own middleware."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What goes into an access token, and when the project's own claims can't."""
+"""What goes into an access token, and which of the project's own claims are refused."""
 
 from __future__ import annotations
 

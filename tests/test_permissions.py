@@ -1,4 +1,4 @@
-"""``RecentLogin``: which requests it grants, and how it denies one that a fresh proof would help."""
+"""``RecentLogin``: which requests it grants, and how it denies a request that would be granted after a new login."""
 
 from __future__ import annotations
 

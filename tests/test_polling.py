@@ -1,4 +1,4 @@
-"""A value that is fetched by the request that finds it old."""
+"""A value that is kept, and fetched again by the request that finds it old."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""DPoP over HTTP: what a login binds, what a bound family and a bound access token require, and what a thief gets."""
+"""DPoP over HTTP: what a login binds, what a bound family and access token require, and what a thief gets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Proxies of the user model: as the user of a login, as a sender of signals, and as AUTH_USER_MODEL itself."""
+"""Proxy models of the user model: as the user of a login, as a sender of signals, and as AUTH_USER_MODEL itself."""
 
 from __future__ import annotations
 

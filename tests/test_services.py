@@ -1,4 +1,4 @@
-"""What a project publishes for services that verify its tokens: the whole profile, where to find the keys."""
+"""What a project offers to services that verify its tokens: all claims of RFC 9068, and where to find the keys."""
 
 from __future__ import annotations
 

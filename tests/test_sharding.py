@@ -1,4 +1,4 @@
-"""Which statements name one family by its key, and so use one shard: the whole hot path. The others are listed."""
+"""Statements that name one family by its key use one shard. All those of the hot path do; the others are listed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The throttles: what is counted, by what, and what is not."""
+"""The throttles: what they count, by which keys, and what they don't count."""
 
 from __future__ import annotations
 

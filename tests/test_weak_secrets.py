@@ -1,4 +1,4 @@
-"""Texts that must not be a secret, and texts that may."""
+"""Texts that are too weak to be a secret, and texts that are not."""
 
 from __future__ import annotations
 

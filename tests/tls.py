@@ -1,4 +1,4 @@
-"""A certificate for this machine, which its own test trusts."""
+"""A certificate for this machine, which only the test that makes it trusts."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ BASE = "/_allauth/app/v1"
 
 
 class Allauth(Competitor):
-    """Headless for apps, with the JWT strategy and its default, rotation."""
+    """Headless for apps, with the JWT strategy, which rotates by default."""
 
     name = "allauth"
     packages = ["django-allauth[headless]==65.21.1"]
@@ -33,7 +33,7 @@ class Allauth(Competitor):
     routes = {"_allauth/": "allauth.headless.urls", "accounts/": "allauth.urls"}
     authentication = {"access": "allauth.headless.contrib.rest_framework.authentication.JWTTokenAuthentication"}
     storage = ["sessions", "account"]
-    logged_out = 401  # as documented: the session that is asked for is no more
+    logged_out = 401  # as documented: the session has ended
 
     def login(self, name: str, password: str) -> Call:
         return Call.json(f"{BASE}/auth/login", {"username": name, "password": password})

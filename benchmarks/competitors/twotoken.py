@@ -22,7 +22,7 @@ def cookies(tokens: Tokens) -> str:
 
 
 class TwoToken(Competitor):
-    """Tokens in the body, throttles off: no competitor has any."""
+    """Tokens in the body. The throttles are off, because no competitor has any."""
 
     name = "twotoken"
     packages = ["Django>=5.2", "djangorestframework>=3.16", "PyJWT>=2.14", "ua-parser"]
@@ -82,7 +82,7 @@ class Throttled(TwoToken):
     storage = []
 
 
-HOST = "http://127.0.0.1:8000"  # as the worker's requests have it
+HOST = "http://127.0.0.1:8000"  # the Host of the worker's requests
 # A private key that everybody may know: nothing is protected by it.
 KEY = """\
 -----BEGIN PRIVATE KEY-----
@@ -95,7 +95,7 @@ hlfRPpvHzO1Ku3pmCVepJNQe6aUhL01ls7WVg1rW5TjXRTkLuAPdK8Bf
 
 def proof(path: str, method: str = "POST", access: str | None = None) -> dict[str, str]:
     """Return the headers of a DPoP proof, which is made before the clock starts."""
-    dpop = import_module("twotoken.dpop")  # not in the coordinator
+    dpop = import_module("twotoken.dpop")  # imported only in a worker: the coordinator has no twotoken
     made = dpop.make_proof(KEY, method=method, address=HOST + path, now=datetime.now(UTC), access_token=access)
     return {"DPoP": made} if access is None else {"DPoP": made, "Authorization": f"DPoP {access}"}
 
@@ -106,7 +106,7 @@ class Bound(TwoToken):
     name = "twotoken-dpop"
     packages = [*TwoToken.packages, "cryptography"]
     operations = frozenset({"login", "get", "refresh"})
-    refuses_replay = False  # with a proof, the token one behind is a retry
+    refuses_replay = False  # with a proof, the previous token is a retry
     storage = []
 
     def login(self, name: str, password: str) -> Call:

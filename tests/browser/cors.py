@@ -1,4 +1,4 @@
-"""The parts of django-cors-headers that a project with a front end of another origin needs, in their shortest form."""
+"""A short form of those parts of django-cors-headers that a project with a front end of another origin needs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The URLs of the browser tests, with a mount that binds sessions to the device. The environment says for how long."""
+"""The URLs of the browser tests, with a mount that binds sessions to the device, by cookies of TEST_DEVICE_SECONDS."""
 
 from __future__ import annotations
 

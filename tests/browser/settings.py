@@ -1,4 +1,4 @@
-"""The example, served to a real browser: with faults on demand, and graces and lifetimes from the environment."""
+"""The example, served to a real browser: with faults on demand. Graces and lifetimes come from the environment."""
 
 from __future__ import annotations
 

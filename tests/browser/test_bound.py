@@ -1,4 +1,4 @@
-"""Sessions that are bound to a browser's key: what a thief in a second profile gets, and what the owner notices."""
+"""Sessions that are bound to a browser's key: what a thief in a second profile gets, and what the user notices."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The example under Django's own Content-Security-Policy, in a browser that reports what violates it."""
+"""The example under Django's own Content-Security-Policy, in a browser that reports violations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Device Bound Session Credentials in Chromium: it makes a key in software, and everything else as with a TPM."""
+"""Device Bound Session Credentials in Chromium: it makes the key in software; everything else is as with a TPM."""
 
 from __future__ import annotations
 

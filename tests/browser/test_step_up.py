@@ -1,4 +1,4 @@
-"""If the API asks for a recent login, the page asks its user once, for all waiting requests."""
+"""Step-up: if the API asks for a recent login, the page asks the user only once for all waiting requests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where tokens travel, and which other credentials are ignored."""
+"""Deliveries: where requests carry tokens, and which other credentials are ignored."""
 
 from __future__ import annotations
 

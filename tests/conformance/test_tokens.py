@@ -1,4 +1,4 @@
-"""Tokens that are forged, damaged, or sent in place of the other kind."""
+"""Tokens that are forged, damaged, or sent where the other kind of token belongs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The applications that the page on WebSockets shows, and Django with its static files, for a server."""
+"""The ASGI applications that a server runs: those of the docs' page on WebSockets, and Django with its static files."""
 
 from __future__ import annotations
 

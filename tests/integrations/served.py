@@ -1,4 +1,4 @@
-"""Settings of the served project: the front ends and what is set for them come from the environment."""
+"""Settings of the served project. The environment names the front ends, and what is set for them."""
 
 from __future__ import annotations
 

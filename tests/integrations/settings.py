@@ -1,4 +1,4 @@
-"""The tests' project with every package that we integrate with. What a page of the docs sets comes from the page."""
+"""The tests' project with all packages of the integrations. Settings that a page of the docs shows are read from it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""Promises of the rotation rule that speak of one judgement, as contracts for CrossHair.
+"""Promises of the rotation rule about a single call of ``judge``, as contracts for CrossHair.
 
-CrossHair runs each function on the real ``judge`` with symbolic arguments. It looks for values that satisfy the first
-assertion, which every contract begins with, and break a later one. ``test_contracts.py`` says what it must find.
+CrossHair runs each function on the real ``judge`` with symbolic arguments. Each function begins with an assertion of
+what is given. CrossHair looks for values that satisfy this assertion and break a later one. ``test_contracts.py`` says
+what it must find.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the servers that the tests start have to be installed from, checked before the first test runs."""
+"""The packages that have the servers which the tests start. Before the first test, they must be installed."""
 
 from __future__ import annotations
 

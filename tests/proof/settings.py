@@ -1,4 +1,4 @@
-"""The tests' project as the proof serves it: database, isolation, throttles, cache … come from the environment."""
+"""The tests' project as the proof serves it. The environment sets database, isolation, throttles, cache and more."""
 
 from __future__ import annotations
 

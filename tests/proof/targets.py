@@ -1,4 +1,4 @@
-"""Targets of the fuzzer: each takes bytes, and raises an AssertionError if the code gives a wrong result."""
+"""Targets of the fuzzer: each is called with bytes, and raises an AssertionError if the code has a wrong result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each promise of the rule that speaks of one judgement holds for every number. CrossHair shows it."""
+"""CrossHair shows that each promise about a single call of ``judge`` holds for all numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Requests as raw bytes to a real server: what a proxy and a server could read differently."""
+"""Requests as raw bytes to a real server: those that a proxy and a server could read differently."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Known weaknesses of token authentication, and the tests which show that twotoken does not have them."""
+"""Known weaknesses of token authentication, each with the tests that show that twotoken does not have it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ten million token families cost over a thousand, and what a million rotations leave.
+"""What ten million token families cost, compared with a thousand, and what a million rotations leave.
 
 ``python -m tests.scale.growth`` measures on a PostgreSQL server of its own, by the workers of the benchmarks. Read
 ratios, not times.

@@ -1,4 +1,4 @@
-"""How projects send their reads to a replica."""
+"""Database routers that send reads to a replica, as projects write them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The proof's project in another set-up: the environment has the differences, as JSON."""
+"""The proof's project in another set-up. The environment has the settings that differ, as JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Three MariaDB Galera nodes that all accept writes: what holds always, and what only with a setting."""
+"""Three MariaDB Galera nodes that all accept writes: what always holds, and what holds only with a setting."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Galera nodes die, lose the others or stand still: clients go on elsewhere, and nothing revoked works again."""
+"""Galera nodes die, lose the others or stand still: clients go on at others, and what was revoked stays revoked."""
 
 from __future__ import annotations
 

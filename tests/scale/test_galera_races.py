@@ -1,4 +1,4 @@
-"""The races of the proof on three Galera nodes: each connection goes to another node's server process."""
+"""The races of the proof on three Galera nodes: the server processes of the connections use different nodes."""
 
 from __future__ import annotations
 

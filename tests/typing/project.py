@@ -1,6 +1,7 @@
-"""A project's use of what is public, for type checkers alone: it must pass, and have the types that it says.
+"""A project's use of all that is public. Only type checkers read it: it must pass, with the types that it states.
 
-A line that is wrong on purpose is ignored by its own error: a checker that no longer finds it complains of the comment.
+A line that is wrong on purpose has a comment that ignores its one error. A checker that no longer finds this error
+complains of the comment.
 """
 
 from __future__ import annotations

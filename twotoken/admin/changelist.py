@@ -80,7 +80,7 @@ class ListQuerySet(RefreshTokenQuerySet):
     def datetimes(self, field_name: str, kind: str, *args: Any, **kwargs: Any) -> Any:
         """Return every year, month or day from the first family to the last, with or without a family.
 
-        So this takes two lookups in an index.
+        This takes only two lookups in an index, for the first and the last family.
         """
         span = self._span(field_name)
         if span["first"] is None:
@@ -155,7 +155,7 @@ class ReasonFilter(admin.SimpleListFilter):
 def revoked_because(families: Any, reason: Any) -> Any:
     """Return the families that were revoked for a reason.
 
-    The second condition lets the database use an index that has only revoked families.
+    ``revoked_at__isnull=False`` lets the database use an index that has only revoked families.
     """
     return families.filter(revoked_reason=reason, revoked_at__isnull=False)
 

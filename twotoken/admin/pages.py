@@ -116,7 +116,7 @@ class RefreshTokenAdmin(OverviewAdmin, RevokingAdmin):
         return by_beginning(queryset, tuple(self.get_search_fields(request)), term), False
 
     def get_ordering(self, request: HttpRequest) -> Any:
-        """Show expired families with the oldest login first. Other orders read all active ones first."""
+        """Show expired families with the oldest login first: the usual order would read all active families before."""
         is_expired = request.GET.get(str(StateFilter.parameter_name)) == State.EXPIRED
         return ("created_at", "pk") if is_expired else super().get_ordering(request)
 

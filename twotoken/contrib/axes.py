@@ -39,7 +39,7 @@ def lockout_response(
     answer = JsonResponse({"detail": message, "code": LOCKED_OUT}, status=status)
     answer["Cache-Control"] = "no-store"
     cool_off = get_cool_off(request)
-    if cool_off is not None:  # the whole time, because by default each attempt restarts the cool-off
+    if cool_off is not None:  # the whole cool-off, because by default each attempt restarts the cool-off
         answer["Retry-After"] = str(int(cool_off.total_seconds()))
     return answer
 

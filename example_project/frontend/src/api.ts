@@ -20,7 +20,7 @@ export function revokeSession(id: string) {
   return client.fetch(`/api/auth/sessions/${id}/`, { method: "DELETE" });
 }
 
-/** Get JSON from the API: null until it is there. `reload` gets it again. */
+/** Get JSON from the API. `data` is null until the answer has come; `reload` gets it again. */
 function useApi<Data>(url: string) {
   const [data, setData] = useState<Data | null>(null);
   const reload = useCallback(async () => {

@@ -52,7 +52,7 @@ class Command(BaseCommand):
             call_command("runserver", options["addrport"], use_reloader=False, skip_checks=True)
 
     def make_secrets(self) -> dict[str, str]:
-        """Add the missing values to the file, and return all of them."""
+        """Add the missing secrets and passwords to demo.env, and return all values of this file."""
         values = read_env(ENV_FILE)
         if missing := [name for name in (*SECRETS, *PASSWORDS) if not values.get(name)]:
             for name in missing:
@@ -60,7 +60,7 @@ class Command(BaseCommand):
             ENV_FILE.touch(mode=0o600)
             ENV_FILE.chmod(0o600)
             ENV_FILE.write_text("".join(f"{name}={value}\n" for name, value in values.items()))
-            # The settings were read before the secrets existed.
+            # The settings were read before these secrets existed, so set them now.
             env = {**values, **os.environ}
             settings.SECRET_KEY = env["DJANGO_SECRET_KEY"]
             settings.TWOTOKEN = {**settings.TWOTOKEN, **token_secrets(env)}

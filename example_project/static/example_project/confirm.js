@@ -1,13 +1,13 @@
 // The dialog that asks for the password again, when the API wants a recent login.
 import { $, describe, write } from "./dom.js";
 
-/** Ask for the password. `error` says why the one before was refused. Null if the user cancels. */
+/** Ask for the password. `error` says why the previous one was refused. The result is null if the user cancels. */
 export function confirmIdentity({ error }) {
   const dialog = $("confirm");
   const { password } = dialog.querySelector("form").elements;
   write($("confirm-says"), error ? describe(error) : "");
   password.value = "";
-  dialog.returnValue = ""; // Escape leaves it as it is
+  dialog.returnValue = ""; // the key Escape does not change it
   dialog.showModal();
   return new Promise((resolve) => {
     const answer = () => resolve(dialog.returnValue === "confirm" ? { password: password.value } : null);

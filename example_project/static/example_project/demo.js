@@ -13,7 +13,7 @@ const REFRESH = "/api/auth/refresh/";
 const STEP_UP = "/api/auth/reauthenticate/";
 const SESSIONS = "/api/auth/sessions/";
 const RETRY = 3_000; // milliseconds between retries while the server does not answer
-const LOOK = 1_000; // minimum of milliseconds between two reads of the session's data
+const LOOK = 1_000; // at least so many milliseconds are between two reads of the session's data
 const ENDS = {
   logout: "Logged out. The server has revoked the session and deleted the cookie.",
   replaced: "Logged out: somebody has logged in again with this browser.",
@@ -74,7 +74,7 @@ function showUser(family) {
   showFamily(family);
 }
 
-// Revoke a session. After revoking its own, the page does not look: it shows how any page notices, at its next request.
+// Revoke a session. If it is the page's own, don't look: the demo shows that a page notices it at its next request.
 async function revokeSession(id) {
   const isOwnSession = client.claims?.sid === id;
   clearTimeout(nextLook);
@@ -88,7 +88,7 @@ async function lookAgain() {
   await look();
 }
 
-// No answer, or an answer that does not say whether the session is active, does not log the user out.
+// The user stays logged in if no answer comes, or one that does not say whether the session is active.
 function noticeRefresh(status) {
   if (status === 200 && isAway) announce("The server answers again. You are still logged in.", "good");
   isAway = status !== 200 && status !== 401;
@@ -129,7 +129,7 @@ async function callSpoilt(count) {
   return Promise.all(Array.from({ length: count }, () => call(ME)));
 }
 
-// The call itself may show that the session was revoked: then its part of the page is hidden.
+// The call itself may show that the session was revoked. Its part of the page is then hidden, so announce the text.
 function tell(text) {
   write($("call-says"), text);
   if (!client.isAuthenticated) announce(`${text} ${$("status").textContent}`, "bad");

@@ -10,7 +10,7 @@ export function el(name, attributes = {}, ...content) {
   return element;
 }
 
-/** Create the list item of a token. `end` says why the token is no longer good: it is struck through. */
+/** Create the list item of a token. If `end` says why the token is no longer good, its name is struck through. */
 export function chip(name, { end = "", text = "", isNow = false }) {
   const label = end ? [el("s", {}, name), el("span", { class: "unseen" }, ` ${end}`)] : [el("b", {}, name)];
   return el("li", isNow ? { class: "now", "aria-current": "true" } : {}, ...label, text);
@@ -28,7 +28,7 @@ export function hide(elements, refuge) {
   if (hadFocus) refuge.focus();
 }
 
-const GOOD_NEWS = 8_000; // milliseconds for which it is shown: it covers a part of the page
+const GOOD_NEWS = 8_000; // milliseconds until good news disappears, because it covers a part of the page
 let fading;
 
 /** Show a message about the session. Good news disappears, bad news stays. */
@@ -65,7 +65,7 @@ export function describe(error) {
 const UNITS = [["day", 86_400], ["hour", 3_600], ["minute", 60], ["second", 1]];
 const relative = new Intl.RelativeTimeFormat("en", { numeric: "always" });
 
-/** "in 7 days" */
+/** Describe how far away a time is, such as "in 7 days". */
 export function away(iso) {
   const seconds = (new Date(iso) - Date.now()) / 1000;
   const [unit, size] = UNITS.find(([, size]) => Math.abs(seconds) >= size * 0.95) ?? UNITS.at(-1);

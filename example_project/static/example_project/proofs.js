@@ -1,11 +1,11 @@
-// What an app does to bind its tokens to its device: DPoP, RFC 9449. In a page twotoken's client does it by itself.
+// What an app does to bind its tokens to its device: DPoP, RFC 9449. In a page, twotoken's client does this by itself.
 
 const ECDSA = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
 const encode = (text) => new TextEncoder().encode(text);
 const base64url = (bytes) =>
   btoa(String.fromCharCode(...new Uint8Array(bytes))).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
 
-/** Whether this browser can make keys: only on https and on this machine. */
+/** Whether this browser can make keys. Browsers allow it only on https and on localhost. */
 export const canBind = Boolean(globalThis.crypto?.subtle);
 
 /** Make a key pair. Nobody can read the private key, not even this page. */

@@ -10,7 +10,7 @@ const clock = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
 export const traffic = new EventTarget();
 
 const spoilt = { path: "", left: 0 };
-const refused = new Map(); // method and path: the number of refused requests that will be repeated
+const refused = new Map(); // by method and path: how many refused requests the client will repeat
 let tokenName = () => "";
 
 /** Change one letter of the token in the next `count` requests to a path. */

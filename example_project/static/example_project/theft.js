@@ -7,7 +7,7 @@ const START = "Nobody has a token yet.";
 const hands = { victim: [], thief: [] }; // what each has got so far: { token, name, end }; `end` is empty while it is good
 let key = null; // of the victim's phone, if the token is bound to it
 
-/** A step failed. With `restart` the theft starts again from the first step. */
+/** A step has failed. With `restart` the theft starts again at the first step. */
 class Stop extends Error {
   constructor(text, restart = true) {
     super(text);
@@ -85,7 +85,7 @@ export function stageTheft() {
   $("bound").addEventListener("change", () => restart(buttons));
 }
 
-// Steps before `next` are done, the steps after it have to wait.
+// Show that the steps before `next` are done, and let the user press only the button of `next`.
 function goTo(buttons, next) {
   buttons.forEach((button, index) => {
     button.disabled = index !== next;

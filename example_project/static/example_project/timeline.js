@@ -1,12 +1,12 @@
-// Draws when each token was valid, on two lanes that move to the left past a line, which is the present.
+// Draws when each token was valid, on two lanes. They move to the left, past a line that marks the present.
 import { $, el } from "./dom.js";
 
 const PAST = 6; // access token lifetimes shown before now
-const FUTURE = 2; // and after
+const FUTURE = 2; // access token lifetimes shown after now
 const TICK = matchMedia("(prefers-reduced-motion: reduce)").matches ? 1_000 : 100;
 
 const lanes = { access: [], refresh: [] }; // each { element, from, to }; `to` is null while the end is unknown
-let marks = []; // the refreshes
+let marks = []; // one for each refresh, in the same form
 let unit = 10_000; // an access token's lifetime in milliseconds
 
 /** Draw an access token; `life` is its lifetime in milliseconds. */

@@ -1,4 +1,4 @@
-"""The URLs after the move: the old ones, a cookie mount with the way to it, and a route for each class."""
+"""The URLs after the move: the old ones, a cookie mount, the exchange that leads to it, and a route for each class."""
 
 from __future__ import annotations
 

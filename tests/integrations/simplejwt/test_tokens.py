@@ -1,4 +1,4 @@
-"""Old tokens of every kind: those that simplejwt would accept are accepted, and no others."""
+"""simplejwt's tokens of every kind: those that simplejwt would accept are accepted, and no others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Another service that has simplejwt and takes tokens of both projects, as the docs have it."""
+"""Another service, which uses simplejwt and accepts the tokens of both projects, as the docs describe it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Print, for each token on stdin, whose it is for simplejwt in another service, or why it is refused."""
+"""For each token on stdin, print its user according to simplejwt in another service, or why this refuses it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The same project, but the token families are shared while each tenant has its own users: what W011 warns of."""
+"""The same project, but the tenants share the token families, while each has its own users. W011 warns of this."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""django-tenants: a token of one tenant is refused at the others, whether the families are the tenant's or shared."""
+"""django-tenants: other tenants refuse one tenant's token, whether each has its own families or all share them."""
 
 from __future__ import annotations
 

@@ -135,7 +135,7 @@ def _object(segment: str) -> dict[str, Any]:
 
 
 def _key(algorithm: str, jwk: Any) -> tuple[str, AsymmetricKey]:
-    """Return the canonical JWK (RFC 7638), and the key. Raises InvalidDeviceProof for any other key."""
+    """Return the canonical JWK (RFC 7638), and the key. Raises InvalidDeviceProof if it does not fit the algorithm."""
     if not isinstance(jwk, dict) or jwk.get("kty") != ALGORITHMS[algorithm]:
         raise InvalidDeviceProof("jwk")
     try:

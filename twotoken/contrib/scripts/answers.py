@@ -68,7 +68,7 @@ def gave_up(answer: Answer | Lost, retry_after: float) -> Unavailable:
 
 
 def unexpected(answer: Answer) -> UnexpectedAnswer:
-    """Return the error for an answer that twotoken did not give, or does not give to this request."""
+    """Return the error for an answer that twotoken does not give to this request, such as a proxy's page."""
     place = answer.headers.get("Location", "")
     body = "not one of twotoken's" if answer.status == 200 else answer.body  # with status 200 it may contain a token
     text = f", to {place}: use that address" if place else f": {answer.detail or body}"

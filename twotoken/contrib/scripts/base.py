@@ -78,7 +78,10 @@ class BaseTokenAuth:
 
 
 def credentials_of(options: AuthOptions) -> Credentials | None:
-    """Return the credentials, from ``credentials`` or from name and password. Raises TypeError if one is missing."""
+    """Return ``credentials``, or name and password as a dict.
+
+    Raises TypeError if only one of name and password is given, or if credentials are given too.
+    """
     username, password, credentials = options.get("username"), options.get("password"), options.get("credentials")
     if username is None and password is None:
         return credentials

@@ -60,7 +60,7 @@ class Unavailable(TokenAuthError):
 
 
 class UnexpectedAnswer(TokenAuthError):
-    """The answer does not come from twotoken, but for example from a proxy. The session stays."""
+    """The answer is none that twotoken gives to this request, but for example a proxy's page. The session stays."""
 
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message, status)

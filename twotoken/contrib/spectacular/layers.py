@@ -1,4 +1,4 @@
-"""Gives a view twotoken's schema class, which the project's own descriptions override."""
+"""Gives a view twotoken's schema class. The project's own descriptions of the view override it."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ def probe_families() -> Iterator[Finding]:
     """Count the families, and look whether old ones are purged."""
     count = families.count()
     counted = f"{count:,} token {'family' if count == 1 else 'families'}"
-    # The database reads the families in the order of an index, the oldest login first. If purges run, it soon finds one
+    # The database reads the index of created_at, oldest family first. If purges run, few families come before the first
     # that a purge would delete.
     oldest = families.purgeable(OVERDUE).order_by("created_at").values_list("created_at", flat=True).first()
     if oldest is None:
