@@ -36,8 +36,8 @@ class DPoPToken(str):
 def bearer_token(request: HttpRequest | Request) -> str | None:
     """Return the token of an Authorization header, or None if the header has none of our schemes.
 
-    The schemes are Bearer (RFC 6750 section 2.1) and, unless DPOP is ``"off"``, DPoP (RFC 9449 section 7.1). The
-    caller must also call ``check_binding``. Raises InvalidToken if not exactly one word follows the scheme.
+    The schemes are Bearer (RFC 6750 section 2.1) and, if DPoP is in use, DPoP (RFC 9449 section 7.1). The caller must
+    also call ``check_binding``. Raises InvalidToken if not exactly one word follows the scheme.
     """
     words: list[str] = request.META.get("HTTP_AUTHORIZATION", "").split()
     is_bearer = bool(words) and words[0].lower() == "bearer"
@@ -49,7 +49,7 @@ def bearer_token(request: HttpRequest | Request) -> str | None:
 
 
 def by_dpop(request: HttpRequest | Request) -> bool:
-    """Tell whether the Authorization header has the scheme DPoP. False if DPoP is not in use here."""
+    """Tell whether the Authorization header has the scheme DPoP. If DPoP is not in use (``accepts_proofs``), False."""
     words: list[str] = request.META.get("HTTP_AUTHORIZATION", "").split(maxsplit=1)
     return bool(words) and words[0].lower() == "dpop" and accepts_proofs()
 

@@ -90,7 +90,7 @@ class UserInactive(TokenNotValid):
 
 
 class WrongDevice(TokenNotValid):
-    """The token family is bound to a key of a device, and the request has no proof by it. The family stays active."""
+    """The family is bound to a device's key, and the request has no proof by this key. The family stays active."""
 
     reason: ClassVar[str] = "wrong_device"
     message: ClassVar[str] = gettext_noop("The token belongs to another device.")

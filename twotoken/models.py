@@ -65,8 +65,8 @@ class RefreshTokenQuerySet(models.QuerySet["RefreshToken"]):
     def active(self, now: datetime | None = None) -> RefreshTokenQuerySet:
         """Families that are neither revoked nor expired. Their users may be inactive.
 
-        A family has also expired when its absolute lifetime has less than SHORTEST_LIFE left: it could get no access
-        token any more.
+        If a family's absolute lifetime has less than SHORTEST_LIFE left, the family has expired too: it could get no
+        access token any more.
         """
         now = now or timezone.now()
         return self.filter(

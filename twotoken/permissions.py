@@ -28,8 +28,8 @@ SHORTEST: Final = timedelta(seconds=1)
 class AskedFirst(BasePermissionMetaclass):
     """Makes ``IsOwner | RecentLogin`` the same as ``RecentLogin | IsOwner``.
 
-    If the first operand grants a request, DRF asks the second one only about the object. Then it is too late for a
-    challenge: ``StepUp`` has to be in place before DRF checks the object.
+    If the first operand grants a request, DRF asks the second one only when it checks an object. That is too late for
+    a challenge: ``StepUp`` has to be in place before this check begins.
     """
 
     def __ror__(self, other: Any) -> Any:
@@ -39,9 +39,9 @@ class AskedFirst(BasePermissionMetaclass):
 class RecentLogin(BasePermission, metaclass=AskedFirst):
     """Grants a request if the user of its access token proved their identity recently: by a login, or a step-up.
 
-    Otherwise the answer is a 401 with a challenge (RFC 9470), whichever authentication class the view has. If a fresh
-    proof would not help, the answer is DRF's usual one: nobody is logged in, or another permission denies the request
-    too.
+    Otherwise the answer is a 401 with a challenge (RFC 9470), whichever authentication class the view has. If nobody is
+    logged in, or another permission denies the request too, a fresh proof would not help. Then the answer is DRF's
+    usual one.
 
     ``max_age`` is 5 minutes. Set another with ``RecentLogin.within(timedelta(hours=1))``, or in a subclass. DRF's
     ``&``, ``|`` and ``~`` combine this class with others. In an expression of three or more permissions, if some of

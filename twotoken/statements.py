@@ -81,7 +81,7 @@ class CompiledSelect(threading.local, Generic[M]):
         return known
 
     def compile(self, connection: BaseDatabaseWrapper, value: Any) -> _Compiled:
-        """Compile the statement with Django's compiler."""
+        """Compile the statement for one connection, with Django's compiler."""
         query: Any = self._rows(connection.alias, value).query
         compiler = query.get_compiler(connection=connection)
         sql, params = compiler.as_sql()

@@ -61,7 +61,7 @@ def check_deployed_cache(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMess
 
 
 def check_deployed_proofs(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
-    """Both checks run only for a project that sets DPOP, DPOP_ACCESS or DPOP_NONCE: others don't use this feature.
+    """W014 and W017 run only for a project that sets DPOP, DPOP_ACCESS or DPOP_NONCE: others don't use this feature.
 
     W014: the default cache must remember which DPoP proofs were used, and all processes must share it.
 
@@ -94,7 +94,7 @@ def check_deployed_proofs(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMes
 
 
 def uses_proofs() -> bool:
-    """Tell whether the project has chosen to accept DPoP proofs: it sets DPOP, DPOP_ACCESS or DPOP_NONCE."""
+    """Tell whether the project accepts DPoP proofs and has chosen to: it sets DPOP, DPOP_ACCESS or DPOP_NONCE."""
     chosen = {"DPOP", "DPOP_ACCESS", "DPOP_NONCE"}.intersection(values_of_project())
     return bool(chosen) and accepts_proofs()
 

@@ -119,7 +119,7 @@ def check_time_zone(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
 
 
 def _tenant_apps() -> list[Sequence[str]]:
-    """Return, for each type of tenant in the settings of django-tenants, its list of apps."""
+    """Return the lists of apps in the settings of django-tenants, one for each type of tenant."""
     project: Any = settings
     if not getattr(project, "HAS_MULTI_TYPE_TENANTS", False):
         return [project.TENANT_APPS]
@@ -128,7 +128,7 @@ def _tenant_apps() -> list[Sequence[str]]:
 
 
 def _has_app(listed: Sequence[str], label: str) -> bool:
-    """Tell whether a list has an app, by its name or by the path of its AppConfig: django-tenants accepts both."""
+    """Tell whether a list contains an app, by its name or the path of its AppConfig: django-tenants accepts both."""
     config = apps.get_app_config(label)
     return config.name in listed or f"{config.__module__}.{type(config).__name__}" in listed
 

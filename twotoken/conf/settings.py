@@ -237,9 +237,8 @@ class Settings:
         """Whether a login with a DPoP proof binds its token family to the client's key (RFC 9449).
 
         ``"optional"``: a login with a proof binds its family, a login without one does not. ``"required"``: every new
-        family is bound, and a login without a proof is refused.
-        ``"off"``: proofs are ignored, and families that DPoP has bound already are refused. Without the package
-        cryptography ``"optional"`` means ``"off"``.
+        family is bound, and a login without a proof is refused. ``"off"``: proofs are ignored, and families that DPoP
+        has bound already are refused. Without the package cryptography ``"optional"`` means ``"off"``.
         """
         return value_of("DPOP", "optional")
 
@@ -305,7 +304,10 @@ class Settings:
 
     @property
     def nonce_secrets(self) -> tuple[bytes, ...]:
-        """The secrets of DPOP_NONCE: REFRESH_SECRET, or without one SECRET_KEY. The first one makes new nonces."""
+        """The secrets from which the nonces of DPOP_NONCE are computed. The first one makes new nonces.
+
+        They are REFRESH_SECRET, or Django's SECRET_KEY if REFRESH_SECRET is not set.
+        """
         if value_of("REFRESH_SECRET", None) is None:
             return tuple(map(force_bytes, (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)))
         return tuple(secret.encode() for secret in self.refresh_secret)

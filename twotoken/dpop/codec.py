@@ -138,7 +138,7 @@ def make_proof(
 
 
 def device_key_of(private_key: str) -> str:
-    """Return the device key that belongs to a private key as PEM. Raises ValueError."""
+    """Return the device key that belongs to a private key as PEM. Raises ValueError if the key can't be used."""
     return DPOP + canonical(_private_key(private_key).jwk)
 
 

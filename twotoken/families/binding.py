@@ -1,4 +1,4 @@
-"""Binding a token family to a device just after its login."""
+"""Bind a token family to a device just after its login."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def record(kind: EventKind, family_ids: Iterable[UUID], *, actor: object = "", *
 
 
 def record_device(family: RefreshToken, client: Client) -> None:
-    """Record a refresh whose user agent shows another device than the one before."""
+    """Record a refresh whose user agent shows another device than the refresh or login before it."""
     before, after = family.user_agent, client.user_agent
     if is_same_device(before, after):
         return

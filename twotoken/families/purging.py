@@ -42,7 +42,7 @@ def purge(on_batch: Callable[[Batch], object] | None = None, *, within: timedelt
     Otherwise a process that starts after the purge would accept a revoked family's access token again, because the list
     of revoked families (REVOCATION_INTERVAL, RevocationsView) is read from this table.
 
-    A purge may run beside live traffic and beside another purge: a family that it deletes can't become active again.
+    A purge may run during live traffic and beside another purge: a family that it deletes can't become active again.
     Each batch deletes some families by their primary keys, and locks only these. ``on_batch`` is called after each
     batch. ``within`` is how long the purge may take: it stops after the batch that exceeds this time.
     """
@@ -59,7 +59,7 @@ def purge(on_batch: Callable[[Batch], object] | None = None, *, within: timedelt
 
 
 def purgeable(overdue: timedelta = timedelta()) -> RefreshTokenQuerySet:
-    """Return the families that ``purge`` would delete now. With ``overdue``, only those that are due for that long."""
+    """Return the families that ``purge`` would delete now. ``overdue`` is for how long they must have been due."""
     before = _before() - overdue
     return rows().filter(Q(revoked_at__lt=before) | Q(earliest_end__lt=before)).inactive_before(before)
 

@@ -107,7 +107,7 @@ def user_of(access: AccessToken | RefreshClaims) -> AbstractBaseUser:
     """Return the user of a token. One SELECT.
 
     Raises RevokedToken, ExpiredToken, UserInactive or PasswordChanged if the token's family is not active, or its user
-    is inactive or has another password.
+    is inactive or has changed the password.
     """
     return family_of(access).user
 

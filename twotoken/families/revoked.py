@@ -159,7 +159,7 @@ def _outside_event_loop(read: Callable[[], T], alias: str) -> T:
             return read()
         finally:
             if not connection.in_atomic_block:
-                connection.close()  # the connection belongs to one task, and Django closes no connection of a task
+                connection.close()  # it belongs to an asyncio task, and Django closes no connection of such a task
 
     connection.inc_thread_sharing()
     try:

@@ -1,6 +1,6 @@
 """Rotate a token family, safe against concurrent requests.
 
-A rotation is one conditional UPDATE, ``statements.write_rotation``, without a transaction of ours. A revocation is
+A rotation is one conditional UPDATE, ``statements.write_rotation``, for which we open no transaction. A revocation is
 written before anything that could fail.
 """
 

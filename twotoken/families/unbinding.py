@@ -1,4 +1,4 @@
-"""Unbind token families from their devices: their refresh tokens then work without a proof."""
+"""Unbind token families from their devices: the families' refresh tokens then work without a proof."""
 
 from __future__ import annotations
 

@@ -90,7 +90,7 @@ class KeyRing:
 
 @lru_cache(maxsize=32)
 def key_ring(secrets: tuple[str, ...], algorithms: tuple[str, ...] = (HS256,)) -> KeyRing:
-    """Prepare keys, each a secret or a PEM. The first one signs, with the first of the algorithms; all verify.
+    """Prepare keys, each a secret or a PEM. The first key signs, and must be for the first algorithm; all keys verify.
 
     If the first key is a public key, the ring can only verify. Raises ValueError if there is no key, or if a key can't
     be used (a weak secret, an RSA key under 2048 bits) or is for another algorithm. The message contains no key.

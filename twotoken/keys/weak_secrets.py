@@ -17,7 +17,7 @@ from itertools import pairwise
 
 MIN_SECRET_BYTES = 32  # RFC 7518 section 3.2: a key at least as long as the hash
 MIN_VARIETY = 6  # different characters. 64 random hex digits have fewer with a probability of 10⁻²⁹, 32 with 10⁻¹³
-MAX_STEPS = 0.75  # the share of neighbouring characters that are equal or consecutive, as in "aaa" and "abc"
+MAX_STEPS = 0.75  # the largest share of neighbouring characters that may be equal or consecutive, as in "aaa" and "abc"
 MAX_PATH = 4096  # characters
 
 _USE_PEM = "a key for ACCESS_SECRET has to be PEM, with its BEGIN and END lines"
@@ -50,7 +50,7 @@ _NOT_BASE64 = re.compile(r"[._@-]")  # and "/": base64 has "/" but none of these
 
 
 def weakness(text: str) -> str | None:
-    """Return why a text must not be a secret, without quoting it. None if the text may be one."""
+    """Return why a text must not be a secret, without quoting it. If it may be a secret, return None."""
     if found := _disguise(text):
         return f"a secret looks like {found}: {_USE_PEM}"
     if _is_path(text.strip(" \t\r\n\"'")):
@@ -87,7 +87,7 @@ def _disguise(text: str, *, wrapped: bool = False) -> str | None:
 
 
 def _bare(text: str) -> str:
-    """Return a text without PEM's BEGIN and END lines and without white space, also where that is written as "\\n"."""
+    """Return a text without PEM's BEGIN and END lines and without white space, real or written as "\\n"."""
     return "".join(_PEM_LINE.sub("", text.replace("\\r", "").replace("\\n", "\n")).split())
 
 

@@ -27,7 +27,7 @@ from twotoken.remote.jwks import named_key, read_key_set
 from twotoken.remote.revocations import RevocationSource
 from twotoken.tokens import AccessPolicy, AccessToken
 
-KEYS_INTERVAL = 300.0  # seconds after which the keys are fetched again. JWKSView allows to keep them for as long
+KEYS_INTERVAL = 300.0  # seconds after which the keys are fetched again: the JWKS_MAX_AGE of JWKSView
 # Seconds between two fetches for an unknown ``kid``, because anybody can make one up. Also the pause after a fetch that
 # failed.
 UNKNOWN_KEY_PAUSE = 30.0

@@ -42,8 +42,7 @@ class TokenClient(APIClient):
 
     ``lifetime`` and ``context`` are those of ``families.start``: with ``context={"auth_time": 0}`` the user's proof of
     identity is old. ``private_key`` is a PEM of P-256 or Ed25519: it binds the family, and each request carries a DPoP
-    proof.
-    ``client.pair`` is the TokenPair; ``client.refresh()`` rotates it, ``client.revoke()`` revokes its family.
+    proof. ``client.pair`` is the TokenPair; ``client.refresh()`` rotates it, ``client.revoke()`` revokes its family.
     """
 
     def __init__(

@@ -29,17 +29,17 @@ logger = logging.getLogger("twotoken")
 class _IdentThrottle(SimpleRateThrottle, ABC):
     """Counts the requests of one identity, such as a token family. The cache key is a digest: no cache holds a name.
 
-    It approximates a sliding window. For ``10/min``, each minute of the clock is a window. All requests of the current
-    window count. The previous window's requests count in proportion to the part of that window that lies within the
-    last 60 seconds. A refused request is not counted: otherwise a client that retries too often would never get in
-    again.
+    The throttle approximates a sliding window. For ``10/min``, each minute of the clock is a window. All requests of
+    the current window count. The previous window's requests count in proportion to the part of that window that lies
+    within the last 60 seconds. A refused request is not counted: otherwise a client that retries too often would never
+    get in again.
     """
 
     _wait = 0.0
 
     @abstractmethod
     def ident(self) -> str:
-        """Return the identity. Called only if a rate is set."""
+        """Return the identity whose requests are counted. Called only if a rate is set."""
 
     def get_cache_key(self, request: Request, view: APIView) -> str:
         ident = f"{conf.tenant_issuer or ''}\n{self.ident()}"
@@ -102,9 +102,9 @@ class LoginThrottle(_IdentThrottle):
 class RefreshThrottle(_IdentThrottle):
     """Counts by token family. The view verifies the token first, so nobody can use up another family's requests.
 
-    Requests that prove the key of the token's device count apart from all others. Otherwise a thief with a copied token
-    of a bound family could use up the requests of its user. Proofs by other keys are not counted apart: a client could
-    make a new key for each request.
+    Requests with a proof by the key of the token's device are counted separately. Otherwise a thief with a copied token
+    of a bound family could use up the requests of its user. Requests with a proof by any other key are not counted
+    separately: a client could make a new key for each request.
     """
 
     scope = "twotoken_refresh"
