@@ -2,15 +2,16 @@
 
 The verdicts come from ``twotoken.families.rule.judge`` itself. The model adds, each as small steps that may interleave
 in any order: the server (read the row, judge, write under the guard, judge again if the guard refused the write,
-revoke), one honest client, its network, a thief, the clock, and a logout or revocation at any moment. A step that never
-comes stands for a lost request, a lost answer or a server that died, so these need no steps of their own.
+revoke), one honest client (the owner), its network, a thief, the clock, and a logout or revocation at any moment. If a
+step never comes, this stands for a lost request, a lost answer or a server that died. So these need no own steps.
 
 A thief may claim whatever a request can claim: any token that was ever handed out, no key or a key of its own, and to
 be a browser at the cookie mount or a script at the body mount.
 
 A family may be bound to the key of a device. Then, in every state, a thief without the private key tries every token,
 every Idempotency-Key, also that of the client, and every proof that it can get. A second kind of thief can also use the
-private key: always, or, as a script in the client's page, only while this page is open. It then signs proofs for later.
+private key: always, or, as a script in the client's page, only while this page is open. Such a script also signs proofs
+for later.
 
 A refresh token is a pure function of the row and a generation, so the model represents a token by its generation. It
 keeps ages instead of times. If two states differ only in what can't matter later, it treats them as one state. So the
