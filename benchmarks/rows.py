@@ -216,7 +216,8 @@ def sixty_days(first: int, count: int) -> None:
     bound to a device. Everything is newer than the default of RETENTION, so a purge finds nothing to delete.
     """
     number = f"({first} + n)"
-    age = f"mod({number}::bigint * 7919, {59 * DAY}) * interval '1 second'"  # since the login; a run takes less than a day
+    # The time since the login. A day less than sixty, so nothing becomes due during a run.
+    age = f"mod({number}::bigint * 7919, {59 * DAY}) * interval '1 second'"
     is_revoked, is_old = f"mod({number}, 10) < 4", f"{age} > interval '30 days'"
     address = f"'10.0.0.0'::inet + mod({number}, 1000000)"
     refreshed = f"now() - CASE WHEN {is_revoked} OR {is_old} THEN {age} * 0.6 ELSE random() * interval '1 hour' END"
