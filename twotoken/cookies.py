@@ -81,7 +81,7 @@ def hide_cookie(request: HttpRequest | Request, name: str | None = None) -> None
 def set_refresh_cookie(response: HttpResponseBase, pair: TokenPair, request: HttpRequest | Request) -> None:
     """Set the refresh token's cookie on any response, such as the redirect of an OAuth callback.
 
-    If the mount has a companion cookie (``companion_name``), set it too.
+    If the mount, the ``include`` of ``twotoken.urls``, has a companion cookie (``companion_name``), set it too.
     """
     _set(response, request, pair.refresh, str(pair.family_id), pair.refresh_expires_in)
 
@@ -89,7 +89,7 @@ def set_refresh_cookie(response: HttpResponseBase, pair: TokenPair, request: Htt
 def clear_refresh_cookie(response: HttpResponseBase, request: HttpRequest | Request) -> None:
     """Clear the refresh cookie, with the attributes that it was set with.
 
-    If the mount has a companion cookie (``companion_name``), clear it too.
+    If the mount, the ``include`` of ``twotoken.urls``, has a companion cookie (``companion_name``), clear it too.
     """
     _set(response, request, "", "", 0)
 

@@ -28,8 +28,9 @@ SHORTEST: Final = timedelta(seconds=1)
 class AskedFirst(BasePermissionMetaclass):
     """Makes ``IsOwner | RecentLogin`` the same as ``RecentLogin | IsOwner``.
 
-    If the first operand grants a request, DRF asks the second one only when it checks an object. That is too late for
-    a challenge: ``StepUp`` has to be in place before this check begins.
+    In ``IsOwner | RecentLogin``, if IsOwner grants the request, DRF asks RecentLogin only while it checks an object.
+    That is too late for a challenge: ``StepUp``, which sends the challenge, replaces the view's
+    ``check_object_permissions``, and must do so before this method is called.
     """
 
     def __ror__(self, other: Any) -> Any:

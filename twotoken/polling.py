@@ -102,7 +102,10 @@ class Polled(Generic[T]):
             logger.exception("A thread could not be started.")
 
     def _fetch_and_release(self, seen: _Held[T] | None, lock: threading.Lock) -> None:
-        """Fetch the value. Do nothing if another request has fetched it, or failed to, since this request looked."""
+        """Fetch the value, and release the lock in any case.
+
+        Fetch nothing during the pause after a failure, or if another request has fetched it since this request looked.
+        """
         try:
             if self._is_pausing() or self._held is not seen:
                 return

@@ -1,4 +1,4 @@
-"""An error's status, body, ``WWW-Authenticate`` and ``Retry-After``. No other module decides them."""
+"""An error's status, body, ``WWW-Authenticate`` and ``Retry-After``. No other module of the core decides them."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Counts the numbers of the admin's overview, quickly even if there are millions of families.
 
 With up to LIMIT families every number is exact. With more, the numbers are estimates from a random sample of LIMIT
-families. If an estimate is small, the sample may have missed some of the few families that count. So such a number is
-then counted exactly, with an index.
+families. If an estimate is small, the sample may have missed some of the few families that belong to the number. So
+such a number is counted exactly, with an index.
 """
 
 from __future__ import annotations

@@ -88,7 +88,10 @@ class RevokingAdmin(FamilyModelAdmin):
         return self._ask(request, [rows], {"back": back, "subject": family})
 
     def revoke_user_view(self, request: HttpRequest, user_id: str) -> HttpResponse:
-        """Ask for confirmation, then revoke all of a user's families. 404 if ``get_queryset`` returns none."""
+        """Ask for confirmation, then revoke all of a user's families.
+
+        404 if ``get_queryset`` has none of them, or if the id is invalid.
+        """
         self._check_may_revoke(request)
         try:
             key = get_user_model()._meta.pk.clean(unquote(user_id), None)

@@ -86,9 +86,10 @@ def check_deployed_proofs(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMes
     if is_proxied and settings.SECURE_PROXY_SSL_HEADER is None:
         yield Warning(
             "Django is behind a proxy, and SECURE_PROXY_SSL_HEADER is not set.",
-            hint="If the proxy ends TLS, Django takes each request for http, and no DPoP proof fits its address. Let "
-            "the proxy set X-Forwarded-Proto, and set SECURE_PROXY_SSL_HEADER. Silence this if the server in front of "
-            "Django, such as gunicorn, reads the header itself.",
+            hint="If the proxy ends TLS, Django sees every request as http. Then no DPoP proof matches the request's "
+            "URL, because the proof names an https URL. Let the proxy set X-Forwarded-Proto, and set "
+            "SECURE_PROXY_SSL_HEADER. Silence this if the server in front of Django, such as gunicorn, reads the "
+            "header itself.",
             id="twotoken.W017",
         )
 

@@ -18,8 +18,9 @@ from twotoken.models import ACTOR_LENGTH, EventKind, FamilyEvent, RefreshToken
 
 T = TypeVar("T")
 
-# A family has at most one event of its reuse, one of its revocation and one of its unbinding. With the limits below it
-# has at most 41 events, or a few more if requests that run at once count the same ones.
+# A family usually has at most one event of its reuse, one of its revocation and one of its unbinding. With the limits
+# below these are at most 41 events. There can be a few more: requests that run at once may count the same events, and
+# two commands that run at once may both record an unbinding.
 MAX_DEVICE_EVENTS = 18
 MAX_RETRY_EVENTS = 10
 MAX_WRONG_DEVICE_EVENTS = 10

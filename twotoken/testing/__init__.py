@@ -125,7 +125,10 @@ def revoked_pair(user: AbstractBaseUser, reason: str = RevokedReason.ADMIN) -> T
 
 
 def revoked_access_token(user: AbstractBaseUser, reason: str = RevokedReason.ADMIN) -> str:
-    """Return an access token whose token family is revoked. Only a class that checks the family refuses it."""
+    """Return an access token whose token family is revoked.
+
+    Only an authentication class that checks the family refuses it.
+    """
     return revoked_pair(user, reason).access
 
 

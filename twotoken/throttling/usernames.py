@@ -19,9 +19,9 @@ LONGEST_NAME = 512
 def normalize_username(name: str) -> str:
     """Return the same text for all spellings that the database treats as one name, whether such a user exists or not.
 
-    On MariaDB, MySQL and a nondeterministic collation of PostgreSQL, one statement asks the database. It reads no rows
-    of the user table: a count that depended on them would reveal who has an account. Raises a DatabaseError if it
-    fails.
+    On MariaDB and MySQL, and on PostgreSQL if the field has a ``db_collation``, one statement asks the database for
+    this text. The statement reads no rows of the user table: if the throttle's count depended on them, it would reveal
+    who has an account. Raises a DatabaseError if the statement fails.
     """
     model: Any = get_user_model()
     field: Any = model._meta.get_field(model.USERNAME_FIELD)
@@ -41,8 +41,8 @@ def _mysql_digest(
 ) -> str | None:  # pragma: no cover - not on SQLite
     """Return a digest of the weights by which the collation of a MySQL column compares a name.
 
-    The UNION gives the name the column's collation. ``AS CHAR`` pads the name with spaces, so spaces at its end make no
-    difference: most collations ignore them.
+    In the query, a UNION with the column makes the name take the column's collation. ``AS CHAR`` pads the name with
+    spaces, so spaces at its end make no difference: most collations ignore them.
     """
     quote = connection.ops.quote_name
     column, table = quote(field.column), quote(field.model._meta.db_table)

@@ -212,7 +212,7 @@ class CredentialView(TokenView):
         super().initial(request, *args, **kwargs)
 
     def answer(self, pair: TokenPair, *, already_held: bool = False) -> Response:
-        """Return a pair as the view's delivery says: in the cookie, in the body, or without a refresh token.
+        """Answer with a token pair. The view's delivery says where the refresh token goes: cookie, body, or nowhere.
 
         ``already_held`` says that the client already has this refresh token. Then no cookie is set: if this answer
         arrives late, its cookie could replace a newer token.

@@ -69,7 +69,9 @@ class LoginView(CredentialView):
         return self.answer(pair)
 
     def authenticate(self, request: Request, data: Mapping[str, Any]) -> AbstractBaseUser | None:
-        """Return the user with these credentials, or None. Only Django's back ends decide, which also apply lockouts.
+        """Return the user with these credentials, or None. Only Django's authentication back ends decide.
+
+        A back end can also lock somebody out, as that of django-axes does.
 
         A subclass may raise a subclass of NoActiveAccount with a ``code`` and a ``message`` of its own.
         """

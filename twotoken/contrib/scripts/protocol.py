@@ -186,7 +186,7 @@ class TokenProtocol(Keeping):
         raise unexpected(answer)
 
     def _adopt(self, session: Session, answer: Answer) -> Flow[Session]:
-        """Save both tokens, and in the same write that the request with the Idempotency-Key was answered."""
+        """Save both tokens. The same write notes that the request with the Idempotency-Key was answered."""
         session = replace(
             self._with_access(session, answer.body),
             scheme="DPoP" if str(answer.body.get("token_type")).lower() == "dpop" else "Bearer",

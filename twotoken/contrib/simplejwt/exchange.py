@@ -36,7 +36,7 @@ NO_PROOF: Final = 0
 
 @sensitive_variables()
 def verify(token: str) -> OldRefreshToken:
-    """Check the signature of an old refresh token, without a query. Raises InvalidToken."""
+    """Check an old refresh token, but not its ``exp``, without a query. Raises InvalidToken."""
     return decode_refresh(token, conf.policy)
 
 
@@ -128,9 +128,10 @@ def _start(old: OldRefreshToken, client: Client) -> None:
 
 
 def _lifetime(old: OldRefreshToken) -> timedelta | None:
-    """Return the lifetime of a family that ends FAMILY_LIFETIME after the old token's ``iat``, or at a later ``exp``.
+    """Return how long a family lives from now on. None if FAMILY_LIFETIME is None.
 
-    The time of the login is unknown, because simplejwt's rotation does not keep it.
+    It ends FAMILY_LIFETIME after the old token's ``iat``, or at the token's ``exp`` if that is later. The time of the login
+    is unknown, because simplejwt's rotation does not keep it.
     """
     if core.family_lifetime is None:
         return None

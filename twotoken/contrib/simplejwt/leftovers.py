@@ -1,4 +1,4 @@
-"""System checks of the move that find what a project still uses of simplejwt: its classes, views and cookies."""
+"""System checks for the move from simplejwt: they find the classes, views and cookies that a project still uses."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ Schema = TypeVar("Schema", bound=AutoSchema)
 
 
 def with_schema(view: type[APIView], ours: type[AutoSchema], **attributes: Any) -> type[APIView]:
-    """Return a subclass of a view with twotoken's descriptions, which the project's own override."""
+    """Return a subclass of a view that has twotoken's descriptions. The project's own descriptions override them."""
     schema = layered(type(view.schema), ours)()
     replacement = type(view.__name__, (view,), {"__module__": view.__module__, "schema": schema, **attributes})
     for name, method in getmembers(view, isfunction):

@@ -40,7 +40,10 @@ class Answer:
 
     @property
     def code(self) -> str:
-        """The code of one of twotoken's errors, or an empty string: the report must not repeat other servers' words."""
+        """The ``code`` of the body if it is one of twotoken's, otherwise an empty string.
+
+        The report must not repeat text that another server, such as a proxy, has written.
+        """
         code = self.body.get("code") if isinstance(self.body, dict) else None
         return str(code) if code in CODES else ""
 

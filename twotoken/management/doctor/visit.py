@@ -115,7 +115,7 @@ class _Session:
         return ok("secrets", "The server signs with the secret of this environment.")
 
     def address(self) -> Finding:
-        """Compare the client's address that Django has stored with this machine's own address."""
+        """Compare the client's address, as Django has stored it, with this machine's own address."""
         bearer = {"Authorization": f"Bearer {self.latest.body['access']}"}
         body = self.transport.send("GET", "sessions/", bearer).body
         listed: list[Any] = body if isinstance(body, list) else body.get("results", [])
