@@ -24,7 +24,7 @@ PLOT_HEIGHT = 60
 
 @dataclass(frozen=True)
 class Number:
-    """A number as text. ``query`` filters the list to the families that it counts, or is empty."""
+    """A number as text. ``query`` filters the list to the families that the number counts, or is empty."""
 
     text: str
     query: str = ""
@@ -138,7 +138,7 @@ def _bars(values: Sequence[int], texts: Sequence[str]) -> Iterator[Bar]:
 
 
 def _shown(number: int, is_estimate: bool = False) -> str:
-    """Return a number as text. An estimate is rounded to two digits, because a sample can't tell the others."""
+    """Return a number as text. An estimate is rounded to two digits, because a sample can't tell the other digits."""
     if is_estimate:
         number = round(number, 2 - len(str(number)))
     text = number_format(number, force_grouping=True)

@@ -177,7 +177,10 @@ def allowed_lookups(model_admin: admin.ModelAdmin[Any], request: HttpRequest) ->
 
 
 def is_no_field(lookup: str) -> bool:
-    """Tell whether a URL parameter starts with something else than a field's name. Django does not filter by it."""
+    """Tell whether a URL parameter starts with something else than a field's name.
+
+    Django does not filter by such a parameter.
+    """
     name = lookup.split(LOOKUP_SEP)[0]
     try:
         RefreshToken._meta.get_field(name)

@@ -29,7 +29,7 @@ DAYS = 30
 LIMIT = 20_000  # rows that one statement reads
 SMALL = LIMIT // 2  # a number is counted exactly if its estimate is not larger than this
 TOP = 10  # how many users, and how many addresses, are shown
-CANDIDATES = 100  # the TOP users are chosen among so many: those with the most families in the sample
+CANDIDATES = 100  # the TOP users are chosen among this many, those with the most families in the sample
 SURE = 10  # if a user has so many families in the sample, the estimate for this user is good enough
 FIELDS = ("user_id", "created_at", "refreshed_at", "expires_at", "revoked_at", "revoked_reason")
 

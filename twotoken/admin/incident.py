@@ -87,7 +87,7 @@ def _elsewhere() -> str:
 
 
 def _is_old(reuse: Moment) -> bool:
-    """Tell whether the family rotated again after the token's first use. If so, its first sender is unknown."""
+    """Tell whether the family rotated again after the token's first use. If so, the token's first sender is unknown."""
     return (reuse.generations_behind or 0) > 1
 
 

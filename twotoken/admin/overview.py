@@ -32,7 +32,7 @@ logger = logging.getLogger("twotoken")
 
 
 class ReuseAddressFilter(admin.SimpleListFilter):
-    """Filters by the address from which a token was reused. The list shows it only if the URL has this parameter."""
+    """Filters by the address from which a token was reused. The list shows this filter only if the URL uses it."""
 
     title = pgettext_lazy("family", "address of the reuse")
     parameter_name = "reused_from"

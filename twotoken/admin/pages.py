@@ -116,7 +116,7 @@ class RefreshTokenAdmin(OverviewAdmin, RevokingAdmin):
         return by_beginning(queryset, tuple(self.get_search_fields(request)), term), False
 
     def get_ordering(self, request: HttpRequest) -> Any:
-        """Show expired families with the oldest login first: the usual order would read all active families before."""
+        """Show expired families with the oldest login first: the usual order would read all active families first."""
         is_expired = request.GET.get(str(StateFilter.parameter_name)) == State.EXPIRED
         return ("created_at", "pk") if is_expired else super().get_ordering(request)
 
@@ -243,7 +243,7 @@ class TokenFamiliesMixin(UserModelAdmin):
             newest = revocable.first()
             context["user_change_form"] = select_template(names)
             context["may_view_families"] = ours.has_view_permission(request)
-            # Only the newest family is checked here. The page that the button opens checks each one.
+            # Only the newest family is checked here. The page that the button opens checks each family.
             context["may_revoke_families"] = newest is not None and ours.has_revoke_permission(request, newest)
             context["revocable_families"] = revocable.count()
             context["quoted_user_id"] = quote(user.pk)

@@ -57,7 +57,7 @@ TICKS = 40
 
 
 class Column(NamedTuple):
-    """The moments shown at one place of the line, each with its number; and how many more the place has."""
+    """The moments shown at one place of the line, each with its number; and how many more moments it has."""
 
     place: float
     marks: list[tuple[int, Moment]]

@@ -102,7 +102,7 @@ def reason_label(family: RefreshToken) -> str:
 
 
 def local_time(moment: datetime) -> datetime:
-    """Return a time in the current time zone. With ``USE_TZ`` off it already is in that zone."""
+    """Return a time in the current time zone. With ``USE_TZ`` off, the time already is in that zone."""
     return timezone.localtime(moment) if timezone.is_aware(moment) else moment
 
 

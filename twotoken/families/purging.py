@@ -38,9 +38,9 @@ class _Found(NamedTuple):
 def purge(on_batch: Callable[[Batch], object] | None = None, *, within: timedelta | None = None) -> int:
     """Delete the families that were revoked or expired longer than RETENTION ago, with their events; return how many.
 
-    If RETENTION is shorter than the life of an access token, families are kept for the life of an access token.
-    Otherwise a process that starts after the purge would accept a revoked family's access token again, because the list
-    of revoked families (REVOCATION_INTERVAL, RevocationsView) is read from this table.
+    If RETENTION is shorter than the life of an access token plus OVERLAP, families are kept for that sum. Otherwise a
+    process that starts after the purge would accept a revoked family's access token again, because the list of revoked
+    families (REVOCATION_INTERVAL, RevocationsView) is read from this table.
 
     A purge may run during live traffic and beside another purge: a family that it deletes can't become active again.
     Each batch deletes some families by their primary keys, and locks only these. ``on_batch`` is called after each

@@ -40,7 +40,7 @@ NO_CRYPTO = "Public keys need the package cryptography: pip install 'twotoken[cr
 class RemoteUser:
     """A user made from an access token's claims. A claim is an attribute: ``user.email`` is the claim ``email``.
 
-    Permissions and groups are those that the claims ``permissions`` and ``groups`` list, as text. ``is_staff``,
+    Permissions and groups are those that the claims ``permissions`` and ``groups`` list, as strings. ``is_staff``,
     ``is_superuser`` and ``is_active`` are claims too: without them the user is active, and is neither staff nor
     superuser.
     """
@@ -84,7 +84,7 @@ class RemoteUser:
         return name if isinstance(name, str) else self.pk
 
     def get_all_permissions(self, obj: object = None) -> frozenset[str]:
-        """Return the ``permissions`` claim. Like Django's own back end, it has no permission for a single object."""
+        """Return the ``permissions`` claim. For a single object it is empty, as in Django's own back end."""
         return self._names("permissions") if self.is_active and obj is None else frozenset()
 
     def get_user_permissions(self, obj: object = None) -> frozenset[str]:
@@ -215,7 +215,7 @@ class RemoteAccessTokenAuthentication(BearerAuthentication):
         return revocation_source(url, interval.total_seconds(), conf.leeway.total_seconds(), headers)
 
     def verify_with(self, source: KeySource, token: str) -> AccessToken:
-        """Return the claims of a token that a key of this source signed; raise a TokenNotValid to refuse it."""
+        """Return the claims of a token that a key of this source signed; raise a TokenNotValid to refuse the token."""
         keys = source.keys()
         try:
             return self.decode(token, keys)
@@ -229,7 +229,7 @@ class RemoteAccessTokenAuthentication(BearerAuthentication):
         return self.decode(token, newer)
 
     def decode(self, token: str, keys: KeyRing) -> AccessToken:
-        """Return the claims of a token that one of the keys signed; raise a TokenNotValid to refuse it."""
+        """Return the claims of a token that one of the keys signed; raise a TokenNotValid to refuse the token."""
         policy = AccessPolicy(keys, conf.issuer, conf.audience, conf.leeway.total_seconds())
         return tokens.decode_access(token, policy, timezone.now())
 

@@ -62,7 +62,7 @@ def _read(entry: Mapping[str, Any]) -> list[AsymmetricKey]:
 
 
 def _key(algorithm: str, members: Mapping[str, Any]) -> AsymmetricKey | None:
-    """Return the key that these members of a JWK describe, or None if they describe none, or one of a refused size."""
+    """Return the key that these members of a JWK describe; None if they describe none, or a key of a refused size."""
     if not all(isinstance(value, str) and len(value) <= MAX_MEMBER_LENGTH for value in members.values()):
         return None
     if len(members.get("e", "")) > MAX_EXPONENT_LENGTH:
@@ -75,7 +75,7 @@ def _key(algorithm: str, members: Mapping[str, Any]) -> AsymmetricKey | None:
 
 
 def named_key(token: str) -> str | None:
-    """Return the ``kid`` in a token's header, or None if it has none. The token is not verified yet."""
+    """Return the ``kid`` in a token's header, or None if the header has none. The token is not verified yet."""
     try:
         header = json.loads(b64decode(token.partition(".")[0]))
     except (ValueError, RecursionError):

@@ -35,10 +35,10 @@ class Listed(NamedTuple):
 class RevocationSource:
     """The digests of revoked families at a URL, kept in this process and fetched by a request that finds them old.
 
-    Each fetch asks only for what was revoked since the last fetch. While it runs, other requests use the digests that
-    are known, until these are two intervals old. Older digests are not used: requests are refused, with Unavailable,
-    until there are newer ones. ``interval`` is in seconds. So is ``leeway``, for which a token is still accepted after
-    its ``exp``.
+    Each fetch asks only for what was revoked since the last fetch. During a fetch, other requests use the digests that
+    are known, until these are two intervals old. After that, requests are refused with Unavailable until a fetch
+    succeeds. ``leeway`` is how long a token is still accepted after its ``exp``. ``interval`` and ``leeway`` are in
+    seconds.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class RevocationSource:
 
 
 def read_list(document: bytes) -> Listed:
-    """Return an answer of RevocationsView. Raises ValueError if the document is not one."""
+    """Return an answer of RevocationsView. Raises ValueError if the document is not such an answer."""
     try:
         found: Any = json.loads(document)
     except RecursionError as exc:

@@ -87,5 +87,5 @@ def counter_of(cache: BaseCache, *, timeout: int) -> _Counter:
 
 
 def increments(cache: BaseCache) -> bool:
-    """Tell whether a cache has its own ``incr``: the one of Django's base class is not atomic."""
+    """Tell whether a cache has its own ``incr``, because that of Django's base class is not atomic."""
     return getattr(cache.incr, "__func__", None) is not BaseCache.incr

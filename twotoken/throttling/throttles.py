@@ -83,7 +83,7 @@ class _IdentThrottle(SimpleRateThrottle, ABC):
 
 
 class LoginThrottle(_IdentThrottle):
-    """Counts by address and name together. Never by address alone: a whole office may share one."""
+    """Counts by address and name together. Never by address alone: a whole office may share an address."""
 
     scope = "twotoken_login"
 

@@ -107,7 +107,7 @@ def make_device_token(keys: KeyRing, family_id: UUID, device_key: str, expires_a
 
 
 def proven_key(keys: KeyRing, family_id: UUID, token: str, seconds: int) -> str:
-    """Return the ``device_key`` in a device token. Empty if it has expired, or was not made for this family."""
+    """Return the ``device_key`` in a device token. Empty if the token has expired, or was not made for this family."""
     found = _open(keys, DEVICE, token)
     return str(found[2]) if found and found[0] == family_id.hex and seconds < found[1] else ""
 
@@ -135,7 +135,7 @@ def _object(segment: str) -> dict[str, Any]:
 
 
 def _key(algorithm: str, jwk: Any) -> tuple[str, AsymmetricKey]:
-    """Return the canonical JWK (RFC 7638), and the key. Raises InvalidDeviceProof if it does not fit the algorithm."""
+    """Return the canonical JWK (RFC 7638), and the key. Raises InvalidDeviceProof if the JWK does not fit."""
     if not isinstance(jwk, dict) or jwk.get("kty") != ALGORITHMS[algorithm]:
         raise InvalidDeviceProof("jwk")
     try:

@@ -107,14 +107,15 @@ def session_id(request: HttpRequest | Request) -> UUID | None:
 
 
 def was_skipped(request: HttpRequest | Request, family_id: UUID) -> bool:
-    """Tell whether the browser says that it could not renew the device cookie: over its quota, or without an answer."""
+    """Tell whether the browser says that it could not renew the device cookie: no quota left, or no answer."""
     return str(family_id) in request.META.get("HTTP_SECURE_SESSION_SKIPPED", "")
 
 
 def is_skipped_too_long(request: HttpRequest | Request) -> bool:
     """Tell whether the browser was first asked to wait more than SKIPPED_PATIENCE ago.
 
-    The time is in a cookie that is not signed. A forged one changes only whether the browser has to wait or is refused.
+    The time is in a cookie that is not signed. A forged time changes only whether the browser has to wait or is
+    refused.
     """
     values = cookie_values(request, f"{cookie_name(request)}-skipped")
     first = min((int(value) for value in values if re.fullmatch("[0-9]{1,12}", value)), default=None)

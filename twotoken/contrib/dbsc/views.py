@@ -68,7 +68,7 @@ class RefreshView(views.RefreshView):
         return super().rotate(claims, idempotency_key, device_key)
 
     def check_awaited(self, claims: RefreshClaims) -> None:
-        """Raise Unavailable if the family is bound and its browser will soon have a device cookie: it then tries again.
+        """Raise Unavailable if the family is bound and its browser will soon have a device cookie and try again.
 
         If the family is not bound, this costs a SELECT, but only at the first refresh after a login.
         """
@@ -135,9 +135,9 @@ class DeviceView(CredentialView):
 class DeviceRefreshView(DeviceView):
     """``device/refresh/``: POST a proof of the registered key, get a new device cookie. Nothing is written.
 
-    Without a proof, the answer is a 403 with a new challenge, and takes no query. With a proof of an old challenge, it
-    is a 403 with a new challenge too. If the family has ended or is not bound, the answer tells the browser to forget
-    the session.
+    Without a proof, the answer is a 403 with a new challenge, and takes no query. With a proof of an old challenge, the
+    answer is a 403 with a new challenge too. If the family has ended or is not bound, the answer tells the browser to
+    forget the session.
     """
 
     def post(self, request: Request, **kwargs: Any) -> Response:

@@ -33,7 +33,7 @@ def is_token(value: object) -> bool:
 
 
 def login_refusal(answer: Answer) -> LoginFailed | None:
-    """Return the error if twotoken refused the credentials, otherwise None: a proxy may answer with the same status."""
+    """Return the error if twotoken refused the credentials, otherwise None. A proxy may answer with the same status."""
     is_ours = answer.code not in NO_REFUSALS and (answer.code or answer.status == 400)
     if answer.status not in REFUSED or not isinstance(answer.body, dict) or not is_ours:
         return None
@@ -46,14 +46,14 @@ def remedy_of(answer: Answer) -> str:
     challenge = answer.headers.get("WWW-Authenticate", "")
     if answer.code == STEP_UP or f'error="{STEP_UP}"' in challenge:
         return STEP_UP
-    # A proof is for one URL. After a redirect within the API, it was for the URL before.
+    # A proof is for one URL. If the API has redirected the request, the proof was for the URL before the redirect.
     return (
         PROOF if answer.code in PROOF_CODES or any(f'error="{code}"' in challenge for code in PROOF_CODES) else REFRESH
     )
 
 
 def max_age(answer: Answer) -> int | None:
-    """Return the ``max_age`` of a step-up challenge (RFC 9470), in seconds, or None if it has none."""
+    """Return the ``max_age`` of a step-up challenge (RFC 9470), in seconds; None if the challenge has none."""
     if isinstance(answer.body, dict) and type(age := answer.body.get("max_age")) is int:
         return age
     match = MAX_AGE.search(answer.headers.get("WWW-Authenticate", ""))

@@ -34,14 +34,16 @@ class BaseTokenAuth:
     - ``auth_url``: where ``twotoken.urls`` is mounted with the delivery ``body``
     - ``username``, ``password``: the credentials, if ``login/`` takes these two fields
     - ``credentials``: in place of name and password, the body of ``login/``, such as ``{"email": …, "password": …}``.
-      Its first entry names the user. It can also be a function that returns such a body, or None
+      Its first entry names the user. It can also be a function that returns such a body, or None if it has no
+      credentials
     - ``refresh``: a refresh token to begin with. It works only once, so keep the session in a FileStore
     - ``store``: a MemoryStore, which is the default, or a FileStore
     - ``origins``: origins that get the access token too, besides that of ``auth_url``
     - ``dpop``: whether to bind new sessions to a key that the store keeps, so that a copied token is worth nothing
       (RFC 9449). It needs the extra ``crypto``
     - ``on_step_up``: a function that is called if a route wants a more recent login. It returns the body of
-      ``reauthenticate/``, such as ``{"password": …}``, or None to give up. It gets the ``max_age`` in seconds, or None
+      ``reauthenticate/``, such as ``{"password": …}``, or None to give up. Its argument is the ``max_age`` in
+      seconds, or None if the API does not say it
     - ``patience``: how many seconds a request waits for a login or refresh, with all its tries
     - ``timeout``: how many seconds one try may take
     """
@@ -80,7 +82,7 @@ class BaseTokenAuth:
 def credentials_of(options: AuthOptions) -> Credentials | None:
     """Return ``credentials``, or name and password as a dict.
 
-    Raises TypeError if only one of name and password is given, or if credentials are given too.
+    Raises TypeError if only one of name and password is given, or if ``credentials`` are given too.
     """
     username, password, credentials = options.get("username"), options.get("password"), options.get("credentials")
     if username is None and password is None:

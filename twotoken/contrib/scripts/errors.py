@@ -49,7 +49,7 @@ class StepUpRequired(TokenAuthError):
 
 
 class Unavailable(TokenAuthError):
-    """For as long as the client waits, no answer came or the server was busy. The session stays.
+    """No answer came, or the server was busy, for all the time that the client waits. The session stays.
 
     ``retry_after`` is how many seconds the server asks to wait, or 0. ``__cause__`` is the last network error.
     """
@@ -60,7 +60,7 @@ class Unavailable(TokenAuthError):
 
 
 class UnexpectedAnswer(TokenAuthError):
-    """The answer is none that twotoken gives to this request, but for example a proxy's page. The session stays."""
+    """twotoken does not give this answer to this request: it may be a proxy's page. The session stays."""
 
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message, status)

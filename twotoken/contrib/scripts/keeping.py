@@ -14,15 +14,15 @@ from twotoken.contrib.scripts.sending import Sending
 from twotoken.contrib.scripts.session import Session
 from twotoken.contrib.scripts.stores import Store
 
-# Shares of an access token's life. It is refreshed when EARLY plus a random part of JITTER is left, so that not all
-# clients refresh at once.
+# Shares of an access token's life. The token is refreshed when EARLY plus a random part of JITTER is left, so that not
+# all clients refresh at once.
 EARLY, JITTER = 0.2, 0.1
 KEY_KEPT = 30  # seconds in which an Idempotency-Key is used again, so that a delayed request does not look like a theft
 PROOF_LIFE = 60  # seconds in which a proof is good. For as long, a refresh that was given up may still be served
 
 
 class Keeping(Sending):
-    """Reads the stored session, and makes the session that replaces it. TokenProtocol, a subclass, saves this one."""
+    """Reads the stored session, and makes the session to replace it. TokenProtocol, a subclass, saves the new one."""
 
     key_kept = KEY_KEPT
 
@@ -70,7 +70,8 @@ class Keeping(Sending):
     def _with_key(self, session: Session) -> Session:
         """Return the session with the Idempotency-Key for its next refresh.
 
-        If a request got no answer, its key is used again, however old: the request may have used up the token.
+        If a request got no answer, its key is used again, however old the key is: the request may have used up
+        the token.
         """
         now = self._options.now()
         kept = PROOF_LIFE if session.device_key else self.key_kept

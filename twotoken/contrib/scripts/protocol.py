@@ -50,7 +50,7 @@ class TokenProtocol(Keeping):
         self._login_refused: LoginFailed | None = None
 
     def token(self, stale: str = "") -> Flow[str]:
-        """Return an access token. ``stale`` is one that the API has refused, which is not returned again.
+        """Return an access token, but not ``stale``, a token that the API has refused.
 
         Raises a TokenAuthError.
         """
@@ -59,7 +59,7 @@ class TokenProtocol(Keeping):
             return fresh
         pauses = lock_pauses()
         while not self.store.try_lock():
-            if usable := self._usable(stale):  # another thread or process refreshes it early: no need to wait
+            if usable := self._usable(stale):  # another thread or process is refreshing early: no need to wait
                 return usable
             self._share_failure(failures)
             yield self._turn(since, next(pauses))
@@ -86,7 +86,7 @@ class TokenProtocol(Keeping):
         return token if remedy == PROOF else (yield from self.token(token))
 
     def log_out(self) -> Flow[None]:
-        """End the session on the server and in the store. If no answer came, keep it and raise Unavailable."""
+        """End the session on the server and in the store. If no answer comes, keep it and raise Unavailable."""
         since = self._options.now()
         yield from self._lock(since)
         try:

@@ -15,7 +15,7 @@ from twotoken.contrib.scripts.session import Session
 from twotoken.contrib.scripts.steps import Answer, Flow, Lost, Pause, Post, Save
 from twotoken.contrib.scripts.stores import Store
 
-LONGEST_REST = 3600  # seconds. A longer Retry-After is cut to this; if more is left, the clock was set back
+LONGEST_REST = 3600  # seconds. A longer Retry-After is cut to this, so a longer rest means that the clock was set back
 PROVEN = {"login/", "refresh/", "reauthenticate/"}  # need a proof, if the session is bound to a key
 
 

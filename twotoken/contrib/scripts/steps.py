@@ -58,7 +58,7 @@ class Answer:
         return str(self.body.get("detail", "")) if isinstance(self.body, dict) else ""
 
     def retry_after(self, now: float) -> float:
-        """Return how many seconds Retry-After asks to wait. The header may name seconds or a date; 0 without it."""
+        """Return how many seconds Retry-After asks to wait: it has seconds or a date. 0 without this header."""
         value = self.headers.get("Retry-After", "")
         if value.isascii() and value.isdigit():
             return float(value[:9])
@@ -71,7 +71,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """No answer came. Nobody knows whether the server has done what it was asked to do."""
+    """No answer came. Nobody knows whether the server has handled the request."""
 
     error: Exception
 

@@ -38,7 +38,7 @@ else:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def unlock_file(descriptor: int) -> None:
-        """Unlock a file. To close it is not enough: a forked child process may still have it open."""
+        """Unlock a file. Closing the file is not enough: a forked child process may still have it open."""
         fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
@@ -46,7 +46,7 @@ class Store(Protocol):
     """A place for one session. ``load`` is called before each request, so it must be quick."""
 
     def load(self) -> Session:
-        """Return the session, an empty one if there is none."""
+        """Return the session. If there is none, return an empty session."""
         ...
 
     def save(self, session: Session) -> None:
@@ -108,9 +108,9 @@ class FileStore:
         self._read: tuple[tuple[int, int] | None, Session] = (None, Session())
 
     def load(self) -> Session:
-        """Return the session. Reads the file only if it looks changed. A damaged file holds no session.
+        """Return the session. Read the file only if it looks changed. If it is damaged, the session is empty.
 
-        While this process has the lock it reads the file in any case. After two quick changes a new file may look like
+        While this process has the lock, it reads the file in any case. After two quick changes a new file may look like
         an old one, with the same inode and time, and a refresh with an old token would end the session.
         """
         with self._errors():

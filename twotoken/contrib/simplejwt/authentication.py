@@ -57,7 +57,7 @@ class AccessTokenAuthentication(authentication.AccessTokenAuthentication):
         return super().get_user(access)
 
     def get_old_user(self, access: OldAccessToken) -> Any:
-        """Return the user of an old token's claims; raise a TokenNotValid to refuse it."""
+        """Return the user of an old token's claims; raise a TokenNotValid to refuse the token."""
         return active_user(access["sub"], access.password_digest)
 
 

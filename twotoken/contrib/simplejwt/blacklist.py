@@ -57,7 +57,7 @@ class BlacklistedToken(models.Model):
 
 
 def exists() -> bool:
-    """Tell whether simplejwt's blacklist exists. Not cached: each old refresh token asks about once."""
+    """Tell whether simplejwt's blacklist exists. Not cached: this is asked about once for each old refresh token."""
     return BlacklistedToken._meta.db_table in connections[_alias()].introspection.table_names()
 
 

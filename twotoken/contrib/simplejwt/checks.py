@@ -116,7 +116,7 @@ def check_key(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
 
 
 def check_retention(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
-    """E006: the time until UNTIL must not be longer than RETENTION, so that no family of the move is purged before."""
+    """E006: RETENTION must be at least the time until UNTIL, so that no family of the move is purged before UNTIL."""
     if not _fine() or not are_fine("RETENTION"):
         return
     if conf.until.timestamp() - timezone.now().timestamp() > core.retention.total_seconds():

@@ -53,7 +53,10 @@ class Settings:
 
     @property
     def audience(self) -> Any:
-        """The ``aud`` that an old token must have. Of a list, one entry is enough. None: not checked."""
+        """The ``aud`` that an old token must have. None: it is not checked.
+
+        If it is a list, the token must have at least one of its entries.
+        """
         return _get("AUDIENCE", None)
 
     @property
@@ -84,7 +87,7 @@ class Settings:
 
     @property
     def check_revoke_token(self) -> bool:
-        """Whether the old tokens carry a digest of the password hash, which must still match."""
+        """Whether the old tokens have a digest of the password hash. If so, it must fit the user's present hash."""
         return _get("CHECK_REVOKE_TOKEN", False)
 
     @property

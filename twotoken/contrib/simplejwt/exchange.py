@@ -130,8 +130,8 @@ def _start(old: OldRefreshToken, client: Client) -> None:
 def _lifetime(old: OldRefreshToken) -> timedelta | None:
     """Return how long a family lives from now on. None if FAMILY_LIFETIME is None.
 
-    It ends FAMILY_LIFETIME after the old token's ``iat``, or at the token's ``exp`` if that is later. The time of the login
-    is unknown, because simplejwt's rotation does not keep it.
+    It ends FAMILY_LIFETIME after the old token's ``iat``, or at the token's ``exp`` if that is later. The time of the
+    login is unknown, because simplejwt's rotation does not keep it.
     """
     if core.family_lifetime is None:
         return None

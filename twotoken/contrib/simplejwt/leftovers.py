@@ -101,7 +101,7 @@ def _path(named: Any) -> str:
 
 
 def _is_of(named: Any, module: str) -> bool:
-    """Tell whether a class, given itself or as a dotted path, is defined in a module or inherits from such a class."""
+    """Tell whether a class, or a base of it, is defined in a module. ``named`` is the class or its dotted path."""
     if isinstance(named, str):
         try:
             named = import_string(named)

@@ -22,7 +22,7 @@ def find_user(user_id: str) -> AbstractBaseUser:
     model = get_user_model()
     users = model._default_manager.using(router.db_for_write(model))
     try:
-        # get() fails if several users fit, for example with one e-mail address: one could log in as another.
+        # If several users have this value, such as an e-mail address, get() fails: one could log in as another.
         user: AbstractBaseUser = users.get(**{conf.user_id_field: user_id})
     except model.DoesNotExist as exc:
         raise UserInactive from exc

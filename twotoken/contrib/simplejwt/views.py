@@ -177,13 +177,13 @@ class TokenVerifyView(ShapedErrors):
 
 
 class ExchangeView(ShapedErrors, RefreshView):
-    """POST a refresh token of simplejwt in the body, get a pair by the view's delivery. It works once per token.
+    """POST a refresh token of simplejwt in the body, get a pair by the view's delivery. Each old token works once.
 
     A refresh token of twotoken is refused. With the cookie delivery the exchange is a login: a page of another origin
-    could use it to plant its own session, so the view has the same cross-origin protection as the login.
+    could plant its own session with an exchange, so the view has the same cross-origin protection as the login.
 
-    ``old_cookie`` names a cookie with the old token, for tokens that no script can read, as dj-rest-auth keeps them. It
-    is read if the body is empty, and the answer clears it. With the body delivery no cookie is read.
+    ``old_cookie`` names a cookie with the old token, for tokens that no script can read, as dj-rest-auth keeps them.
+    This cookie is read if the body is empty, and the answer clears it. With the body delivery no cookie is read.
     """
 
     old_cookie: str | None = None

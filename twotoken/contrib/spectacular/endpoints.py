@@ -225,7 +225,7 @@ class SessionsSchema(TokenSchema):
         return cast("views.SessionsView", self.view).serializer_class(many=True) if self.method == "GET" else None
 
     def get_errors(self) -> list[Any]:
-        """Leave out the 404 if the list is not paginated: only a missing page gets one."""
+        """Leave out the 404 if the list is not paginated: only a missing page gets a 404."""
         is_paged = self._get_paginator() is not None
         return [error for error in super().get_errors() if is_paged or error is not NotFound]
 

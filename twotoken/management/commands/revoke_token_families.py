@@ -127,7 +127,7 @@ class Command(BaseCommand):
 
 
 def check_combination(*, is_all: bool, is_limited: bool) -> None:
-    """Raise CommandError if --all comes with an option that limits the families, or if there is neither."""
+    """Raise CommandError if --all comes with an option that limits the families, or if neither is given."""
     if is_all and is_limited:
         raise CommandError(gettext("--all can't be combined with --user, --family, --before, --address or --inactive."))
     if not is_all and not is_limited:

@@ -89,7 +89,10 @@ class Command(BaseCommand):
 
 
 def credentials(name: str | None) -> dict[str, str] | None:
-    """Return the credentials of the named user, or None. The password is no argument, because others see these."""
+    """Return the credentials of the named user, or None without a name.
+
+    The password is no argument of the command, because other users of the machine can see arguments.
+    """
     if name is None:
         return None
     password = os.environ.get(PASSWORD)

@@ -109,7 +109,7 @@ def _outside(mount: Mount, url: SplitResult, options: Options) -> Iterator[Findi
 
 
 def _reach(transport: Transport, mount: Mount) -> Iterator[Finding]:
-    """Yield what ``probe_reach`` finds. If no answer comes, the most common fault, the finding has its own remedy."""
+    """Yield what ``probe_reach`` finds. If no answer comes, which is the most common fault, say how to mend that."""
     try:
         yield from probe_reach(transport, mount)
     except NoAnswer as exc:

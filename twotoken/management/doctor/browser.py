@@ -39,7 +39,7 @@ class Cookie:
 
 
 def fault_of(cookie: Cookie, page: SplitResult, api: SplitResult) -> Fault | None:
-    """Return why a browser on a page loses a cookie of the API, or None. ``api`` is the URL of the mount."""
+    """Return why a browser on a page loses a cookie of the API; None if it keeps it. ``api`` is the mount's URL."""
     return _dropped(cookie, api) or _withheld(cookie, page, api)
 
 

@@ -51,7 +51,7 @@ def probe_mounts() -> Iterator[Finding]:
 def mount_at(mounts: Sequence[Mount], path: str) -> Mount:
     """Return the mount that a client reaches at a path. A proxy may have stripped the beginning of the path.
 
-    If no mount fits, return the first mount with the delivery ``cookie``, or the first one if no mount has it.
+    If no mount fits, return the first mount with the delivery ``cookie`` or, without such a mount, the first mount.
     """
     fitting = [mount for mount in mounts if path.endswith(mount.path)]
     if fitting:

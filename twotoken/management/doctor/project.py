@@ -150,7 +150,7 @@ def _rolled_back() -> Iterator[None]:
 
 @contextmanager
 def _watched() -> Iterator[set[str]]:
-    """Collect which databases are asked for token families, except the one that they are written to."""
+    """Collect the databases that are asked for token families. The one to which families are written is left out."""
     read: set[str] = set()
     table = RefreshToken._meta.db_table
 

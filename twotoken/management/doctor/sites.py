@@ -30,7 +30,7 @@ def origin_of(url: str | SplitResult) -> str:
 
 
 def site_of(host: str) -> str:
-    """Return the registrable domain of a host. Hosts with the same one are one site to SameSite cookies."""
+    """Return the registrable domain of a host. Hosts with the same domain are one site to SameSite cookies."""
     labels = host.split(".")
     if is_address(host) or len(labels) < 3:
         return host
