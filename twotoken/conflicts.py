@@ -75,8 +75,8 @@ def may_try_again(error: DatabaseError) -> bool:
 def is_refusal(error: DatabaseError) -> bool:
     """Tell whether the server refused to execute the statement, and may accept it later.
 
-    A failed connection counts too. It is recognized by its traceback, because PostgreSQL's drivers give no code for
-    it, and the message is in the server's language.
+    A failed connection counts too. Its traceback identifies it, because PostgreSQL's drivers give no code for it, and
+    the message is in the server's language.
     """
     frames = traceback.walk_tb(error.__traceback__)
     return not REFUSALS.isdisjoint(_codes(error)) or any(frame.f_code is _CONNECT for frame, _ in frames)

@@ -106,7 +106,7 @@ class NoActiveAccount(TwoTokenError):
 class InsufficientUserAuthentication(TwoTokenError):
     """The user's last proof of identity is too old for this request, and a fresh one would help (RFC 9470).
 
-    ``max_age`` says how old it may be, in seconds. The access token stays valid.
+    ``max_age`` says how old the proof may be, in seconds. The access token stays valid.
     """
 
     code: ClassVar[str] = "insufficient_user_authentication"

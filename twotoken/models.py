@@ -95,7 +95,7 @@ class RefreshTokenQuerySet(models.QuerySet["RefreshToken"]):
         return self.filter(Q(expires_at=None) | Q(expires_at__gt=now or timezone.now()), revoked_at=None)
 
     def bound(self, prefix: str = "") -> RefreshTokenQuerySet:
-        """Families that are bound to a device. With one of ``dpop.PREFIXES``, only those that this protocol bound."""
+        """Families that are bound to a device. With a ``prefix`` of ``dpop.PREFIXES``, only those bound by that protocol."""
         families = self.exclude(device_key="")
         return families.filter(device_key__startswith=prefix) if prefix else families
 
@@ -257,7 +257,7 @@ class FamilyEvent(models.Model):
     """One event of a token family's timeline.
 
     The foreign key has no constraint in the database. So a new event locks no family's row, and when a purge deletes
-    families, the database does not look for the events of each one.
+    families, the database does not look for each family's events.
     """
 
     family = models.ForeignKey(

@@ -71,11 +71,11 @@ def read_proof(request: HttpRequest | Request, access_token: str | None = None) 
 
 
 def spend(request: HttpRequest | Request, proof: Proof | None) -> None:
-    """Use up the proof of a request, if it has one: no process that shares the cache accepts it from another request.
+    """Use up the proof of a request, if it has one: no process that shares the cache accepts it in another request.
 
     One atomic ``cache.add``. Within the same request the proof stays good: a middleware may authenticate before the
     view does. Raises ProofReplayed if the proof was used before, or Unavailable if the cache does not work: then nobody
-    can tell whether it was used, and the request must be refused.
+    can tell whether the proof was used, and the request must be refused.
     """
     own: Any = getattr(request, "_request", request)  # DRF wraps Django's
     if proof is None or getattr(own, "_twotoken_spent", None) == proof:

@@ -65,8 +65,8 @@ def check_deployed_proofs(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMes
 
     W014: the default cache must remember which DPoP proofs were used, and all processes must share it.
 
-    W017: behind a proxy that ends TLS, SECURE_PROXY_SSL_HEADER must be set. Otherwise every DPoP proof is refused: it
-    names an https URL, and Django sees an http URL.
+    W017: behind a proxy that ends TLS, SECURE_PROXY_SSL_HEADER must be set. Otherwise every DPoP proof is refused: the
+    proof names an https URL, and Django sees an http URL.
     """
     if not are_fine("DPOP") or not uses_proofs():
         return

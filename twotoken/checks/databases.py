@@ -24,8 +24,8 @@ Apps = Sequence[AppConfig] | None
 def check_deployed_statements(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
     """W018: behind a pooler of transactions, such as PgBouncer's, prepared statements must be off.
 
-    DISABLE_SERVER_SIDE_CURSORS shows that there is such a pooler. If it does not know of prepared statements, a client
-    can get the answer to the statement of another client.
+    DISABLE_SERVER_SIDE_CURSORS shows that there is such a pooler. If the pooler does not know of prepared statements, a
+    client can get the answer to the statement of another client.
     """
     database = connections[router.db_for_write(apps.get_model("twotoken", "RefreshToken"))].settings_dict
     options = database["OPTIONS"]

@@ -70,7 +70,7 @@ def issuer_from(found: Callable[[], object]) -> str:
 
 
 def audience_from(found: Callable[[], object]) -> tuple[str, ...]:
-    """Return what the callable of AUDIENCE returns. Raises ImproperlyConfigured if that is not one or more texts."""
+    """Return what the callable of AUDIENCE returns. Raises ImproperlyConfigured for anything but texts."""
     value: Any = found()
     values = texts_of(value) if isinstance(value, str | list | tuple) else ()
     if not values or not all(isinstance(text, str) and text for text in values):

@@ -40,7 +40,7 @@ class AccessTokenMiddleware:
     If there is no token, ``user`` is an AnonymousUser and ``auth`` is None.
 
     ``authentication_class`` decides what is checked, as in a DRF view: the claims, the user, or the token family too.
-    The middleware calls its ``verify`` and ``get_user``, but reads the token from the scope itself.
+    The middleware calls this class's ``verify`` and ``get_user``, but reads the token from the scope itself.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""django-axes: a lockout answer that clients can parse, and the client address of twotoken's throttle."""
+"""For django-axes: a lockout answer that clients can parse, and the address by which twotoken's throttle counts."""
 
 from __future__ import annotations
 

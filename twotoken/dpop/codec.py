@@ -79,7 +79,7 @@ def verify_proof(
 
     ``address`` is the absolute URL of the request. ``leeway`` is by how many seconds ``iat`` may differ from ``now``.
     If ``access_token`` is given, the proof must be for this token. If ``is_nonce`` is given, the proof must have a
-    nonce for which it returns True.
+    nonce for which ``is_nonce`` returns True.
 
     Raises InvalidProof with the name of the problem, or its subclasses NonceRequired, ProofAddress and ProofTime.
     """

@@ -31,9 +31,9 @@ def step_up(family: RefreshToken, amr: Sequence[str] = ()) -> SteppedUp:
     Call it after the family's user has proven their identity, with the family that ``family_of(request.auth)`` returns.
     ``amr`` names the methods of this proof (RFC 8176), not those of the login.
 
-    Only this access token has the new ``auth_time``. After the next refresh, the access token has that of the login
-    again. If the new time were stored in the family's row, a thief with a copy of the refresh token would get it too,
-    by a refresh.
+    Only this access token has the new ``auth_time``. After the next refresh, the access token has the ``auth_time`` of
+    the login again. If the new time were stored in the family's row, a thief with a copy of the refresh token would get
+    the new time too, by a refresh.
 
     Raises ClaimsError if the project's claims can't go into a token.
     """

@@ -75,8 +75,9 @@ class KeyRing:
     def _fitting(self, encoded: str, kind: str) -> list[Key]:
         """Return the keys that fit a header which another library wrote, with other members or in another order.
 
-        A header with ``crit`` (RFC 7515 section 4.1.11) is refused, because no extension is supported. So is one with
-        ``b64`` (RFC 7797), which changes what is signed. Keys in a header (``jwk``, ``jku``, ``x5c``) are not read.
+        A header with ``crit`` (RFC 7515 section 4.1.11) is refused, because no extension is supported. A header with
+        ``b64`` (RFC 7797) is refused too, because ``b64`` changes what is signed. Keys in a header (``jwk``, ``jku``,
+        ``x5c``) are not read.
         """
         header = json.loads(b64decode(encoded))
         if not isinstance(header, dict) or header.get("typ") != kind or "crit" in header or "b64" in header:

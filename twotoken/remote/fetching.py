@@ -31,7 +31,7 @@ CHUNK = 65_536  # bytes
 
 
 class FetchError(Exception):
-    """The other service did not give the document in time. The message contains nothing of that service's answer."""
+    """The document could not be fetched. The message contains nothing of the other service's answer."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,7 +66,7 @@ def is_registration_challenge(challenge: str, family_id: UUID) -> bool:
 def is_refresh_challenge(challenge: str, family_id: UUID, lifetime: timedelta) -> bool:
     """Tell whether a challenge was made for this family and is not too old.
 
-    Its age may be the cookie's ``lifetime`` plus CHALLENGE_RESERVE.
+    Its age may be up to the cookie's ``lifetime`` plus CHALLENGE_RESERVE.
     """
     made = codec.challenge_time(conf.refresh_keys, codec.REFRESH, family_id, challenge)
     return made is not None and abs(_seconds() - made) <= (lifetime + CHALLENGE_RESERVE).total_seconds()
