@@ -58,7 +58,7 @@ class Answer:
         return str(self.body.get("detail", "")) if isinstance(self.body, dict) else ""
 
     def retry_after(self, now: float) -> float:
-        """Return how many seconds Retry-After asks to wait, in seconds or as a date. 0 without this header."""
+        """Return how many seconds to wait. Retry-After names seconds or a date. 0 without this header."""
         value = self.headers.get("Retry-After", "")
         if value.isascii() and value.isdigit():
             return float(value[:9])
