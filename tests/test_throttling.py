@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -15,7 +15,7 @@ from django.core.cache import cache
 from django.core.cache.backends.base import BaseCache
 from django.core.cache.backends.locmem import LocMemCache
 from django.core.management import call_command
-from django.db import connection
+from django.db import connection, transaction
 from django.http import HttpRequest
 from django.test import override_settings
 from rest_framework.request import Request
@@ -42,10 +42,11 @@ CACHES = {
         "OPTIONS": {"MAX_ENTRIES": 10_000},
     },
 }
-READ_ONLY = {
-    "sqlite": "PRAGMA query_only = ON",
-    "postgresql": "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
-    "mysql": "SET SESSION TRANSACTION READ ONLY",
+# On PostgreSQL only one transaction may be read-only: behind PgBouncer, others get a session's connection after it.
+READ_ONLY: dict[str, tuple[Callable[[], AbstractContextManager[Any]], str]] = {
+    "sqlite": (nullcontext, "PRAGMA query_only = ON"),
+    "postgresql": (transaction.atomic, "SET TRANSACTION READ ONLY"),
+    "mysql": (nullcontext, "SET SESSION TRANSACTION READ ONLY"),
 }
 
 
@@ -280,10 +281,11 @@ def test_a_cache_whose_table_is_missing(script: Caller, caplog: pytest.LogCaptur
 def test_a_cache_in_a_database_that_only_reads(caplog: pytest.LogCaptureFixture) -> None:
     """If the cache's database is read-only, requests pass. Django's cache then says that the key exists."""
     with counting_in("database"), with_settings(REFRESH_THROTTLE="1/min"):
-        with connection.cursor() as cursor:
-            cursor.execute(READ_ONLY[connection.vendor])
+        block, statement = READ_ONLY[connection.vendor]
         try:
-            assert passes(RefreshThrottle(RefreshClaims(uuid4(), 0, "")))
+            with block(), connection.cursor() as cursor:
+                cursor.execute(statement)
+                assert passes(RefreshThrottle(RefreshClaims(uuid4(), 0, "")))
         finally:
             connection.close()
     assert "CacheRefuses" in caplog.text
