@@ -60,7 +60,7 @@ def _setting(key: str, ids: list[str]) -> str:
     facts = [f"Default: {default(key)}"]
     if key in checks.RULES:
         facts.insert(0, f"Value: {checks.RULES[key][0]}")
-    facts.append(f"As code reads it, `conf.{key.lower()}`: `{getter.__annotations__['return']}`")
+    facts.append(f"In Python: `conf.{key.lower()}`, of the type `{getter.__annotations__['return']}`")
     if ids:
         facts.append(f"Checks: {', '.join(f'[`{name}`](checks.md#{slug(name)})' for name in ids)}")
     return f"## `{key}`\n\n{prose(getter)}\n\n{items(facts)}"

@@ -78,7 +78,10 @@ def numbers_by_day(figures: Figures, cards: list[Card]) -> list[tuple[datetime, 
 
 
 def user_numbers(figures: Figures, alias: str) -> list[tuple[str, Number]]:
-    """Return the users with the most active families, by name, with their numbers. Only the names are not cached."""
+    """Return the names of the users who have the most active families, each with the number of these families.
+
+    The names are read anew at each call; the numbers come from the cache.
+    """
     names = get_user_model()._base_manager.using(alias).in_bulk([user.key for user in figures.users])
     return [
         (

@@ -56,9 +56,10 @@ def by_beginning(families: QuerySet[RefreshToken], names: tuple[str, ...], term:
 
 
 def begins(name: str, field: Any, term: str, vendor: str) -> Q:
-    """Return the condition that a column begins with a term: in a form that uses the column's index.
+    """Return the condition that a text column begins with a term, in a form for which the database can use an index.
 
-    MariaDB's collation ignores case. For the other databases, the condition has the usual spellings of the term.
+    MariaDB's collation ignores case. On the other databases the condition accepts the term as typed, in lower case, in
+    upper case, and with capitals at the beginning of the term or of each word.
     """
     if vendor == "mysql" or not isinstance(field, CharField | TextField):
         return Q(**{f"{name}__istartswith": term})

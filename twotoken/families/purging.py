@@ -59,7 +59,7 @@ def purge(on_batch: Callable[[Batch], object] | None = None, *, within: timedelt
 
 
 def purgeable(overdue: timedelta = timedelta()) -> RefreshTokenQuerySet:
-    """Return the families that ``purge`` would delete now. ``overdue`` is for how long they must have been due."""
+    """Return the families that ``purge`` would delete now. With ``overdue``, only those that are due for longer."""
     before = _before() - overdue
     return rows().filter(Q(revoked_at__lt=before) | Q(earliest_end__lt=before)).inactive_before(before)
 

@@ -140,6 +140,6 @@ def walk(families: RefreshTokenQuerySet) -> Iterator[tuple[dict[UUID, Any], floa
 
 
 def place(key: UUID, vendor: str) -> float:
-    """Return the share of all possible keys that this database sorts before a key, from 0 to 1."""
+    """Return where a key lies in this database's order of all possible keys: 0 is the beginning, 1 the end."""
     # MariaDB sorts its UUIDs by their last group first.
     return key.node / 2**48 if vendor == "mysql" else key.int / 2**128

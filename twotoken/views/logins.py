@@ -100,7 +100,9 @@ class LoginView(CredentialView):
 
 
 class ReauthenticateView(CredentialView):
-    """POST the password and an access token, get an access token whose ``auth_time`` is now. Nothing is written.
+    """POST the password and an access token, get an access token whose ``auth_time`` is now.
+
+    Nothing is written, unless Django renews the hash of the password.
 
     A subclass may ask for another proof, such as a second factor: it overrides ``serializer_class``, ``authenticate``
     and ``get_amr``.

@@ -35,7 +35,7 @@ class Settings:
 
     @property
     def verifying_key(self) -> str:
-        """The public key for any other algorithm, as PEM."""
+        """The public key, as PEM, if the algorithm is not HS256, HS384 or HS512."""
         return _get("VERIFYING_KEY", "")
 
     @property
