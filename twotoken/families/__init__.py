@@ -2,12 +2,13 @@
 
 A token family is one login on one device, with the refresh tokens that follow each other. A rotation replaces the
 family's refresh token; its ``generation`` says how many rotations came before it. A retry repeats a rotation whose
-answer was lost, and gets the same refresh token again. A bound family needs a proof by a key that its device holds.
+answer was lost, and gets the same refresh token again. Each refresh of a bound family needs a proof by a key that its
+device holds.
 
 This package knows nothing of HTTP. ``rule`` decides what happens to a refresh token. ``queries``, ``revoked`` and
-``sampling`` read. ``logins``, ``rotation``, ``revocation``, ``binding``, ``unbinding`` and ``purging`` write. ``pairs``
-makes tokens, and ``stepping_up`` makes access tokens after a fresh proof of identity. ``events`` records events and
-sends signals. ``receivers`` revokes the families of a user who is saved as inactive.
+``sampling`` read families. ``logins``, ``rotation``, ``revocation``, ``binding``, ``unbinding`` and ``purging`` write
+them. ``pairs`` makes tokens, and ``stepping_up`` makes access tokens after a fresh proof of identity. ``events``
+records events and sends signals. ``receivers`` revokes the families of a user who is saved as inactive.
 """
 
 from __future__ import annotations

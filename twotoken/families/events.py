@@ -45,7 +45,7 @@ def record(kind: EventKind, family_ids: Iterable[UUID], *, actor: object = "", *
 
 
 def record_device(family: RefreshToken, client: Client) -> None:
-    """Record a refresh whose user agent shows another device than the refresh or login before it."""
+    """Record a refresh if its user agent shows another device than that of the refresh or login before it."""
     before, after = family.user_agent, client.user_agent
     if is_same_device(before, after):
         return
@@ -94,7 +94,7 @@ def _failures_logged() -> Iterator[None]:
 
 
 def _in_savepoint(call: Callable[[], T]) -> T:
-    """Run a call so that its failure does not break the caller's transaction. Without one, this costs nothing."""
+    """Make a call, in a savepoint if a transaction is open, so that a failure does not break that transaction."""
     alias = _rows().db
     with transaction.atomic(using=alias) if connections[alias].in_atomic_block else nullcontext():
         return call()

@@ -55,13 +55,14 @@ def start(
     the refresh token in a cookie, because its tabs may refresh at the same time. ``context`` is a JSON object with what
     the project wants to know of this login later: ACCESS_CLAIMS finds it in ``family.context``. Pass ``family_id`` if
     one proof of identity, such as an old token that is exchanged, must not start two families. Derive the id from the
-    proof, as a UUID of version 5: then the second start fails. ``device_key`` binds the family to the key of a device,
-    for which the request has shown a proof. It consists of the prefix ``dpop:`` or ``dbsc:`` and the JSON of the public
-    JWK that RFC 7638 hashes. Only ``bind`` can bind the family later.
+    proof, as a UUID of version 5: then the second start fails. ``device_key`` binds the family to the key of a device:
+    the caller must have verified the request's proof by this key. It consists of the prefix ``dpop:`` or ``dbsc:`` and
+    the JSON from which RFC 7638 computes the thumbprint of the public key. Only ``bind`` can bind the family later.
 
-    If the user then has more than MAX_FAMILIES_PER_USER, the oldest are revoked. Raises UserInactive; IntegrityError if
-    a family with this id exists; MissingProof without a ``device_key`` if DPOP is ``"required"``; and ValueError for a
-    ``device_key`` without its prefix. The caller has to send Django's ``user_logged_in``.
+    If the user then has more active families than MAX_FAMILIES_PER_USER, the oldest are revoked. Raises UserInactive if
+    the user may not log in; IntegrityError if a family with this id exists; MissingProof if DPOP is ``"required"`` and
+    there is no ``device_key``; and ValueError if the ``device_key`` has no prefix. The caller has to send Django's
+    ``user_logged_in``.
     """
     if not may_log_in(user):
         raise UserInactive

@@ -19,8 +19,9 @@ from twotoken.models import RefreshToken
 class TokenPair:
     """The tokens that a login or a refresh returns. Durations are in seconds.
 
-    ``generation`` says how many rotations came before the refresh token. ``token_type`` is the scheme with which the
-    access token is sent if DPoP binds its family, "DPoP" or "Bearer". Otherwise it is empty.
+    ``generation`` says how many rotations came before the refresh token. If DPoP binds the family, ``token_type`` is
+    the scheme with which the client sends the access token: "DPoP", or "Bearer" if DPOP_ACCESS is False. Otherwise it
+    is empty.
     """
 
     access: str = field(repr=False)
@@ -42,8 +43,8 @@ class AuthEvent(NamedTuple):
 def login_event(family: RefreshToken) -> AuthEvent:
     """Return when and how the user proved their identity for a family's login.
 
-    If the family's context has an ``auth_time`` before the login, that time counts. With a single sign-on, the user may
-    have typed the password last week; and to exchange an old token is not a new proof of identity.
+    If the family's context has an ``auth_time`` before the login, that time counts. With a single sign-on, for example,
+    the user may have typed the password last week. An old token that is exchanged is no new proof of identity either.
     """
     login = int(family.created_at.timestamp())
     proven = family.context.get("auth_time", login)
@@ -86,7 +87,8 @@ def make_pair(
 ) -> TokenPair:
     """Return a pair: the given access token, and the refresh token of a generation.
 
-    ``access`` is what ``mint_access`` returned: the token and its lifetime in seconds.
+    ``access`` is what ``mint_access`` returned: the token and its lifetime in seconds. ``refreshed_at`` is the time of
+    the login or rotation that made this generation: the idle limit REFRESH_LIFETIME starts then.
     """
     end = family.idle_end(refreshed_at)
     refresh = tokens.encode_refresh(

@@ -59,7 +59,10 @@ def purge(on_batch: Callable[[Batch], object] | None = None, *, within: timedelt
 
 
 def purgeable(overdue: timedelta = timedelta()) -> RefreshTokenQuerySet:
-    """Return the families that ``purge`` would delete now. With ``overdue``, only those that are due for longer."""
+    """Return the families that ``purge`` would delete now.
+
+    With ``overdue``, return only those that have been due for longer than this.
+    """
     before = _before() - overdue
     return rows().filter(Q(revoked_at__lt=before) | Q(earliest_end__lt=before)).inactive_before(before)
 
@@ -69,7 +72,10 @@ def _before() -> datetime:
 
 
 def _purge_by(column: str, before: datetime) -> Iterator[tuple[int, float]]:
-    """Purge in the order of an indexed column; yield how many each batch deleted, and the share of the work done."""
+    """Purge the families that an indexed column finds, in batches in the order of this column.
+
+    After each batch, yield how many families it deleted, and the share of the work that is done, from 0 to 1.
+    """
     families = rows().filter(**{f"{column}__lt": before}).order_by(column)
     due = ExpressionWrapper(inactive_before(before), BooleanField())
     page = families.annotate(due=due).values_list("pk", column, "due")[:PURGE_BATCH]

@@ -39,7 +39,11 @@ ERRORS: Final[dict[Verdict, type[TokenNotValid]]] = {
 
 
 class Criteria(TypedDict, total=False):
-    """Which families to revoke. A criterion that is left out is not applied. If one is None, no family matches."""
+    """Which families to revoke: those that meet all given criteria. If a criterion is None, no family meets it.
+
+    With ``before``, the login must be earlier than this time. ``address`` is the IP address of the last refresh or,
+    before the first refresh, of the login.
+    """
 
     user_id: Any
     family_id: UUID
@@ -90,7 +94,7 @@ def active(user: AbstractBaseUser) -> RefreshTokenQuerySet:
 
 
 def select(**criteria: Unpack[Criteria]) -> RefreshTokenQuerySet:
-    """Return the families that can be revoked and meet all the criteria."""
+    """Return the families that can be revoked (``revocable``) and meet all the criteria."""
     lookups = {
         "user_id": "user_id",
         "family_id": "pk",
@@ -127,7 +131,7 @@ def family_of(access: AccessToken | RefreshClaims) -> RefreshToken:
 
 
 def verdict_on(family: RefreshToken, generation: int, retry_key: bytes, device_key: str, now: datetime) -> Verdict:
-    """Return what the rotation rule says of a family's refresh token of this generation."""
+    """Return what the rotation rule says of a family's refresh token. ``judge`` explains the arguments."""
     return judge(
         cast("Row", family),  # pyright gives a model's fields the types that they have on the class
         generation=generation,

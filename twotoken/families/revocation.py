@@ -1,7 +1,8 @@
 """Revoke token families, one or many.
 
-A revocation is a conditional UPDATE by primary key, retried on conflict, so that no concurrent request undoes it. Many
-families are read in batches in the order of their keys: no statement locks the table, and memory use stays constant.
+A revocation is an UPDATE by primary key of a row that is not revoked yet. After a conflict with another write it is
+retried, so that no concurrent request prevents it. Many families are read in batches in the order of their keys: no
+statement locks the table, and memory use stays constant.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ def revoke_presented(claims: RefreshClaims, reason: str = RevokedReason.LOGOUT) 
 
 
 def revoke_own(user: AbstractBaseUser, family_id: UUID, reason: str = RevokedReason.LOGOUT) -> bool:
-    """Revoke a family if it belongs to this user, and tell whether it does. If it is revoked, it keeps its reason."""
+    """Revoke a family if it belongs to this user, and tell whether it does. A reason that it already has is kept."""
     family = rows().filter(pk=family_id, user_id=user.pk).first()
     if family is not None and family.revoked_at is None:
         revoke_family(family, reason)
@@ -75,8 +76,8 @@ def revoke_all(
 ) -> int:
     """Revoke every token family of a user except the one to ``keep``; return how many. ``user`` may be a primary key.
 
-    Access tokens that were issued before stay valid for up to ACCESS_LIFETIME. Only RevocableAccessTokenAuthentication
-    refuses them at once.
+    ``keep`` is the id of a family. RevocableAccessTokenAuthentication refuses access tokens that were issued before at
+    once. An authentication class that does not check the family accepts them until they expire.
     """
     families = select(user_id=user.pk if isinstance(user, AbstractBaseUser) else user)
     return revoke_each(families if keep is None else families.exclude(pk=keep), reason, actor=actor)
@@ -89,10 +90,10 @@ def revoke_each(
     actor: str = "",
     on_batch: Callable[[Batch], object] | None = None,
 ) -> int:
-    """Revoke those of the families that are not revoked yet, in batches; return how many. Two statements per batch.
+    """Revoke those of the families that can be revoked (``revocable``), in batches; return how many were revoked.
 
-    The families are read from the write database, whichever database the queryset uses: a replica may lag. ``on_batch``
-    is called after each batch.
+    Each batch is one SELECT and one UPDATE and, with an ``actor``, an INSERT of events. The families are read from the
+    write database, whichever database the queryset uses: a replica may lag. ``on_batch`` is called after each batch.
     """
     total = 0
     for batch, done in walk(families.primary().revocable()):
@@ -125,7 +126,7 @@ def _tell_revoked(family_id: UUID, user_id: Any, reason: str) -> None:
 
 
 def walk(families: RefreshTokenQuerySet) -> Iterator[tuple[dict[UUID, Any], float]]:
-    """Yield the families in batches, in the order of their keys, each with the share of the work that is then done.
+    """Yield the families in batches, in the order of their keys, each with the share of the work that is done after it.
 
     A batch gives for each family's id the id of its user. Keys are random, so the value of the last key gives the share
     without a count.

@@ -103,7 +103,11 @@ class RevokedFamilies:
         self.read_at: tuple[float, datetime] | None = None
 
     def read(self) -> Collection[int]:
-        """Add what was revoked since the last reading, and drop families whose access tokens have all expired."""
+        """Bring the ids up to date, and return them.
+
+        The families that were revoked since the last reading are added. Those whose access tokens have all expired are
+        dropped.
+        """
         seen, now, longest = self.clock(), timezone.now(), longest_access()
         since = longest
         if self.read_at is not None:

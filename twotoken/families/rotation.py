@@ -1,7 +1,7 @@
 """Rotate a token family, safe against concurrent requests.
 
-A rotation is one conditional UPDATE, ``statements.write_rotation``, for which we open no transaction. A revocation is
-written before anything that could fail.
+A rotation is one conditional UPDATE, ``statements.write_rotation``, for which we open no transaction. If the rule says
+that the family must be revoked, the revocation is written before anything else is done that could fail.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ def rotate(claims: RefreshClaims, client: Client, idempotency_key: str = "", *, 
     """Exchange a refresh token for a new pair: one SELECT and one UPDATE, or one SELECT for a retry.
 
     ``device_key`` is the key that the request has proven to hold, in the form that ``start`` takes. If the family is
-    bound to another key, this raises WrongDevice and the family stays active.
+    bound and this is not its key, the call raises WrongDevice, and the family stays active.
 
-    Raises a TokenNotValid with its reason, after revoking the family if the rule says so; or RotationConflict if other
-    requests were faster each time.
+    Raises a TokenNotValid with its reason, after revoking the family if the rule says so; or RotationConflict if at
+    each attempt another request changed the family first.
     """
     retry_key = hashlib.sha256(idempotency_key.encode()).digest() if idempotency_key else b""
     deadline = time.monotonic() + PATIENCE
@@ -116,7 +116,7 @@ def _send_presented(signal: Signal, family: RefreshToken, claims: RefreshClaims,
 
 
 def _tell_retried(family: RefreshToken, claims: RefreshClaims, client: Client) -> None:
-    """Record a retry if it comes from another address or user agent: a thief with a copy of the token may send it."""
+    """Record a retry if its address or user agent is not that of the rotation: a thief may have sent a copied token."""
     if (client.ip_address, client.user_agent) == (family.ip_address, family.user_agent):
         return
     logger.warning(

@@ -64,7 +64,7 @@ def judge(
 
     ``generation`` is that of the token; ``retry_key`` is the digest of the request's Idempotency-Key, empty without
     one; ``device_key`` is the key that the request has proven to hold, empty without a proof. Clocks of servers may
-    differ, so an age may be negative. See RFC 9700 section 4.14.2.
+    differ, so the last refresh may be later than ``now``. See RFC 9700 section 4.14.2.
     """
     if row.revoked_at is not None:
         return Verdict.REVOKED

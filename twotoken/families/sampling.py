@@ -11,7 +11,7 @@ from twotoken.models import RefreshTokenQuerySet
 
 
 class Sample(NamedTuple):
-    """Fields of some families, and the share of all families that these are, from 0 to 1. With 1 they are all."""
+    """Fields of some families, and what share of all families these are: from 0 to 1, where 1 means all."""
 
     rows: list[tuple[Any, ...]]
     share: float
@@ -21,7 +21,7 @@ def sample(families: RefreshTokenQuerySet, *fields: str, size: int) -> Sample:
     """Return these fields of up to ``size`` of the families. One SELECT.
 
     Keys are random, so the families with the lowest keys are a random sample, and the database finds them by the
-    primary key. The last key gives their share without a count.
+    primary key. The last key that is read shows what share of all families the sample is, so they need not be counted.
     """
     found = list(families.order_by("pk").values_list("pk", *fields)[: size + 1])
     rows = [values[1:] for values in found[:size]]

@@ -18,11 +18,11 @@ logger = logging.getLogger("twotoken")
 def unbind_each(
     families: RefreshTokenQuerySet, *, actor: str = "", on_batch: Callable[[Batch], object] | None = None
 ) -> int:
-    """Unbind those of the families that are bound to a device, in batches; return how many. Two statements per batch.
+    """Unbind those of the families that are bound to a device and can be revoked; return how many were unbound.
 
-    From then on, a copied refresh token works too. Access tokens that were issued before stay bound. The families are
-    read from the write database, whichever database the queryset uses: a replica may lag. ``on_batch`` is called after
-    each batch.
+    This works in batches: each is one SELECT, one UPDATE and an INSERT of events. From then on, a copied refresh token
+    works too. Access tokens that were issued before stay bound. The families are read from the write database,
+    whichever database the queryset uses: a replica may lag. ``on_batch`` is called after each batch.
     """
     total = 0
     for batch, done in walk(families.primary().revocable().bound()):
