@@ -43,7 +43,11 @@ _SMALL_ORDER = frozenset({0, 1, _P25519 - 1, _Y8, _P25519 - _Y8})  # y of the po
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """A verified proof: its public key, the key's thumbprint (RFC 7638), and the ``jti``, which is accepted once."""
+    """A verified proof.
+
+    ``key`` is its public key, as ``canonical`` returns it, and ``thumbprint`` that key's thumbprint (RFC 7638). The
+    caller must accept each ``jti`` only once. ``issued_at`` is in seconds since the epoch.
+    """
 
     key: str
     thumbprint: str

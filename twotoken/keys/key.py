@@ -63,7 +63,7 @@ class AsymmetricKey:
 
     @property
     def parts(self) -> list[bytes]:
-        """The thumbprint and the numbers of the public key, as bytes. No secret may contain one of them."""
+        """The thumbprint and the numbers of the public key, as bytes. No HS256 secret may contain any of them."""
         return [b64decode(self.jwk[name]) for name in ("kid", "n", "x", "y") if name in self.jwk]
 
     def sign(self, message: bytes) -> str:

@@ -16,7 +16,7 @@ _NO_SIGNING = "the first key is a public key, which can not sign: put the privat
 
 
 class KeyRing:
-    """Keys in order: the first signs, all verify."""
+    """The keys of one kind of token, in order: the first signs new tokens, and all of them verify."""
 
     def __init__(self, keys: Sequence[Key]) -> None:
         self.keys = tuple(keys)
@@ -61,7 +61,10 @@ class KeyRing:
         return list({key.kid: key.jwk for key in self.keys if isinstance(key, AsymmetricKey)}.values())
 
     def _headers(self, kind: str) -> dict[str, tuple[Key, ...]]:
-        """Return the encoded headers that the keys write, each with its keys. The signing key's header comes first."""
+        """Return the JWS headers that the keys write, encoded, each with the keys that write it.
+
+        The header of the signing key comes first.
+        """
         found = self._under.get(kind)
         if found is None:
             found = {}

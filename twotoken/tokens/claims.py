@@ -16,7 +16,11 @@ RESERVED_CLAIMS = frozenset({"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "s
 
 @dataclass(frozen=True, slots=True)
 class RefreshClaims:
-    """The claims of a verified refresh token. Its ``jti`` shows that it was made from its family's row."""
+    """The claims of a verified refresh token.
+
+    ``token_id`` is the claim ``jti``. If it fits the family's row (``token_id_fits``), the token was made from that
+    row.
+    """
 
     family_id: UUID
     generation: int
@@ -25,7 +29,10 @@ class RefreshClaims:
 
 
 class AccessToken(Mapping[str, Any]):
-    """The claims of a verified access token. ``request.auth`` is one: ``request.auth["role"]``."""
+    """The claims of a verified access token, as a mapping.
+
+    ``request.auth`` is such an object: ``request.auth["role"]`` is the claim ``role``.
+    """
 
     __slots__ = ("_claims", "_family_id")
 
@@ -52,7 +59,7 @@ class AccessToken(Mapping[str, Any]):
 
     @property
     def is_bound(self) -> bool:
-        """Whether the token is bound to a key (RFC 7800). Then it must not be accepted without a proof."""
+        """Whether the token is bound to a key (RFC 7800), and must not be accepted without a proof by this key."""
         return "cnf" in self._claims
 
     @property

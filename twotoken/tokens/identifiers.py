@@ -14,10 +14,10 @@ CURSOR = re.compile("[0-9]{1,12}")  # the cursor of a list of revoked families: 
 
 
 def token_id(secret: bytes, generation: int) -> str:
-    """Return the ``jti`` of a generation: HMAC-SHA256 under the row's secret, shortened to 128 bits.
+    """Return the ``jti`` of a family's refresh token of this generation.
 
-    Each row has its own secret, so nobody can forge a token with REFRESH_SECRET alone. The database holds no token that
-    could be used.
+    It is an HMAC-SHA256 of the generation with the secret of the family's row, shortened to 128 bits. Each row has its
+    own secret, so nobody can forge a token with REFRESH_SECRET alone. The database holds no token that could be used.
     """
     digest = hmac.digest(secret, str(generation).encode(), hashlib.sha256)
     return b64encode(digest[:16])
