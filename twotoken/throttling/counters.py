@@ -23,18 +23,21 @@ class _Counter(ABC):
 
     @abstractmethod
     def read(self, current: str, previous: str, limit: int) -> tuple[int, int]:
-        """Return how many places are taken in the current window and in the previous one, each up to the limit."""
+        """Return two numbers: how many places are taken in the current window, and how many in the previous one.
+
+        Neither number exceeds ``limit``.
+        """
 
     @abstractmethod
     def take(self, window: str, taken: int, room: int) -> bool:
         """Take a place in a window if fewer than ``room`` are taken. Tell whether a place was taken.
 
-        ``taken`` is the number that ``read`` returned. Raises CacheRefuses if the cache stores nothing.
+        ``taken`` is the number that ``read`` returned for this window. Raises CacheRefuses if the cache stores nothing.
         """
 
 
 class _Increments(_Counter):
-    """For caches with an atomic ``incr``: Redis, Memcached, local memory. One number for each window."""
+    """For caches with an atomic ``incr``: Redis, Memcached, local memory. Each window is one key, with a count."""
 
     def read(self, current: str, previous: str, limit: int) -> tuple[int, int]:
         counts = self.cache.get_many([current, previous])
@@ -60,7 +63,10 @@ class _Increments(_Counter):
 
 
 class _Places(_Counter):
-    """For caches whose ``incr`` reads and then writes, such as the database cache. One key for each place."""
+    """For caches whose ``incr`` is not atomic, because it reads and then writes, such as the database cache.
+
+    Each place of a window is one key.
+    """
 
     def read(self, current: str, previous: str, limit: int) -> tuple[int, int]:
         windows = [[f"{window}:{number}" for number in range(limit)] for window in (current, previous)]

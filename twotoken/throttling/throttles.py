@@ -83,7 +83,10 @@ class _IdentThrottle(SimpleRateThrottle, ABC):
 
 
 class LoginThrottle(_IdentThrottle):
-    """Counts by address and name together. Never by address alone: a whole office may share an address."""
+    """Counts logins by the client's address and the user name together.
+
+    It never counts by the address alone, because a whole office may share an address.
+    """
 
     scope = "twotoken_login"
 
@@ -100,7 +103,9 @@ class LoginThrottle(_IdentThrottle):
 
 
 class RefreshThrottle(_IdentThrottle):
-    """Counts by token family. The view verifies the token first, so nobody can use up another family's requests.
+    """Counts refreshes by token family.
+
+    The view verifies the token before it counts the request, so nobody can use up another family's requests.
 
     Requests with a proof by the key of the token's device are counted separately. Otherwise a thief with a copied token
     of a bound family could use up the requests of its user. Requests with a proof by any other key are not counted
@@ -112,8 +117,9 @@ class RefreshThrottle(_IdentThrottle):
     def __init__(self, claims: RefreshClaims, device_key: str = "") -> None:
         super().__init__()
         self.family_id = claims.family_id
-        # A key of DBSC comes from a device cookie that this server signed for this family, so it is not compared. The
-        # first refresh token has no thumbprint, because it was issued before the browser registered the key.
+        # A key of DBSC comes from a device cookie that this server signed for this family, so it is not compared with
+        # the token's thumbprint. The family's first refresh token has no thumbprint: it was issued before the browser
+        # registered the key.
         fits = bool(device_key) and thumbprint(device_key) == claims.thumbprint
         self.is_owner = fits or device_key.startswith(DBSC)
 

@@ -166,7 +166,10 @@ class TokenView(APIView):
         return response
 
     def refuse(self, error: TwoTokenError) -> Response:
-        """Return the answer to a refused request. A raised error could roll back an outer ``atomic`` block."""
+        """Return the answer to a refused request.
+
+        The error is not raised, because that could roll back an outer ``atomic`` block.
+        """
         logger.info("%s refused a request: %s.", type(self).__name__, getattr(error, "reason", error.code))
         return Response(body_of(error), status=status_of(type(error)), headers=headers_of(error))
 
@@ -212,7 +215,9 @@ class CredentialView(TokenView):
         super().initial(request, *args, **kwargs)
 
     def answer(self, pair: TokenPair, *, already_held: bool = False) -> Response:
-        """Answer with a token pair. The view's delivery says where the refresh token goes: cookie, body, or nowhere.
+        """Answer with a token pair.
+
+        The view's delivery says where the refresh token goes: into the cookie, into the body, or nowhere.
 
         ``already_held`` says that the client already has this refresh token. Then no cookie is set: if this answer
         arrives late, its cookie could replace a newer token.

@@ -86,9 +86,9 @@ class LoginView(CredentialView):
         return FROM_SETTINGS
 
     def get_context(self, user: AbstractBaseUser, data: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return what ACCESS_CLAIMS finds in ``family.context`` at each refresh.
+        """Return what to store with the family of this login, for example a tenant, or how the user logged in.
 
-        For example a tenant, or how the user logged in.
+        ACCESS_CLAIMS finds it in ``family.context``, at the login and at each refresh.
         """
         return {}
 
@@ -102,7 +102,7 @@ class LoginView(CredentialView):
 class ReauthenticateView(CredentialView):
     """POST the password and an access token, get an access token whose ``auth_time`` is now.
 
-    Nothing is written, unless Django renews the hash of the password.
+    The view writes nothing, except if Django has renewed the stored hash of the password.
 
     A subclass may ask for another proof, such as a second factor: it overrides ``serializer_class``, ``authenticate``
     and ``get_amr``.

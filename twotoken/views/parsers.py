@@ -33,12 +33,12 @@ def read_body(stream: Any) -> Any:
 
 
 def as_utf8(parser_context: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return a parser context for UTF-8, because a client may name an encoding that can't decode text."""
+    """Return a parser context whose encoding is UTF-8: the client may name one that is not for text, such as base64."""
     return {**(parser_context or {}), "encoding": "utf-8"}
 
 
 class TokenJSONParser(JSONParser):
-    """JSON up to DATA_UPLOAD_MAX_MEMORY_SIZE. Nesting that is too deep is a parse error too."""
+    """Parses JSON up to DATA_UPLOAD_MAX_MEMORY_SIZE. JSON that is nested too deep is a parse error, a 400."""
 
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None) -> Any:
         with parse_errors():
@@ -46,7 +46,7 @@ class TokenJSONParser(JSONParser):
 
 
 class TokenFormParser(FormParser):
-    """An urlencoded form within Django's DATA_UPLOAD limits."""
+    """Parses an urlencoded form within Django's DATA_UPLOAD limits."""
 
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None) -> Any:
         with parse_errors():
@@ -54,7 +54,7 @@ class TokenFormParser(FormParser):
 
 
 class TokenMultiPartParser(MultiPartParser):
-    """A multipart form within Django's DATA_UPLOAD limits.
+    """Parses a multipart form within Django's DATA_UPLOAD limits.
 
     The whole body counts towards the limit, files included, so no file is large enough to be written to disk.
     """
@@ -65,7 +65,7 @@ class TokenMultiPartParser(MultiPartParser):
 
 
 class AlwaysJSON(DefaultContentNegotiation):
-    """Answers in JSON. Ignores Accept, ``?format=`` and the project's defaults."""
+    """Makes every answer JSON, whatever the header Accept, ``?format=`` or the project's defaults ask for."""
 
     def select_renderer(
         self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None

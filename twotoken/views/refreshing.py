@@ -106,7 +106,7 @@ class RefreshView(CredentialView):
 class LogoutView(CredentialView):
     """POST to revoke the family of the refresh token, and that of the access token in the Authorization header.
 
-    With the delivery ``cookie`` no token is required: without one the answer is a 204 too, and the body is not read.
+    With the delivery ``cookie`` no token is required: a request without one gets a 204 too, and the body is not read.
     With another delivery a request is refused if it has neither a refresh token nor a valid access token, because it
     logs nobody out. An invalid refresh token is never an error.
     """

@@ -53,10 +53,10 @@ class JWKSView(WellKnownView):
 
 
 class DiscoveryView(WellKnownView):
-    """GET the issuer and the address of its keys (RFC 8414), for services that find the keys by the issuer.
+    """GET the issuer and the URL of its keys (RFC 8414), for services that find the keys by the issuer.
 
     Not part of ``twotoken.urls``: mount it at ``.well-known/oauth-authorization-server``, beside JWKSView, whose URL
-    has the name ``jwks``.
+    must have the name ``jwks``.
     """
 
     jwks_url_name = "jwks"
@@ -108,7 +108,10 @@ class RevocationsView(TokenView):
 
 
 def cursor(request: Request) -> int | None:
-    """Return the seconds in ``?since=``, or None. Raises DRF's ValidationError if it is not a cursor."""
+    """Return the cursor in ``?since=``, a time in seconds since the epoch. None if the URL has no ``?since=``.
+
+    Raises DRF's ValidationError if the value is not a cursor.
+    """
     text = request.query_params.get("since")
     if text is None:
         return None

@@ -76,7 +76,7 @@ class SessionsView(TokenView):
 
 
 class SessionView(TokenView):
-    """DELETE to revoke one of the user's own token families. It may be revoked or expired already."""
+    """DELETE to revoke one of the user's own token families. If it is revoked or expired already, that is no error."""
 
     authentication_classes = [RevocableAccessTokenAuthentication]
     permission_classes = [IsAuthenticated, RecentLoginForSessions]
