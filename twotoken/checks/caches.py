@@ -95,7 +95,7 @@ def check_deployed_proofs(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMes
 
 
 def uses_proofs() -> bool:
-    """Tell whether the project accepts DPoP proofs and has chosen to: it sets DPOP, DPOP_ACCESS or DPOP_NONCE."""
+    """Tell whether proofs are accepted, and the project has chosen this: it sets DPOP, DPOP_ACCESS or DPOP_NONCE."""
     chosen = {"DPOP", "DPOP_ACCESS", "DPOP_NONCE"}.intersection(values_of_project())
     return bool(chosen) and accepts_proofs()
 

@@ -22,10 +22,10 @@ Apps = Sequence[AppConfig] | None
 
 
 def check_deployed_statements(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
-    """W018: behind a pooler of transactions, such as PgBouncer's, prepared statements must be off.
+    """W018: behind a connection pooler in transaction mode, such as PgBouncer, prepared statements must be off.
 
-    DISABLE_SERVER_SIDE_CURSORS shows that there is such a pooler. If the pooler does not know of prepared statements, a
-    client can get the answer to the statement of another client.
+    The check takes DISABLE_SERVER_SIDE_CURSORS as the sign of such a pooler. If the pooler does not know of prepared
+    statements, a client can get the answer to the statement of another client.
     """
     database = connections[router.db_for_write(apps.get_model("twotoken", "RefreshToken"))].settings_dict
     options = database["OPTIONS"]
@@ -95,8 +95,7 @@ def check_claims_of_latest(
 def _latest_family() -> Any:
     """Return the family of the latest login, with its user.
 
-    If there is no login yet, return a new family of the first user, which is not saved. If there is no user, return
-    None.
+    If there is no login yet, return a new, unsaved family of the first user. If there is no user, return None.
     """
     model: Any = apps.get_model("twotoken", "RefreshToken")
     family = model.objects.primary().select_related("user").order_by("-created_at").first()

@@ -143,5 +143,5 @@ def wrong_keys(values: dict[str, Any]) -> list[str]:
 
 
 def are_fine(*keys: str) -> bool:
-    """Tell whether these keys of TWOTOKEN have valid values. If not, E001 or E003 reports it."""
+    """Tell whether these keys of TWOTOKEN have valid values. If one has not, E001 or E003 reports it."""
     return is_dict() and not set(keys).intersection(wrong_keys(values_of_project()))

@@ -37,7 +37,7 @@ SECURE = "__Secure-"
 
 
 class Delivery(StrEnum):
-    """How the refresh token travels: in a cookie, in the body, or not at all, because there is none."""
+    """How the refresh token travels: in a cookie, in the body, or not at all, because a login returns none."""
 
     COOKIE = "cookie"
     BODY = "body"

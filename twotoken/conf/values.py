@@ -84,7 +84,7 @@ def texts_of(value: str | Sequence[str] | None) -> tuple[str, ...]:
 
 
 def value_of(key: str, default: T) -> T:
-    """Return the value of a key of ``TWOTOKEN``."""
+    """Return the value of a key of ``TWOTOKEN``, or the default if the key is missing."""
     value: T = getattr(settings, "TWOTOKEN", {}).get(key, default)
     return value
 

@@ -1,4 +1,6 @@
-"""Authenticate by an access token of the login project, and make a user from its claims. Fetch and keep its keys.
+"""Authenticate by an access token of the login project, and make a user from its claims.
+
+This module also fetches and keeps the public keys of the login project.
 
 ``"twotoken"`` need not be in INSTALLED_APPS, so no system check runs: the settings are checked on first use.
 """
@@ -176,13 +178,13 @@ class KeySource:
 def revocation_source(
     url: str, interval: float, leeway: float, headers: tuple[tuple[str, str], ...]
 ) -> RevocationSource:
-    """Return this process's one object that keeps the revoked families of a URL. Durations are in seconds."""
+    """Return this process's one object that keeps the list of revoked families at a URL. Times are in seconds."""
     return RevocationSource(url, interval=interval, leeway=leeway, headers=dict(headers))
 
 
 @lru_cache(maxsize=32)
 def key_source(url: str) -> KeySource:
-    """Return this process's one object that keeps the keys of a URL."""
+    """Return the one object of this process that keeps the public keys at a URL."""
     return KeySource(url)
 
 
@@ -209,7 +211,10 @@ class RemoteAccessTokenAuthentication(BearerAuthentication):
         return access
 
     def revocation_source(self, url: str) -> RevocationSource:
-        """Return the object that keeps the revoked families of a URL. Services with several lists call it for each."""
+        """Return the object that keeps the list of revoked families at a URL.
+
+        A service with several lists overrides ``verify``, and calls this method with the URL of the list that it needs.
+        """
         interval: Any = conf.revocation_interval  # set, as check_settings has made sure
         headers = tuple(self.revocations_headers.items())
         return revocation_source(url, interval.total_seconds(), conf.leeway.total_seconds(), headers)

@@ -30,8 +30,8 @@ _MEMBERS = {"EdDSA": ("kty", "crv", "x"), "ES256": ("kty", "crv", "x", "y"), "RS
 def read_key_set(document: bytes) -> KeyRing:
     """Return the keys of a JWK Set for ES256, EdDSA or RS256, each under the ``kid`` that the set gives it.
 
-    An entry for another use or of another kind, a secret included, is skipped (RFC 7517 section 5). Raises ValueError
-    if the document is no JWK Set, has more than MAX_KEYS entries, or has no key that can be used.
+    An entry is skipped if its key is for another use or of another kind, such as a secret (RFC 7517 section 5). Raises
+    ValueError if the document is no JWK Set, has more than MAX_KEYS entries, or has no key that can be used.
     """
     try:
         found = json.loads(document)

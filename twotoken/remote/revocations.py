@@ -2,7 +2,7 @@
 
 Each process asks the RevocationsView of the login project once per interval.
 
-No models, no views: for a service that only verifies.
+This module loads no models and no views, because a service that only verifies does not install the app.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from twotoken.tokens import CURSOR, AccessToken, family_digest
 
 FETCH_SECONDS = 3.0
 FETCH_BYTES = 16_777_216  # a million families
-CLOCKS_DIFFER = 60.0  # seconds for which a family is kept longer, because the clocks of two services may differ
+CLOCKS_DIFFER = 60.0  # seconds that a family is kept after its tokens expire: the clocks of two services may differ
 LONGEST_LIFETIME = 100 * 365 * 86_400  # seconds
 
 

@@ -47,7 +47,7 @@ class LossyProxy:
         self._http.server_close()
 
     def loses(self, path: str) -> bool:
-        """Count an answer, and tell whether to lose it. A subclass may lose other answers."""
+        """Count an answer, and tell whether to lose it. A subclass may choose other answers to lose."""
         with self._lock:
             is_lost = next(self._numbers) % self.every == 0
             self.requests[path] += 1
@@ -55,7 +55,10 @@ class LossyProxy:
         return is_lost
 
     def forward(self, request: BaseHTTPRequestHandler, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
-        """Pass a request on, and return the answer's status, headers and body. A subclass may answer itself."""
+        """Pass a request on to the server, and return the status, headers and body of its answer.
+
+        A subclass may return an answer of its own instead.
+        """
         upstream = http.client.HTTPConnection(*self.server, timeout=TIMEOUT)
         try:
             headers = {**dict(request.headers.items()), "Connection": "close"}
