@@ -56,7 +56,7 @@ def by_dpop(request: HttpRequest | Request) -> bool:
 
 @sensitive_variables()
 def check_binding(request: HttpRequest | Request, token: str, access: AccessToken) -> None:
-    """Check that a bound access token comes with a proof by its key, and an unbound one as Bearer (RFC 9449 section 7).
+    """Check that a bound access token comes with a proof by its key, and any other as Bearer (RFC 9449 section 7).
 
     ``token`` is what ``bearer_token`` returned, and ``access`` has its claims. No other request can use the proof
     afterwards.
@@ -86,7 +86,7 @@ class ServiceUnavailable(APIException):
 
 
 class BearerAuthentication(BaseAuthentication, ABC):
-    """Base of the authentication classes: reads and verifies the token. A subclass finds the user of its claims.
+    """Base of the authentication classes: reads and verifies the token. A subclass finds the user by its claims.
 
     Override ``get_user`` to change which user a token stands for, ``get_token`` to read the token from another place,
     and ``verify`` to change what makes it valid. A bound token is accepted from an Authorization header only.

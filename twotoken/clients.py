@@ -13,7 +13,7 @@ from rest_framework.settings import api_settings
 
 from twotoken.conf import conf
 
-USER_AGENT_LENGTH = 512
+USER_AGENT_LENGTH = 512  # characters; of a longer user agent, only the beginning is stored
 ADDRESS_LENGTH = 45  # characters: the longest form is IPv6 whose end is written as IPv4
 
 _VERSION = re.compile(r"[\d._]+")
@@ -22,7 +22,7 @@ _WITH_PORT = re.compile(r"\[([^\]]+)\](?::\d+)?|(\d+(?:\.\d+){3}):\d+")
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """The address and the user agent of a request's sender, as far as they may be stored."""
+    """The address and the user agent of a request's sender. Both are empty if RECORD_CLIENT is False."""
 
     ip_address: str | None = None
     user_agent: str = ""
@@ -72,7 +72,7 @@ def _stored(text: str) -> str | None:
 
 
 def network(text: str) -> str:
-    """Return the network of a client: its IPv4 address, the /64 of its IPv6 address, or the text if it is neither."""
+    """Return what counts as one client: an IPv4 address, the /64 network of an IPv6 address, or any other text."""
     match = _WITH_PORT.fullmatch(text)  # some proxies forward the port with the address
     address = _parse(match[1] or match[2] if match else text)
     if isinstance(address, ipaddress.IPv6Address):

@@ -48,7 +48,10 @@ def retry_on_conflict(write: Callable[[], T]) -> T:
 
 
 def tries(*, clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep) -> Iterator[int]:
-    """Yield the number of each try, with a pause before each retry: at most ATTEMPTS, and none after PATIENCE."""
+    """Yield the number of each try, and pause before each try but the first.
+
+    There are at most ATTEMPTS tries, and no further one once PATIENCE seconds have passed.
+    """
     deadline = clock() + PATIENCE
     yield 0
     for attempt in range(ATTEMPTS - 1):

@@ -39,7 +39,10 @@ class MissingToken(TokenNotValid):
 
 
 class InvalidToken(TokenNotValid):
-    """We did not sign the token for this purpose, its family is unknown, or no refresh cookie can be trusted."""
+    """The token is malformed, not signed by us as a token of this kind, or of another issuer or audience.
+
+    This is also the error if the token's family is unknown, or if no refresh cookie can be trusted.
+    """
 
     reason: ClassVar[str] = "invalid"
     message: ClassVar[str] = gettext_noop("The token is not valid.")
@@ -83,7 +86,7 @@ class PasswordChanged(TokenNotValid):
 
 
 class UserInactive(TokenNotValid):
-    """The user is inactive or gone."""
+    """The user is inactive or was deleted."""
 
     reason: ClassVar[str] = "user_inactive"
     message: ClassVar[str] = gettext_noop("The user is inactive or was deleted.")
@@ -146,7 +149,10 @@ class InvalidProof(TwoTokenError):
 
 
 class MissingProof(InvalidProof):
-    """The request needs a DPoP proof and has none: a login with DPOP ``"required"``, or a bound access token."""
+    """The request needs a DPoP proof and has none.
+
+    A login needs one if DPOP is ``"required"``. A request with a bound access token always needs one.
+    """
 
     message: ClassVar[str] = gettext_noop("A DPoP proof is required.")
 

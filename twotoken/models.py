@@ -56,7 +56,7 @@ def inactive_before(moment: datetime) -> Q:
 
 
 class RefreshTokenQuerySet(models.QuerySet["RefreshToken"]):
-    """Token families by their state."""
+    """Finds token families by their state, and revokes them."""
 
     def primary(self) -> RefreshTokenQuerySet:
         """Use the write database: a replica may lag."""
@@ -88,14 +88,15 @@ class RefreshTokenQuerySet(models.QuerySet["RefreshToken"]):
         return self.filter(inactive_before(moment))
 
     def revocable(self, now: datetime | None = None) -> RefreshTokenQuerySet:
-        """Families that can be revoked, also those past their idle lifetime.
+        """Families that can be revoked: those that are not revoked yet and not past their absolute lifetime.
 
-        These can be revoked because a longer REFRESH_LIFETIME, set later, would make them active again.
+        Families that are past their idle lifetime can be revoked too: a longer REFRESH_LIFETIME, set later, would make
+        them active again.
         """
         return self.filter(Q(expires_at=None) | Q(expires_at__gt=now or timezone.now()), revoked_at=None)
 
     def bound(self, prefix: str = "") -> RefreshTokenQuerySet:
-        """Families that are bound to a device. With a ``prefix`` of ``dpop.PREFIXES``, only by that protocol."""
+        """Families that are bound to a device. With a ``prefix`` of ``dpop.PREFIXES``, only those of its protocol."""
         families = self.exclude(device_key="")
         return families.filter(device_key__startswith=prefix) if prefix else families
 

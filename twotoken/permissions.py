@@ -107,7 +107,7 @@ class StepUp:
 
     @classmethod
     def prepare(cls, view: Any, max_age: timedelta) -> None:
-        """Make a view ready to answer with a challenge. The shortest ``max_age`` counts."""
+        """Make a view ready to answer with a challenge. If called again, the shortest ``max_age`` counts."""
         known = getattr(view, "_twotoken_step_up", None)
         if known is not None:
             known.max_age = min(known.max_age, max_age)
@@ -191,7 +191,10 @@ def presented_token(request: Request) -> AccessToken | None:
 
 
 def tokens_of(request: Request) -> Iterator[AccessToken]:
-    """Yield the access tokens that twotoken's authentication classes of a request accept for the request's user."""
+    """Yield the request's access token for each of twotoken's authentication classes that finds the same user by it.
+
+    The classes are those of the view. The request's user may have been found by a class that is not twotoken's.
+    """
     for authenticator in request.authenticators or ():
         if isinstance(authenticator, BearerAuthentication):
             with suppress(APIException):

@@ -66,10 +66,11 @@ class Polled(Generic[T]):
         _ALL.add(self)
 
     def get(self, interval: float | None = None, *, wait: bool = False) -> T:
-        """Return the value, fetched first if it is due. ``interval`` replaces the usual one in this call.
+        """Return the value. If it is older than ``interval`` (by default that of this object), it is due for a fetch.
 
-        With ``wait``, the call waits for a fetch, its own or another request's, even if the old value is still good.
-        Raises Unavailable if there is no value that is good, and none can be fetched now.
+        With ``wait``, the call waits for this fetch, its own or another request's, even if the old value is still good.
+        In the pause after an error it gets the old value all the same. Raises Unavailable if there is no good value,
+        and none can be fetched now.
         """
         held = self._held
         interval = self._interval if interval is None else interval

@@ -36,10 +36,11 @@ def accepts_proofs() -> bool:
 
 @sensitive_variables()
 def read_proof(request: HttpRequest | Request, access_token: str | None = None) -> Proof | None:
-    """Return the verified proof of a request, without using it up. None if it has none, or if proofs are ignored.
+    """Return the verified proof of a request, without using it up.
 
-    ``access_token`` is the token that the proof must be for. With DPOP_NONCE the answer gets a fresh nonce.
-    Raises InvalidProof.
+    Returns None if the request has no proof, or if proofs are ignored (``accepts_proofs``). ``access_token`` is the
+    token that the proof must be for. With DPOP_NONCE, the answer to the request gets a fresh nonce. Raises
+    InvalidProof.
     """
     header: str | None = request.META.get("HTTP_DPOP")
     if header is None or not accepts_proofs():

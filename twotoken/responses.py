@@ -42,7 +42,10 @@ STATUS_CODES = {
 
 
 def status_of(error: type[TwoTokenError]) -> int | None:
-    """Return the HTTP status of an error. A project's subclass has the status of its base. None for internal errors."""
+    """Return the HTTP status of an error, or None for an internal error, such as ClaimsError.
+
+    A project's subclass has the status of its base class.
+    """
     codes = (vars(ancestor).get("code") for ancestor in error.__mro__)
     return next((STATUS_CODES[code] for code in codes if code in STATUS_CODES), None)
 
@@ -51,7 +54,7 @@ def body_of(error: TwoTokenError) -> dict[str, Any]:
     """Return the JSON body of an error.
 
     If a token was refused, the body has a ``reason``. If a fresh proof of identity is wanted, it has a ``max_age``.
-    With DEBUG, the ``detail`` of a cross-origin refusal also names the origin and the setting.
+    With DEBUG, the ``detail`` of a cross-origin refusal also names the origin and the setting CSRF_TRUSTED_ORIGINS.
     """
     body = {"detail": gettext(error.message), "code": error.code}
     if settings.DEBUG and isinstance(error, CrossOrigin):

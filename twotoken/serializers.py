@@ -36,7 +36,7 @@ class LoginSerializer(PasswordSerializer):
 
 
 class TokenField(serializers.Field[str, str, str, Any]):
-    """Any string, unchanged. All other errors are found when the token is verified."""
+    """Accepts any string, unchanged. Whether it is a valid token is checked later, when it is verified."""
 
     default_error_messages: ClassVar[dict[str, Any]] = {
         "invalid": serializers.CharField.default_error_messages["invalid"]
@@ -75,10 +75,10 @@ class SessionSerializer(serializers.ModelSerializer[RefreshToken]):
         return bool(family.device_key)
 
     def get_last_used_at(self, family: RefreshToken) -> str:
-        """Return the last refresh: now for the current family, rounded down to ten minutes for the others.
+        """Return when the family was last refreshed, rounded down to ten minutes. For the current family, return now.
 
-        Otherwise a thief with copied tokens of two families could use one to see, to the second, when the user
-        refreshes the other. A refresh with the other copy right after that would be taken for a retry.
+        Without the rounding, a thief with copied tokens of two families could use one to see, to the second, when the
+        user refreshes the other. A refresh with the other copy right after that would be taken for a retry.
         """
         moment = timezone.now()
         if not self.get_current(family):

@@ -148,7 +148,7 @@ def write_rotation(family: RefreshToken, presented: int, rotation: Rotation) -> 
 
 @cache
 def _rotation_sql(alias: str, names: tuple[str, ...]) -> str:
-    """Return the UPDATE of a rotation. Its parameters: the fields with these names, then the conditions."""
+    """Return the UPDATE of a rotation. Its parameters are the values of these fields, then those of the conditions."""
     quote = connections[alias].ops.quote_name
     options: Any = RefreshToken._meta
     table = quote(options.db_table)
