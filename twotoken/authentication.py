@@ -27,7 +27,10 @@ class AccessTokenAuthentication(BearerAuthentication):
 
 
 class RevocableAccessTokenAuthentication(AccessTokenAuthentication):
-    """Also check the token family, so that logout, revocation and a changed password take effect at once. One query."""
+    """Check the user and also the token family. One query.
+
+    So logout, revocation and a changed password take effect at once.
+    """
 
     def get_user(self, access: AccessToken) -> Any:
         return families.user_of(access)

@@ -124,4 +124,4 @@ class BearerAuthentication(BaseAuthentication, ABC):
 
     @abstractmethod
     def get_user(self, access: AccessToken) -> Any:
-        """Return the user of verified claims; raise a TokenNotValid to refuse the token."""
+        """Return the user whom verified claims stand for; raise a TokenNotValid to refuse the token."""

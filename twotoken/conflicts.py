@@ -63,7 +63,7 @@ def tries(*, clock: Callable[[], float] = time.monotonic, sleep: Callable[[float
 
 
 def is_conflict(error: DatabaseError) -> bool:
-    """Tell whether a statement failed only because of a conflict with another one."""
+    """Tell whether a statement failed only because of a conflict with another transaction."""
     return not CONFLICTS.isdisjoint(_codes(error))
 
 

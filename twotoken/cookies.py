@@ -160,7 +160,8 @@ def cookie_path(request: HttpRequest | Request) -> str:
 def endpoint_path(request: HttpRequest | Request, name: str) -> str:
     """Return the path of an endpoint of the request's own mount, or of the default mount, percent-encoded.
 
-    Raises NoReverseMatch if neither has an endpoint with this name.
+    The default mount is the one whose namespace is ``twotoken``. Raises NoReverseMatch if neither mount has an endpoint
+    with this name.
     """
     match = request.resolver_match
     if match is not None and match.namespace:

@@ -25,7 +25,7 @@ logger = logging.getLogger("twotoken")
 
 
 class _Held(NamedTuple, Generic[T]):
-    """A value, and when its fetch started. It may lack what changed at its source after that."""
+    """A value, and when its fetch started. The value may lack what changed at its source after that."""
 
     value: T
     fetched_at: float

@@ -87,7 +87,7 @@ def challenge(error: TwoTokenError | None = None, *, by_dpop: bool = False, offe
 
 
 def headers_of(error: TwoTokenError) -> dict[str, str]:
-    """Return the headers of an error: ``WWW-Authenticate`` of a 401, ``Retry-After`` of a 503."""
+    """Return the headers of an error's answer: ``WWW-Authenticate`` for a 401, ``Retry-After`` for a 503."""
     code = status_of(type(error))
     if code == status.HTTP_401_UNAUTHORIZED:
         return {"WWW-Authenticate": challenge(error)}

@@ -18,7 +18,7 @@ STEP = 10  # minutes
 
 
 class PasswordSerializer(serializers.Serializer[Any]):
-    """The password by which the user of an access token proves their identity again."""
+    """The password with which the user of an access token proves their identity again."""
 
     password = serializers.CharField(
         max_length=MAX_PASSWORD_LENGTH, trim_whitespace=False, write_only=True, style={"input_type": "password"}

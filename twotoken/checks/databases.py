@@ -62,9 +62,9 @@ def check_cluster(app_configs: Apps, databases: Sequence[str] | None = None, **k
 def check_claims_of_latest(
     app_configs: Apps, databases: Sequence[str] | None = None, **kwargs: Any
 ) -> Iterator[CheckMessage]:
-    """W015: ACCESS_CLAIMS must work. The check calls it for the latest login.
+    """W015: ACCESS_CLAIMS must return valid claims. The check calls it for the user of the latest login.
 
-    If nobody has logged in yet, it calls it for the first user.
+    If nobody has logged in yet, the check calls it for the first user.
     """
     alias = router.db_for_write(apps.get_model("twotoken", "RefreshToken"))
     if alias not in (databases or ()) or not are_fine("ACCESS_CLAIMS") or list(check_claims(None)):

@@ -102,9 +102,10 @@ class Settings:
 
     @property
     def cookie_name(self) -> str:
-        """Name of the cookie. None: ``refresh_token`` with the strongest prefix that browsers accept.
+        """Name of the refresh token's cookie. None: ``refresh_token`` after the prefix ``__Host-`` or ``__Secure-``.
 
-        The prefix depends on COOKIE_PATH, COOKIE_DOMAIN and COOKIE_SECURE.
+        The prefix is ``__Host-`` if COOKIE_PATH is "/" and COOKIE_DOMAIN is None. If COOKIE_SECURE is False, there is
+        none.
         """
         name = value_of("COOKIE_NAME", None)
         if name is not None:
@@ -268,7 +269,7 @@ class Settings:
     def login_throttle(self) -> str | None:
         """How often one address may try one user name. None: off.
 
-        Spellings that the database treats as equal count together.
+        Spellings of a name that the database treats as equal count together.
         """
         return value_of("LOGIN_THROTTLE", "10/min")
 

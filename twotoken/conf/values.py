@@ -70,7 +70,10 @@ def issuer_from(found: Callable[[], object]) -> str:
 
 
 def audience_from(found: Callable[[], object]) -> tuple[str, ...]:
-    """Return what the callable of AUDIENCE returns. Raises ImproperlyConfigured for anything but texts."""
+    """Return the texts that the callable of AUDIENCE returns.
+
+    Raises ImproperlyConfigured if it returns anything but a string or a list of strings.
+    """
     value: Any = found()
     values = texts_of(value) if isinstance(value, str | list | tuple) else ()
     if not values or not all(isinstance(text, str) and text for text in values):

@@ -1,4 +1,4 @@
-"""The server's nonces for DPoP proofs (RFC 9449 section 8). Pure: secrets and time come in."""
+"""The server's nonces for DPoP proofs (RFC 9449 section 8). Pure: the secrets and the time are arguments."""
 
 from __future__ import annotations
 

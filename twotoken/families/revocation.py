@@ -52,7 +52,7 @@ def revoke(family_id: UUID, reason: str = RevokedReason.ADMIN, *, actor: str = "
 
 
 def revoke_presented(claims: RefreshClaims, reason: str = RevokedReason.LOGOUT) -> RefreshToken | None:
-    """Revoke the family of a refresh token, as a logout does, even if the token is expired or old.
+    """Revoke the family of a refresh token, as a logout does, even if the token has expired or was replaced.
 
     Return the family, with its user, if this call revoked it, otherwise None.
     """

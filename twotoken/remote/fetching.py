@@ -87,7 +87,7 @@ def fetch(url: str, *, seconds: float, limit: int, headers: Mapping[str, str] | 
 
 
 def _handlers(opened: list[socket], deadline: float) -> list[BaseHandler]:
-    """Return the handlers of http and https. They put each connection that they open into ``opened``."""
+    """Return ``urllib``'s handlers for http and https. They put each connection that they open into ``opened``."""
 
     class Kept:
         sock: socket

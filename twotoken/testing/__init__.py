@@ -72,7 +72,7 @@ class TokenClient(APIClient):
         return super().request(**kwargs)
 
     def refresh(self) -> TokenPair:
-        """Rotate the refresh token, as a script does, and use the new pair from then on. Raises a TokenNotValid."""
+        """Rotate the refresh token, and use the new pair from then on. Raises a TokenNotValid."""
         claims = families.verify(self.pair.refresh)
         return self._use(families.rotate(claims, Client(), device_key=self.device_key))
 

@@ -88,10 +88,10 @@ class _Places(_Counter):
 
 
 def counter_of(cache: BaseCache, *, timeout: int) -> _Counter:
-    """Return the counter that is atomic in this cache. Its counts last for ``timeout`` seconds."""
+    """Return a counter that counts atomically in this cache. Its counts last for ``timeout`` seconds."""
     return (_Increments if increments(cache) else _Places)(cache, timeout)
 
 
 def increments(cache: BaseCache) -> bool:
-    """Tell whether a cache has its own ``incr``, because that of Django's base class is not atomic."""
+    """Tell whether a cache has an ``incr`` of its own. The one of Django's base class is not atomic."""
     return getattr(cache.incr, "__func__", None) is not BaseCache.incr

@@ -54,7 +54,7 @@ class AccessToken(Mapping[str, Any]):
 
     @property
     def family_id(self) -> UUID:
-        """The token family, from the ``sid`` claim."""
+        """The id of the token family, from the ``sid`` claim."""
         return self._family_id or UUID(self._claims["sid"])
 
     @property
@@ -119,7 +119,7 @@ def thumbprint_of(claims: Mapping[str, Any]) -> str:
 
 
 def family_id_of(claims: Mapping[str, Any]) -> UUID:
-    """Return the token family that the claim ``sid`` names. Raises InvalidToken if the claim is not a UUID."""
+    """Return the id of the token family, from the claim ``sid``. Raises InvalidToken if the claim is not a UUID."""
     try:
         return UUID(claims["sid"])
     except (KeyError, ValueError, AttributeError, TypeError) as exc:

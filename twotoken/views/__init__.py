@@ -1,4 +1,4 @@
-"""The endpoints: each reads a request, calls one function of ``families``, and answers."""
+"""The endpoints: they read requests, call the functions of ``families``, and answer."""
 
 from __future__ import annotations
 

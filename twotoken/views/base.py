@@ -70,7 +70,7 @@ def without_variables(base: Any) -> Any:
 
 
 def _tell_refused(view: type[APIView], response: Response) -> None:
-    """Send the signal ``request_refused``. A project's exception handler may have put anything into ``data``."""
+    """Send the signal ``request_refused``. A project's exception handler may have given the answer any shape."""
     data = getattr(response, "data", None)
     said = {name: data.get(name) if isinstance(data, dict) else None for name in ("code", "reason")}
     texts = {name: str(value) if isinstance(value, str) else "" for name, value in said.items()}

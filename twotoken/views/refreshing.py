@@ -198,7 +198,7 @@ def idempotency_key(request: Request) -> str:
 
 
 def body_token(request: Request) -> str:
-    """Return the refresh token in a body. Raises DRF's ValidationError, with a list per field, if there is none."""
+    """Return the refresh token in a body. Raises DRF's ValidationError, which names the field, if there is none."""
     token: Any = request.data.get("refresh") if isinstance(request.data, dict) else None
     if not isinstance(token, str):
         RefreshSerializer(data=request.data).is_valid(raise_exception=True)  # says what is wrong

@@ -33,7 +33,7 @@ JWKS_MAX_AGE = 300  # seconds for which a service may keep the keys. KEYS_INTERV
 
 
 class WellKnownView(TokenView):
-    """Base of the views that other services read without a token. Services may cache the answer for JWKS_MAX_AGE."""
+    """Base of JWKSView and DiscoveryView, which need no token. Services may cache the answer for JWKS_MAX_AGE."""
 
     def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:
         response = super().finalize_response(request, response, *args, **kwargs)
