@@ -96,7 +96,10 @@ class RefreshTokenQuerySet(models.QuerySet["RefreshToken"]):
         return self.filter(Q(expires_at=None) | Q(expires_at__gt=now or timezone.now()), revoked_at=None)
 
     def bound(self, prefix: str = "") -> RefreshTokenQuerySet:
-        """Families that are bound to a device. With a ``prefix`` of ``dpop.PREFIXES``, only those of its protocol."""
+        """Families that are bound to a device.
+
+        With a ``prefix``, one of ``dpop.PREFIXES``, only the families that the protocol with this prefix has bound.
+        """
         families = self.exclude(device_key="")
         return families.filter(device_key__startswith=prefix) if prefix else families
 

@@ -191,9 +191,9 @@ def presented_token(request: Request) -> AccessToken | None:
 
 
 def tokens_of(request: Request) -> Iterator[AccessToken]:
-    """Yield the request's access token for each of twotoken's authentication classes that finds the same user by it.
+    """Yield the verified access token of a request, if it belongs to the request's user.
 
-    The classes are those of the view. The request's user may have been found by a class that is not twotoken's.
+    Those authentication classes of the view that are twotoken's read the token. One that refuses it yields nothing.
     """
     for authenticator in request.authenticators or ():
         if isinstance(authenticator, BearerAuthentication):
