@@ -24,7 +24,7 @@ def part(term: str) -> str:
 
 
 def by_key(families: QuerySet[RefreshToken], term: str) -> QuerySet[RefreshToken] | None:
-    """Return the family with this id, or the families of this IP address. None if the term is neither."""
+    """Return the family with this id, or the families of this IP address. None if the term is no id or address."""
     try:
         return families.filter(pk=UUID(term))
     except ValueError:
