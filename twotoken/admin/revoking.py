@@ -189,7 +189,7 @@ class RevokingAdmin(FamilyModelAdmin):
         return TemplateResponse(request, "admin/twotoken/refreshtoken/revoke_confirmation.html", context)
 
     def _newest(self, request: HttpRequest, found: list[RefreshToken]) -> list[RefreshToken]:
-        """Return the newest SHOWN families that this person may view. The permission to revoke does not include viewing."""
+        """Return the newest families that this person may view. The permission to revoke does not include viewing."""
         visible = [family for family in found if self.has_view_permission(request, family)]
         return heapq.nlargest(SHOWN, visible, key=attrgetter("created_at"))
 

@@ -200,7 +200,7 @@ def check_device(request: HttpRequest, device_key: str) -> None:
 
 @contextmanager
 def proof_errors(request: HttpRequest) -> Iterator[None]:
-    """Make allauth answer with our error if a DPoP proof is refused, and with a fresh nonce if DPOP_NONCE is on."""
+    """If a DPoP proof is refused, let allauth answer with twotoken's error, and a new nonce if DPOP_NONCE is on."""
     try:
         yield
     except (InvalidProof, Unavailable) as exc:
