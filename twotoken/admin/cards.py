@@ -1,4 +1,4 @@
-"""Turns the overview's numbers into what its page shows: texts, plots, and links to the families that they count."""
+"""Turns the numbers of the admin's overview into what its page shows: texts, plots, and links to counted families."""
 
 from __future__ import annotations
 
@@ -24,7 +24,11 @@ PLOT_HEIGHT = 60
 
 @dataclass(frozen=True)
 class Number:
-    """A number as text. ``query`` filters the list to the families that the number counts, or is empty."""
+    """A number as text.
+
+    ``query`` is the query string with which the admin's list shows the families that the number counts. If it is empty,
+    the number is not a link.
+    """
 
     text: str
     query: str = ""
@@ -42,7 +46,10 @@ class Bar:
 
 @dataclass(frozen=True)
 class Card:
-    """What the overview shows of a series: its current number or total, highest day, plot, and number of each day."""
+    """What the overview shows of a ``Series``: a main number, the highest day, a plot, and each day's number.
+
+    The main number is the present one or the sum of all days; ``period`` says which of the two.
+    """
 
     title: str
     number: Number
@@ -80,7 +87,7 @@ def numbers_by_day(figures: Figures, cards: list[Card]) -> list[tuple[datetime, 
 def user_numbers(figures: Figures, alias: str) -> list[tuple[str, Number]]:
     """Return the names of the users who have the most active families, each with the number of these families.
 
-    The names are read anew at each call; the numbers come from the cache.
+    The names are read from the database at each call. The numbers are those of ``figures``, which may be cached.
     """
     names = get_user_model()._base_manager.using(alias).in_bulk([user.key for user in figures.users])
     return [
@@ -94,7 +101,7 @@ def user_numbers(figures: Figures, alias: str) -> list[tuple[str, Number]]:
 
 
 def address_numbers(figures: Figures) -> list[tuple[str, Number]]:
-    """Return the addresses from which the most tokens were reused, with their numbers."""
+    """Return the addresses from which the most tokens were reused, each with the number of reuses."""
     since = _between("revoked_at", figures.starts[0])
     return [
         (address.key, Number(_shown(address.count), _query(reused_from=address.key, **since)))
@@ -103,7 +110,10 @@ def address_numbers(figures: Figures) -> list[tuple[str, Number]]:
 
 
 def _of_period(title: str, series: Series, figures: Figures, field: str, **filters: str) -> Card:
-    """Return the card of a series that counts families by a date. Its numbers link to the list of these families."""
+    """Return the card of a series that counts families by the day of their ``field``, a date column.
+
+    Each number links to the list of the families that it counts.
+    """
     starts = figures.starts
     queries = [
         _query(**filters, **_between(field, start, end))
@@ -133,7 +143,7 @@ def _card(
 
 
 def _bars(values: Sequence[int], texts: Sequence[str]) -> Iterator[Bar]:
-    """Yield the bars of a plot. The highest one fills it, and any number except 0 has a visible bar."""
+    """Yield the bars of a plot. The highest bar is as high as the plot, and any number except 0 has a visible bar."""
     most = max(values)
     for place, value in enumerate(values):
         height = max(PLOT_HEIGHT * value // most, 1) if value else 0

@@ -28,7 +28,8 @@ from twotoken.admin.timeline import local_time
 from twotoken.models import RefreshToken, RefreshTokenQuerySet, RevokedReason, State
 
 LISTED = 10_000  # the list counts and shows at most so many families, because a COUNT of millions takes seconds
-LOOKUPS = ("", "__exact", "__in", "__isnull", "__isempty", "__gt", "__gte", "__lt", "__lte")  # as Django's filters
+# The lookups that Django's own list filters use in their links.
+LOOKUPS = ("", "__exact", "__in", "__isnull", "__isempty", "__gt", "__gte", "__lt", "__lte")
 
 
 class CappedPaginator(Paginator):  # type: ignore[type-arg]  # not generic when it runs
@@ -41,15 +42,18 @@ class CappedPaginator(Paginator):  # type: ignore[type-arg]  # not generic when 
     def count(self) -> int:
         """The number of families, or the limit if there are more.
 
-        Active families are counted from the newest on: without an order, the database would first read the oldest rows,
-        few of which are active.
+        With ``newest_first``, as in a list of active families, the newest are counted first: without an order, the
+        database would first read the oldest rows, few of which are active.
         """
         rows: Any = self.object_list if self.newest_first else self.object_list.order_by()  # type: ignore[attr-defined]
         return int(rows[: self.limit].count())
 
 
 class FamilyList(ChangeList):
-    """Django's list, which redirects a URL with any invalid value to ``?e=1``. Django does so for most such values."""
+    """Django's list, but a URL with any invalid value is redirected to ``?e=1``.
+
+    Django itself redirects most of these URLs, and answers the others with a 500.
+    """
 
     def __init__(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
         alias = RefreshToken.objects.primary().db
@@ -65,20 +69,26 @@ class FamilyList(ChangeList):
 
 
 class ListQuerySet(RefreshTokenQuerySet):
-    """Token families. Unlike Django's own query for the date hierarchy, this one does not read the whole table."""
+    """Token families for the list and its date hierarchy, the links by year, month and day.
+
+    For these links Django's own queries read the whole table. The methods here need only the first and the last date.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._spans: dict[str, dict[str, Any]] = {}
 
     def aggregate(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """Aggregate as Django does; but find the first and last date, for its date hierarchy, as ``datetimes`` does."""
+        """Aggregate as Django does, unless its date hierarchy asks for the first and the last date.
+
+        These two dates are found as in ``datetimes``, with two lookups in an index.
+        """
         ends: list[Any] = [field for field in kwargs.values() if isinstance(field, Min | Max)]
         spans = {field.source_expressions[0].name for field in ends}
         return self._span(*spans) if len(spans) == 1 and not args else super().aggregate(*args, **kwargs)
 
     def datetimes(self, field_name: str, kind: str, *args: Any, **kwargs: Any) -> Any:
-        """Return every year, month or day from the first family to the last, with or without a family.
+        """Return every year, month or day from the first family's date to the last one's, also those without a family.
 
         This takes only two lookups in an index, for the first and the last family.
         """
@@ -89,9 +99,9 @@ class ListQuerySet(RefreshTokenQuerySet):
         return [day for day in _days(first, last) if day.date() == first.date() or _starts(day, kind)]
 
     def _span(self, field_name: str) -> dict[str, Any]:
-        """Return the first and the last date. Of the list's conditions, only those on this date apply: others are slow.
+        """Return the first and the last date in a column. Of the list's filters, only those on this column apply.
 
-        The answer is kept, because Django asks for the same dates twice.
+        With the other filters the query would be slow. The answer is kept, because Django asks for these dates twice.
         """
         if field_name not in self._spans:
             self._spans[field_name] = self._read_span(field_name)
@@ -140,7 +150,10 @@ class BoundFilter(admin.SimpleListFilter):
 
 
 class ReasonFilter(admin.SimpleListFilter):
-    """Filters by twotoken's reasons. To list a project's own reasons, it would have to read the whole table."""
+    """Filters by the reason of the revocation. It offers only twotoken's reasons, not a project's own.
+
+    To find out which reasons of a project occur, it would have to read the whole table.
+    """
 
     title = pgettext_lazy("family", "reason")
     parameter_name = "reason"

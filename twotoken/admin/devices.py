@@ -15,7 +15,7 @@ except ImportError:  # pragma: no cover - the extra is optional
 
 
 def describe(user_agent: str) -> str:
-    """Return browser and system in words, or the user agent itself if neither is known."""
+    """Return the browser and system of a user agent in words, or the user agent itself if neither is known."""
     if parse is None or not user_agent:
         return user_agent
     result = parse(user_agent)

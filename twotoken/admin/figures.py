@@ -1,8 +1,9 @@
 """Counts the numbers of the admin's overview, quickly even if there are millions of families.
 
-With up to LIMIT families every number is exact. With more, the numbers are estimates from a random sample of LIMIT
+With up to LIMIT families every number is exact. With more, most numbers are estimates from a random sample of LIMIT
 families. If an estimate is small, the sample may have missed some of the few families that belong to the number. So
-such a number is counted exactly, with an index.
+a small number of logins or revocations is counted exactly, with an index. The active families of each day remain an
+estimate. The reuses by address are counted without the sample, in the newest LIMIT events.
 """
 
 from __future__ import annotations
@@ -112,7 +113,7 @@ def _midnight(day: date) -> datetime:
 def _counted(
     rows: Iterable[tuple[Any, ...]], starts: tuple[datetime, ...], now: datetime
 ) -> tuple[list[int], list[int], dict[str, list[int]], Counter[Any]]:
-    """Count logins, active families, and revocations by reason, on each day; and the active families of each user."""
+    """Count each day's logins, active families, and revocations by reason. Also count each user's active families."""
     logins, changes = [0] * DAYS, [0] * DAYS
     revoked: dict[str, list[int]] = {}
     users: Counter[Any] = Counter()
@@ -148,7 +149,10 @@ def _by_day(moments: Iterable[datetime], starts: tuple[datetime, ...]) -> tuple[
 
 
 def _exact_if_small(found: RefreshTokenQuerySet, field: str, starts: tuple[datetime, ...], estimate: Series) -> Series:
-    """Count families by the day of an indexed field; or return the estimate, if it is large or already exact."""
+    """Count families by the day of ``field``, an indexed date column.
+
+    Return the estimate unchanged if it is already exact, or if there are too many families to read.
+    """
     if not estimate.is_estimate or estimate.total > SMALL:
         return estimate
     moments: Any = found.filter(**{f"{field}__gte": starts[0]}).order_by(f"-{field}").values_list(field, flat=True)
@@ -160,7 +164,7 @@ def _users_with_most(found: RefreshTokenQuerySet, users: Counter[Any], share: fl
     """Return the users with the most active families.
 
     If the sample has few families of a user, they are counted exactly. Otherwise a user with one family in the sample
-    would seem to have as many families as this one stands for.
+    would seem to have as many families as each family of the sample stands for.
     """
     most = [Ranked(key, round(seen / share), share < 1) for key, seen in users.most_common(CANDIDATES)]
     rare = [user.key for user in most if user.is_estimate and users[user.key] < SURE]

@@ -23,7 +23,7 @@ from twotoken.models import EventKind, RefreshToken, RevokedReason
 
 @dataclass(frozen=True, slots=True)
 class Party:
-    """A request that used the family, compared with the login."""
+    """A request that used the family. ``compared`` says how its device and address differ from those of the login."""
 
     what: str
     time: str
@@ -75,7 +75,10 @@ def incident(family: RefreshToken, moments: Sequence[Moment]) -> Incident | None
 
 
 def _last_change(moments: Sequence[Moment], last: Moment) -> list[Moment]:
-    """Return the last change of device before the last rotation. Since then somebody else may have had the token."""
+    """Return the last change of device before the last rotation, or an empty list.
+
+    From this change on, somebody other than the user may have had the token.
+    """
     return [moment for moment in moments if moment.kind == EventKind.DEVICE and moment.time < last.time][-1:]
 
 
@@ -87,7 +90,10 @@ def _elsewhere() -> str:
 
 
 def _is_old(reuse: Moment) -> bool:
-    """Tell whether the family rotated again after the token's first use. If so, the token's first sender is unknown."""
+    """Tell whether the family had rotated again after the first use of the token that was then reused.
+
+    If so, it is unknown who sent this token first.
+    """
     return (reuse.generations_behind or 0) > 1
 
 

@@ -1,4 +1,4 @@
-"""The admin's overview of token families: plots of the last days, and users and addresses to look at."""
+"""The admin's overview of token families: plots of the last days, and the users and addresses that stand out."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class OverviewAdmin(FamilyModelAdmin):
         return [path("overview/", view, name=name), *super().get_urls()]
 
     def get_ordering(self, request: HttpRequest) -> Any:
-        """If the list is filtered by the time of revocation, show the newest first: an index has this order."""
+        """If the list is filtered by the time of revocation, show the latest one first: an index has this order."""
         by_end = any(name.startswith("revoked_at") for name in request.GET)
         return ("-revoked_at", "-pk") if by_end else super().get_ordering(request)
 

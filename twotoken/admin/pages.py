@@ -103,7 +103,10 @@ class RefreshTokenAdmin(OverviewAdmin, RevokingAdmin):
         return tuple(f"user__{name}" for name in _user_names())
 
     def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
-        """Find families by id, by address, by the beginning of the user's name, or by a part of it as in "*part*"."""
+        """Find families by id, by address, or by the beginning of the user's name.
+
+        The term "*part*" finds a user's name that contains "part" anywhere.
+        """
         term = search_term.strip()
         if len(term) > TERM_LENGTH:  # a term of thousands of words would make a query that every database refuses
             return queryset.none(), False
@@ -116,7 +119,10 @@ class RefreshTokenAdmin(OverviewAdmin, RevokingAdmin):
         return by_beginning(queryset, tuple(self.get_search_fields(request)), term), False
 
     def get_ordering(self, request: HttpRequest) -> Any:
-        """Show expired families with the oldest login first: the usual order would read all active families first."""
+        """Show expired families with the oldest login first.
+
+        In the usual order, the newest login first, the database would read all active families before the expired ones.
+        """
         is_expired = request.GET.get(str(StateFilter.parameter_name)) == State.EXPIRED
         return ("created_at", "pk") if is_expired else super().get_ordering(request)
 

@@ -57,7 +57,7 @@ TICKS = 40
 
 
 class Column(NamedTuple):
-    """The moments shown at one place of the line, each with its number; and how many more moments it has."""
+    """The moments shown at one place of the line, each with its number; and how many more this place has."""
 
     place: float
     marks: list[tuple[int, Moment]]
@@ -80,7 +80,7 @@ def numbered_mark(moment: Moment, number: int) -> SafeString:
 
 
 def draw(family: RefreshToken, moments: Sequence[Moment]) -> SafeString:
-    """Return the picture: a line from the login to now or to the family's end, a mark for each moment."""
+    """Return the picture: a line from the login to now or to the family's end, with a mark for each moment."""
     start, last = moments[0].time, max(moment.time for moment in moments)
     is_active = family.state() is State.ACTIVE
     end = max(last, timezone.now()) if is_active else last

@@ -39,19 +39,22 @@ SECRETS = ("secret", "retry_key", "auth_hash")
 
 
 class Batch(NamedTuple):
-    """Families that this person may revoke, and families that they may not."""
+    """A batch of families: those that the logged-in member of staff may revoke, and those that this person may not."""
 
     allowed: list[RefreshToken]
     refused: list[RefreshToken]
 
 
 class RevokingAdmin(FamilyModelAdmin):
-    """Revokes only families that ``get_queryset`` returns and ``has_revoke_permission`` allows."""
+    """Adds the pages that revoke families.
+
+    They revoke only families that ``get_queryset`` returns and ``has_revoke_permission`` allows.
+    """
 
     actions = ("revoke_families", "revoke_all_of_users")
 
     def has_revoke_permission(self, request: HttpRequest, obj: RefreshToken | None = None) -> bool:
-        """Tell whether this person may revoke token families at all, or the family ``obj``.
+        """Tell whether the logged-in member of staff may revoke the family ``obj``, or families at all if it is None.
 
         Override this method to protect some families. It is called without a family first, and then with each family
         before that family is revoked. The permission to view does not include the permission to revoke.
@@ -193,7 +196,7 @@ class RevokingAdmin(FamilyModelAdmin):
     def _revoke(self, request: HttpRequest, selected: list[Any], objects: list[Any]) -> None:
         """Revoke the selected families, and write the admin's log.
 
-        The log gets one entry for each of ``objects``, and one for each of up to LISTED families.
+        The log gets one entry for each of ``objects``, such as the user, and one for each of the first LISTED families.
         """
         count, refused = 0, 0
         logged: list[RefreshToken] = []

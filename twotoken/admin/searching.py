@@ -24,7 +24,7 @@ def part(term: str) -> str:
 
 
 def by_key(families: QuerySet[RefreshToken], term: str) -> QuerySet[RefreshToken] | None:
-    """Return the family with this id, or the families of this IP address. None if the term is neither."""
+    """Return the family with this id, or the families of this IP address. None if the term is no id or address."""
     try:
         return families.filter(pk=UUID(term))
     except ValueError:
@@ -32,7 +32,7 @@ def by_key(families: QuerySet[RefreshToken], term: str) -> QuerySet[RefreshToken
     if address := stored_address(part(term)):
         return families.filter(Q(ip_address=address) | Q(login_ip_address=address))
     if address := stored_address(term):
-        # These are two queries: for a subquery beside another condition, PostgreSQL would read all families.
+        # The events have their own query: for a subquery beside another condition, PostgreSQL would read all families.
         events = FamilyEvent.objects.using(families.db).filter(ip_address=address).order_by("-pk")
         return families.filter(
             Q(login_ip_address=address) | Q(pk__in=list(events.values_list("family_id", flat=True)[:EVENTS]))

@@ -1,4 +1,4 @@
-"""Describes a token family in words: its timeline, its reason, its times, its device."""
+"""Describes a token family in words: its timeline, the reason of its revocation, its times, its device."""
 
 from __future__ import annotations
 
@@ -50,7 +50,8 @@ def timeline(family: RefreshToken) -> list[Moment]:
     moments = [_moment(event) for event in events if event.kind != EventKind.REVOKED]
     if family.generation:
         moments.append(_last_rotation(family))
-    moments.sort(key=lambda moment: (moment.time, moment.kind != ROTATED))  # a rotation, then its new device
+    # A rotation and the change of device that comes with it have the same time: the rotation comes first.
+    moments.sort(key=lambda moment: (moment.time, moment.kind != ROTATED))
     return [_start(family, events), *moments, *_end(family, revoked_by)]
 
 

@@ -52,7 +52,7 @@ from twotoken.throttling import RefreshThrottle
 from twotoken.views import idempotency_key
 
 FAMILY_SESSION_KEY: Final = "twotoken_family"
-RECORDS_SESSION_KEY: Final = "twotoken_records"  # so many of the records are already in tokens
+RECORDS_SESSION_KEY: Final = "twotoken_records"  # how many of allauth's records are already in tokens
 # The names for the claim ``amr``. The keys are the methods of allauth's records, or the types of its authenticators.
 METHODS: Final = {"password": "pwd", "code": "otp", "totp": "otp", "recovery_codes": "otp"}
 
@@ -62,7 +62,7 @@ class TwoTokenStrategy(SessionTokenStrategy):  # type: ignore[misc]  # allauth h
 
     @sensitive_variables()
     def create_access_token_payload(self, request: HttpRequest) -> dict[str, Any]:
-        """Return the tokens of a login or a reauthentication under allauth's names. A request makes them once."""
+        """Return the tokens of a login or a reauthentication, with allauth's names. A request makes them only once."""
         # In a login of several steps allauth builds the answer, and asks for tokens, more than once.
         payload: dict[str, Any] | None = getattr(request, "_twotoken_payload", None)
         if payload is None:
@@ -72,7 +72,7 @@ class TwoTokenStrategy(SessionTokenStrategy):  # type: ignore[misc]  # allauth h
 
     @sensitive_variables()
     def start(self, request: HttpRequest) -> dict[str, Any]:
-        """Start the login's token family, and return its pair."""
+        """Start the login's token family, and return its two tokens with allauth's names."""
         replaced: UUID | None = getattr(request.session, "_twotoken_replaced", None)
         with proof_errors(request):
             device_key = proven_key(request)
@@ -109,8 +109,9 @@ class TwoTokenStrategy(SessionTokenStrategy):  # type: ignore[misc]  # allauth h
     def lookup_session(self, session_token: str) -> SessionBase | None:
         """Return the session of a session token. None if its family was revoked or has expired.
 
-        To know this takes one more query. Also None if the session has a logged-in user but no family. Another login
-        page, for example the admin's, has made such a session, without asking for allauth's steps.
+        To know this takes one more query. Also None if the session has a logged-in user but no family: another login
+        page, for example the admin's, made this session and did not ask for the steps of an allauth login, such as a
+        second factor.
         """
         session: SessionBase | None = super().lookup_session(session_token)
         if session is None:
@@ -171,7 +172,7 @@ def amr_of(records: Iterable[Mapping[str, Any]]) -> list[str]:
 
 
 def method_of(record: Mapping[str, Any]) -> str | None:
-    """Return the RFC 8176 name for the method of one record. None if it has no name there, as for a social login."""
+    """Return the RFC 8176 name for the method of one record. None if it has none, as for a social login."""
     kind = record.get("type", record["method"])
     if kind != "webauthn":
         return METHODS.get(kind)
@@ -183,7 +184,7 @@ def method_of(record: Mapping[str, Any]) -> str | None:
 
 
 def check_device(request: HttpRequest, device_key: str) -> None:
-    """Check that the request has a DPoP proof by this key of a family.
+    """Check that the request has a DPoP proof by ``device_key``, the key that a family is bound to.
 
     A family that is not bound (an empty key), or that another protocol has bound, needs no proof.
 
@@ -199,7 +200,7 @@ def check_device(request: HttpRequest, device_key: str) -> None:
 
 @contextmanager
 def proof_errors(request: HttpRequest) -> Iterator[None]:
-    """Make allauth answer with our error if a DPoP proof is refused, and with a fresh nonce if DPOP_NONCE is on."""
+    """If a DPoP proof is refused, let allauth answer with twotoken's error, and a new nonce if DPOP_NONCE is on."""
     try:
         yield
     except (InvalidProof, Unavailable) as exc:
@@ -247,7 +248,7 @@ def headless_of(request: HttpRequest | None) -> Any:
 
 
 def family_of_request(request: HttpRequest | None) -> UUID | None:
-    """Return the id of the token family of an app client's request. None if there is none."""
+    """Return the family's id for a request of allauth's app client. None if there is no family."""
     return None if request is None or headless_of(request) is None else family_of(request.session)
 
 

@@ -66,7 +66,7 @@ class AccessTokenMiddleware:
         await self.app({**scope, "user": user, "auth": access}, receive, send)
 
     def authenticate(self, token: str) -> tuple[Any, AccessToken]:
-        """Call the authentication class, in a thread. Close old database connections, as Django does per request."""
+        """Call the authentication class in a thread. Close old database connections, as Django does per request."""
         close_old_connections()
         try:
             access = self.authentication.verify(token)
@@ -78,7 +78,10 @@ class AccessTokenMiddleware:
 
 
 def presented(scope: Scope, offered: list[str]) -> str | None:
-    """Return the token of the Authorization header or the subprotocols. Raises InvalidToken if these are malformed."""
+    """Return the token of the Authorization header or the subprotocols. None if there is no token.
+
+    Raises InvalidToken if the header or the subprotocols are malformed, or if the header has the scheme DPoP.
+    """
     request = HttpRequest()
     values = [value.decode("latin-1") for name, value in scope["headers"] if name == b"authorization"]
     request.META["HTTP_AUTHORIZATION"] = ",".join(values)

@@ -18,8 +18,8 @@ def client_address(request: HttpRequest) -> str | None:
     """Return the address that axes counts failures by, for AXES_CLIENT_IP_CALLABLE.
 
     The login throttle uses the same address. It comes from X-Forwarded-For as far as NUM_PROXIES allows. For IPv6 it is
-    the start of the /64, because one client can use every address in a /64. None if it is not a valid address: a
-    database would refuse it.
+    the first address of the client's /64, because one client can use every address in a /64. None if it is not a valid
+    address: a database would refuse it.
     """
     return clients.stored_address(clients.network(clients.client_address(request)).removesuffix("/64"))
 
@@ -45,6 +45,6 @@ def lockout_response(
 
 
 def is_ours(request: HttpRequest) -> bool:
-    """Tell whether one of our views handles the request."""
+    """Tell whether one of twotoken's views handles the request."""
     match = request.resolver_match
     return match is not None and issubclass(getattr(match.func, "cls", object), TokenView)

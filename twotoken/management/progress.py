@@ -18,7 +18,10 @@ DELAY = 1.0  # seconds. A command that ends earlier shows no bar
 
 
 def with_progress(verb: Callable[[Callable[[Batch], object]], int], stream: Any) -> int:
-    """Call ``verb``, which reports each batch, and return how many families it changed. Show a bar on a terminal."""
+    """Call ``verb``, and return its result: how many families it has changed. On a terminal, show a progress bar.
+
+    ``verb`` gets a function, which it must call after each batch.
+    """
     if tqdm is None or not stream.isatty():
         return verb(_silent)
     changed = 0

@@ -1,8 +1,8 @@
 """What a browser signs for Device Bound Session Credentials, and what the server signs: a pure codec, no Django.
 
 The browser signs a **proof**: a JWT whose ``jti`` is a challenge of the server. The server signs **challenges** and
-**device tokens**, the values of the device cookie. It stores none of them. Each is a JWS with the refresh secret, and
-its ``typ`` says which of them it is, so none is accepted in place of another, or of a refresh token.
+**device tokens**, the values of the device cookie, with the refresh secret, and stores none of them. The ``typ`` of
+such a JWS says what it is for, so none is accepted for another purpose, or as a refresh token.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ def _object(segment: str) -> dict[str, Any]:
 
 
 def _key(algorithm: str, jwk: Any) -> tuple[str, AsymmetricKey]:
-    """Return the canonical JWK (RFC 7638), and the key. Raises InvalidDeviceProof if the JWK does not fit."""
+    """Return the canonical JWK (RFC 7638), and the key. Raises InvalidDeviceProof if the JWK is not usable."""
     if not isinstance(jwk, dict) or jwk.get("kty") != ALGORITHMS[algorithm]:
         raise InvalidDeviceProof("jwk")
     try:

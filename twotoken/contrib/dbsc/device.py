@@ -35,7 +35,7 @@ _SESSION_ID = re.compile(r' *"?([0-9a-fA-F-]{32,36})"? *')
 
 
 def cookie_name(request: HttpRequest | Request) -> str:
-    """Return the name of the mount's device cookie, with the strongest prefix that its Path allows.
+    """Return the name of the mount's device cookie, which has the strongest prefix that its Path allows.
 
     Django's error reports hide the values of cookies with "token" in their name.
     """
@@ -98,7 +98,7 @@ def proven_key(request: HttpRequest | Request, family_id: UUID) -> str:
 
 
 def session_id(request: HttpRequest | Request) -> UUID | None:
-    """Return the id of the family whose device cookie a browser wants to renew. None if the header has no id."""
+    """Return the id of the family whose device cookie a browser wants to renew. None if its request names none."""
     match = _SESSION_ID.fullmatch(request.META.get("HTTP_SEC_SECURE_SESSION_ID", ""))
     try:
         return None if match is None else UUID(match[1])
@@ -107,7 +107,10 @@ def session_id(request: HttpRequest | Request) -> UUID | None:
 
 
 def was_skipped(request: HttpRequest | Request, family_id: UUID) -> bool:
-    """Tell whether the browser says that it could not renew the device cookie: no quota left, or no answer."""
+    """Tell whether the browser says that it could not renew this family's device cookie.
+
+    The cause is that the browser's quota of renewals was used up, or that no answer came.
+    """
     return str(family_id) in request.META.get("HTTP_SECURE_SESSION_SKIPPED", "")
 
 
@@ -130,10 +133,10 @@ def remember_skipped(response: HttpResponseBase, request: HttpRequest | Request)
 
 
 def instructions(request: HttpRequest | Request, family_id: UUID) -> dict[str, Any]:
-    """Return the session instructions: a request to ``refresh/`` must wait until the browser has a live device cookie.
+    """Return the session instructions, the JSON that tells a browser which requests need a valid device cookie.
 
-    No other request must wait, so the device's key does not slow down the rest of the site. If several rules fit a
-    request, the last one applies.
+    Only a request to ``refresh/`` has to wait until the browser has renewed this cookie, so the device's key does not
+    slow down the rest of the site. If several rules fit a request, the last one applies.
     """
     rules = [("exclude", "/"), ("include", endpoint_path(request, "refresh"))]
     found: dict[str, Any] = {

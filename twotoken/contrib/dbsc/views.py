@@ -1,4 +1,4 @@
-"""The endpoints of a mount whose sessions browsers bind to their device.
+"""The endpoints of ``twotoken.contrib.dbsc.urls``, where a browser can bind the family of its login to its device.
 
 Browsers call ``device/`` and ``device/refresh/`` by themselves, so these are not part of an OpenAPI schema.
 """
@@ -90,7 +90,10 @@ class RefreshView(views.RefreshView):
 
 
 class DeviceView(CredentialView):
-    """``device/``: POST a new key, with a proof that signs the login's challenge. Binds the refresh cookie's family."""
+    """``device/``: POST a new key, and the login's challenge signed with this key.
+
+    Binds the family of the refresh cookie to the key.
+    """
 
     schema = None  # DRF's way to leave a view out of a schema
     device_lifetime = timedelta(minutes=10)  # of the device cookie
@@ -155,7 +158,10 @@ class DeviceRefreshView(DeviceView):
             raise self.refused(exc) from exc
 
     def renew(self, family: RefreshToken) -> Response:
-        """Return a new device cookie for a good proof. Raises InvalidDeviceProof."""
+        """Answer a good proof with a new device cookie, or with a 403 if its challenge is too old.
+
+        Raises InvalidDeviceProof.
+        """
         proof = self.read_proof()
         codec.check_proof(proof, family.device_key)
         # The signature is good, so this is the device. But the challenge is too old: let the device sign a new one.

@@ -1,1 +1,1 @@
-"""Mails to users: a refresh token of theirs was reused, or a new device logged in."""
+"""Mails users when one of their refresh tokens was reused, or when they logged in from a new device."""

@@ -67,9 +67,9 @@ def shown_network(address: str | None) -> str:
 def is_new(user_agent: str, user_id: Any, family_id: UUID) -> bool:
     """Tell whether a login came from a device from which the user had not logged in before. Two SELECTs.
 
-    False for the first login that is known. The user agents of logins are compared, not those of refreshes: a refresh
-    by a thief must not make the thief's device known. Only earlier logins count, so that two logins at the same time
-    don't hide each other.
+    False if no earlier login of the user is stored. The user agents of logins are compared, not those of refreshes: a
+    refresh by a thief must not make the thief's device known. Only earlier logins count, so that two logins at the same
+    time don't hide each other.
     """
     rows = RefreshToken.objects.primary()
     started = rows.filter(pk=family_id).values_list("created_at", flat=True).first()

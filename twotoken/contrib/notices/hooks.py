@@ -15,11 +15,11 @@ class Hooks:
     """The part of NoticesConfig that a subclass may override."""
 
     def get_address(self, user: Any) -> str:
-        """Return the address to mail to. Empty: this user gets no mail."""
+        """Return the address to mail to. With an empty string, this user gets no mail."""
         return str(getattr(user, user.get_email_field_name(), None) or "")
 
     def get_language(self, user: Any) -> str | None:
-        """Return the language of the user's mails, by default that of the request. None: LANGUAGE_CODE."""
+        """Return the language of the user's mails, by default that of the request. None means LANGUAGE_CODE."""
         return get_language()
 
     def send(self, message: EmailMultiAlternatives) -> None:

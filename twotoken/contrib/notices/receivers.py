@@ -40,7 +40,10 @@ def tell_of_login(family_id: UUID, user_id: Any, ip_address: str | None, user_ag
 
 
 def _context(ip_address: str | None, user_agent: str, time: datetime, **details: Any) -> dict[str, Any]:
-    """Return what a template may show. Others may read a mail: no token, id, full address, raw user agent."""
+    """Return what a template may show of the request.
+
+    Others may read a mail, so this has no token, no id, no full address and no raw user agent.
+    """
     return {"time": time, "device": describe(user_agent), "network": shown_network(ip_address), **details}
 
 

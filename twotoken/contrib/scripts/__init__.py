@@ -1,4 +1,4 @@
-"""What the TokenAuth classes for httpx and requests share: clients that are scripts or servers. Imports no Django."""
+"""What the TokenAuth classes for httpx and requests share. Their users are scripts and servers. Imports no Django."""
 
 from twotoken.contrib.scripts.base import AuthOptions, BaseTokenAuth
 from twotoken.contrib.scripts.errors import (

@@ -33,7 +33,10 @@ def is_token(value: object) -> bool:
 
 
 def login_refusal(answer: Answer) -> LoginFailed | None:
-    """Return the error if twotoken refused the credentials, otherwise None. A proxy may answer with the same status."""
+    """Return the error if twotoken refused the credentials, otherwise None.
+
+    A proxy may answer with the same status, so the body must be one of twotoken's.
+    """
     is_ours = answer.code not in NO_REFUSALS and (answer.code or answer.status == 400)
     if answer.status not in REFUSED or not isinstance(answer.body, dict) or not is_ours:
         return None
@@ -42,7 +45,7 @@ def login_refusal(answer: Answer) -> LoginFailed | None:
 
 
 def remedy_of(answer: Answer) -> str:
-    """Return what may help after a 401: STEP_UP, PROOF (send a new one), or REFRESH."""
+    """Return what may help after a 401: STEP_UP, PROOF (a new DPoP proof), or REFRESH."""
     challenge = answer.headers.get("WWW-Authenticate", "")
     if answer.code == STEP_UP or f'error="{STEP_UP}"' in challenge:
         return STEP_UP
@@ -61,7 +64,7 @@ def max_age(answer: Answer) -> int | None:
 
 
 def gave_up(answer: Answer | Lost, retry_after: float) -> Unavailable:
-    """Return the error to raise after the last try."""
+    """Return the error to raise if also the last try got no answer, or found the server busy."""
     if isinstance(answer, Lost):
         return Unavailable(f"No answer came: {answer.error!r}")
     return Unavailable(answer.detail or f"The server was busy: its answer was {answer.status}.", retry_after)

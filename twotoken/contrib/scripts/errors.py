@@ -26,7 +26,7 @@ class SessionEnded(TokenAuthError):
 
 
 class LoginFailed(TokenAuthError):
-    """The server refused the credentials. TokenAuth does not send them a second time.
+    """The server refused the credentials. TokenAuth does not send them again, unless they come from a function.
 
     ``code`` is the server's, such as ``no_active_account``. If the status is 400, ``fields`` has the errors by field.
     """
@@ -49,7 +49,7 @@ class StepUpRequired(TokenAuthError):
 
 
 class Unavailable(TokenAuthError):
-    """No answer came, or the server was busy, for all the time that the client waits. The session stays.
+    """No answer came, or the server was busy, until the client's ``patience`` was over. The session stays in the store.
 
     ``retry_after`` is how many seconds the server asks to wait, or 0. ``__cause__`` is the last network error.
     """
@@ -60,7 +60,7 @@ class Unavailable(TokenAuthError):
 
 
 class UnexpectedAnswer(TokenAuthError):
-    """twotoken does not give this answer to this request: it may be a proxy's page. The session stays."""
+    """The answer is not one that TokenAuth expects, for example a proxy's page. The session stays in the store."""
 
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message, status)

@@ -56,7 +56,8 @@ class Keeping(Sending):
     def _usable(self, stale: str, *, fresh: bool = False) -> str:
         """Return the access token if it has not expired and is not ``stale``, otherwise an empty string.
 
-        With ``fresh``, also return an empty string if the token is due for a refresh.
+        ``stale`` is a token that the API has refused. With ``fresh``, also return an empty string if the token is due
+        for a refresh.
         """
         session, now = self._load(), self._options.now()
         limit = session.renew_at if fresh and now >= self._rest_until else session.expires_at

@@ -35,13 +35,13 @@ class Options:
 
 
 def lock_pauses() -> Iterator[float]:
-    """Yield how many seconds to wait before each new attempt to take a lock. They grow, and are partly random."""
+    """Yield the pauses between attempts to take a lock, in seconds. The pauses grow, and are partly random."""
     growing = (min(LOCK_PAUSE * 1.3 ** min(number, 20), LONGEST_LOCK_PAUSE) for number in count())
     return (pause * random.uniform(0.5, 1) for pause in growing)  # noqa: S311 - no secret
 
 
 def backoff(attempt: int) -> float:
-    """Return the longest pause after an attempt, in seconds."""
+    """Return the longest pause after a failed try, in seconds. ``attempt`` is 0 for the first try."""
     return min(FIRST_PAUSE * 2.0 ** min(attempt, 10), LONGEST_PAUSE)
 
 
@@ -54,7 +54,7 @@ def origin_of(url: str) -> tuple[str, str, int]:
 
 
 def account_of(credentials: Credentials | None) -> str:
-    """Return the account that credentials name: their first entry. Empty if they are a function or None."""
+    """Return the user's name in credentials: their first entry except the password. Empty for a function or None."""
     if credentials is None or callable(credentials):
         return ""
     return next((str(value) for name, value in credentials.items() if name != "password"), "")

@@ -214,7 +214,10 @@ class TokenProtocol(Keeping):
         self._failures = (self._failures[0] + 1, error)
 
     def _share_failure(self, seen: int) -> None:
-        """If the login or refresh that this call waited for has failed, raise its error: don't try once more."""
+        """If the login or refresh that this call waited for has failed, raise its error instead of trying once more.
+
+        ``seen`` is how many had failed when this call began.
+        """
         number, error = self._failures
         if error is not None and number != seen:
             raise copy(error) from error.__cause__

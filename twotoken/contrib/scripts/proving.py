@@ -11,6 +11,6 @@ __all__ = ["new_key", "proof"]
 
 
 def proof(key: str, method: str, url: str, now: float, *, access: str, nonce: str) -> str:
-    """Return the ``DPoP`` header of one request. ``access`` is the access token of the request, or empty."""
+    """Return the value of the ``DPoP`` header for one request. ``access`` is the request's access token, or empty."""
     time = datetime.fromtimestamp(now, UTC)
     return make_proof(key, method=method, address=url, now=time, access_token=access or None, nonce=nonce or None)

@@ -39,7 +39,7 @@ class Sending:
             return False
 
     def headers(self, token: str, method: str, url: str) -> dict[str, str]:
-        """Return the headers of an access token: Authorization, and DPoP if the token is bound to a key (RFC 9449)."""
+        """Return the headers that send an access token: Authorization, and DPoP if it is bound to a key (RFC 9449)."""
         session = self.store.load()
         if session.scheme != "DPoP":
             return {"Authorization": f"Bearer {token}"}

@@ -54,7 +54,7 @@ class Answer:
 
     @property
     def detail(self) -> str:
-        """The text of an error for people, or an empty string."""
+        """The ``detail`` of an error, a text for people, or an empty string."""
         return str(self.body.get("detail", "")) if isinstance(self.body, dict) else ""
 
     def retry_after(self, now: float) -> float:

@@ -1,7 +1,7 @@
 """The settings of the move: one dict, ``TWOTOKEN_SIMPLEJWT``, read on every use.
 
 Its keys say how simplejwt made the old tokens. They have simplejwt's names, meanings and defaults, so that lines of
-``SIMPLE_JWT`` can be copied unchanged. Only ``UNTIL`` is new.
+``SIMPLE_JWT`` can be copied unchanged. But ``SIGNING_KEY`` has no default here, and ``UNTIL`` is new.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """Exchanging an old refresh token, which simplejwt issued, for twotoken's tokens, once.
 
-The old token is generation 0 of the family that it starts; twotoken's first refresh token is generation 1. From then
-on the rotation rule judges the old token like any other: with the same Idempotency-Key it is a retry, a second tab is
-within the grace, and anything else is reuse, which revokes the family. The family's primary key is computed from the
-old token, so the move needs no table of its own, and leaves none to drop.
+The old token starts a family, twotoken's row for one login. A refresh token's generation counts the rotations before
+it: the old token counts as generation 0, and twotoken's first refresh token is generation 1. From then on the rotation
+rule judges the old token like any other. With the same Idempotency-Key it is a retry. From a second tab it is accepted
+within the grace, a short time after the exchange. Anything else is reuse, which revokes the family. The family's
+primary key is computed from the old token, so the move needs no table of its own, and leaves none to drop.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ NO_PROOF: Final = 0
 
 @sensitive_variables()
 def verify(token: str) -> OldRefreshToken:
-    """Check an old refresh token, but not its ``exp``, without a query. Raises InvalidToken."""
+    """Check an old refresh token as ``decode_refresh`` does, without its ``exp``. No query. Raises InvalidToken."""
     return decode_refresh(token, conf.policy)
 
 
@@ -104,7 +105,7 @@ def check_unused(old: OldRefreshToken) -> None:
 
 
 def find(family_id: UUID) -> RefreshToken | None:
-    """Return the family of an old refresh token, with its user."""
+    """Return the family with this id, with its user. None if there is none."""
     return families.get(family_id)
 
 

@@ -101,7 +101,10 @@ def _path(named: Any) -> str:
 
 
 def _is_of(named: Any, module: str) -> bool:
-    """Tell whether a class, or a base of it, is defined in a module. ``named`` is the class or its dotted path."""
+    """Tell whether a class, or a base of it, is defined in a module or package.
+
+    ``named`` is the class or its dotted path, ``module`` the dotted path of the module or package.
+    """
     if isinstance(named, str):
         try:
             named = import_string(named)

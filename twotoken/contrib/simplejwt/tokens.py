@@ -103,7 +103,10 @@ def decode_access(token: str, policy: Policy, now: datetime) -> OldAccessToken:
 
 
 def decode_refresh(token: str, policy: Policy) -> OldRefreshToken:
-    """Check an old refresh token, but not its ``exp``: an expired copy must count as reuse. Raises InvalidToken."""
+    """Check an old refresh token, but not its ``exp``. Raises InvalidToken.
+
+    A token that was already exchanged must count as reuse when it is sent again, even after its ``exp``.
+    """
     claims = _decode(token, policy, REFRESH_TYPE)
     jti = claims.get(policy.jti_claim)
     if not isinstance(jti, str) or not 0 < len(jti) <= MAX_JTI_LENGTH or not (jti.isascii() and jti.isprintable()):

@@ -32,9 +32,10 @@ def find_user(user_id: str) -> AbstractBaseUser:
 
 
 def active_user(user_id: str, password_digest: object) -> AbstractBaseUser:
-    """Return the user of an old token, who must be active and, with CHECK_REVOKE_TOKEN, have the same password still.
+    """Return the user of an old token. The user must be active.
 
-    Raises what ``find_user`` raises; UserInactive if the user is inactive; PasswordChanged if the password is another.
+    With CHECK_REVOKE_TOKEN, the user's password must not have changed since the token was issued. Raises what
+    ``find_user`` raises; UserInactive if the user is inactive; PasswordChanged if the password has changed.
     """
     user = find_user(user_id)
     if not user.is_active:

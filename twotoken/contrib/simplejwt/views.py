@@ -41,7 +41,7 @@ from twotoken.views import LoginView, LogoutView, RefreshView, TokenView
 class ShapedErrors(TokenView):
     """Passes every error to the project's EXCEPTION_HANDLER, as simplejwt's views do.
 
-    twotoken's own views don't: their clients rely on the body of an error.
+    twotoken's own views don't, because their clients rely on the form of twotoken's errors.
     """
 
     def get_exception_handler(self) -> Callable[..., Response | None]:
@@ -179,8 +179,9 @@ class TokenVerifyView(ShapedErrors):
 class ExchangeView(ShapedErrors, RefreshView):
     """POST a refresh token of simplejwt in the body, get a pair by the view's delivery. Each old token works once.
 
-    A refresh token of twotoken is refused. With the cookie delivery the exchange is a login: a page of another origin
-    could plant its own session with an exchange, so the view has the same cross-origin protection as the login.
+    A refresh token of twotoken is refused. With the cookie delivery the exchange is a login. By an exchange of its own
+    token, a page of another origin could log the browser in as somebody else, so the view has the same cross-origin
+    protection as the login.
 
     ``old_cookie`` names a cookie with the old token, for tokens that no script can read, as dj-rest-auth keeps them.
     This cookie is read if the body is empty, and the answer clears it. With the body delivery no cookie is read.
@@ -215,7 +216,7 @@ class ExchangeView(ShapedErrors, RefreshView):
         return self.clear_old_cookie(super().answer(pair, already_held=already_held))
 
     def revoke_replaced(self, pair: TokenPair) -> None:
-        """Revoke the family whose cookie the answer overwrites, as a login does. A retry keeps its own family."""
+        """Revoke the family whose cookie the answer overwrites, as a login does, but not the family of ``pair``."""
         for token in cookie_values(self.request, conf.cookie_name):
             with suppress(InvalidToken):
                 claims = families.verify(token)

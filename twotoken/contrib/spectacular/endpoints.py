@@ -82,7 +82,7 @@ class ReauthenticateSchema(LoginSchema):
 
     @cached_property
     def responses(self) -> dict[int, Any]:
-        """The responses by status. A bad DPoP proof can be a 401, by the authentication, or a 400, by the view.
+        """The responses by status. A bad DPoP proof gets a 401 from the authentication class or a 400 from the view.
 
         The view reads the proof before it counts the request as a try of the password.
         """

@@ -36,7 +36,7 @@ def status_of(error: ErrorClass) -> int | None:
 
 
 def body_of(error: ErrorClass) -> dict[str, str]:
-    """Return an example of the body."""
+    """Return an example of the body of an error's answer."""
     if issubclass(error, TwoTokenError):
         return responses.body_of(error.__new__(error))  # a project's __init__ may require arguments
     return {"detail": str(error.default_detail).format(media_type="text/plain"), "code": error.default_code}

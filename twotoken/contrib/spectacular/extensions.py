@@ -24,8 +24,8 @@ from twotoken.authentication import AccessTokenAuthentication
 from twotoken.conf import conf
 from twotoken.proofs import accepts_proofs
 
-# This module is imported only when it is used, because it imports DRF's views. These read the project's defaults when
-# they are imported.
+# The module step_up is imported only when it is used, because it imports DRF's views. These read the project's defaults
+# when they are imported.
 STEP_UP = "twotoken.contrib.spectacular.step_up"
 NOT_BLANK = r"[^\s\x1c-\x1f\x85]"  # DRF strips more characters than ``\s`` of an ECMAScript pattern matches
 
@@ -40,7 +40,7 @@ class EndpointExtension(OpenApiViewExtension):
     match_subclasses = True
 
     def view_replacement(self) -> Any:
-        # This module is imported only now, because it imports DRF's views: see STEP_UP.
+        # The module replacements is imported only now, because it imports DRF's views: see STEP_UP.
         return import_string("twotoken.contrib.spectacular.replacements.replacement_of")(self.target)
 
 
@@ -66,7 +66,10 @@ class BearerExtension(OpenApiAuthenticationExtension):
 
 
 class RecentLoginExtension(OpenApiViewExtension):
-    """Describes the 401 of a project's views that have RecentLogin. The project's own extensions come first."""
+    """Describes the 401 of a project's views that have RecentLogin.
+
+    If the project has an extension of its own for a view, that one is used instead.
+    """
 
     target_class = "rest_framework.views.APIView"
     match_subclasses = True

@@ -1,4 +1,4 @@
-"""Finds the options of an endpoint's mount in the URLconf."""
+"""Finds the options of an endpoint's mount, the ``include()`` of ``twotoken.urls``, in the URLconf."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from drf_spectacular.settings import spectacular_settings
 
 
 def mount_options(path_regex: str) -> dict[str, Any]:
-    """Return the options that the URLconf gives a route.
+    """Return the options, such as ``delivery``, that the URLconf gives a route.
 
     A route that is not in the URLconf has no options: drf-spectacular can also describe a separate list of patterns.
     """

@@ -59,7 +59,7 @@ MARKS: tuple[tuple[str, str], ...] = (("Error", ""), ("NotValid", "reason"), ("S
 
 
 def marks_of(error: ErrorClass) -> tuple[str, str]:
-    """Return the component of an error's body, and its field beside ``detail`` and ``code`` (empty: none)."""
+    """Return the component of an error's body, and its field beside ``detail`` and ``code``, or an empty string."""
     return (
         MARKS[1] if issubclass(error, TokenNotValid) else MARKS[2 * issubclass(error, InsufficientUserAuthentication)]
     )
@@ -101,7 +101,7 @@ class Operation:
 
 
 class ErrorSchema(AutoSchema):
-    """Describes our errors."""
+    """Describes twotoken's errors."""
 
     def error_response(self, errors: Sequence[ErrorClass]) -> OpenApiResponse:
         """Return the response for errors that share a status."""

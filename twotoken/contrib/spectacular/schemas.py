@@ -1,4 +1,4 @@
-"""Describes an endpoint for drf-spectacular, by the delivery of its mount and with every error."""
+"""Describes an endpoint for drf-spectacular, with the delivery of the endpoint's mount and with every error."""
 
 from __future__ import annotations
 
@@ -53,7 +53,10 @@ EXAMPLE_TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI3In0.c2lnbmF0dXJl"  # noqa: S10
 
 
 class TokenSchema(ErrorSchema):
-    """Describes an endpoint as its mount's options make it. The project's own description overrides this one."""
+    """Describes an endpoint with the options of its mount, such as ``delivery``.
+
+    The project's own description of the endpoint overrides this one.
+    """
 
     operations: ClassVar[Mapping[str, Operation]] = {}
     delivery: Delivery
@@ -182,12 +185,12 @@ class TokenSchema(ErrorSchema):
         return OpenApiResponse(schema, _("The tokens."), [shown])
 
     def require_cookie(self) -> Schema:
-        """Register the security scheme of the refresh cookie, and return the requirement for an operation."""
+        """Register the security scheme of the refresh cookie, and return the security requirement that names it."""
         text = _("The refresh token. A browser sends it by itself; no script can read or set it.")
         return self.cookie_scheme(COOKIE, conf.cookie_name, text)
 
     def require_companion(self) -> Schema:
-        """Register the security scheme of this mount's companion cookie, and return the requirement for an operation.
+        """Register the security scheme of this mount's companion cookie, and return the requirement that names it.
 
         The companion cookie says which refresh cookie is this browser's own. Return an empty dict if the mount has no
         companion, or if the companion's name is unknown. This name depends on the mount's path, and is unknown if the
@@ -205,7 +208,7 @@ class TokenSchema(ErrorSchema):
         return self.cookie_scheme("_".join([COOKIE, "sid", *filter(None, match.namespaces)]), name, text)
 
     def cookie_scheme(self, key: str, name: str, text: Any) -> Schema:
-        """Register a cookie as a security scheme, and return the requirement for an operation."""
+        """Register a cookie as a security scheme, and return the security requirement that names it."""
         scheme = {"type": "apiKey", "in": "cookie", "name": name, "description": text}
         component = ResolvedComponent(key, ResolvedComponent.SECURITY_SCHEMA, scheme, TokenSchema)
         self.registry.register_on_missing(component)

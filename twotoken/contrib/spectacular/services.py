@@ -52,7 +52,7 @@ class DiscoverySchema(TokenSchema):
 
 
 class RevocationsSchema(TokenSchema):
-    """The digests of families that were revoked lately."""
+    """The digests of the families that were revoked within the lifetime of an access token."""
 
     operations = {
         "GET": Operation(

@@ -51,7 +51,7 @@ class BlacklistSchema(TokenSchema):
 
 
 class VerifySchema(BlacklistSchema):
-    """simplejwt's test of a token: takes any token in the body."""
+    """The endpoint where simplejwt's clients check a token: takes any token in the body."""
 
     operations = {
         "POST": Operation(

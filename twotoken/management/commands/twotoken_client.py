@@ -43,7 +43,7 @@ class Command(BaseCommand):
 
 
 def copy(source: Path, target: Path) -> None:
-    """Copy the package's files to a folder. It may have an older copy, but not another package."""
+    """Copy the package's files to a folder. The folder may have an older copy, but must not have another package."""
     package = json.loads((source / MANIFEST).read_text())
     if (target / MANIFEST).exists() and name_of(target) != package["name"]:
         said = gettext("%(folder)s holds another package. Name a folder of its own, such as %(example)s.")

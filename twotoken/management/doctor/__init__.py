@@ -1,4 +1,4 @@
-"""Examine a project for ``manage.py twotoken_doctor``: the checks, a login, the stores, the front end, the proxy.
+"""Examine a project for ``manage.py twotoken_doctor``: checks, login, cache, database, front end, proxy.
 
 A probe is a function that yields findings. The probes are in ``project``, ``stores``, ``front_end``, ``visit`` and
 ``mounts``. A mount is a place where the project includes ``twotoken.urls``. ``transports`` sends the probes' requests;
@@ -44,7 +44,11 @@ TELLING = (ImproperlyConfigured, OperationalError, NoAnswer)
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What to examine. Clients reach ``twotoken.urls`` at ``url``; ``front_end`` is the URL of the front end's page."""
+    """What to examine. Clients reach ``twotoken.urls`` at ``url``; ``front_end`` is the URL of the front end's page.
+
+    ``credentials`` are the body of a login. If ``over_http`` is False, nothing is sent to ``url``: the requests run
+    inside this process. ``databases`` are those whose system checks run, by default the one with the families.
+    """
 
     url: SplitResult | None = None
     front_end: SplitResult | None = None
@@ -54,7 +58,7 @@ class Options:
 
 
 def examine(options: Options) -> Iterator[Finding]:
-    """Yield what every probe finds. A probe that fails is a finding too."""
+    """Yield the findings of every probe. If a probe raises an error, that is a finding too."""
     with _quiet():
         alias = router.db_for_write(RefreshToken)
         deployed = not settings.DEBUG or (options.url is not None and options.url.scheme == "https")
@@ -81,7 +85,7 @@ def examine(options: Options) -> Iterator[Finding]:
 
 
 def _outside(mount: Mount, url: SplitResult, options: Options) -> Iterator[Finding]:
-    """Yield what a front end and a client find at the address of a mount."""
+    """Yield the findings of the probes that send requests to a mount, as a front end or another client does."""
     server = OverHTTP(url) if options.over_http else None
     transport: Transport = server or InProcess(url, mount.path)
     yield from (found := _guarded("reach", partial(_reach, transport, mount)))
@@ -122,7 +126,7 @@ def _reach(transport: Transport, mount: Mount) -> Iterator[Finding]:
 
 
 def _guarded(name: str, probe: Callable[[], Iterable[Finding]]) -> list[Finding]:
-    """Return what a probe finds. An error becomes a finding, which repeats the error's text only if it has no data."""
+    """Return the findings of a probe. An error becomes one too, with the error's text only if TELLING has its class."""
     found: list[Finding] = []
     try:
         found.extend(probe())

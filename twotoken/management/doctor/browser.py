@@ -39,7 +39,10 @@ class Cookie:
 
 
 def fault_of(cookie: Cookie, page: SplitResult, api: SplitResult) -> Fault | None:
-    """Return why a browser on a page loses a cookie of the API; None if it keeps it. ``api`` is the mount's URL."""
+    """Return why a browser drops a cookie of the API, or does not send it back from a page. None if it does neither.
+
+    ``page`` is the URL of the page, ``api`` the URL of the mount.
+    """
     return _dropped(cookie, api) or _withheld(cookie, page, api)
 
 

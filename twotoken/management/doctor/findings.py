@@ -1,4 +1,4 @@
-"""What a probe found. Each finding is one line; if something is wrong, with the reason and the remedy."""
+"""What a probe found, as one line. If something is wrong, the line also says why it matters and what to do."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What is wrong, why it matters, and what to do. ``wrong`` adds the name of the probe."""
+    """What is wrong, why it matters, and what to do. The function ``wrong`` makes a Finding of it."""
 
     text: str
     why: str

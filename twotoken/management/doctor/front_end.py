@@ -28,7 +28,7 @@ ADDRESS_WHY = (
 
 
 def probe_reach(transport: Transport, mount: Mount) -> Iterator[Finding]:
-    """Look whether the mount answers at its address, and whether the clocks agree."""
+    """Look whether the mount answers at its address, and whether the server's clock agrees with this machine's."""
     answer = first_answer(transport, mount)
     fault = _unreached(transport.url, mount, answer)
     if fault is not None:
@@ -40,16 +40,21 @@ def probe_reach(transport: Transport, mount: Mount) -> Iterator[Finding]:
 
 
 def first_answer(transport: Transport, mount: Mount) -> Answer:
-    """Return the answer to a request that changes nothing: at a cookie mount, a refresh with the value RUBBISH."""
+    """Return the answer to a request that changes nothing.
+
+    With the delivery ``cookie``, it is a refresh with RUBBISH in the cookie. Otherwise it is a GET of ``sessions/``
+    without a token.
+    """
     if mount.delivery is Delivery.COOKIE:
         return transport.send("POST", "refresh/", {"Cookie": f"{conf.cookie_name}={RUBBISH}"})
     return transport.send("GET", "sessions/", {})
 
 
 def probe_address(transport: Transport) -> Iterator[Finding]:
-    """Find out which scheme and host Django sees.
+    """Find out whether Django sees the scheme and host that clients use.
 
-    A request without Sec-Fetch-Site is accepted only if its Origin has the scheme and host that Django sees.
+    The probe tries more than one Origin. A request without Sec-Fetch-Site is accepted if its Origin has the scheme and
+    host that Django sees, or is in CSRF_TRUSTED_ORIGINS.
     """
     url = transport.url
     own, other = (origin_of(url._replace(scheme=scheme)) for scheme in _schemes(url))

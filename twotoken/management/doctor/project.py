@@ -56,7 +56,10 @@ def probe_tables(alias: str) -> Iterator[Finding]:
 
 
 def probe_login(mount: Mount, url: SplitResult, credentials: Mapping[str, str] | None) -> Iterator[Finding]:
-    """Log in, refresh and log out inside this process, in a transaction that is rolled back."""
+    """Log in, refresh and log out inside this process, in a transaction that is rolled back.
+
+    If the project has several databases, also look whether token families are read from the one they are written to.
+    """
     if conf.dpop == "required":
         reason = "TWOTOKEN['DPOP'] is 'required', and a login inside this process sends no proof."
         yield skipped("login", reason, "Give --url and --user: over HTTP the doctor sends a proof.")
@@ -150,7 +153,7 @@ def _rolled_back() -> Iterator[None]:
 
 @contextmanager
 def _watched() -> Iterator[set[str]]:
-    """Collect the databases that are asked for token families. The one to which families are written is left out."""
+    """Collect the aliases of the databases from which token families are read, without the one they are written to."""
     read: set[str] = set()
     table = RefreshToken._meta.db_table
 
@@ -187,6 +190,6 @@ def _new_user() -> dict[str, str]:
 
 
 def local_url() -> str:
-    """Return the address that requests inside this process are sent to."""
+    """Return the URL for requests inside this process. Its host is one that ALLOWED_HOSTS allows."""
     hosts = [host.lstrip(".") for host in settings.ALLOWED_HOSTS if host != "*"]
     return f"https://{[*hosts, 'localhost'][0]}/"

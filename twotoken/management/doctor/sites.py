@@ -30,7 +30,7 @@ def origin_of(url: str | SplitResult) -> str:
 
 
 def site_of(host: str) -> str:
-    """Return the registrable domain of a host. Hosts with the same domain are one site to SameSite cookies."""
+    """Return the registrable domain of a host. For SameSite cookies, all hosts of one such domain are one site."""
     labels = host.split(".")
     if is_address(host) or len(labels) < 3:
         return host
@@ -42,7 +42,7 @@ def site_of(host: str) -> str:
 
 
 def is_suffix(domain: str) -> bool:
-    """Tell whether many owners share a domain. Browsers accept no cookie for such a domain."""
+    """Tell whether the subdomains of a domain have different owners. Browsers accept no cookie with such a Domain."""
     labels = domain.split(".")
     return (
         len(labels) == 1
@@ -61,7 +61,7 @@ def is_address(host: str) -> bool:
 
 
 def relation(page: SplitResult, api: SplitResult) -> str:
-    """Return the value of ``Sec-Fetch-Site`` that a browser sends from a page to the API."""
+    """Return the value of ``Sec-Fetch-Site`` that a browser sends with a request from a page to the API."""
     if origin_of(page) == origin_of(api):
         return "same-origin"
     is_same = page.scheme == api.scheme and site_of(page.hostname or "") == site_of(api.hostname or "")

@@ -72,7 +72,7 @@ def probe_clock(alias: str) -> Iterator[Finding]:
 
 
 def compared_clocks(probe: str, other: str, ahead: float) -> Finding:
-    """Return a finding about another clock, which is ``ahead`` seconds ahead of this machine's."""
+    """Return a finding about another clock, which is ``ahead`` seconds ahead of this machine's; if negative, behind."""
     if abs(ahead) <= LARGEST_DIFFERENCE:
         return ok(probe, f"The clocks of {other} and of this machine agree.")
     return wrong(

@@ -20,7 +20,7 @@ from twotoken.management.doctor.sites import DEFAULT_PORTS, origin_of
 from twotoken.responses import STATUS_CODES
 
 TIMEOUT = 10  # seconds for one answer
-LONGEST_ANSWER = 65_536  # at most so many bytes of an answer are read
+LONGEST_ANSWER = 65_536  # bytes. When so many of an answer were read, the rest is ignored
 CODES = (*STATUS_CODES, "throttled")  # a tuple, because a server may send a value that can't be hashed
 
 
@@ -30,7 +30,7 @@ class NoAnswer(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer. ``body`` is empty if it is not a JSON object or list."""
+    """An answer to a request. ``body`` is its JSON, or an empty dict if the answer is not a JSON object or list."""
 
     status: int
     headers: Mapping[str, str]  # names in lower case
@@ -125,7 +125,10 @@ class OverHTTP:
 
 
 def _read(response: Any) -> bytes:
-    """Read an answer. A server that sends a byte now and then must not keep the doctor longer than TIMEOUT."""
+    """Read an answer. Raises TimeoutError when a part of it comes later than TIMEOUT after the first read began.
+
+    Without this, a server that sends a byte now and then could keep the doctor waiting.
+    """
     content, deadline = b"", time.monotonic() + TIMEOUT
     while len(content) < LONGEST_ANSWER and (part := response.read1(LONGEST_ANSWER)):
         content += part

@@ -1,4 +1,4 @@
-"""``manage.py simplejwt_status``: how far the move is."""
+"""``manage.py simplejwt_status``: how far the move from simplejwt has come."""
 
 from __future__ import annotations
 
