@@ -32,7 +32,7 @@ def check_deployed_statements(app_configs: Apps, **kwargs: Any) -> Iterator[Chec
     is_pooled = database.get("DISABLE_SERVER_SIDE_CURSORS", False)
     if is_pooled and options.get("server_side_binding") and options.get("prepare_threshold") is not None:
         yield Warning(
-            "Prepared statements are on, behind a pooler of transactions.",
+            "Prepared statements are on, behind a connection pooler in transaction mode.",
             hint="Remove prepare_threshold from OPTIONS. Otherwise a request can get the answer to another request's "
             "statement. Silence this if the pooler supports prepared statements, such as PgBouncer 1.22 or newer with "
             "max_prepared_statements above 0.",
