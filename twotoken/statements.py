@@ -148,7 +148,10 @@ def write_rotation(family: RefreshToken, presented: int, rotation: Rotation) -> 
 
 @cache
 def _rotation_sql(alias: str, names: tuple[str, ...]) -> str:
-    """Return the UPDATE of a rotation. Its parameters are the values of these fields, then those of the conditions."""
+    """Return the UPDATE of a rotation, which sets the fields ``names``.
+
+    Its parameters are their values, then the values in the WHERE: the primary key, the generation and the auth hash.
+    """
     quote = connections[alias].ops.quote_name
     options: Any = RefreshToken._meta
     table = quote(options.db_table)

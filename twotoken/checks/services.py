@@ -25,8 +25,8 @@ def check_discovery(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
 
     http is accepted for localhost.
 
-    E015: if DiscoveryView is mounted, JWKSView must be mounted too, with the URL name that DiscoveryView has as its
-    jwks_url_name, by default 'jwks'.
+    E015: if DiscoveryView is mounted, JWKSView must be mounted too. Its URL name must be DiscoveryView's jwks_url_name,
+    which is 'jwks' by default.
     """
     for view, options in _mounted(DISCOVERY_VIEW):
         if are_fine("ISSUER") and not _is_computed("ISSUER") and not _is_issuer_url(conf.issuer):

@@ -20,7 +20,7 @@ Apps = Sequence[AppConfig] | None
 
 STEP_UP_HINT = (
     "A step-up lasts until its access token expires: the next refresh returns to the time of the login. "
-    "So users are asked again sooner than this time says. Use a shorter time."
+    "So users are asked again sooner than this limit says. Use a shorter limit."
 )
 
 

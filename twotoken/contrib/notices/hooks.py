@@ -23,7 +23,7 @@ class Hooks:
         return get_language()
 
     def send(self, message: EmailMultiAlternatives) -> None:
-        """Send a mail. The client waits meanwhile, so a subclass may pass the mail to a queue."""
+        """Send a mail. The request that caused it waits meanwhile, so a subclass may pass the mail to a queue."""
         message.send()
 
 

@@ -41,7 +41,10 @@ def lock_pauses() -> Iterator[float]:
 
 
 def backoff(attempt: int) -> float:
-    """Return the longest pause after a failed try, in seconds. ``attempt`` is 0 for the first try."""
+    """Return the upper limit of the pause after a failed try, in seconds; the pause itself is partly random.
+
+    ``attempt`` is 0 for the first try.
+    """
     return min(FIRST_PAUSE * 2.0 ** min(attempt, 10), LONGEST_PAUSE)
 
 
