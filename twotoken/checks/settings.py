@@ -1,4 +1,4 @@
-"""Checks of TWOTOKEN: its keys, its secrets, and values that must fit together. ``rules`` has the types and ranges."""
+"""Checks of TWOTOKEN: its names, its secrets, and values that must fit together. ``rules`` has the types and ranges."""
 
 from __future__ import annotations
 

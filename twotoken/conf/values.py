@@ -46,7 +46,8 @@ def _is_dotted_path(value: str) -> bool:
     """Tell whether a string is a dotted path to something in a module that Python can import.
 
     A host such as auth.example.com looks like a dotted path too. So a string counts as a dotted path only if Python
-    finds a package named like its first part. If the string has only one dot, a module is enough. Nothing is imported.
+    finds its first part, and finds it as a package. If the string has only one dot, the first part may also be a plain
+    module. Nothing is imported.
     """
     names = value.split(".")
     if len(names) < 2 or not all(name.isidentifier() for name in names):

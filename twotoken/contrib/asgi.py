@@ -66,7 +66,10 @@ class AccessTokenMiddleware:
         await self.app({**scope, "user": user, "auth": access}, receive, send)
 
     def authenticate(self, token: str) -> tuple[Any, AccessToken]:
-        """Call the authentication class in a thread. Close old database connections, as Django does per request."""
+        """Call the authentication class; the caller runs this in a thread. Refuse a bound token.
+
+        Close old database connections, as Django does for each request.
+        """
         close_old_connections()
         try:
             access = self.authentication.verify(token)

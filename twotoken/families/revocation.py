@@ -32,7 +32,7 @@ logger = logging.getLogger("twotoken")
 
 
 class Batch(NamedTuple):
-    """How many families a batch has changed, and the share of the work that is done after it, from 0 to 1."""
+    """How many families a batch has changed, and how much of all the work is finished by then, from 0 to 1."""
 
     changed: int
     done: float

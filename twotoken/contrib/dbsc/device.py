@@ -135,8 +135,9 @@ def remember_skipped(response: HttpResponseBase, request: HttpRequest | Request)
 def instructions(request: HttpRequest | Request, family_id: UUID) -> dict[str, Any]:
     """Return the session instructions, the JSON that tells a browser which requests need a valid device cookie.
 
-    Only a request to ``refresh/`` has to wait until the browser has renewed this cookie, so the device's key does not
-    slow down the rest of the site. If several rules fit a request, the last one applies.
+    They have two rules: the first exempts every path, the second requires the cookie for ``refresh/``. If both fit a
+    request, the browser applies the last one. So only a request to ``refresh/`` has to wait until the browser has
+    renewed the cookie, and the device's key does not slow down the rest of the site.
     """
     rules = [("exclude", "/"), ("include", endpoint_path(request, "refresh"))]
     found: dict[str, Any] = {

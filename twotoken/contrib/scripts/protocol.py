@@ -73,7 +73,8 @@ class TokenProtocol(Keeping):
         """Return the token with which to repeat a request after a 401. Empty if nothing more can help.
 
         ``tried`` has the remedies that were tried for this request, because each is tried only once. If the API wants a
-        more recent login, a refresh would not help. Raises StepUpRequired, or another TokenAuthError.
+        more recent login, a refresh would not help: the option ``on_step_up`` is asked once for the credentials. Raises
+        StepUpRequired if it gives none, or another TokenAuthError.
         """
         remedy = remedy_of(answer)
         is_new = remedy not in tried

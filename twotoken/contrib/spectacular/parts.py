@@ -84,10 +84,10 @@ NONCE = header(
 
 @dataclass(frozen=True)
 class Operation:
-    """The parts of an operation's description that are the same at every mount.
+    """The parts of an operation's description that don't depend on the mount.
 
-    ``action`` is the suffix of the operationId. ``set_cookie`` is the Set-Cookie header at mounts with the cookie
-    delivery.
+    ``action`` is the suffix of the operationId. ``set_cookie`` is the Set-Cookie header, used only at mounts with the
+    cookie delivery.
     """
 
     summary: Any
