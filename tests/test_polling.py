@@ -54,8 +54,8 @@ def source() -> Source:
     return Source()
 
 
-def in_threads(call: Callable[[], Any], count: int = THREADS) -> list[Any]:
-    """Call a function in many threads; return each result or error."""
+def in_threads(call: Callable[[], Any], count: int = THREADS, *, begun: Callable[[], None] | None = None) -> list[Any]:
+    """Call a function in many threads; return each result or error. ``begun`` is called when all threads run."""
 
     def caught() -> Any:
         start.wait()
@@ -64,7 +64,7 @@ def in_threads(call: Callable[[], Any], count: int = THREADS) -> list[Any]:
         except Unavailable as exc:
             return type(exc)
 
-    start = threading.Barrier(count)
+    start = threading.Barrier(count, begun)
     with ThreadPoolExecutor(count) as pool:
         return [future.result() for future in [pool.submit(caught) for _ in range(count)]]
 
@@ -105,8 +105,7 @@ def test_one_request_fetches_and_the_others_use_the_old_value(source: Source) ->
         assert source.asked.wait(30)
         assert in_threads(polled.get) == [1] * THREADS
         source.now += 5
-        threading.Timer(0.2, source.go.set).start()
-        assert in_threads(polled.get) == [2] * THREADS
+        assert in_threads(polled.get, begun=threading.Timer(0.2, source.go.set).start) == [2] * THREADS
         assert first.result() == 2
     assert source.calls == 2
 
