@@ -34,7 +34,7 @@ class DPoPToken(str):
 
 @sensitive_variables()
 def bearer_token(request: HttpRequest | Request) -> str | None:
-    """Return the token of an Authorization header, or None if the header has none of our schemes.
+    """Return the token of an Authorization header. None: there is no such header, or its scheme is not ours.
 
     The schemes are Bearer (RFC 6750 section 2.1) and, if DPoP is in use, DPoP (RFC 9449 section 7.1). The caller must
     also call ``check_binding``. Raises InvalidToken if not exactly one word follows the scheme.

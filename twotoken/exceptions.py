@@ -149,9 +149,9 @@ class InvalidProof(TwoTokenError):
 
 
 class MissingProof(InvalidProof):
-    """The request needs a DPoP proof and has none.
+    """The request has no DPoP proof, but needs one.
 
-    A login needs one if DPOP is ``"required"``. A request with a bound access token always needs one.
+    A login needs a proof if DPOP is ``"required"``. A request with a bound access token always needs a proof.
     """
 
     message: ClassVar[str] = gettext_noop("A DPoP proof is required.")

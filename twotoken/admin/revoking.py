@@ -54,7 +54,7 @@ class RevokingAdmin(FamilyModelAdmin):
     actions = ("revoke_families", "revoke_all_of_users")
 
     def has_revoke_permission(self, request: HttpRequest, obj: RefreshToken | None = None) -> bool:
-        """Tell whether the logged-in member of staff may revoke the family ``obj``, or families at all if it is None.
+        """Tell whether the logged-in member of staff may revoke the family ``obj``. Without ``obj``: any family.
 
         Override this method to protect some families. It is called without a family first, and then with each family
         before that family is revoked. The permission to view does not include the permission to revoke.
@@ -93,7 +93,7 @@ class RevokingAdmin(FamilyModelAdmin):
     def revoke_user_view(self, request: HttpRequest, user_id: str) -> HttpResponse:
         """Ask for confirmation, then revoke all of a user's families.
 
-        404 if ``get_queryset`` has none of them, or if the id is invalid.
+        Raises Http404 if ``get_queryset`` has no family of this user, or if the id is invalid.
         """
         self._check_may_revoke(request)
         try:

@@ -102,10 +102,10 @@ class Settings:
 
     @property
     def cookie_name(self) -> str:
-        """Name of the refresh token's cookie. None: ``refresh_token`` after the prefix ``__Host-`` or ``__Secure-``.
+        """Name of the refresh token's cookie. With None the name is ``refresh_token`` after a prefix.
 
-        The prefix is ``__Host-`` if COOKIE_PATH is "/" and COOKIE_DOMAIN is None. If COOKIE_SECURE is False, there is
-        none.
+        The prefix is ``__Host-`` if COOKIE_PATH is "/" and COOKIE_DOMAIN is None, otherwise ``__Secure-``. If
+        COOKIE_SECURE is False, the name has no prefix.
         """
         name = value_of("COOKIE_NAME", None)
         if name is not None:
