@@ -124,10 +124,12 @@ def live_families(count: int) -> None:
 
 
 def ended_families(count: int) -> None:
-    """Insert token families that a purge deletes."""
-    then = timezone.now() - timedelta(days=90)
-    end = then + timedelta(days=7)
-    _families(count, created_at=then, refreshed_at=then, earliest_end=end, expires_at=then + timedelta(days=30))
+    """Insert token families that a purge deletes: logins of ten days, one after the other, eighty days ago."""
+
+    def days(ago: int) -> list[str]:
+        return [MOMENTS[connection.vendor].format(start=ago * DAY, step=10 * DAY / count)]
+
+    _families(count, created_at=days(90), refreshed_at=days(90), earliest_end=days(83), expires_at=days(60))
 
 
 def revoked_families(count: int) -> None:

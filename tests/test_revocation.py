@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from argparse import ArgumentTypeError
 from datetime import timedelta
 from typing import Any, ClassVar
@@ -259,10 +260,19 @@ def test_a_purge_keeps_what_may_still_have_an_access_token(user: Any) -> None:
     assert families.revoked_digests(now) == [family_digest(str(kept))]
 
 
-def test_a_purge_in_batches(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A batch makes three statements by primary key, with any number of families, and never a COUNT."""
+def revoked_in_turn(user: Any, count: int, apart: timedelta) -> None:
+    """Make families that were revoked two months ago, each ``apart`` from the one before it."""
+    then = timezone.now() - timedelta(days=60)
+    RefreshToken.objects.bulk_create(
+        RefreshToken(user=user, revoked_at=then + number * apart) for number in range(count)
+    )
+
+
+@pytest.mark.parametrize(("apart", "selects"), [(timedelta(minutes=1), 8), (timedelta(), 10)])
+def test_a_purge_in_batches(user: Any, apart: timedelta, selects: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch makes few statements and no COUNT. If all families were revoked at one time, one SELECT reads keys."""
     monkeypatch.setattr(purging, "PURGE_BATCH", 10)
-    many(user, 25, revoked_at=timezone.now() - timedelta(days=60))
+    revoked_in_turn(user, 25, apart)
     many(user, 5)
     for family in RefreshToken.objects.all():
         FamilyEvent.objects.create(family=family, kind=EventKind.DEVICE)
@@ -270,14 +280,27 @@ def test_a_purge_in_batches(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     with CaptureQueriesContext(connection) as queries:
         assert families.purge(batches.append) == 25
     text = [query["sql"] for query in queries.captured_queries]
-    assert len([sql for sql in text if sql.startswith("SELECT")]) == 4
+    assert len([sql for sql in text if sql.startswith("SELECT")]) == selects
     assert len([sql for sql in text if sql.startswith("DELETE")]) == 6
+    assert len([sql for sql in text if sql.startswith("UPDATE")]) == 3
     assert not any("COUNT(" in sql for sql in text)
     assert max(map(len, text)) < 2000
     assert [batch.changed for batch in batches] == [10, 10, 5, 0]
+    done = [batch.done for batch in batches]
+    assert done == sorted(done)
+    assert done[2:] == [0.5, 1]
     assert set(FamilyEvent.objects.values_list("family", flat=True)) == set(
         RefreshToken.objects.values_list("pk", flat=True)
     )
+
+
+def test_a_purge_by_time_sends_no_keys(user: Any) -> None:
+    """Without events, a purge sends no key, so it is fast: the driver needs microseconds for each."""
+    revoked_in_turn(user, 25, timedelta(minutes=1))
+    with CaptureQueriesContext(connection) as queries:
+        assert families.purge() == 25
+    keys = re.compile(r"[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}")
+    assert not any(keys.search(query["sql"]) for query in queries.captured_queries)
 
 
 def test_a_purge_looks_at_a_family_again_when_it_may_have_expired(user: Any) -> None:
