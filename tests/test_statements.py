@@ -151,12 +151,13 @@ def test_a_rotation_writes_what_the_orm_would(user: Any) -> None:
 
 
 def test_a_rotation_writes_only_what_changes(user: Any) -> None:
-    """A rotation by the same client writes three columns. The hash and the client are written if they differ."""
+    """A rotation by the same client writes two columns. The key, the hash and the client are written if they differ."""
     row = family(user)
     same = Rotation(1, timezone.now(), b"", row.auth_hash, row.ip_address, row.user_agent)
-    always = {"generation", "refreshed_at", "retry_key"}
+    always = {"generation", "refreshed_at"}
     for values, seldom in (
         (same, set()),
+        (same._replace(retry_key=b"key"), {"retry_key"}),
         (same._replace(user_agent="agent"), {"user_agent"}),
         (same._replace(auth_hash="hash", ip_address="::1"), {"auth_hash", "ip_address"}),
     ):
@@ -164,16 +165,17 @@ def test_a_rotation_writes_only_what_changes(user: Any) -> None:
             assert write_rotation(row, 0, values)
         written = queries[0]["sql"].partition(" WHERE ")[0]
         assert {name for name in Rotation._fields if name in written} == always | seldom
-        RefreshToken.objects.filter(pk=row.pk).update(auth_hash=row.auth_hash, generation=0)
+        RefreshToken.objects.filter(pk=row.pk).update(auth_hash=row.auth_hash, generation=0, retry_key=b"")
 
 
 def test_two_rotations_of_a_restored_row(user: Any) -> None:
-    """If two tokens are ahead of the row, the second rotation writes its own sender over that of the first."""
+    """If two tokens are ahead of the row, the second rotation writes its own sender and key over those of the first."""
     row = family(user)
-    assert write_rotation(row, 4, Rotation(5, timezone.now(), b"", row.auth_hash, "198.51.100.66", "thief"))
+    assert write_rotation(row, 4, Rotation(5, timezone.now(), b"key", row.auth_hash, "198.51.100.66", "thief"))
     assert write_rotation(row, 6, Rotation(7, timezone.now(), b"", row.auth_hash, row.ip_address, row.user_agent))
     found = RefreshToken.objects.get(pk=row.pk)
     assert (found.generation, found.ip_address, found.user_agent) == (7, row.ip_address, row.user_agent)
+    assert bytes(found.retry_key) == b""
 
 
 @pytest.mark.parametrize("is_revoked", [True, False])

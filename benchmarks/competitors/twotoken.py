@@ -119,3 +119,17 @@ class Bound(TwoToken):
     def refresh(self, tokens: Tokens) -> Call:
         path = "/auth/refresh/"
         return Call.json(path, {"refresh": tokens.refresh}, proof(path))
+
+
+class TwoStatements(TwoToken):
+    """Only the two SQL statements of a refresh, in a view of DRF: no refresh with two statements can take less."""
+
+    name = "two-statements"
+    routes = {"auth/refresh/": "benchmarks.statements.TwoStatements", **TwoToken.routes}
+    operations = frozenset({"refresh"})
+    rotates = False
+    refuses_replay = False
+    storage = []
+
+    def tokens(self, answer: Answer, before: Tokens | None = None) -> Tokens:
+        return before or super().tokens(answer)
