@@ -30,7 +30,8 @@ class TwoStatements(APIView):
     permission_classes = [AllowAny]
 
     def post(self, request: Request) -> Response:
-        token = request.data["refresh"]
+        data: Any = request.data
+        token = data["refresh"]
         sid = json.loads(urlsafe_b64decode(token.split(".")[1] + "=="))["sid"]
         column: Any = RefreshToken._meta.pk
         key = column.get_db_prep_value(UUID(sid), connection)

@@ -22,8 +22,8 @@ from tests.factories import UserFactory
 from tests.http import Caller
 from tests.receivers import receiving
 from twotoken import families
-from twotoken.models import RefreshToken
-from twotoken.statements import CompiledSelect, Rotation, has_fixed_rows, write_rotation
+from twotoken.models import RefreshToken, RevokedReason
+from twotoken.statements import CompiledSelect, Rotation, has_fixed_rows, write_revocation, write_rotation
 
 User: Any = get_user_model()
 VALUES = Rotation(1, timezone.now(), b"key", "hash", None, "")
@@ -191,6 +191,24 @@ def test_the_guard_of_a_rotation(user: Any, presented: int, is_revoked: bool) ->
     row.refresh_from_db()
     assert row.generation == (presented + 1 if expected else 1)
     assert not write_rotation(RefreshToken(auth_hash=row.auth_hash), presented, VALUES)
+
+
+def test_a_revocation_writes_what_the_orm_would(user: Any, time_machine: Any) -> None:
+    """One statement writes the time and the reason as the ORM does. A second one changes nothing."""
+    time_machine.move_to(timezone.now(), tick=False)
+    ours, theirs = family(user), family(user)
+    with CaptureQueriesContext(connection) as queries:
+        assert write_revocation(ours.pk, RevokedReason.LOGOUT)
+    assert [query["sql"].split()[0] for query in queries.captured_queries] == ["UPDATE"]
+    assert RefreshToken.objects.filter(pk=theirs.pk).revoke(RevokedReason.LOGOUT) == 1
+    ours.refresh_from_db()
+    theirs.refresh_from_db()
+    assert ours.revoked_at == theirs.revoked_at is not None
+    assert ours.revoked_reason == theirs.revoked_reason == "logout"
+    time_machine.shift(1)
+    assert not write_revocation(ours.pk, "admin")
+    assert not write_revocation(uuid.uuid4(), "admin")
+    assert RefreshToken.objects.get(pk=ours.pk).revoked_reason == "logout"
 
 
 def test_a_rotation_of_a_row_that_was_read_before_a_new_password(user: Any) -> None:

@@ -298,7 +298,7 @@ def test_an_error_of_the_project_is_no_refusal(user: Any) -> None:
 
 def always_busy(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
     """Rotate the family just before each write, and undo it just after, as if another request were always faster."""
-    if not (sql.startswith("UPDATE") and "retry_key" in sql):
+    if not (sql.startswith("UPDATE") and "refreshed_at" in sql):
         return execute(sql, params, many, context)
     RefreshToken.objects.update(generation=F("generation") + 1)
     result = execute(sql, params, many, context)

@@ -1,4 +1,4 @@
-"""The two statements of a refresh: the one SELECT, compiled once, and the one UPDATE of a rotation."""
+"""The statements of a refresh and a logout: the one SELECT, compiled once, and the UPDATEs, which are plain SQL."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from typing import Any, Generic, NamedTuple, TypeVar
+from uuid import UUID
 
 from django.conf import settings
 from django.core.exceptions import EmptyResultSet
@@ -14,6 +15,7 @@ from django.db import connections, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model, QuerySet
 from django.db.models.manager import BaseManager
+from django.utils import timezone
 
 from twotoken.models import RefreshToken
 
@@ -132,35 +134,53 @@ def write_rotation(family: RefreshToken, presented: int, rotation: Rotation) -> 
     ``update_auth_hash`` has just written the hash of a new password, the rotation could overwrite it with the hash of
     the old one.
     """
-    alias = router.db_for_write(RefreshToken)
-    connection = connections[alias]
-    options: Any = RefreshToken._meta
     written = {
-        name: options.get_field(name).get_db_prep_save(value, connection)
+        name: value
         for name, value in rotation._asdict().items()
         if name not in SELDOM_CHANGED or value != getattr(family, name) or family.generation != presented
     }
-    params = [*written.values(), options.pk.get_db_prep_value(family.pk, connection), presented, family.auth_hash]
+    return _update(
+        written, {"id": family.pk, "generation": presented, "revoked_at": None, "auth_hash": family.auth_hash}
+    )
+
+
+def write_revocation(family_id: UUID, reason: str) -> bool:
+    """Revoke a family in one UPDATE, if it is not revoked yet; tell whether the row was updated."""
+    return _update({"revoked_at": timezone.now(), "revoked_reason": reason}, {"id": family_id, "revoked_at": None})
+
+
+CONDITIONS = {"id": "= %s", "generation": "<= %s", "revoked_at": "IS NULL", "auth_hash": "= %s"}
+
+
+def _update(values: dict[str, Any], where: dict[str, Any]) -> bool:
+    """Write ``values`` to the row that meets the CONDITIONS on the fields ``where``; tell whether there is one.
+
+    ``where`` has the value for each condition, or None for the condition ``IS NULL``, which has no value.
+    """
+    alias = router.db_for_write(RefreshToken)
+    connection = connections[alias]
+    options: Any = RefreshToken._meta
+    params = [options.get_field(name).get_db_prep_save(value, connection) for name, value in values.items()]
+    params += [
+        options.get_field(name).get_db_prep_value(value, connection)
+        for name, value in where.items()
+        if value is not None
+    ]
     with transaction.mark_for_rollback_on_error(using=alias), connection.cursor() as cursor:
-        cursor.execute(_rotation_sql(alias, tuple(written)), params)
+        cursor.execute(_update_sql(alias, tuple(values), tuple(where)), params)
         return bool(cursor.rowcount)
 
 
 @cache
-def _rotation_sql(alias: str, names: tuple[str, ...]) -> str:
-    """Return the UPDATE of a rotation, which sets the fields ``names``.
-
-    Its parameters are their values, then the values in the WHERE: the primary key, the generation and the auth hash.
-    """
+def _update_sql(alias: str, names: tuple[str, ...], conditions: tuple[str, ...]) -> str:
+    """Return the UPDATE that sets the fields ``names`` of the row that meets the CONDITIONS on the other fields."""
     quote = connections[alias].ops.quote_name
     options: Any = RefreshToken._meta
     table = quote(options.db_table)
-    columns = ", ".join(f"{quote(options.get_field(name).column)} = %s" for name in names)
-    return (
-        f"UPDATE {table} SET {columns} WHERE {table}.{quote(options.pk.column)} = %s "  # noqa: S608
-        f"AND {table}.{quote('generation')} <= %s AND {table}.{quote('revoked_at')} IS NULL "
-        f"AND {table}.{quote('auth_hash')} = %s"
-    )
+    columns = {name: quote(options.get_field(name).column) for name in {*names, *conditions}}
+    values = ", ".join(f"{columns[name]} = %s" for name in names)
+    where = " AND ".join(f"{table}.{columns[name]} {CONDITIONS[name]}" for name in conditions)
+    return f"UPDATE {table} SET {values} WHERE {where}"  # noqa: S608
 
 
 def _params(compiler: Any, value: Any) -> list[Any]:

@@ -24,6 +24,7 @@ from twotoken.exceptions import InvalidToken
 from twotoken.families.events import record, send
 from twotoken.families.queries import find, rows, select
 from twotoken.models import EventKind, RefreshToken, RefreshTokenQuerySet, RevokedReason
+from twotoken.statements import write_revocation
 from twotoken.tokens import RefreshClaims
 
 BATCH: Final = 1000  # families; an UPDATE of so many takes some tens of milliseconds
@@ -114,7 +115,7 @@ def revoke_each(
 
 def revoke_family(family: RefreshToken, reason: str) -> bool:
     """Revoke one family that was read already; tell whether this call revoked it."""
-    if not retry_on_conflict(lambda: rows().filter(pk=family.pk).revoke(reason)):
+    if not retry_on_conflict(lambda: write_revocation(family.pk, reason)):
         return False
     _tell_revoked(family.pk, family.user_id, reason)
     return True
