@@ -6,7 +6,7 @@ from typing import Any
 
 
 def role(user: Any, family: Any) -> dict[str, Any]:
-    """Return a claim that changes with the user."""
+    """Return a claim that depends on whether the user is staff."""
     return {"role": "staff" if user.is_staff else "user"}
 
 
@@ -54,5 +54,5 @@ def of_a_context(user: Any, family: Any) -> dict[str, Any]:
 
 
 def broken(user: Any, family: Any) -> dict[str, Any]:
-    """Raise an error, as a project's code may."""
+    """Raise an error, as a project's code may do."""
     raise RuntimeError("no claims today")

@@ -12,7 +12,7 @@ from django.db import models
 
 
 class UserManager(BaseUserManager[AbstractBaseUser]):
-    """Creates users of either model."""
+    """The manager of the user models in this module."""
 
 
 class _User(AbstractBaseUser, PermissionsMixin):
@@ -59,7 +59,7 @@ class StringUser(_User):
 
 
 class StatusUser(AbstractBaseUser):
-    """A user whose ``is_active`` is a property, not a column. It has no table."""
+    """A user model with ``is_active`` as a property, not as a column. It has no table."""
 
     handle = models.CharField(max_length=40, unique=True)
     status = models.CharField(max_length=10, default="member")
@@ -73,5 +73,5 @@ class StatusUser(AbstractBaseUser):
 
     @property
     def is_active(self) -> bool:  # type: ignore[override]
-        """Whether the status is that of a member."""
+        """Whether the user's status is ``member``."""
         return self.status == "member"
