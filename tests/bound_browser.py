@@ -46,7 +46,7 @@ def sign(challenge: Any, key: Any, *, with_key: bool, **header: Any) -> str:
 
 
 class BoundBrowser(Caller):
-    """A browser with a key, at the cookie mount. ``challenge`` is the challenge that it signs next."""
+    """A browser with a key, at COOKIE_MOUNT. ``challenge`` is the challenge that it signs next."""
 
     def __init__(self, user: Any, key: Any = EC_KEY, **defaults: Any) -> None:
         defaults = {"HTTP_SEC_FETCH_SITE": "same-origin", "HTTP_ORIGIN": ORIGIN, **defaults}
@@ -54,7 +54,7 @@ class BoundBrowser(Caller):
         self.key, self.challenge, self.session_id, self.registration = key, "", "", ""
 
     def sign_in(self) -> Any:
-        """Log in, and register the key as the answer asks. Return the answer to the registration."""
+        """Log in, and register the key for the challenge in the answer. Return the answer to the registration."""
         self.registration = self.log_in()["Secure-Session-Registration"]
         match = re.fullmatch(r'\(ES256 RS256\);path="(/api/auth/device/)";challenge="([!#-~]+)"', self.registration)
         assert match, self.registration
@@ -91,5 +91,5 @@ class BoundBrowser(Caller):
         return self.post(f"{COOKIE_MOUNT}device/refresh/", **sent)
 
     def lose_device_cookie(self) -> None:
-        """Delete the device cookie, as a browser does when it expires."""
+        """Delete the device cookie, as a browser does when the cookie expires."""
         self.cookies.pop(DEVICE_COOKIE, None)

@@ -16,7 +16,7 @@ def reserved(user: Any, family: Any) -> dict[str, Any]:
 
 
 def client(user: Any, family: Any) -> dict[str, Any]:
-    """Return the ``client_id`` of the login, for a project with several apps."""
+    """Return the claim ``client_id``, as in a project with several apps."""
     return {"client_id": "app"}
 
 

@@ -18,7 +18,7 @@ from tests.staff import staff
 
 
 def pytest_collection_finish() -> None:
-    """Keep the modules and the tests out of each later garbage collection."""
+    """After pytest has collected the tests, exclude all objects in memory from later garbage collections."""
     gc.freeze()
 
 
@@ -60,29 +60,29 @@ def user(db: None) -> Any:
 
 @pytest.fixture
 def script(user: Any) -> Caller:
-    """A script: a client at the body mount."""
+    """A script: a client of the endpoints with the refresh token in the body."""
     return Caller(user, mount="/api/app/auth/")
 
 
 @pytest.fixture
 def browser(user: Any) -> Caller:
-    """A browser: a client at the cookie mount."""
+    """A browser: a client of the endpoints with the refresh token in a cookie."""
     return Caller(user, mount="/api/auth/", HTTP_SEC_FETCH_SITE="same-origin")
 
 
 @pytest.fixture
 def jar(user: Any) -> Caller:
-    """A script with a cookie jar at the cookie mount."""
+    """A script with a cookie jar: a client of the endpoints with the refresh token in a cookie."""
     return Caller(user, mount="/api/auth/")
 
 
 @pytest.fixture
 def viewer(db: None) -> Any:
-    """A browser of a member of staff who may view families."""
+    """A browser in which a member of staff who may view families is logged in."""
     return staff("view_refreshtoken")
 
 
 @pytest.fixture
 def revoker(db: None) -> Any:
-    """A browser of a member of staff who may view and revoke families."""
+    """A browser in which a member of staff who may view and revoke families is logged in."""
     return staff("view_refreshtoken", "revoke_refreshtoken")

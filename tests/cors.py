@@ -1,4 +1,4 @@
-"""A middleware that does what django-cors-headers does with its settings. The integration tests use the real one."""
+"""A middleware that does what django-cors-headers does with its settings. Integration tests use the real package."""
 
 from __future__ import annotations
 

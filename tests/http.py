@@ -26,7 +26,7 @@ class Caller(APIClient):
         return self.send("login/", {self.user.USERNAME_FIELD: self.user.get_username(), "password": PASSWORD}, **extra)
 
     def refresh(self, token: str | None = None, key: str | None = None, **extra: Any) -> Any:
-        """Refresh with the given token, in the body or as the only token in the cookies, or with the jar's cookies."""
+        """Refresh with this token, in the body or in a cookie. Without a token, refresh with the cookie jar."""
         if key is not None:
             extra["HTTP_IDEMPOTENCY_KEY"] = key
         if token is None:

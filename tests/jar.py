@@ -1,4 +1,4 @@
-"""The names and values of the cookies that a browser gets at COOKIE_MOUNT, as literals. Imports no Django."""
+"""The names and values of the cookies that a browser gets at COOKIE_MOUNT. This module does not import Django."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 
 COOKIE_MOUNT = "/api/auth/"
 COOKIE = "__Secure-refresh_token"
-COMPANION = "__Host-refresh_token-8eb1863cefef-sid"  # of this mount
+COMPANION = "__Host-refresh_token-8eb1863cefef-sid"  # the name for COOKIE_MOUNT
 
 
 def family_of(token: str) -> str:

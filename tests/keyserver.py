@@ -1,4 +1,4 @@
-"""A server that publishes keys over HTTP, correctly or not, and lists its requests. And a clock for its clients."""
+"""A key server, which answers correctly or not, and a clock for its clients."""
 
 from __future__ import annotations
 

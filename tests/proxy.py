@@ -26,7 +26,7 @@ class Proxy:
     keeps_host: bool = True
     strips: str = ""
     address: str = ""
-    status: str = ""  # answers with it by itself
+    status: str = ""  # the proxy answers with this status itself
     fails_at: str = ""
     keeps_one_cookie: bool = False
     spoils_access: bool = False
@@ -76,7 +76,7 @@ class _Handler(WSGIRequestHandler):
 
 @contextmanager
 def behind(proxy: Proxy, certificate: Path | None) -> Iterator[int]:
-    """Serve the project with its present settings, over TLS if there is a certificate, and yield the port."""
+    """Serve the project with its current settings, over TLS if there is a certificate, and yield the port."""
     server = make_server("127.0.0.1", 0, proxy.around(WSGIHandler()), _Server, _Handler)
     if certificate is not None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

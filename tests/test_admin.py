@@ -29,7 +29,7 @@ User = get_user_model()
 
 
 class SomeUserAdmin(TokenFamiliesMixin, admin.ModelAdmin):  # type: ignore[type-arg]
-    """A project's user admin with twotoken's button."""
+    """A project's user admin that uses TokenFamiliesMixin."""
 
     fields = (User.USERNAME_FIELD,)
 
@@ -49,7 +49,7 @@ pytestmark = [pytest.mark.urls("tests.test_admin"), pytest.mark.django_db]
 
 
 def test_the_list(user: Any, viewer: Any) -> None:
-    """The list shows each family's user, state, device and address. A tooltip has the raw user agent."""
+    """The admin's list shows each family's user, state, device and address. A tooltip has the raw user agent."""
     families.start(user, Client("192.0.2.7", CHROME))
     stolen = families.start(user)
     families.revoke(stolen.family_id, RevokedReason.REUSE)
@@ -78,7 +78,7 @@ def test_the_list(user: Any, viewer: Any) -> None:
 
 
 def test_nothing_of_a_token_is_shown(user: Any, revoker: Any) -> None:
-    """No admin page shows a family's secret, retry key or auth hash, and no page reads the secret."""
+    """No admin page shows a family's secret or hashes. No page reads the secret from the database."""
     pair = families.start(user)
     families.rotate(families.verify(pair.refresh), Client(), "a-key-of-some-length")
     family = RefreshToken.objects.get()
@@ -112,7 +112,7 @@ def test_a_family_s_page(viewer: Any, script: Caller) -> None:
 
 
 def test_the_fields_of_an_end(user: Any, viewer: Any) -> None:
-    """An active family's page shows when the family expires. An ended family's page shows only when it ended."""
+    """The page of an active family shows when it expires. The page of an ended family shows when it ended instead."""
     pair = families.start(user, device_key="dpop:a key")
     shown = text(viewer.get(page(pair)))
     assert "DPoP" in shown
@@ -128,8 +128,8 @@ def test_the_fields_of_an_end(user: Any, viewer: Any) -> None:
 
 
 def test_statements(user: Any, viewer: Any) -> None:
-    """The list runs seven SQL statements and a family's page nine, however many events the family has."""
-    ContentType.objects.get_for_model(RefreshToken)  # Django keeps it in memory
+    """The admin's list runs seven SQL statements, and a family's page nine, however many events the family has."""
+    ContentType.objects.get_for_model(RefreshToken)  # Django caches the content type
     for events in (0, 40):
         pair = families.start(user, Client("192.0.2.7", CHROME))
         for _ in range(events):
@@ -178,7 +178,7 @@ def test_deleting_a_user(user: Any) -> None:
 
 @override_settings(LANGUAGE_CODE="de")
 def test_another_language(user: Any, revoker: Any) -> None:
-    """In German, a family's page works, and the page for its revocation names the lifetime in German."""
+    """With the language German, a family's page works, and the page for revoking it says ``1 Stunde`` for an hour."""
     with with_settings(ACCESS_LIFETIME=timedelta(hours=1)):
         pair = families.start(user)
         assert revoker.get(page(pair)).status_code == 200
@@ -195,7 +195,7 @@ def test_a_link_to_the_user(user: Any) -> None:
 
 @override_settings(USE_TZ=False)
 def test_times_without_a_zone(user: Any, viewer: Any) -> None:
-    """With USE_TZ off, the list and a family's page work."""
+    """With USE_TZ off, the admin's list and a family's page work."""
     pair = families.start(user)
     assert viewer.get(LIST).status_code == 200
     assert "Started" in text(viewer.get(page(pair)))

@@ -13,7 +13,7 @@ import pytest
 import twotoken
 
 PACKAGE = Path(twotoken.__file__).parent
-# A module imports only from rows above its own. Inside a package, only from the package's rows above.
+# A module imports only from earlier rows of this list. In a package, it imports only from earlier rows in PACKAGES.
 ROWS = [
     ["exceptions", "signals", "conflicts"],
     ["polling", "keys"],
@@ -111,11 +111,11 @@ def row_of(name: str, rows: list[list[str]]) -> int:
 def imported(tree: ast.AST) -> Iterator[list[str]]:
     """Yield each module of twotoken that the code imports or loads by name, as the parts of its dotted name."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.Import):  # would get past the rows
+        if isinstance(node, ast.Import):  # the rows are compared only for ``from … import``
             assert not [alias.name for alias in node.names if alias.name.startswith("twotoken")]
         elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "twotoken":
             parts = (node.module or "").split(".")[1:]
-            # The modules of twotoken and of the packages in contrib, whose own __init__ is empty.
+            # twotoken and the packages in contrib have an empty __init__, so their names are modules.
             has_modules = not parts or (parts[0] == "contrib" and len(parts) == 2)
             yield from [[*parts, alias.name] for alias in node.names] if has_modules else [parts]
         elif isinstance(node, ast.Call) and "import_" in getattr(node.func, "attr", getattr(node.func, "id", "")):
@@ -182,7 +182,7 @@ def test_a_script_needs_no_django() -> None:
 
 @pytest.mark.slow
 def test_authentication_and_permissions_do_not_reach_views() -> None:
-    """DRF's views import ``authentication`` and ``permissions`` by DRF's settings, so both never import the views."""
+    """``authentication`` and ``permissions`` don't import DRF's views: the views import both as default classes."""
     run(
         "import os, sys, django; os.environ['DJANGO_SETTINGS_MODULE'] = 'tests.settings'; django.setup();"
         "import twotoken.authentication, twotoken.permissions; assert 'rest_framework.views' not in sys.modules"

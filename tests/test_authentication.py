@@ -126,7 +126,10 @@ def test_a_bearer_header_that_is_not_one_word(route: str, header: str) -> None:
 
 @pytest.mark.parametrize(("route", "count"), [("me", 1), ("revocable", 1), ("stateless", 0)])
 def test_queries(user: Any, route: str, count: int, django_assert_num_queries: Any) -> None:
-    """``request.auth`` has the claims. The default and the revocable class make one query, the stateless class none."""
+    """``request.auth`` has the claims.
+
+    The default and the revocable class make one query each. The stateless class makes no query.
+    """
     with with_settings(ACCESS_CLAIMS="tests.claims.role"):
         header = f"Bearer {families.start(user).access}"
     with django_assert_num_queries(count):
@@ -149,7 +152,7 @@ def test_only_the_revocable_class_looks_at_the_family(user: Any) -> None:
 @pytest.mark.parametrize("subject", ["no key", "", "1.5", "-", "9" * 5000, "\x00"])
 @pytest.mark.django_db
 def test_a_subject_of_the_wrong_type(subject: str) -> None:
-    """A ``sub`` that can't be a primary key is a 401 ``invalid``. If keys are text, it is the key of no user."""
+    """A ``sub`` that can't be a primary key is a 401 ``invalid``. If the keys are text, any ``sub`` can be a key."""
     header = f"Bearer {signed(subject)}"
     response = ask("me", header)
     assert response.status_code == 401
@@ -199,7 +202,7 @@ class HidingManager(UserManager[Any]):
 
 
 def test_a_manager_that_chooses_is_asked_each_time(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """If the project's user manager overrides ``get_queryset``, each request calls it. No statement is precompiled."""
+    """If the project's user manager overrides ``get_queryset``, each request calls it, as the result may change."""
     manager: Any = HidingManager()
     manager.model = User
     monkeypatch.setitem(vars(User._meta), "default_manager", manager)
@@ -220,7 +223,10 @@ def claimed(user: Any) -> ClaimsUser:
 
 
 def test_what_costs_no_query(user: Any, claimed: Any, django_assert_num_queries: Any) -> None:
-    """A ClaimsUser's primary key, comparisons, hash and IsAuthenticated need no query. The key has the model's type."""
+    """For a ClaimsUser, the primary key, comparisons, the hash and IsAuthenticated need no query.
+
+    The primary key has the type of the user model's field.
+    """
     stranger = UserFactory.build(pk=User._meta.pk.to_python(uuid.uuid4().int % 10**6 if user.pk == 0 else user.pk))
     with django_assert_num_queries(0):
         assert claimed.pk == user.pk
@@ -281,7 +287,7 @@ def test_another_user_is_another(claimed: Any, django_assert_num_queries: Any) -
 
 
 def test_anything_else_loads_the_real_one_once(user: Any, claimed: Any, django_assert_num_queries: Any) -> None:
-    """The first access to any other attribute of a ClaimsUser loads the real user. Later ones use the loaded user."""
+    """The first access to an attribute other than the key loads a ClaimsUser's real user. Later accesses use it."""
     with django_assert_num_queries(1):
         assert claimed.email == user.email
         assert claimed.get_username() == user.get_username()

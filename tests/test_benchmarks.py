@@ -41,12 +41,12 @@ def test_ratio_is_taken_within_a_round() -> None:
 
 
 def test_above() -> None:
-    """``above`` subtracts the floor from a cost and divides the rest by the unit, round by round."""
+    """``above(whole, floor, unit)`` is the spread of (whole - floor) / unit, round by round."""
     assert above([5, 10], [3, 6], [1, 2]) == Spread(2, 2, 2)
 
 
 def test_fastest() -> None:
-    """``fastest`` returns the competitor with the lowest median, except those that ``but`` leaves out."""
+    """Of the competitors that ``but`` does not leave out, ``fastest`` returns the one with the lowest median."""
     cases = {"a": [1, 1, 1], "b": [2, 2, 2], "c": [0, 3, 3]}
     assert fastest(cases, but=lambda name: name == "a") == "b"
 
@@ -91,7 +91,7 @@ def test_targets_of_counts() -> None:
 
 
 def test_the_cost_of_revocation_in_seconds(results: dict[str, Any]) -> None:
-    """The target is judged by the worst case. The table shows the first and a later reading of the revoked families."""
+    """The worst case decides the target of REVOCATION_INTERVAL. The table has the time to read revoked families."""
     results["revoked"] = {
         "0": {"without": [1, 1, 1], "with": [1, 1, 1], "readings": [0.001, 0.001, 0]},
         "100000": {"without": [1, 1, 1], "with": [1.04, 1.04, 1.24], "readings": [0.1, 0.01, 9 * 1024 * 1024]},
@@ -109,7 +109,7 @@ def test_the_cost_of_revocation_in_seconds(results: dict[str, Any]) -> None:
 
 
 def test_prepared_statements(results: dict[str, Any]) -> None:
-    """The table shows each package's gain by prepared statements, and twotoken's ratio to it without and with them."""
+    """The table shows each package's gain by prepared statements, and its ratio to twotoken with and without them."""
     rounds = {"twotoken": timed(2), "twotoken prepared": timed(1), "knox": timed(4), "knox prepared": timed(3)}
     results["prepared"] = {"login": rounds}
     text = page({"somedb": results})

@@ -25,7 +25,7 @@ def claims(user: Any) -> RefreshClaims:
 
 
 def test_binding(claims: RefreshClaims, django_assert_num_queries: Any, caplog: pytest.LogCaptureFixture) -> None:
-    """``bind`` runs one SELECT and one UPDATE. The same key again changes nothing, and another key is refused."""
+    """``bind`` runs one SELECT and one UPDATE. A second ``bind`` succeeds only with the same key."""
     with django_assert_num_queries(2), caplog.at_level(logging.INFO, "twotoken"):
         assert families.bind(claims, KEY, within=WITHIN)
     assert f"{claims.family_id} of user" in caplog.text
@@ -47,7 +47,7 @@ def test_binding(claims: RefreshClaims, django_assert_num_queries: Any, caplog: 
     ids=lambda change: next(iter(change)),
 )
 def test_what_can_t_be_bound(claims: RefreshClaims, change: Any) -> None:
-    """A family can't be bound if it is bound, rotated, revoked or expired, or if its login was too long ago."""
+    """A family can't be bound if it is already bound, rotated, revoked or expired, or if its login was too long ago."""
     RefreshToken.objects.update(**change)
     assert not families.bind(claims, KEY, within=WITHIN)
     assert RefreshToken.objects.get().device_key == change.get("device_key", "")

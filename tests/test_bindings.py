@@ -20,7 +20,7 @@ RSA = (
     [("", ""), ("dpop:{}", "DPoP"), ("dbsc:{}", "DBSC"), ("{}", ""), ("other:dpop:{}", "")],
 )
 def test_the_protocol(device_key: str, name: str) -> None:
-    """``protocol`` returns the protocol that a device key's prefix names, or nothing for an unknown prefix."""
+    """``protocol`` returns the protocol that a device key's prefix names, or an empty string for an unknown prefix."""
     assert protocol(device_key) == name
 
 

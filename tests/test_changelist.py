@@ -31,7 +31,7 @@ pytestmark = [pytest.mark.urls("tests.test_admin"), pytest.mark.django_db]
 
 
 def test_no_query_per_row_and_no_count_of_all(user: Any, viewer: Any) -> None:
-    """The number of queries does not grow with the families, and each COUNT stops at the list's limit."""
+    """The list makes the same number of queries for any number of families. Each COUNT stops at the list's limit."""
     counts = []
     for _ in range(2):
         for number in range(5):
@@ -85,7 +85,7 @@ FILTERS: list[tuple[str, set[str]]] = [
 
 
 def test_filters_and_search(user: Any, viewer: Any) -> None:
-    """The list has filters for state, reason, binding and date. A search finds user name, family id and IP address."""
+    """The list has filters for state, reason, binding and date. A search finds families by user, id and IP address."""
     now = timezone.now()
     made: dict[str, dict[str, Any]] = {
         "live": {"device_key": "dpop:a key", "ip_address": "192.0.2.12"},
@@ -132,7 +132,7 @@ SPELLINGS = [
 
 @pytest.mark.parametrize(("name", "term", "is_found"), SPELLINGS)
 def test_search_by_a_name_s_beginning(viewer: Any, name: str, term: str, is_found: bool) -> None:
-    """A term finds user names that begin with it, in the usual spellings. Only ``*term*`` finds a part inside."""
+    """A term finds user names that begin with it, in usual upper and lower case. Only ``*term*`` finds other parts."""
     user: Any = UserFactory()
     User.objects.filter(pk=user.pk).update(**{NAME: name})
     families.start(user)
@@ -160,7 +160,7 @@ def test_names_without_an_index_are_not_searched(viewer: Any, django_assert_num_
     ],
 )
 def test_each_database_is_asked_in_the_form_that_uses_an_index(vendor: str, lookups: set[str]) -> None:
-    """A search for a beginning uses LIKE on PostgreSQL, a range on SQLite, and ``istartswith`` on MariaDB."""
+    """The search by a name's beginning uses LIKE on PostgreSQL, a range on SQLite, and ``istartswith`` on MariaDB."""
     assert {lookup for lookup, _ in leaves(begins("user__name", CharField(), "ann", vendor))} == lookups
 
 
@@ -170,12 +170,12 @@ def leaves(condition: Any) -> list[Any]:
 
 
 def test_a_name_that_is_no_text() -> None:
-    """A search also works if the project's search field is not text, such as a number."""
+    """A search also works if the project's search field is a number."""
     assert not by_beginning(RefreshToken.objects.all(), (f"user__{User._meta.pk.name}",), "7").exists()
 
 
 def test_counting_active_families_from_the_newest_on(user: Any, viewer: Any) -> None:
-    """The COUNT is ordered like the list only with the filter ``state=active`` and without a search."""
+    """The COUNT has an order, newest first, only with the filter ``state=active`` and without a search."""
     families.start(user)
     for query, is_ordered in (
         ("state=active", True),
@@ -202,7 +202,7 @@ def test_the_order_of_the_list(user: Any, viewer: Any) -> None:
 
 
 def test_the_date_hierarchy_beside_other_filters(user: Any, viewer: Any) -> None:
-    """The date hierarchy ignores filters on other columns. Otherwise its queries could read the whole table."""
+    """The date hierarchy ignores filters on columns other than the date. Otherwise it could read the whole table."""
     now = timezone.now()
     for days in (0, 400):
         RefreshToken.objects.create(user=user, created_at=now - timedelta(days=days))

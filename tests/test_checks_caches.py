@@ -66,7 +66,7 @@ def test_where_the_throttles_count(tmp_path: Path, backend: str, options: dict[s
     ],
 )
 def test_the_cache_of_proofs(backend: str, options: dict[str, Any], said: str) -> None:
-    """If the project sets DPOP or DPOP_ACCESS, and DPOP is not ``off``, W014 reports a cache that can forget used proofs."""
+    """W014 reports a cache that can forget used DPoP proofs, if DPOP or DPOP_ACCESS is set and DPOP is not ``off``."""
     cache = {"BACKEND": f"django.core.cache.backends.{backend}", "LOCATION": "/tmp/proofs", **options}  # noqa: S108
     with override_settings(CACHES={"default": cache}):
         for values, speaks in (({"DPOP": "optional"}, True), ({"DPOP_ACCESS": False}, True), ({"DPOP": "off"}, False)):

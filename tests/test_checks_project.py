@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db(databases=["default", "replica"])
 
 @pytest.fixture
 def django_tenants(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """Stand in for django-tenants: the checks read only its name and settings."""
+    """A stand-in for django-tenants, of which the checks read only the name and the settings."""
     module = ModuleType("django_tenants")
     module.__file__ = __file__
     monkeypatch.setitem(sys.modules, "django_tenants", module)
@@ -98,7 +98,7 @@ def test_tokens_that_name_no_tenant() -> None:
     ],
 )
 def test_families_of_users_that_each_tenant_has(listed: list[str], found: set[str]) -> None:
-    """W011 reports tenants, or a type of tenant, with tables of their own for users and not for token families."""
+    """W011 reports tenants, or a type of tenant, that have their own users and no token families of their own."""
     assert tenant_ids(TENANT_APPS=listed, TWOTOKEN=ISSUER) == found
     kinds = {"main": {"APPS": [USER_APP]}, "shop": {"APPS": [USER_APP, OURS]}, "firm": {"APPS": listed}}
     many: dict[str, Any] = {"HAS_MULTI_TYPE_TENANTS": True, "PUBLIC_SCHEMA_NAME": "main", "TENANT_TYPES": kinds}

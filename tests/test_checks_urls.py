@@ -73,7 +73,7 @@ class Actions(ViewSet):
 
 
 def test_a_login_older_than_an_access_token_may_be() -> None:
-    """W016 reports a ``max_age`` above ACCESS_LIFETIME in views, function views, actions and combined permissions."""
+    """W016 reports a ``max_age`` above ACCESS_LIFETIME in class and function views, actions and combinations."""
     router = SimpleRouter()
     router.register("actions", Actions, basename="actions")
     views = (path("a/", include([path("b/", MayBeOld.as_view()), path("c/", recent), *router.urls])),)

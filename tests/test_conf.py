@@ -158,7 +158,7 @@ def test_the_policy_is_a_view_of_the_keys() -> None:
     ],
 )
 def test_the_cookie_s_name(values: dict[str, Any], prefix: str) -> None:
-    """The default cookie name has the strongest prefix that its attributes allow. COOKIE_NAME is used unchanged."""
+    """The default cookie name has the strongest prefix that the attributes allow. COOKIE_NAME is used unchanged."""
     with override_settings(TWOTOKEN={**SECRETS, **values}):
         assert conf.cookie_name == f"{prefix}refresh_token"
     with override_settings(TWOTOKEN={**SECRETS, **values, "COOKIE_NAME": "rt"}):
@@ -189,7 +189,7 @@ def test_an_audience_that_is_asked_for(given: Any) -> None:
     "name",
     [
         "https://auth.example.com",
-        "auth.example.com",  # no package is called that
+        "auth.example.com",  # there is no package of this name
         "platform.example.com",  # a module that is no package has no submodule
         "acme",
         "urn:example:auth",

@@ -20,7 +20,7 @@ from twotoken.models import RefreshToken
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("verb", ["rotate", "revoke"])
 def test_a_transaction_that_lost_is_for_its_owner_to_repeat(user: Any, verb: str) -> None:
-    """Inside a transaction of the caller, a conflict is not retried. The caller gets the error and can retry all."""
+    """Inside a caller's transaction, a conflict is not retried. The caller gets the error and can repeat everything."""
     pair = families.start(user)
     claims = families.verify(pair.refresh)
     lost: list[str] = []

@@ -40,7 +40,7 @@ def nothing(request: Any, **kwargs: Any) -> HttpResponse:
     raise AssertionError(request)  # pragma: no cover
 
 
-# Mounts under a prefix that captures, and routes of a project: tests set ROOT_URLCONF to this module.
+# Mounts with a URL that captures a tenant, and a project's routes. Tests set ROOT_URLCONF to this module.
 urlpatterns = [
     path("<slug:tenant>/auth/", include("twotoken.urls")),
     path("any/<str:tenant>/auth/", include("twotoken.urls", namespace="any")),
@@ -149,7 +149,7 @@ def test_the_companion_s_family_counts(others: list[str], order: int) -> None:
     ],
 )
 def test_without_its_companion_no_token_counts(header: str) -> None:
-    """A token is refused unless a companion cookie names its family. A sibling subdomain can't set the companion."""
+    """A token is refused unless the companion cookie has its family's id. A sibling subdomain can't set this cookie."""
     with pytest.raises(ConflictingCookies) as caught:
         counted(header)
     assert caught.value.reason == "invalid"
@@ -183,7 +183,7 @@ def test_several_generations_of_a_family(path: str | None, order: int) -> None:
 
 
 def test_a_companion_for_each_mount() -> None:
-    """All companion cookies have the path ``/``, so each mount's companion has its own valid, constant name."""
+    """Companion cookies (with the family's id) have the path ``/``, so each mount has its own, constant cookie name."""
     paths = ["/api/auth/", "/api-auth/", "/auth/", "/Auth/", "/a%3Bb/auth/", "/"]
     names = [companion_name(path) for path in paths]
     assert len(set(names)) == len(paths)
@@ -281,7 +281,7 @@ def test_the_path_of_a_request_that_was_not_resolved() -> None:
 
 
 def test_the_path_under_a_prefix_of_the_server() -> None:
-    """The cookie's path contains SCRIPT_NAME, as the path that the browser requests does."""
+    """The cookie's path contains SCRIPT_NAME, which is part of the path that the browser requests."""
     set_script_prefix("/shop/")
     try:
         assert cookie_path(factory.post("/")) == "/shop/api/auth/"
@@ -352,7 +352,7 @@ DROPPED: list[tuple[dict[str, Any], bool]] = [
     ({"HTTP_HOST": "testserver", "HTTP_ORIGIN": "http://testserver"}, True),
     ({"HTTP_HOST": "localhost.example"}, True),
     ({"HTTP_HOST": "testserver", "secure": True}, False),
-    ({"HTTP_HOST": "testserver", "HTTP_ORIGIN": "https://testserver"}, False),  # a proxy speaks https
+    ({"HTTP_HOST": "testserver", "HTTP_ORIGIN": "https://testserver"}, False),  # behind a proxy that ends TLS
     ({"HTTP_HOST": "localhost:8000"}, False),
     ({"HTTP_HOST": "app.localhost"}, False),
     ({"HTTP_HOST": "127.0.0.1:8000"}, False),

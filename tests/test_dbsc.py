@@ -35,7 +35,7 @@ from twotoken.models import FamilyEvent, RefreshToken
 from twotoken.testing import time_travel
 
 COOKIE_LIFE = timedelta(minutes=10)
-LATER = timedelta(minutes=1)  # after every grace
+LATER = timedelta(minutes=1)  # longer than any grace
 INSTRUCTIONS = {
     "refresh_url": "/api/auth/device/refresh/",
     "scope": {
@@ -122,7 +122,7 @@ def test_the_flow(user: Any, key: Any, django_assert_num_queries: Any) -> None:
         renewed = browser.renew()
     assert renewed.json() == registered.json()
     assert renewed.cookies[DEVICE_COOKIE].value != cookie.value
-    with django_assert_num_queries(1):  # the answer brought the next challenge
+    with django_assert_num_queries(1):  # the last answer had the next challenge
         assert browser.renew().status_code == 200
     with time_travel(LATER):
         assert browser.refresh().status_code == 200
@@ -276,7 +276,7 @@ def challenge_of(browser: BoundBrowser) -> str:
 
 
 def test_a_thief_can_t_bind_a_copied_cookie(user: Any, thief: BoundBrowser) -> None:
-    """A thief with copied cookies can't register a key with a wrong challenge, or after a refresh or five minutes."""
+    """A thief with copied cookies can't register a key by a wrong challenge, after five minutes, or after a refresh."""
     victim = BoundBrowser(user)
     challenge = challenge_of(victim)
     own = challenge_of(thief)
@@ -402,7 +402,7 @@ def test_a_secret_that_is_replaced(owner: BoundBrowser) -> None:
         assert owner.renew().status_code == 200
 
 
-# A browser that will have its cookie soon.
+# A browser that waits for its device cookie.
 
 
 def skip(browser: BoundBrowser, reason: str = "quota_exceeded") -> Any:
@@ -597,10 +597,10 @@ def test_bad_proofs(name: str) -> None:
 
 
 def test_bad_proofs_over_http(owner: BoundBrowser, caplog: pytest.LogCaptureFixture) -> None:
-    """An invalid proof is a 400 at registration, and a 400 or 403 at renewal. The log names the refusal."""
+    """An invalid proof is a 400 at registration, and a 400 or 403 at renewal. The refusal is logged."""
     for proof in BAD.values():
         caplog.clear()
-        header = proof.encode("utf-8", "surrogatepass").decode("latin-1")  # as servers hand it over
+        header = proof.encode("utf-8", "surrogatepass").decode("latin-1")  # as servers pass headers to Django
         with caplog.at_level(logging.INFO, "twotoken"):
             registered = owner.post("/api/auth/device/", HTTP_SECURE_SESSION_RESPONSE=header)
             renewed = owner.ask(header)

@@ -41,7 +41,7 @@ from twotoken.tokens import RESERVED_CLAIMS
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 README = (ROOT / "README.md").read_text()
-# Above the folder of the docs, and in the built site all the same.
+# These pages are outside the folder of the docs, and are part of the built site.
 ABOVE = [ROOT / f"{name}.md" for name in ("README", "CHANGELOG", "CONTRIBUTING", "SECURITY")]
 PAGES = sorted([*ABOVE, *(page for page in DOCS.rglob("*.md") if "_build" not in page.parts)])
 PICTURES = sorted(page for page in DOCS.rglob("*.svg") if page.name != "benchmarks.svg")
@@ -90,7 +90,7 @@ def code_headings(text: str) -> list[str]:
     return re.findall(r"^#+ `([^`]+)`$", text, re.MULTILINE)
 
 
-# What is made from the code
+# Parts that are generated from the code
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if imports(page.read_text())], ids=name_of)
@@ -202,7 +202,7 @@ def test_screenshots() -> None:
     assert sorted(shown) == sorted(taken) != []
 
 
-# What is written by hand
+# Parts that are written by hand
 
 
 def test_reserved_claims() -> None:
@@ -318,7 +318,7 @@ def test_a_script_runs(live_server: Any, tmp_path: Path, number: int) -> None:
 @pytest.mark.usefixtures("no_authorities")
 @pytest.mark.slow
 def test_a_script_that_fails(live_server: Any, tmp_path: Path, path: str, password: str, said: str) -> None:
-    """If the server refuses the login or the request, the script prints the server's answer and exits with 1."""
+    """If the server refuses the login or the request, the docs' script prints the answer and exits with 1."""
     (script,) = (script for script in SCRIPTS if "sys.exit" in script)
     script = of_ann(script, live_server.url, UserFactory()).replace(PASSWORD, password)
     script = script.replace("/api/me/", "/api/none/") if path == "/api/me/" else script.replace("/api/app/auth/", path)
@@ -373,7 +373,7 @@ def test_a_login_of_one_s_own(user: Any, monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.mark.django_db
 def test_a_login_by_address(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The docs' EmailBackend finds a user by name, or by address in any case. It refuses an address of two users."""
+    """The docs' EmailBackend finds a user by name or by e-mail address in any case, and refuses a shared address."""
     (code,) = (block for block in blocks(text_of("how-to/accounts")) if "class EmailBackend" in block)
     shown: Any = ModuleType("accounts_backends")
     monkeypatch.setitem(sys.modules, shown.__name__, shown)
@@ -417,7 +417,7 @@ def test_registration(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.django_db
 def test_claims_that_depend_on_the_login(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the docs' login view, all access tokens have the login's context. A tenant of other users is refused."""
+    """With the docs' login view, each access token has the login's context. A tenant of somebody else is refused."""
     (code,) = (block for block in blocks(text_of("how-to/custom-login")) if "DeviceLoginView" in block)
     shown: Any = ModuleType("accounts.logins")
     monkeypatch.setitem(sys.modules, "accounts.logins", shown)
@@ -506,7 +506,7 @@ def test_each_environment_is_described() -> None:
 
 
 def test_the_code_of_the_example_front_end() -> None:
-    """The docs quote these files of the example's front end without changes."""
+    """The docs quote four files of the example's front end without changes."""
     source = ROOT / "example_project" / "frontend" / "src"
     browser, recipes = text_of("how-to/browser"), text_of("how-to/frontend-recipes")
     part = browser.split("\n### The example front end\n")[1].split("\n### ")[0]

@@ -64,7 +64,7 @@ HEALTHY: dict[str, Any] = {
 
 @dataclass
 class Broken:
-    """A set-up with one fault: what differs from the healthy one, the probe that finds it, and words of its remedy."""
+    """A set-up with one fault: what differs from a healthy set-up, the probe that finds it, and part of the remedy."""
 
     probe: str
     remedy: str
@@ -328,7 +328,7 @@ def test_a_wrong_password(user: Any) -> None:
 
 @pytest.mark.usefixtures("healthy")
 def test_where_the_password_comes_from(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """If TWOTOKEN_DOCTOR_PASSWORD is not set or empty, the doctor asks on a terminal. Elsewhere the error names it."""
+    """Without TWOTOKEN_DOCTOR_PASSWORD the doctor asks for the password on a terminal. Elsewhere this is an error."""
     monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
     with pytest.raises(CommandError, match="TWOTOKEN_DOCTOR_PASSWORD"):
         call_command("twotoken_doctor", user=user.get_username())
@@ -393,7 +393,7 @@ def visited(transactional_db: None, user: Any, certificate: Path, monkeypatch: p
 
 @pytest.mark.parametrize(("path", "delivery"), MOUNTS)
 def test_a_login_over_http(visited: Any, path: str, delivery: str) -> None:
-    """At a mount of each delivery the doctor logs in and out, with and without a DPoP proof."""
+    """At mounts of each delivery, the doctor logs in and out, with and without a DPoP proof."""
     found = visited(path, settings={**MANY, "REST_FRAMEWORK": ONE_PROXY})
     assert {status for status, _ in found.values()} == {"ok"}
     assert {"secrets", "client address", "login over HTTP", "htu"} <= set(found)
@@ -509,7 +509,7 @@ class Slow(LocMemCache):
 
 @pytest.mark.usefixtures("healthy")
 def test_a_cache_that_is_not_atomic() -> None:
-    """The doctor reports a cache in which several threads can add the same key: it would count guesses as one."""
+    """The doctor reports a cache in which several threads can add the same key, because throttles would miscount."""
     with override_settings(CACHES={"default": {"BACKEND": "tests.test_doctor.Slow"}}):
         fault = only_fault()
     assert fault["probe"] == "cache"
@@ -601,7 +601,7 @@ def test_a_page_of_the_same_origin() -> None:
 
 
 def test_a_page_at_the_body_mount() -> None:
-    """For a page that uses the delivery ``body``, the doctor needs CORS, and neither credentials nor a trusted origin."""
+    """For a page that uses the delivery ``body``, the doctor needs CORS, but no credentials and no trusted origin."""
     changed = {**HEALTHY, **MANY, "CSRF_TRUSTED_ORIGINS": [], "TEST_CORS": {**CORS, "credentials": False}}
     with override_settings(**changed):
         is_well, found = examine("--url", API.replace("/auth", "/app/auth"), "--no-http", "--front-end", PAGE)

@@ -88,7 +88,7 @@ def test_suffixes() -> None:
     ],
 )
 def test_cookies(header: str, page: str, api: str, remedy: str) -> None:
-    """``fault_of`` returns fault and remedy of a cookie that browsers drop or do not send, and None for other cookies."""
+    """``fault_of`` returns fault and remedy for a cookie that browsers drop or do not send, and None for any other."""
     cookie = Cookie.parse(header, "/api/auth/refresh/")
     fault = fault_of(cookie, urlsplit(page), urlsplit(api))
     assert (fault is None) == (remedy == "")

@@ -122,7 +122,7 @@ def test_other_members_do_not_change_the_key() -> None:
 
 @pytest.mark.parametrize("pem", [pem(P384_KEY), "x", public_pem(EC_KEY)])
 def test_keys_that_make_no_proof(pem: str) -> None:
-    """``make_proof`` raises ValueError if it can't sign with the key: another curve, a public key, or no key at all."""
+    """``make_proof`` raises ValueError for a key of another curve, a public key, and a text that is no key."""
     with pytest.raises(ValueError, match="key"):
         dpop.make_proof(pem, method="GET", address=ADDRESS, now=NOW)
 
@@ -244,7 +244,7 @@ HEAD, BODY, SIGNATURE = GOOD.split(".")
     ],
 )
 def test_what_is_no_signed_jwt(problem: str, proof: str) -> None:
-    """Two proofs that a comma joins are refused, and so are proofs with a wrong, foreign or missing signature."""
+    """Two proofs, joined by a comma, are refused. A proof with a wrong, foreign or missing signature is refused too."""
     with pytest.raises(InvalidProof, match=f"^{problem}$"):
         verify(proof)
 
@@ -254,7 +254,7 @@ def test_what_is_no_signed_jwt(problem: str, proof: str) -> None:
     [("a.b.c", "a.b.c", True), ("a.b.c", "a.b.d", False), (None, "a.b.c", False), ("a.b.c", None, True)],
 )
 def test_the_access_token_of_a_proof(proven: str | None, presented: str | None, fits: bool) -> None:
-    """A proof beside an access token must have this token's ``ath``. At login and refresh ``ath`` is not read."""
+    """A proof that is sent with an access token must have this token's ``ath``. Without a token ``ath`` is not read."""
     proof = dpop.make_proof(pem(EC_KEY), method="POST", address=ADDRESS, now=NOW, access_token=proven)
     if fits:
         verify(proof, access_token=presented)

@@ -21,7 +21,7 @@ DEVICE, OTHER_DEVICE = "dpop:the device's key", "dpop:another device's key"
 
 
 def test_reuse_is_on_the_timeline(script: Caller) -> None:
-    """A reuse makes one event, with the sender's address and user agent, and the number of generations behind."""
+    """A reuse makes one event, with the sender's address and user agent, and the token's age in generations."""
     r0 = script.log_in().json()["refresh"]
     r1 = script.refresh(r0).json()["refresh"]
     r2 = script.refresh(r1).json()["refresh"]
@@ -35,7 +35,7 @@ def test_reuse_is_on_the_timeline(script: Caller) -> None:
 
 
 def test_a_change_of_device_is_on_the_timeline(script: Caller) -> None:
-    """A refresh from another device makes an event, an updated browser none. A family has at most 18 such events."""
+    """A refresh from another device makes an event, an updated browser does not. A family has at most 18 such events."""
     token = script.log_in(HTTP_USER_AGENT="Mozilla/5.0 Chrome/126.0.1").json()["refresh"]
     with CaptureQueriesContext(connection) as queries:
         token = script.refresh(token, HTTP_USER_AGENT="Mozilla/5.0 Chrome/127.0.0").json()["refresh"]

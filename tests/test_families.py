@@ -71,7 +71,7 @@ def test_a_proof_that_starts_one_family_only(user: Any) -> None:
 
 
 def test_the_oldest_family_ends_at_the_limit(user: Any) -> None:
-    """At MAX_FAMILIES_PER_USER a login revokes the user's oldest active family, with the reason ``limit``."""
+    """If a user has MAX_FAMILIES_PER_USER active families, a login revokes the oldest one with the reason ``limit``."""
     with with_settings(MAX_FAMILIES_PER_USER=2):
         pairs = []
         for minutes in range(4):
@@ -83,7 +83,7 @@ def test_the_oldest_family_ends_at_the_limit(user: Any) -> None:
 
 
 def test_revoking(user: Any) -> None:
-    """``revoke`` revokes one family, ``revoke_all`` a user's families, or all except one. Each sends one signal."""
+    """``revoke`` revokes one family, ``revoke_all`` all or all except one. There is one signal for each family."""
     pairs = [families.start(user) for _ in range(4)]
     with heard(signals.family_revoked) as calls:
         assert families.revoke(pairs[0].family_id, "stolen laptop") is not None
@@ -112,7 +112,7 @@ def test_who_is_faster_tells(user: Any) -> None:
 
 
 def test_a_person_who_changes_the_own_password_stays(script: Caller) -> None:
-    """After a password change ``update_auth_hash`` keeps one family. The others are refused at their next refresh."""
+    """After a password change ``update_auth_hash`` keeps the given family. Others are refused at their next refresh."""
     here, there = (script.log_in().json()["refresh"] for _ in range(2))
     script.user.set_password("another password")
     script.user.save()
@@ -122,7 +122,7 @@ def test_a_person_who_changes_the_own_password_stays(script: Caller) -> None:
 
 
 def test_a_password_is_changed_while_a_refresh_runs(script: Caller) -> None:
-    """If the password and the auth hash change during a refresh, the refresh reads the row again and succeeds."""
+    """If ``update_auth_hash`` changes the row during a refresh, the refresh reads the row again and succeeds."""
     token = script.log_in().json()["refresh"]
     done: list[int] = []
 
@@ -153,7 +153,10 @@ def test_whose_auth_hash_is_brought_up_to_date(user: Any) -> None:
 
 
 def test_a_rotation_without_a_key(user: Any) -> None:
-    """Without a key, a second ``rotate`` with the same token is reuse. The row has the last rotation's client."""
+    """Without an Idempotency-Key, a second ``rotate`` with the same token is reuse.
+
+    The row has the client of the last rotation.
+    """
     claims = families.verify(families.start(user).refresh)
     families.rotate(claims, Client(ip_address="192.0.2.7", user_agent="curl/8"))
     family = RefreshToken.objects.get()
@@ -163,7 +166,7 @@ def test_a_rotation_without_a_key(user: Any) -> None:
 
 
 def test_a_new_secret_key_with_a_fallback(script: Caller) -> None:
-    """An auth hash that was made with a SECRET_KEY_FALLBACKS key is accepted. The next rotation replaces the hash."""
+    """A session auth hash by a key of SECRET_KEY_FALLBACKS is accepted. The next rotation replaces the hash."""
     token = script.log_in().json()["refresh"]
     with override_settings(SECRET_KEY="another key of some length", SECRET_KEY_FALLBACKS=[settings.SECRET_KEY]):
         token = script.refresh(token).json()["refresh"]
@@ -172,7 +175,7 @@ def test_a_new_secret_key_with_a_fallback(script: Caller) -> None:
 
 
 def test_a_new_secret_key_while_servers_are_replaced(script: Caller) -> None:
-    """During a deploy, servers with the old and the new SECRET_KEY accept each other's auth hashes by the fallbacks."""
+    """During a deploy, servers accept session auth hashes of each other's SECRET_KEY if they have it as a fallback."""
     token = script.log_in().json()["refresh"]
     keys = [settings.SECRET_KEY, "another key of some length"]
     for key, fallback in (keys, keys[::-1], keys, keys[::-1]):
@@ -251,7 +254,7 @@ def before_the_update(action: Callable[[], object]) -> Iterator[None]:
 
 
 def test_a_rotation_that_is_overtaken_is_judged_again(script: Caller) -> None:
-    """If another rotation writes first, the UPDATE changes no row. The family is read again: the token is reused."""
+    """If another rotation writes first, the UPDATE changes no row. The family is read again: 401 ``reused``."""
     token = script.log_in().json()["refresh"]
     with before_the_update(lambda: families.rotate(families.verify(token), Client())):
         assert script.refresh(token).json()["reason"] == "reused"
@@ -324,7 +327,10 @@ DEVICE, OTHER_DEVICE, COOKIE = "dpop:the device's key", "dpop:another device's k
 
 
 def test_a_lost_answer_of_a_bound_family(user: Any) -> None:
-    """In a bound family, the previous token and a proof get the current token, even after hours. An older one is reuse."""
+    """With a proof, the previous token of a bound family gets the current token, even hours later.
+
+    An older token is reuse.
+    """
     first = families.start(user, device_key=DEVICE)
     claims = families.verify(first.refresh)
     second = families.rotate(claims, Client(), device_key=DEVICE)
@@ -380,7 +386,7 @@ def test_a_key_without_its_protocol(user: Any) -> None:
 
 @pytest.mark.parametrize("mode", ["off", "optional", "required"])
 def test_a_bound_family_stays_bound(user: Any, mode: str) -> None:
-    """With every value of DPOP, ``rotate`` refuses a bound family without its key: WrongDevice."""
+    """With every value of DPOP, ``rotate`` of a bound family without the device's key raises WrongDevice."""
     claims = families.verify(families.start(user, device_key=DEVICE).refresh)
     with with_settings(DPOP=mode), pytest.raises(WrongDevice):
         families.rotate(claims, Client())

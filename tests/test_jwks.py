@@ -25,7 +25,7 @@ def members(*names: str, jwk: dict[str, Any]) -> dict[str, Any]:
 
 
 def read(*entries: Any) -> list[tuple[str, str | None]]:
-    """Return the algorithm and the kid of each key that is read from a set."""
+    """Return the algorithm and the kid of each key that is read from a JWK Set with these entries."""
     return [(key.algorithm, key.kid) for key in read_key_set(json.dumps({"keys": entries}).encode()).keys]
 
 

@@ -168,7 +168,7 @@ def test_a_public_key_in_disguise_is_no_secret(algorithm: str) -> None:
 
 @pytest.mark.parametrize("algorithm", ASYMMETRIC)
 def test_a_public_key_is_no_secret(algorithm: str) -> None:
-    """CVE-2022-29217, CVE-2017-11424: a token signed by HMAC with the public key's text is refused."""
+    """A token that is signed by HMAC with the public key is refused (CVE-2022-29217, CVE-2017-11424)."""
     held_to = policy(TEXTS[algorithm][0], SECRET, algorithm=algorithm)
     payload = json.dumps(
         {"sub": "7", "sid": str(uuid4()), "exp": 9_999_999_999, "iss": "https://auth.example", "aud": "api"}
@@ -194,7 +194,7 @@ def test_a_public_key_is_no_secret(algorithm: str) -> None:
 
 @pytest.mark.parametrize("algorithm", ASYMMETRIC)
 def test_a_header_does_not_choose(algorithm: str) -> None:
-    """RFC 8725 section 3.1: another algorithm, another ``kid`` or a key in the header has no effect."""
+    """A token is refused if its header has another algorithm or ``kid``, or brings a key (RFC 8725 section 3.1)."""
     held_to = policy(*TEXTS[algorithm], algorithm=algorithm)
     _, payload, signature = access(held_to).split(".")
     first, second = held_to.keys.keys
@@ -269,7 +269,7 @@ def test_a_signature_that_is_none(algorithm: str) -> None:
     ],
 )
 def test_bad_secrets(texts: tuple[str, ...], problem: str) -> None:
-    """A secret that is missing, too short, or a key is refused (CVE-2022-29217). The error does not contain it."""
+    """A secret is refused if it is missing, too short or a key (CVE-2022-29217). No error contains the secret."""
     with pytest.raises(ValueError, match=problem) as caught:
         key_ring(texts)
     assert not any(text in str(caught.value) for text in texts if text)
@@ -291,7 +291,7 @@ UNFIT: dict[str, tuple[list[str], str, str]] = {
 }
 
 
-@pytest.mark.django_db(databases="__all__")  # a check of Django's own asks SQLite whether it knows JSON
+@pytest.mark.django_db(databases="__all__")  # a check of Django queries SQLite
 @pytest.mark.parametrize(("texts", "algorithm", "problem"), UNFIT.values(), ids=UNFIT)
 def test_keys_that_do_not_fit(texts: list[str], algorithm: str, problem: str) -> None:
     """``check`` reports why a key can't be used. No message contains the key."""
@@ -347,7 +347,7 @@ def test_no_key_shows_in_a_repr() -> None:
         assert "KeyRing" not in repr(held_to)
 
 
-# The published examples of thumbprints.
+# The examples of thumbprints in RFC 8037 and RFC 7638.
 RFC_8037_PRIVATE = "nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A"
 RFC_8037_THUMBPRINT = "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"
 RFC_7638_MODULUS = (
@@ -360,7 +360,7 @@ RFC_7638_THUMBPRINT = "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"
 
 
 def test_the_kid_is_the_thumbprint() -> None:
-    """The kid equals the thumbprints in RFC 8037 and RFC 7638. A private key and its public key have the same kid."""
+    """The ``kid`` is the thumbprint of RFC 8037 and RFC 7638. A private key has the ``kid`` of its public key."""
     edwards = ed25519.Ed25519PrivateKey.from_private_bytes(b64decode(RFC_8037_PRIVATE))
     assert key_ring((pem(edwards),), ("EdDSA",)).keys[0].kid == RFC_8037_THUMBPRINT
     modulus = int.from_bytes(b64decode(RFC_7638_MODULUS), "big")

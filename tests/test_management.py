@@ -26,7 +26,7 @@ def generated() -> dict[str, str]:
 
 
 def test_two_lines_for_an_environment_file() -> None:
-    """``generate_token_secrets`` prints two different secrets of 256 bits, new each time, that no shell must quote."""
+    """``generate_token_secrets`` prints two new secrets of 256 bits each time, without special shell characters."""
     first, second = generated(), generated()
     assert list(first) == ["JWT_ACCESS_SECRET", "JWT_REFRESH_SECRET"]
     values = [*first.values(), *second.values()]
@@ -83,7 +83,7 @@ def test_a_copy_of_the_npm_package(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize("content", ['{"name": "shop"}', "{}", "[]", "{", "\xff"])
 def test_the_folder_of_another_npm_package(tmp_path: Path, content: str) -> None:
-    """``twotoken_client --to`` refuses to replace a package.json that is not its own, such as the front end's."""
+    """``twotoken_client --to`` refuses to replace a package.json that is not twotoken's, such as the front end's."""
     (tmp_path / "package.json").write_text(content, encoding="latin-1")
     with pytest.raises(CommandError, match=r"holds another package. Name a folder of its own, such as .*twotoken"):
         client("--to", str(tmp_path))

@@ -27,7 +27,7 @@ def families() -> Any:
 
 
 def test_every_field_but_the_user_has_a_default(user: Any) -> None:
-    """With defaults alone, a row is an active family that has not rotated and has no grace."""
+    """With defaults alone, a row is an active family that has not rotated, of a client that is no browser."""
     before = timezone.now()
     row = make(user)
     row.refresh_from_db()
@@ -41,7 +41,7 @@ def test_every_field_but_the_user_has_a_default(user: Any) -> None:
 
 
 def test_keys_and_secrets_are_random(user: Any) -> None:
-    """No two rows have the same key or secret."""
+    """No two rows have the same primary key or secret."""
     rows = [make(user) for _ in range(3)]
     assert len({row.pk for row in rows}) == len({row.secret for row in rows}) == 3
     assert len({new_secret() for _ in range(10)}) == 10
@@ -173,7 +173,7 @@ def test_rotation_touches_no_indexed_column() -> None:
         if getattr(field, "db_index", False) or getattr(field, "unique", False)
     }
     assert indexed == {"id", "user", "created_at", "earliest_end", "login_ip_address"}
-    # PostgreSQL also asks for the columns in the condition of an index.
+    # For PostgreSQL, columns in an index's condition count as indexed.
     indexed |= {name for index in RefreshToken._meta.indexes for name in index.fields} | {"device_key", "revoked_at"}
     assert not indexed & written
     assert not RefreshToken._meta.constraints
@@ -189,7 +189,7 @@ def test_an_optional_index(index: Any) -> None:
     assert index.create_sql(RefreshToken, without) == index.remove_sql(RefreshToken, without) == NOTHING
     if connection.features.supports_partial_indexes:  # pragma: no branch - SQLite has them
         editor: Any = connection.schema_editor(collect_sql=True)
-        editor.deferred_sql = []  # as if entered, which SQLite refuses in a transaction
+        editor.deferred_sql = []  # ``__enter__`` would set it, and SQLite refuses this in a transaction
         assert " WHERE " in str(index.create_sql(RefreshToken, editor))
         assert index.name in str(index.remove_sql(RefreshToken, editor))
 
@@ -210,7 +210,7 @@ FOUND_BY: dict[str, Any] = {
 def test_a_search_uses_its_index(index: str) -> None:
     """The purge, and the admin's filters and searches, find their families by an index."""
     if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:  # which is quicker for an empty table
+        with connection.cursor() as cursor:  # for an empty table PostgreSQL would choose them
             cursor.execute("SET LOCAL enable_seqscan = off")
             cursor.execute("SET LOCAL enable_bitmapscan = off")
     if connection.vendor != "mysql":

@@ -1,4 +1,4 @@
-"""A self-signed certificate for this machine. Only the test that makes it trusts it."""
+"""A self-signed certificate for this machine. Only the test that makes the certificate trusts it."""
 
 from __future__ import annotations
 

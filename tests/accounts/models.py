@@ -1,4 +1,4 @@
-"""User models with another USERNAME_FIELD and another kind of primary key."""
+"""User models with a USERNAME_FIELD and a primary key other than those of Django's own model."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class _User(AbstractBaseUser, PermissionsMixin):
 
 
 class EmailUser(_User):
-    """A user with a UUID who logs in by e-mail address."""
+    """A user with a UUID as primary key, who logs in by e-mail address."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
 
@@ -46,7 +46,7 @@ def new_key() -> str:
 
 
 class StringUser(_User):
-    """A user with text for a primary key."""
+    """A user with text as primary key."""
 
     key = models.CharField(primary_key=True, max_length=40, default=new_key)
     handle = models.CharField(max_length=40, unique=True)
