@@ -20,7 +20,7 @@ Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
 @dataclass(frozen=True)
 class Proxy:
-    """What a proxy does to a request and its answer. By default it only adds X-Forwarded-Proto."""
+    """What a proxy does to a request and its answer. By default a proxy only adds X-Forwarded-Proto."""
 
     sends_scheme: bool = True
     keeps_host: bool = True

@@ -38,7 +38,7 @@ pytestmark = pytest.mark.django_db(databases=["default", "replica"])
     ],
 )
 def test_where_the_throttles_count(tmp_path: Path, backend: str, options: dict[str, int], said: str) -> None:
-    """W006 reports a cache that can't count for all processes, also as a subclass, unless both throttles are off."""
+    """If a throttle is on, W006 reports a cache class that can't count for all processes, or a subclass of it."""
     cache = {"BACKEND": backend, "LOCATION": str(tmp_path), "OPTIONS": options}
     on, off = ({**GOOD, "LOGIN_THROTTLE": rate, "REFRESH_THROTTLE": None} for rate in ("1/s", None))
     with override_settings(CACHES={"default": cache}, TWOTOKEN=on):

@@ -65,14 +65,14 @@ CODES: dict[type[TwoTokenError], str] = {
 
 @pytest.mark.parametrize(("error", "reason"), REASONS.items())
 def test_a_refused_token_has_one_code_and_its_reason(error: Any, reason: str) -> None:
-    """Each refused token has the code ``token_not_valid`` and exactly the reason that clients know."""
+    """Each error for a refused token has the code ``token_not_valid`` and exactly the reason that clients know."""
     assert issubclass(error, TokenNotValid)
     assert (error.code, error.reason) == ("token_not_valid", reason)
 
 
 @pytest.mark.parametrize(("error", "code"), CODES.items())
 def test_other_errors_have_a_code_and_no_reason(error: Any, code: str) -> None:
-    """Each error other than a refused token has its own code and no reason."""
+    """Each error that is not about a refused token has its own code and no reason."""
     assert error.code == code
     assert not issubclass(error, TokenNotValid)
     assert not hasattr(error, "reason")

@@ -155,7 +155,7 @@ def test_a_public_key_alone(script: Caller, algorithm: str) -> None:
 @pytest.mark.django_db(databases="__all__")
 @pytest.mark.parametrize("algorithm", ASYMMETRIC)
 def test_a_public_key_in_disguise_is_no_secret(algorithm: str) -> None:
-    """A public key without its BEGIN line, beside its private key, is refused as a secret."""
+    """If ACCESS_SECRET lists a private key and its public key without the BEGIN line, the public key is refused."""
     body = "".join(public_pem(PRIVATE[algorithm][0]).splitlines()[1:-1])
     with with_settings(ACCESS_SECRET=[TEXTS[algorithm][0], body], ACCESS_ALGORITHM=algorithm):
         (message,) = [found for found in run_checks() if found.id == "twotoken.E005"]
