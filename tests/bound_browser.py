@@ -32,12 +32,12 @@ def jwk_of(key: Any) -> dict[str, str]:
 
 
 def canonical(key: Any) -> str:
-    """Return what the row of a bound family has."""
+    """Return a key in the form of a bound family's ``device_key``."""
     return "dbsc:" + json.dumps(jwk_of(key), separators=(",", ":"), sort_keys=True)
 
 
 def sign(challenge: Any, key: Any, *, with_key: bool, **header: Any) -> str:
-    """Return a proof. Members of the header that are None are left out."""
+    """Return a DBSC proof of a challenge. Members of the header that are None are left out."""
     algorithm = algorithm_of(key)
     members = {"alg": algorithm, "typ": "dbsc+jwt", **({"jwk": jwk_of(key)} if with_key else {}), **header}
     named = {name: value for name, value in members.items() if value is not None}
@@ -46,7 +46,7 @@ def sign(challenge: Any, key: Any, *, with_key: bool, **header: Any) -> str:
 
 
 class BoundBrowser(Caller):
-    """A browser with a key, at the cookie mount. ``challenge`` is what it signs next."""
+    """A browser with a key, at COOKIE_MOUNT. ``challenge`` is the challenge that it signs next."""
 
     def __init__(self, user: Any, key: Any = EC_KEY, **defaults: Any) -> None:
         defaults = {"HTTP_SEC_FETCH_SITE": "same-origin", "HTTP_ORIGIN": ORIGIN, **defaults}
@@ -54,14 +54,14 @@ class BoundBrowser(Caller):
         self.key, self.challenge, self.session_id, self.registration = key, "", "", ""
 
     def sign_in(self) -> Any:
-        """Log in, and register the key as the answer asks. Return the answer to the registration."""
+        """Log in, and register the key for the challenge in the answer. Return the answer to the registration."""
         self.registration = self.log_in()["Secure-Session-Registration"]
         match = re.fullmatch(r'\(ES256 RS256\);path="(/api/auth/device/)";challenge="([!#-~]+)"', self.registration)
         assert match, self.registration
         return self.register(match[2])
 
     def register(self, challenge: str, **extra: Any) -> Any:
-        """Register the key."""
+        """Register the key with a signed challenge, and keep the session id that the answer has."""
         proof = sign(challenge, self.key, with_key=True)
         response = self.post(f"{COOKIE_MOUNT}device/", HTTP_SECURE_SESSION_RESPONSE=proof, **extra)
         if response.status_code == 200:
@@ -69,12 +69,12 @@ class BoundBrowser(Caller):
         return response
 
     def renew(self, **extra: Any) -> Any:
-        """Ask for a new device cookie: with the challenge that it has, and with a new one after a 403."""
+        """Ask for a new device cookie. After a 403, ask again with the new challenge."""
         response = self.answer_challenge(**extra)
         return self.answer_challenge(**extra) if response.status_code == 403 else response
 
     def answer_challenge(self, **extra: Any) -> Any:
-        """Ask with a proof of the challenge that the browser has, if any, and keep the next challenge."""
+        """Ask for a device cookie, with a proof if the browser has a challenge. Keep the next challenge."""
         proof = sign(self.challenge, self.key, with_key=False) if self.challenge else None
         response = self.ask(proof, **extra)
         match = re.fullmatch(r'"([!#-~]+)";id="(.+)"', response.headers.get("Secure-Session-Challenge", ""))
@@ -91,5 +91,5 @@ class BoundBrowser(Caller):
         return self.post(f"{COOKIE_MOUNT}device/refresh/", **sent)
 
     def lose_device_cookie(self) -> None:
-        """Do what a browser does when the cookie expires."""
+        """Delete the device cookie, as a browser does when the cookie expires."""
         self.cookies.pop(DEVICE_COOKIE, None)

@@ -6,7 +6,7 @@ from typing import Any
 
 
 def role(user: Any, family: Any) -> dict[str, Any]:
-    """Return a claim that changes with the user."""
+    """Return a claim that depends on whether the user is staff."""
     return {"role": "staff" if user.is_staff else "user"}
 
 
@@ -16,7 +16,7 @@ def reserved(user: Any, family: Any) -> dict[str, Any]:
 
 
 def client(user: Any, family: Any) -> dict[str, Any]:
-    """Return the ``client_id`` of the login, for a project with several apps."""
+    """Return the claim ``client_id``, as in a project with several apps."""
     return {"client_id": "app"}
 
 
@@ -54,5 +54,5 @@ def of_a_context(user: Any, family: Any) -> dict[str, Any]:
 
 
 def broken(user: Any, family: Any) -> dict[str, Any]:
-    """Raise an error, as a project's code may."""
+    """Raise an error, as a project's code may do."""
     raise RuntimeError("no claims today")

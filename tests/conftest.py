@@ -18,13 +18,13 @@ from tests.staff import staff
 
 
 def pytest_collection_finish() -> None:
-    """Keep the modules and the tests out of each later garbage collection."""
+    """After pytest has collected the tests, exclude all objects in memory from later garbage collections."""
     gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _folder() -> Iterator[None]:
-    """A folder for SQLite's files. Some commands open the default database, which no test uses."""
+    """Make a folder for SQLite's files, and delete it at the end. Some commands open the default database in it."""
     FOLDER.mkdir(mode=0o700)
     yield
     shutil.rmtree(FOLDER)
@@ -32,14 +32,14 @@ def _folder() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def django_db_setup(_folder: None, django_db_setup: None) -> Iterator[None]:
-    """The test databases; all connections are closed at the end, because PostgreSQL drops no database in use."""
+    """Set up the test databases. At the end close all connections, because PostgreSQL drops no database in use."""
     yield
     connections.close_all()
 
 
 @pytest.fixture(autouse=True)
 def _empty_cache() -> Iterator[None]:
-    """Empty the cache, in which throttles count."""
+    """Empty the cache before and after each test, because the throttles count in it."""
     cache.clear()
     yield
     cache.clear()
@@ -47,42 +47,42 @@ def _empty_cache() -> Iterator[None]:
 
 @pytest.fixture
 def no_authorities(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No certificates of authorities: httpx reads all that there are for each of its clients."""
+    """Hide the certificates of authorities, because httpx would read all of them for each client."""
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)
     monkeypatch.setenv("SSL_CERT_DIR", str(FOLDER))
 
 
 @pytest.fixture
 def user(db: None) -> Any:
-    """A user with the usual password."""
+    """A user with the password PASSWORD."""
     return UserFactory()
 
 
 @pytest.fixture
 def script(user: Any) -> Caller:
-    """A script: a client at the body mount."""
+    """A script: a client of the endpoints with the refresh token in the body."""
     return Caller(user, mount="/api/app/auth/")
 
 
 @pytest.fixture
 def browser(user: Any) -> Caller:
-    """A browser: a client at the cookie mount."""
+    """A browser: a client of the endpoints with the refresh token in a cookie."""
     return Caller(user, mount="/api/auth/", HTTP_SEC_FETCH_SITE="same-origin")
 
 
 @pytest.fixture
 def jar(user: Any) -> Caller:
-    """A script with a cookie jar at the cookie mount."""
+    """A script with a cookie jar: a client of the endpoints with the refresh token in a cookie."""
     return Caller(user, mount="/api/auth/")
 
 
 @pytest.fixture
 def viewer(db: None) -> Any:
-    """A member of staff who may view families."""
+    """A browser in which a member of staff who may view families is logged in."""
     return staff("view_refreshtoken")
 
 
 @pytest.fixture
 def revoker(db: None) -> Any:
-    """A member of staff who may view and revoke families."""
+    """A browser in which a member of staff who may view and revoke families is logged in."""
     return staff("view_refreshtoken", "revoke_refreshtoken")

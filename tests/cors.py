@@ -1,4 +1,4 @@
-"""A middleware that does what django-cors-headers does with its settings. The integrations use the real one."""
+"""A middleware that does what django-cors-headers does with its settings. Integration tests use the real package."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
 
 class Cors:
-    """Answers preflight requests, and adds the headers of CORS to answers."""
+    """Answers preflight requests, and adds the headers of CORS to other answers."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response

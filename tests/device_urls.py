@@ -1,4 +1,4 @@
-"""The URLs of the tests, with a cookie mount that binds sessions to the device."""
+"""The tests' URLs, with mounts of ``twotoken.contrib.dbsc``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Factories for the user model that the environment has chosen."""
+"""Factories for the user model that AUTH_USER_MODEL names."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ PASSWORD = "a password of some length"
 
 
 class UserFactory(factory.django.DjangoModelFactory[Any]):
-    """A user of whatever model the settings name, with PASSWORD."""
+    """Makes users of AUTH_USER_MODEL with the password PASSWORD."""
 
     class Meta:
         model = get_user_model()

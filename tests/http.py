@@ -1,4 +1,4 @@
-"""A client of the service that sends plain HTTP through Django's handler, with as little help as possible."""
+"""A client of twotoken's endpoints that sends plain requests through Django's handler."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.jar import COOKIE, COOKIE_MOUNT, cookies
 
 
 class Caller(APIClient):
-    """An API client at one mount, who knows one user's password."""
+    """An API client at one mount that logs in as one user."""
 
     def __init__(self, user: Any, *, mount: str, **defaults: Any) -> None:
         super().__init__(**defaults)
@@ -26,7 +26,7 @@ class Caller(APIClient):
         return self.send("login/", {self.user.USERNAME_FIELD: self.user.get_username(), "password": PASSWORD}, **extra)
 
     def refresh(self, token: str | None = None, key: str | None = None, **extra: Any) -> Any:
-        """Refresh with the given token, in the body or as the only cookie, or with the jar's cookie."""
+        """Refresh with this token, in the body or in a cookie. Without a token, refresh with the cookie jar."""
         if key is not None:
             extra["HTTP_IDEMPOTENCY_KEY"] = key
         if token is None:
@@ -37,5 +37,5 @@ class Caller(APIClient):
 
     @property
     def cookie(self) -> str:
-        """The refresh token in the jar."""
+        """The refresh token in the cookie jar."""
         return self.cookies[COOKIE].value

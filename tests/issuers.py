@@ -22,7 +22,7 @@ def audience() -> list[str]:
 
 @contextmanager
 def tenant(name: str) -> Iterator[None]:
-    """Make another tenant the current one."""
+    """Make another tenant the current one inside a ``with`` block."""
     token = TENANT.set(name)
     yield
     TENANT.reset(token)

@@ -1,4 +1,4 @@
-"""The cookies that a browser keeps of the cookie mount, with their names written out. Imports no Django."""
+"""The names and values of the cookies that a browser gets at COOKIE_MOUNT. This module does not import Django."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import json
 
 COOKIE_MOUNT = "/api/auth/"
 COOKIE = "__Secure-refresh_token"
-COMPANION = "__Host-refresh_token-8eb1863cefef-sid"  # of this mount
+COMPANION = "__Host-refresh_token-8eb1863cefef-sid"  # the name for COOKIE_MOUNT
 
 
 def family_of(token: str) -> str:
-    """Return the ``sid`` of a token, unverified; nothing if it has none."""
+    """Return the ``sid`` of a token without verifying it, or an empty string if there is none."""
     try:
         return str(json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))["sid"])
     except (IndexError, KeyError, TypeError, ValueError, RecursionError):
@@ -19,5 +19,5 @@ def family_of(token: str) -> str:
 
 
 def cookies(token: str) -> str:
-    """Return the Cookie header of a browser that got this refresh token at COOKIE_MOUNT, with its companion."""
+    """Return the Cookie header of a browser with this refresh token and the companion cookie (the family's id)."""
     return f"{COOKIE}={token}; {COMPANION}={family_of(token)}"

@@ -1,4 +1,4 @@
-"""A service that publishes keys over HTTP, correctly or not, and counts its requests; and the clock of its clients."""
+"""A key server, which answers correctly or not, and a clock for its clients."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Clock:
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Does what its server's ``behave`` says."""
+    """Answers with the method that its server's ``behaviour`` names."""
 
     server: KeyServer
 
@@ -84,7 +84,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(b"SSH-2.0-OpenSSH_9.9\r\n\r\n")
 
     def broken(self) -> None:
-        """Send an error with keys as its body."""
+        """Send a 500 with the keys as its body."""
         self.answer(self.server.document, 500)
 
     def partial(self) -> None:
@@ -92,7 +92,7 @@ class Handler(BaseHTTPRequestHandler):
         self.answer(self.server.document, 206)
 
     def unchanged(self) -> None:
-        """Send a 304: nothing is new (RFC 9110 section 15.4.5)."""
+        """Send a 304, as for keys that have not changed (RFC 9110 section 15.4.5)."""
         self.answer(b"", 304, {"ETag": '"1"'})
 
     def redirect(self) -> None:
@@ -101,7 +101,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class KeyServer(ThreadingHTTPServer):
-    """The server. ``behaviour`` is the name of a method of its handler, ``asked`` the paths that were asked for."""
+    """A key server. ``behaviour`` is the name of a method of its handler, ``asked`` the list of the requested paths."""
 
     daemon_threads = True
     request_queue_size = 128
@@ -121,7 +121,7 @@ class KeyServer(ThreadingHTTPServer):
 
 @contextmanager
 def running_key_server() -> Iterator[KeyServer]:
-    """Run a key server at a free port. No client reads certificates: urllib does so for plain HTTP too."""
+    """Run a key server at a free port, and hide CA certificates, which urllib reads even for plain HTTP."""
     with KeyServer() as server, patch.dict(os.environ, {"SSL_CERT_FILE": os.devnull}):
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()

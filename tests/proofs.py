@@ -1,4 +1,4 @@
-"""Keys, and DPoP proofs: good ones as a client makes them, and forged ones with any header and claims."""
+"""Keys and DPoP proofs: valid proofs as a client makes them, and forged ones with any header and claims."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def jwk(key: Private) -> dict[str, str]:
 
 
 def sign(header: object, claims: object, key: Private) -> str:
-    """Return a JWS of anything. Bytes go in as they are, everything else as JSON."""
+    """Return a JWS of any header and claims. Bytes are used unchanged, everything else as JSON."""
     parts = [part if isinstance(part, bytes) else json.dumps(part).encode() for part in (header, claims)]
     message = ".".join(map(b64, parts))
     if isinstance(key, ed25519.Ed25519PrivateKey):

@@ -1,4 +1,4 @@
-"""The project behind a proxy that ends TLS, in this process. The proxy can lose what Django has to know."""
+"""The project behind a proxy that ends TLS, in this process. The proxy can lose or change parts of a request."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
 @dataclass(frozen=True)
 class Proxy:
-    """What a proxy does to a request and its answer."""
+    """What a proxy does to a request and its answer. By default a proxy only adds X-Forwarded-Proto."""
 
     sends_scheme: bool = True
     keeps_host: bool = True
     strips: str = ""
     address: str = ""
-    status: str = ""  # answers with it by itself
+    status: str = ""  # the proxy answers with this status itself
     fails_at: str = ""
     keeps_one_cookie: bool = False
     spoils_access: bool = False
@@ -62,7 +62,7 @@ class Proxy:
 
 class _Server(ThreadingMixIn, WSGIServer):
     def process_request_thread(self, *args: Any) -> None:
-        """Close the thread's connections to the database: each request has a thread of its own."""
+        """Handle a request, and close its thread's connections to the database: each request has its own thread."""
         try:
             super().process_request_thread(*args)
         finally:
@@ -76,7 +76,7 @@ class _Handler(WSGIRequestHandler):
 
 @contextmanager
 def behind(proxy: Proxy, certificate: Path | None) -> Iterator[int]:
-    """Serve the project with its present settings, over TLS if there is a certificate. Yields the port."""
+    """Serve the project with its current settings, over TLS if there is a certificate, and yield the port."""
     server = make_server("127.0.0.1", 0, proxy.around(WSGIHandler()), _Server, _Handler)
     if certificate is not None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

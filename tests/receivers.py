@@ -11,7 +11,7 @@ from django.dispatch import Signal
 
 @contextmanager
 def receiving(receiver: Any, *signals: Signal) -> Iterator[None]:
-    """Connect a receiver to signals for a while."""
+    """Connect a receiver to signals inside a ``with`` block."""
     with ExitStack() as stack:
         for signal in signals:
             signal.connect(receiver)
@@ -21,7 +21,7 @@ def receiving(receiver: Any, *signals: Signal) -> Iterator[None]:
 
 @contextmanager
 def heard(*signals: Signal) -> Iterator[list[tuple[Signal, dict[str, Any]]]]:
-    """Yield a list to which each signal is added with its arguments."""
+    """Yield a list to which each signal that is sent is added with its arguments."""
     calls: list[tuple[Signal, dict[str, Any]]] = []
 
     def receiver(signal: Signal, **kwargs: Any) -> None:
@@ -33,7 +33,7 @@ def heard(*signals: Signal) -> Iterator[list[tuple[Signal, dict[str, Any]]]]:
 
 @contextmanager
 def raising(*signals: Signal) -> Iterator[None]:
-    """Make a receiver raise an error."""
+    """Connect a receiver that raises an error to signals."""
 
     def receiver(**kwargs: Any) -> None:
         raise RuntimeError("a receiver failed")
@@ -44,7 +44,7 @@ def raising(*signals: Signal) -> Iterator[None]:
 
 @contextmanager
 def received(signal: Signal) -> Iterator[list[dict[str, Any]]]:
-    """Yield a list to which the arguments of each signal are added."""
+    """Yield a list to which the arguments of each signal that is sent are added."""
     calls: list[dict[str, Any]] = []
 
     def receiver(**details: Any) -> None:

@@ -1,4 +1,4 @@
-"""A project of the tests under gunicorn, in its own processes. Its port stays the same after a restart."""
+"""An application under gunicorn, in its own processes. Its port stays the same after a restart."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def free_port() -> int:
 
 
 class Gunicorn:
-    """An application under gunicorn in its own process group. Its output goes to ``log``, or nowhere."""
+    """An application under gunicorn in its own process group. Its error output goes to ``log``, or nowhere."""
 
     process: subprocess.Popen[bytes]
 
@@ -37,7 +37,7 @@ class Gunicorn:
         self.log = log or Path(os.devnull)
 
     def start(self) -> None:
-        """Start, and wait until it answers."""
+        """Start the server, and wait until it answers."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(self.command, env=self.environment, stderr=log, start_new_session=True)
         deadline = time.monotonic() + 60
@@ -47,7 +47,7 @@ class Gunicorn:
             time.sleep(0.05)
 
     def stop(self) -> None:
-        """Stop, if it still runs."""
+        """Stop the server, if it still runs."""
         self.process.terminate()
         self.process.wait(30)
 

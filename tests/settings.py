@@ -52,14 +52,14 @@ AUTH_USER_MODEL = {
     "email": "accounts.EmailUser",
     "string": "accounts.StringUser",
 }[os.environ.get("TWOTOKEN_TEST_USER", "default")]
-MAILERS = {"default": {"BACKEND": "django.core.mail.backends.locmem.EmailBackend"}}  # Django 6.1 and newer read it
+MAILERS = {"default": {"BACKEND": "django.core.mail.backends.locmem.EmailBackend"}}  # a setting of Django 6.1 and newer
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["twotoken.authentication.AccessTokenAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
 }
 SPECTACULAR_SETTINGS = {
-    "SCHEMA_PATH_PREFIX": "/api",  # or the keys beside it would leave no common one
+    "SCHEMA_PATH_PREFIX": "/api",  # the URL of the keys is outside, so drf-spectacular would find no prefix
     "ENABLE_DJANGO_DEPLOY_CHECK": False,  # each run of the checks would describe all endpoints
 }
 TWOTOKEN: dict[str, Any] = {
@@ -78,6 +78,6 @@ PRAGMAS = "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF"  # tests need not su
 OPTIONS: dict[str, Any] = {"sqlite3": {"timeout": 30, "init_command": PRAGMAS}}
 engine = DATABASES["default"]["ENGINE"].rpartition(".")[2]
 DATABASES["default"]["OPTIONS"] = OPTIONS.get(engine, {})
-# Its own alias is enough: no test may read it.
+# The alias is enough: no test may read the replica.
 DATABASES["replica"] = {**DATABASES["default"], "TEST": {"MIRROR": "default"}}
 DATABASES["default"]["TEST"] = {"NAME": str(FOLDER / "test.sqlite3") if engine == "sqlite3" else None}

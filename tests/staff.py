@@ -15,7 +15,7 @@ LIST = "/admin/twotoken/refreshtoken/"
 
 
 def staff(*codenames: str, **values: Any) -> Any:
-    """Return a browser that a member of staff with these permissions is logged in to."""
+    """Return a browser in which a member of staff with these permissions is logged in."""
     user: Any = UserFactory(is_staff=True, **values)
     user.user_permissions.set(Permission.objects.filter(codename__in=codenames))
     assert user.user_permissions.count() == len(codenames)

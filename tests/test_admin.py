@@ -29,7 +29,7 @@ User = get_user_model()
 
 
 class SomeUserAdmin(TokenFamiliesMixin, admin.ModelAdmin):  # type: ignore[type-arg]
-    """A project's user admin with twotoken's button."""
+    """A project's user admin that uses TokenFamiliesMixin."""
 
     fields = (User.USERNAME_FIELD,)
 
@@ -49,7 +49,7 @@ pytestmark = [pytest.mark.urls("tests.test_admin"), pytest.mark.django_db]
 
 
 def test_the_list(user: Any, viewer: Any) -> None:
-    """It shows user, state or reason, device and address, and what a family is; a tooltip shows the raw user agent."""
+    """The admin's list shows each family's user, state, device and address. A tooltip has the raw user agent."""
     families.start(user, Client("192.0.2.7", CHROME))
     stolen = families.start(user)
     families.revoke(stolen.family_id, RevokedReason.REUSE)
@@ -78,7 +78,7 @@ def test_the_list(user: Any, viewer: Any) -> None:
 
 
 def test_nothing_of_a_token_is_shown(user: Any, revoker: Any) -> None:
-    """No page shows or reads a secret, a digest or a hash."""
+    """No admin page shows a family's secret or hashes. No page reads the secret from the database."""
     pair = families.start(user)
     families.rotate(families.verify(pair.refresh), Client(), "a-key-of-some-length")
     family = RefreshToken.objects.get()
@@ -96,7 +96,7 @@ def test_nothing_of_a_token_is_shown(user: Any, revoker: Any) -> None:
 
 
 def test_a_family_s_page(viewer: Any, script: Caller) -> None:
-    """The page shows the timeline of a theft: start, another device, reuse with its sender, revocation."""
+    """A family's page shows a theft in order: start, change of device, reuse with its sender, revocation."""
     r0 = script.log_in(HTTP_USER_AGENT=CHROME).json()["refresh"]
     r1 = script.refresh(r0, HTTP_USER_AGENT=CHROME).json()["refresh"]
     script.refresh(r1, HTTP_USER_AGENT="curl/8.1", REMOTE_ADDR="192.0.2.66")
@@ -112,7 +112,7 @@ def test_a_family_s_page(viewer: Any, script: Caller) -> None:
 
 
 def test_the_fields_of_an_end(user: Any, viewer: Any) -> None:
-    """An active family shows when it expires; one that is over shows when it ended, and no time to come."""
+    """The page of an active family shows when it expires. The page of an ended family shows when it ended instead."""
     pair = families.start(user, device_key="dpop:a key")
     shown = text(viewer.get(page(pair)))
     assert "DPoP" in shown
@@ -128,8 +128,8 @@ def test_the_fields_of_an_end(user: Any, viewer: Any) -> None:
 
 
 def test_statements(user: Any, viewer: Any) -> None:
-    """The list takes seven statements, and a family's page nine, however many events there are."""
-    ContentType.objects.get_for_model(RefreshToken)  # Django keeps it in memory
+    """The admin's list runs seven SQL statements, and a family's page nine, however many events the family has."""
+    ContentType.objects.get_for_model(RefreshToken)  # Django caches the content type
     for events in (0, 40):
         pair = families.start(user, Client("192.0.2.7", CHROME))
         for _ in range(events):
@@ -157,7 +157,7 @@ def test_nobody_adds_edits_or_deletes(user: Any) -> None:
 
 
 def test_deleting_a_user(user: Any) -> None:
-    """Staff who may delete users can delete one who has families. The families and events are deleted too."""
+    """Staff who may delete users can delete a user with families. The families and events are deleted too."""
     pair = families.start(user)
     FamilyEvent.objects.create(family_id=pair.family_id, kind=EventKind.DEVICE)
     opts = User._meta
@@ -178,7 +178,7 @@ def test_deleting_a_user(user: Any) -> None:
 
 @override_settings(LANGUAGE_CODE="de")
 def test_another_language(user: Any, revoker: Any) -> None:
-    """Dates and numbers follow the language; primary keys don't."""
+    """With the language German, a family's page works, and the page for revoking it says ``1 Stunde`` for an hour."""
     with with_settings(ACCESS_LIFETIME=timedelta(hours=1)):
         pair = families.start(user)
         assert revoker.get(page(pair)).status_code == 200
@@ -186,7 +186,7 @@ def test_another_language(user: Any, revoker: Any) -> None:
 
 
 def test_a_link_to_the_user(user: Any) -> None:
-    """The user is a link if the site has an admin for users, and otherwise only a name."""
+    """A family's user is a link if the admin site has the user model, and otherwise only a name."""
     pair = families.start(user)
     family = RefreshToken.objects.get(pk=pair.family_id)
     assert "<a href=" in RefreshTokenAdmin(RefreshToken, site).user_link(family)
@@ -195,7 +195,7 @@ def test_a_link_to_the_user(user: Any) -> None:
 
 @override_settings(USE_TZ=False)
 def test_times_without_a_zone(user: Any, viewer: Any) -> None:
-    """With USE_TZ off, the list and the page show times unchanged."""
+    """With USE_TZ off, the admin's list and a family's page work."""
     pair = families.start(user)
     assert viewer.get(LIST).status_code == 200
     assert "Started" in text(viewer.get(page(pair)))

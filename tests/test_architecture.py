@@ -13,7 +13,7 @@ import pytest
 import twotoken
 
 PACKAGE = Path(twotoken.__file__).parent
-# A module imports only from rows above its own. Inside a package, only from the package's rows above.
+# A module imports only from earlier rows of this list. In a package, it imports only from earlier rows in PACKAGES.
 ROWS = [
     ["exceptions", "signals", "conflicts"],
     ["polling", "keys"],
@@ -104,18 +104,18 @@ MODULES = [path for path in sorted(PACKAGE.rglob("*.py")) if "migrations" not in
 
 
 def row_of(name: str, rows: list[list[str]]) -> int:
-    """Return the number of the row that a module is in."""
+    """Return the index of the row that contains a module, in ROWS or in a list of PACKAGES."""
     return next(number for number, row in enumerate(rows) if name in row)
 
 
 def imported(tree: ast.AST) -> Iterator[list[str]]:
-    """Yield the parts of each module of ours that is imported, also of one that is loaded by its name."""
+    """Yield each module of twotoken that the code imports or loads by name, as the parts of its dotted name."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.Import):  # would get past the rows
+        if isinstance(node, ast.Import):  # the rows are compared only for ``from … import``
             assert not [alias.name for alias in node.names if alias.name.startswith("twotoken")]
         elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "twotoken":
             parts = (node.module or "").split(".")[1:]
-            # The modules of twotoken and of the packages in contrib, whose own __init__ is empty.
+            # twotoken and the packages in contrib have an empty __init__, so their names are modules.
             has_modules = not parts or (parts[0] == "contrib" and len(parts) == 2)
             yield from [[*parts, alias.name] for alias in node.names] if has_modules else [parts]
         elif isinstance(node, ast.Call) and "import_" in getattr(node.func, "attr", getattr(node.func, "id", "")):
@@ -125,7 +125,7 @@ def imported(tree: ast.AST) -> Iterator[list[str]]:
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_imports_point_one_way(path: Path) -> None:
-    """A module imports only from rows above it, and never inside a function. Modules loaded by name count too."""
+    """A module imports, or loads by name, only modules of earlier rows (see ROWS). No import is inside a function."""
     own = path.relative_to(PACKAGE).with_suffix("").parts
     tree = ast.parse(path.read_text())
     for node in ast.walk(tree):
@@ -153,13 +153,13 @@ def run(code: str) -> None:
 
 @pytest.mark.slow
 def test_the_codec_knows_no_django() -> None:
-    """The codec and the errors work without Django."""
+    """``twotoken.tokens`` and ``twotoken.dpop`` can be imported without importing Django."""
     run("import sys, twotoken.tokens, twotoken.dpop; assert 'django' not in sys.modules")
 
 
 @pytest.mark.slow
 def test_a_remote_service_needs_no_app() -> None:
-    """``twotoken.remote`` works without databases and user model: it loads no model and no view."""
+    """``twotoken.remote`` works in a project without databases: it imports no model and no DRF view."""
     run(
         "import sys, django; from django.conf import settings;"
         "settings.configure(INSTALLED_APPS=['rest_framework'], DATABASES={},"
@@ -182,7 +182,7 @@ def test_a_script_needs_no_django() -> None:
 
 @pytest.mark.slow
 def test_authentication_and_permissions_do_not_reach_views() -> None:
-    """These modules never import DRF's views, which read the default classes of both on import."""
+    """``authentication`` and ``permissions`` don't import DRF's views: the views import both as default classes."""
     run(
         "import os, sys, django; os.environ['DJANGO_SETTINGS_MODULE'] = 'tests.settings'; django.setup();"
         "import twotoken.authentication, twotoken.permissions; assert 'rest_framework.views' not in sys.modules"

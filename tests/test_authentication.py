@@ -1,4 +1,4 @@
-"""The authentication classes: from a header to claims, and to a user."""
+"""The authentication classes: how an Authorization header becomes claims and a user."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ SPACES = ["\t", "  "]
 
 
 def ask(route: str, header: str | None) -> Any:
-    """Ask a route with an Authorization header."""
+    """GET a route with this Authorization header, or without one."""
     extra: dict[str, Any] = {} if header is None else {"HTTP_AUTHORIZATION": header}
     return APIClient().get(f"/api/{route}/", **extra)
 
 
 def signed(subject: Any, **extra: Any) -> str:
-    """Return an access token of our own signature for any subject."""
+    """Return a correctly signed access token with this subject and these extra claims."""
     now = int(timezone.now().timestamp())
     return tokens.encode_access(
         conf.access_policy, subject=subject, family_id=uuid.uuid4(), issued_at=now, expires_at=now + 900, extra=extra
@@ -57,12 +57,12 @@ def signed(subject: Any, **extra: Any) -> str:
 
 
 def claims_of(user: Any) -> AccessToken:
-    """Return verified claims of a user."""
+    """Start a family for a user, and return the verified claims of its access token."""
     return tokens.decode_access(families.start(user).access, conf.access_policy, timezone.now())
 
 
 def reason(error: AuthenticationFailed) -> str:
-    """Return the reason in the body of a 401."""
+    """Check that an error is a 401 ``token_not_valid``, and return its reason."""
     detail: Any = error.detail
     assert (error.status_code, detail["code"]) == (401, "token_not_valid")
     return str(detail["reason"])
@@ -72,14 +72,14 @@ def reason(error: AuthenticationFailed) -> str:
 
 
 def test_a_challenge() -> None:
-    """The challenge has an error only if the request has credentials (RFC 6750 section 3)."""
+    """WWW-Authenticate has an ``error`` only if the request has a token (RFC 6750 section 3)."""
     assert challenge() == challenge(MissingToken()) == REALM
     assert challenge(InvalidToken()) == INVALID
     assert challenge(ExpiredToken()).endswith('error="invalid_token", error_description="The token has expired."')
 
 
 def test_a_challenge_is_english_and_a_body_is_translated() -> None:
-    """The challenge is in English, because a header must be ASCII. The body is translated."""
+    """WWW-Authenticate stays English, because a header must be ASCII. The body of the 401 is translated."""
     with translation.override("de"):
         assert challenge(InvalidToken()) == INVALID
         assert body_of(InvalidToken()) == {
@@ -92,20 +92,20 @@ def test_a_challenge_is_english_and_a_body_is_translated() -> None:
 @pytest.mark.parametrize("header", ["", " ", "Basic YTpi", "Token a.b.c", "Bearerx a", "x", "a Bearer b", "Basic"])
 @pytest.mark.parametrize("authentication", CLASSES)
 def test_another_scheme_is_none_of_ours(authentication: type[AccessTokenAuthentication], header: str) -> None:
-    """The class returns None for another scheme, so that DRF asks the next class."""
+    """For a scheme other than Bearer, ``authenticate`` returns None, so that DRF asks the next authentication class."""
     request = Request(factory.get("/", HTTP_AUTHORIZATION=header))
     assert authentication().authenticate(request) is None
     assert authentication().authenticate_header(request) == REALM
 
 
 def test_no_header_at_all() -> None:
-    """Without a header there is no bearer token."""
+    """Without an Authorization header, ``bearer_token`` returns None."""
     assert bearer_token(factory.get("/")) is None
 
 
 @pytest.mark.parametrize("header", ["Bearer a", "bearer a", "BEARER a", "bEaReR\ta", "  Bearer   a  "])
 def test_the_scheme_is_a_word_in_any_case(header: str) -> None:
-    """The scheme is not case-sensitive (RFC 9110 section 11.1)."""
+    """``bearer_token`` accepts the scheme Bearer in upper and lower case (RFC 9110 section 11.1)."""
     assert bearer_token(factory.get("/", HTTP_AUTHORIZATION=header)) == "a"
 
 
@@ -113,7 +113,7 @@ def test_the_scheme_is_a_word_in_any_case(header: str) -> None:
 @pytest.mark.parametrize("route", ROUTES)
 @pytest.mark.django_db
 def test_a_bearer_header_that_is_not_one_word(route: str, header: str) -> None:
-    """The header is refused, and DRF does not ask the next class."""
+    """A Bearer header without exactly one token is a 401 ``invalid``, and DRF does not ask the next class."""
     with pytest.raises(InvalidToken):
         bearer_token(factory.get("/", HTTP_AUTHORIZATION=header))
     response = ask(route, header)
@@ -126,7 +126,10 @@ def test_a_bearer_header_that_is_not_one_word(route: str, header: str) -> None:
 
 @pytest.mark.parametrize(("route", "count"), [("me", 1), ("revocable", 1), ("stateless", 0)])
 def test_queries(user: Any, route: str, count: int, django_assert_num_queries: Any) -> None:
-    """The three classes make one query, one query and none. ``request.auth`` has the claims."""
+    """``request.auth`` has the claims.
+
+    The default and the revocable class make one query each. The stateless class makes no query.
+    """
     with with_settings(ACCESS_CLAIMS="tests.claims.role"):
         header = f"Bearer {families.start(user).access}"
     with django_assert_num_queries(count):
@@ -135,7 +138,7 @@ def test_queries(user: Any, route: str, count: int, django_assert_num_queries: A
 
 
 def test_only_the_revocable_class_looks_at_the_family(user: Any) -> None:
-    """After a logout or a changed password, this class refuses the token at once. The other classes accept it."""
+    """After a logout or a password change, only the revocable class refuses the access token. The others accept it."""
     pair, other = families.start(user), families.start(user)
     families.revoke(pair.family_id, RevokedReason.LOGOUT)
     user.set_password(PASSWORD + "!")
@@ -149,7 +152,7 @@ def test_only_the_revocable_class_looks_at_the_family(user: Any) -> None:
 @pytest.mark.parametrize("subject", ["no key", "", "1.5", "-", "9" * 5000, "\x00"])
 @pytest.mark.django_db
 def test_a_subject_of_the_wrong_type(subject: str) -> None:
-    """A signed subject that can't be a primary key is invalid. If the key is a string, no user is found."""
+    """A ``sub`` that can't be a primary key is a 401 ``invalid``. If the keys are text, any ``sub`` can be a key."""
     header = f"Bearer {signed(subject)}"
     response = ask("me", header)
     assert response.status_code == 401
@@ -161,12 +164,12 @@ def test_a_subject_of_the_wrong_type(subject: str) -> None:
 
 @pytest.mark.django_db
 def test_a_subject_that_is_too_large_for_a_key() -> None:
-    """A subject that is too large for the column finds no user. The database raises no error."""
+    """A ``sub`` that is too large for the primary key's column is a 401, not a database error."""
     assert ask("me", f"Bearer {signed('9' * 30)}").json()["reason"] in {"invalid", "user_inactive"}
 
 
 class OnlyStaff(AccessTokenAuthentication):
-    """An authentication class with a project's own rule."""
+    """A project's authentication class that accepts only staff."""
 
     def get_user(self, access: AccessToken) -> Any:
         user = super().get_user(access)
@@ -176,7 +179,7 @@ class OnlyStaff(AccessTokenAuthentication):
 
 
 def test_whom_a_token_stands_for_can_be_overridden(user: Any) -> None:
-    """A subclass overrides ``get_user`` and refuses a user with one of our errors."""
+    """A subclass can override ``get_user``. If it raises UserInactive, the answer is a 401 with this reason."""
     request = Request(factory.get("/", HTTP_AUTHORIZATION=f"Bearer {families.start(user).access}"))
     with pytest.raises(AuthenticationFailed) as caught:
         OnlyStaff().authenticate(request)
@@ -190,7 +193,7 @@ def test_whom_a_token_stands_for_can_be_overridden(user: Any) -> None:
 
 
 class HidingManager(UserManager[Any]):
-    """A manager whose rows depend on the time, as in a project with tenants."""
+    """A manager that can hide all users, like the manager of a project that filters users by tenant."""
 
     hidden: ClassVar[bool] = False
 
@@ -199,7 +202,7 @@ class HidingManager(UserManager[Any]):
 
 
 def test_a_manager_that_chooses_is_asked_each_time(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """If the project's manager filters users, each request uses its queryset, not a compiled statement."""
+    """If the project's user manager overrides ``get_queryset``, each request calls it, as the result may change."""
     manager: Any = HidingManager()
     manager.model = User
     monkeypatch.setitem(vars(User._meta), "default_manager", manager)
@@ -215,12 +218,15 @@ def test_a_manager_that_chooses_is_asked_each_time(user: Any, monkeypatch: pytes
 
 @pytest.fixture
 def claimed(user: Any) -> ClaimsUser:
-    """A user made of the claims of a token of ``user``."""
+    """A ClaimsUser, made from the claims of an access token of ``user``."""
     return ClaimsUser(claims_of(user))
 
 
 def test_what_costs_no_query(user: Any, claimed: Any, django_assert_num_queries: Any) -> None:
-    """Reading the primary key of a ClaimsUser makes no query. It has the type of the model's field."""
+    """For a ClaimsUser, the primary key, comparisons, the hash and IsAuthenticated need no query.
+
+    The primary key has the type of the user model's field.
+    """
     stranger = UserFactory.build(pk=User._meta.pk.to_python(uuid.uuid4().int % 10**6 if user.pk == 0 else user.pk))
     with django_assert_num_queries(0):
         assert claimed.pk == user.pk
@@ -244,14 +250,14 @@ def test_what_costs_no_query(user: Any, claimed: Any, django_assert_num_queries:
 
 
 def of(user: Any) -> Any:
-    """Return a request with a user."""
+    """Return a DRF request of a user."""
     request = Request(factory.get("/"))
     request.user = user
     return request
 
 
 def test_related_fields_take_it(user: Any, claimed: Any, django_assert_num_queries: Any) -> None:
-    """A foreign key accepts a ClaimsUser in filters, assignments and ``create``, without an extra query."""
+    """A foreign key accepts a ClaimsUser in filters, constructors and assignments, without an extra query."""
     rows: QuerySet[RefreshToken] = RefreshToken.objects.all()
     with django_assert_num_queries(1):
         assert rows.filter(user=claimed).count() == 1
@@ -272,7 +278,7 @@ def test_related_fields_take_it(user: Any, claimed: Any, django_assert_num_queri
 
 
 def test_another_user_is_another(claimed: Any, django_assert_num_queries: Any) -> None:
-    """Two ClaimsUsers with different primary keys are not equal."""
+    """A ClaimsUser is not equal to a user with another primary key. The comparison makes no query."""
     other = UserFactory()
     with django_assert_num_queries(0):
         assert claimed != other
@@ -281,7 +287,7 @@ def test_another_user_is_another(claimed: Any, django_assert_num_queries: Any) -
 
 
 def test_anything_else_loads_the_real_one_once(user: Any, claimed: Any, django_assert_num_queries: Any) -> None:
-    """Any other attribute of a ClaimsUser loads the real user, once, and is read from there."""
+    """The first access to an attribute other than the key loads a ClaimsUser's real user. Later accesses use it."""
     with django_assert_num_queries(1):
         assert claimed.email == user.email
         assert claimed.get_username() == user.get_username()
@@ -298,7 +304,7 @@ def test_anything_else_loads_the_real_one_once(user: Any, claimed: Any, django_a
 
 
 def test_it_is_no_expression(claimed: Any, django_assert_num_queries: Any) -> None:
-    """A query checks whether a ClaimsUser is an expression. This check does not load the user."""
+    """Django checks whether a query's value is an expression. For a ClaimsUser this check does not load the user."""
     with django_assert_num_queries(0):
         assert not hasattr(claimed, "resolve_expression")
         assert not hasattr(claimed, "as_sql")
@@ -306,7 +312,7 @@ def test_it_is_no_expression(claimed: Any, django_assert_num_queries: Any) -> No
 
 @pytest.mark.parametrize("gone", [True, False])
 def test_one_who_is_gone_or_inactive(user: Any, claimed: Any, gone: bool) -> None:
-    """If the real user is gone or inactive when it is loaded, the answer is a 401, each time."""
+    """If the real user is deleted or inactive, each attempt of a ClaimsUser to load it is a 401 ``user_inactive``."""
     users = User.objects.filter(pk=user.pk)
     _ = users.delete() if gone else users.update(is_active=False)
     for _ in range(2):
@@ -317,7 +323,7 @@ def test_one_who_is_gone_or_inactive(user: Any, claimed: Any, gone: bool) -> Non
 
 
 def test_another_field_is_the_subject(user: Any, django_assert_num_queries: Any) -> None:
-    """With another USER_ID_FIELD the claims have no primary key, so reading it loads the user."""
+    """If USER_ID_FIELD is not the primary key, reading the primary key of a ClaimsUser loads the user."""
     name = User.USERNAME_FIELD
     with with_settings(USER_ID_FIELD=name):
         access = claims_of(user)
@@ -336,7 +342,7 @@ def test_another_field_is_the_subject(user: Any, django_assert_num_queries: Any)
 
 @pytest.mark.parametrize("name", ["pk", User._meta.pk.name, User._meta.pk.attname])
 def test_the_key_by_any_of_its_names(user: Any, name: str, django_assert_num_queries: Any) -> None:
-    """If USER_ID_FIELD is any name of the primary key, reading the key makes no query."""
+    """USER_ID_FIELD may be any name of the primary key. Reading the key of a ClaimsUser then makes no query."""
     with with_settings(USER_ID_FIELD=name):
         access = claims_of(user)
         with django_assert_num_queries(0):
@@ -346,14 +352,14 @@ def test_the_key_by_any_of_its_names(user: Any, name: str, django_assert_num_que
 
 @pytest.mark.skipif(ANY_TEXT_IS_A_KEY, reason="any text is a key of this model")
 def test_claims_that_hold_no_key() -> None:
-    """If ``sub`` can't be a primary key of the user model, the token is refused before the user is loaded."""
+    """If ``sub`` can't be a primary key of the user model, making a ClaimsUser raises InvalidToken."""
     access = AccessToken({"sub": "no key", "sid": str(uuid.uuid4()), "exp": 0})
     with pytest.raises(InvalidToken):
         ClaimsUser(access)
 
 
 def test_the_user_is_read_where_is_written(user: Any) -> None:
-    """The user is read from the write database, because a replica may lag."""
+    """``load_user`` reads from the write database, because a replica may lag."""
     access = claims_of(user)
     with override_settings(DATABASE_ROUTERS=["tests.test_databases.StaleReplica"]):
         assert load_user(access) == user

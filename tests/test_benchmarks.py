@@ -13,13 +13,13 @@ from benchmarks.targets import TARGETS, Target, judge
 
 
 def timed(*seconds: float) -> dict[str, list[float]]:
-    """Return rounds in the form of a measure's result."""
+    """Return a measure's result with these seconds, one number for each round."""
     return {"wall": list(seconds), "processor": list(seconds)}
 
 
 @pytest.fixture
 def results() -> dict[str, Any]:
-    """Results in which simplejwt takes six times as long to refresh, and login and GET are alike."""
+    """Results in which a refresh takes simplejwt six times as long as twotoken, and a login takes knox half as long."""
     return {
         "about": {"database": "SomeDB 1", "commands": [], "processors": 2, "versions": {}, "size": {}},
         "login": {"twotoken": timed(2, 2), "knox": timed(1, 1), "simplejwt": timed(4, 4)},
@@ -28,25 +28,25 @@ def results() -> dict[str, Any]:
 
 
 def test_spread() -> None:
-    """A spread is the median with the quartiles."""
+    """``spread`` returns the median and the two quartiles."""
     assert spread([5, 1, 2, 4, 3]) == Spread(3, 2, 4)
     assert spread([7]) == Spread(7, 7, 7)
 
 
 def test_ratio_is_taken_within_a_round() -> None:
-    """Ratios are taken within a round, so a round that is slow for both sides adds no spread."""
+    """``ratio`` divides round by round, so a round that is slow for both sides does not widen the spread."""
     assert ratio([2, 20, 2], [1, 10, 1]) == Spread(2, 2, 2)
     with pytest.raises(ValueError, match="shorter"):
         ratio([1, 2], [1])
 
 
 def test_above() -> None:
-    """A cost is measured above its floor, in units, round by round."""
+    """``above(whole, floor, unit)`` is the spread of (whole - floor) / unit, round by round."""
     assert above([5, 10], [3, 6], [1, 2]) == Spread(2, 2, 2)
 
 
 def test_fastest() -> None:
-    """Of the competitors that are not left out, the fastest has the lowest median."""
+    """Of the competitors that ``but`` does not leave out, ``fastest`` returns the one with the lowest median."""
     cases = {"a": [1, 1, 1], "b": [2, 2, 2], "c": [0, 3, 3]}
     assert fastest(cases, but=lambda name: name == "a") == "b"
 
@@ -61,7 +61,7 @@ def test_a_target_is_met_at_its_bound(at_least: bool, figure: float, met: bool) 
 
 
 def test_targets_are_judged_by_what_was_measured(results: dict[str, Any]) -> None:
-    """A target is left out if its measure did not run. The others are judged."""
+    """``judge`` leaves out a target if its measure did not run, and judges the other targets."""
     judged = {target.text: (found.middle, target.met(found)) for target, found in judge(results)}
     assert judged == {
         "refresh, over simplejwt with rotation": (6, True),
@@ -70,7 +70,7 @@ def test_targets_are_judged_by_what_was_measured(results: dict[str, Any]) -> Non
 
 
 def test_targets_of_counts() -> None:
-    """Rows, heap-only updates, memory and growth are judged too."""
+    """``judge`` also judges the targets for rows, heap-only updates, purge, memory and growth."""
     found: dict[str, Any] = {
         "storage": {"twotoken": {"login": {"rows": 1}, "after": {"rows": 3}, "updates": [100, 99]}},
         "purge": {
@@ -91,7 +91,7 @@ def test_targets_of_counts() -> None:
 
 
 def test_the_cost_of_revocation_in_seconds(results: dict[str, Any]) -> None:
-    """The worst case is judged. The cost of one reading is shown apart from the median request's."""
+    """The worst case decides the target of REVOCATION_INTERVAL. The table has the time to read revoked families."""
     results["revoked"] = {
         "0": {"without": [1, 1, 1], "with": [1, 1, 1], "readings": [0.001, 0.001, 0]},
         "100000": {"without": [1, 1, 1], "with": [1.04, 1.04, 1.24], "readings": [0.1, 0.01, 9 * 1024 * 1024]},
@@ -109,7 +109,7 @@ def test_the_cost_of_revocation_in_seconds(results: dict[str, Any]) -> None:
 
 
 def test_prepared_statements(results: dict[str, Any]) -> None:
-    """The table has each package's gain, and the ratio of twotoken to it without and with prepared statements."""
+    """The table shows each package's gain by prepared statements, and its ratio to twotoken with and without them."""
     rounds = {"twotoken": timed(2), "twotoken prepared": timed(1), "knox": timed(4), "knox prepared": timed(3)}
     results["prepared"] = {"login": rounds}
     text = page({"somedb": results})
@@ -118,7 +118,7 @@ def test_prepared_statements(results: dict[str, Any]) -> None:
 
 
 def test_latencies(results: dict[str, Any]) -> None:
-    """The table has each package's throughput and latency beside twotoken's."""
+    """The table shows each package's throughput and latencies in relation to twotoken's."""
     ours = {"wall": [1], "p50": [0.001], "p95": [0.002], "p99": [0.004]}
     theirs = {"wall": [2], "p50": [0.003], "p95": [0.01], "p99": [0.024]}
     results["gunicorn"] = {"refresh": {"twotoken": ours, "simplejwt": theirs}}
@@ -128,7 +128,7 @@ def test_latencies(results: dict[str, Any]) -> None:
 
 
 def test_the_cost_of_a_proof(results: dict[str, Any]) -> None:
-    """The table has the requests that were measured with a proof."""
+    """The page shows the cost of a DPoP proof if requests with a proof were measured."""
     assert "DPoP" not in page({"somedb": results}).partition("## SomeDB")[2]
     results["refresh"]["twotoken-dpop"] = timed(1.5, 3, 4.5)
     assert "| refresh | 1.5 |" in page({"somedb": results}).partition("Requests with a DPoP proof")[2]
@@ -143,7 +143,7 @@ def test_the_least_that_a_refresh_can_cost(results: dict[str, Any]) -> None:
 
 
 def test_page_and_plot(results: dict[str, Any]) -> None:
-    """The page has the ratios and the verdicts. The plot has a bar for each competitor."""
+    """The page shows each target's figure and verdict. The plot has a bar for each competitor of each operation."""
     text = page({"somedb": results})
     assert "| refresh, over simplejwt with rotation | at least 5.5 | 6 | met |" in text
     assert "| login, cheap hasher, over knox | at least 1 | 0.5 | **not met** |" in text
@@ -152,7 +152,7 @@ def test_page_and_plot(results: dict[str, Any]) -> None:
 
 
 def test_competitors_are_found() -> None:
-    """Each module in ``competitors`` defines competitors by name. Each of their operations is a request."""
+    """``all_competitors`` finds the competitors by name. Each login is a POST."""
     competitors = all_competitors()
     assert {"twotoken", "simplejwt", "knox", "dj-rest-auth", "allauth", "oauth-toolkit", "floor"} <= set(competitors)
     for competitor in competitors.values():
@@ -161,7 +161,7 @@ def test_competitors_are_found() -> None:
 
 
 def test_cookies_of_an_answer() -> None:
-    """The token is found among several cookies of an answer."""
+    """``Answer.cookie`` finds each of several cookies, whether the header is written Set-Cookie or set-cookie."""
     headers = (("Set-Cookie", "a=1; HttpOnly; Path=/"), ("set-cookie", "b=2; Secure; SameSite=Lax"))
     answer = Answer(200, headers, b"{}")
     assert [answer.cookie("a"), answer.cookie("b"), answer.data] == ["1", "2", {}]

@@ -20,12 +20,12 @@ KEY, WITHIN = "dbsc:{}", timedelta(minutes=5)
 
 @pytest.fixture
 def claims(user: Any) -> RefreshClaims:
-    """The claims of a refresh token of a login just now."""
+    """The verified claims of the refresh token of a family that has just started."""
     return families.verify(families.start(user).refresh)
 
 
 def test_binding(claims: RefreshClaims, django_assert_num_queries: Any, caplog: pytest.LogCaptureFixture) -> None:
-    """Binding takes one SELECT and one UPDATE. The same key again changes nothing, and another key is refused."""
+    """``bind`` runs one SELECT and one UPDATE. A second ``bind`` succeeds only with the same key."""
     with django_assert_num_queries(2), caplog.at_level(logging.INFO, "twotoken"):
         assert families.bind(claims, KEY, within=WITHIN)
     assert f"{claims.family_id} of user" in caplog.text
@@ -47,21 +47,21 @@ def test_binding(claims: RefreshClaims, django_assert_num_queries: Any, caplog: 
     ids=lambda change: next(iter(change)),
 )
 def test_what_can_t_be_bound(claims: RefreshClaims, change: Any) -> None:
-    """A family can't be bound if it is bound, has rotated or is revoked, or if its login was too long ago."""
+    """A family can't be bound if it is already bound, rotated, revoked or expired, or if its login was too long ago."""
     RefreshToken.objects.update(**change)
     assert not families.bind(claims, KEY, within=WITHIN)
     assert RefreshToken.objects.get().device_key == change.get("device_key", "")
 
 
 def test_a_token_that_does_not_fit(claims: RefreshClaims) -> None:
-    """A token of another family does not bind a family."""
+    """If the token's ``jti`` does not match the family's secret, ``bind`` raises InvalidToken."""
     RefreshToken.objects.update(secret=b"x" * 16)
     with pytest.raises(InvalidToken):
         families.bind(claims, KEY, within=WITHIN)
 
 
 def test_a_rotation_beside_it(claims: RefreshClaims) -> None:
-    """If a rotation comes first, the family is not bound, and it stays active."""
+    """After a rotation, neither the old nor the new refresh token can bind the family."""
     pair = families.rotate(claims, Client())
     assert not families.bind(claims, KEY, within=WITHIN)
     assert not families.bind(families.verify(pair.refresh), KEY, within=WITHIN)

@@ -20,11 +20,11 @@ RSA = (
     [("", ""), ("dpop:{}", "DPoP"), ("dbsc:{}", "DBSC"), ("{}", ""), ("other:dpop:{}", "")],
 )
 def test_the_protocol(device_key: str, name: str) -> None:
-    """The prefix of a device key names its protocol."""
+    """``protocol`` returns the protocol that a device key's prefix names, or an empty string for an unknown prefix."""
     assert protocol(device_key) == name
 
 
 @pytest.mark.parametrize("prefix", ["dpop:", "dbsc:"])
 def test_the_thumbprint(prefix: str) -> None:
-    """RFC 7638's own example: the thumbprint is that of the JWK without the prefix."""
+    """The thumbprint of a device key is that of its JWK without the prefix, as in the example of RFC 7638."""
     assert thumbprint(prefix + RSA) == "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"

@@ -1,4 +1,4 @@
-"""The admin's list of token families: quick, filtered and searched."""
+"""The admin's list of token families: its queries, filters and search."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ pytestmark = [pytest.mark.urls("tests.test_admin"), pytest.mark.django_db]
 
 
 def test_no_query_per_row_and_no_count_of_all(user: Any, viewer: Any) -> None:
-    """The number of queries does not grow with the rows, and the count stops at the limit of the list."""
+    """The list makes the same number of queries for any number of families. Each COUNT stops at the list's limit."""
     counts = []
     for _ in range(2):
         for number in range(5):
@@ -85,7 +85,7 @@ FILTERS: list[tuple[str, set[str]]] = [
 
 
 def test_filters_and_search(user: Any, viewer: Any) -> None:
-    """The list can be filtered by state, reason, binding and date, and searched by name, family id and address."""
+    """The list has filters for state, reason, binding and date. A search finds families by user, id and IP address."""
     now = timezone.now()
     made: dict[str, dict[str, Any]] = {
         "live": {"device_key": "dpop:a key", "ip_address": "192.0.2.12"},
@@ -107,7 +107,7 @@ def test_filters_and_search(user: Any, viewer: Any) -> None:
 
 @pytest.mark.skipif(len(ours._user_names()) < 2, reason="this user model has one name only")
 def test_search_by_e_mail(viewer: Any) -> None:
-    """A search by a part of the e-mail address finds the user's families."""
+    """A search for the beginning of an e-mail address finds the user's families."""
     user: Any = UserFactory()
     User.objects.filter(pk=user.pk).update(email="ann@mail.example")
     families.start(user)
@@ -132,7 +132,7 @@ SPELLINGS = [
 
 @pytest.mark.parametrize(("name", "term", "is_found"), SPELLINGS)
 def test_search_by_a_name_s_beginning(viewer: Any, name: str, term: str, is_found: bool) -> None:
-    """The usual spellings of a beginning are found by the index of the names; a part of a name only on request."""
+    """A term finds user names that begin with it, in usual upper and lower case. Only ``*term*`` finds other parts."""
     user: Any = UserFactory()
     User.objects.filter(pk=user.pk).update(**{NAME: name})
     families.start(user)
@@ -141,7 +141,7 @@ def test_search_by_a_name_s_beginning(viewer: Any, name: str, term: str, is_foun
 
 
 def test_names_without_an_index_are_not_searched(viewer: Any, django_assert_num_queries: Any) -> None:
-    """A name that has no index is searched only by what may be an e-mail address, or if no name has an index."""
+    """Name fields without an index are searched only if no name field has one."""
     names = {"user__first_name", "user__last_name"} if hasattr(User, "first_name") else {"user__password"}
     conditions = {
         fields: str(by_beginning(RefreshToken.objects.all(), fields, "ann").query)
@@ -160,22 +160,22 @@ def test_names_without_an_index_are_not_searched(viewer: Any, django_assert_num_
     ],
 )
 def test_each_database_is_asked_in_the_form_that_uses_an_index(vendor: str, lookups: set[str]) -> None:
-    """PostgreSQL's LIKE, a range on SQLite, and a LIKE that ignores case by MariaDB's collation."""
+    """The search by a name's beginning uses LIKE on PostgreSQL, a range on SQLite, and ``istartswith`` on MariaDB."""
     assert {lookup for lookup, _ in leaves(begins("user__name", CharField(), "ann", vendor))} == lookups
 
 
 def leaves(condition: Any) -> list[Any]:
-    """Return the single conditions."""
+    """Return the conditions of a Q object as a flat list."""
     return [leaf for child in condition.children for leaf in (leaves(child) if isinstance(child, Q) else [child])]
 
 
 def test_a_name_that_is_no_text() -> None:
-    """A project's own search field may be a number."""
+    """A search also works if the project's search field is a number."""
     assert not by_beginning(RefreshToken.objects.all(), (f"user__{User._meta.pk.name}",), "7").exists()
 
 
 def test_counting_active_families_from_the_newest_on(user: Any, viewer: Any) -> None:
-    """Only the filter "active" counts in the order of the list."""
+    """The COUNT has an order, newest first, only with the filter ``state=active`` and without a search."""
     families.start(user)
     for query, is_ordered in (
         ("state=active", True),
@@ -190,7 +190,7 @@ def test_counting_active_families_from_the_newest_on(user: Any, viewer: Any) -> 
 
 
 def test_the_order_of_the_list(user: Any, viewer: Any) -> None:
-    """The newest login is first, but among expired families the oldest one."""
+    """The list starts with the newest login. With the filter ``state=expired`` it starts with the oldest login."""
     now = timezone.now()
     for days in (9, 8, 10):
         RefreshToken.objects.create(
@@ -202,7 +202,7 @@ def test_the_order_of_the_list(user: Any, viewer: Any) -> None:
 
 
 def test_the_date_hierarchy_beside_other_filters(user: Any, viewer: Any) -> None:
-    """It goes by the date alone: to find the first family that meets another condition may read the whole table."""
+    """The date hierarchy ignores filters on columns other than the date. Otherwise it could read the whole table."""
     now = timezone.now()
     for days in (0, 400):
         RefreshToken.objects.create(user=user, created_at=now - timedelta(days=days))
@@ -217,7 +217,7 @@ def test_the_date_hierarchy_beside_other_filters(user: Any, viewer: Any) -> None
 
 
 def test_the_date_hierarchy_reads_an_index_s_ends(user: Any, viewer: Any) -> None:
-    """The date filter offers all dates from the first family to the last, and reads only these two families."""
+    """The date hierarchy offers all dates from the first family to the last, and reads only these two families."""
     now = timezone.now()
     for days in (0, 1, 400):
         RefreshToken.objects.create(user=user, created_at=now - timedelta(days=days))
@@ -255,7 +255,7 @@ LOOKUPS = [
 
 
 def test_lookups_that_no_page_links_to(user: Any, viewer: Any) -> None:
-    """Lookups that no page links to are a 400. Otherwise result counts would reveal a secret letter by letter."""
+    """A lookup that no page links to is a 400. Otherwise its result counts would reveal a secret letter by letter."""
     families.start(user)
     for lookup in LOOKUPS:
         assert viewer.get(f"{LIST}?{lookup}=x").status_code == 400
@@ -286,7 +286,7 @@ ODD = [
 
 
 def test_odd_values(user: Any, viewer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """For an invalid value Django redirects to the whole list, as for any filter."""
+    """If a parameter of the list's URL has an invalid value, Django redirects to the list without filters."""
     monkeypatch.setattr(RefreshTokenAdmin, "list_per_page", 1)
     families.start(user)
     families.start(user)
@@ -300,7 +300,7 @@ def test_odd_values(user: Any, viewer: Any, monkeypatch: pytest.MonkeyPatch) -> 
     "query", ["user=x", f"user={HUGE}", f"user=-{HUGE}", "user__exact=%00", "user__in=1,x", "user="]
 )
 def test_a_user_of_an_odd_key(user: Any, viewer: Any, query: str) -> None:
-    """For an odd user key, Django redirects. If the user model accepts the key, the list is empty."""
+    """A filter by an odd user key gives a redirect, or an empty list if the user model accepts the key."""
     families.start(user)
     response = viewer.get(f"{LIST}?{query}")
     assert response.status_code == 302 or response.context["cl"].result_count == 0
@@ -310,7 +310,7 @@ def test_a_user_of_an_odd_key(user: Any, viewer: Any, query: str) -> None:
     "query", ["p=x", f"o={HUGE}", "o=x", f"created_at__day={HUGE}", "created_at__year=0001", "reason=%00", "state=x"]
 )
 def test_odd_values_that_some_databases_take(user: Any, viewer: Any, query: str) -> None:
-    """For a value that only some databases accept, the answer is a list or a redirect, and never an error."""
+    """If only some databases accept a parameter's value, the answer is the list or a redirect, and never an error."""
     families.start(user)
     assert viewer.get(f"{LIST}?{query}").status_code in {200, 302}
 
@@ -352,13 +352,13 @@ class BrokenAdmin(RefreshTokenAdmin):
     ],
 )
 def test_a_project_s_own_filters(rf: Any, lookup: str, allowed: bool) -> None:
-    """Only the filters that a project lists are allowed."""
+    """Only the lookups of the project's ``list_filter`` and of the date hierarchy are allowed."""
     model_admin = FilteringAdmin(RefreshToken, admin.site)
     assert model_admin.lookup_allowed(lookup, "x", rf.get(LIST)) is allowed
 
 
 def test_an_error_that_no_address_causes(rf: Any, viewer: Any) -> None:
-    """An error in the project's own code is raised. Django does not turn it into a redirect."""
+    """A ValueError in the project's own code is raised. Django does not answer it with a redirect."""
     model_admin = BrokenAdmin(RefreshToken, admin.site)
     for address in (LIST, f"{LIST}?e=1"):
         request = rf.get(address)

@@ -1,4 +1,4 @@
-"""What ``manage.py check`` says of a configuration."""
+"""What ``manage.py check`` says about the settings."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ GOOD = settings.TWOTOKEN
 
 
 def ids(*, deploy: bool = False) -> set[str]:
-    """Return the ids of what is wrong."""
+    """Run the checks, and return the ids of twotoken's messages."""
     found = run_checks(include_deployment_checks=deploy)
     assert all(message.hint for message in found if message.id and message.id.startswith("twotoken"))
     return {message.id.removeprefix("twotoken.") for message in found if message.id and "twotoken" in message.id}
@@ -121,7 +121,7 @@ BAD: list[tuple[str, dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("expected", "values"), BAD)
 def test_each_mistake_has_its_id(expected: str, values: dict[str, Any]) -> None:
-    """One mistake causes one message."""
+    """Each mistake in TWOTOKEN causes exactly one message, with the expected id."""
     with override_settings(TWOTOKEN={**GOOD, **values}):
         assert ids() == {expected}
 
@@ -143,7 +143,7 @@ def test_each_mistake_has_its_id(expected: str, values: dict[str, Any]) -> None:
     ],
 )
 def test_what_a_mistake_is_told_by(values: dict[Any, Any], message: str, hint: str) -> None:
-    """The message has the value, shortened, unless it is secret. The hint says what to do."""
+    """A message contains the wrong value, shortened, unless the value is secret. Its hint says what to do."""
     with override_settings(TWOTOKEN={**GOOD, **values}):
         (found,) = (each for each in run_checks() if each.id and each.id.startswith("twotoken"))
     assert found.msg.endswith(message)
@@ -181,7 +181,7 @@ def test_no_dict() -> None:
 
 
 def test_deployment() -> None:
-    """The checks that would disturb development run only with ``--deploy``."""
+    """W004, W005, W006 and W012 are reported only with ``--deploy``, because they would disturb development."""
     values = {**GOOD, "COOKIE_SECURE": False, "COOKIE_DOMAIN": "example.com", "LOGIN_THROTTLE": "1/s"}
     with override_settings(TWOTOKEN=values):
         assert ids() == set()
@@ -191,7 +191,7 @@ def test_deployment() -> None:
 
 
 def test_generated_secrets_pass(capsys: pytest.CaptureFixture[str]) -> None:
-    """The command prints two lines for an environment file, with two different secrets of 256 bits."""
+    """The two secrets that ``generate_token_secrets`` prints pass all checks."""
     call_command("generate_token_secrets")
     lines = dict(line.split("=") for line in capsys.readouterr().out.splitlines())
     assert list(lines) == ["JWT_ACCESS_SECRET", "JWT_REFRESH_SECRET"]
@@ -201,7 +201,7 @@ def test_generated_secrets_pass(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_server_of_its_own() -> None:
-    """W009 runs only on a node of a cluster, and only for the database of the families."""
+    """W009 reports nothing outside a Galera cluster, and nothing if the families' database is not checked."""
     assert not [found for found in run_checks(databases=["default", "replica"]) if "twotoken" in (found.id or "")]
     assert not list(checks.check_cluster(None, databases=["replica"]))
 
@@ -220,7 +220,7 @@ def test_a_server_of_its_own() -> None:
 def test_prepared_statements_behind_a_pooler(
     monkeypatch: pytest.MonkeyPatch, pooled: bool, options: dict[str, object], said: bool
 ) -> None:
-    """W018 reports prepared statements if the project has turned server-side cursors off for a pooler."""
+    """W018 reports prepared statements if DISABLE_SERVER_SIDE_CURSORS shows that the project uses a pooler."""
     database = connections["default"].settings_dict
     monkeypatch.setitem(database, "DISABLE_SERVER_SIDE_CURSORS", pooled)
     monkeypatch.setitem(database, "OPTIONS", {**database["OPTIONS"], **options})
@@ -237,7 +237,7 @@ def claims_problem(name: str, databases: list[str] | None = None) -> str:
 
 
 def test_claims_are_tried(user: Any) -> None:
-    """W015 calls ACCESS_CLAIMS with the latest login, if it may use the database. Its writes are rolled back."""
+    """With ``--database``, W015 calls ACCESS_CLAIMS for the latest login, reports an error, and rolls back writes."""
     before = "TWOTOKEN['ACCESS_CLAIMS'] failed when it was tried. "
     families.start(user)
     families.start(user, context={"tenant": "acme"})
@@ -256,7 +256,7 @@ def test_claims_are_tried(user: Any) -> None:
 
 @pytest.mark.slow
 def test_proofs_without_cryptography() -> None:
-    """E017: a project that sets DPOP needs the package cryptography. Any other gets no message."""
+    """Without the package cryptography, E017 is reported if the project sets DPOP to ``optional`` or ``required``."""
     code = (
         "import sys; sys.modules['cryptography'] = None\n"
         "import django; from django.conf import settings; from tests import settings as ours\n"
@@ -272,7 +272,7 @@ def test_proofs_without_cryptography() -> None:
 
 
 def test_claims_are_tried_before_the_first_login() -> None:
-    """Before the first login, W015 uses the first user and an empty context. Without users it does nothing."""
+    """Before the first login, W015 calls ACCESS_CLAIMS with the first user. Without users it calls nothing."""
     assert claims_problem("broken") == ""
     UserFactory()
     assert claims_problem("role") == ""
@@ -280,7 +280,7 @@ def test_claims_are_tried_before_the_first_login() -> None:
 
 
 def test_claims_are_not_tried_without_a_callable() -> None:
-    """E011 reports a wrong path and E003 a value of another type."""
+    """If ACCESS_CLAIMS is not set or not a valid path, W015 calls nothing. E011 and E003 report an invalid value."""
     UserFactory()
     wrong: list[Any] = [{"ACCESS_CLAIMS": len}, []]
     for value in wrong:
@@ -293,7 +293,7 @@ def test_claims_are_not_tried_without_a_callable() -> None:
 
 @pytest.mark.slow
 def test_before_the_first_migrate(settings: Any, tmp_path: Any) -> None:
-    """``migrate`` runs the database checks before there are tables."""
+    """Before the first ``migrate`` there are no tables, and the database checks report nothing."""
     code = (
         "import django; from django.conf import settings; from tests import settings as ours\n"
         "values = {name: getattr(ours, name) for name in dir(ours) if name.isupper()}\n"

@@ -1,4 +1,4 @@
-"""What ``manage.py check`` says of the cache."""
+"""What ``manage.py check`` says about the cache."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ pytestmark = pytest.mark.django_db(databases=["default", "replica"])
     ],
 )
 def test_where_the_throttles_count(tmp_path: Path, backend: str, options: dict[str, int], said: str) -> None:
-    """W006 reports a cache that can't count for all processes, or a subclass of it, unless both throttles are off."""
+    """If a throttle is on, W006 reports a cache class that can't count for all processes, or a subclass of it."""
     cache = {"BACKEND": backend, "LOCATION": str(tmp_path), "OPTIONS": options}
     on, off = ({**GOOD, "LOGIN_THROTTLE": rate, "REFRESH_THROTTLE": None} for rate in ("1/s", None))
     with override_settings(CACHES={"default": cache}, TWOTOKEN=on):
@@ -66,7 +66,7 @@ def test_where_the_throttles_count(tmp_path: Path, backend: str, options: dict[s
     ],
 )
 def test_the_cache_of_proofs(backend: str, options: dict[str, Any], said: str) -> None:
-    """W014 asks for a shared cache that keeps its keys. A project that does not set DPOP gets no message."""
+    """W014 reports a cache that can forget used DPoP proofs, if DPOP or DPOP_ACCESS is set and DPOP is not ``off``."""
     cache = {"BACKEND": f"django.core.cache.backends.{backend}", "LOCATION": "/tmp/proofs", **options}  # noqa: S108
     with override_settings(CACHES={"default": cache}):
         for values, speaks in (({"DPOP": "optional"}, True), ({"DPOP_ACCESS": False}, True), ({"DPOP": "off"}, False)):
@@ -78,7 +78,7 @@ def test_the_cache_of_proofs(backend: str, options: dict[str, Any], said: str) -
 
 
 def test_a_cache_of_proofs_that_requests_undo(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With ATOMIC_REQUESTS a failed request deletes its proof's row, so a copy of the request would pass."""
+    """W014 reports a DatabaseCache with ATOMIC_REQUESTS: a failed request would roll back the record of its proof."""
     backend = "django.core.cache.backends.db.DatabaseCache"
     cache = {"BACKEND": backend, "LOCATION": "proofs", "OPTIONS": {"MAX_ENTRIES": 10_000}}
     monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", True)
@@ -89,7 +89,7 @@ def test_a_cache_of_proofs_that_requests_undo(monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.parametrize("proxy", [{"USE_X_FORWARDED_HOST": True}, {"USE_X_FORWARDED_PORT": True}, {"NUM_PROXIES": 1}])
 def test_addresses_that_fit_no_proof(proxy: dict[str, Any]) -> None:
-    """W017 reports a proxy that ends TLS if Django does not know that clients use https."""
+    """W017 reports settings for a proxy without SECURE_PROXY_SSL_HEADER, because Django would take https for http."""
     values = {"REST_FRAMEWORK": proxy} if "NUM_PROXIES" in proxy else proxy
     cache = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": "redis://localhost"}}
     with with_settings(DPOP="required"), override_settings(CACHES=cache):

@@ -1,4 +1,4 @@
-"""What ``manage.py check`` says of the project's tenants and of the defaults of Django and DRF."""
+"""What ``manage.py check`` says about the project's tenants and about settings of Django and DRF."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db(databases=["default", "replica"])
 
 @pytest.fixture
 def django_tenants(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """Stand in for django-tenants: the checks read only its name and settings."""
+    """A stand-in for django-tenants, of which the checks read only the name and the settings."""
     module = ModuleType("django_tenants")
     module.__file__ = __file__
     monkeypatch.setitem(sys.modules, "django_tenants", module)
@@ -28,7 +28,7 @@ def django_tenants(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 def tenant_ids(**values: Any) -> set[str]:
-    """Return the ids of what is wrong in a project with django-tenants."""
+    """Return the ids of the checks' messages in a project with django-tenants."""
     with override_settings(INSTALLED_APPS=[*settings.INSTALLED_APPS, "django_tenants"], **values):
         return ids()
 
@@ -41,7 +41,7 @@ OURS, OUR_CONFIG = "twotoken", "twotoken.apps.TwoTokenConfig"
 
 @pytest.mark.parametrize(("first", "expected"), [("SessionAuthentication", {"W001"}), ("BasicAuthentication", set())])
 def test_an_authenticator_before_ours(first: str, expected: set[str]) -> None:
-    """A class before ours is reported only if it has no ``authenticate_header``."""
+    """W001 reports an authentication class before twotoken's only if the class has no ``authenticate_header``."""
     classes = [f"rest_framework.authentication.{first}", "twotoken.authentication.AccessTokenAuthentication"]
     usual = settings.REST_FRAMEWORK
     with override_settings(REST_FRAMEWORK={**usual, "DEFAULT_AUTHENTICATION_CLASSES": classes}):
@@ -60,20 +60,20 @@ def test_an_authenticator_before_ours(first: str, expected: set[str]) -> None:
     ],
 )
 def test_a_default_that_needs_no_login(values: dict[str, Any], expected: set[str]) -> None:
-    """W019: DRF's own default, and an empty list, let everybody in."""
+    """W019 reports missing, empty and AllowAny DEFAULT_PERMISSION_CLASSES, because they let everybody in."""
     with override_settings(REST_FRAMEWORK=values):
         assert ids() == expected
 
 
 @override_settings(USE_TZ=False)
 def test_times_without_a_zone() -> None:
-    """W007: with USE_TZ off, local times jump when the clocks change."""
+    """W007 reports USE_TZ=False, because local times jump when the clocks change."""
     assert ids() == {"W007"}
 
 
 @pytest.mark.usefixtures("django_tenants")
 def test_tokens_that_name_no_tenant() -> None:
-    """W010 is satisfied if one of ISSUER and AUDIENCE names the tenant."""
+    """With django-tenants, W010 asks for a callable as ISSUER or AUDIENCE, so that each token names its tenant."""
     plain: list[dict[str, Any]] = [{}, {"ISSUER": "https://example.com", "AUDIENCE": ["api"]}]
     asked: list[dict[str, Any]] = [{"ISSUER": "tests.issuers.issuer"}, {"AUDIENCE": issuers.audience}]
     wrong: list[tuple[str, dict[str, Any]]] = [("E013", {"ISSUER": "tests.issuers.isuer"}), ("E003", {"ISSUER": 7})]
@@ -98,7 +98,7 @@ def test_tokens_that_name_no_tenant() -> None:
     ],
 )
 def test_families_of_users_that_each_tenant_has(listed: list[str], found: set[str]) -> None:
-    """W011: tenants with their own users need their own families, in any order of the apps."""
+    """W011 reports tenants, or a type of tenant, that have their own users and no token families of their own."""
     assert tenant_ids(TENANT_APPS=listed, TWOTOKEN=ISSUER) == found
     kinds = {"main": {"APPS": [USER_APP]}, "shop": {"APPS": [USER_APP, OURS]}, "firm": {"APPS": listed}}
     many: dict[str, Any] = {"HAS_MULTI_TYPE_TENANTS": True, "PUBLIC_SCHEMA_NAME": "main", "TENANT_TYPES": kinds}

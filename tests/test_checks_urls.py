@@ -1,4 +1,4 @@
-"""What ``manage.py check`` says of the project's URLs."""
+"""What ``manage.py check`` says about the project's URLs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ urlpatterns = [path("nested/", include([bad_mount]))]
 
 
 def test_a_misspelt_mount() -> None:
-    """The check finds a misspelt delivery of a mount at any depth of the URLs."""
+    """E010 reports a misspelt ``delivery`` of a mount, also in nested URLs."""
     with override_settings(ROOT_URLCONF="tests.test_checks_urls"):
         assert ids() == {"E010"}
     with override_settings(ROOT_URLCONF=None):
@@ -41,7 +41,7 @@ def test_a_misspelt_mount() -> None:
     [(["cookie", "body"], {"W008"}), (["body", "cookie"], {"W008"}), (["body", "body"], set()), (["cookie"], set())],
 )
 def test_mounts_that_share_a_namespace(deliveries: list[str], found: set[str]) -> None:
-    """Two mounts with one namespace are reported: both would get one cookie path, and one would not work."""
+    """W008 reports two mounts with one namespace if one of them uses cookies: both would get the same cookie path."""
     mounts = [path(f"{n}/", include("twotoken.urls"), {"delivery": name}) for n, name in enumerate(deliveries)]
     with override_settings(ROOT_URLCONF=tuple(mounts)):
         assert ids() == found
@@ -51,7 +51,7 @@ def test_mounts_that_share_a_namespace(deliveries: list[str], found: set[str]) -
 
 
 class MayBeOld(APIView):
-    """A view whose permission allows a longer time than an access token lives."""
+    """A view that accepts a login of the last hour, which is longer than the life of an access token."""
 
     permission_classes = [IsAuthenticated & (IsAdminUser | RecentLogin.within(timedelta(hours=1)))]
 
@@ -59,7 +59,7 @@ class MayBeOld(APIView):
 @api_view()
 @permission_classes([RecentLogin])
 def recent(request: Any) -> Response:
-    """A function view that asks for the usual five minutes."""
+    """A function view that accepts a login of the last five minutes, the default of RecentLogin."""
     raise NotImplementedError  # pragma: no cover - the check looks at it, and nobody calls it
 
 
@@ -73,7 +73,7 @@ class Actions(ViewSet):
 
 
 def test_a_login_older_than_an_access_token_may_be() -> None:
-    """W016 finds a ``max_age`` beyond ACCESS_LIFETIME in class views, function views, actions and combinations."""
+    """W016 reports a ``max_age`` above ACCESS_LIFETIME in class and function views, actions and combinations."""
     router = SimpleRouter()
     router.register("actions", Actions, basename="actions")
     views = (path("a/", include([path("b/", MayBeOld.as_view()), path("c/", recent), *router.urls])),)

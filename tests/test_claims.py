@@ -1,4 +1,4 @@
-"""What a project's claims may be."""
+"""Which claims a project can add to access tokens."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from twotoken.exceptions import ClaimsError
 
 
 class Colour(StrEnum):
-    """A subclass of str."""
+    """An enum of strings, which JSON can hold."""
 
     RED = "red"
 
@@ -41,7 +41,7 @@ NO_JSON: dict[str, tuple[Any, str]] = {
 
 @pytest.mark.parametrize(("value", "problem"), NO_JSON.values(), ids=NO_JSON)
 def test_claims_that_json_can_t_hold(value: Any, problem: str) -> None:
-    """The error names the claim and the type, but not the value, which may be personal."""
+    """For a claim that JSON can't hold, ClaimsError names the claim and the value's type, and not the value."""
     with pytest.raises(ClaimsError) as caught:
         access(role="admin", profile=value)
     assert str(caught.value) == f"The claim 'profile' has {problem}, which JSON can't hold."
@@ -56,7 +56,7 @@ def test_names_of_claims_are_text() -> None:
 
 
 def test_a_claim_that_holds_itself() -> None:
-    """A value that contains itself is refused."""
+    """A list that contains itself is refused as a claim."""
     value: list[Any] = []
     value.append(value)
     with pytest.raises(ClaimsError, match="The claim 'profile' is nested too deep"):
@@ -64,7 +64,7 @@ def test_a_claim_that_holds_itself() -> None:
 
 
 def test_claims_that_json_can_hold() -> None:
-    """Decoding returns these values unchanged, except that a tuple becomes a list."""
+    """Claims that JSON can hold are unchanged after encoding and decoding, except that a tuple becomes a list."""
     given: dict[str, Any] = {"a": None, "b": [True, 1, 1.5, "ü", Colour.RED], "c": {"d": {"": []}}, "e": (1, 2)}
     claims = tokens.decode_access(access(**given), POLICY, NOW)
     assert {name: claims[name] for name in given} == {**given, "e": [1, 2]}

@@ -31,12 +31,12 @@ ADDRESSES: list[tuple[str, str | None]] = [
 
 @pytest.mark.parametrize(("address", "stored"), ADDRESSES)
 def test_what_is_stored_of_an_address(address: str, stored: str | None) -> None:
-    """An invalid address, or one with a zone, is null; IPv4 in IPv6 form is stored as IPv4."""
+    """An invalid IP address, or one with a zone, is stored as null. IPv4 in IPv6 form is stored as IPv4."""
     assert Client.from_request(factory.get("/", REMOTE_ADDR=address)).ip_address == stored
 
 
 def test_long_headers_are_not_kept() -> None:
-    """Addresses are cached, but what a client sends in place of one must not fill the memory."""
+    """Parsed addresses are cached, and long invalid ones are not, so that no client can fill the memory."""
     tracemalloc.start()
     try:
         for number in range(1024):
@@ -47,7 +47,7 @@ def test_long_headers_are_not_kept() -> None:
 
 
 def test_no_address_at_all() -> None:
-    """The address is empty if a server on a socket gives none, or gives None."""
+    """If REMOTE_ADDR is missing or None, as behind a Unix socket, the client's address is empty."""
     request = factory.get("/")
     del request.META["REMOTE_ADDR"]
     assert client_address(request) == ""
@@ -73,14 +73,14 @@ PROXIES: list[tuple[int | None, str | None, str]] = [
 def test_a_forwarded_address_is_believed_as_far_as_set(
     proxies: int | None, forwarded: str | None, address: str
 ) -> None:
-    """X-Forwarded-For counts only as far as NUM_PROXIES says, because any client can send it."""
+    """NUM_PROXIES decides which address of X-Forwarded-For is read, if any: each client can send this header."""
     extra: dict[str, Any] = {} if forwarded is None else {"HTTP_X_FORWARDED_FOR": forwarded}
     with override_settings(REST_FRAMEWORK={"NUM_PROXIES": proxies}):
         assert client_address(factory.get("/", REMOTE_ADDR="192.0.2.1", **extra)) == address
 
 
 def test_a_forwarded_address_that_is_no_ip() -> None:
-    """An invalid forwarded address is not stored, so a wrong header of a proxy can't break a login."""
+    """An invalid address in X-Forwarded-For is not stored, so a proxy's wrong header can't break a login."""
     request = factory.get("/", REMOTE_ADDR="192.0.2.1", HTTP_X_FORWARDED_FOR="<script>")
     with override_settings(REST_FRAMEWORK={"NUM_PROXIES": 1}):
         assert Client.from_request(request).ip_address is None
@@ -104,12 +104,12 @@ BROWSERS: list[tuple[dict[str, Any], bool]] = [
 
 @pytest.mark.parametrize(("headers", "is_browser"), BROWSERS)
 def test_what_a_browser_sends(headers: dict[str, Any], is_browser: bool) -> None:
-    """A browser sends Sec-Fetch-Site or Origin."""
+    """``sent_by_browser`` is true only for a request with Sec-Fetch-Site or Origin. The user agent is not read."""
     assert sent_by_browser(factory.post("/", **headers)) is is_browser
 
 
 def test_nothing_is_taken_where_so_set() -> None:
-    """With RECORD_CLIENT off, neither address nor user agent is read."""
+    """With RECORD_CLIENT off, ``Client.from_request`` has neither address nor user agent."""
     request = factory.get("/", HTTP_USER_AGENT="Mozilla/5.0", HTTP_ORIGIN="http://testserver")
     with with_settings(RECORD_CLIENT=False):
         assert Client.from_request(request) == Client(None, "")
@@ -117,7 +117,7 @@ def test_nothing_is_taken_where_so_set() -> None:
 
 @pytest.mark.parametrize(("record", "stored"), [(True, ("192.0.2.7", "tool/1")), (False, (None, ""))])
 def test_a_login_stores_what_is_set(script: Caller, record: bool, stored: tuple[str | None, str]) -> None:
-    """With RECORD_CLIENT a login stores the address and the user agent, and otherwise neither."""
+    """With RECORD_CLIENT a login stores the address and the user agent. Without RECORD_CLIENT it stores neither."""
     with with_settings(RECORD_CLIENT=record):
         script.log_in(REMOTE_ADDR="192.0.2.7", HTTP_USER_AGENT="tool/1")
     family = RefreshToken.objects.get()

@@ -91,7 +91,7 @@ OTHERS: list[tuple[str, Any, Any]] = [
 
 
 def test_the_names_are_these() -> None:
-    """Every setting but the secrets has a default."""
+    """Every setting except the two secrets has a default."""
     assert {*DEFAULTS, *SECRETS} == SETTING_NAMES
 
 
@@ -113,7 +113,7 @@ def test_a_setting_is_read_on_use(name: str, given: Any, value: Any) -> None:
 
 @pytest.mark.parametrize("value", [None, "", [], (), [None], [TEXT, 5], TEXT.encode(), 5])
 def test_secrets_that_are_none(value: Any) -> None:
-    """For an unusable secret, the error names the key and the command that makes one. It contains no secret."""
+    """If REFRESH_SECRET can't be used, the error names the setting and contains no secret."""
     with with_settings(REFRESH_SECRET=value), pytest.raises(ImproperlyConfigured) as caught:
         _ = conf.refresh_keys
     assert "REFRESH_SECRET" in str(caught.value)
@@ -121,7 +121,7 @@ def test_secrets_that_are_none(value: Any) -> None:
 
 
 def test_no_dict_at_all() -> None:
-    """A project without TWOTOKEN gets an error that names the first secret."""
+    """Without TWOTOKEN in the settings, the error names ACCESS_SECRET and the environment file."""
     with override_settings():
         del settings.TWOTOKEN
         with pytest.raises(ImproperlyConfigured, match=r"ACCESS_SECRET.* environment file"):
@@ -130,14 +130,14 @@ def test_no_dict_at_all() -> None:
 
 @pytest.mark.parametrize("key", ["ACCESS_SECRET", "REFRESH_SECRET"])
 def test_a_secret_that_is_too_short(key: str) -> None:
-    """Every use of a secret that is too short is an error."""
+    """Using a secret of fewer than 32 bytes raises ImproperlyConfigured, which names the setting and not the secret."""
     with with_settings(**{key: "short"}), pytest.raises(ImproperlyConfigured, match=f"{key}.*shorter than 32") as error:
         _ = (conf.access_policy, conf.refresh_keys)
     assert "'short'" not in str(error.value)
 
 
 def test_the_policy_is_a_view_of_the_keys() -> None:
-    """The repr of the access policy contains no secret."""
+    """The access policy has the issuer, audience, leeway and keys of the settings. Its repr contains no secret."""
     with with_settings(ISSUER="acme", AUDIENCE=["a", "b"], LEEWAY=5):
         policy = conf.access_policy
     assert (policy.issuer, policy.audience, policy.leeway) == ("acme", ("a", "b"), 5)
@@ -158,7 +158,7 @@ def test_the_policy_is_a_view_of_the_keys() -> None:
     ],
 )
 def test_the_cookie_s_name(values: dict[str, Any], prefix: str) -> None:
-    """The cookie's name has the strongest prefix that browsers accept for its attributes."""
+    """The default cookie name has the strongest prefix that the attributes allow. COOKIE_NAME is used unchanged."""
     with override_settings(TWOTOKEN={**SECRETS, **values}):
         assert conf.cookie_name == f"{prefix}refresh_token"
     with override_settings(TWOTOKEN={**SECRETS, **values, "COOKIE_NAME": "rt"}):
@@ -189,7 +189,7 @@ def test_an_audience_that_is_asked_for(given: Any) -> None:
     "name",
     [
         "https://auth.example.com",
-        "auth.example.com",  # no package is called that
+        "auth.example.com",  # there is no package of this name
         "platform.example.com",  # a module that is no package has no submodule
         "acme",
         "urn:example:auth",
@@ -201,7 +201,7 @@ def test_an_audience_that_is_asked_for(given: Any) -> None:
     ],
 )
 def test_names_that_are_no_path(name: str) -> None:
-    """A host with dots is the issuer itself, not a dotted path. Refresh tokens don't have it."""
+    """A text that is no dotted path, such as a host, is the issuer itself. Refresh tokens don't contain this issuer."""
     with with_settings(ISSUER=name, AUDIENCE=name):
         assert (conf.issuer, conf.audience, conf.tenant_issuer) == (name, (name,), None)
         assert callable_of("ISSUER") is callable_of("AUDIENCE") is None
@@ -219,7 +219,7 @@ def test_names_that_are_no_path(name: str) -> None:
     ],
 )
 def test_a_path_that_leads_nowhere(path: str, problem: str) -> None:
-    """A dotted path to nothing is an error on each use. Otherwise all tenants would have it as their issuer."""
+    """A dotted path that can't be imported is an error on each use. Otherwise it would be the issuer of all tenants."""
     main = sys.modules["__main__"]
     with pytest.MonkeyPatch.context() as patch, with_settings(ISSUER=path, AUDIENCE=path):
         patch.setattr(main, "__spec__", None)
@@ -230,7 +230,7 @@ def test_a_path_that_leads_nowhere(path: str, problem: str) -> None:
 
 @pytest.mark.parametrize("value", [None, "", 7, b"a", ["a"], gettext_lazy("Yes")])
 def test_an_issuer_that_is_no_text(value: Any) -> None:
-    """If ISSUER returns no text, nothing is signed or accepted: tenants would accept each other's tokens."""
+    """If the callable ISSUER returns no text, it is an error. Otherwise tenants would accept each other's tokens."""
     with with_settings(ISSUER=lambda: value), pytest.raises(ImproperlyConfigured, match=r"ISSUER.*return a string"):
         _ = conf.access_policy
     with with_settings(ISSUER=lambda: value), pytest.raises(ImproperlyConfigured, match=r"ISSUER.*return a string"):
@@ -239,14 +239,14 @@ def test_an_issuer_that_is_no_text(value: Any) -> None:
 
 @pytest.mark.parametrize("value", [None, "", 7, [], [None], ["a", ""], {"a": 1}])
 def test_an_audience_that_is_no_text(value: Any) -> None:
-    """With an audience of another type, nothing is signed or accepted."""
+    """If the callable AUDIENCE returns neither a text nor a list of texts, it is an error."""
     with with_settings(AUDIENCE=lambda: value), pytest.raises(ImproperlyConfigured, match=r"AUDIENCE.*must return"):
         _ = conf.access_policy
 
 
 @pytest.mark.parametrize("value", ["both", "", "Cookie", None, 1, []])
 def test_a_delivery_that_does_not_exist(value: Any) -> None:
-    """The error lists the deliveries."""
+    """An unknown delivery raises an error that lists the valid deliveries."""
     with pytest.raises(ImproperlyConfigured, match="'cookie', 'body', 'none'"):
         delivery(value)
     with with_settings(DELIVERY=value), pytest.raises(ImproperlyConfigured, match="is not a delivery"):

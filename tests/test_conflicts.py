@@ -1,4 +1,4 @@
-"""Conflicts with another write, and database servers that refuse work."""
+"""Conflicts between database writes, and database servers that refuse work."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from twotoken.models import RefreshToken
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("verb", ["rotate", "revoke"])
 def test_a_transaction_that_lost_is_for_its_owner_to_repeat(user: Any, verb: str) -> None:
-    """In a transaction that the database rolled back, nothing is retried. The caller gets the error."""
+    """Inside a caller's transaction, a conflict is not retried. The caller gets the error and can repeat everything."""
     pair = families.start(user)
     claims = families.verify(pair.refresh)
     lost: list[str] = []
@@ -43,7 +43,7 @@ def test_a_transaction_that_lost_is_for_its_owner_to_repeat(user: Any, verb: str
 
 
 def test_the_pauses_between_tries() -> None:
-    """The limit of a pause doubles each time, up to the longest. A pause takes at least half of its limit."""
+    """The limit of the random pauses between tries doubles, up to LONGEST_PAUSE. A pause is at least half its limit."""
     pauses: list[float] = []
     assert list(tries(sleep=pauses.append)) == [*range(ATTEMPTS)]
     longest = [min(PAUSE * 2**number, LONGEST_PAUSE) for number in range(ATTEMPTS - 1)]
@@ -52,14 +52,14 @@ def test_the_pauses_between_tries() -> None:
 
 
 def test_no_try_after_a_long_wait() -> None:
-    """A statement that waited for a lock until the database gave up is not tried again."""
+    """No try starts after PATIENCE has passed, for example because a statement waited long for a lock."""
     times = iter([0, PATIENCE, PATIENCE + 0.1])
     assert list(tries(clock=lambda: next(times), sleep=lambda pause: None)) == [0, 1]
 
 
 @contextmanager
 def sqlite(path: Path) -> Iterator[Any]:
-    """Give a connection to an SQLite database that does not wait for locks."""
+    """Yield a connection to an SQLite database that does not wait for locks."""
     values = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(path), "OPTIONS": {"timeout": 0}}
     made: Any = ConnectionHandler({"default": values})["default"]
     try:
@@ -71,7 +71,7 @@ def sqlite(path: Path) -> Iterator[Any]:
 @pytest.mark.django_db
 @pytest.mark.parametrize(("begin", "code"), [("BEGIN", 517), ("SELECT 1", 5)])
 def test_a_busy_sqlite(tmp_path: Path, begin: str, code: int) -> None:
-    """A locked database is a conflict, and so is a write after another write that the transaction has not seen."""
+    """SQLite's errors SQLITE_BUSY (5) and SQLITE_BUSY_SNAPSHOT (517) are conflicts, and not refusals."""
     with sqlite(tmp_path / "busy.sqlite3") as ours, sqlite(tmp_path / "busy.sqlite3") as theirs:
         with ours.cursor() as our, theirs.cursor() as their:
             our.execute("PRAGMA journal_mode = WAL")
@@ -92,7 +92,7 @@ def test_a_busy_sqlite(tmp_path: Path, begin: str, code: int) -> None:
 
 @pytest.mark.django_db
 def test_no_connection(tmp_path: Path) -> None:
-    """A failed connection means that the server is unavailable. A wrong statement does not."""
+    """``is_refusal`` is true for a failed connection, and false for an invalid statement."""
     with sqlite(tmp_path / "missing" / "db.sqlite3") as missing, pytest.raises(OperationalError) as unreachable:
         missing.cursor()
     with sqlite(tmp_path / "db.sqlite3") as there, there.cursor() as cursor, pytest.raises(DatabaseError) as wrong:

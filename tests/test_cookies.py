@@ -1,4 +1,4 @@
-"""The refresh token's cookie."""
+"""The refresh token's cookie, and its companion: a cookie with the family's id."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def nothing(request: Any, **kwargs: Any) -> HttpResponse:
     raise AssertionError(request)  # pragma: no cover
 
 
-# Mounts under a prefix that captures, and routes of a project: tests set ROOT_URLCONF to this module.
+# Mounts with a URL that captures a tenant, and a project's routes. Tests set ROOT_URLCONF to this module.
 urlpatterns = [
     path("<slug:tenant>/auth/", include("twotoken.urls")),
     path("any/<str:tenant>/auth/", include("twotoken.urls", namespace="any")),
@@ -50,7 +50,7 @@ urlpatterns = [
 
 
 class DefaultMount:
-    """The URLs of a project with one mount and a namespace of its own."""
+    """The URLs of a project with one mount of twotoken and two namespaces of its own."""
 
     urlpatterns = (
         path("auth/", include("twotoken.urls")),
@@ -62,7 +62,7 @@ class DefaultMount:
 
 
 def request_to(address: str = "/", **extra: Any) -> Any:
-    """Return a request that is resolved as Django's handler does it."""
+    """Return a POST request with the ``resolver_match`` that Django's handler would set."""
     request = factory.post(address, **extra)
     request.resolver_match = resolve(request.path_info)
     return request
@@ -90,7 +90,7 @@ HEADERS: list[tuple[str, list[str]]] = [
 
 @pytest.mark.parametrize(("header", "values"), HEADERS)
 def test_every_value_of_a_name_is_seen(header: str, values: list[str]) -> None:
-    """All cookies of a name are read. Names are compared byte for byte; only spaces and tabs are stripped."""
+    """``cookie_values`` returns all values of a name. It compares names exactly, and strips only spaces and tabs."""
     assert cookie_values(factory.post("/", HTTP_COOKIE=header), "rt") == values
 
 
@@ -98,7 +98,7 @@ FIRST, SECOND = UUID(int=1), UUID(int=2)
 
 
 def token(family: UUID = FIRST, generation: int = 0) -> str:
-    """Return a refresh token that we signed."""
+    """Return a correctly signed refresh token."""
     end = datetime(2031, 5, 4, tzinfo=UTC)
     return tokens.encode_refresh(
         conf.refresh_keys, family_id=family, generation=generation, secret=b"s" * 16, expires_at=end
@@ -113,7 +113,7 @@ def counted(header: str) -> tuple[UUID, int]:
 
 @pytest.mark.parametrize("header", ["", "other=a", f"{COOKIE}=", f"{COMPANION}={FIRST}", f"refresh_token={token()}"])
 def test_no_token(header: str) -> None:
-    """An empty cookie, a companion alone and a cookie of another name count as no token."""
+    """An empty cookie, a cookie of another name, and a companion (the family's id) alone raise MissingToken."""
     with pytest.raises(MissingToken) as caught:
         counted(header)
     assert caught.value.reason == "missing"
@@ -121,7 +121,7 @@ def test_no_token(header: str) -> None:
 
 @pytest.mark.parametrize("header", [f"{COOKIE}=a", f"{COOKIE}=a; {COOKIE}=b", f"{COOKIE}=a; {COMPANION}={FIRST}"])
 def test_junk_alone(header: str) -> None:
-    """If no cookie value verifies, the token is invalid."""
+    """If no value of the refresh cookie is a valid token, InvalidToken is raised."""
     with pytest.raises(InvalidToken) as caught:
         counted(header)
     assert type(caught.value) is InvalidToken
@@ -130,7 +130,7 @@ def test_junk_alone(header: str) -> None:
 @pytest.mark.parametrize("order", [1, -1])
 @pytest.mark.parametrize("others", [[], ["junk"], [token(SECOND)], ["junk", token(SECOND, 9), "a.b.c"]])
 def test_the_companion_s_family_counts(others: list[str], order: int) -> None:
-    """Invalid values and other families' tokens are dropped, wherever they stand."""
+    """Of several refresh cookies, in any order, the token of the family that the companion cookie names is used."""
     parts = [f"{COOKIE}={value}" for value in [token(FIRST, 3), *others]]
     header = "; ".join([*parts, f"{COMPANION}={FIRST}"][::order])
     assert counted(header) == (FIRST, 3)
@@ -149,7 +149,7 @@ def test_the_companion_s_family_counts(others: list[str], order: int) -> None:
     ],
 )
 def test_without_its_companion_no_token_counts(header: str) -> None:
-    """Without the companion cookie no token counts. A sibling subdomain can evict the companion, but not set it."""
+    """A token is refused unless the companion cookie has its family's id. A sibling subdomain can't set this cookie."""
     with pytest.raises(ConflictingCookies) as caught:
         counted(header)
     assert caught.value.reason == "invalid"
@@ -164,7 +164,7 @@ def test_without_its_companion_no_token_counts(header: str) -> None:
     ],
 )
 def test_a_cookie_without_a_companion(values: dict[str, Any], name: str) -> None:
-    """Invalid values are dropped; tokens of two families are a conflict."""
+    """With settings that rule out a companion cookie, invalid values are ignored. Tokens of two families conflict."""
     with with_settings(**values):
         assert companion_name("/api/auth/") is None
         assert counted(f"{name}={token()}") == (FIRST, 0)
@@ -176,14 +176,14 @@ def test_a_cookie_without_a_companion(values: dict[str, Any], name: str) -> None
 @pytest.mark.parametrize("path", [None, "/"])
 @pytest.mark.parametrize("order", [1, -1])
 def test_several_generations_of_a_family(path: str | None, order: int) -> None:
-    """The newest generation counts: an old cookie of another path would be reuse and revoke the family."""
+    """Of several tokens of a family, the newest generation is used. An older one would revoke the family as reuse."""
     with with_settings(COOKIE_PATH=path):
         values = [f"{conf.cookie_name}={token(FIRST, generation)}" for generation in (3, 7, 5)]
         assert counted("; ".join([*values[::order], f"{COMPANION}={FIRST}"])) == (FIRST, 7)
 
 
 def test_a_companion_for_each_mount() -> None:
-    """All companions have the path ``/``, so each mount has a companion with its own valid, constant name."""
+    """Companion cookies (with the family's id) have the path ``/``, so each mount has its own, constant cookie name."""
     paths = ["/api/auth/", "/api-auth/", "/auth/", "/Auth/", "/a%3Bb/auth/", "/"]
     names = [companion_name(path) for path in paths]
     assert len(set(names)) == len(paths)
@@ -195,7 +195,7 @@ def test_a_companion_for_each_mount() -> None:
 
 
 def test_the_cookie_is_hidden_from_error_reports() -> None:
-    """Error reports don't show the cookie, and the view still reads it. Hiding it twice does no harm."""
+    """``hide_cookie`` hides the refresh cookie from error reports, and may be called twice. The view still reads it."""
     request = factory.post("/", HTTP_COOKIE=f"{cookies(token())}; other=b")
     hide_cookie(request)
     hide_cookie(request)
@@ -207,12 +207,12 @@ PAIR = TokenPair("access", 900, "refresh", 3600, uuid4(), 0)
 
 
 def attributes(response: HttpResponse, name: str = COOKIE) -> dict[str, Any]:
-    """Return the attributes of a cookie that was set, without its value and time."""
+    """Return the attributes of a cookie that was set, without its lifetime."""
     return {key: value for key, value in response.cookies[name].items() if key not in {"max-age", "expires"}}
 
 
 def test_the_cookie_as_it_is_set() -> None:
-    """The cookie is HttpOnly, Secure and SameSite=Strict, for its mount and host, as long as the token lives."""
+    """The refresh cookie is HttpOnly, Secure and SameSite=Strict. It has its mount's path and the token's lifetime."""
     response = HttpResponse()
     set_refresh_cookie(response, PAIR, request_to("/api/auth/login/"))
     morsel = response.cookies[COOKIE]
@@ -221,7 +221,7 @@ def test_the_cookie_as_it_is_set() -> None:
 
 
 def test_the_companion_as_it_is_set() -> None:
-    """The companion has the same attributes, but path ``/``; its value is the family's id."""
+    """The companion cookie has the refresh cookie's attributes, except the path ``/``. Its value is the family's id."""
     response = HttpResponse()
     set_refresh_cookie(response, PAIR, request_to("/api/auth/login/"))
     morsel = response.cookies[COMPANION]
@@ -238,7 +238,7 @@ def test_the_companion_as_it_is_set() -> None:
     ],
 )
 def test_the_cookie_is_cleared_as_it_was_set(values: dict[str, Any]) -> None:
-    """A browser keeps a cookie if the clearing one has another path or domain."""
+    """Cookies are cleared with the attributes with which they were set. Otherwise browsers would keep them."""
     request = request_to("/api/auth/login/")
     put, cleared = HttpResponse(), HttpResponse()
     with with_settings(COOKIE_NAME="rt", **values):
@@ -263,7 +263,7 @@ def test_the_cookie_is_cleared_as_it_was_set(values: dict[str, Any]) -> None:
     ],
 )
 def test_the_path_is_the_request_s_own_mount(address: str, expected: str) -> None:
-    """The request's namespace decides the cookie's path. Outside all mounts it is that of the default mount."""
+    """The cookie's path is that of the request's own mount. Outside all mounts it is the default mount's path."""
     assert cookie_path(request_to(address)) == expected
 
 
@@ -271,17 +271,17 @@ def test_the_path_is_the_request_s_own_mount(address: str, expected: str) -> Non
     ("address", "expected"), [("/api/app/auth/login/", "/api/app/auth/"), ("/api/tool/auth/login/", "/api/tool/auth/")]
 )
 def test_the_path_is_that_of_a_mount_with_a_delivery(address: str, expected: str) -> None:
-    """A mount may set ``{"delivery": "cookie"}`` where it is not the default."""
+    """At a mount with its own ``delivery``, the cookie's path is the path of this mount."""
     assert cookie_path(request_to(address)) == expected
 
 
 def test_the_path_of_a_request_that_was_not_resolved() -> None:
-    """In a middleware's request, the cookie gets the default mount's path."""
+    """For a request that is not resolved yet, as in a middleware, the cookie's path is the default mount's."""
     assert cookie_path(factory.post("/")) == "/api/auth/"
 
 
 def test_the_path_under_a_prefix_of_the_server() -> None:
-    """SCRIPT_NAME is part of the path that browsers see."""
+    """The cookie's path contains SCRIPT_NAME, which is part of the path that the browser requests."""
     set_script_prefix("/shop/")
     try:
         assert cookie_path(factory.post("/")) == "/shop/api/auth/"
@@ -291,7 +291,7 @@ def test_the_path_under_a_prefix_of_the_server() -> None:
 
 @override_settings(ROOT_URLCONF=__name__)
 def test_the_path_has_what_the_prefix_captures() -> None:
-    """The path contains what the URL captures, so one tenant's cookie is not sent to another."""
+    """The cookie's path contains what the mount's URL captures, so one tenant's cookie is not sent to another."""
     assert cookie_path(request_to("/acme/auth/logout/")) == "/acme/auth/"
 
 
@@ -309,7 +309,7 @@ def test_the_path_has_what_the_prefix_captures() -> None:
     ],
 )
 def test_the_path_is_percent_encoded(tenant: str, encoded: str) -> None:
-    """The path is percent-encoded, so a captured value can't add an attribute or a header."""
+    """The cookie's path is percent-encoded, so that a captured value can't add an attribute or a header."""
     request = request_to(f"/any/{quote(tenant)}/auth/login/")
     assert request.resolver_match.kwargs == {"tenant": tenant}
     assert cookie_path(request) == f"/any/{encoded}/auth/"
@@ -326,14 +326,14 @@ def test_the_path_is_percent_encoded(tenant: str, encoded: str) -> None:
     "address", ["/own/callback/", "/devices/refresh/00000000-0000-0000-0000-000000000000/", "/devices/callback/"]
 )
 def test_the_path_from_a_namespace_without_a_refresh_view(address: str) -> None:
-    """In a namespace without a refresh URL, the cookie gets the default mount's path."""
+    """In a namespace without a URL named ``refresh``, the cookie's path is the default mount's."""
     assert cookie_path(request_to(address)) == "/auth/"
 
 
 @override_settings(ROOT_URLCONF=__name__)
 @pytest.mark.parametrize("address", ["/own/callback/", "/callback/"])
 def test_no_path_can_be_found(address: str) -> None:
-    """If the default mount's URL captures something, the error names the setting."""
+    """If the default mount's URL captures a value that the request does not have, the error names COOKIE_PATH."""
     request = request_to(address)
     with pytest.raises(ImproperlyConfigured, match="COOKIE_PATH"):
         cookie_path(request)
@@ -342,7 +342,7 @@ def test_no_path_can_be_found(address: str) -> None:
 
 
 def test_the_warning_fails_no_login(caplog: pytest.LogCaptureFixture) -> None:
-    """If Django does not allow the Host, the login's warning causes no error."""
+    """If Django does not allow the request's Host, ``warn_if_dropped`` raises no error and logs nothing."""
     warn_if_dropped(factory.post("/", HTTP_HOST="evil.example"))
     assert caplog.text == ""
 
@@ -352,7 +352,7 @@ DROPPED: list[tuple[dict[str, Any], bool]] = [
     ({"HTTP_HOST": "testserver", "HTTP_ORIGIN": "http://testserver"}, True),
     ({"HTTP_HOST": "localhost.example"}, True),
     ({"HTTP_HOST": "testserver", "secure": True}, False),
-    ({"HTTP_HOST": "testserver", "HTTP_ORIGIN": "https://testserver"}, False),  # a proxy speaks https
+    ({"HTTP_HOST": "testserver", "HTTP_ORIGIN": "https://testserver"}, False),  # behind a proxy that ends TLS
     ({"HTTP_HOST": "localhost:8000"}, False),
     ({"HTTP_HOST": "app.localhost"}, False),
     ({"HTTP_HOST": "127.0.0.1:8000"}, False),
@@ -365,7 +365,7 @@ DROPPED: list[tuple[dict[str, Any], bool]] = [
 def test_a_cookie_that_browsers_drop(
     browser: Caller, extra: dict[str, Any], warns: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A login over plain http logs one line that names the setting, unless the host is this machine."""
+    """A login over plain http logs one line that names COOKIE_SECURE, unless the host is the local machine."""
     origins = [extra["HTTP_ORIGIN"]] if "HTTP_ORIGIN" in extra else []
     with override_settings(CSRF_TRUSTED_ORIGINS=origins):
         assert browser.log_in(**extra).status_code == 200

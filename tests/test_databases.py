@@ -1,4 +1,4 @@
-"""The hot path never reads a replica that lags."""
+"""Refresh, authentication and logout never read a replica, because it may lag."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from twotoken.models import RefreshToken
 
 
 class StaleReplica:
-    """Sends reads to a replica that these tests may not touch, so that a single read fails."""
+    """A database router that sends reads to the alias ``replica``. These tests may not use it, so each read fails."""
 
     def db_for_read(self, model: Any, **hints: Any) -> str:
         """Read from the replica."""

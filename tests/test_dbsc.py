@@ -1,4 +1,4 @@
-"""Device Bound Session Credentials: a browser that signs, browsers that don't, and thieves."""
+"""Device Bound Session Credentials (DBSC): browsers with and without support, and thieves."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from twotoken.models import FamilyEvent, RefreshToken
 from twotoken.testing import time_travel
 
 COOKIE_LIFE = timedelta(minutes=10)
-LATER = timedelta(minutes=1)  # after every grace
+LATER = timedelta(minutes=1)  # longer than any grace
 INSTRUCTIONS = {
     "refresh_url": "/api/auth/device/refresh/",
     "scope": {
@@ -57,7 +57,7 @@ INSTRUCTIONS = {
 
 @pytest.fixture(autouse=True)
 def _urls() -> Iterator[None]:
-    """Mount the endpoints of the device."""
+    """Use the URLs with the endpoints for DBSC."""
     with override_settings(ROOT_URLCONF="tests.device_urls"):
         yield
 
@@ -77,7 +77,7 @@ def thief(user: Any) -> BoundBrowser:
 
 
 def rob(browser: BoundBrowser, thief: BoundBrowser, *, but: str = "") -> None:
-    """Copy the cookies, but for one."""
+    """Copy the browser's cookies to the thief, except the cookie ``but``."""
     for name, morsel in browser.cookies.items():
         if name != but:
             thief.cookies[name] = morsel.value
@@ -89,7 +89,7 @@ def row() -> RefreshToken:
 
 
 def outcome(response: Any) -> tuple[int, str]:
-    """Return the status of an answer and the word that says why."""
+    """Return an answer's status, and the reason or the code in its body."""
     body = response.json()
     return response.status_code, body.get("reason", body.get("code", ""))
 
@@ -122,7 +122,7 @@ def test_the_flow(user: Any, key: Any, django_assert_num_queries: Any) -> None:
         renewed = browser.renew()
     assert renewed.json() == registered.json()
     assert renewed.cookies[DEVICE_COOKIE].value != cookie.value
-    with django_assert_num_queries(1):  # the answer brought the next challenge
+    with django_assert_num_queries(1):  # the last answer had the next challenge
         assert browser.renew().status_code == 200
     with time_travel(LATER):
         assert browser.refresh().status_code == 200
@@ -137,7 +137,7 @@ def test_the_access_token_stays_a_bearer_token(owner: BoundBrowser) -> None:
 
 
 def test_other_browsers_notice_nothing(browser: Caller, django_assert_num_queries: Any) -> None:
-    """Firefox and Safari ignore the header. Their first refresh costs one more SELECT, each later one none."""
+    """A browser that ignores the offer to register can refresh. Only its first refresh makes one SELECT more."""
     assert "Secure-Session-Registration" in browser.log_in()
     for queries, passed in ((3, timedelta()), (2, LATER)):
         with time_travel(passed), django_assert_num_queries(queries):
@@ -146,7 +146,7 @@ def test_other_browsers_notice_nothing(browser: Caller, django_assert_num_querie
 
 
 def test_a_body_mount_has_no_device(script: Caller) -> None:
-    """A body mount offers no registration and has no device endpoints. Its refresh reads no device cookie."""
+    """A mount with the delivery ``body`` offers no registration. Its device endpoints are a 404. A refresh works."""
     response = script.log_in()
     assert "Secure-Session-Registration" not in response
     for name in ("device/", "device/refresh/"):
@@ -164,13 +164,13 @@ def test_a_body_mount_has_no_device(script: Caller) -> None:
     ],
 )
 def test_where_it_is_offered(browser: Caller, change: Any, offered: bool) -> None:
-    """Registration is offered only where the device cookie can work."""
+    """A login offers registration only with COOKIE_SECURE and without COOKIE_DOMAIN. DPOP makes no difference."""
     with with_settings(**change):
         assert ("Secure-Session-Registration" in browser.log_in()) is offered
 
 
 def test_a_login_that_is_bound_by_dpop(browser: Caller) -> None:
-    """A login that DPoP binds gets no offer of a second key."""
+    """A login that DPoP binds does not offer the registration of a second key."""
     response = browser.log_in(**Device().headers("/api/auth/login/"))
     assert response.json()["token_type"] == "DPoP"
     assert "Secure-Session-Registration" not in response
@@ -178,7 +178,7 @@ def test_a_login_that_is_bound_by_dpop(browser: Caller) -> None:
 
 
 def test_a_root_path_and_a_front_end_of_another_origin(user: Any) -> None:
-    """The cookie has the strongest prefix, and the browser renews it for trusted origins too."""
+    """With the path ``/`` the device cookie's prefix is ``__Host-``. Trusted origins are allowed refresh initiators."""
     trusted = ["https://app.example.com", "https://*.example.org"]
     with with_settings(COOKIE_PATH="/"), override_settings(CSRF_TRUSTED_ORIGINS=trusted):
         body = BoundBrowser(user).sign_in().json()
@@ -189,7 +189,7 @@ def test_a_root_path_and_a_front_end_of_another_origin(user: Any) -> None:
 
 
 def test_a_login_of_one_s_own(user: Any, rf: RequestFactory) -> None:
-    """In a login view outside every mount, the offer names the default mount."""
+    """For a login outside all mounts, the offer to register has the path of the default mount."""
     response = HttpResponse()
     request = rf.get("/callback/")
     request.resolver_match = None  # as outside a view
@@ -203,7 +203,7 @@ def test_a_login_of_one_s_own(user: Any, rf: RequestFactory) -> None:
 def test_a_copied_jar_is_refused_when_its_device_cookie_is_over(
     owner: BoundBrowser, thief: BoundBrowser, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """After the device cookie has expired, copied cookies give a 401, an event and a log line.
+    """After the device cookie has expired, a refresh with copied cookies gives a 401, an event and a log line.
 
     The owner stays logged in.
     """
@@ -231,7 +231,7 @@ def test_without_the_device_cookie_the_thief_gets_nothing(owner: BoundBrowser, t
 
 
 def test_a_live_device_cookie_that_is_copied_too_is_found_out(owner: BoundBrowser, thief: BoundBrowser) -> None:
-    """A copied device cookie makes no retry: a refresh token one generation behind is reuse."""
+    """If a thief also copies a valid device cookie and refreshes, the owner's next refresh is reuse: 401 ``reused``."""
     owner.refresh()
     rob(owner, thief)
     with time_travel(LATER):
@@ -253,7 +253,7 @@ def test_the_cookie_of_another_family(owner: BoundBrowser, user: Any) -> None:
 
 @pytest.mark.parametrize("value", ["", "x", "a.b.c", "refresh", "challenge"])
 def test_what_is_no_device_cookie(owner: BoundBrowser, value: str) -> None:
-    """A token that we signed for another purpose is not accepted as a device cookie."""
+    """A refresh token, a challenge and an invalid value are not accepted as a device cookie: 401 ``wrong_device``."""
     owner.refresh()
     owner.renew()
     forged = {"refresh": owner.cookie, "challenge": owner.challenge}.get(value, value)
@@ -262,7 +262,7 @@ def test_what_is_no_device_cookie(owner: BoundBrowser, value: str) -> None:
 
 
 def test_tossed_device_cookies(owner: BoundBrowser) -> None:
-    """Device cookies that a sibling subdomain sets don't hide the valid one."""
+    """An invalid device cookie, which a sibling subdomain can set, does not hide the valid one."""
     owner.refresh()
     jar = {COOKIE: owner.cookie, COMPANION: str(row().pk)}
     good = owner.cookies[DEVICE_COOKIE].value
@@ -276,7 +276,7 @@ def challenge_of(browser: BoundBrowser) -> str:
 
 
 def test_a_thief_can_t_bind_a_copied_cookie(user: Any, thief: BoundBrowser) -> None:
-    """Registration needs the owner's challenge, within five minutes, before the owner's first refresh."""
+    """A thief with copied cookies can't register a key by a wrong challenge, after five minutes, or after a refresh."""
     victim = BoundBrowser(user)
     challenge = challenge_of(victim)
     own = challenge_of(thief)
@@ -294,7 +294,7 @@ def test_a_thief_can_t_bind_a_copied_cookie(user: Any, thief: BoundBrowser) -> N
 
 
 def test_a_second_registration(owner: BoundBrowser, thief: BoundBrowser) -> None:
-    """Another key is refused. The same key is accepted again, because the first answer may have been lost."""
+    """After a registration another key is refused. The same key is accepted again, because the answer may be lost."""
     challenge = owner.registration.split('challenge="')[1][:-1]
     rob(owner, thief)
     assert outcome(thief.register(challenge)) == (400, "invalid_device_proof")
@@ -304,7 +304,7 @@ def test_a_second_registration(owner: BoundBrowser, thief: BoundBrowser) -> None
 
 @pytest.mark.parametrize("ending", ["revoked", "expired", "no cookie", "other site"])
 def test_what_can_t_be_registered(user: Any, ending: str) -> None:
-    """A revoked family, a request without the refresh cookie, and one of another site can't register a key."""
+    """No key can be registered for a revoked or expired family, without the refresh cookie, or from another site."""
     browser = BoundBrowser(user)
     challenge = challenge_of(browser)
     extra = {}
@@ -322,7 +322,7 @@ def test_what_can_t_be_registered(user: Any, ending: str) -> None:
 
 
 def test_two_registrations_at_once(user: Any, thief: BoundBrowser, transactional_db: None) -> None:
-    """If two keys are registered at once, one of them is bound."""
+    """If two keys are registered at once, exactly one of them is bound."""
     victim = BoundBrowser(user)
     challenge = challenge_of(victim)
     rob(victim, thief)
@@ -335,7 +335,7 @@ def test_two_registrations_at_once(user: Any, thief: BoundBrowser, transactional
 
 
 def test_old_challenges(owner: BoundBrowser) -> None:
-    """An expired challenge is answered with a new one, and the browser's session continues."""
+    """A proof of an expired challenge gets a 403 with a new challenge. With the new one the session continues."""
     owner.renew()
     first = owner.challenge
     with time_travel(COOKIE_LIFE + timedelta(minutes=4)):
@@ -350,7 +350,7 @@ def test_old_challenges(owner: BoundBrowser) -> None:
 
 @pytest.mark.parametrize("challenge", ["another family", "registration", "x"])
 def test_a_challenge_of_something_else(owner: BoundBrowser, challenge: str) -> None:
-    """A valid signature of a wrong challenge gets a new challenge and no cookie."""
+    """A valid signature of a wrong challenge gets a 403 with a new challenge, and no device cookie."""
     made = {
         "another family": codec.make_challenge(conf.refresh_keys, codec.REFRESH, uuid4(), device._seconds()),
         "registration": codec.make_challenge(conf.refresh_keys, codec.REGISTRATION, row().pk, device._seconds()),
@@ -362,7 +362,7 @@ def test_a_challenge_of_something_else(owner: BoundBrowser, challenge: str) -> N
 
 @pytest.mark.parametrize("ending", ["revoked", "unbound", "expired", "deleted"])
 def test_an_ended_family(owner: BoundBrowser, user: Any, ending: str) -> None:
-    """If the family is revoked, the browser is told to delete its session."""
+    """If the family is revoked, unbound, expired or deleted, a renewal tells the browser to end its session."""
     if ending == "revoked":
         families.revoke_all(user)
     elif ending == "unbound":
@@ -378,13 +378,13 @@ def test_an_ended_family(owner: BoundBrowser, user: Any, ending: str) -> None:
 
 @pytest.mark.parametrize("value", ["", "x", '"', "z" * 36, "-" * 36, '"' + "0" * 31 + '"'])
 def test_a_renewal_of_no_session(owner: BoundBrowser, value: str) -> None:
-    """A renewal without a session is a 400, with or without a proof."""
+    """A renewal with an invalid session id is a 400, with or without a proof."""
     for proof in (None, sign("x", EC_KEY, with_key=False)):
         assert outcome(owner.ask(proof, HTTP_SEC_SECURE_SESSION_ID=value)) == (400, "invalid_device_proof")
 
 
 def test_quoted_headers(owner: BoundBrowser) -> None:
-    """Both headers are accepted quoted, as the draft has them, and bare, as Chromium sends them."""
+    """A quoted proof and a quoted session id, as in the draft, are accepted. Chromium sends both without quotes."""
     owner.renew()
     proof = sign(owner.challenge, EC_KEY, with_key=False)
     response = owner.ask(f'"{proof}"', HTTP_SEC_SECURE_SESSION_ID=f'"{owner.session_id}"')
@@ -392,7 +392,7 @@ def test_quoted_headers(owner: BoundBrowser) -> None:
 
 
 def test_a_secret_that_is_replaced(owner: BoundBrowser) -> None:
-    """With the old secret second in the list, sessions continue. Without it the browser signs once more."""
+    """With the old REFRESH_SECRET second in the list, the session continues. Without it the browser signs once more."""
     owner.renew()
     old, new = settings.TWOTOKEN["REFRESH_SECRET"], "another refresh secret of thirty-two bytes and some"
     with with_settings(REFRESH_SECRET=[new, old]):
@@ -402,18 +402,21 @@ def test_a_secret_that_is_replaced(owner: BoundBrowser) -> None:
         assert owner.renew().status_code == 200
 
 
-# A browser that will have its cookie soon.
+# A browser that waits for its device cookie.
 
 
 def skip(browser: BoundBrowser, reason: str = "quota_exceeded") -> Any:
-    """Refresh like a browser that could not renew the device cookie."""
+    """Refresh like a browser that could not renew its device cookie."""
     browser.lose_device_cookie()
     return browser.refresh(HTTP_SECURE_SESSION_SKIPPED=f'{reason};session_identifier="{browser.session_id}"')
 
 
 @pytest.mark.parametrize("reason", ["quota_exceeded", "unreachable", "server_error"])
 def test_a_skipped_renewal(owner: BoundBrowser, reason: str) -> None:
-    """A skipped renewal is a 503 for a minute, then a 401, after ten minutes a 503. It is not reported as a theft."""
+    """A refresh after a skipped renewal is a 503 for a minute, and then a 401 until a marker cookie expires.
+
+    The marker cookie lives for ten minutes. The 503 records no event.
+    """
     owner.refresh()
     response = skip(owner, reason)
     assert outcome(response) == (503, "unavailable")
@@ -434,7 +437,7 @@ def test_a_skipped_renewal(owner: BoundBrowser, reason: str) -> None:
 
 @pytest.mark.parametrize("generation", [0, 1])
 def test_those_who_wait_are_counted(owner: BoundBrowser, generation: int) -> None:
-    """Requests after a skipped renewal count in the refresh throttle, but not in the share of the owner."""
+    """Refreshes after a skipped renewal are throttled. A refresh with the device cookie still succeeds afterwards."""
     for _ in range(generation):
         owner.refresh()
     cookie = owner.cookies[DEVICE_COOKIE].value
@@ -445,7 +448,7 @@ def test_those_who_wait_are_counted(owner: BoundBrowser, generation: int) -> Non
 
 
 def test_a_skipped_renewal_of_another_session(owner: BoundBrowser) -> None:
-    """A header that names another session changes nothing."""
+    """A Secure-Session-Skipped header without this session's id is ignored: the answer stays 401 ``wrong_device``."""
     owner.refresh()
     owner.lose_device_cookie()
     for header in ("", "quota_exceeded", f'quota_exceeded;session_identifier="{uuid4()}"'):
@@ -454,14 +457,14 @@ def test_a_skipped_renewal_of_another_session(owner: BoundBrowser) -> None:
 
 @pytest.mark.parametrize("value", ["x", "-1", "9" * 13, ""])
 def test_a_marker_that_is_no_time(owner: BoundBrowser, value: str) -> None:
-    """An invalid time in the marker counts as no marker."""
+    """If the marker cookie of a skipped renewal holds no valid time, it is ignored: the refresh is a 503."""
     owner.refresh()
     owner.cookies[f"{DEVICE_COOKIE}-skipped"] = value
     assert skip(owner).status_code == 503
 
 
 def test_a_skipped_renewal_of_a_family_that_is_not_bound(browser: Caller) -> None:
-    """An unbound session continues even if the browser still says that it skipped a renewal."""
+    """A family that is not bound can refresh, even if the browser sends Secure-Session-Skipped."""
     browser.log_in()
     header = f'unreachable;session_identifier="{row().pk}"'
     assert browser.refresh(HTTP_SECURE_SESSION_SKIPPED=header).status_code == 200
@@ -470,7 +473,7 @@ def test_a_skipped_renewal_of_a_family_that_is_not_bound(browser: Caller) -> Non
 
 
 def test_a_refresh_before_the_registration_is_answered(owner: BoundBrowser) -> None:
-    """For ten seconds after the login, a refresh without the device cookie is a 503 with Retry-After."""
+    """For ten seconds after the login, a bound family's refresh without a device cookie is a 503 with Retry-After."""
     cookie = owner.cookies[DEVICE_COOKIE].value
     owner.lose_device_cookie()
     response = owner.refresh()
@@ -487,7 +490,7 @@ def test_a_refresh_before_the_registration_is_answered(owner: BoundBrowser) -> N
 
 
 def urls_of_page(number: int) -> ModuleType:
-    """Return the URLs that a block of the page shows."""
+    """Run one of the ``urlpatterns`` blocks on the docs' page about DBSC, and return it as a module."""
     page = ModuleType("page")
     shown = [block for block in blocks(text_of("integrations/dbsc")) if "urlpatterns" in block]
     exec(shown[number], vars(page))  # noqa: S102 - our own
@@ -495,7 +498,7 @@ def urls_of_page(number: int) -> ModuleType:
 
 
 def test_switching_it_off_signs_nobody_out(user: Any) -> None:
-    """The docs' steps log nobody out: stop offering, wait five minutes, unbind, mount ``twotoken.urls``."""
+    """The docs' steps to remove DBSC log nobody out: offer no registration, unbind all, mount ``twotoken.urls``."""
     with override_settings(ROOT_URLCONF=urls_of_page(0)):
         owner = BoundBrowser(user)
         owner.sign_in()
@@ -514,14 +517,14 @@ def test_switching_it_off_signs_nobody_out(user: Any) -> None:
 
 
 def test_bound_families_at_a_mount_without_it(owner: BoundBrowser) -> None:
-    """At a mount without DBSC, bound families are refused and stay active."""
+    """At a mount without DBSC, the refresh of a bound family is a 401, and the family stays active."""
     with override_settings(ROOT_URLCONF="tests.urls"):
         assert outcome(owner.refresh()) == (401, "wrong_device")
     assert owner.refresh().status_code == 200
 
 
 def test_the_schema() -> None:
-    """The OpenAPI description has the endpoints that clients call, and not those that only browsers call."""
+    """The OpenAPI description has the endpoints that clients call, and not the device endpoints of browsers."""
     drf_spectacular = pytest.importorskip("drf_spectacular.generators")
     paths = drf_spectacular.SchemaGenerator(patterns=device_urls.urlpatterns).get_schema(public=True)["paths"]
     assert {"/api/auth/login/", "/api/auth/refresh/", "/api/auth/logout/"} <= set(paths)
@@ -533,7 +536,7 @@ def test_the_schema() -> None:
 
 @pytest.mark.parametrize("key", [EC_KEY, RSA_KEY], ids=["ES256", "RS256"])
 def test_proofs(key: Any) -> None:
-    """A registration has its key in the header. Later proofs have no key, and that key verifies them."""
+    """A registration's proof has its key in the header. Later proofs have no key: the registered key verifies them."""
     proof = parse_proof(sign("c", key, with_key=True))
     assert (proof.challenge, registered_key(proof)) == ("c", canonical(key))
     check_proof(parse_proof(sign("d", key, with_key=False)), canonical(key))
@@ -546,7 +549,7 @@ EC_JWK, RSA_JWK = jwk_of(EC_KEY), jwk_of(RSA_KEY)
 
 
 def altered(members: dict[str, Any]) -> str:
-    """Return a registration whose key has other members."""
+    """Return a registration's proof with these members as its JWK."""
     return sign("c", EC_KEY, with_key=False, jwk=members)
 
 
@@ -588,16 +591,16 @@ BAD = {
 
 @pytest.mark.parametrize("name", BAD)
 def test_bad_proofs(name: str) -> None:
-    """Each invalid proof raises the same error."""
+    """Each invalid proof raises InvalidDeviceProof."""
     with pytest.raises(InvalidDeviceProof):
         registered_key(parse_proof(BAD[name]))
 
 
 def test_bad_proofs_over_http(owner: BoundBrowser, caplog: pytest.LogCaptureFixture) -> None:
-    """An invalid proof is a 400 at both endpoints. The log has the reason, and nothing changes."""
+    """An invalid proof is a 400 at registration, and a 400 or 403 at renewal. The refusal is logged."""
     for proof in BAD.values():
         caplog.clear()
-        header = proof.encode("utf-8", "surrogatepass").decode("latin-1")  # as servers hand it over
+        header = proof.encode("utf-8", "surrogatepass").decode("latin-1")  # as servers pass headers to Django
         with caplog.at_level(logging.INFO, "twotoken"):
             registered = owner.post("/api/auth/device/", HTTP_SECURE_SESSION_RESPONSE=header)
             renewed = owner.ask(header)

@@ -1,4 +1,4 @@
-"""User agents in words."""
+"""How the admin shows user agents."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ pytestmark = [pytest.mark.urls("tests.test_admin"), pytest.mark.django_db]
     ],
 )
 def test_a_device_in_words(user_agent: str, words: str) -> None:
-    """If the parser does not know a user agent, it is shown unchanged."""
+    """A known user agent is shown in words, such as ``Chrome 126 on Windows``, and an unknown one unchanged."""
     assert devices.describe(user_agent) == words
 
 
 def test_a_device_without_the_parser(monkeypatch: pytest.MonkeyPatch, user: Any, viewer: Any) -> None:
-    """Without the extra the user agent itself is shown, escaped."""
+    """Without the optional parser, the admin shows the user agent unchanged and escaped."""
     monkeypatch.setattr(devices, "parse", None)
     assert devices.describe(CHROME) == CHROME
     families.start(user, Client(None, "<script>alert(1)</script>"))

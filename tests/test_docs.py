@@ -41,7 +41,7 @@ from twotoken.tokens import RESERVED_CLAIMS
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 README = (ROOT / "README.md").read_text()
-# Above the folder of the docs, and in the built site all the same.
+# These pages are outside the folder of the docs, and are part of the built site.
 ABOVE = [ROOT / f"{name}.md" for name in ("README", "CHANGELOG", "CONTRIBUTING", "SECURITY")]
 PAGES = sorted([*ABOVE, *(page for page in DOCS.rglob("*.md") if "_build" not in page.parts)])
 PICTURES = sorted(page for page in DOCS.rglob("*.svg") if page.name != "benchmarks.svg")
@@ -90,7 +90,7 @@ def code_headings(text: str) -> list[str]:
     return re.findall(r"^#+ `([^`]+)`$", text, re.MULTILINE)
 
 
-# What is made from the code
+# Parts that are generated from the code
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if imports(page.read_text())], ids=name_of)
@@ -103,36 +103,36 @@ def test_imports_of_a_page(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_the_reference_is_as_the_code_has_it(page: Path) -> None:
-    """The generated parts are up to date; ``python docs/generate.py`` writes them."""
+    """The generated parts of each page are up to date. ``python docs/generate.py`` writes them."""
     assert generate.filled(page.read_text()) == page.read_text()
 
 
 def test_each_part_of_the_reference_has_its_place() -> None:
-    """Exactly one page has each generated part, once."""
+    """Each generated part is on exactly one page, once."""
     whole = "".join(page.read_text() for page in PAGES)
     assert [whole.count(f"<!-- {name}: written by python docs/generate.py -->") for name in generate.PARTS] == [1] * 6
     assert [whole.count(f"<!-- /{name} -->") for name in generate.PARTS] == [1] * 6
 
 
 def test_what_is_stale_is_seen() -> None:
-    """A generated part that is out of date is replaced; the text around it stays."""
+    """``generate.filled`` replaces a generated part that is out of date, and keeps the text around it."""
     page = text_of("reference/checks")
     assert generate.filled(page.replace("Hint: `Use 'pk'.`", "Hint: none")) == page
 
 
 def test_settings() -> None:
-    """Each setting is described, and no other."""
+    """The reference describes exactly the settings that exist."""
     assert set(code_headings(text_of("reference/settings"))) == SETTING_NAMES
 
 
 def test_rules_for_settings() -> None:
-    """Every setting but the secrets has a rule that its default fits."""
+    """Every setting except the two secrets has a rule in ``checks.RULES``."""
     assert set(checks.RULES) == SETTING_NAMES - {"ACCESS_SECRET", "REFRESH_SECRET"}
 
 
 @pytest.mark.parametrize("key", sorted(checks.RULES))
 def test_defaults(key: str) -> None:
-    """The documented default, written into the settings, has the effect of an empty dict."""
+    """A setting with its documented default has the same effect as a setting that is left out."""
     shown = generate.default(key).strip("`")
     with override_settings(TWOTOKEN={}):
         usual = getattr(conf, key.lower())
@@ -141,7 +141,7 @@ def test_defaults(key: str) -> None:
 
 
 def test_which_check_looks_at_a_setting() -> None:
-    """A check is listed at the settings that its code reads or its message names. E003 is listed at all."""
+    """``generate.coverage`` lists a check at each setting that its code reads or its message names."""
     covered = generate.coverage()
     assert covered["COOKIE_SAMESITE"] == ["twotoken.E003", "twotoken.E008"]
     assert covered["ACCESS_SECRET"] == ["twotoken.E004", "twotoken.E005", "twotoken.E006"]
@@ -150,7 +150,7 @@ def test_which_check_looks_at_a_setting() -> None:
 
 
 def test_error_codes() -> None:
-    """Each code, reason and exception is described, and no other."""
+    """The reference describes exactly the codes, reasons and exceptions that exist."""
     classes = [value for value in vars(exceptions).values() if isinstance(value, type)]
     codes = {value.code for value in classes if hasattr(value, "code")}
     reasons = {value.reason for value in classes if hasattr(value, "reason")}
@@ -162,7 +162,7 @@ def test_error_codes() -> None:
 
 
 def test_check_ids() -> None:
-    """Each check id is described with its rule, and no other."""
+    """The reference describes exactly the check ids in use, each with its rule, and says which need ``--deploy``."""
     sources = "".join(path.read_text() for path in (ROOT / "twotoken").rglob("*.py"))
     used = set(re.findall(r'id="(twotoken\.[EW]\d{3})"', sources))
     page = text_of("reference/checks")
@@ -174,21 +174,21 @@ def test_check_ids() -> None:
 
 
 def test_an_id_that_nobody_describes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """If a check is neither registered nor described, generating the docs is an error."""
+    """Generating the docs fails if a check id in the code belongs to no registered check."""
     monkeypatch.setattr(registry, "deployment_checks", set())
     with pytest.raises(LookupError, match=r"W004, twotoken\.W005"):
         generate.messages()
 
 
 def test_signals() -> None:
-    """Each signal is described, and each of our reasons that one carries."""
+    """The reference describes exactly the signals that exist, and every reason that twotoken gives for a revocation."""
     page = text_of("reference/signals")
     assert set(code_headings(page)) == {name for name, value in vars(signals).items() if isinstance(value, Signal)}
     assert [reason for reason in RevokedReason.values if f"`{reason}`" not in section(page, "Reasons")] == []
 
 
 def test_the_list_for_language_models() -> None:
-    """llms.txt is up to date and lists every page; ``python docs/generate.py`` writes it."""
+    """llms.txt is up to date and lists every page. ``python docs/generate.py`` writes it."""
     written = (DOCS / "llms.txt").read_text()
     assert written == generate.llms("md")
     listed = set(re.findall(r"\]\(([^)]+)\): [A-Z`a-z]", written))
@@ -196,24 +196,24 @@ def test_the_list_for_language_models() -> None:
 
 
 def test_screenshots() -> None:
-    """Exactly one page shows each screenshot, at the place of a comment."""
+    """Each screenshot has a comment that marks its place, on exactly one page."""
     taken = re.findall(r'folder / "([\w-]+)\.png"', (DOCS / "screenshots.py").read_text())
     shown = [name for page in PAGES for name in re.findall(r"<!-- screenshot: ([\w-]+), .+? -->", page.read_text())]
     assert sorted(shown) == sorted(taken) != []
 
 
-# What is written by hand
+# Parts that are written by hand
 
 
 def test_reserved_claims() -> None:
-    """The page lists the claims whose names are reserved."""
+    """The page about authentication names every reserved claim."""
     text = text_of("reference/authentication")
     assert {name for name in RESERVED_CLAIMS if f"`{name}`" not in text} == set()
 
 
 @pytest.mark.parametrize("text", [README, text_of("reference/endpoints")], ids=["README", "endpoints"])
 def test_endpoints(text: str) -> None:
-    """Each route has a line in the table, and each line has a route."""
+    """The table of endpoints lists exactly the routes of ``twotoken.urls``."""
     routes = {str(pattern.pattern).replace("<str:family_id>", "<id>") for pattern in urls.urlpatterns}
     assert set(re.findall(r"^\| `(?:GET|POST|DELETE) ([^`]+)`", text, re.MULTILINE)) == routes
 
@@ -235,7 +235,7 @@ def anchors(page: Path) -> set[str]:
 
 
 def test_the_map_of_the_code() -> None:
-    """Each row of CONTRIBUTING's map is about one thing, and the modules and functions that it names exist."""
+    """The modules and functions in CONTRIBUTING's map exist. Each row is about one thing, so it has no semicolon."""
     _, _, table = (ROOT / "CONTRIBUTING.md").read_text().partition("| to change | look at |\n|---|---|\n")
     for row in table.split("\n\n")[0].splitlines():
         assert ";" not in row
@@ -258,7 +258,7 @@ def test_links(page: Path) -> None:
 
 @pytest.mark.parametrize("picture", PICTURES, ids=name_of)
 def test_pictures(picture: Path) -> None:
-    """Each has a title and a description, colours for light and dark mode, and no script."""
+    """Each SVG has a title and a description, colours for light and dark mode, and no script."""
     root = ET.parse(picture).getroot()  # noqa: S314 - our own
     assert root.attrib["role"] == "img"
     described = {element.attrib.get("id"): element.text for element in root}
@@ -269,7 +269,7 @@ def test_pictures(picture: Path) -> None:
 
 
 def test_the_two_commands_come_first() -> None:
-    """Each of the two commands stands on one line, before any text about what it runs."""
+    """The README's first two commands start the demo and run the tests, each in one line."""
     lines = [line for line in README.splitlines() if re.search(r"manage\.py demo|pytest|tox", line)]
     assert [line.partition(" && ")[0] for line in lines[:2]] == ["python3 -m venv .venv"] * 2
     assert lines[0].endswith("manage.py demo")
@@ -278,13 +278,13 @@ def test_the_two_commands_come_first() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_python_blocks_compile(page: Path) -> None:
-    """Each Python block compiles."""
+    """Each Python block of each page compiles."""
     for block in blocks(page.read_text()):
         compile(block, str(page), "exec")
 
 
 def of_ann(code: str, server: str, user: Any) -> str:
-    """Return a page's script, changed to a user and a server of the tests."""
+    """Return a script of the docs, changed to a user and a server of the tests."""
     name = f'credentials={{"{user.USERNAME_FIELD}": "{user.get_username()}", "password": "{PASSWORD}"}}'
     code = code.replace("https://api.example.com", server).replace("session.json", f"{user.pk}.json")
     return re.sub(r'username="ann", password="correct horse"|username=os.+\n *password=os.+\]', name, code)
@@ -298,7 +298,7 @@ SCRIPTS = [block for block in blocks(text_of("how-to/apps")) if "TokenAuth(" in 
 @pytest.mark.usefixtures("no_authorities")
 @pytest.mark.slow
 def test_a_script_runs(live_server: Any, tmp_path: Path, number: int) -> None:
-    """The script logs in once and gets its answer. With a file, a second run continues the session."""
+    """Each script of the docs logs in and gets its answer. With a file, a second run continues the session."""
     script = of_ann(SCRIPTS[number], live_server.url, UserFactory())
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     for _ in range(2):
@@ -318,7 +318,7 @@ def test_a_script_runs(live_server: Any, tmp_path: Path, number: int) -> None:
 @pytest.mark.usefixtures("no_authorities")
 @pytest.mark.slow
 def test_a_script_that_fails(live_server: Any, tmp_path: Path, path: str, password: str, said: str) -> None:
-    """The script with a file says what the server answered, and fails."""
+    """If the server refuses the login or the request, the docs' script prints the answer and exits with 1."""
     (script,) = (script for script in SCRIPTS if "sys.exit" in script)
     script = of_ann(script, live_server.url, UserFactory()).replace(PASSWORD, password)
     script = script.replace("/api/me/", "/api/none/") if path == "/api/me/" else script.replace("/api/app/auth/", path)
@@ -328,7 +328,7 @@ def test_a_script_that_fails(live_server: Any, tmp_path: Path, path: str, passwo
 
 
 def test_the_shortest_script() -> None:
-    """The README's script is the beginning of one that a test runs."""
+    """The README's script is the beginning of a script in the docs, which another test runs."""
     (shown,) = (block for block in blocks(README) if "TokenAuth(" in block)
     assert [script for script in SCRIPTS if script.startswith(shown)]
 
@@ -347,7 +347,7 @@ def test_a_test_of_a_client(live_server: Any) -> None:
 
 @pytest.mark.django_db
 def test_a_login_of_one_s_own(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The docs' own login view uses the delivery and the cookie path of its mount."""
+    """The login view in the docs uses the delivery and the cookie path of its mount. Its families live for 90 days."""
     shown = blocks(text_of("how-to/custom-login"))
     (views,) = (block for block in shown if "RememberMeLoginView" in block)
     (mounts,) = (block for block in shown if 'include("accounts.auth_urls")' in block)
@@ -373,7 +373,7 @@ def test_a_login_of_one_s_own(user: Any, monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.mark.django_db
 def test_a_login_by_address(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The page's back end finds a user by the address in any case, or by the name. If two have the address, nobody."""
+    """The docs' EmailBackend finds a user by name or by e-mail address in any case, and refuses a shared address."""
     (code,) = (block for block in blocks(text_of("how-to/accounts")) if "class EmailBackend" in block)
     shown: Any = ModuleType("accounts_backends")
     monkeypatch.setitem(sys.modules, shown.__name__, shown)
@@ -397,7 +397,7 @@ def test_a_login_by_address(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.skipif(get_user_model().USERNAME_FIELD != "username", reason="the page shows Django's own user")
 @pytest.mark.django_db
 def test_registration(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who registers by the page's view can log in; a bad password and a missing address are refused."""
+    """A user who registers by the docs' view can log in. A bad password and a missing address are refused."""
     (code,) = (block for block in blocks(text_of("how-to/accounts")) if "RegisterView" in block)
     names: dict[str, Any] = {"__name__": "shown"}
     exec(code, names)  # noqa: S102 - our own docs
@@ -417,7 +417,7 @@ def test_registration(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.django_db
 def test_claims_that_depend_on_the_login(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first access token and later ones have the login's context. A foreign tenant is refused."""
+    """With the docs' login view, each access token has the login's context. A tenant of somebody else is refused."""
     (code,) = (block for block in blocks(text_of("how-to/custom-login")) if "DeviceLoginView" in block)
     shown: Any = ModuleType("accounts.logins")
     monkeypatch.setitem(sys.modules, "accounts.logins", shown)
@@ -444,7 +444,7 @@ def test_claims_that_depend_on_the_login(user: Any, monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.django_db
 def test_views_that_ask_for_a_step_up(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The docs' views refuse an old login and accept a step-up, also by another proof of identity."""
+    """The docs' views refuse an old login. They accept a step-up by a PIN or by another proof of identity."""
     monkeypatch.setitem(sys.modules, "shown_views", ModuleType("shown_views"))
     names: dict[str, Any] = vars(sys.modules["shown_views"])
     for block in blocks(text_of("how-to/step-up")):
@@ -496,7 +496,7 @@ def test_the_statuses_of_a_session() -> None:
 
 
 def test_each_environment_is_described() -> None:
-    """Each environment in tox's list has a section. Without one, tox would run the plain tests."""
+    """Each environment in tox's list, except py3*, has a section. Otherwise tox would run the plain tests."""
     tox = (ROOT / "tox.ini").read_text()
     names = re.findall(r"^    (\w[\w-]*)", tox.split("env_list =")[1].split("isolated_build")[0], re.MULTILINE)
     assert len(names) > 10
@@ -506,7 +506,7 @@ def test_each_environment_is_described() -> None:
 
 
 def test_the_code_of_the_example_front_end() -> None:
-    """The pages quote these files of the example, each as it is."""
+    """The docs quote four files of the example's front end without changes."""
     source = ROOT / "example_project" / "frontend" / "src"
     browser, recipes = text_of("how-to/browser"), text_of("how-to/frontend-recipes")
     part = browser.split("\n### The example front end\n")[1].split("\n### ")[0]

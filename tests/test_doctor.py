@@ -1,4 +1,4 @@
-"""``manage.py twotoken_doctor``: it names what is wrong in each broken set-up, and the remedy."""
+"""``manage.py twotoken_doctor`` names the fault of each broken set-up, and its remedy."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ HEALTHY: dict[str, Any] = {
 
 @dataclass
 class Broken:
-    """A set-up with a fault: what differs from the healthy one, the probe that finds it, and words of its remedy."""
+    """A set-up with one fault: what differs from a healthy set-up, the probe that finds it, and part of the remedy."""
 
     probe: str
     remedy: str
@@ -85,10 +85,10 @@ class Broken:
 
 
 class ReadsReplica:
-    """Sends reads of families and permissions to the replica."""
+    """A database router that sends reads of families and permissions to the replica."""
 
     def db_for_read(self, model: Any, **hints: Any) -> str:
-        """Read them from the replica."""
+        """Read families and permissions from the replica."""
         return "replica" if model in {RefreshToken, Permission} else "default"
 
     def db_for_write(self, model: Any, **hints: Any) -> str:
@@ -97,12 +97,12 @@ class ReadsReplica:
 
 
 def count_families(user: Any, family: Any) -> dict[str, Any]:
-    """Return claims that read the families of a user as a project may do it by mistake."""
+    """Return claims that count the user's families. By mistake the query does not name the write database."""
     return {"permissions": Permission.objects.count(), "sessions": RefreshToken.objects.filter(user_id=user.pk).count()}
 
 
 def cache(kind: str) -> dict[str, Any]:
-    """Return the setting of a cache."""
+    """Return a CACHES setting with a back end of Django."""
     return {"CACHES": {"default": {"BACKEND": f"django.core.cache.backends.{kind}"}}}
 
 
@@ -211,7 +211,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @contextmanager
 def served(broken: Broken, certificate: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Make a set-up, and yield its URL."""
+    """Run a set-up, and yield its URL."""
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     with ExitStack() as stack:
         stack.enter_context(override_settings(**broken.all_settings))
@@ -225,7 +225,7 @@ def served(broken: Broken, certificate: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def examine(*arguments: str) -> tuple[bool, list[dict[str, str]]]:
-    """Run the command. Return whether all is well, and the findings."""
+    """Run ``twotoken_doctor --json``. Return whether nothing is wrong, and the findings."""
     out = StringIO()
     try:
         call_command("twotoken_doctor", "--json", *arguments, stdout=out)
@@ -255,7 +255,7 @@ def test_a_healthy_set_up(certificate: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_broken_set_up(name: str, certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The doctor names the one fault of each set-up, and the setting that mends it."""
+    """The doctor reports the one fault of each broken set-up, and the setting that fixes it."""
     broken = BROKEN[name]
     with served(broken, certificate, monkeypatch) as url:
         http = [] if broken.http else ["--no-http"]
@@ -267,7 +267,7 @@ def test_a_broken_set_up(name: str, certificate: Path, monkeypatch: pytest.Monke
 
 
 def told(*arguments: str, **options: Any) -> str:
-    """Return what the command prints for people."""
+    """Return the text that ``twotoken_doctor`` prints without ``--json``."""
     out = StringIO()
     with (
         pytest.raises(CommandError, match=r"(thing is|things are) wrong\.$")
@@ -287,7 +287,7 @@ def healthy() -> Iterator[None]:
 
 @pytest.mark.usefixtures("healthy")
 def test_one_line_each() -> None:
-    """For people, each finding is one line that starts with its status; on a terminal it has a colour."""
+    """Without ``--json``, each finding is one line that starts with its status. On a terminal the line has a colour."""
     lines = told().splitlines()
     assert len(lines) == len(examine()[1])
     assert lines[0] == "ok      checks: manage.py check --deploy finds no error, and no twotoken warning."
@@ -299,7 +299,7 @@ def test_one_line_each() -> None:
 
 @pytest.mark.usefixtures("healthy")
 def test_nothing_is_left_behind(user: Any) -> None:
-    """The trial login leaves no family, no user and no login time, for a user of the doctor's or a named one."""
+    """The doctor's trial login leaves no family, user or ``last_login`` behind, with and without ``--user``."""
     before = type(user)._default_manager.count()
     assert examine()[0]
     assert login_of(user)[0]
@@ -309,7 +309,7 @@ def test_nothing_is_left_behind(user: Any) -> None:
 
 
 def login_of(user: Any, *arguments: str, password: str = PASSWORD) -> tuple[bool, list[dict[str, str]]]:
-    """Run the command as a user whose password is in the environment."""
+    """Run the doctor for a user, with the user's password in the environment."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(twotoken_doctor.PASSWORD, password)
         return examine("--user", user.get_username(), *arguments)
@@ -317,7 +317,7 @@ def login_of(user: Any, *arguments: str, password: str = PASSWORD) -> tuple[bool
 
 @pytest.mark.usefixtures("healthy")
 def test_a_wrong_password(user: Any) -> None:
-    """A login that is refused is a finding, and the report has no password."""
+    """A refused trial login is a finding, and the report does not contain the password."""
     is_well, found = login_of(user, password="not the password")
     assert not is_well
     ((probe, remedy),) = faults(found)
@@ -328,7 +328,7 @@ def test_a_wrong_password(user: Any) -> None:
 
 @pytest.mark.usefixtures("healthy")
 def test_where_the_password_comes_from(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """If the variable is not set or empty, the doctor asks on a terminal; elsewhere it names the variable."""
+    """Without TWOTOKEN_DOCTOR_PASSWORD the doctor asks for the password on a terminal. Elsewhere this is an error."""
     monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
     with pytest.raises(CommandError, match="TWOTOKEN_DOCTOR_PASSWORD"):
         call_command("twotoken_doctor", user=user.get_username())
@@ -344,20 +344,20 @@ def test_where_the_password_comes_from(user: Any, monkeypatch: pytest.MonkeyPatc
     "url", ["api.example.com", "ftp://api.example.com", "https://", "https://a:b@c/", "http://a:0/", "http://a:x/"]
 )
 def test_an_address_that_is_no_url(url: str) -> None:
-    """The command takes only http and https URLs, without a password."""
+    """``--url`` takes only http and https URLs, without a password."""
     with pytest.raises(CommandError, match="is not an http or https URL"):
         call_command("twotoken_doctor", "--url", url)
 
 
 @pytest.mark.usefixtures("healthy")
 def test_an_address_with_its_default_port() -> None:
-    """A browser leaves the default port out, so the doctor does too."""
+    """The doctor leaves the default port out of the URL, because browsers do."""
     assert examine("--url", "https://API.example.com:443/api/auth", "--no-http")[0]
     assert mount_url("https://API.example.com:443/api/auth").geturl() == API
 
 
 def test_a_front_end_without_an_api() -> None:
-    """The command asks for the address of the API."""
+    """``--front-end`` without ``--url`` is an error."""
     with pytest.raises(CommandError, match="--front-end needs --url"):
         call_command("twotoken_doctor", "--front-end", PAGE)
 
@@ -370,7 +370,7 @@ BEHIND = Proxy(address="10.0.0.9")
 
 @pytest.fixture
 def visited(transactional_db: None, user: Any, certificate: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Run the doctor as a user against a server behind a proxy, and return the findings."""
+    """A function that runs the doctor for a user, against a server behind a proxy, and returns the findings."""
 
     def visit(
         path: str = "/api/auth/", proxy: Proxy = BEHIND, *, in_words: bool = False, **changed: Any
@@ -393,7 +393,7 @@ def visited(transactional_db: None, user: Any, certificate: Path, monkeypatch: p
 
 @pytest.mark.parametrize(("path", "delivery"), MOUNTS)
 def test_a_login_over_http(visited: Any, path: str, delivery: str) -> None:
-    """At each kind of mount the doctor logs in, and out again, with and without a DPoP proof."""
+    """At mounts of each delivery, the doctor logs in and out, with and without a DPoP proof."""
     found = visited(path, settings={**MANY, "REST_FRAMEWORK": ONE_PROXY})
     assert {status for status, _ in found.values()} == {"ok"}
     assert {"secrets", "client address", "login over HTTP", "htu"} <= set(found)
@@ -401,7 +401,7 @@ def test_a_login_over_http(visited: Any, path: str, delivery: str) -> None:
 
 
 def test_a_server_with_other_secrets(visited: Any) -> None:
-    """An access token that this environment can't verify is a finding, and the doctor goes on."""
+    """An access token that can't be verified with these settings is a finding, and the doctor continues."""
     found = visited(proxy=Proxy(spoils_access=True))
     status, remedy = found["secrets"]
     assert status == "wrong"
@@ -418,14 +418,14 @@ def test_a_server_with_other_secrets(visited: Any) -> None:
     ],
 )
 def test_a_step_that_fails_over_http(visited: Any, proxy: Proxy, text: str) -> None:
-    """The doctor names the step, and logs in no second time."""
+    """If a step over HTTP fails, the doctor names the step, and does not log in again with a DPoP proof."""
     found = visited(proxy=proxy, in_words=True)
     assert found["login over HTTP"] == ("wrong", text)
     assert "htu" not in found
 
 
 def test_the_doctor_is_throttled(visited: Any) -> None:
-    """Its logins count as everybody's do: inside this process, over HTTP, and with a proof."""
+    """The login throttle counts the doctor's logins. With 2/min the third one, with a DPoP proof, is refused."""
     silenced = {"SILENCED_SYSTEM_CHECKS": ["twotoken.W006"]}
     status, remedy = visited(proxy=Proxy(), settings=silenced, LOGIN_THROTTLE="2/min")["htu"]
     assert status == "wrong"
@@ -433,7 +433,7 @@ def test_the_doctor_is_throttled(visited: Any) -> None:
 
 
 def test_a_proxy_whose_clients_count_as_one(visited: Any) -> None:
-    """Without NUM_PROXIES Django takes the proxy for the client, so the login throttle counts all clients as one."""
+    """The doctor reports a proxy without NUM_PROXIES, because the login throttle would count all clients as one."""
     found = visited(settings={}, LOGIN_THROTTLE="10/min")
     assert [name for name, (status, _) in found.items() if status == "wrong"] == ["twotoken.W006", "client address"]
     assert "NUM_PROXIES" in found["client address"][1]
@@ -447,19 +447,19 @@ def test_a_project_that_stores_no_address(visited: Any) -> None:
 
 
 def test_a_proof_for_an_address_that_django_does_not_see(visited: Any) -> None:
-    """The doctor says that no bound login works, also if its own origin is trusted."""
+    """If the proxy does not send the scheme, the doctor reports that no login with a DPoP proof works."""
     found = visited(proxy=Proxy(sends_scheme=False))
     assert [name for name, (status, _) in found.items() if status == "wrong"] == ["address", "htu"]
 
 
 def test_proofs_with_nonces(visited: Any) -> None:
-    """With DPOP_NONCE the doctor asks again with the server's nonce."""
+    """With DPOP_NONCE the doctor repeats its login with the server's nonce, and the login succeeds."""
     settings = {"REST_FRAMEWORK": ONE_PROXY, "SILENCED_SYSTEM_CHECKS": ["twotoken.W014"]}
     assert visited(settings=settings, DPOP_NONCE=True)["htu"][0] == "ok"
 
 
 def test_proofs_that_are_off_or_required(visited: Any) -> None:
-    """The doctor skips what DPOP does not allow, and says so."""
+    """The doctor skips the login with a proof if DPOP is ``off``, and the login without one if it is ``required``."""
     assert visited(DPOP="off")["htu"][0] == "skipped"
     settings = {"REST_FRAMEWORK": ONE_PROXY, "SILENCED_SYSTEM_CHECKS": ["twotoken.W014"]}
     found = visited(settings=settings, DPOP="required")
@@ -474,7 +474,7 @@ def only_fault() -> dict[str, str]:
 
 @pytest.mark.usefixtures("healthy", "db")
 def test_warnings_of_packages() -> None:
-    """The warnings of twotoken's packages in contrib count as those of twotoken itself. Those of other apps don't."""
+    """The doctor reports warnings of twotoken's packages in contrib, and not those of other apps."""
 
     def check(**kwargs: Any) -> list[Warning]:
         return [Warning("Theirs.", id="theirs.W001"), Warning("Ours.", hint="Do it.", id="twotoken_notices.W001")]
@@ -486,7 +486,7 @@ def test_warnings_of_packages() -> None:
 
 @pytest.mark.usefixtures("healthy")
 def test_a_purge_that_does_not_run(user: Any) -> None:
-    """The doctor says how old the oldest family is that could be purged."""
+    """If the purge does not run, the doctor says how old the oldest family is that the purge would delete."""
     start = timezone.now() - timedelta(days=100)
     families.start(user)
     RefreshToken.objects.create(user=user, created_at=start, revoked_at=start)
@@ -497,10 +497,10 @@ def test_a_purge_that_does_not_run(user: Any) -> None:
 
 
 class Slow(LocMemCache):
-    """A cache whose ``add`` reads and then writes, so that several requests get one key."""
+    """A cache with an ``add`` that is not atomic, so that several threads can add the same key."""
 
     def add(self, key: Any, value: Any, timeout: Any = None, version: Any = None) -> bool:
-        """Read, wait, and write."""
+        """Read the key, wait, and write it."""
         is_new = self.get(key) is None
         time.sleep(0.05)
         self.set(key, value, timeout)
@@ -509,7 +509,7 @@ class Slow(LocMemCache):
 
 @pytest.mark.usefixtures("healthy")
 def test_a_cache_that_is_not_atomic() -> None:
-    """If several requests can add the same key to the cache, it counts several guesses as one."""
+    """The doctor reports a cache in which several threads can add the same key, because throttles would miscount."""
     with override_settings(CACHES={"default": {"BACKEND": "tests.test_doctor.Slow"}}):
         fault = only_fault()
     assert fault["probe"] == "cache"
@@ -517,7 +517,7 @@ def test_a_cache_that_is_not_atomic() -> None:
 
 
 class Broken500:
-    """A middleware that fails at one endpoint."""
+    """A middleware that raises an error at one endpoint."""
 
     endpoint = ""
 
@@ -531,19 +531,19 @@ class Broken500:
 
 
 class BrokenLogin(Broken500):
-    """Fails at the login."""
+    """Raises an error at the login."""
 
     endpoint = "login"
 
 
 class BrokenRefresh(Broken500):
-    """Fails at the refresh."""
+    """Raises an error at the refresh."""
 
     endpoint = "refresh"
 
 
 class BrokenLogout(Broken500):
-    """Fails at the logout."""
+    """Raises an error at the logout."""
 
     endpoint = "logout"
 
@@ -551,7 +551,7 @@ class BrokenLogout(Broken500):
 @pytest.mark.usefixtures("healthy")
 @pytest.mark.parametrize("step", ["login", "refresh", "logout"])
 def test_a_step_that_fails(step: str) -> None:
-    """The doctor names the step and the exception, and tells nothing of its text."""
+    """If a step of the trial login raises an error, the doctor names the step and the error's class, not its text."""
     middleware = [f"tests.test_doctor.Broken{step.capitalize()}", *HEALTHY["MIDDLEWARE"]]
     with override_settings(MIDDLEWARE=middleware):
         fault = only_fault()
@@ -574,7 +574,7 @@ class DropsCookies:
 
 @pytest.mark.usefixtures("healthy")
 def test_cookies_that_are_dropped() -> None:
-    """Both the login and the answer to the page have no cookie."""
+    """If a middleware drops all cookies, the probes ``login`` and ``cookie`` report it."""
     with override_settings(MIDDLEWARE=["tests.test_doctor.DropsCookies", *HEALTHY["MIDDLEWARE"]]):
         found = faults(examine("--url", API, "--no-http")[1])
     assert [probe for probe, _ in found] == ["login", "cookie"]
@@ -582,7 +582,7 @@ def test_cookies_that_are_dropped() -> None:
 
 @pytest.mark.usefixtures("healthy")
 def test_a_third_party_cookie() -> None:
-    """The doctor says that Safari blocks it."""
+    """The doctor accepts a third-party cookie with SameSite=None, and says that Safari blocks it."""
     changed = {"TWOTOKEN": {**settings.TWOTOKEN, "COOKIE_SAMESITE": "None"}, **APP}
     page = "https://app.example.net"
     with override_settings(**changed, TEST_CORS={**CORS, "origin": page}):
@@ -593,7 +593,7 @@ def test_a_third_party_cookie() -> None:
 
 @pytest.mark.usefixtures("healthy")
 def test_a_page_of_the_same_origin() -> None:
-    """It needs no CORS."""
+    """For a page of the API's own origin, the doctor needs no CORS headers."""
     with override_settings(TEST_CORS={**CORS, "origin": ""}):
         is_well, found = examine("--url", API, "--no-http", "--front-end", "https://api.example.com")
     assert is_well
@@ -601,7 +601,7 @@ def test_a_page_of_the_same_origin() -> None:
 
 
 def test_a_page_at_the_body_mount() -> None:
-    """There a page needs CORS, but no credentials, and no trusted origin."""
+    """For a page that uses the delivery ``body``, the doctor needs CORS, but no credentials and no trusted origin."""
     changed = {**HEALTHY, **MANY, "CSRF_TRUSTED_ORIGINS": [], "TEST_CORS": {**CORS, "credentials": False}}
     with override_settings(**changed):
         is_well, found = examine("--url", API.replace("/auth", "/app/auth"), "--no-http", "--front-end", PAGE)
@@ -611,7 +611,7 @@ def test_a_page_at_the_body_mount() -> None:
 
 @pytest.mark.usefixtures("healthy")
 def test_a_server_that_does_not_run() -> None:
-    """The doctor says at which address there is no answer, and what to do."""
+    """If no server listens at ``--url``, the doctor names the URL and the error, and says to start the server."""
     url = f"http://127.0.0.1:{free_port()}/api/auth/"
     found = examine("--url", url)[1]
     ((probe, _),) = faults(found)
@@ -623,7 +623,7 @@ def test_a_server_that_does_not_run() -> None:
 
 @pytest.mark.usefixtures("healthy")
 def test_a_server_that_hangs_up() -> None:
-    """The doctor says which error there was."""
+    """If the server closes the connection without an answer, the probe ``reach`` reports it."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         thread = threading.Thread(target=lambda: server.accept()[0].close())
         thread.start()
@@ -635,7 +635,7 @@ def test_a_server_that_hangs_up() -> None:
 @pytest.mark.usefixtures("healthy")
 @pytest.mark.parametrize("status", [200, 401])
 def test_a_server_that_lies(user: Any, status: int) -> None:
-    """What another server sends neither reaches the terminal as commands, nor shows the password that it was sent."""
+    """If an answer contains control characters or the password, the doctor prints neither."""
 
     def lie(server: OverHTTP, method: str, endpoint: str, headers: Any, body: Any = None) -> Answer:
         if endpoint == "sessions/":
@@ -659,7 +659,7 @@ def test_a_server_that_lies(user: Any, status: int) -> None:
 
 @pytest.mark.usefixtures("healthy")
 def test_a_server_that_takes_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server that sends a byte now and then does not keep the doctor."""
+    """If the server sends a byte now and then, the doctor stops waiting and reports a TimeoutError."""
     monkeypatch.setattr("twotoken.management.doctor.transports.TIMEOUT", 0.2)
 
     def drip(server: socket.socket) -> None:
@@ -680,7 +680,7 @@ def test_a_server_that_takes_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_address_that_is_trusted_anyway(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """If CSRF_TRUSTED_ORIGINS has the API's own origin, only a wrong scheme shows."""
+    """If the API's own origin is trusted, the probe ``address`` reports a wrong scheme and is otherwise skipped."""
     for proxy, status in ((Proxy(), "skipped"), (Proxy(sends_scheme=False), "wrong")):
         with ExitStack() as stack:
             url = stack.enter_context(served(Broken("", "", proxy=proxy), certificate, monkeypatch))
@@ -690,7 +690,7 @@ def test_an_address_that_is_trusted_anyway(certificate: Path, monkeypatch: pytes
 
 
 def test_http_that_django_takes_for_https(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A proxy that sends the wrong scheme is named too."""
+    """If the proxy sends https as the scheme of an http request, the probe ``address`` reports it."""
     with served(Broken("", "", url="http://localhost:{port}/api/auth/"), certificate, monkeypatch) as url:
         ((probe, remedy),) = faults(examine("--url", url)[1])
     assert probe == "address"
@@ -699,7 +699,7 @@ def test_http_that_django_takes_for_https(certificate: Path, monkeypatch: pytest
 
 @pytest.mark.usefixtures("healthy")
 def test_a_user_model_that_needs_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    """If the doctor can't create a user, it asks for one."""
+    """If the user model requires more fields, the doctor skips the trial login and asks for ``--user``."""
     monkeypatch.setattr(get_user_model(), "REQUIRED_FIELDS", ["is_active"])
     found = examine()[1][-1]
     assert (found["probe"], found["status"], found["remedy"]) == ("login", "skipped", "Name a user with --user.")
@@ -707,7 +707,7 @@ def test_a_user_model_that_needs_more(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("healthy")
 def test_before_the_first_migrate() -> None:
-    """Without tables the doctor names migrate, and tries what needs none."""
+    """If the tables are missing, the doctor names ``migrate``, and reports no other fault."""
     with patch.object(RefreshToken._meta, "db_table", "twotoken_other"):
         fault = only_fault()
     assert fault["probe"] == "tables"
@@ -716,7 +716,7 @@ def test_before_the_first_migrate() -> None:
 
 @pytest.mark.usefixtures("healthy")
 def test_one_database_only() -> None:
-    """A project with one database has no replica to read."""
+    """If the project has only one database, the doctor does not run the probe ``replica``."""
     kept = {name: value for name, value in connections.settings.items() if name == "default"}
     with patch.dict(connections.settings, kept, clear=True):
         assert "replica" not in [each["probe"] for each in examine()[1]]
@@ -724,7 +724,7 @@ def test_one_database_only() -> None:
 
 @pytest.mark.usefixtures("healthy")
 def test_a_database_whose_clock_is_unknown() -> None:
-    """The doctor skips the comparison."""
+    """If the doctor can't ask the database for its time, it skips the probe ``clock``."""
     with patch.dict("twotoken.management.doctor.stores.CLOCKS", clear=True):
         found = {each["probe"]: each["status"] for each in examine()[1]}
     assert found["clock"] == "skipped"
@@ -732,7 +732,7 @@ def test_a_database_whose_clock_is_unknown() -> None:
 
 @pytest.mark.usefixtures("healthy")
 def test_a_setting_that_breaks_a_probe() -> None:
-    """A probe that raises is a fault with the error's name, and the others go on."""
+    """If a probe raises an error, the doctor reports a fault, and the other probes still run."""
     with override_settings(ROOT_URLCONF="tests.no_such_module"):
         found = faults(examine()[1])
     assert [probe for probe, _ in found] == ["checks", "mounts"]

@@ -1,4 +1,4 @@
-"""What the doctor knows of browsers: sites, and the cookies that they drop or withhold."""
+"""What the doctor knows about browsers: sites, and cookies that browsers drop or do not send."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FINE = "__Secure-refresh_token=x; HttpOnly; Max-Age=604800; Path=/api/auth/; Sam
     ],
 )
 def test_sites(host: str, site: str) -> None:
-    """A site is a registrable domain; an address, a short name and a host of a shared suffix are their own."""
+    """The site of a host is its registrable domain, or the host itself for an IP address or a name without dots."""
     assert site_of(host) == site
 
 
@@ -42,7 +42,7 @@ def test_sites(host: str, site: str) -> None:
     ],
 )
 def test_what_a_page_is_to_the_api(page: str, expected: str) -> None:
-    """The scheme counts for the site, the port only for the origin."""
+    """A page with another scheme is cross-site to the API. A page with another port is same-site, not same-origin."""
     assert relation(urlsplit(page), urlsplit(API)) == expected
 
 
@@ -53,7 +53,7 @@ def test_origins() -> None:
 
 
 def test_suffixes() -> None:
-    """Nobody can have a cookie for a suffix that many owners share."""
+    """``is_suffix`` is true for a suffix that many owners share. No cookie can have such a suffix as its Domain."""
     assert [is_suffix(name) for name in ("com", "co.uk", "vercel.app", "example.com")] == [True, True, True, False]
 
 
@@ -88,7 +88,7 @@ def test_suffixes() -> None:
     ],
 )
 def test_cookies(header: str, page: str, api: str, remedy: str) -> None:
-    """A cookie that browsers drop or withhold has a fault, and its remedy names what to set."""
+    """``fault_of`` returns fault and remedy for a cookie that browsers drop or do not send, and None for any other."""
     cookie = Cookie.parse(header, "/api/auth/refresh/")
     fault = fault_of(cookie, urlsplit(page), urlsplit(api))
     assert (fault is None) == (remedy == "")

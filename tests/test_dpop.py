@@ -1,4 +1,4 @@
-"""The codec of DPoP proofs: section 4.3 of RFC 9449 as tables of cases."""
+"""The codec of DPoP proofs: tables of cases for section 4.3 of RFC 9449."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ EXAMPLE_THUMBPRINT = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"
 
 
 def verify(proof: str, **expected: Any) -> dpop.Proof:
-    """Verify a proof for the usual request."""
+    """Verify a proof for a POST to ADDRESS at NOW, or for what ``expected`` says."""
     return dpop.verify_proof(proof, **{"method": "POST", "address": ADDRESS, "now": NOW, **expected})
 
 
@@ -91,7 +91,7 @@ ORDER_8 = int.from_bytes(bytes.fromhex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05
 @pytest.mark.parametrize("sign_bit", [0, 2**255])
 @pytest.mark.parametrize("y", [0, 1, P25519 - 1, P25519, P25519 + 1, ORDER_8, P25519 - ORDER_8])
 def test_keys_that_everybody_can_sign_for(y: int, sign_bit: int) -> None:
-    """Ed25519 keys of small order are refused in each spelling: one signature fits any message."""
+    """Ed25519 keys of small order are refused in each encoding, because one signature fits any message."""
     key = {"kty": "OKP", "crv": "Ed25519", "x": b64(((y % 2**255) | sign_bit).to_bytes(32, "little"))}
     message = ".".join(b64(json.dumps(part).encode()) for part in ({**HEADER, "alg": "EdDSA", "jwk": key}, CLAIMS))
     with pytest.raises(InvalidProof, match="jwk"):
@@ -99,7 +99,7 @@ def test_keys_that_everybody_can_sign_for(y: int, sign_bit: int) -> None:
 
 
 def test_a_password_in_the_address() -> None:
-    """A name and password in the address are left out of the proof, which a server may log."""
+    """``make_proof`` leaves a name and a password in the URL out of the proof, because a server may log the proof."""
     address = ADDRESS.replace("https://", "https://ann:secret@")
     proof = dpop.make_proof(pem(EC_KEY), method="POST", address=address, now=NOW)
     assert verify(proof)
@@ -108,7 +108,7 @@ def test_a_password_in_the_address() -> None:
 
 @pytest.mark.parametrize("algorithm", ["EdDSA", "Ed25519"])
 def test_both_names_of_ed25519(algorithm: str) -> None:
-    """RFC 9864 renamed the algorithm. Both names give the same device key."""
+    """The algorithm names EdDSA and Ed25519 (RFC 9864) give the same device key."""
     header = {"typ": "dpop+jwt", "alg": algorithm, "jwk": jwk(ED_KEY)}
     assert json.loads(verify(sign(header, CLAIMS, ED_KEY)).key) == jwk(ED_KEY)
 
@@ -122,7 +122,7 @@ def test_other_members_do_not_change_the_key() -> None:
 
 @pytest.mark.parametrize("pem", [pem(P384_KEY), "x", public_pem(EC_KEY)])
 def test_keys_that_make_no_proof(pem: str) -> None:
-    """A client learns at once that its key can't be used."""
+    """``make_proof`` raises ValueError for a key of another curve, a public key, and a text that is no key."""
     with pytest.raises(ValueError, match="key"):
         dpop.make_proof(pem, method="GET", address=ADDRESS, now=NOW)
 
@@ -244,7 +244,7 @@ HEAD, BODY, SIGNATURE = GOOD.split(".")
     ],
 )
 def test_what_is_no_signed_jwt(problem: str, proof: str) -> None:
-    """Two headers joined by a comma, and a wrong, foreign or missing signature, are refused."""
+    """Two proofs, joined by a comma, are refused. A proof with a wrong, foreign or missing signature is refused too."""
     with pytest.raises(InvalidProof, match=f"^{problem}$"):
         verify(proof)
 
@@ -254,7 +254,7 @@ def test_what_is_no_signed_jwt(problem: str, proof: str) -> None:
     [("a.b.c", "a.b.c", True), ("a.b.c", "a.b.d", False), (None, "a.b.c", False), ("a.b.c", None, True)],
 )
 def test_the_access_token_of_a_proof(proven: str | None, presented: str | None, fits: bool) -> None:
-    """With an access token the proof must be for this token. At login and refresh ``ath`` is not read."""
+    """A proof that is sent with an access token must have this token's ``ath``. Without a token ``ath`` is not read."""
     proof = dpop.make_proof(pem(EC_KEY), method="POST", address=ADDRESS, now=NOW, access_token=proven)
     if fits:
         verify(proof, access_token=presented)
@@ -311,7 +311,7 @@ OTHER = [
     ("htu", "address", "same"), [*((*each, True) for each in SAME), *((*each, False) for each in OTHER)]
 )
 def test_addresses(htu: str, address: str, same: bool) -> None:
-    """Addresses are compared by RFC 3986 section 6.2: case, default ports, encodings and dots don't matter."""
+    """``htu`` is compared by RFC 3986 section 6.2: host case, default port, encoding and dot segments don't matter."""
     proof = sign(HEADER, {**CLAIMS, "htu": htu}, EC_KEY)
     if same:
         assert verify(proof, address=address).jti == "a-proof"
@@ -360,7 +360,7 @@ def test_parsed_keys_are_kept() -> None:
 
 @pytest.mark.slow
 def test_without_cryptography() -> None:
-    """The codec can be imported, and refuses every proof."""
+    """Without the package cryptography, ``twotoken.dpop`` can be imported, and refuses every proof."""
     code = (
         "import sys; sys.modules['cryptography'] = None\n"
         "from datetime import UTC, datetime; from twotoken import dpop; from twotoken.exceptions import InvalidProof\n"

@@ -21,7 +21,7 @@ DEVICE, OTHER_DEVICE = "dpop:the device's key", "dpop:another device's key"
 
 
 def test_reuse_is_on_the_timeline(script: Caller) -> None:
-    """The event has address, user agent and how many generations behind; it is written once."""
+    """A reuse makes one event, with the sender's address and user agent, and the token's age in generations."""
     r0 = script.log_in().json()["refresh"]
     r1 = script.refresh(r0).json()["refresh"]
     r2 = script.refresh(r1).json()["refresh"]
@@ -35,7 +35,7 @@ def test_reuse_is_on_the_timeline(script: Caller) -> None:
 
 
 def test_a_change_of_device_is_on_the_timeline(script: Caller) -> None:
-    """A changed device makes an event, an updated browser makes none. At most 18 a family are stored."""
+    """A refresh from another device makes an event, an updated browser does not. A family has at most 18 of these."""
     token = script.log_in(HTTP_USER_AGENT="Mozilla/5.0 Chrome/126.0.1").json()["refresh"]
     with CaptureQueriesContext(connection) as queries:
         token = script.refresh(token, HTTP_USER_AGENT="Mozilla/5.0 Chrome/127.0.0").json()["refresh"]
@@ -56,7 +56,7 @@ def test_a_change_of_device_is_on_the_timeline(script: Caller) -> None:
 def test_a_retry_from_elsewhere_is_on_the_timeline(browser: Caller) -> None:
     """A retry from another address or user agent makes an event, a signal and a log line.
 
-    At most ten a family are stored.
+    A family has at most ten such events.
     """
     browser.log_in(HTTP_USER_AGENT="owner")
     r0 = browser.cookie
@@ -86,7 +86,7 @@ def test_a_retry_from_elsewhere_is_on_the_timeline(browser: Caller) -> None:
 def test_another_device_is_on_the_timeline(user: Any, caplog: pytest.LogCaptureFixture) -> None:
     """A refusal for the wrong device makes an event, a signal and a log line, and revokes nothing.
 
-    At most ten a family are stored, so a thief can't fill the table.
+    A family has at most ten such events, so a thief can't fill the table.
     """
     pair = families.start(user, device_key=DEVICE)
     claims, row = families.verify(pair.refresh), RefreshToken.objects.values().get()
@@ -108,7 +108,7 @@ def test_another_device_is_on_the_timeline(user: Any, caplog: pytest.LogCaptureF
 
 
 def test_a_retry_from_elsewhere_that_can_t_be_written(browser: Caller, caplog: pytest.LogCaptureFixture) -> None:
-    """If the event can't be written, the answer is the same."""
+    """If the event of a retry can't be written, the client still gets the current token."""
     browser.log_in(HTTP_USER_AGENT="owner")
     r0 = browser.cookie
     browser.refresh(r0, HTTP_USER_AGENT="owner")
@@ -120,7 +120,7 @@ def test_a_retry_from_elsewhere_that_can_t_be_written(browser: Caller, caplog: p
 
 
 def test_an_event_that_can_t_be_written(script: Caller, caplog: pytest.LogCaptureFixture) -> None:
-    """The refresh has happened, so the client gets its answer without the event."""
+    """If the event of a refresh can't be written, the client still gets its answer. The log has the error."""
 
     def no_insert(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
         if sql.startswith("INSERT"):
@@ -149,7 +149,7 @@ def test_who_revoked(user: Any) -> None:
 
 
 class Failing:
-    """Fails statements on the table of events."""
+    """An execute wrapper that raises an error for statements on the table of events."""
 
     def __init__(self, error: Exception, start: str = "") -> None:
         self.error = error
@@ -166,7 +166,7 @@ class Failing:
 @pytest.mark.slow
 @pytest.mark.parametrize("error", [DatabaseError("gone"), InterfaceError("gone"), OperationalError(1205, "busy")])
 def test_a_rotation_survives_its_event(script: Caller, error: Exception, caplog: pytest.LogCaptureFixture) -> None:
-    """If the event fails after the write, the client gets its new token and the rotation is not retried."""
+    """If a rotation's event can't be written, the client gets its new token, and the rotation is not retried."""
     pair = script.log_in(HTTP_USER_AGENT="one").json()
     failing = Failing(error)
     with connection.execute_wrapper(failing):

@@ -18,12 +18,12 @@ OWN = "default-src 'none'"
 
 
 def without(request: HttpRequest) -> HttpResponse:
-    """A view without a policy."""
+    """A view that sets no Content-Security-Policy."""
     return HttpResponse()
 
 
 def with_one(request: HttpRequest) -> HttpResponse:
-    """A view with a policy of its own."""
+    """A view that sets its own Content-Security-Policy."""
     return HttpResponse(headers={"Content-Security-Policy": OWN})
 
 
@@ -32,7 +32,7 @@ urlpatterns = [path("", without), path("own/", with_one)]
 
 @override_settings(ROOT_URLCONF=__name__, MIDDLEWARE=example.MIDDLEWARE, SECURE_CSP=example.SECURE_CSP)
 def test_the_policy() -> None:
-    """All answers have it, by Django's middleware or, before Django 6.0, by the example's; a view can have its own."""
+    """Django's middleware, or the example's before Django 6.0, adds the policy to each answer that has no policy."""
     assert example.CSP_MIDDLEWARE in example.MIDDLEWARE
     assert example.CSP_MIDDLEWARE.startswith("django.") is (django.VERSION >= (6, 0))
     policies = [Client().get(url).headers["Content-Security-Policy"] for url in ("/", "/own/")]
@@ -40,7 +40,7 @@ def test_the_policy() -> None:
 
 
 def test_the_docs() -> None:
-    """They show the policy of the example, and where its middleware goes."""
+    """The docs' page about CSP shows the example's policy, and the place of the middleware."""
     page = (Path(__file__).parent.parent / "docs" / "how-to" / "csp.md").read_text()
     shown: dict[str, Any] = {}
     exec(page.split("```python\n")[1].split("```")[0], shown)  # noqa: S102
@@ -49,5 +49,5 @@ def test_the_docs() -> None:
 
 
 def test_the_header() -> None:
-    """A policy that a view makes itself is written as the middleware writes it."""
+    """``build_policy`` makes the same header text from SECURE_CSP as the middleware does."""
     assert build_policy(example.SECURE_CSP) == POLICY

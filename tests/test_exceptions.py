@@ -1,4 +1,4 @@
-"""The error tree: what clients branch on."""
+"""The tree of errors, with the codes and reasons that clients know."""
 
 from __future__ import annotations
 
@@ -65,14 +65,14 @@ CODES: dict[type[TwoTokenError], str] = {
 
 @pytest.mark.parametrize(("error", "reason"), REASONS.items())
 def test_a_refused_token_has_one_code_and_its_reason(error: Any, reason: str) -> None:
-    """Codes and reasons are exactly the strings that clients know."""
+    """Each error for a refused token has the code ``token_not_valid`` and exactly the reason that clients know."""
     assert issubclass(error, TokenNotValid)
     assert (error.code, error.reason) == ("token_not_valid", reason)
 
 
 @pytest.mark.parametrize(("error", "code"), CODES.items())
 def test_other_errors_have_a_code_and_no_reason(error: Any, code: str) -> None:
-    """Only a refused token has a reason."""
+    """Each error that is not about a refused token has its own code and no reason."""
     assert error.code == code
     assert not issubclass(error, TokenNotValid)
     assert not hasattr(error, "reason")
@@ -80,13 +80,13 @@ def test_other_errors_have_a_code_and_no_reason(error: Any, code: str) -> None:
 
 @pytest.mark.parametrize("error", [*REASONS, *CODES])
 def test_messages_fit_into_a_header(error: Any) -> None:
-    """RFC 6750 section 3: an ``error_description`` is printable ASCII but for the quote and the backslash."""
+    """Each message fits ``error_description``: printable ASCII without quotes and backslashes (RFC 6750 section 3)."""
     assert re.fullmatch(r"[\x20-\x21\x23-\x5B\x5D-\x7E]+", error.message)
     assert str(error()) == error.message
 
 
 def test_every_error_is_in_these_tables() -> None:
-    """A new error must be added to the tables of this test, with its strings."""
+    """Every error class is in the tables of this test, so a new class must be added to them."""
     found = {value for value in vars(exceptions).values() if isinstance(value, type)}
     assert found == {*REASONS, *CODES, TwoTokenError, TokenNotValid, ClaimsError}
 
@@ -102,5 +102,5 @@ def test_an_error_of_the_project_says_what_it_is() -> None:
 
 @pytest.mark.parametrize("error", [*REASONS, *CODES])
 def test_an_error_can_be_pickled(error: Any) -> None:
-    """Process pools and task queues send errors from one process to another."""
+    """Each error can be pickled, so that process pools and task queues can send it to another process."""
     assert type(pickle.loads(pickle.dumps(error()))) is error

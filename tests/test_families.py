@@ -1,4 +1,4 @@
-"""The verbs on token families, their signals, and failures in the middle of them."""
+"""The functions of ``twotoken.families``, their signals, and database errors while they run."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ KEY = "a-key-of-some-length"
 
 
 def access_of(pair: Any) -> Any:
-    """Return the verified claims of a pair."""
+    """Return the verified claims of a pair's access token."""
     return tokens.decode_access(pair.access, conf.access_policy, timezone.now())
 
 
 class AtomicRefreshView(RefreshView):
-    """A view of a project that runs our view in a transaction."""
+    """A project's subclass of RefreshView that runs in a transaction."""
 
     @transaction.atomic
     def post(self, request: Any, **kwargs: Any) -> Any:
@@ -53,7 +53,7 @@ urlpatterns = [
 
 
 def test_start(user: Any) -> None:
-    """``start`` makes a family, with or without an absolute end. An inactive user gets none (CVE-2024-22513)."""
+    """``start`` makes a family, with or without an absolute end. It refuses an inactive user (CVE-2024-22513)."""
     families.start(user, lifetime=None)
     assert RefreshToken.objects.get().expires_at is None
     user.is_active = False
@@ -62,7 +62,7 @@ def test_start(user: Any) -> None:
 
 
 def test_a_proof_that_starts_one_family_only(user: Any) -> None:
-    """A family with a given id is started only once."""
+    """A second ``start`` with the same ``family_id`` raises IntegrityError."""
     family_id = uuid5(NAMESPACE_URL, "a proof")
     assert families.start(user, family_id=family_id).family_id == family_id
     with pytest.raises(IntegrityError), transaction.atomic():
@@ -71,7 +71,7 @@ def test_a_proof_that_starts_one_family_only(user: Any) -> None:
 
 
 def test_the_oldest_family_ends_at_the_limit(user: Any) -> None:
-    """The oldest active family is revoked; revoked and expired ones don't count."""
+    """If a user has MAX_FAMILIES_PER_USER active families, a login revokes the oldest one with the reason ``limit``."""
     with with_settings(MAX_FAMILIES_PER_USER=2):
         pairs = []
         for minutes in range(4):
@@ -83,7 +83,7 @@ def test_the_oldest_family_ends_at_the_limit(user: Any) -> None:
 
 
 def test_revoking(user: Any) -> None:
-    """One family, all but one, or all can be revoked. Each sends one signal."""
+    """``revoke`` revokes one family, ``revoke_all`` all or all except one. There is one signal for each family."""
     pairs = [families.start(user) for _ in range(4)]
     with heard(signals.family_revoked) as calls:
         assert families.revoke(pairs[0].family_id, "stolen laptop") is not None
@@ -95,7 +95,7 @@ def test_revoking(user: Any) -> None:
 
 
 def test_who_is_faster_tells(user: Any) -> None:
-    """If two requests revoke a family at once, only the one that wrote first sends the signal."""
+    """If two requests revoke a family at once, only the request that wrote first sends the signal."""
     pairs = [families.start(user) for _ in range(3)]
     done: list[int] = []
 
@@ -112,7 +112,7 @@ def test_who_is_faster_tells(user: Any) -> None:
 
 
 def test_a_person_who_changes_the_own_password_stays(script: Caller) -> None:
-    """``update_auth_hash`` keeps the given family. The user's other families end at their next refresh."""
+    """After a password change ``update_auth_hash`` keeps the given family. Others are refused at their next refresh."""
     here, there = (script.log_in().json()["refresh"] for _ in range(2))
     script.user.set_password("another password")
     script.user.save()
@@ -122,7 +122,7 @@ def test_a_person_who_changes_the_own_password_stays(script: Caller) -> None:
 
 
 def test_a_password_is_changed_while_a_refresh_runs(script: Caller) -> None:
-    """A refresh that read the row before the change does not write the old hash back. It is judged again."""
+    """If ``update_auth_hash`` changes the row during a refresh, the refresh reads the row again and succeeds."""
     token = script.log_in().json()["refresh"]
     done: list[int] = []
 
@@ -141,7 +141,7 @@ def test_a_password_is_changed_while_a_refresh_runs(script: Caller) -> None:
 
 
 def test_whose_auth_hash_is_brought_up_to_date(user: Any) -> None:
-    """``update_auth_hash`` updates only an active family of this user. Another user's id changes nothing."""
+    """``update_auth_hash`` changes neither a revoked family nor a family of another user."""
     other: Any = UserFactory()
     theirs, ended = families.start(other), families.start(user)
     families.revoke(ended.family_id)
@@ -153,7 +153,10 @@ def test_whose_auth_hash_is_brought_up_to_date(user: Any) -> None:
 
 
 def test_a_rotation_without_a_key(user: Any) -> None:
-    """``rotate`` called twice with the same token is reuse. The row has the client of the last rotation."""
+    """Without an Idempotency-Key, a second ``rotate`` with the same token is reuse.
+
+    The row has the client of the last rotation.
+    """
     claims = families.verify(families.start(user).refresh)
     families.rotate(claims, Client(ip_address="192.0.2.7", user_agent="curl/8"))
     family = RefreshToken.objects.get()
@@ -163,7 +166,7 @@ def test_a_rotation_without_a_key(user: Any) -> None:
 
 
 def test_a_new_secret_key_with_a_fallback(script: Caller) -> None:
-    """A hash made with SECRET_KEY_FALLBACKS is accepted, and the next rotation replaces it."""
+    """A session auth hash by a key of SECRET_KEY_FALLBACKS is accepted. The next rotation replaces the hash."""
     token = script.log_in().json()["refresh"]
     with override_settings(SECRET_KEY="another key of some length", SECRET_KEY_FALLBACKS=[settings.SECRET_KEY]):
         token = script.refresh(token).json()["refresh"]
@@ -172,7 +175,7 @@ def test_a_new_secret_key_with_a_fallback(script: Caller) -> None:
 
 
 def test_a_new_secret_key_while_servers_are_replaced(script: Caller) -> None:
-    """During a deploy, servers with the old and the new SECRET_KEY accept each other's hashes as fallbacks."""
+    """During a deploy, servers accept session auth hashes of each other's SECRET_KEY if they have it as a fallback."""
     token = script.log_in().json()["refresh"]
     keys = [settings.SECRET_KEY, "another key of some length"]
     for key, fallback in (keys, keys[::-1], keys, keys[::-1]):
@@ -181,14 +184,14 @@ def test_a_new_secret_key_while_servers_are_replaced(script: Caller) -> None:
 
 
 def test_a_new_secret_key_without_a_fallback(script: Caller) -> None:
-    """Without a fallback, a family whose hash was made with the old key ends as after a changed password."""
+    """If SECRET_KEY changes without a fallback, the next refresh is a 401 ``password_changed``."""
     token = script.log_in().json()["refresh"]
     with override_settings(SECRET_KEY="another key of some length"):
         assert script.refresh(token).json()["reason"] == "password_changed"
 
 
 def test_the_own_families_end_of_an_access_token(user: Any) -> None:
-    """If a family's row was deleted, its access tokens are refused as revoked."""
+    """If a family's row was deleted, ``user_of`` refuses its access tokens as revoked."""
     pair = families.start(user)
     access = access_of(pair)
     assert families.user_of(access) == user
@@ -237,7 +240,7 @@ def test_a_database_that_goes_away_before_the_write(script: Caller) -> None:
 
 @contextmanager
 def before_the_update(action: Callable[[], object]) -> Iterator[None]:
-    """Do something between the read and the first UPDATE of a request, as a faster request would."""
+    """Run an action just before the first UPDATE of a request, as a faster request would."""
     done: list[int] = []
 
     def wrapper(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
@@ -251,14 +254,14 @@ def before_the_update(action: Callable[[], object]) -> Iterator[None]:
 
 
 def test_a_rotation_that_is_overtaken_is_judged_again(script: Caller) -> None:
-    """If the UPDATE changes no row, the family is read and judged again. The token has been used by then: reuse."""
+    """If another rotation writes first, the UPDATE changes no row. The family is read again: 401 ``reused``."""
     token = script.log_in().json()["refresh"]
     with before_the_update(lambda: families.rotate(families.verify(token), Client())):
         assert script.refresh(token).json()["reason"] == "reused"
 
 
 def test_a_revocation_that_overtakes_a_rotation(script: Caller) -> None:
-    """A family is revoked between the read and the write of a rotation. The write changes nothing."""
+    """If a family is revoked between a rotation's SELECT and UPDATE, the answer is a 401 ``revoked``."""
     token = script.log_in().json()["refresh"]
     with before_the_update(lambda: families.revoke(families.verify(token).family_id)):
         assert script.refresh(token).json()["reason"] == "revoked"
@@ -266,7 +269,7 @@ def test_a_revocation_that_overtakes_a_rotation(script: Caller) -> None:
 
 
 def test_a_theft_that_two_requests_notice(script: Caller) -> None:
-    """Only the request that revokes the family sends the signals and records the reuse. Both are refused."""
+    """If another request revokes the family first, a reuse is refused, and sends no signal and stores no reason."""
     old = script.log_in().json()["refresh"]
     script.refresh(old)
     with (
@@ -281,7 +284,7 @@ def test_a_theft_that_two_requests_notice(script: Caller) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_a_revocation_survives_atomic_requests(script: Caller) -> None:
-    """A revocation stays under ATOMIC_REQUESTS, in a subclass with its own transaction, and if a receiver raises."""
+    """A reuse revokes the family under ATOMIC_REQUESTS, in an atomic subclass, and if a receiver raises an error."""
     connection.settings_dict["ATOMIC_REQUESTS"] = True
     try:
         with override_settings(ROOT_URLCONF="tests.test_families"), raising(signals.reuse_detected):
@@ -307,7 +310,7 @@ def test_whether_a_family_is_active(user: Any) -> None:
 
 
 def test_the_last_second_of_a_family(user: Any) -> None:
-    """The rotation rule and the lists agree: a family with less than a second left has expired."""
+    """``user_of`` and ``is_active`` agree: a family with less than a second left has expired."""
     pair = families.start(user, lifetime=timedelta(days=1))
     claims = families.verify(pair.refresh)
     with time_machine.travel(timezone.now(), tick=False) as clock:
@@ -324,7 +327,10 @@ DEVICE, OTHER_DEVICE, COOKIE = "dpop:the device's key", "dpop:another device's k
 
 
 def test_a_lost_answer_of_a_bound_family(user: Any) -> None:
-    """With a proof the previous token gets the same answer, even hours later. An older one is reuse."""
+    """With a proof, the previous token of a bound family gets the current token, even hours later.
+
+    An older token is reuse.
+    """
     first = families.start(user, device_key=DEVICE)
     claims = families.verify(first.refresh)
     second = families.rotate(claims, Client(), device_key=DEVICE)
@@ -342,7 +348,7 @@ def test_a_lost_answer_of_a_bound_family(user: Any) -> None:
 
 @pytest.mark.parametrize("device_key", ["", DEVICE, COOKIE])
 def test_a_bound_family_costs_no_statement_more(user: Any, device_key: str) -> None:
-    """The rotation of a bound family is one SELECT and one UPDATE, which does not write the key."""
+    """A rotation is one SELECT and one UPDATE, also of a bound family. The UPDATE does not write the device key."""
     claims = families.verify(families.start(user, device_key=device_key).refresh)
     with CaptureQueriesContext(connection) as queries:
         families.rotate(claims, Client(), device_key=device_key)
@@ -355,7 +361,7 @@ def test_a_bound_family_costs_no_statement_more(user: Any, device_key: str) -> N
 
 @pytest.mark.parametrize("proven", ["", DEVICE, OTHER_DEVICE])
 def test_a_proof_binds_nothing_later(user: Any, proven: str) -> None:
-    """A family that starts without a key stays unbound; otherwise a thief could bind it to his own key."""
+    """A proof at a refresh does not bind an unbound family. Otherwise a thief could bind it to his own key."""
     claims = families.verify(families.start(user).refresh)
     pair = families.rotate(claims, Client(), device_key=proven)
     assert RefreshToken.objects.get().device_key == ""
@@ -380,7 +386,7 @@ def test_a_key_without_its_protocol(user: Any) -> None:
 
 @pytest.mark.parametrize("mode", ["off", "optional", "required"])
 def test_a_bound_family_stays_bound(user: Any, mode: str) -> None:
-    """With every value of DPOP, a bound family is refused without its key and never accepted as Bearer."""
+    """With every value of DPOP, ``rotate`` of a bound family without the device's key raises WrongDevice."""
     claims = families.verify(families.start(user, device_key=DEVICE).refresh)
     with with_settings(DPOP=mode), pytest.raises(WrongDevice):
         families.rotate(claims, Client())

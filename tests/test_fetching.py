@@ -1,4 +1,4 @@
-"""One GET, bounded in time and size."""
+"""``fetch``: one GET with a limit for time and size."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ NOBODY = "http://127.0.0.1:1/"
 
 @pytest.fixture
 def server() -> Iterator[KeyServer]:
-    """A server that answers well."""
+    """A key server that answers with an empty JWK Set."""
     with running_key_server() as server:
         server.document = b'{"keys": []}'
         yield server
 
 
 def test_an_answer(server: KeyServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A 200 returns its body and a 304 returns none. An address of this machine is fetched without a proxy."""
+    """``fetch`` returns the body of a 200, and no body for a 304. It uses no proxy for an address of this machine."""
     monkeypatch.setenv("http_proxy", NOBODY)
     answer = fetch(server.url, seconds=ENOUGH, limit=LIMIT)
     assert (answer.status, answer.body) == (200, server.document)
@@ -88,6 +88,6 @@ def test_a_connection_that_comes_too_late(server: KeyServer, monkeypatch: pytest
     "url", [NOBODY, "https://127.0.0.1:1/", "http://no-such-host.invalid/", "http://[::1/", "no url"]
 )
 def test_nobody_there(url: str) -> None:
-    """If no server listens, the error says so."""
+    """If no server listens, or the URL is invalid, ``fetch`` raises FetchError."""
     with pytest.raises(FetchError):
         fetch(url, seconds=ENOUGH, limit=LIMIT)

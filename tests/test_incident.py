@@ -1,4 +1,4 @@
-"""The panel about a theft: what it says, and what it links to."""
+"""The admin's panel about a theft: what it says, and what it links to."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ pytestmark = [pytest.mark.urls("tests.test_incident"), pytest.mark.django_db]
 
 
 def steal(user: Any, *senders: Client) -> RefreshToken:
-    """Log in, rotate once by each of the senders but the last, who then presents the first token. Return the family."""
+    """Log in, rotate once as each sender except the last, who then sends the first token again. Return the family."""
     with time_machine.travel("2026-03-01T12:00:00Z", tick=False) as clock:
         first = pair = families.start(user, OWNER)
         for sender in senders[:-1]:
@@ -64,7 +64,7 @@ def steal(user: Any, *senders: Client) -> RefreshToken:
 
 
 def found(family: RefreshToken) -> Incident:
-    """Return what the panel says."""
+    """Return the theft panel's content for a family, with times in UTC."""
     with timezone.override("UTC"):
         said = incident(family, timeline(family))
     assert said is not None
@@ -72,7 +72,7 @@ def found(family: RefreshToken) -> Incident:
 
 
 def test_no_panel_without_reuse(user: Any, viewer: Any) -> None:
-    """Active families and those that ended for another reason have none."""
+    """Active families, and families that were revoked for a reason other than reuse, have no theft panel."""
     active, ended = families.start(user), families.start(user)
     families.revoke(ended.family_id, RevokedReason.LOGOUT)
     for family in RefreshToken.objects.all():
@@ -82,7 +82,7 @@ def test_no_panel_without_reuse(user: Any, viewer: Any) -> None:
 
 
 def test_who_came_first(user: Any) -> None:
-    """The panel has login, first and second, each with time, device and address, compared with the login."""
+    """The theft panel lists the login and both uses of the token, with time, device and address, and compares them."""
     said = found(steal(user, THIEF, OWNER))
     assert [(party.time, party.device, party.ip_address, party.compared) for party in said.parties] == [
         ("March 1, 2026, 12:00:00", "Chrome 126 on Windows", "192.0.2.7", "started the family"),
@@ -102,12 +102,12 @@ def test_who_came_first(user: Any) -> None:
     ],
 )
 def test_the_second_beside_the_login(user: Any, second: Client, compared: str) -> None:
-    """An updated browser is the same device."""
+    """The theft panel compares the second sender with the login. An updated browser counts as the same device."""
     assert found(steal(user, OWNER, second)).parties[-1].compared == compared
 
 
 def test_what_is_certain(user: Any) -> None:
-    """Access tokens end after lifetime and leeway at the latest; which of the two is the user is never certain."""
+    """The theft panel says when the last access token expires (with LEEWAY), and not which of the two is the user."""
     with with_settings(ACCESS_LIFETIME=timedelta(minutes=5), LEEWAY=timedelta(seconds=20)):
         family = steal(user, OWNER, THIEF)
         with time_machine.travel("2026-03-01T12:02:00Z", tick=False):
@@ -120,13 +120,13 @@ def test_what_is_certain(user: Any) -> None:
 
 
 def test_both_from_the_same_place(user: Any) -> None:
-    """Then a client that lost an answer is a likely cause, and the panel says so."""
+    """If both requests come from one address and device, the theft panel says that a lost answer looks the same."""
     said = found(steal(user, OWNER, OWNER))
     assert "Both requests came from the same address" in said.uncertain[1]
 
 
 def test_an_old_token(user: Any) -> None:
-    """Nobody stored who used it first, so the panel does not claim to know."""
+    """If the reused token is several generations behind, the theft panel does not say who used it first."""
     said = found(steal(user, OWNER, OWNER, OWNER, THIEF))
     assert said.what[1].startswith(
         "The family had rotated 3 times since this token was issued. Who used the token first"
@@ -135,7 +135,7 @@ def test_an_old_token(user: Any) -> None:
 
 
 def test_since_when_another_device_had_the_family(user: Any) -> None:
-    """If the thief rotated more than once, the panel also has the moment at which the device changed."""
+    """If the thief rotated more than once, the theft panel also shows when the device changed."""
     said = found(steal(user, OWNER, THIEF, THIEF, OWNER))
     assert [(party.what, party.device, party.time[-8:]) for party in said.parties] == [
         ("Login", "Chrome 126 on Windows", "12:00:00"),
@@ -146,14 +146,14 @@ def test_since_when_another_device_had_the_family(user: Any) -> None:
 
 
 def test_an_old_token_of_one_place(user: Any) -> None:
-    """The last rotation is not called the first use, and is not compared with the reuse."""
+    """If the reused token is several generations behind, the theft panel does not compare reuse and last rotation."""
     said = found(steal(user, OWNER, OWNER, OWNER))
     assert [party.what for party in said.parties[1:]] == ["Last of 2 rotations", "Came last, with the used token"]
     assert "An app that sends a token twice looks the same" in said.uncertain[1]
 
 
 def test_a_thief_within_the_grace(user: Any) -> None:
-    """Who got a token by a retry from elsewhere is in the list, also if owner and reuse have one address."""
+    """The theft panel lists a thief who got a token by a retry, even if owner and reuse have the same address."""
     with time_machine.travel("2026-03-01T12:00:00Z", tick=False) as clock:
         first = families.start(user, OWNER, is_browser=True)
         clock.shift(timedelta(seconds=61))
@@ -177,7 +177,7 @@ def test_a_thief_within_the_grace(user: Any) -> None:
 
 
 def test_a_login_without_an_address(user: Any) -> None:
-    """Nobody seems to come from another place than a login whose address is not known."""
+    """If the login's address is not stored, the theft panel does not compare other addresses with it."""
     family = steal(user, OWNER, THIEF)
     RefreshToken.objects.filter(pk=family.pk).update(login_ip_address=None)
     said = found(RefreshToken.objects.get(pk=family.pk))
@@ -187,7 +187,7 @@ def test_a_login_without_an_address(user: Any) -> None:
 
 
 def test_ended_by_the_reuse_of_another_family(user: Any, viewer: Any) -> None:
-    """With REVOKE_ON_REUSE all of the user's families end; those without a record of their own say so."""
+    """If REVOKE_ON_REUSE revokes other families of the user, their panels say that they have no reuse of their own."""
     other = families.start(user)
     with with_settings(REVOKE_ON_REUSE="user"):
         steal(user, OWNER, THIEF)
@@ -199,7 +199,7 @@ def test_ended_by_the_reuse_of_another_family(user: Any, viewer: Any) -> None:
 
 
 def links(response: Any) -> list[str]:
-    """Return the addresses that the panel links to."""
+    """Return the URLs that the theft panel links to."""
     assert response.status_code == 200
     panel = re.search(r'<section class="module twotoken-incident".*?</section>', response.content.decode(), re.DOTALL)
     assert panel
@@ -207,7 +207,7 @@ def links(response: Any) -> list[str]:
 
 
 def test_the_next_steps_are_one_click_away(user: Any) -> None:
-    """E-mail, user, all families, password and addresses are links, and each of them works."""
+    """The theft panel links to e-mail, user, all families, password and IP addresses. Each link works."""
     name = User._meta.model_name
     revoker = staff("view_refreshtoken", "revoke_refreshtoken", f"change_{name}", f"view_{name}")
     User.objects.filter(pk=user.pk).update(email="ann+x@mail.example")
@@ -228,7 +228,7 @@ def test_the_next_steps_are_one_click_away(user: Any) -> None:
 
 
 def test_only_links_that_may_be_followed(user: Any, viewer: Any) -> None:
-    """Who may only view families gets no link to the user and no e-mail address."""
+    """In the theft panel, staff who may only view families get no link to the user and no e-mail address."""
     family = steal(user, THIEF, OWNER)
     families.start(user)
     addresses = [f"{LIST}?q=192.0.2.7", f"{LIST}?q=198.51.100.66"]
@@ -239,12 +239,12 @@ def test_only_links_that_may_be_followed(user: Any, viewer: Any) -> None:
 
 
 def test_no_other_family(user: Any, revoker: Any) -> None:
-    """The panel says that there is nothing more to revoke."""
+    """If the user has no other active family, the theft panel says that there is nothing more to revoke."""
     assert "no other family that could be revoked" in text(revoker.get(page(steal(user, THIEF, OWNER).pk)))
 
 
 def test_without_addresses(revoker: Any) -> None:
-    """With RECORD_CLIENT off there are no addresses to look at."""
+    """If no address is stored, the theft panel offers no search for addresses."""
     user: Any = UserFactory()
     family = steal(user, Client(), Client())
     RefreshToken.objects.filter(pk=family.pk).update(login_ip_address=None)

@@ -25,13 +25,13 @@ def members(*names: str, jwk: dict[str, Any]) -> dict[str, Any]:
 
 
 def read(*entries: Any) -> list[tuple[str, str | None]]:
-    """Return the algorithm and the kid of each key that is read from a set."""
+    """Return the algorithm and the kid of each key that is read from a JWK Set with these entries."""
     return [(key.algorithm, key.kid) for key in read_key_set(json.dumps({"keys": entries}).encode()).keys]
 
 
 @pytest.mark.parametrize("algorithm", ASYMMETRIC)
 def test_what_another_service_publishes(algorithm: str) -> None:
-    """The published keys verify tokens that the service signed."""
+    """The keys that a service publishes verify its tokens, and can't sign."""
     signing = key_ring((TEXTS[algorithm][0],), (algorithm,))
     verifying = read_key_set(json.dumps({"keys": signing.public()}).encode())
     assert verifying.verify(signing.sign(b"{}", "at+jwt"), "at+jwt") == b"{}"
@@ -80,7 +80,7 @@ UNUSED: dict[str, Any] = {
 
 @pytest.mark.parametrize("entry", UNUSED.values(), ids=UNUSED)
 def test_an_entry_that_is_skipped(entry: Any) -> None:
-    """RFC 7517 section 5: the set's other keys are used. A set with this entry alone is an error."""
+    """An unusable entry is skipped (RFC 7517 section 5). A JWK Set without a usable entry is an error."""
     assert read(entry, ES256) == [("ES256", ES256["kid"])]
     with pytest.raises(ValueError, match="no key for ES256, EdDSA or RS256"):
         read(entry)
@@ -98,7 +98,7 @@ def test_an_entry_that_is_skipped(entry: Any) -> None:
     ],
 )
 def test_a_document_that_is_no_key_set(document: bytes, said: str) -> None:
-    """The error says what is wrong with the document."""
+    """A document that is no JWK Set is an error, which says what is wrong."""
     with pytest.raises(ValueError, match=said):
         read_key_set(document)
 
@@ -108,12 +108,12 @@ def test_a_document_that_is_no_key_set(document: bytes, said: str) -> None:
     [(b'{"kid": "x"}', "x"), (b'{"kid": 7}', None), (b"{}", None), (b"[]", None), (b"\xff", None), (b"[" * 9000, None)],
 )
 def test_the_key_that_a_token_names(header: bytes, kid: str | None) -> None:
-    """The result is the ``kid`` as text, or None."""
+    """``named_key`` returns the ``kid`` of a token's header if it is text, and otherwise None."""
     assert named_key(f"{b64encode(header)}.e30.x") == kid
     assert named_key("no base64 at all") is None
 
 
 def test_two_keys_of_one_name() -> None:
-    """If two keys have one ``kid``, both are tried."""
+    """Two keys with the same ``kid`` are both read."""
     second = key_ring((public_pem(PRIVATE["ES256"][1]),), ("ES256",)).public()[0]
     assert read({**ES256, "kid": "same"}, {**second, "kid": "same"}) == [("ES256", "same")] * 2

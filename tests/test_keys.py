@@ -48,12 +48,12 @@ SECRET, OTHER_SECRET = "a secret of the tests of the keys", "another secret of t
 
 
 def pem(key: Any) -> str:
-    """Return a private key as the text that a setting holds."""
+    """Return a private key as PEM, as ACCESS_SECRET contains it."""
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()  # type: ignore[no-any-return]
 
 
 def public_pem(key: Any) -> str:
-    """Return the public key of a private key."""
+    """Return the public key of a private key, as PEM."""
     return (  # type: ignore[no-any-return]
         key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
     )
@@ -93,7 +93,7 @@ def header_of(token: str) -> dict[str, Any]:
 
 
 def by_hand(header: dict[str, Any], payload: bytes, key: bytes) -> str:
-    """Return a signed text, with HMAC-SHA256."""
+    """Return a JWT with this header and payload, signed by HMAC-SHA256 with any key."""
     signed = f"{b64encode(json.dumps(header).encode())}.{b64encode(payload)}"
     return f"{signed}.{b64encode(hmac.digest(key, signed.encode(), hashlib.sha256))}"
 
@@ -115,7 +115,7 @@ def test_what_one_key_signs_it_verifies(algorithm: str) -> None:
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_another_library_agrees(algorithm: str) -> None:
-    """PyJWT reads our tokens and we read PyJWT's, with any other members in the header."""
+    """PyJWT verifies our tokens. We verify PyJWT's tokens, also with other members in the header."""
     ours = policy(TEXTS[algorithm][0], algorithm=algorithm)
     key = SECRET if algorithm == "HS256" else PRIVATE[algorithm][0]
     verifying = SECRET if algorithm == "HS256" else public_pem(PRIVATE[algorithm][0])
@@ -155,7 +155,7 @@ def test_a_public_key_alone(script: Caller, algorithm: str) -> None:
 @pytest.mark.django_db(databases="__all__")
 @pytest.mark.parametrize("algorithm", ASYMMETRIC)
 def test_a_public_key_in_disguise_is_no_secret(algorithm: str) -> None:
-    """A public key without its BEGIN line, beside its private key, is refused as a secret."""
+    """If ACCESS_SECRET lists a private key and its public key without the BEGIN line, the public key is refused."""
     body = "".join(public_pem(PRIVATE[algorithm][0]).splitlines()[1:-1])
     with with_settings(ACCESS_SECRET=[TEXTS[algorithm][0], body], ACCESS_ALGORITHM=algorithm):
         (message,) = [found for found in run_checks() if found.id == "twotoken.E005"]
@@ -168,7 +168,7 @@ def test_a_public_key_in_disguise_is_no_secret(algorithm: str) -> None:
 
 @pytest.mark.parametrize("algorithm", ASYMMETRIC)
 def test_a_public_key_is_no_secret(algorithm: str) -> None:
-    """CVE-2022-29217, CVE-2017-11424: a token signed by HMAC with the public key's text is refused."""
+    """A token that is signed by HMAC with the public key is refused (CVE-2022-29217, CVE-2017-11424)."""
     held_to = policy(TEXTS[algorithm][0], SECRET, algorithm=algorithm)
     payload = json.dumps(
         {"sub": "7", "sid": str(uuid4()), "exp": 9_999_999_999, "iss": "https://auth.example", "aud": "api"}
@@ -194,7 +194,7 @@ def test_a_public_key_is_no_secret(algorithm: str) -> None:
 
 @pytest.mark.parametrize("algorithm", ASYMMETRIC)
 def test_a_header_does_not_choose(algorithm: str) -> None:
-    """RFC 8725 section 3.1: another algorithm, another ``kid`` or a key in the header has no effect."""
+    """A token is refused if its header has another algorithm or ``kid``, or brings a key (RFC 8725 section 3.1)."""
     held_to = policy(*TEXTS[algorithm], algorithm=algorithm)
     _, payload, signature = access(held_to).split(".")
     first, second = held_to.keys.keys
@@ -269,7 +269,7 @@ def test_a_signature_that_is_none(algorithm: str) -> None:
     ],
 )
 def test_bad_secrets(texts: tuple[str, ...], problem: str) -> None:
-    """A secret that is missing, too short, or a key is refused (CVE-2022-29217). The error does not contain it."""
+    """A secret is refused if it is missing, too short or a key (CVE-2022-29217). No error contains the secret."""
     with pytest.raises(ValueError, match=problem) as caught:
         key_ring(texts)
     assert not any(text in str(caught.value) for text in texts if text)
@@ -291,7 +291,7 @@ UNFIT: dict[str, tuple[list[str], str, str]] = {
 }
 
 
-@pytest.mark.django_db(databases="__all__")  # a check of Django's own asks SQLite whether it knows JSON
+@pytest.mark.django_db(databases="__all__")  # a check of Django queries SQLite
 @pytest.mark.parametrize(("texts", "algorithm", "problem"), UNFIT.values(), ids=UNFIT)
 def test_keys_that_do_not_fit(texts: list[str], algorithm: str, problem: str) -> None:
     """``check`` reports why a key can't be used. No message contains the key."""
@@ -305,7 +305,7 @@ def test_keys_that_do_not_fit(texts: list[str], algorithm: str, problem: str) ->
 
 @pytest.mark.django_db(databases="__all__")
 def test_the_refresh_token_has_a_secret() -> None:
-    """REFRESH_SECRET can't be a key pair, because only we verify refresh tokens."""
+    """REFRESH_SECRET can't be a key pair, because no other service verifies refresh tokens."""
     for texts in ([TEXTS["EdDSA"][0]], [settings.TWOTOKEN["REFRESH_SECRET"], TEXTS["EdDSA"][0]]):
         with with_settings(REFRESH_SECRET=texts):
             (message,) = [found for found in run_checks() if found.id == "twotoken.E005"]
@@ -315,7 +315,7 @@ def test_the_refresh_token_has_a_secret() -> None:
 
 @pytest.mark.slow
 def test_without_cryptography() -> None:
-    """HS256 works; a PEM raises an error that names the extra."""
+    """Without the package cryptography, HS256 works. A PEM raises an error that names twotoken[crypto]."""
     code = (
         "import sys; sys.modules['cryptography'] = None\n"
         "from twotoken.keys import key_ring\n"
@@ -330,7 +330,7 @@ def test_without_cryptography() -> None:
 
 
 def test_the_length_of_a_secret_is_in_bytes() -> None:
-    """RFC 7518 section 3.2: the length counts in bytes, not in characters."""
+    """The length of a secret counts in bytes, not in characters (RFC 7518 section 3.2)."""
     text = "äöüßéèêëàâçñøåæœ"
     assert key_ring((text,)).keys == (SecretKey(text.encode()),)
     with pytest.raises(ValueError, match="shorter than 32"):
@@ -347,7 +347,7 @@ def test_no_key_shows_in_a_repr() -> None:
         assert "KeyRing" not in repr(held_to)
 
 
-# The published examples of thumbprints.
+# The examples of thumbprints in RFC 8037 and RFC 7638.
 RFC_8037_PRIVATE = "nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A"
 RFC_8037_THUMBPRINT = "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"
 RFC_7638_MODULUS = (
@@ -360,7 +360,7 @@ RFC_7638_THUMBPRINT = "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"
 
 
 def test_the_kid_is_the_thumbprint() -> None:
-    """The kid equals the thumbprints in RFC 8037 and RFC 7638. A private key and its public key have the same kid."""
+    """The ``kid`` is the thumbprint of RFC 8037 and RFC 7638. A private key has the ``kid`` of its public key."""
     edwards = ed25519.Ed25519PrivateKey.from_private_bytes(b64decode(RFC_8037_PRIVATE))
     assert key_ring((pem(edwards),), ("EdDSA",)).keys[0].kid == RFC_8037_THUMBPRINT
     modulus = int.from_bytes(b64decode(RFC_7638_MODULUS), "big")
@@ -380,7 +380,7 @@ def test_the_kid_is_the_thumbprint() -> None:
 
 
 def test_a_coordinate_that_starts_with_zero() -> None:
-    """A coordinate keeps its 32 bytes (RFC 7518 section 6.2.1.2). Otherwise the thumbprint would differ."""
+    """A JWK's coordinate keeps all its 32 bytes (RFC 7518 section 6.2.1.2). Otherwise the thumbprint would differ."""
     number = next(
         number
         for number in range(1, 5000)
@@ -393,7 +393,7 @@ def test_a_coordinate_that_starts_with_zero() -> None:
 
 @pytest.mark.parametrize("text", ["YQ=", "YQ==", "YR", "Y", "YQ\n", " YQ", "+/8", "Y.Q", "YQÿ"])
 def test_one_token_is_one_string(text: str) -> None:
-    """Changed unused bits, padding, white space and the standard base64 alphabet are refused."""
+    """``b64decode`` refuses changed unused bits, padding, white space and the standard base64 alphabet."""
     assert b64decode("YQ") == b"a"
     with pytest.raises(ValueError, match=r"base64|ASCII|characters|padding"):
         b64decode(text)
@@ -434,7 +434,7 @@ def test_another_service_verifies(algorithm: str, script: Caller) -> None:
 
 
 def test_a_secret_is_not_published(client: APIClient) -> None:
-    """With HS256 the key set is empty; errors of this URL are not cached."""
+    """With HS256 the published JWK Set is empty. Errors of its URL are not cached."""
     answer = client.get("/.well-known/jwks.json", HTTP_AUTHORIZATION="Bearer nonsense", HTTP_ACCEPT="text/html")
     assert (answer.status_code, answer.json()) == (200, {"keys": []})
     answer = client.post("/.well-known/jwks.json")
@@ -442,7 +442,7 @@ def test_a_secret_is_not_published(client: APIClient) -> None:
 
 
 def test_changing_the_key_logs_nobody_out(script: Caller) -> None:
-    """Each step from a secret to a key pair, and to another, keeps earlier tokens valid."""
+    """Each step from a secret to a key pair, and to another key pair, keeps earlier tokens valid."""
     new, newer = TEXTS["EdDSA"][0], TEXTS["ES256"][0]
     steps: list[tuple[str, list[str], int]] = [
         ("HS256", [SECRET], 0),

@@ -18,7 +18,7 @@ from twotoken.keys import SecretKey
 
 
 def generated() -> dict[str, str]:
-    """Return what the command prints, as an environment file is read."""
+    """Run ``generate_token_secrets``, and read its output like an environment file."""
     out = StringIO()
     call_command("generate_token_secrets", stdout=out)
     assert out.getvalue().endswith("\n")
@@ -26,7 +26,7 @@ def generated() -> dict[str, str]:
 
 
 def test_two_lines_for_an_environment_file() -> None:
-    """The command prints two different secrets of 256 bits, new each time, without special characters of a shell."""
+    """``generate_token_secrets`` prints two new secrets of 256 bits each time, without special shell characters."""
     first, second = generated(), generated()
     assert list(first) == ["JWT_ACCESS_SECRET", "JWT_REFRESH_SECRET"]
     values = [*first.values(), *second.values()]
@@ -36,7 +36,7 @@ def test_two_lines_for_an_environment_file() -> None:
 
 @override_settings(TWOTOKEN={})
 def test_it_runs_before_anything_is_set_up() -> None:
-    """The two generated secrets satisfy the checks, and are used as they are."""
+    """``generate_token_secrets`` runs without settings. Its secrets pass the checks and are used unchanged."""
     access, refresh = generated().values()
     with override_settings(TWOTOKEN={"ACCESS_SECRET": access, "REFRESH_SECRET": refresh}):
         assert not list(checks.check_secrets(None))
@@ -71,7 +71,7 @@ def test_the_npm_package_is_of_the_same_release() -> None:
 
 
 def test_a_copy_of_the_npm_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The copy has all files that npm would publish, and replaces an older copy. The command prints its path."""
+    """``twotoken_client --to`` copies all files that npm would publish, replaces an older copy, and prints the path."""
     monkeypatch.chdir(tmp_path)
     target = client("--to", "vendor/twotoken")
     assert target == tmp_path / "vendor" / "twotoken"
@@ -83,7 +83,7 @@ def test_a_copy_of_the_npm_package(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize("content", ['{"name": "shop"}', "{}", "[]", "{", "\xff"])
 def test_the_folder_of_another_npm_package(tmp_path: Path, content: str) -> None:
-    """The command refuses to replace a package.json that is not its own, such as the front end's."""
+    """``twotoken_client --to`` refuses to replace a package.json that is not twotoken's, such as the front end's."""
     (tmp_path / "package.json").write_text(content, encoding="latin-1")
     with pytest.raises(CommandError, match=r"holds another package. Name a folder of its own, such as .*twotoken"):
         client("--to", str(tmp_path))
@@ -91,7 +91,7 @@ def test_the_folder_of_another_npm_package(tmp_path: Path, content: str) -> None
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
-    """The command says why."""
+    """If the folder can't be written, the error of ``twotoken_client --to`` says why."""
     (tmp_path / "file").touch()
     with pytest.raises(CommandError, match=r"can't be copied to .*: .*exists"):
         client("--to", str(tmp_path / "file"))

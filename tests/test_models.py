@@ -17,7 +17,7 @@ from twotoken.models import NOTHING, OptionalIndex, RefreshToken, RevokedReason,
 
 
 def make(user: Any, **values: Any) -> RefreshToken:
-    """Create a row with its fields given."""
+    """Create a family with these values of its fields."""
     return RefreshToken.objects.create(user=user, **values)
 
 
@@ -27,7 +27,7 @@ def families() -> Any:
 
 
 def test_every_field_but_the_user_has_a_default(user: Any) -> None:
-    """With defaults alone, a row is an active family that has not rotated and has no grace."""
+    """With defaults alone, a row is an active family that has not rotated, of a client that is no browser."""
     before = timezone.now()
     row = make(user)
     row.refresh_from_db()
@@ -41,7 +41,7 @@ def test_every_field_but_the_user_has_a_default(user: Any) -> None:
 
 
 def test_keys_and_secrets_are_random(user: Any) -> None:
-    """No two rows have the same key or secret."""
+    """No two rows have the same primary key or secret."""
     rows = [make(user) for _ in range(3)]
     assert len({row.pk for row in rows}) == len({row.secret for row in rows}) == 3
     assert len({new_secret() for _ in range(10)}) == 10
@@ -80,7 +80,7 @@ STATES: list[tuple[dict[str, Any], bool]] = [
 
 @pytest.mark.parametrize(("values", "is_active"), STATES)
 def test_a_family_is_active_or_not(user: Any, values: dict[str, Any], is_active: bool) -> None:
-    """The querysets and the state agree, even in a family's last second."""
+    """``active``, ``expired`` and ``state`` agree on each family, even in its last second."""
     row = make(user, **values)
     is_revoked = row.revoked_at is not None
     assert list(families().active(NOW)) == ([row] if is_active else [])
@@ -107,7 +107,7 @@ def test_what_was_inactive_before(user: Any, values: dict[str, Any], is_inactive
 
 
 def test_states_are_of_now_and_of_the_setting(user: Any) -> None:
-    """Without a time, the state is that of now; the idle limit is read on use."""
+    """Without a time, ``active`` takes the current time. It reads REFRESH_LIFETIME on each use."""
     row = make(user, refreshed_at=timezone.now() - timedelta(hours=2))
     assert list(families().active()) == [row]
     with with_settings(REFRESH_LIFETIME=timedelta(hours=1)):
@@ -115,7 +115,7 @@ def test_states_are_of_now_and_of_the_setting(user: Any) -> None:
 
 
 def test_revoking_ends_what_is_not_revoked_yet(user: Any, django_assert_num_queries: Any) -> None:
-    """One UPDATE revokes the active families. A revoked family keeps its time and reason."""
+    """``revoke`` revokes families by one UPDATE. A family that is already revoked keeps its time and reason."""
     old = make(user, revoked_at=NOW, revoked_reason=RevokedReason.LOGOUT)
     new = make(user)
     with django_assert_num_queries(1):
@@ -128,7 +128,7 @@ def test_revoking_ends_what_is_not_revoked_yet(user: Any, django_assert_num_quer
 
 
 def test_revoking_is_of_now(user: Any) -> None:
-    """Without a time, the revocation is now."""
+    """Without a time, ``revoke`` takes the current time."""
     row, before = make(user), timezone.now()
     assert families().filter(pk=row.pk).revoke(RevokedReason.ADMIN) == 1
     row.refresh_from_db()
@@ -138,12 +138,12 @@ def test_revoking_is_of_now(user: Any) -> None:
 
 
 def test_reads_go_where_is_written() -> None:
-    """Reads use the write database, because a replica may lag."""
+    """``primary`` reads from the write database, because a replica may lag."""
     assert families().using("replica").primary().db == "default"
 
 
 def test_the_idle_end(user: Any) -> None:
-    """The idle limit is a week after the last refresh, or the absolute end if that is earlier."""
+    """``idle_end`` is a week after the last refresh, or the absolute end if that end comes first."""
     assert make(user, refreshed_at=NOW).idle_end() == NOW + WEEK
     assert make(user, refreshed_at=NOW, expires_at=NOW + 2 * WEEK).idle_end() == NOW + WEEK
     assert make(user, refreshed_at=NOW, expires_at=NOW + TICK).idle_end() == NOW + TICK
@@ -173,7 +173,7 @@ def test_rotation_touches_no_indexed_column() -> None:
         if getattr(field, "db_index", False) or getattr(field, "unique", False)
     }
     assert indexed == {"id", "user", "created_at", "earliest_end", "login_ip_address"}
-    # PostgreSQL also asks for the columns in the condition of an index.
+    # For PostgreSQL, columns in an index's condition count as indexed.
     indexed |= {name for index in RefreshToken._meta.indexes for name in index.fields} | {"device_key", "revoked_at"}
     assert not indexed & written
     assert not RefreshToken._meta.constraints
@@ -184,12 +184,12 @@ OPTIONAL = [index for index in RefreshToken._meta.indexes if isinstance(index, O
 
 @pytest.mark.parametrize("index", OPTIONAL, ids=lambda index: index.name)
 def test_an_optional_index(index: Any) -> None:
-    """It is made and removed where the database has partial indexes, and elsewhere there is none."""
+    """An optional index has SQL only for a database with partial indexes."""
     without: Any = SimpleNamespace(connection=SimpleNamespace(features=SimpleNamespace(supports_partial_indexes=False)))
     assert index.create_sql(RefreshToken, without) == index.remove_sql(RefreshToken, without) == NOTHING
     if connection.features.supports_partial_indexes:  # pragma: no branch - SQLite has them
         editor: Any = connection.schema_editor(collect_sql=True)
-        editor.deferred_sql = []  # as if entered, which SQLite refuses in a transaction
+        editor.deferred_sql = []  # ``__enter__`` would set it, and SQLite refuses this in a transaction
         assert " WHERE " in str(index.create_sql(RefreshToken, editor))
         assert index.name in str(index.remove_sql(RefreshToken, editor))
 
@@ -210,7 +210,7 @@ FOUND_BY: dict[str, Any] = {
 def test_a_search_uses_its_index(index: str) -> None:
     """The purge, and the admin's filters and searches, find their families by an index."""
     if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:  # which is quicker for an empty table
+        with connection.cursor() as cursor:  # for an empty table PostgreSQL would choose them
             cursor.execute("SET LOCAL enable_seqscan = off")
             cursor.execute("SET LOCAL enable_bitmapscan = off")
     if connection.vendor != "mysql":
@@ -225,7 +225,7 @@ def test_no_migration_is_missing() -> None:
 
 @pytest.mark.django_db
 def test_postgresql_leaves_room_for_updates() -> None:
-    """Each page keeps a fifth of its space for new versions of its rows."""
+    """On PostgreSQL each page of the table keeps a fifth of its space for new versions of its rows."""
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute("SELECT reloptions FROM pg_class WHERE relname = %s", [RefreshToken._meta.db_table])

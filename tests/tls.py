@@ -1,4 +1,4 @@
-"""A certificate for this machine, which only the test that makes it trusts."""
+"""A self-signed certificate for this machine. Only the test that makes the certificate trusts it."""
 
 from __future__ import annotations
 

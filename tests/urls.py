@@ -21,14 +21,14 @@ from twotoken.views import JWKSView, RevocationsView
 
 
 class MeSerializer(serializers.Serializer[Any]):
-    """The user who is asking."""
+    """The user who sends the request, and the claims of the access token."""
 
     id = serializers.CharField()
     claims = serializers.DictField()
 
 
 class MeView(APIView):
-    """Says who is asking."""
+    """Returns the id of the user who sends the request, and the claims of the access token."""
 
     serializer_class = MeSerializer
 

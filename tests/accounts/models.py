@@ -1,4 +1,4 @@
-"""User models with another USERNAME_FIELD and another kind of primary key."""
+"""User models with a USERNAME_FIELD and a primary key other than those of Django's own model."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from django.db import models
 
 
 class UserManager(BaseUserManager[AbstractBaseUser]):
-    """Creates users of either model."""
+    """The manager of the user models in this module."""
 
 
 class _User(AbstractBaseUser, PermissionsMixin):
@@ -29,7 +29,7 @@ class _User(AbstractBaseUser, PermissionsMixin):
 
 
 class EmailUser(_User):
-    """A user with a UUID who logs in by e-mail address."""
+    """A user with a UUID as primary key, who logs in by e-mail address."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
 
@@ -46,7 +46,7 @@ def new_key() -> str:
 
 
 class StringUser(_User):
-    """A user with text for a primary key."""
+    """A user with text as primary key."""
 
     key = models.CharField(primary_key=True, max_length=40, default=new_key)
     handle = models.CharField(max_length=40, unique=True)
@@ -59,7 +59,7 @@ class StringUser(_User):
 
 
 class StatusUser(AbstractBaseUser):
-    """A user whose ``is_active`` is a property, not a column. It has no table."""
+    """A user model with ``is_active`` as a property, not as a column. It has no table."""
 
     handle = models.CharField(max_length=40, unique=True)
     status = models.CharField(max_length=10, default="member")
@@ -73,5 +73,5 @@ class StatusUser(AbstractBaseUser):
 
     @property
     def is_active(self) -> bool:  # type: ignore[override]
-        """Whether the status is that of a member."""
+        """Whether the user's status is ``member``."""
         return self.status == "member"

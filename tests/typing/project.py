@@ -1,7 +1,7 @@
-"""A project's use of all that is public. Only type checkers read it: it must pass, with the types that it states.
+"""A project that uses the whole public API. Only type checkers read this module, and they must find the stated types.
 
 A line that is wrong on purpose has a comment that ignores its one error. A checker that no longer finds this error
-complains of the comment.
+reports the comment as unused.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ from twotoken.views import LoginView
 
 
 def access_claims(user: User) -> dict[str, Any]:
-    """A project's own claims."""
+    """Return a project's own claims."""
     return {"staff": user.is_staff}
 
 
 class Suspended(TokenNotValid):
-    """A project's own refusal."""
+    """A project's own reason to refuse a token."""
 
     reason = "suspended"
     message = "The account is suspended."
@@ -65,7 +65,7 @@ class SuspendingAuthentication(AccessTokenAuthentication):
 
 
 class MeView(APIView):
-    """A route of the project."""
+    """A view of the project."""
 
     authentication_classes = [
         SuspendingAuthentication,
@@ -118,7 +118,7 @@ def finish_login(request: HttpRequest, user: User) -> HttpResponse:
 
 
 def rotate(token: str) -> str:
-    """Call the verbs, and use their results."""
+    """Verify and rotate a refresh token, and use the results."""
     claims = assert_type(families.verify(token), RefreshClaims)
     pair = families.rotate(claims, Client(), "a-key-of-some-length")
     families.rotate(token, Client())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
@@ -132,7 +132,7 @@ def rotate(token: str) -> str:
 
 
 def revoke(user: User, family_id: UUID) -> None:
-    """Revoke families."""
+    """Revoke and list families, and use the results."""
     assert_type(families.revoke(family_id, "logout"), RefreshToken | None)
     assert_type(families.revoke_all(user, keep=family_id), int)
     families.revoke_all(user, "logout", family_id)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
@@ -144,7 +144,7 @@ def revoke(user: User, family_id: UUID) -> None:
 
 
 def look(family: RefreshToken) -> None:
-    """Use a row's methods. Only mypy's plugin for Django knows the types of its fields."""
+    """Use the methods of a family's row. Only mypy's plugin for Django knows the types of the row's fields."""
     assert family.user.is_active
     assert_type(family.idle_end(), datetime)
     assert_type(family.state(), State)
@@ -173,7 +173,7 @@ def test_my_route(user: User) -> None:
 
 
 def scripts() -> None:
-    """Call the API from programs."""
+    """Call the API with TokenAuth of httpx and of requests."""
     auth = TokenAuth("https://api.example.com/auth/", username="ann", password="x", store=FileStore("session"))
     httpx.Client(auth=auth)
     httpx.AsyncClient(auth=auth)
@@ -183,12 +183,12 @@ def scripts() -> None:
 
 
 def why(error: SessionEnded) -> str:
-    """Return what an error of TokenAuth says."""
+    """Return the reason in an error of TokenAuth."""
     return assert_type(error.reason, str)
 
 
 def errors(error: TwoTokenError) -> str:
-    """Return the attributes of every error."""
+    """Return an attribute that each error has."""
     if isinstance(error, InvalidToken | UserInactive):
         return assert_type(error.reason, str)
     assert_type(error.message, str)
