@@ -1,4 +1,4 @@
-"""Many families at once: the commands, the purge, the timeline's events."""
+"""Revoking and purging many families: the functions, the commands and their events."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Terminal(io.StringIO):
 
 
 def run(*arguments: str, **options: Any) -> str:
-    """Run a command and return what it says."""
+    """Run a command and return what it prints."""
     out = io.StringIO()
     call_command(*arguments, stdout=out, **options)
     return out.getvalue()
@@ -53,7 +53,7 @@ def many(user: Any, count: int, **values: Any) -> None:
 
 
 def test_revoking_in_batches(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A batch needs two statements, and one for its events. Each family sends a signal. Progress ends at 1."""
+    """Each batch makes two statements, and one for its events. Each family sends a signal. Progress ends at 1."""
     monkeypatch.setattr(revocation, "BATCH", 10)
     many(user, 25)
     with CaptureQueriesContext(connection) as queries, heard(family_revoked) as calls:
@@ -177,7 +177,7 @@ def test_nobody_is_there_to_ask(user: Any, monkeypatch: pytest.MonkeyPatch) -> N
     ],
 )
 def test_a_duration_in_words(seconds: float, words: str) -> None:
-    """Units that are zero are left out."""
+    """A duration in words leaves out units that are zero."""
     assert in_words(timedelta(seconds=seconds)) == words
 
 
@@ -188,7 +188,7 @@ def test_a_login_during_the_command_stays(user: Any) -> None:
 
 
 def test_the_progress_bar(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is shown only on a terminal, and not if the command is done at once."""
+    """The progress bar is shown only on a terminal, and only if the command takes longer than a delay."""
     monkeypatch.setattr(revocation, "BATCH", 10)
     many(user, 25)
     assert run("revoke_token_families", "--all", "--no-input", stderr=(quiet := Terminal())).startswith("25 ")
@@ -220,7 +220,7 @@ def test_a_purge_without_a_word(user: Any) -> None:
 
 
 def test_what_is_purged(user: Any) -> None:
-    """Families that were revoked or expired longer than RETENTION ago are deleted with their events."""
+    """Families that ended more than RETENTION ago, by revocation or by expiry, are deleted with their events."""
     now = timezone.now()
     gone = timedelta(days=31)
     kept = {"live": RefreshToken.objects.create(user=user).pk}
@@ -249,7 +249,7 @@ def test_what_is_purged(user: Any) -> None:
 
 
 def test_a_purge_keeps_what_may_still_have_an_access_token(user: Any) -> None:
-    """A purge keeps a revoked family while a token of it is valid, however short RETENTION is."""
+    """A purge keeps a revoked family while one of its access tokens is valid, however short RETENTION is."""
     now = timezone.now()
     kept = RefreshToken.objects.create(user=user, revoked_at=now - timedelta(minutes=14)).pk
     RefreshToken.objects.create(user=user, revoked_at=now - timedelta(minutes=17))
@@ -260,7 +260,7 @@ def test_a_purge_keeps_what_may_still_have_an_access_token(user: Any) -> None:
 
 
 def test_a_purge_in_batches(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A batch makes three statements by primary key, with any number of families, and never a COUNT."""
+    """Each batch of a purge makes three statements, with any number of families. None of them is a COUNT."""
     monkeypatch.setattr(purging, "PURGE_BATCH", 10)
     many(user, 25, revoked_at=timezone.now() - timedelta(days=60))
     many(user, 5)
@@ -281,7 +281,7 @@ def test_a_purge_in_batches(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_purge_looks_at_a_family_again_when_it_may_have_expired(user: Any) -> None:
-    """A family that is still used is looked at once, and then not before it can have expired."""
+    """If a family is still active, the purge looks at it again only when it may have expired."""
     now, week = timezone.now(), timedelta(days=7)
     RefreshToken.objects.create(user=user, earliest_end=now - timedelta(days=60), refreshed_at=now)
     end = now + timedelta(days=1)
@@ -297,7 +297,7 @@ def test_a_purge_looks_at_a_family_again_when_it_may_have_expired(user: Any) -> 
 
 
 def test_a_login_sets_when_the_purge_first_looks_at_the_family(user: Any) -> None:
-    """It is the end of a family that nobody refreshes: by the idle lifetime, or by its own one."""
+    """A login sets the first look to the end of the idle lifetime, or of the family's lifetime if that is shorter."""
     for lifetime, end in ((timedelta(days=30), timedelta(days=7)), (timedelta(hours=1), timedelta(hours=1))):
         family = families.get(families.start(user, lifetime=lifetime).family_id)
         assert family is not None
@@ -305,7 +305,7 @@ def test_a_login_sets_when_the_purge_first_looks_at_the_family(user: Any) -> Non
 
 
 def test_a_purge_that_has_to_stop(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It ends the batch in which its time is over; the next one goes on. The command says what is left."""
+    """When its time is over, a purge ends its batch, and the command says what is left. The next purge continues."""
     monkeypatch.setattr(purging, "PURGE_BATCH", 10)
     many(user, 25, revoked_at=timezone.now() - timedelta(days=60))
     assert families.purge(within=timedelta()) == 10
@@ -319,7 +319,7 @@ def test_a_purge_that_has_to_stop(user: Any, monkeypatch: pytest.MonkeyPatch) ->
     [("30s", 30), ("10m", 600), ("2h", 7200), ("1.5h", 5400), ("90", None), ("m", None), ("-1m", None)],
 )
 def test_a_time_limit(text: str, seconds: float | None) -> None:
-    """A number with s, m or h; anything else is an error that names the form."""
+    """A time limit is a number with s, m or h. Other text raises an error that says what a duration is."""
     if seconds is None:
         with pytest.raises(ArgumentTypeError, match="is not a duration"):
             duration(text)
@@ -328,7 +328,7 @@ def test_a_time_limit(text: str, seconds: float | None) -> None:
 
 
 def test_a_purge_where_somebody_listens(user: Any) -> None:
-    """If post_delete has a receiver, it gets each deleted family, as with Django's ``delete``."""
+    """If post_delete has a receiver, it gets each family that a purge deletes, as with Django's ``delete``."""
     many(user, 3, revoked_at=timezone.now() - timedelta(days=60))
     FamilyEvent.objects.create(family=RefreshToken.objects.earliest("pk"), kind=EventKind.DEVICE)
     heard_of: list[UUID] = []
@@ -344,14 +344,14 @@ def test_a_purge_where_somebody_listens(user: Any) -> None:
 
 
 def test_the_place_of_a_key() -> None:
-    """The place of a key in the database's order of keys shows how much of the work is done."""
+    """``place`` returns the position of a key in the database's order of keys, as a share. It measures progress."""
     key = UUID("40000000-0000-4000-8000-c00000000000")
     assert revocation.place(key, "postgresql") == pytest.approx(0.25)
     assert revocation.place(key, "mysql") == pytest.approx(0.75)
 
 
 def test_a_user_who_has_no_key_has_no_families(user: Any) -> None:
-    """A deleted user, or None, matches no family."""
+    """A deleted user, and None as any argument, match no family."""
     families.start(user)
     gone: Any = UserFactory()
     gone.delete()
@@ -396,7 +396,7 @@ def test_a_purge_with_rows_of_the_project_s_own(user: Any, model: Any) -> None:
 
 
 def test_an_address_as_it_is_stored(user: Any) -> None:
-    """An IPv4 address in IPv6 form finds the families of the IPv4 address."""
+    """An IPv4 address in IPv6 form matches families of the IPv4 address. An invalid address is an error."""
     families.start(user, Client("192.0.2.1"))
     assert run("revoke_token_families", "--address", "::ffff:192.0.2.1").startswith("1 token family revoked")
     for address in ("fe80::1%eth0", "localhost"):

@@ -1,4 +1,4 @@
-"""The rotation rule as a table: each kind of family, each token, each key, each age."""
+"""The rotation rule as a table, for each kind of family, token, key and age."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WRONG_DEVICE = Verdict.WRONG_DEVICE
 
 @dataclass(frozen=True)
 class Row:
-    """By default a family of generation 5, not bound to a device, whose last rotation had no Idempotency-Key."""
+    """The values of a family that the rule reads. By default: generation 5, unbound, last rotated without a key."""
 
     generation: int = 5
     retry_key: bytes = NONE
@@ -33,7 +33,7 @@ class Row:
 
 
 def verdict(row: Row, behind: int, key: bytes = NONE, **changed: Any) -> Verdict:
-    """Judge a token so many generations behind its row, with a proof of the device's key if the row is bound to one."""
+    """Judge a token ``behind`` generations older than the row, with a proof if the row is bound to a device."""
     given = {
         "generation": row.generation - behind,
         "retry_key": key,
@@ -119,13 +119,13 @@ def test_the_table(row: Row, key: bytes, behind: int, age: float, expected: Verd
 @pytest.mark.parametrize("row", [BOUND, BOUND_BROWSER, KEYED_BOUND, BY_COOKIE, Row(generation=0, device_key=DEVICE)])
 @pytest.mark.parametrize("proven", ["", OTHER_DEVICE, DEVICE.removeprefix("dpop:"), f"{DEVICE} "])
 def test_another_device(row: Row, proven: str) -> None:
-    """Without a proof by the family's key each token is refused, even a reused one, and nothing is revoked."""
+    """If a family is bound, each token without a proof by its key is refused, even a reused one. Nothing is revoked."""
     for behind, key in product([-1, 0, 1, 2, 5], [NONE, KEY, OTHER]):
         assert verdict(row, behind, key, device_key=proven) is WRONG_DEVICE
 
 
 def test_a_kind_of_proof_is_not_another() -> None:
-    """One public key under two protocols makes two device keys: a device cookie is not a DPoP proof."""
+    """One public key gives two device keys for two protocols: a device cookie does not count as a DPoP proof."""
     assert verdict(BOUND, 0, device_key=COOKIE) is WRONG_DEVICE
     assert verdict(BY_COOKIE, 0, device_key=DEVICE) is WRONG_DEVICE
 
@@ -133,7 +133,7 @@ def test_a_kind_of_proof_is_not_another() -> None:
 @pytest.mark.parametrize("behind", [0, 1, 2])
 @pytest.mark.parametrize("row", [BROWSER, SCRIPT, KEYED, KEYED_BROWSER])
 def test_a_proof_does_nothing_for_a_family_that_is_not_bound(row: Row, behind: int) -> None:
-    """For an unbound family a proof has no effect: it makes no retry, and nothing is refused."""
+    """A proof does not change the verdict on a token of an unbound family."""
     ages = [NOW + timedelta(seconds=age) for age in (0, 5, 30)]
     assert [verdict(row, behind, device_key=DEVICE, now=now) for now in ages] == [
         verdict(row, behind, now=now) for now in ages
@@ -143,7 +143,7 @@ def test_a_proof_does_nothing_for_a_family_that_is_not_bound(row: Row, behind: i
 @pytest.mark.parametrize("behind", [0, 1, 2])
 @pytest.mark.parametrize("key", [NONE, KEY])
 def test_a_grace_of_nothing(behind: int, key: bytes) -> None:
-    """With a grace of 0 the current token rotates, and each older one is reuse, even at the same moment."""
+    """With a grace of 0 the current token rotates, and each older one is reuse, even at the moment of the rotation."""
     expected = ROTATE if behind == 0 else REUSED
     assert verdict(Row(), behind, key, reuse_grace=timedelta()) is expected
 
@@ -164,7 +164,7 @@ SECOND, TICK = timedelta(seconds=1), timedelta(microseconds=1)
     ],
 )
 def test_both_limits(values: dict[str, Any], expected: Verdict) -> None:
-    """A family expires at the idle and the absolute limit, a second early because ``exp`` has whole seconds."""
+    """A family expires at the idle and at the absolute limit, a second early because ``exp`` has whole seconds."""
     assert verdict(Row(is_browser=False, **values), 0, OTHER) is expected
 
 

@@ -39,7 +39,7 @@ LOGINS: list[tuple[dict[str, Any], dict[str, list[str]]]] = [
 
 @pytest.mark.parametrize(("data", "expected"), LOGINS)
 def test_logins_of_a_wrong_shape(data: dict[str, Any], expected: dict[str, list[str]]) -> None:
-    """Each field with a wrong value has an error."""
+    """Each missing or wrong field of a login has an error."""
     assert codes(LoginSerializer(data=data)) == expected
 
 

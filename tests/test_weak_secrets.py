@@ -72,7 +72,7 @@ DER = der_of_each()
 
 
 def pem_of(data: bytes) -> str:
-    """Return DER as PEM, under any label."""
+    """Return DER as PEM, with a label that says nothing."""
     return f"-----BEGIN KEY-----\n{base64.encodebytes(data).decode()}-----END KEY-----\n"
 
 
@@ -251,7 +251,7 @@ def test_other_texts(text: str) -> None:
 
 @pytest.mark.slow
 def test_random_secrets_pass() -> None:
-    """Random secrets of 32 bytes or more pass as hex, base64 or base64url; of 16 bytes as hex."""
+    """Random secrets pass: 32 bytes or more as hex, base64 or base64url, and 16 bytes as hex."""
     for size in (32, 33, 48, 64):
         for _ in range(100):
             data = secrets.token_bytes(size)

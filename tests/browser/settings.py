@@ -1,4 +1,4 @@
-"""The example, served to a real browser: with faults on demand. Graces and lifetimes come from the environment."""
+"""Settings of the example project for browser tests, with faults. Graces and lifetimes come from the environment."""
 
 from __future__ import annotations
 

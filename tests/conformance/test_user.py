@@ -11,7 +11,7 @@ from tests.http import Caller
 
 
 def test_a_deactivated_user(caller: Caller) -> None:
-    """Case 21: refresh and API are refused, and reactivation does not revive the family."""
+    """Case 21: a deactivated user is refused, except by the stateless class. Reactivation revives no family."""
     login = caller.log_in()
     r0, header = token_of(login), bearer(login.json()["access"])
     users = get_user_model()._default_manager.filter(pk=caller.user.pk)
