@@ -99,7 +99,7 @@ def reuse(user: Any, client: Client | None = None) -> None:
 
 @time_machine.travel("2026-03-01 12:00Z", tick=False)
 def test_a_mail_about_reuse(script: Caller, outbox: Any) -> None:
-    """The mail says what happened, when and from where, and what to do. It has no token, no id and no full address."""
+    """The mail about reuse says what happened, when and from where. It has no token, no id and no full address."""
     token = script.log_in(HTTP_USER_AGENT=FIREFOX).json()["refresh"]
     following = script.refresh(token, HTTP_USER_AGENT=FIREFOX).json()["refresh"]
     (message,) = outbox(lambda: script.refresh(token, **PHONE))
@@ -191,7 +191,7 @@ def test_what_a_login_costs(user: Any, outbox: Any) -> None:
         with CaptureQueriesContext(connection) as queries:
             outbox(lambda agent=agent: start(user, agent))
         ours = [query["sql"] for query in queries if query["sql"].startswith("SELECT")]
-        assert len(ours) - 1 == expected  # one is of this test
+        assert len(ours) - 1 == expected  # ``start`` makes one of them
 
 
 def test_nothing_to_compare(user: Any, outbox: Any) -> None:
@@ -261,7 +261,7 @@ def test_a_mail_server_that_fails(
 
 
 class Refusing:
-    """A cache that stores nothing, like a client that ignores that its server is down."""
+    """A cache that stores nothing, as if its client ignored that the server is down."""
 
     def add(self, *args: Any) -> bool:
         return False
@@ -271,7 +271,7 @@ class Refusing:
 
 
 class Down(Refusing):
-    """A cache that raises."""
+    """A cache that raises an error on each call."""
 
     def add(self, *args: Any) -> bool:
         raise ConnectionError("no cache")
@@ -284,7 +284,7 @@ class Down(Refusing):
 def test_a_cache_that_fails(
     user: Any, outbox: Any, stand_in: Any, said: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """If the cache fails, no mail is sent, because the limit of one an hour can't be checked. The log has an error."""
+    """If the cache fails, no mail is sent: the limit of one mail an hour can't be checked. The log has an error."""
     for name in ("add", "get"):
         monkeypatch.setattr(cache, name, getattr(stand_in, name), raising=False)
     start(user)

@@ -15,7 +15,7 @@ factory = RequestFactory()
 
 
 def verdict(method: str, site: str | None, origin: str | None, *, secure: bool = False, **extra: Any) -> bool:
-    """Tell whether a request is allowed."""
+    """Tell whether a request with these headers is allowed."""
     headers = {"HTTP_SEC_FETCH_SITE": site, "HTTP_ORIGIN": origin}
     sent: dict[str, Any] = {name: value for name, value in headers.items() if value is not None}
     try:
@@ -40,16 +40,16 @@ GO: list[tuple[str, str | None, str | None, bool]] = [
     ("PUT", "cross-site", None, False),
     ("PATCH", "cross-site", None, False),
     ("DELETE", "cross-site", None, False),
-    # Fetch Metadata is believed before Origin, which a proxy may spoil.
+    # Fetch Metadata counts more than Origin, which a proxy may change.
     ("POST", "same-origin", "http://attacker.example", True),
     ("POST", "same-origin", "null", True),
     ("POST", "cross-site", "http://testserver", False),
     ("POST", "same-site", "http://testserver", False),
     ("POST", "cross-site", "null", False),
-    # What is no known word is not same-origin.
+    # An unknown value of Sec-Fetch-Site does not count as same-origin.
     ("POST", "Same-Origin", "http://testserver", False),
     ("POST", "nonsense", None, False),
-    # Empty headers are none.
+    # Empty headers count as missing.
     ("POST", "", "", True),
     ("POST", "", "http://attacker.example", False),
 ]
@@ -112,7 +112,7 @@ ORIGINS: list[tuple[str, bool]] = [
 @override_settings(CSRF_TRUSTED_ORIGINS=TRUSTED)
 @pytest.mark.parametrize(("origin", "passes"), ORIGINS)
 def test_trusted_origins(origin: str, passes: bool) -> None:
-    """CSRF_TRUSTED_ORIGINS is matched by scheme, whole domain labels and port, with or without Fetch Metadata."""
+    """An origin must match CSRF_TRUSTED_ORIGINS in scheme, domain and port, with or without Fetch Metadata."""
     assert verdict("POST", "cross-site", origin) is passes
     assert verdict("POST", "same-site", origin) is passes
     assert verdict("POST", None, origin) is (passes or not origin)
@@ -120,7 +120,7 @@ def test_trusted_origins(origin: str, passes: bool) -> None:
 
 @pytest.mark.parametrize("site", [None, "cross-site"])
 def test_a_host_that_is_not_allowed_is_not_ours(site: str | None) -> None:
-    """If Django does not allow the Host, an Origin with the same host is refused (DNS rebinding)."""
+    """If Django does not allow the Host header, an Origin with the same host is refused too (DNS rebinding)."""
     assert not verdict("POST", site, "http://evil.example", HTTP_HOST="evil.example")
     assert not verdict("POST", site, "http://a_b!", HTTP_HOST="a_b!")
     with override_settings(CSRF_TRUSTED_ORIGINS=["http://evil.example"]):
@@ -137,7 +137,7 @@ def test_the_log_says_which_origin(caplog: pytest.LogCaptureFixture) -> None:
     assert lines[0] == "Origin 'http://localhost:5173' is not in CSRF_TRUSTED_ORIGINS (Sec-Fetch-Site 'same-site')."
     assert "\n" not in lines[1]
     assert len(lines[2]) < 300
-    assert {record.levelname for record in caplog.records} == {"WARNING"}  # as Django's own for a failed CSRF check
+    assert {record.levelname for record in caplog.records} == {"WARNING"}  # as Django logs a failed CSRF check
 
 
 @pytest.mark.parametrize("debug", [True, False])

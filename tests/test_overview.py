@@ -141,7 +141,7 @@ def test_the_order_of_revocations(user: Any, viewer: Any) -> None:
 
 
 def test_the_days(user: Any, viewer: Any) -> None:
-    """Each day has a row. Its first number counts the families that were active at the end of the day."""
+    """The table has a row for each day. The row's first number counts the families active at the end of the day."""
     now = timezone.now()
     start = figures.day_starts(now)[-3]
     make(user, created_at=start, refreshed_at=start, expires_at=start + 1.5 * DAY)
@@ -192,7 +192,7 @@ def test_users_and_addresses(user: Any, viewer: Any) -> None:
 
 
 def test_large_numbers(user: Any, viewer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Above a limit of families, large numbers are estimates from a sample, with two digits. Small ones are exact."""
+    """With very many families, large numbers are estimates from a sample, with two digits. Small numbers are exact."""
     monkeypatch.setattr(figures, "LIMIT", 100)
     monkeypatch.setattr(figures, "SMALL", 50)
     monkeypatch.setattr(overview, "LIMIT", 100)
@@ -216,7 +216,7 @@ def test_large_numbers(user: Any, viewer: Any, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_small_numbers_of_many(user: Any, viewer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Among many families, a few logins and the families of a user with few are counted exactly, up to a limit."""
+    """Among very many families, a few logins and the few families of a user are counted exactly, up to a limit."""
     monkeypatch.setattr(figures, "LIMIT", 20)
     monkeypatch.setattr(figures, "SMALL", 20)
     old = timezone.now() - 50 * DAY
@@ -244,17 +244,17 @@ def statements(browser: Any, url: str = OVERVIEW) -> list[str]:
 
 
 def test_what_it_costs(user: Any, viewer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The page makes three statements, then one for a minute. With many families each has a LIMIT or an IN list."""
+    """The page makes three statements, or one if the numbers are cached. A large table is read with LIMIT or IN."""
     everything(user)
     assert len(statements(viewer)) == 3
     assert len(statements(viewer)) == 1
-    # One family is not in the sample. With few, the random sample could lack active ones, and with them a statement.
+    # The random sample lacks one family. A smaller sample could lack all active ones, and a statement would be missing.
     monkeypatch.setattr(figures, "LIMIT", RefreshToken.objects.count() - 1)
     cache.clear()
     found = statements(viewer)
     assert 3 < len(found) <= 13
     unlimited = [sql for sql in found if "LIMIT" not in sql]
-    assert len(unlimited) == 2  # of users with few families, and the users' names
+    assert len(unlimited) == 2  # for the users with few families, and for the users' names
     assert all(" IN (" in sql for sql in unlimited)
 
 
@@ -277,7 +277,7 @@ def test_who_may_see_it(user: Any, client: Any, revoker: Any) -> None:
 
 
 def test_nobody_counts_families_that_the_list_hides(user: Any) -> None:
-    """A project's ``get_queryset`` decides which families are counted, also if the numbers come from the cache."""
+    """A project's ``get_queryset`` decides which families are counted, even if the numbers come from the cache."""
     url = OVERVIEW.replace("/admin/", "/own/", 1)
     one, two = (staff("view_refreshtoken", "revoke_refreshtoken") for _ in range(2))
     nobody = staff("view_refreshtoken")

@@ -226,7 +226,7 @@ def test_a_function_view(user: Any) -> None:
     ],
 )
 def test_combinations(user: Any, permissions: Any, recent: Any, too_old: Any, staff: Any, anonymous: int) -> None:
-    """RecentLogin works in combinations. A refusal is a challenge if a new login would change the result."""
+    """RecentLogin works in combinations of permissions. A refusal is a challenge if a new login would change it."""
     admin = UserFactory(is_staff=True)
     for header, expected in ((log_in(user), recent), (old(user), too_old), (old(admin), staff), ({}, anonymous)):
         response = ask(permissions, **header)
@@ -266,7 +266,7 @@ def test_combinations_for_an_object(user: Any, permissions: Any, recent: Any, to
 
 
 def test_the_denial_of_another_permission(user: Any) -> None:
-    """If another permission or the view denies the request, the answer keeps its own message."""
+    """If another permission or the view denies the request, the answer has the message of that denial."""
     response = ask([RecentLogin | AllowAny, Nobody], **old(user))
     assert (response.status_code, response.json()) == (403, {"detail": "Nobody may."})
     response = ask([RecentLogin | AllowAny], view=StrictView, **old(user))

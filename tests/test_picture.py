@@ -112,7 +112,7 @@ def test_marks_that_are_near_are_stacked(family: RefreshToken) -> None:
 
 
 def test_a_crowd_keeps_its_most_important_marks(family: RefreshToken) -> None:
-    """A stack has a limited number of marks. It keeps reuse and revocation, and says how many marks it leaves out."""
+    """A stack has a limit. It keeps the marks of reuse and revocation, and says how many marks it leaves out."""
     for number in range(9):
         event(family, EventKind.RETRIED, 9.9 + number / 1000)
     event(family, EventKind.REUSE, 10, generations_behind=1)
@@ -163,7 +163,7 @@ def test_every_event_has_a_mark() -> None:
 
 
 def test_a_numbered_mark(family: RefreshToken) -> None:
-    """The table repeats the number and the mark of the picture. Screen readers skip the mark."""
+    """A row of the table has the same numbered mark as the picture. Screen readers skip the mark."""
     mark = ET.fromstring(numbered_mark(timeline(family)[0], 12))  # noqa: S314 - our own
     assert mark.get("aria-hidden") == "true"
     assert "".join(mark.itertext()) == "12"

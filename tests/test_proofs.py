@@ -129,7 +129,7 @@ def test_a_clock_that_is_ten_minutes_off(script: Caller, minutes: int) -> None:
 
 
 def test_a_proof_is_good_once(script: Caller) -> None:
-    """A proof works once, even if its first request failed because of a wrong password."""
+    """A proof can't be used again, even if its first request failed because of a wrong password."""
     headers = OWNER.headers(f"{script.mount}login/")
     wrong = {script.user.USERNAME_FIELD: script.user.get_username(), "password": "wrong"}
     assert script.send("login/", wrong, **headers).json()["code"] == "no_active_account"
@@ -189,7 +189,7 @@ def test_behind_a_proxy(script: Caller, htu: str, caplog: pytest.LogCaptureFixtu
 
 @pytest.mark.parametrize("kind", ["script", "browser"])
 def test_a_copied_token_is_worth_nothing(kind: str, request: pytest.FixtureRequest) -> None:
-    """A refresh with a copied token but without the key is a 401. No cookie is cleared: the owner stays logged in."""
+    """A refresh with a copied token but without the device's key is a 401. The owner's cookie and session stay."""
     caller = request.getfixturevalue(kind)
     token = log_in(caller).json().get("refresh") or caller.cookie
     for device in (None, THIEF):
@@ -380,7 +380,7 @@ def test_a_step_up_without_the_nonce(script: Caller) -> None:
 
 
 def test_nonces_across_a_restart_with_another_secret(script: Caller) -> None:
-    """A nonce is accepted while its secret is in REFRESH_SECRET. After that a client has to send one more request."""
+    """A nonce is accepted while the secret that made it is in REFRESH_SECRET. Then one more request is needed."""
     device, old = Device(), TWOTOKEN["REFRESH_SECRET"]
     with with_settings(DPOP_NONCE=True):
         device.nonce = log_in(script, device)["DPoP-Nonce"]

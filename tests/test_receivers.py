@@ -31,7 +31,7 @@ def reasons() -> list[str]:
 
 
 def test_a_deactivated_user_s_families_are_revoked(script: Caller) -> None:
-    """Saving a user as inactive revokes this user's families only. Activating the user revives none."""
+    """Saving a user as inactive revokes only this user's families. Activating the user revives no family."""
     script.log_in()
     token = script.log_in().json()["refresh"]
     families.start(UserFactory())  # type: ignore[arg-type]
@@ -74,7 +74,7 @@ def test_a_user_that_was_read_in_part(user: Any, django_assert_num_queries: Any)
 
 
 def test_a_new_user_and_a_fixture(user: Any, tmp_path: Any, django_assert_max_num_queries: Any) -> None:
-    """A new user has no families; loading a fixture revokes nothing."""
+    """Saving a new user does not look for families, and loading a fixture revokes nothing."""
     families.start(user)
     with django_assert_max_num_queries(1):
         UserFactory(is_active=False)
@@ -87,7 +87,7 @@ def test_a_new_user_and_a_fixture(user: Any, tmp_path: Any, django_assert_max_nu
 
 
 def test_a_save_that_is_rolled_back(user: Any) -> None:
-    """The revocation is rolled back with the save."""
+    """If the save of an inactive user is rolled back, the revocation of the families is rolled back too."""
     families.start(user)
     user.is_active = False
     with transaction.atomic():

@@ -41,7 +41,7 @@ from twotoken.tokens import AccessPolicy, AccessToken, encode_access
 
 ISSUER, AUDIENCE = "https://auth.example.com", "https://api.example.com"
 THREADS = 50
-SECONDS = 20.0  # after which a fetch is given up. A server that hangs is let go before that
+SECONDS = 20.0  # after which a fetch fails. The tests release a server that hangs before that
 RINGS = {name: [key_ring((text,), (name,)) for text in TEXTS[name]] for name in ASYMMETRIC}
 OLD, NEW = RINGS["ES256"]
 
@@ -120,7 +120,7 @@ def test_an_attribute_that_is_no_claim(name: str) -> None:
 
 
 def test_claims_hide_no_method() -> None:
-    """No claim name can replace a method."""
+    """A claim with the name of a method does not replace the method of RemoteUser."""
     user = user_of(has_perm=True, has_perms=[1], get_username="x", is_authenticated=False, _access={})
     assert (user.has_perm("app.view"), user.get_username(), user.is_authenticated) == (False, "7", True)
 
@@ -216,7 +216,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def source(server: KeyServer, clock: Clock) -> KeySource:
-    """A KeySource for the server that has not fetched yet."""
+    """A KeySource for the server. It has not fetched any keys yet."""
     return KeySource(server.url, seconds=SECONDS, clock=clock)
 
 

@@ -85,7 +85,7 @@ def test_a_login_by_what_a_replica_believes(script: Caller, user: Any, change: s
 
 
 class BetterHasher(PBKDF2PasswordHasher):
-    """A hasher that Django prefers to the one of the tests, so that it hashes the password again."""
+    """A hasher that Django prefers to the hasher of the tests, so that Django hashes the password again."""
 
     iterations = 1
 
@@ -104,7 +104,7 @@ def test_a_login_that_saves_the_user(script: Caller, user: Any) -> None:
 
 @pytest.mark.usefixtures("backend")
 def test_a_login_by_a_replica(script: Caller, user: Any) -> None:
-    """If the replica has the right password and activity, the login works. The claims come from the write database."""
+    """A login by a lagging replica works if only other columns changed. The claims come from the write database."""
     User._default_manager.filter(pk=user.pk).update(email="new@example.com")
     with override_settings(DATABASE_ROUTERS=STALE), with_settings(ACCESS_CLAIMS="tests.test_replicas.email"):
         pair = script.log_in().json()

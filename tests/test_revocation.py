@@ -53,7 +53,7 @@ def many(user: Any, count: int, **values: Any) -> None:
 
 
 def test_revoking_in_batches(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each batch makes two statements, and one for its events. Each family sends a signal. Progress ends at 1."""
+    """Each batch makes two statements, and one for its events. Each family sends a signal. The progress ends at 1."""
     monkeypatch.setattr(revocation, "BATCH", 10)
     many(user, 25)
     with CaptureQueriesContext(connection) as queries, heard(family_revoked) as calls:
@@ -63,14 +63,14 @@ def test_revoking_in_batches(user: Any, monkeypatch: pytest.MonkeyPatch) -> None
     assert [0 <= batch.done <= 1 for batch in batches] == [True] * 3
     assert [batch.done for batch in batches] == sorted(batch.done for batch in batches)
     assert batches[-1].done == 1
-    assert len([query for query in queries if "SAVEPOINT" not in query["sql"]]) == 9  # the test is a transaction
+    assert len([query for query in queries if "SAVEPOINT" not in query["sql"]]) == 9  # the test runs in a transaction
     assert len({kwargs["family_id"] for _, kwargs in calls}) == 25
     assert FamilyEvent.objects.filter(kind=EventKind.REVOKED, actor="ann").count() == 25
     assert families.revoke_each(families.select(), "test") == 0
 
 
 def test_whose_are_revoked(user: Any) -> None:
-    """The command chooses families by user, id, address or time, or by several of these."""
+    """``revoke_token_families`` chooses families by user, id, address or time, or by several of these."""
     other: Any = UserFactory()
     old = families.start(user, Client("192.0.2.1"))
     new = families.start(user, Client("2001:db8::1"))
@@ -114,7 +114,7 @@ def test_whose_are_revoked(user: Any) -> None:
     ],
 )
 def test_options_that_make_no_sense(user: Any, options: list[str], problem: str) -> None:
-    """Options that make no sense are refused with a reason, and nothing is revoked."""
+    """``revoke_token_families`` refuses wrong options with a reason, and revokes nothing."""
     families.start(user)
     with pytest.raises(CommandError, match=problem):
         run("revoke_token_families", *options)
@@ -182,7 +182,7 @@ def test_a_duration_in_words(seconds: float, words: str) -> None:
 
 
 def test_a_login_during_the_command_stays(user: Any) -> None:
-    """A family that starts while the command runs is not revoked."""
+    """A family that starts while ``revoke_token_families`` runs is not revoked."""
     RefreshToken.objects.create(user=user, created_at=timezone.now() + timedelta(minutes=1))
     assert run("revoke_token_families", "--all", "--no-input") == "0 token families revoked.\n"
 
@@ -297,7 +297,7 @@ def test_a_purge_looks_at_a_family_again_when_it_may_have_expired(user: Any) -> 
 
 
 def test_a_login_sets_when_the_purge_first_looks_at_the_family(user: Any) -> None:
-    """A login sets the first look to the end of the idle lifetime, or of the family's lifetime if that is shorter."""
+    """The purge first looks at a family at the end of the idle or of the family's lifetime, whichever is earlier."""
     for lifetime, end in ((timedelta(days=30), timedelta(days=7)), (timedelta(hours=1), timedelta(hours=1))):
         family = families.get(families.start(user, lifetime=lifetime).family_id)
         assert family is not None
@@ -305,7 +305,7 @@ def test_a_login_sets_when_the_purge_first_looks_at_the_family(user: Any) -> Non
 
 
 def test_a_purge_that_has_to_stop(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When its time is over, a purge ends its batch, and the command says what is left. The next purge continues."""
+    """After its time limit a purge ends its batch, and the command says what is left. The next purge continues."""
     monkeypatch.setattr(purging, "PURGE_BATCH", 10)
     many(user, 25, revoked_at=timezone.now() - timedelta(days=60))
     assert families.purge(within=timedelta()) == 10
@@ -344,7 +344,7 @@ def test_a_purge_where_somebody_listens(user: Any) -> None:
 
 
 def test_the_place_of_a_key() -> None:
-    """``place`` returns the position of a key in the database's order of keys, as a share. It measures progress."""
+    """``place`` returns where a key lies in the database's order of keys, from 0 to 1. It measures progress."""
     key = UUID("40000000-0000-4000-8000-c00000000000")
     assert revocation.place(key, "postgresql") == pytest.approx(0.25)
     assert revocation.place(key, "mysql") == pytest.approx(0.75)
@@ -366,7 +366,7 @@ def test_a_user_who_has_no_key_has_no_families(user: Any) -> None:
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("model", [RefreshToken, FamilyEvent])
 def test_a_purge_with_rows_of_the_project_s_own(user: Any, model: Any) -> None:
-    """If a project's model has a foreign key to ours, the purge follows its ``on_delete``."""
+    """If a project's model has a foreign key to families or events, the purge follows its ``on_delete``."""
 
     class Note(Model):  # noqa: DJ008 - nobody looks at it
         about = ForeignKey(model, CASCADE, related_name="+", null=True)
@@ -412,7 +412,7 @@ def test_a_time_that_is_too_far_away() -> None:
 
 @override_settings(USE_TZ=False)
 def test_a_time_without_zones(user: Any) -> None:
-    """With USE_TZ off, a time with an offset is converted to the project's zone. Others are used as they are."""
+    """With USE_TZ off, a time with an offset is converted to the project's zone. Other times are used unchanged."""
     families.start(user)
     for moment, count in (("2000-01-01", 0), ("2000-01-01T12:00Z", 0), ("2999-01-01T12:00+02:00", 1)):
         said = run("revoke_token_families", "--before", moment, "--dry-run")

@@ -38,7 +38,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def server() -> Iterator[KeyServer]:
-    """A server that returns the answer of the test."""
+    """A server that returns the answer that the test has set."""
     with running_key_server() as server:
         yield server
 
@@ -78,7 +78,7 @@ def test_beside_the_view(live_server: Any, clock: Clock) -> None:
     assert refused(source, old, pair, other) == [True, False, False]
     clock.now += INTERVAL
     assert refused(source, old, pair, other) == [True, True, False]
-    clock.now += INTERVAL  # a 304
+    clock.now += INTERVAL  # this fetch gets a 304
     assert refused(source, old, pair, other) == [True, True, False]
     families.revoke(other.family_id)
     clock.now += INTERVAL
@@ -86,7 +86,7 @@ def test_beside_the_view(live_server: Any, clock: Clock) -> None:
 
 
 def test_what_is_asked_for(server: KeyServer, clock: Clock) -> None:
-    """Each request has the cursor of the last answer, even if the URL already has a query."""
+    """Each request for the list has the cursor of the last answer, even if the URL already has a query."""
     server.document = listing(since="1700000000")
     for url, paths in (
         (server.url, ["/.well-known/jwks.json", "/.well-known/jwks.json?since=1700000000"]),

@@ -38,12 +38,12 @@ def digest(pair: TokenPair) -> str:
 
 
 def test_a_digest() -> None:
-    """The digest is the first 12 characters of a SHA-256 as base64url."""
+    """A family's digest is the first 12 characters of a SHA-256 hash as base64url."""
     assert family_digest("9e107d9d-372b-4b68-8a3d-5d0c9a4f1a2e") == "7gnn_-8pRo07"
 
 
 def test_the_list(user: Any) -> None:
-    """The list has families revoked within an access token's life and a minute. It has digests instead of ids."""
+    """The list has families revoked less than an access token's life and a minute ago, by digests instead of ids."""
     pairs = [revoked(user, timedelta(minutes=minutes)) for minutes in (0, 14, 17, 60)]
     response = read()
     assert response.status_code == 200
@@ -62,7 +62,7 @@ def test_the_list(user: Any) -> None:
 
 
 def test_since(user: Any) -> None:
-    """With ``since`` the list has the families revoked since then, and in the minute before, for late commits."""
+    """With ``since`` the list has the families revoked since then and in the minute before, as commits may be late."""
     old, recent = revoked(user, timedelta(minutes=5)), revoked(user, timedelta(seconds=30))
     since = read().json()["since"]
     new = revoked(user)

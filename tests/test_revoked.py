@@ -132,7 +132,7 @@ def test_what_was_revoked_before_the_process_started(user: Any) -> None:
 
 
 def test_late_commits_and_clocks_that_differ(user: Any) -> None:
-    """A family is found if its row is committed up to a minute after its ``revoked_at``."""
+    """The list has a family even if the family's row is committed up to a minute after its ``revoked_at``."""
     known = RevokedFamilies("default")
     assert known.read() == set()
     late, too_late = revoked(user, timedelta(seconds=50)), revoked(user, timedelta(seconds=70))
@@ -190,7 +190,7 @@ def test_without_a_first_list(user: Any) -> None:
 
 @pytest.mark.slow
 def test_a_failing_query(user: Any) -> None:
-    """If the query fails, the old list is used until it is two intervals old. Then every request is a 503."""
+    """If the query for the list fails, the old list is used until it is two intervals old. Then requests are a 503."""
     pair, gone = families.start(user), revoked(user)
     with with_settings(REVOCATION_INTERVAL=timedelta(seconds=1)):
         assert [status(pair), status(gone)] == [200, 401]
@@ -232,14 +232,14 @@ class Elsewhere:
     alias = "default"
 
     def db_for_write(self, model: Any, **hints: Any) -> str:
-        """Return the name of that database."""
+        """Return the ``alias`` that the test has set."""
         return self.alias
 
 
 @pytest.mark.django_db(databases=["default", "replica"])
 def test_each_database_and_each_tenant_has_its_own_list(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each combination of database, schema and issuer has its own list, which one request reads."""
-    for alias in ("default", "replica"):  # as django-tenants' own are
+    for alias in ("default", "replica"):  # as in the connections of django-tenants
         monkeypatch.setattr(connections[alias], "set_schema", None, raising=False)
     with (
         with_settings(REVOCATION_INTERVAL=LONG, ISSUER="tests.issuers.issuer"),

@@ -21,7 +21,7 @@ WRONG_DEVICE = Verdict.WRONG_DEVICE
 
 @dataclass(frozen=True)
 class Row:
-    """The values of a family that the rule reads. By default: generation 5, unbound, last rotated without a key."""
+    """The values of a family that the rule reads. By default: generation 5, unbound, rotated without a retry key."""
 
     generation: int = 5
     retry_key: bytes = NONE
@@ -48,14 +48,14 @@ def verdict(row: Row, behind: int, key: bytes = NONE, **changed: Any) -> Verdict
     return judge(row, **{**given, **changed})
 
 
-# kind of family, key of the request, verdicts for the token one behind and for the current one by age in seconds
+# A row of TABLE: family, key of the request, generations behind, seconds since the last rotation, verdict.
 BROWSER, SCRIPT = Row(is_browser=True), Row()
 BOUND, BOUND_BROWSER = Row(device_key=DEVICE), Row(is_browser=True, device_key=DEVICE)
 KEYED_BOUND = Row(retry_key=KEY, device_key=DEVICE)
 BY_COOKIE = Row(is_browser=True, device_key=COOKIE)
 KEYED, KEYED_BROWSER = Row(retry_key=KEY), Row(retry_key=KEY, is_browser=True)
 TABLE: list[tuple[Row, bytes, int, float, Verdict]] = [
-    # A browser's family, rotated without a key: ten seconds for the token before, twenty for the current one.
+    # A browser's family, rotated without a key: ten seconds for the previous token, twenty for the current one.
     (BROWSER, NONE, 1, 0, RETRY),
     (BROWSER, NONE, 1, 9.9, RETRY),
     (BROWSER, NONE, 1, -9.9, RETRY),
@@ -73,29 +73,29 @@ TABLE: list[tuple[Row, bytes, int, float, Verdict]] = [
     (SCRIPT, NONE, 0, 3.9, RETRY),
     (SCRIPT, NONE, 0, 4, ROTATE),
     (SCRIPT, OTHER, 1, 0, REUSED),
-    # Rotated under a key: that key retries, at any time with the token before and for a minute with the current one.
+    # Rotated with a key: a retry has this key, at any time with the previous token, for a minute with the current one.
     *((row, KEY, 1, age, RETRY) for row in (KEYED, KEYED_BROWSER) for age in (0, 59, 60, 6 * 86_400, -60)),
     *((row, KEY, 0, age, RETRY) for row in (KEYED, KEYED_BROWSER) for age in (0, 59.999_999, -59.999_999)),
     *((row, KEY, 0, age, ROTATE) for row in (KEYED, KEYED_BROWSER) for age in (60, -60)),
-    # No key and another key get no grace then.
+    # In such a family a request without a key or with another key gets no grace.
     *((row, key, 1, 0, REUSED) for row in (KEYED, KEYED_BROWSER) for key in (NONE, OTHER)),
     *((row, key, 0, 0, ROTATE) for row in (KEYED, KEYED_BROWSER) for key in (NONE, OTHER)),
-    # Bound by DPoP and rotated without a key: with the device's proof, the token one behind is a retry at any time.
+    # Bound by DPoP and rotated without a key: with the device's proof, the previous token is a retry at any time.
     *((row, NONE, 1, age, RETRY) for row in (BOUND, BOUND_BROWSER) for age in (0, 10, 60, 6 * 86_400, -60)),
-    # The current token is what it is in every family.
+    # The current token of a bound family gets the same verdicts as in an unbound one.
     (BOUND, NONE, 0, 3.9, RETRY),
     (BOUND, NONE, 0, 4, ROTATE),
     (BOUND_BROWSER, NONE, 0, 19.9, RETRY),
     (BOUND_BROWSER, NONE, 0, 20, ROTATE),
-    # The proof stands in for a key only where neither the rotation nor the request has one.
+    # A proof replaces a key only if neither the rotation nor the request has a key.
     *((row, OTHER, 1, 0, REUSED) for row in (BOUND, BOUND_BROWSER, KEYED_BOUND)),
     (KEYED_BOUND, KEY, 1, 6 * 86_400, RETRY),
     *((KEYED_BOUND, NONE, 1, age, REUSED) for age in (0, 6 * 86_400)),
-    # The cookie of a device session (DBSC) is no proof that could not be copied: only the grace retries.
+    # The cookie of a device session (DBSC) can be copied, so it does not make a retry. The grace does.
     (BY_COOKIE, NONE, 1, 9.9, RETRY),
     (BY_COOKIE, NONE, 1, 10, REUSED),
     (BY_COOKIE, NONE, 0, 20, ROTATE),
-    # Two generations behind is reuse, whatever comes with it.
+    # A token two generations behind is reuse, whatever key or proof the request has.
     *(
         (row, key, 2, 0, REUSED)
         for row in (BROWSER, SCRIPT, KEYED, KEYED_BROWSER, BOUND, BOUND_BROWSER, KEYED_BOUND, BY_COOKIE)
@@ -105,7 +105,7 @@ TABLE: list[tuple[Row, bytes, int, float, Verdict]] = [
     *((row, key, 0, 0, ROTATE) for row in (Row(generation=0), Row(0, is_browser=True)) for key in (NONE, KEY)),
     # The first rotation has a grace like any other: the generation of the row counts, not that of the token.
     *((row, NONE, behind, 0, RETRY) for row in (Row(1), Row(1, is_browser=True)) for behind in (0, 1)),
-    # Ahead of a database that was restored from a backup.
+    # The token is newer than the row, because the database was restored from a backup.
     *((row, key, -3, 0, ROTATE) for row in (BROWSER, SCRIPT, KEYED) for key in (NONE, KEY)),
 ]
 

@@ -131,7 +131,7 @@ def test_it_logs_in_once() -> None:
 
 
 def test_it_refreshes_early() -> None:
-    """A client refreshes when a quarter of the token's life is left. It stores the key before it sends the request."""
+    """A client refreshes in the last quarter of the token's life. It stores the Idempotency-Key before the request."""
     world = World(pair(1), pair(2))
     world.token()
     world.now += LIFE * 0.7
@@ -158,7 +158,7 @@ def test_a_key_is_kept_for_thirty_seconds(seconds: float, is_kept: bool) -> None
 
 
 def test_a_key_without_an_answer_is_used_again() -> None:
-    """If a refresh gets no answer, the next one has the same key, even hours later and in another process."""
+    """If a refresh gets no answer, the next one has the same Idempotency-Key, even hours later in another process."""
     world = World(pair(1), *[LOST] * 20, patience=1)
     world.token()
     with pytest.raises(Unavailable, match="gone") as caught:
@@ -174,7 +174,7 @@ def test_a_key_without_an_answer_is_used_again() -> None:
 
 
 def test_an_answered_key_that_is_sent_again_has_no_answer() -> None:
-    """If a key is used again and the second answer is lost, the key stays in use: a new key would be reuse."""
+    """If the answer to the second use of an Idempotency-Key is lost, the key stays in use: a new one would be reuse."""
     world = World(pair(1), pair(2), pair(2), patience=0)
     world.token()
     world.token("a1")
@@ -298,7 +298,7 @@ FIELDS = {"username": ["This field is required."]}
     ],
 )
 def test_credentials_that_are_refused(refused: Answer, message: str, code: str, fields: Any) -> None:
-    """Refused credentials are not sent again, because that could lock the account. A function may return new ones."""
+    """Refused credentials are not sent again, because that could lock the account. A callable may return new ones."""
     world = World(refused)
     for _ in range(2):
         with pytest.raises(LoginFailed) as caught:
@@ -520,7 +520,7 @@ def test_a_step_up_that_has_to_wait() -> None:
     with pytest.raises(Unavailable):
         flow.send(answer)
     assert world.store.load().refresh == "r2"
-    assert world.token("a2") == "a3"  # the login throttle says nothing of refreshes
+    assert world.token("a2") == "a3"  # the throttle of step-ups does not stop refreshes
 
 
 def test_a_bound_session() -> None:
@@ -596,7 +596,7 @@ def test_a_proof_that_the_api_refuses(code: str, has_body: bool) -> None:
 
 
 def test_a_401_of_the_api() -> None:
-    """Any other 401 of the API causes a refresh."""
+    """A 401 of the API that asks for neither a proof nor a step-up causes a refresh."""
     world = World(pair(1), pair(2))
     assert world.run(world.protocol.refused(world.token(), Answer(401, None, {}), set())) == "a2"
 

@@ -94,7 +94,7 @@ def test_the_description_of_the_class(published: None) -> None:
         ((DISCOVERY, KEYS), {"ISSUER": "https://example.com/tenant"}, []),
         ((DISCOVERY, KEYS), {"ISSUER": "http://localhost:8000"}, []),
         ((DISCOVERY, KEYS), {"ISSUER": "tests.issuers.issuer"}, []),
-        ((DISCOVERY, KEYS), {"ISSUER": "tests.issuers.nothing"}, []),  # E013 says it
+        ((DISCOVERY, KEYS), {"ISSUER": "tests.issuers.nothing"}, []),  # E013 reports it
         ((DISCOVERY, KEYS), {"ISSUER": None}, ["E014"]),
         ((DISCOVERY, KEYS), {"ISSUER": "acme"}, ["E014"]),
         ((DISCOVERY, KEYS), {"ISSUER": "http://auth.example.com"}, ["E014"]),

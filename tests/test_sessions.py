@@ -173,7 +173,7 @@ def test_a_page_of_an_odd_number(script: Caller, name: str) -> None:
                 assert len(response.json()["results"]) <= 3
 
 
-@pytest.mark.django_db(transaction=True)  # PostgreSQL gives up a transaction on an error
+@pytest.mark.django_db(transaction=True)  # PostgreSQL aborts a transaction on an error
 @pytest.mark.parametrize("position", ["9999-12-31 23:59:59-23:59", "0001-01-01 00:00:00+23:59", "9" * 30, "x", "%00"])
 def test_a_cursor_of_an_odd_position(script: Caller, position: str) -> None:
     """For any position in a cursor, the answer is a page or a 404."""

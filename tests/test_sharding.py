@@ -96,7 +96,7 @@ class Session:
         self.pk = RefreshToken.objects.get(user=user).pk
 
     def send(self, path: str, method: str = "post") -> Any:
-        """Call an endpoint with the access token; a logout also with the refresh token, a step-up with the password."""
+        """Call an endpoint with the access token in the header, and the refresh token and the password in the body."""
         mount = self.script.mount + path
         body = {"refresh": self.token, "password": PASSWORD}
         return getattr(self.script, method)(mount, body, format="json", **self.bearer)
@@ -151,8 +151,8 @@ def of(call: Call, *, after: Call = alone, also: set[str] | None = None, **setti
 OF_A_USER = "SELECT family by expires_at, revoked_at, user_id"
 LIVE_OF_A_USER = "SELECT family by expires_at, refreshed_at, revoked_at, user_id"
 A_BATCH = "UPDATE family by id, revoked_at"
-# By the name of the endpoint, of the route, or of the verb. A new statement is for somebody to decide about: on the
-# hot path it has to have its family's key; elsewhere it asks every shard, and is listed.
+# The keys are names of endpoints, routes and functions. A developer has to decide about each new statement. In a
+# frequent request it must name the family's key. Elsewhere it may ask every shard, and then it is listed here.
 OPERATIONS: dict[str, Listed] = {
     "login": of(lambda session: session.script.log_in()),
     "login, replacing a cookie's": of(lambda session: session.browser.log_in(), after=with_a_cookie),

@@ -132,7 +132,7 @@ STATUSES = {
 
 @pytest.mark.parametrize("mount", MOUNTS)
 def test_every_endpoint_with_every_status(described: Any, mount: str) -> None:
-    """The statuses follow the delivery: 403 at a cookie mount, 415 where a body is read, no refresh with ``none``."""
+    """The statuses follow the delivery: 403 for cookies, 415 for bodies. The delivery ``none`` has no refresh/."""
     found = {
         (route.removeprefix(mount), method): set(map(int, operation["responses"]))
         for route, method, operation in operations(described)
@@ -158,7 +158,7 @@ def test_operation_ids_are_unique(described: Any) -> None:
 
 
 def test_bodies_by_delivery(described: Any) -> None:
-    """The refresh token is in the bodies of the body mount, and in no others."""
+    """The refresh token is only in the bodies of the body mount."""
     bodies = {
         (route, operation["responses"]["200"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2])
         for route, _, operation in operations(described)
@@ -182,7 +182,7 @@ def test_bodies_by_delivery(described: Any) -> None:
 
 
 def test_the_user_name_is_the_project_s(described: Any) -> None:
-    """Login takes the user model's USERNAME_FIELD, also in the example."""
+    """A login is described with the user model's USERNAME_FIELD, also in the example."""
     media = described["paths"][BODY + "login/"]["post"]["requestBody"]["content"]["application/json"]
     name = get_user_model().USERNAME_FIELD
     assert set(described["components"]["schemas"]["TwoTokenLogin"]["required"]) == {name, "password"}
@@ -190,7 +190,7 @@ def test_the_user_name_is_the_project_s(described: Any) -> None:
 
 
 def test_security(described: Any) -> None:
-    """Our authentication classes have the same security schemes. Endpoints that read the cookie have another one."""
+    """Our authentication classes have the same security schemes. Endpoints that read the cookie have its scheme."""
     assert described["components"]["securitySchemes"]["jwtAuth"] == {
         "type": "http",
         "scheme": "bearer",
@@ -212,7 +212,7 @@ def test_security(described: Any) -> None:
 
 
 def test_the_cookie_s_name_is_the_setting_s() -> None:
-    """The scheme has the cookie name of the settings."""
+    """The security scheme of the cookie has the cookie's name from the settings."""
     with with_settings(COOKIE_NAME="__Secure-refresh"):
         scheme = cookie_mount()["components"]["securitySchemes"]["refreshCookie"]
     assert (scheme["type"], scheme["in"], scheme["name"]) == ("apiKey", "cookie", "__Secure-refresh")
@@ -631,7 +631,7 @@ def test_a_subclass_shows_what_it_overrides() -> None:
 
 
 def test_decorators_come_first() -> None:
-    """``@extend_schema`` on a method or class overrides our description. A method that we don't have keeps its own."""
+    """``@extend_schema`` on a method or class overrides our description. An added method keeps its own description."""
     paths = of(path("code/", DecoratedView.as_view()), path("whole/", WholeView.as_view()))
     code = paths["/code/"]["post"]
     assert code["requestBody"]["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/Code"}
@@ -812,7 +812,7 @@ def test_a_part_of_a_project(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_session_s_id(described: Any) -> None:
-    """The id is described as a UUID, although the route's converter does not say so."""
+    """The id of a session is described as a UUID, although the route's converter does not say so."""
     operation = COOKIE + "sessions/{family_id}/"
     (family_id,) = (each for each in parameters(described, operation, "delete") if each["name"] != "DPoP")
     assert (family_id["in"], family_id["schema"]["format"], family_id["required"]) == ("path", "uuid", True)

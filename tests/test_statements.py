@@ -60,7 +60,7 @@ def test_a_lookup_loads_what_the_orm_loads(user: Any) -> None:
         assert columns(found) == columns(expected)
         with CaptureQueriesContext(connection) as queries:
             assert columns(found.user) == columns(User.objects.get(pk=expected.user_id))
-        assert len(queries) == 1  # the comparison's own
+        assert len(queries) == 1  # the query of the comparison itself
         assert found._state.db == found.user._state.db == "default"
         assert not found._state.adding
 
@@ -151,7 +151,7 @@ def test_a_rotation_writes_what_the_orm_would(user: Any) -> None:
 
 
 def test_a_rotation_writes_only_what_changes(user: Any) -> None:
-    """A rotation by the same client writes three columns. Another client or auth hash is written too."""
+    """A rotation by the same client writes three columns. A changed client or auth hash is written too."""
     row = family(user)
     same = Rotation(1, timezone.now(), b"", row.auth_hash, row.ip_address, row.user_agent)
     always = {"generation", "refreshed_at", "retry_key"}
@@ -179,7 +179,7 @@ def test_two_rotations_of_a_restored_row(user: Any) -> None:
 @pytest.mark.parametrize("is_revoked", [True, False])
 @pytest.mark.parametrize("presented", [0, 1, 2, 7])
 def test_the_guard_of_a_rotation(user: Any, presented: int, is_revoked: bool) -> None:
-    """The UPDATE changes no row that is revoked or newer than the token."""
+    """The UPDATE of a rotation changes no row that is revoked or newer than the token."""
     row = family(user)
     RefreshToken.objects.filter(pk=row.pk).update(generation=1, revoked_at=timezone.now() if is_revoked else None)
     guarded = RefreshToken.objects.filter(pk=row.pk, generation__lte=presented, revoked_at=None)
@@ -203,7 +203,7 @@ def test_a_rotation_of_a_row_that_was_read_before_a_new_password(user: Any) -> N
 
 
 def test_whose_rows_are_fixed() -> None:
-    """``has_fixed_rows`` is false if a manager may filter rows. Then the manager's queryset is used each time."""
+    """``has_fixed_rows`` is false for a manager that may filter rows, so that its queryset is used each time."""
 
     class Choosing(models.Manager[Any]):
         def get_queryset(self) -> Any:

@@ -90,7 +90,7 @@ def test_a_pipe(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_missing(tmp_path: Path) -> None:
-    """The error names the missing folder."""
+    """If the folder of the file is missing, the error names the folder."""
     store = FileStore(tmp_path / "missing" / "session")
     assert store.load() == Session()
     with pytest.raises(StoreError, match="missing"):
@@ -119,7 +119,7 @@ def test_what_another_process_has_written(store: FileStore) -> None:
     assert store.load().access == "a2"
     assert store.try_lock()
     locked = store.load()
-    assert store.load() is not locked  # it must not miss a change now
+    assert store.load() is not locked  # under the lock each ``load`` reads the file
 
 
 @pytest.mark.parametrize("kind", [MemoryStore, FileStore])
@@ -200,4 +200,4 @@ def test_a_process_that_is_another(
     assert memory.load().ended == ("forked" if refresh else "logout")
     assert memory.try_lock()
     assert store.load() == SESSION
-    assert store.try_lock()  # the file's lock went with the last descriptor: here there is no parent that has it too
+    assert store.try_lock()  # the lock ended with its last descriptor: no parent process has one here

@@ -30,7 +30,7 @@ from twotoken.testing import (
 
 
 def ask(access: str, route: str) -> Any:
-    """Ask a route of the API with an access token."""
+    """Call a route of the API with an access token."""
     return APIClient().get(f"/api/{route}/", HTTP_AUTHORIZATION=f"Bearer {access}")
 
 
@@ -111,7 +111,7 @@ SETTINGS: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("values", SETTINGS)
 def test_tokens_past_their_time(user: Any, values: dict[str, Any]) -> None:
-    """Helpers return expired tokens with any lifetimes. The family of an expired access token can be active."""
+    """With any lifetimes, the helpers return expired tokens. The family of an expired access token can be active."""
     with with_settings(**values):
         access = expired_access_token(user)
         assert ask(access, "me").json()["reason"] == "expired"

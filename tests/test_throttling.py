@@ -42,7 +42,7 @@ CACHES = {
         "OPTIONS": {"MAX_ENTRIES": 10_000},
     },
 }
-# On PostgreSQL only one transaction may be read-only: behind PgBouncer, others get a session's connection after it.
+# On PostgreSQL only the transaction is read-only, because PgBouncer gives the connection to other clients later.
 READ_ONLY: dict[str, tuple[Callable[[], AbstractContextManager[Any]], str]] = {
     "sqlite": (nullcontext, "PRAGMA query_only = ON"),
     "postgresql": (transaction.atomic, "SET TRANSACTION READ ONLY"),
@@ -78,12 +78,12 @@ class Down(LocMemCache):
     """A cache server that does not answer."""
 
     def get_many(self, keys: Any, version: Any = None) -> dict[Any, Any]:
-        """Fail."""
+        """Raise an error."""
         raise ConnectionError("the cache is down")
 
 
 class Quiet(LocMemCache):
-    """A cache whose client ignores errors, so that ``incr`` returns nothing."""
+    """A cache that ignores errors of its server, so that ``incr`` returns nothing."""
 
     def incr(self, key: Any, delta: int = 1, version: Any = None) -> Any:
         """Do nothing."""
@@ -93,7 +93,7 @@ class Full(LocMemCache):
     """A cache that stores nothing."""
 
     def add(self, key: Any, value: Any, timeout: Any = None, version: Any = None) -> bool:
-        """Refuse."""
+        """Refuse to store a value."""
         return False
 
 

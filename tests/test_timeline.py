@@ -59,7 +59,7 @@ def test_a_retry_from_elsewhere(user: Any) -> None:
 
 
 def test_a_bound_family(user: Any) -> None:
-    """The timeline shows a request that was refused without its proof, and who unbound the family."""
+    """The timeline shows a request that was refused without a proof, and who unbound the family."""
     pair = families.start(user, device_key="dpop:a key")
     with pytest.raises(WrongDevice):
         families.rotate(families.verify(pair.refresh), Client("192.0.2.66", "curl/8.1"))

@@ -52,7 +52,7 @@ pytestmark = [
 
 @csrf_exempt
 def echo(request: HttpRequest) -> HttpResponse:
-    """Return the body and the token of a request. It is a 401 without a good token, and always at ``?never``."""
+    """Return the body and the token of a request. The status is 401 without a good token, and always at ``?never``."""
     said = {"body": request.body.decode("latin-1"), "token": request.headers.get("Authorization")}
     is_refused = said["token"] in (None, "Bearer refused") or "never" in request.GET
     return JsonResponse(said, status=401 if is_refused else 200)
@@ -60,7 +60,7 @@ def echo(request: HttpRequest) -> HttpResponse:
 
 @csrf_exempt
 def away(request: HttpRequest) -> HttpResponse:
-    """Redirect to the API or to another path, there also with another name of the host."""
+    """Redirect to the API or to another path, with ``?far`` at another name of the host."""
     port = request.get_port()
     if "me" in request.GET:
         return HttpResponseRedirect("/api/me/")
@@ -85,7 +85,7 @@ def teapot(request: HttpRequest, place: str) -> HttpResponse:
 
 
 class RecentView(MeView):
-    """Says who is asking, if the login is at most five minutes old."""
+    """A view that returns the user, if the login is at most five minutes old."""
 
     permission_classes = [IsAuthenticated & RecentLogin]
 
@@ -337,7 +337,7 @@ def test_a_step_up_that_somebody_answers(program: Callable[..., Program], user: 
 
 
 def test_a_bound_session(program: Callable[..., Program]) -> None:
-    """With ``dpop=True`` the family is bound to a key of the store, and each request has a proof."""
+    """With ``dpop=True`` the family is bound to a key in the store, and each request has a proof."""
     script = program(dpop=True)
     assert script.send("/api/me/")[0] == 200
     token = script.store.load().access
@@ -457,7 +457,7 @@ def test_a_file_that_programs_share(program: Callable[..., Program], tmp_path: P
 
 
 def test_trio(live_server: Any, user: Any) -> None:
-    """httpx works under trio too."""
+    """TokenAuth for httpx works under trio too."""
     auth = Program(live_server.url, user).auth
 
     async def main() -> int:

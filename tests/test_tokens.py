@@ -93,7 +93,7 @@ BAD_HEADERS: list[Any] = [
 
 @pytest.mark.parametrize("header", BAD_HEADERS)
 def test_bad_headers(header: Any) -> None:
-    """A header with ``crit`` (CVE-2026-32597), ``b64`` (CVE-2026-48525), a wrong ``alg`` or ``typ`` is refused."""
+    """A token with ``crit`` (CVE-2026-32597), ``b64`` (CVE-2026-48525), or a wrong ``alg`` or ``typ`` is refused."""
     with pytest.raises(InvalidToken):
         tokens.decode_access(forge(header, CLAIMS), POLICY, NOW)
 
@@ -141,7 +141,7 @@ def test_bad_claims(claims: Any) -> None:
 
 @pytest.mark.parametrize("payload", [b"[" * 3000, b'{"a":' * 900, b"\xff", b"nothing", b"9" * 5000, b"{} {}"])
 def test_a_payload_that_is_no_json(payload: bytes) -> None:
-    """JSON that is nested too deep, or bytes that are not text, are refused."""
+    """A payload is refused if it is JSON that is nested too deep, or bytes that are not text."""
     signed = f"{b64(json.dumps(HEADER).encode())}.{b64(payload)}"
     token = f"{signed}.{b64(hmac.digest(SECRET.encode(), signed.encode(), hashlib.sha256))}"
     with pytest.raises(InvalidToken):
@@ -226,7 +226,7 @@ def test_any_key_of_the_list_verifies() -> None:
         tokens.decode_access(access(AccessPolicy(both)), POLICY, NOW)
 
 
-# The token as a string, before and while it is parsed. Each goes to both decoders.
+# Strings that are no valid tokens. Each one is passed to both decoders.
 
 GOOD = forge(HEADER, CLAIMS)
 HOSTILE = {
@@ -274,7 +274,7 @@ def test_hostile_strings(token: str) -> None:
 
 @pytest.mark.parametrize("part", [0, 1, 2])
 def test_one_bit_flipped(part: int) -> None:
-    """Each bit of each part counts, also the unused bits of the last character: one token has one string."""
+    """A token is refused if any of its bits is changed, even an unused bit of a part's last character."""
     parts = GOOD.split(".")
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
     for position, character in enumerate(parts[part]):
@@ -385,7 +385,7 @@ def test_clocks_and_names_that_are_not_held_against_a_token(change: dict[str, An
 
 
 def test_a_token_is_as_long_as_may_be() -> None:
-    """The longest token that we issue is accepted. One character more is an error when it is issued."""
+    """The longest token that we issue is accepted. A longer one is an error when it is issued."""
     room = (8192 - len(access(text=""))) * 3 // 4 - 2  # base64 takes four characters for three bytes
     longest = access(text="x" * room)
     assert 8188 <= len(longest) <= 8192

@@ -67,7 +67,7 @@ def test_a_catalogue_is_whole(catalogue: polib.POFile) -> None:
 def test_placeholders(catalogue: polib.POFile) -> None:
     """A translation has the same placeholders and tags as its text."""
     for entry in catalogue:
-        # Only the singular may do without the number: "It is one user's".
+        # Only the singular may leave out the number.
         wanted = sorted(PLACEHOLDER.findall(entry.msgid_plural or entry.msgid))
         singular = sorted(PLACEHOLDER.findall(entry.msgid))
         for form, shown in entry.msgstr_plural.items() if entry.msgid_plural else [(1, entry.msgstr)]:
@@ -109,7 +109,7 @@ def test_words_alone_have_a_context(catalogue: polib.POFile) -> None:
 
 @pytest.mark.usefixtures("_accept_language")
 def test_a_refusal_of_an_api_route(db: None) -> None:
-    """Only the detail is German. The code, the reason and the header (ASCII by RFC 6750) stay the same."""
+    """In German only the detail of a refusal changes. Code, reason and header stay the same (ASCII by RFC 6750)."""
     response = Caller(None, mount="").get("/api/me/", HTTP_AUTHORIZATION="Bearer x", HTTP_ACCEPT_LANGUAGE="de")
     assert response.status_code == 401
     assert response.json() == {"detail": "Das Token ist ungültig.", "code": "token_not_valid", "reason": "invalid"}

@@ -85,7 +85,7 @@ def test_names_that_differ() -> None:
 @pytest.mark.django_db
 @pytest.mark.parametrize("name", ["\ud800", "a\x00nn", "x" * 100_000, "\U0001f600"])
 def test_names_that_no_user_has(name: str) -> None:
-    """Any text is counted, whether or not such a user exists."""
+    """Any text is counted as a name, whether or not a user has this name."""
     assert normalize_username(name) == normalize_username(name)
 
 

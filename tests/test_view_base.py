@@ -98,7 +98,7 @@ def test_options_of_logout_all(db: None, client: Any) -> None:
 
 
 class DownBackend(ModelBackend):
-    """A directory that is down. Like most back ends it does not mark its variables as sensitive."""
+    """An authentication back end with a directory that is down. Like most, it marks no variables as sensitive."""
 
     def authenticate(self, request: Any, username: Any = None, password: Any = None, **kwargs: Any) -> Any:
         raise RuntimeError("the directory is down")

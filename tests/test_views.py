@@ -57,7 +57,7 @@ class RememberSerializer(LoginSerializer):
 
 
 class RememberView(LoginView):
-    """A login that lasts longer if the box is ticked. The login's context has the choice."""
+    """A login that lasts longer if a box is ticked. The login's context has the choice."""
 
     serializer_class = RememberSerializer
 
@@ -113,7 +113,7 @@ class StrictLogoutView(LogoutView):
 
 
 class ToolLoginView(LoginView):
-    """A view whose delivery is an attribute of the class."""
+    """A login view with the delivery as an attribute of the class."""
 
     delivery = "none"
 
@@ -270,7 +270,7 @@ def test_a_cookie_without_any_mount(user: Any) -> None:
 
 
 def test_a_refusal_of_one_s_own(user: Any) -> None:
-    """If a login view refuses with a project's own code, the answer is a 401 with it, and no family starts."""
+    """If a login view refuses with a project's own code, the answer is a 401 with that code. No family starts."""
     with urls(path("in/", StepView.as_view()), path("auth/", include("twotoken.urls"))):
         response = APIClient().post("/in/", credentials(user), format="json")
     assert response.json() == {"detail": "Another step is missing.", "code": "step_missing"}

@@ -289,7 +289,7 @@ def test_how_probable_it_is_that_a_random_secret_is_refused(symbols: int, length
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SIGNING)
 def test_a_part_of_a_public_key_of_the_list(name: str) -> None:
-    """A part of a public key in the same list is refused, because everybody can read it."""
+    """A secret that is part of a public key in the same list is refused, because everybody can read the key."""
     key = SIGNING[name]
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
     algorithm = {"Ed25519": "EdDSA", "P-256": "ES256", "RSA": "RS256"}[name]

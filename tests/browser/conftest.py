@@ -32,7 +32,7 @@ from playwright.sync_api import Browser, BrowserContext, Playwright, expect, syn
 from tests.server import Gunicorn
 
 PASSWORD = "a password for the browser"
-# One process for all that a database needs before its first request: Django takes a second to start.
+# One process prepares the database for its first request, because Django takes a second to start.
 PREPARE = """
 import os
 import django; django.setup()

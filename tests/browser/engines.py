@@ -143,7 +143,7 @@ class Firefox(Engine):
         self.run(program("firefox-esr", "firefox"), *options, "--profile", str(self.folder))
         with connected(port) as connection:
             self.stream = connection.makefile("rwb")  # keeps the connection open
-        self.answer()  # Firefox speaks first
+        self.answer()  # Firefox sends the first message
         self.command("NewSession", acceptInsecureCerts=True)
         self.first = self.command("GetWindowHandle")
 

@@ -19,7 +19,7 @@ class FaultMiddleware:
 
     POST a list of ``{"path", "what", "times", "seconds", "status"}``; ``what`` is ``delay``, ``delay answer``, ``cut``,
     ``lose answer``, ``status`` or ``kill after``. GET returns how often each path was called, and how many calls had an
-    ``Authorization``. The server may have only one process.
+    ``Authorization`` header. The server may have only one process.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:

@@ -93,7 +93,7 @@ def test_ten_tabs_restored_at_once(server: Server, context: BrowserContext) -> N
         for page in pages:
             until(page, READY)
         if what in {"lose answer", "cut"}:
-            assert server.calls()[REFRESH] > len(faults)  # each was met, and got over
+            assert server.calls()[REFRESH] > len(faults)  # each fault occurred, and the client retried
         assert page_statuses(pages) == [200] * 10
     assert [page.evaluate("ended") for page in pages] == [[]] * 10
     assert len(live(server)) == 1
@@ -256,7 +256,7 @@ def test_a_redirect_to_another_origin(
     server: Server, context: BrowserContext, server_with: Callable[..., Server]
 ) -> None:
     """The token is sent to the API, but not to another origin to which the API redirects."""
-    other = server_with()  # signs with the same secrets: it would take the token
+    other = server_with()  # it has the same secrets, so it would accept the token
     page = open_page(context, server, f"?connect={other.url}")
     log_in(page)
     sent: list[Request] = []
@@ -318,7 +318,7 @@ def test_a_visitor_causes_no_refresh(server: Server, context: BrowserContext) ->
 
 
 def test_without_web_locks(chromium: Browser, server_with: Callable[..., Server]) -> None:
-    """Without Web Locks the client sends no key, and the server's grace covers tabs that refresh at once."""
+    """Without Web Locks the client sends no key, and the server's grace lets tabs refresh at the same time."""
     server = server_with(TEST_ACCESS_SECONDS="2")
     context = chromium.new_context()
     context.add_init_script("Object.defineProperty(Navigator.prototype, 'locks', { value: undefined })")

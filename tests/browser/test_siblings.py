@@ -14,7 +14,7 @@ from tests.browser.conftest import PASSWORD, Server
 from tests.browser.test_client import LOGIN, ME, READY, WHO, until
 from tests.jar import COMPANION, COOKIE
 
-# Chromium takes both for this machine, for secure enough, and for one site.
+# Chromium resolves both hosts to this machine, treats them as secure, and counts them as one site.
 OURS, SIBLING, DOMAIN = "www.app.localhost", "evil.app.localhost", "app.localhost"
 TOSS = """([name, value, path]) => {
   document.cookie = `${name}=${value}; Secure; Path=${path}; Domain=app.localhost`;
@@ -95,7 +95,7 @@ def load_again(page: Page) -> None:
     [("/", False), ("/api/auth/", False), ("/api/auth/", True), ("/api/auth/refresh/", False)],
 )
 def test_a_token_beside_ours(server: Server, context: BrowserContext, path: str, is_first: bool) -> None:
-    """If a sibling sets a second cookie with another family's token, it does not count: the victim stays logged in."""
+    """A second cookie with another family's token, set by a sibling, is ignored: the victim stays logged in."""
     token = attackers_token(server)
     if is_first:
         open_page(context, server, SIBLING).evaluate(TOSS, [COOKIE, token, path])
@@ -120,12 +120,12 @@ def test_junk_beside_ours(server: Server, context: BrowserContext) -> None:
 
 
 def test_a_token_in_place_of_ours(server: Server, context: BrowserContext) -> None:
-    """If a sibling replaces our cookies, the victim is logged out, and not logged in as another user. A login works."""
+    """If a sibling replaces our cookies, the victim is logged out, not logged in as another user. A login works."""
     page = log_in(context, server)
     sibling = open_page(context, server, SIBLING)
     token = attackers_token(server)
     sibling.evaluate(EVICT)
-    for _ in range(5):  # the browser that evicts may evict a new one of the attacker's too
+    for _ in range(5):  # the browser may also evict the attacker's new cookie
         for name, value in ((COOKIE, token), (COMPANION, "x"), (f"\u00a0{COMPANION}", "x")):
             sibling.evaluate(TOSS, [name, value, "/api/auth/"])
         cookies = kept(context, server)

@@ -19,7 +19,7 @@ CHANGE = """(count) => {
   window.changes = Promise.race([results, late]); // Playwright has no timeout for a promise
 }"""
 QUERIES = "", "?dpop"
-TESTS = 2  # that use a profile of each kind
+TESTS = 2  # tests that use a profile of each kind
 TOO_OLD = 11_000  # milliseconds: the example wants a login within ten seconds
 
 

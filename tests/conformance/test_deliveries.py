@@ -290,7 +290,7 @@ def test_cookie_names(jar: Caller, values: dict[str, Any], names: set[str], sche
 
 
 def test_a_changed_name(jar: Caller) -> None:
-    """Case 33a2: under a new COOKIE_NAME the old cookie is not read, and its owner logs in again."""
+    """Case 33a2: under a new COOKIE_NAME the old cookie is not read, and its owner has to log in again."""
     log_in(jar)
     with with_settings(COOKIE_PATH="/"):
         response = jar.refresh()
@@ -335,7 +335,7 @@ def test_an_office_behind_one_address(db: None) -> None:
 @pytest.mark.parametrize("endpoint", ["login/", "refresh/"])
 @with_settings(REFRESH_THROTTLE="60/min", LOGIN_THROTTLE="10/min")
 def test_cross_site_requests_are_not_counted(browser: Caller, endpoint: str) -> None:
-    """Case 33b: requests from another site don't count towards anybody's throttle."""
+    """Case 33b: cross-site requests are not counted by a throttle."""
     r0 = log_in(browser)
     data = {browser.user.USERNAME_FIELD: browser.user.get_username(), "password": PASSWORD}
     for _ in range(61):

@@ -205,7 +205,7 @@ def test_a_retry_does_not_move_the_grace(browser: Caller, clock: Any) -> None:
 
 
 def test_the_current_token_of_a_browser(browser: Caller, clock: Any) -> None:
-    """Case 10a: for twenty seconds, a browser's current token stays current, without a Set-Cookie. Then it rotates."""
+    """Case 10a: a browser's current token is returned for twenty seconds, without a Set-Cookie. Then it rotates."""
     r0 = log_in(browser)
     r1 = rotate(browser, r0)
     clock.shift(19.9)
@@ -237,7 +237,7 @@ def test_a_thief_who_poses_as_a_browser(kind: str, browser: Caller, request: pyt
 def test_a_thief_who_is_faster_each_time(
     kind: str, claim: dict[str, str], clock: Any, request: pytest.FixtureRequest
 ) -> None:
-    """Case 10c: a thief who poses as a browser and rotates before the owner is found at the owner's next refresh."""
+    """Case 10c: if a thief poses as a browser and rotates before the owner, the owner's next refresh is reuse."""
     owner = request.getfixturevalue(kind)
     thief = Caller(owner.user, mount=COOKIE_MOUNT, **claim)
     r0 = log_in(owner)
@@ -275,7 +275,7 @@ def test_a_retry_from_another_device(behind: int, browser: Caller, clock: Any) -
 @pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 def test_many_tabs(browser: Caller, clock: Any) -> None:
-    """Case 11: ten tabs with one cookie jar refresh at once; answers in any order log nobody out."""
+    """Case 11: ten tabs with one cookie jar refresh at once. Answers in any order log nobody out."""
     for _ in range(3):
         r0 = log_in(again(browser))
         jar = {COOKIE: r0}

@@ -88,7 +88,7 @@ def test_step_up(anyone: Caller, clock: Any) -> None:
 
 
 def test_a_refresh_after_a_step_up(caller: Caller, clock: Any) -> None:
-    """Case 39: a step-up keeps the refresh token. The next refresh gives ``auth_time`` of the login again."""
+    """Case 39: a step-up keeps the refresh token. The next refresh's access token has the login's ``auth_time``."""
     login = caller.log_in()
     r0, access = token_of(login), login.json()["access"]
     clock.shift(600)
@@ -220,7 +220,7 @@ def test_what_is_no_password(anyone: Caller, password: Any) -> None:
     """Case 39: an invalid password is a 400 that names the field. A number counts as a password of its digits."""
     access = anyone.log_in().json()["access"]
     response = step_up(anyone, access, password)
-    if password == 5:  # DRF takes a number for its digits
+    if password == 5:  # DRF reads a number as a string of its digits
         assert_wrong(response)
     else:
         assert (response.status_code, list(response.json())) == (400, ["password"])

@@ -27,7 +27,7 @@ def test_a_deactivated_user(caller: Caller) -> None:
 
 
 def test_a_user_saved_as_inactive(caller: Caller) -> None:
-    """Case 38: saving a user as inactive revokes the families at once. Activating the user revives none."""
+    """Case 38: saving a user as inactive revokes the families at once. Activating the user revives no family."""
     r0 = token_of(caller.log_in())
     for is_active in (False, True):
         caller.user.is_active = is_active
