@@ -1,4 +1,4 @@
-"""Mails to users about reuse and about logins from new devices."""
+"""Mails that tell users about the reuse of a refresh token and about logins from new devices."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ LATER = timedelta(minutes=1)
 
 
 class ProjectNotices(NoticesConfig):
-    """A project's own config."""
+    """A project's own app config: it changes the address, the language and the subject of the mails."""
 
     def get_address(self, user: Any) -> str:
         return "security@example.com" if user.email else ""
@@ -57,7 +57,7 @@ class ProjectNotices(NoticesConfig):
 
 @contextmanager
 def installed(name: str = "twotoken.contrib.notices") -> Iterator[None]:
-    """Install the app for a while: its receivers and checks are gone afterwards."""
+    """Install the app inside a ``with`` block, and remove its receivers and checks at the end."""
     known = registry.registered_checks, registry.deployment_checks
     registry.registered_checks, registry.deployment_checks = set(known[0]), set(known[1])
     try:
@@ -71,7 +71,7 @@ def installed(name: str = "twotoken.contrib.notices") -> Iterator[None]:
 
 @pytest.fixture
 def outbox(db: None, django_capture_on_commit_callbacks: Any) -> Iterator[Any]:
-    """The app is installed. Calling the fixture runs something with its commits, and returns the mails so far."""
+    """Install the app. Return a function that runs a call with its on-commit callbacks and returns all mails."""
 
     def run(call: Any) -> list[Any]:
         with django_capture_on_commit_callbacks(execute=True):
@@ -83,14 +83,14 @@ def outbox(db: None, django_capture_on_commit_callbacks: Any) -> Iterator[Any]:
 
 
 def start(user: Any, user_agent: str = CHROME, address: str | None = "198.51.100.7") -> families.TokenPair:
-    """Log a user in, a minute after the login before."""
+    """Log a user in, a minute after the newest login in the database."""
     latest = RefreshToken.objects.order_by("-created_at").values_list("created_at", flat=True).first()
     with time_machine.travel((latest or timezone.now()) + LATER, tick=False):
         return families.start(user, Client(address, user_agent))
 
 
 def reuse(user: Any, client: Client | None = None) -> None:
-    """Start a family, and present its first token again after a rotation."""
+    """Log a user in, rotate the first refresh token, and send it again."""
     claims = families.verify(start(user).refresh)
     families.rotate(claims, Client("198.51.100.7", CHROME))
     with pytest.raises(ReusedToken):
@@ -99,7 +99,7 @@ def reuse(user: Any, client: Client | None = None) -> None:
 
 @time_machine.travel("2026-03-01 12:00Z", tick=False)
 def test_a_mail_about_reuse(script: Caller, outbox: Any) -> None:
-    """It says what happened, when and from where, and what to do. It has no token, no id and no full address."""
+    """The mail about reuse says what happened, when and from where. It has no token, no id and no full address."""
     token = script.log_in(HTTP_USER_AGENT=FIREFOX).json()["refresh"]
     following = script.refresh(token, HTTP_USER_AGENT=FIREFOX).json()["refresh"]
     (message,) = outbox(lambda: script.refresh(token, **PHONE))
@@ -121,7 +121,7 @@ def test_a_mail_about_reuse(script: Caller, outbox: Any) -> None:
 
 
 def test_a_mail_about_a_new_device(user: Any, outbox: Any, caplog: pytest.LogCaptureFixture) -> None:
-    """Neither the first login nor one from the same device in a later version causes a mail; another device does."""
+    """A login from a new device sends a mail. The first login, or one from a newer version of a browser, sends none."""
     caplog.set_level(logging.INFO, "twotoken")
     for agent in (CHROME, CHROME, CHROME.replace("126", "127")):
         assert outbox(lambda agent=agent: start(user, agent)) == []
@@ -136,7 +136,7 @@ def test_a_mail_about_a_new_device(user: Any, outbox: Any, caplog: pytest.LogCap
 
 @pytest.mark.parametrize("agent", ["", "Please visit https://evil.example/ to keep your account"])
 def test_what_a_thief_can_write_into_a_mail(user: Any, outbox: Any, agent: str) -> None:
-    """A user agent is never quoted. A login without one is reported too, and an address that is missing is left out."""
+    """A mail never quotes a user agent: it calls an unknown device "unknown". It leaves out a missing address."""
     start(user)
     (message,) = outbox(lambda: start(user, agent, None))
     assert "Device: unknown\n\nIf it was you" in message.body
@@ -144,7 +144,7 @@ def test_what_a_thief_can_write_into_a_mail(user: Any, outbox: Any, agent: str) 
 
 
 def test_at_most_one_mail_an_hour(user: Any, outbox: Any) -> None:
-    """Each kind and each user has a limit of its own."""
+    """A user gets at most one mail of each kind in an hour, whatever mails other users get."""
     other = UserFactory()
     start(user)
     start(other)
@@ -164,7 +164,7 @@ def test_at_most_one_mail_an_hour(user: Any, outbox: Any) -> None:
 
 
 def test_a_thief_makes_no_device_known(user: Any, outbox: Any) -> None:
-    """A device that only refreshed a copied token counts as new when it logs in."""
+    """If a device has only refreshed with a copied token, its first login still sends a mail."""
     pair = start(user)
     families.rotate(families.verify(pair.refresh), Client("203.0.113.77", FIREFOX))
     assert RefreshToken.objects.get().user_agent == FIREFOX
@@ -173,7 +173,7 @@ def test_a_thief_makes_no_device_known(user: Any, outbox: Any) -> None:
 
 
 def test_logins_at_once_do_not_hide_each_other(user: Any, outbox: Any) -> None:
-    """If a thief logs in twice at the same moment, one of the two logins still counts as new."""
+    """If a new device logs in twice at the same moment, the user still gets a mail."""
     start(user)
 
     def both() -> None:
@@ -185,17 +185,17 @@ def test_logins_at_once_do_not_hide_each_other(user: Any, outbox: Any) -> None:
 
 
 def test_what_a_login_costs(user: Any, outbox: Any) -> None:
-    """Two statements for a known device, and one more for a new one: the user."""
+    """A login with its notice makes two SELECTs for a known device, and a third one, of the user, for a new device."""
     start(user)
     for agent, expected in ((CHROME, 2), (FIREFOX, 3)):
         with CaptureQueriesContext(connection) as queries:
             outbox(lambda agent=agent: start(user, agent))
         ours = [query["sql"] for query in queries if query["sql"].startswith("SELECT")]
-        assert len(ours) - 1 == expected  # one is of this test
+        assert len(ours) - 1 == expected  # ``start`` makes one of them
 
 
 def test_nothing_to_compare(user: Any, outbox: Any) -> None:
-    """Without RECORD_CLIENT, and at the first login with it, no login is new. Reuse is still reported."""
+    """Without RECORD_CLIENT, and at the first login with it, a login sends no mail. Reuse still sends one."""
     with with_settings(RECORD_CLIENT=False):
         for _ in range(2):
             assert outbox(lambda: start(user, "", None)) == []
@@ -208,7 +208,7 @@ def test_nothing_to_compare(user: Any, outbox: Any) -> None:
 
 
 def test_who_gets_no_mail(user: Any, outbox: Any) -> None:
-    """An inactive user, a user without an address, and a user or a family that is gone before the commit."""
+    """A user who is inactive, deleted or without an address gets no mail. A deleted family causes none."""
     users = get_user_model()._default_manager
     start(user)
     for agent, change in {
@@ -230,7 +230,7 @@ def test_who_gets_no_mail(user: Any, outbox: Any) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_a_login_that_is_undone(user: Any) -> None:
-    """A mail is sent when the login's transaction is committed, and none if it is rolled back."""
+    """The mail about a login is sent when the transaction commits, and is not sent if it is rolled back."""
     with installed():
         start(user)
         for is_undone in (True, False):
@@ -245,7 +245,7 @@ def test_a_login_that_is_undone(user: Any) -> None:
 def test_a_mail_server_that_fails(
     script: Caller, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Login and refresh answer as ever, and the error is logged. The notice is not tried again within the hour."""
+    """If the mail server fails, login and refresh answer as usual, and the log has an error. No mail is retried."""
 
     def fail(*args: Any) -> int:
         raise OSError("no mail today")
@@ -261,7 +261,7 @@ def test_a_mail_server_that_fails(
 
 
 class Refusing:
-    """A cache that stores nothing, as one whose server is gone and whose client ignores that."""
+    """A cache that stores nothing, as if its client ignored that the server is down."""
 
     def add(self, *args: Any) -> bool:
         return False
@@ -271,7 +271,7 @@ class Refusing:
 
 
 class Down(Refusing):
-    """A cache that raises."""
+    """A cache that raises an error on each call."""
 
     def add(self, *args: Any) -> bool:
         raise ConnectionError("no cache")
@@ -284,7 +284,7 @@ class Down(Refusing):
 def test_a_cache_that_fails(
     user: Any, outbox: Any, stand_in: Any, said: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Nobody can tell whether a mail was sent within the hour, so none is sent, and an error is logged."""
+    """If the cache fails, no mail is sent: the limit of one mail an hour can't be checked. The log has an error."""
     for name in ("add", "get"):
         monkeypatch.setattr(cache, name, getattr(stand_in, name), raising=False)
     start(user)
@@ -302,7 +302,7 @@ def test_a_cache_that_fails(
     ],
 )
 def test_the_language_of_the_request(user: Any, outbox: Any, language: str, subject: str, device: str) -> None:
-    """A mail is in the active language, which is the request's with LocaleMiddleware."""
+    """A mail is in the active language. With LocaleMiddleware that is the language of the request."""
     start(user)
     with translation.override(language):
         (message,) = outbox(lambda: start(user, FIREFOX))
@@ -315,7 +315,7 @@ def test_the_language_of_the_request(user: Any, outbox: Any, language: str, subj
 def test_what_a_project_can_change(
     user: Any, django_capture_on_commit_callbacks: Any, email: str, subject: str
 ) -> None:
-    """A subclass of the config decides on address, language and sending. Language None means LANGUAGE_CODE."""
+    """A subclass of the app config chooses address, language and sending. The language None means LANGUAGE_CODE."""
     user.email = email
     user.save()
     start(user)
@@ -331,7 +331,7 @@ def test_what_a_project_can_change(
 
 
 def test_templates_of_the_project(user: Any, outbox: Any, tmp_path: Path, settings: Any) -> None:
-    """The project's templates replace ours, and an .html template becomes the second part of the mail."""
+    """A project's templates replace those of the app. An ``.html`` template becomes the second part of the mail."""
     folder = tmp_path / "twotoken" / "notices"
     folder.mkdir(parents=True)
     (folder / "new_device_subject.txt").write_text("Shop:\n {{ user.email }}\n")
@@ -359,7 +359,7 @@ def test_templates_of_the_project(user: Any, outbox: Any, tmp_path: Path, settin
     ],
 )
 def test_words_for_a_device(user_agent: str, words: str) -> None:
-    """Browser and system come from a fixed list; what is not in it is left out."""
+    """The names of browsers and systems come from a fixed list. Other names are left out."""
     assert describe(user_agent) == words
 
 
@@ -373,7 +373,7 @@ def test_the_network_part_of_an_address(address: str | None, shown: str) -> None
 
 
 def ids(*, deploy: bool = False, name: str = "twotoken.contrib.notices") -> list[str]:
-    """Return the ids of what is wrong with the notices."""
+    """Run Django's checks with the app installed, and return the ids of the app's messages."""
     with installed(name):
         found = run_checks(include_deployment_checks=deploy)
     ours = [message for message in found if (message.id or "").startswith("twotoken_notices")]
@@ -383,7 +383,7 @@ def ids(*, deploy: bool = False, name: str = "twotoken.contrib.notices") -> list
 
 @pytest.mark.django_db(databases=["default", "replica"])
 def test_checks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each mistake that would keep users from their mails has its id."""
+    """Each configuration that would keep users from getting mails is reported by a check with its own id."""
     assert ids() == []
     with override_settings(TEMPLATES=[]):
         assert ids() == ["E001"]

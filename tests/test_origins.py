@@ -1,4 +1,4 @@
-"""Cross-origin protection: the table of Go's CrossOriginProtection, and Django's trusted origins."""
+"""Cross-origin protection: the rules of Go's CrossOriginProtection, with Django's trusted origins."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ factory = RequestFactory()
 
 
 def verdict(method: str, site: str | None, origin: str | None, *, secure: bool = False, **extra: Any) -> bool:
-    """Tell whether a request is allowed."""
+    """Tell whether a request with these headers is allowed."""
     headers = {"HTTP_SEC_FETCH_SITE": site, "HTTP_ORIGIN": origin}
     sent: dict[str, Any] = {name: value for name, value in headers.items() if value is not None}
     try:
@@ -40,16 +40,16 @@ GO: list[tuple[str, str | None, str | None, bool]] = [
     ("PUT", "cross-site", None, False),
     ("PATCH", "cross-site", None, False),
     ("DELETE", "cross-site", None, False),
-    # Fetch Metadata is believed before Origin, which a proxy may spoil.
+    # Fetch Metadata counts more than Origin, which a proxy may change.
     ("POST", "same-origin", "http://attacker.example", True),
     ("POST", "same-origin", "null", True),
     ("POST", "cross-site", "http://testserver", False),
     ("POST", "same-site", "http://testserver", False),
     ("POST", "cross-site", "null", False),
-    # What is no known word is not same-origin.
+    # An unknown value of Sec-Fetch-Site does not count as same-origin.
     ("POST", "Same-Origin", "http://testserver", False),
     ("POST", "nonsense", None, False),
-    # Empty headers are none.
+    # Empty headers count as missing.
     ("POST", "", "", True),
     ("POST", "", "http://attacker.example", False),
 ]
@@ -57,7 +57,7 @@ GO: list[tuple[str, str | None, str | None, bool]] = [
 
 @pytest.mark.parametrize(("method", "site", "origin", "passes"), GO)
 def test_the_table(method: str, site: str | None, origin: str | None, passes: bool) -> None:
-    """The results are those of Go's CrossOriginProtection, without trusted origins."""
+    """Without trusted origins, requests are allowed and refused as by Go's CrossOriginProtection."""
     assert verdict(method, site, origin) is passes
 
 
@@ -74,12 +74,12 @@ def test_the_table(method: str, site: str | None, origin: str | None, passes: bo
     ],
 )
 def test_our_own_origin_is_scheme_host_and_port(origin: str, secure: bool, passes: bool) -> None:
-    """Scheme, host and port count, unlike in Go's CrossOriginProtection, which can't compare the scheme."""
+    """An origin is ours only if scheme, host and port match. Go's CrossOriginProtection can't compare the scheme."""
     assert verdict("POST", None, origin, secure=secure) is passes
 
 
 def test_our_own_port_counts() -> None:
-    """A server beside ours on another port is another origin."""
+    """The same host on another port is another origin."""
     assert verdict("POST", None, "http://testserver:8000", HTTP_HOST="testserver:8000")
     assert not verdict("POST", None, "http://testserver", HTTP_HOST="testserver:8000")
 
@@ -112,7 +112,7 @@ ORIGINS: list[tuple[str, bool]] = [
 @override_settings(CSRF_TRUSTED_ORIGINS=TRUSTED)
 @pytest.mark.parametrize(("origin", "passes"), ORIGINS)
 def test_trusted_origins(origin: str, passes: bool) -> None:
-    """Scheme, dot and port count as in Django's setting, with Fetch Metadata and without."""
+    """An origin must match CSRF_TRUSTED_ORIGINS in scheme, domain and port, with or without Fetch Metadata."""
     assert verdict("POST", "cross-site", origin) is passes
     assert verdict("POST", "same-site", origin) is passes
     assert verdict("POST", None, origin) is (passes or not origin)
@@ -120,7 +120,7 @@ def test_trusted_origins(origin: str, passes: bool) -> None:
 
 @pytest.mark.parametrize("site", [None, "cross-site"])
 def test_a_host_that_is_not_allowed_is_not_ours(site: str | None) -> None:
-    """If Django does not allow the Host, an Origin that equals it is refused (DNS rebinding)."""
+    """If Django does not allow the Host header, an Origin with the same host is refused too (DNS rebinding)."""
     assert not verdict("POST", site, "http://evil.example", HTTP_HOST="evil.example")
     assert not verdict("POST", site, "http://a_b!", HTTP_HOST="a_b!")
     with override_settings(CSRF_TRUSTED_ORIGINS=["http://evil.example"]):
@@ -128,7 +128,7 @@ def test_a_host_that_is_not_allowed_is_not_ours(site: str | None) -> None:
 
 
 def test_the_log_says_which_origin(caplog: pytest.LogCaptureFixture) -> None:
-    """The log names the origin and the setting; a sent value can't forge a log line."""
+    """The log names the refused origin and CSRF_TRUSTED_ORIGINS. A line break in the Origin can't forge a log line."""
     for origin in ("http://localhost:5173", "evil\nINFO all is well", "x" * 10_000):
         request = factory.post("/", HTTP_ORIGIN=origin, HTTP_SEC_FETCH_SITE="same-site")
         with pytest.raises(CrossOrigin):
@@ -137,12 +137,12 @@ def test_the_log_says_which_origin(caplog: pytest.LogCaptureFixture) -> None:
     assert lines[0] == "Origin 'http://localhost:5173' is not in CSRF_TRUSTED_ORIGINS (Sec-Fetch-Site 'same-site')."
     assert "\n" not in lines[1]
     assert len(lines[2]) < 300
-    assert {record.levelname for record in caplog.records} == {"WARNING"}  # as Django's own for a failed CSRF check
+    assert {record.levelname for record in caplog.records} == {"WARNING"}  # as Django logs a failed CSRF check
 
 
 @pytest.mark.parametrize("debug", [True, False])
 def test_the_answer_names_the_origin_with_debug(browser: Caller, debug: bool, settings: Any) -> None:
-    """With DEBUG the answer names origin and setting; without DEBUG it does not."""
+    """With DEBUG a refusal names the origin and CSRF_TRUSTED_ORIGINS. Without DEBUG it does not."""
     settings.DEBUG = debug
     response = browser.log_in(HTTP_SEC_FETCH_SITE="same-site", HTTP_ORIGIN="http://localhost:5173")
     assert (response.status_code, response.json()["code"]) == (403, "cross_origin")

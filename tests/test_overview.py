@@ -1,4 +1,4 @@
-"""The admin's overview: its numbers, its links, who sees what, and what it costs."""
+"""The admin's overview page: its numbers, its links, who may see it, and its SQL statements."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ pytestmark = [pytest.mark.urls("tests.test_overview"), pytest.mark.django_db]
 
 
 class OwnersAdmin(RefreshTokenAdmin):
-    """A project's own admin: staff who may revoke see their own families, others see none."""
+    """A project's own admin: staff who may revoke see only their own families, and other staff see no family."""
 
     def get_queryset(self, request: HttpRequest) -> Any:
         found = super().get_queryset(request)
@@ -56,7 +56,7 @@ def make(user: Any, **values: Any) -> RefreshToken:
 
 
 def everything(user: Any) -> Any:
-    """Create a family of each kind, and return another user, who has reused a token and has more families."""
+    """Create families in each state for a user. Return a second user, who has reused tokens and has more families."""
     now = timezone.now()
     other: Any = UserFactory()
     make(user)
@@ -82,12 +82,12 @@ def everything(user: Any) -> Any:
 
 
 def cards(response: Any) -> dict[str, tuple[str, str]]:
-    """Return the number and the period of each card, by its title."""
+    """Return the number and the period of each of the page's cards, by the card's title."""
     return {card.title: (card.number.text, card.period) for card in response.context["cards"]}
 
 
 def test_the_numbers(user: Any, viewer: Any) -> None:
-    """Each card has its number, and reuse has a card even if there was none."""
+    """Each card shows its number. Reuse has a card even if its number is 0."""
     assert cards(viewer.get(OVERVIEW)) == {
         "Active families": ("0", "now"),
         "Logins": ("0", "in the last 30 days"),
@@ -109,7 +109,7 @@ def test_the_numbers(user: Any, viewer: Any) -> None:
 
 
 def test_each_number_links_to_the_list_that_shows_it(user: Any, viewer: Any) -> None:
-    """The list behind a link has as many families as the number says."""
+    """The list behind each link has as many families as the number of the link says."""
     everything(user)
     content = viewer.get(OVERVIEW).content.decode()
     links = re.findall(rf'href="{LIST}\?([^"]+)">(\d+)</a>', content)
@@ -124,7 +124,7 @@ def test_each_number_links_to_the_list_that_shows_it(user: Any, viewer: Any) -> 
 
 
 def test_the_order_of_revocations(user: Any, viewer: Any) -> None:
-    """A list filtered by time of revocation begins with the newest one, any other list with the newest login."""
+    """A list filtered by time of revocation is ordered by it, newest first. Other lists begin with the newest login."""
     now = timezone.now()
     late = make(user, created_at=now - 5 * DAY, revoked_at=now, revoked_reason="logout")
     early = make(user, created_at=now - 4 * DAY, revoked_at=now - DAY, revoked_reason="logout")
@@ -141,7 +141,7 @@ def test_the_order_of_revocations(user: Any, viewer: Any) -> None:
 
 
 def test_the_days(user: Any, viewer: Any) -> None:
-    """The table has a row for each day, with the families that were active at its end."""
+    """The table has a row for each day. The row's first number counts the families active at the end of the day."""
     now = timezone.now()
     start = figures.day_starts(now)[-3]
     make(user, created_at=start, refreshed_at=start, expires_at=start + 1.5 * DAY)
@@ -161,7 +161,7 @@ def test_the_days(user: Any, viewer: Any) -> None:
 
 
 def test_a_plot(user: Any, viewer: Any) -> None:
-    """It is an image with a name, without script and style. The highest bar fills it, and a small one can be seen."""
+    """A plot is an image with a name, without script and style. The highest bar fills it, and small ones show."""
     for _ in range(200):
         make(user)
     make(user, created_at=timezone.now() - 2 * DAY)
@@ -182,7 +182,7 @@ def test_a_plot(user: Any, viewer: Any) -> None:
 
 
 def test_users_and_addresses(user: Any, viewer: Any) -> None:
-    """The users with the most active families come first, and the addresses that reused the most tokens."""
+    """The users with the most active families and the addresses with the most reused tokens come first."""
     other = everything(user)
     shown = viewer.get(OVERVIEW).context
     assert [(name, number.text) for name, number in shown["users"]] == [(str(other), "4"), (str(user), "3")]
@@ -192,7 +192,7 @@ def test_users_and_addresses(user: Any, viewer: Any) -> None:
 
 
 def test_large_numbers(user: Any, viewer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With more families than the limit, numbers are estimates from a sample, with two digits; small ones are exact."""
+    """With very many families, large numbers are estimates from a sample, with two digits. Small numbers are exact."""
     monkeypatch.setattr(figures, "LIMIT", 100)
     monkeypatch.setattr(figures, "SMALL", 50)
     monkeypatch.setattr(overview, "LIMIT", 100)
@@ -216,7 +216,7 @@ def test_large_numbers(user: Any, viewer: Any, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_small_numbers_of_many(user: Any, viewer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Few logins among many families and users with few families are counted exactly, unless they exceed the limit."""
+    """Among very many families, a few logins and the few families of a user are counted exactly, up to a limit."""
     monkeypatch.setattr(figures, "LIMIT", 20)
     monkeypatch.setattr(figures, "SMALL", 20)
     old = timezone.now() - 50 * DAY
@@ -234,7 +234,7 @@ def test_small_numbers_of_many(user: Any, viewer: Any, monkeypatch: pytest.Monke
 
 
 def statements(browser: Any, url: str = OVERVIEW) -> list[str]:
-    """Return the statements of the page on families and on their users' names."""
+    """Return the page's SQL statements that read families or the names of their users."""
     with CaptureQueriesContext(connection) as queries:
         assert browser.get(url).status_code == 200
     found = [
@@ -244,22 +244,22 @@ def statements(browser: Any, url: str = OVERVIEW) -> list[str]:
 
 
 def test_what_it_costs(user: Any, viewer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Three statements; for a minute only that of the users' names. With many families each statement has a limit."""
+    """The page makes three statements, or one if the numbers are cached. A large table is read with LIMIT or IN."""
     everything(user)
     assert len(statements(viewer)) == 3
     assert len(statements(viewer)) == 1
-    # One family is not in the sample. With few, the random sample could lack active ones, and with them a statement.
+    # The random sample lacks one family. A smaller sample could lack all active ones, and a statement would be missing.
     monkeypatch.setattr(figures, "LIMIT", RefreshToken.objects.count() - 1)
     cache.clear()
     found = statements(viewer)
     assert 3 < len(found) <= 13
     unlimited = [sql for sql in found if "LIMIT" not in sql]
-    assert len(unlimited) == 2  # of users with few families, and the users' names
+    assert len(unlimited) == 2  # for the users with few families, and for the users' names
     assert all(" IN (" in sql for sql in unlimited)
 
 
 def test_a_minute(user: Any, viewer: Any, time_machine: Any) -> None:
-    """After a minute the numbers are new."""
+    """For a minute the page shows the same numbers. After that it shows new ones."""
     time_machine.move_to(timezone.now(), tick=False)
     assert cards(viewer.get(OVERVIEW))["Logins"][0] == "0"
     make(user)
@@ -270,14 +270,14 @@ def test_a_minute(user: Any, viewer: Any, time_machine: Any) -> None:
 
 
 def test_who_may_see_it(user: Any, client: Any, revoker: Any) -> None:
-    """Staff need the permission to view; others get a 403, or the login page."""
+    """Staff with the view permission see the page. Other staff get a 403, and anonymous visitors the login page."""
     assert revoker.get(OVERVIEW).status_code == 200
     assert staff("revoke_refreshtoken").get(OVERVIEW).status_code == 403
     assert client.get(OVERVIEW).status_code == 302
 
 
 def test_nobody_counts_families_that_the_list_hides(user: Any) -> None:
-    """A project's ``get_queryset`` decides what is counted, on the page and in the cache."""
+    """A project's ``get_queryset`` decides which families are counted, even if the numbers come from the cache."""
     url = OVERVIEW.replace("/admin/", "/own/", 1)
     one, two = (staff("view_refreshtoken", "revoke_refreshtoken") for _ in range(2))
     nobody = staff("view_refreshtoken")
@@ -293,7 +293,7 @@ def test_nobody_counts_families_that_the_list_hides(user: Any) -> None:
 
 
 def test_tenants_and_time_zones_have_numbers_of_their_own(user: Any, rf: Any, viewer: Any) -> None:
-    """Another issuer, time zone, person or condition is another key of the cache."""
+    """The cache has separate numbers for each issuer, time zone, staff member and condition of the queryset."""
     request = rf.get(OVERVIEW)
     request.user = viewer.user
     rows = RefreshToken.objects.primary()
@@ -325,7 +325,7 @@ class Down(Unwritable):
 
 @pytest.mark.parametrize("name", ["Unwritable", "Down"])
 def test_a_cache_that_fails(user: Any, viewer: Any, name: str, caplog: pytest.LogCaptureFixture) -> None:
-    """The page counts anew, and the log says why."""
+    """If the cache fails, the page counts on each request, and the log says that the cache failed."""
     with override_settings(CACHES={"default": {"BACKEND": f"tests.test_overview.{name}"}}):
         for number in ("0", "1"):
             assert cards(viewer.get(OVERVIEW))["Logins"][0] == number
@@ -335,14 +335,14 @@ def test_a_cache_that_fails(user: Any, viewer: Any, name: str, caplog: pytest.Lo
 
 
 def test_with_a_short_retention(user: Any, viewer: Any) -> None:
-    """The page says that numbers of days before are too small."""
+    """With a short RETENTION the page says that families are deleted, so numbers of earlier days are too small."""
     with with_settings(RETENTION=timedelta(days=3)):
         assert "are deleted 3 days after they end" in text(viewer.get(OVERVIEW))
 
 
 @override_settings(USE_TZ=False)
 def test_without_time_zones(user: Any, viewer: Any) -> None:
-    """With USE_TZ off the days are those of the stored times."""
+    """With USE_TZ off, a day begins at midnight of the stored times, which are naive."""
     make(user)
     assert cards(viewer.get(OVERVIEW))["Logins"][0] == "1"
     starts = figures.day_starts(timezone.now())
@@ -350,7 +350,7 @@ def test_without_time_zones(user: Any, viewer: Any) -> None:
 
 
 def test_days_when_the_clocks_change() -> None:
-    """A day begins at midnight of the current time zone, though it may have 23 or 25 hours."""
+    """A day begins at midnight of the current time zone, even if the day has 23 or 25 hours."""
     with timezone.override(ZoneInfo("Europe/Berlin")):
         starts = figures.day_starts(datetime(2026, 4, 1, 12, tzinfo=ZoneInfo("Europe/Berlin")))
     lengths = {(later - earlier) / timedelta(hours=1) for earlier, later in pairwise(starts)}
@@ -358,5 +358,5 @@ def test_days_when_the_clocks_change() -> None:
 
 
 def test_reasons_are_those_of_the_code() -> None:
-    """Each reason has a series, also one that never occurred."""
+    """The overview counts each reason of RevokedReason, even one that never occurred."""
     assert set(figures.count(RefreshToken.objects.primary()).revoked) == set(RevokedReason.values)

@@ -1,4 +1,4 @@
-"""What goes into an access token, and which of the project's own claims are refused."""
+"""The claims of an access token, and which of a project's own claims are refused."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from twotoken.exceptions import ClaimsError
 
 @pytest.mark.parametrize("claims", ["reserved", "no_dict", "huge", "unfit"])
 def test_claims_that_can_t_go_in(script: Caller, claims: str) -> None:
-    """If ACCESS_CLAIMS returns unusable claims, the answer is a 500, and the old refresh token still works."""
+    """If ACCESS_CLAIMS returns unusable claims, a refresh raises ClaimsError, and the refresh token still works."""
     token = script.log_in().json()["refresh"]
     with with_settings(ACCESS_CLAIMS=f"tests.claims.{claims}"), pytest.raises(ClaimsError):
         script.refresh(token)
@@ -49,7 +49,7 @@ def test_claims_are_read_afresh(script: Caller) -> None:
     ],
 )
 def test_the_proof_of_a_login(user: Any, context: Any, auth_time: int, amr: Any) -> None:
-    """Each access token has the login's time and methods. The context may set an earlier time."""
+    """Each access token has the login's ``auth_time`` and ``amr``. The context may set an earlier ``auth_time``."""
     pair = families.start(user, context=context)
     login = claims_of(pair.access)["iat"]
     expected = {0: login, -1: 0}.get(auth_time, auth_time)
@@ -63,7 +63,7 @@ def test_the_proof_of_a_login(user: Any, context: Any, auth_time: int, amr: Any)
     [{"amr": "pwd"}, {"amr": {"pwd": 1}}, {"amr": [5]}, {"amr": [""]}, {"auth_time": "now"}, {"auth_time": 1.5}],
 )
 def test_a_proof_that_is_none(user: Any, context: Any) -> None:
-    """An invalid time or method in the context is an error at the login, and no family starts."""
+    """If ``auth_time`` or ``amr`` in the context is invalid, the login raises ClaimsError, and no family starts."""
     with pytest.raises(ClaimsError, match=r"must be a (list|whole number)"):
         families.start(user, context=context)
     assert not families.active(user)

@@ -90,7 +90,7 @@ class View(APIView):
 
 
 class StrictView(View):
-    """A view that denies requests which its permissions grant."""
+    """A view that denies a request by ``permission_denied``, although its permissions grant the request."""
 
     def get(self, request: Request, owner: str | None = None) -> Any:
         self.permission_denied(request, message="Not on a Sunday.")
@@ -100,7 +100,7 @@ class StrictView(View):
 @authentication_classes([AccessTokenAuthentication])
 @permission_classes([RecentLogin])
 def function(request: Request) -> Response:
-    """A function view of a project."""
+    """A function view of a project that requires a recent login."""
     return Response({})
 
 
@@ -112,24 +112,24 @@ def clock() -> Iterator[Any]:
 
 
 def log_in(user: Any, **context: Any) -> Any:
-    """Return the header of a new login's access token. Beware of its lifetime when the clock is shifted."""
+    """Log a user in, and return the Authorization header. Its token expires if the clock is shifted too far."""
     return bearer(families.start(user, context=context).access)
 
 
 def old(user: Any) -> Any:
-    """Return the header of an access token whose user logged in long ago."""
+    """Return the Authorization header of a login with ``auth_time`` 0, which is long ago."""
     return log_in(user, auth_time=0)
 
 
 def ask(permissions: Any, *authentication: Any, view: Any = View, url: str = "/view/", **extra: Any) -> Any:
-    """Send a request to a view that has these permissions and authentication classes."""
+    """Call a view with these permissions and authentication classes."""
     made = view.as_view(permission_classes=permissions, authentication_classes=authentication or [CLASSES[0]])
     with override_settings(ROOT_URLCONF=(path("view/", made), path("view/<str:owner>/", made))):
         return APIClient().get(url, **extra)
 
 
 def assert_challenged(response: Any, max_age: int = 300) -> None:
-    """Hold a 401 to the body and the header of RFC 9470."""
+    """Check that a 401 has the body and the header of an RFC 9470 challenge."""
     assert response.status_code == 401, response.content
     assert response.json() == {"detail": "Confirm your identity again.", "code": CODE, "max_age": max_age}
     assert response["WWW-Authenticate"] == CHALLENGE.replace("300", str(max_age))
@@ -137,7 +137,7 @@ def assert_challenged(response: Any, max_age: int = 300) -> None:
 
 @pytest.mark.parametrize("authentication", CLASSES)
 def test_an_age(user: Any, clock: Any, authentication: Any) -> None:
-    """A login five minutes ago is recent, with every class. A second later it is not."""
+    """With each authentication class, a login 300 seconds ago is recent. A second later it is not."""
     header = log_in(user)
     for seconds, status in ((0, 200), (300, 200), (1, 401)):
         clock.shift(seconds)
@@ -147,7 +147,7 @@ def test_an_age(user: Any, clock: Any, authentication: Any) -> None:
 
 
 def test_another_age(user: Any, clock: Any) -> None:
-    """``within`` and a subclass set another age. The challenge has it in whole seconds."""
+    """``within`` or a subclass sets another maximum age. The challenge has it in whole seconds."""
     header = log_in(user)
     clock.shift(90)
     shorter = type("Shorter", (RecentLogin,), {"max_age": timedelta(seconds=89.9)})
@@ -159,7 +159,7 @@ def test_another_age(user: Any, clock: Any) -> None:
 
 @pytest.mark.parametrize("wrong", [timedelta(), timedelta(milliseconds=999), timedelta(-1), 300, None])
 def test_an_age_that_no_token_has(wrong: Any) -> None:
-    """An age below a second is an error when the module loads, because no token is that new."""
+    """``within`` raises ValueError if the age is not a timedelta of a second or more: no token is that new."""
     with pytest.raises(ValueError, match="a second or more"):
         RecentLogin.within(wrong)
 
@@ -167,7 +167,7 @@ def test_an_age_that_no_token_has(wrong: Any) -> None:
 @pytest.mark.parametrize(("age", "leeway", "status"), [(300, 0, 200), (301, 0, 401), (310, 10, 200), (311, 10, 401)])
 @pytest.mark.parametrize("direction", [1, -1])
 def test_clocks_that_differ(user: Any, clock: Any, direction: int, age: int, leeway: int, status: int) -> None:
-    """An ``auth_time`` in the future counts like one as far in the past. LEEWAY counts on both sides."""
+    """An ``auth_time`` in the future counts like one equally far in the past. LEEWAY is added on both sides."""
     header = log_in(user)
     clock.shift(direction * age)
     with with_settings(LEEWAY=leeway):
@@ -176,7 +176,7 @@ def test_clocks_that_differ(user: Any, clock: Any, direction: int, age: int, lee
 
 @pytest.mark.parametrize("auth_time", ["soon", None, True, 1.5, [], 10**30])
 def test_claims_that_are_no_time(user: Any, auth_time: Any) -> None:
-    """An ``auth_time`` that is not a number is never recent. We sign no such token."""
+    """If ``auth_time`` is not a valid time, the login never counts as recent."""
     request: Any = Request(APIRequestFactory().get("/"))
     request.user = user
     claims = decode_access(families.start(user).access, conf.access_policy, timezone.now())
@@ -185,7 +185,7 @@ def test_claims_that_are_no_time(user: Any, auth_time: Any) -> None:
 
 
 def test_a_fresh_token_after_a_step_up(user: Any, clock: Any) -> None:
-    """A token of a step-up is recent at once, even with the shortest age."""
+    """After a step-up the new access token is recent even with the shortest age. The old token is not."""
     access = families.start(user).access
     clock.shift(600)
     claims = decode_access(access, conf.access_policy, timezone.now())
@@ -226,7 +226,7 @@ def test_a_function_view(user: Any) -> None:
     ],
 )
 def test_combinations(user: Any, permissions: Any, recent: Any, too_old: Any, staff: Any, anonymous: int) -> None:
-    """Combinations follow their logic. The answer is a challenge if a fresh proof would change the result."""
+    """RecentLogin works in combinations of permissions. A refusal is a challenge if a new login would change it."""
     admin = UserFactory(is_staff=True)
     for header, expected in ((log_in(user), recent), (old(user), too_old), (old(admin), staff), ({}, anonymous)):
         response = ask(permissions, **header)
@@ -251,7 +251,7 @@ def test_combinations(user: Any, permissions: Any, recent: Any, too_old: Any, st
     ],
 )
 def test_combinations_for_an_object(user: Any, permissions: Any, recent: Any, too_old: Any, too_old_owner: Any) -> None:
-    """Combinations work with permissions that depend on the object."""
+    """RecentLogin can be combined with permissions that depend on the object."""
     mine, other = f"/view/{user.get_username()}/", "/view/somebody/"
     for url, header, expected in (
         (other, log_in(user), recent),
@@ -266,7 +266,7 @@ def test_combinations_for_an_object(user: Any, permissions: Any, recent: Any, to
 
 
 def test_the_denial_of_another_permission(user: Any) -> None:
-    """The denial of another permission keeps its own message and code."""
+    """If another permission or the view denies the request, the answer has the message of that denial."""
     response = ask([RecentLogin | AllowAny, Nobody], **old(user))
     assert (response.status_code, response.json()) == (403, {"detail": "Nobody may."})
     response = ask([RecentLogin | AllowAny], view=StrictView, **old(user))
@@ -274,14 +274,14 @@ def test_the_denial_of_another_permission(user: Any) -> None:
 
 
 def test_operands_that_are_instances(user: Any) -> None:
-    """Combinations of instances work, as ``get_permissions`` may return them."""
+    """RecentLogin works in a combination of instances, which ``get_permissions`` may return."""
     view = type("Own", (View,), {"get_permissions": lambda self: [OR(RecentLogin(), IsAdminUser())]})
     assert ask([], view=view, **log_in(user)).status_code == 200
     assert_challenged(ask([], view=view, **old(user)))
 
 
 class HeaderAuthentication(BaseAuthentication):
-    """Another package's class, which has no ``authenticate_header``."""
+    """An authentication class of another package, without ``authenticate_header``."""
 
     def authenticate(self, request: Request) -> Any:
         name = request.META.get("HTTP_X_USER")
@@ -290,16 +290,16 @@ class HeaderAuthentication(BaseAuthentication):
 
 @pytest.mark.parametrize("first", [SessionAuthentication, BasicAuthentication, HeaderAuthentication])
 def test_behind_another_class(user: Any, first: Any) -> None:
-    """Behind another authentication class, an old login is a 401 with our challenge, not a 403."""
+    """If another authentication class comes first, an old login still gets a 401 with the challenge, not a 403."""
     assert ask([RecentLogin], first, *CLASSES, **log_in(user)).status_code == 200
     assert_challenged(ask([RecentLogin], first, *CLASSES, **old(user)))
 
 
 @pytest.mark.parametrize("authentication", CLASSES)
 def test_another_class_that_found_the_user(user: Any, authentication: Any) -> None:
-    """If another class found the user, the token counts only if it is this user's.
+    """If another class found the user, only a recent access token of the same user is accepted.
 
-    Without a token there is a challenge.
+    Without a token, or with an old or invalid one, the answer is a challenge.
     """
     name = {"HTTP_X_USER": user.get_username()}
     known = [HeaderAuthentication, authentication]
@@ -321,7 +321,7 @@ def test_a_django_session(user: Any) -> None:
 
 
 def test_a_token_is_verified_once(user: Any) -> None:
-    """If several permissions are asked, the token is verified once, because a proof works only once."""
+    """An access token is verified once per request, even for two permissions, because a proof works only once."""
     calls: list[Any] = []
 
     class Counting(AccessTokenAuthentication):
@@ -336,7 +336,7 @@ def test_a_token_is_verified_once(user: Any) -> None:
 
 @pytest.mark.parametrize("authentication", CLASSES)
 def test_a_bound_token(user: Any, authentication: Any) -> None:
-    """The challenge has the request's scheme. One proof is enough for all permissions of a request."""
+    """For a bound token the challenge has the scheme DPoP. One proof is enough for all permissions of a request."""
     device = Device()
     access = families.start(user, device_key=device.device_key, context={"auth_time": 0}).access
     response = ask([RecentLogin], authentication, **device.headers("/view/", "GET", access))
@@ -350,7 +350,7 @@ def test_a_bound_token(user: Any, authentication: Any) -> None:
 
 
 def codes(exc: Any, context: Any) -> Any:
-    """A project's exception handler that reads the codes of an APIException."""
+    """A project's exception handler, which returns the codes of the APIException."""
     response = exception_handler(exc, context)
     assert response is not None
     response.data = {"codes": exc.get_codes(), "full": exc.get_full_details(), "data": response.data}
@@ -358,7 +358,7 @@ def codes(exc: Any, context: Any) -> Any:
 
 
 def test_an_exception_handler_of_one_s_own(user: Any) -> None:
-    """A project's exception handler gets an APIException in which every detail has a code."""
+    """A project's exception handler gets the challenge as an APIException in which every detail has a code."""
     view = type("Own", (View,), {"get_exception_handler": lambda self: codes})
     body = ask([RecentLogin], view=view, **old(user)).json()
     assert set(body["codes"].values()) == {CODE}
@@ -366,7 +366,7 @@ def test_an_exception_handler_of_one_s_own(user: Any) -> None:
 
 
 def test_a_default_of_drf(user: Any) -> None:
-    """RecentLogin works in DEFAULT_PERMISSION_CLASSES, and does not affect our own views."""
+    """RecentLogin can be a default in DEFAULT_PERMISSION_CLASSES. The package's own views ignore the default."""
     with override_settings(REST_FRAMEWORK={"DEFAULT_PERMISSION_CLASSES": ["twotoken.permissions.RecentLogin"]}):
         (default,) = APIView.settings.DEFAULT_PERMISSION_CLASSES
     assert default is RecentLogin
@@ -393,7 +393,7 @@ def test_a_challenge_is_an_exception_of_drf() -> None:
 
 
 def test_finding_the_class_in_a_combination() -> None:
-    """``recent_logins`` finds the class in combinations, for the checks and the OpenAPI description."""
+    """``recent_logins`` finds RecentLogin in combinations, for the checks and the OpenAPI description."""
     hour = RecentLogin.within(timedelta(hours=1))
     found = recent_logins([IsAuthenticated, ~hour, IsAdminUser | (AllowAny & RecentLogin), AllowAny])
     assert list(found) == [hour, RecentLogin]

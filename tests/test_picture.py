@@ -1,4 +1,4 @@
-"""The picture of a family's timeline, and the marks of states."""
+"""The SVG picture of a family's timeline, and the marks for the states of families."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NOW = datetime.fromisoformat("2026-03-11T12:00:00+00:00")
 
 
 def at(days: float) -> datetime:
-    """Return the time so many days after the start of the pictures' families."""
+    """Return the time that is this many days after the login of the ``family`` fixture."""
     return NOW + timedelta(days=days - 10)
 
 
@@ -41,7 +41,7 @@ def family(user: Any) -> RefreshToken:
 
 
 def event(family: RefreshToken, kind: str, days: float, **values: Any) -> None:
-    """Record an event of a family."""
+    """Record an event of a family, this many days after the login."""
     FamilyEvent.objects.create(family=family, kind=kind, created_at=at(days), **values)
 
 
@@ -52,14 +52,14 @@ def drawn(family: RefreshToken) -> ET.Element:
 
 
 def places(picture: ET.Element) -> list[tuple[str, str, str]]:
-    """Return the number of each mark, and its place."""
+    """Return the number, the x and the y of each mark in the picture."""
     return [
         ("".join(mark.itertext()).split(":")[0], mark.get("x", ""), mark.get("y", "")) for mark in picture.iter("svg")
     ][1:]
 
 
 def test_places_are_true_to_time(family: RefreshToken) -> None:
-    """A mark's distance from the login is in proportion to its time, and the line ends now."""
+    """A mark's distance from the login is proportional to its time. An active family's line ends at the present."""
     event(family, EventKind.DEVICE, 2.5)
     picture = drawn(family)
     assert [(number, x) for number, x, _ in places(picture)] == [("1", "4.0%"), ("2", "27.0%"), ("3", "59.2%")]
@@ -69,7 +69,7 @@ def test_places_are_true_to_time(family: RefreshToken) -> None:
 
 
 def test_each_mark_says_what_it_is(family: RefreshToken) -> None:
-    """Its tooltip has the event, the time to the second, the device and the address."""
+    """The tooltip of a mark has the event, the time to the second, the device and the address."""
     event(family, EventKind.RETRIED, 8, ip_address="192.0.2.66", user_agent="curl/8.1")
     titles = [title.text for title in drawn(family).iter("title")]
     assert titles == [
@@ -81,7 +81,7 @@ def test_each_mark_says_what_it_is(family: RefreshToken) -> None:
 
 
 def test_it_is_read_aloud_as_one_sentence(family: RefreshToken) -> None:
-    """Screen readers get one image with its name and a description. The table has the rest."""
+    """Screen readers get the picture as one image with a name and a short description, which refers to the table."""
     picture = drawn(family)
     assert picture.get("role") == "img"
     assert picture.get("aria-labelledby") == "picture-title picture-text"
@@ -90,7 +90,7 @@ def test_it_is_read_aloud_as_one_sentence(family: RefreshToken) -> None:
 
 
 def test_a_tick_for_each_rotation(family: RefreshToken) -> None:
-    """They end at the last rotation. Beyond a limit there are no more ticks."""
+    """Each rotation has a tick, up to the last rotation. The number of ticks is limited."""
     ticks = [line.get("x1") for line in drawn(family).iter("line") if line.get("class") == "twotoken-tick"]
     assert ticks == ["22.4%", "40.8%", "59.2%"]
     family.generation = 10_000
@@ -101,7 +101,7 @@ def test_a_tick_for_each_rotation(family: RefreshToken) -> None:
 
 
 def test_marks_that_are_near_are_stacked(family: RefreshToken) -> None:
-    """They would overlap. The earliest is at the bottom."""
+    """Marks that would overlap are stacked, with the earliest at the bottom."""
     event(family, EventKind.DEVICE, 6.001)
     event(family, EventKind.RETRIED, 6.002)
     (_, start, _), *stack = places(drawn(family))
@@ -112,7 +112,7 @@ def test_marks_that_are_near_are_stacked(family: RefreshToken) -> None:
 
 
 def test_a_crowd_keeps_its_most_important_marks(family: RefreshToken) -> None:
-    """A stack has a limit. It shows the reuse and the end, and says how many marks it leaves out."""
+    """A stack has a limit. It keeps the marks of reuse and revocation, and says how many marks it leaves out."""
     for number in range(9):
         event(family, EventKind.RETRIED, 9.9 + number / 1000)
     event(family, EventKind.REUSE, 10, generations_behind=1)
@@ -126,7 +126,7 @@ def test_a_crowd_keeps_its_most_important_marks(family: RefreshToken) -> None:
 
 @pytest.mark.parametrize("days", [0.0, 10.0])
 def test_an_end(family: RefreshToken, days: float) -> None:
-    """The line of a family that is over ends there, even if it ended at once."""
+    """The line of a revoked family ends at the revocation, even if that was at the moment of the login."""
     family.refreshed_at = at(0)
     family.generation = 0
     family.revoked_at = at(days)
@@ -138,7 +138,7 @@ def test_an_end(family: RefreshToken, days: float) -> None:
 
 
 def test_nothing_but_the_login(family: RefreshToken) -> None:
-    """A new family has one event."""
+    """The description of a new family's picture says that there is one event."""
     family.generation = 0
     assert (drawn(family).findtext("desc") or "").startswith("One event from")
 
@@ -152,18 +152,18 @@ def test_what_clients_send_is_escaped(family: RefreshToken) -> None:
 
 
 def test_it_works_under_a_strict_policy(family: RefreshToken) -> None:
-    """There is no script and no inline style, which a Content-Security-Policy may forbid."""
+    """The picture has no script and no inline style, because a Content-Security-Policy may forbid them."""
     assert not re.search(r"<script|<style|style=| on\w+=", draw(family, timeline(family)))
 
 
 def test_every_event_has_a_mark() -> None:
-    """No kind of event is left out of the marks."""
+    """Each kind of event has a mark in the picture."""
     assert set(MARKS) == {*EventKind.values, STARTED, ROTATED, EXPIRED}
     assert len(set(MARKS.values())) >= 6
 
 
 def test_a_numbered_mark(family: RefreshToken) -> None:
-    """The table shows the mark of the picture. Screen readers skip it."""
+    """A row of the table has the same numbered mark as the picture. Screen readers skip the mark."""
     mark = ET.fromstring(numbered_mark(timeline(family)[0], 12))  # noqa: S314 - our own
     assert mark.get("aria-hidden") == "true"
     assert "".join(mark.itertext()) == "12"
@@ -181,7 +181,7 @@ def test_a_numbered_mark(family: RefreshToken) -> None:
     ],
 )
 def test_the_mark_of_a_state(reason: str, tone: str) -> None:
-    """Active, reused, revoked, and what ended without a cause for concern have different marks."""
+    """There are different marks for active families, for reuse, for other revocations, and for logout or expiry."""
     now = timezone.now()
     family = RefreshToken(refreshed_at=now)
     if reason == "expired":

@@ -1,4 +1,4 @@
-"""A value that is kept, and fetched again by the request that finds it old."""
+"""``Polled``: a cached value, which a request fetches again when it is too old."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ THREADS = 50
 
 
 class Source:
-    """A source that counts its calls, and that can hang or fail. It has the clock of the test."""
+    """A source that counts its fetches, and that can block or fail. The test moves its clock."""
 
     def __init__(self) -> None:
         self.calls = 0
@@ -30,7 +30,7 @@ class Source:
         self.go.set()
 
     def fetch(self) -> int:
-        """Return the number of this call."""
+        """Return the number of this call, or raise ``error`` if it is set."""
         self.calls += 1
         self.asked.set()
         assert self.go.wait(30)
@@ -39,7 +39,7 @@ class Source:
         return self.calls
 
     def polled(self, **options: Any) -> Polled[int]:
-        """Return a value of this source with an interval of 5 seconds and, unless said otherwise, a bound of 10."""
+        """Return a Polled of this source. By default its interval is 5 seconds and its maximum age 10."""
         return Polled(self.fetch, **{"interval": 5, "max_age": 10, "clock": lambda: self.now, **options})
 
     def hang(self) -> None:
@@ -50,7 +50,7 @@ class Source:
 
 @pytest.fixture
 def source() -> Source:
-    """A source that answers."""
+    """A source that answers at once."""
     return Source()
 
 
@@ -70,7 +70,7 @@ def in_threads(call: Callable[[], Any], count: int = THREADS, *, begun: Callable
 
 
 def test_a_value_is_kept_for_the_interval(source: Source) -> None:
-    """Nothing is fetched before the first request, and at most once per interval."""
+    """The first request fetches the value. Later requests fetch it at most once per interval."""
     polled = source.polled()
     assert source.calls == 0
     assert [polled.get(), polled.get()] == [1, 1]
@@ -82,7 +82,7 @@ def test_a_value_is_kept_for_the_interval(source: Source) -> None:
 
 
 def test_the_age_counts_from_the_start_of_the_fetch(source: Source) -> None:
-    """The age of a value counts from the start of its fetch, because a slow fetch may lack later changes."""
+    """The age of a value counts from the start of its fetch: changes during the fetch may be missing in it."""
     polled = source.polled()
     source.hang()
     with ThreadPoolExecutor(1) as pool:
@@ -95,7 +95,7 @@ def test_the_age_counts_from_the_start_of_the_fetch(source: Source) -> None:
 
 
 def test_one_request_fetches_and_the_others_use_the_old_value(source: Source) -> None:
-    """One request fetches. The others use the old value, and wait only if it is too old."""
+    """When the value is old, one request fetches. The others use the old value until ``max_age``, and then wait."""
     polled = source.polled()
     polled.get()
     source.now += 5
@@ -117,7 +117,7 @@ def test_the_first_value_is_fetched_once_for_all(source: Source) -> None:
 
 
 def test_nobody_waits_for_ever(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
-    """If the source hangs, one request fetches, and those that wait are refused after a time."""
+    """If the source hangs, one request fetches. The requests that wait for it fail after a time limit."""
     monkeypatch.setattr(polling, "PATIENCE", 0.05)
     polled = source.polled()
     source.hang()
@@ -130,7 +130,7 @@ def test_nobody_waits_for_ever(source: Source, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_source_slower_than_the_interval(source: Source) -> None:
-    """If a fetch takes longer than the interval, the waiting requests use its value all the same."""
+    """If a fetch takes longer than the interval, the requests that waited for it still use its value."""
     polled = source.polled(interval=1)
     source.hang()
     with ThreadPoolExecutor(THREADS) as pool:
@@ -143,7 +143,7 @@ def test_a_source_slower_than_the_interval(source: Source) -> None:
 
 
 def test_a_failing_source(source: Source, caplog: pytest.LogCaptureFixture) -> None:
-    """If fetches fail, the old value is used until it is too old, the error is logged, and requests ask rarely."""
+    """If a fetch fails, it is logged and repeated a second later. The old value is used until ``max_age``."""
     polled = source.polled()
     polled.get()
     source.now, source.error = source.now + 5, RuntimeError("down")
@@ -164,7 +164,7 @@ def test_a_failing_source(source: Source, caplog: pytest.LogCaptureFixture) -> N
 
 
 def test_without_a_first_value(source: Source) -> None:
-    """Without a first value the error is Unavailable, and the next request does not fetch again at once."""
+    """If the first fetch fails, requests raise Unavailable, and the next fetch is a second later."""
     source.error = RuntimeError("down")
     polled = source.polled()
     assert in_threads(polled.get) == [Unavailable] * THREADS
@@ -174,7 +174,7 @@ def test_without_a_first_value(source: Source) -> None:
 
 
 def test_in_background(source: Source) -> None:
-    """Without ``max_age``, no request waits for a source that hangs, and the old value stays."""
+    """With ``in_background`` and without ``max_age``, requests use the old value while a fetch hangs."""
     polled = source.polled(max_age=None, in_background=True)
     assert polled.get() == 1
     source.now += 1000
@@ -203,7 +203,7 @@ def test_in_background_without_threads(source: Source, monkeypatch: pytest.Monke
 
 
 def test_a_longer_pause(source: Source) -> None:
-    """While the old value is good, a failed fetch is repeated after the longer pause, otherwise after a second."""
+    """A failed fetch is repeated after ``pause`` if there is an old value, and after a second if there is none."""
     source.error = RuntimeError("down")
     polled = source.polled(max_age=None, interval=100, pause=20)
     with pytest.raises(Unavailable):
@@ -231,7 +231,7 @@ def test_to_wait_for_a_newer_value(source: Source) -> None:
 
 
 def test_after_a_fork(source: Source) -> None:
-    """If the parent process was fetching at a fork, the child waits for no thread: it fetches itself."""
+    """A child that was forked during a fetch does not wait for the parent's thread: it fetches the value itself."""
     polled = source.polled()
     source.hang()
     with ThreadPoolExecutor(1) as pool:
@@ -245,7 +245,7 @@ def test_after_a_fork(source: Source) -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 def test_a_fork_during_a_fetch(source: Source) -> None:
-    """A worker that is forked during its parent's fetch has its own lock."""
+    """A child that was forked during its parent's fetch has its own lock, and gets a value."""
     polled = source.polled()
     source.hang()
     with ThreadPoolExecutor(1) as pool:

@@ -40,24 +40,24 @@ factory = APIRequestFactory()
 
 
 def log_in(caller: Caller, device: Device | None = OWNER) -> Any:
-    """Log in, with the proof of a device."""
+    """Log in with the proof of a device, or without a proof if the device is None."""
     return caller.log_in(**({} if device is None else device.headers(f"{caller.mount}login/")))
 
 
 def refresh(caller: Caller, token: str | None, device: Device | None = OWNER, **extra: Any) -> Any:
-    """Refresh, with the proof of a device."""
+    """Refresh with the proof of a device, or without a proof if the device is None."""
     proof = {} if device is None else device.headers(f"{caller.mount}refresh/")
     return caller.refresh(token, **{**proof, **extra})
 
 
 def ask(route: str, access: str, device: Device = OWNER, **extra: Any) -> Any:
-    """Ask an API route with a bound access token and a proof."""
+    """Call an API route with a bound access token and a proof."""
     path = f"/api/{route}/"
     return APIClient().get(path, **{**device.headers(path, "GET", access), **extra})
 
 
 def assert_proof_refused(response: Any, detail: str, code: str = "invalid_dpop_proof") -> None:
-    """Check for the 400 of an endpoint."""
+    """Check that an endpoint refused a proof with this 400, without a challenge and without a cookie."""
     assert (response.status_code, response.json()) == (400, {"detail": detail, "code": code})
     assert "WWW-Authenticate" not in response
     assert not response.cookies
@@ -75,7 +75,7 @@ def assert_route_refused(response: Any, error: str, code: str) -> None:
 @pytest.mark.parametrize("kind", ["script", "browser", "jar"])
 @pytest.mark.parametrize("key", [EC_KEY, ED_KEY], ids=["ES256", "EdDSA"])
 def test_a_login_with_a_proof_binds(kind: str, key: Any, request: pytest.FixtureRequest) -> None:
-    """A login with a proof stores the key. The answer has ``token_type``, and each access token the thumbprint."""
+    """A login with a proof binds the family to the proof's key. Each access token has the key's thumbprint."""
     caller, device = request.getfixturevalue(kind), Device(key)
     response = log_in(caller, device)
     assert (response.status_code, response.json()["token_type"]) == (200, "DPoP")
@@ -87,7 +87,7 @@ def test_a_login_with_a_proof_binds(kind: str, key: Any, request: pytest.Fixture
 
 
 def test_a_login_without_a_proof_is_as_ever(script: Caller) -> None:
-    """A login without a proof binds nothing, and a later proof changes nothing."""
+    """A login without a proof binds nothing, and a proof at a later refresh changes nothing."""
     body = log_in(script, None).json()
     assert set(body) == {"access", "expires_in", "refresh", "refresh_expires_in"}
     body = refresh(script, body["refresh"]).json()
@@ -111,7 +111,7 @@ def test_a_login_without_a_proof_is_as_ever(script: Caller) -> None:
     ],
 )
 def test_a_bad_proof_at_a_login(browser: Caller, detail: str, proof: Any) -> None:
-    """A bad proof is a 400 before the password is tried and before the throttle counts. No family starts."""
+    """A bad proof at a login is a 400 before the password is tried and before the throttle counts. No family starts."""
     with with_settings(LOGIN_THROTTLE="1/day"):
         for _ in range(2):
             assert_proof_refused(browser.log_in(HTTP_DPOP=proof(f"{browser.mount}login/")), detail)
@@ -121,7 +121,7 @@ def test_a_bad_proof_at_a_login(browser: Caller, detail: str, proof: Any) -> Non
 
 @pytest.mark.parametrize("minutes", [10, -10])
 def test_a_clock_that_is_ten_minutes_off(script: Caller, minutes: int) -> None:
-    """The refusal says that the client's clock is off."""
+    """If the client's clock is ten minutes off, the refusal of its proof says so."""
     with time_travel(timedelta(minutes=minutes)):
         headers = OWNER.headers(f"{script.mount}login/")
     detail = "The time of the DPoP proof is more than a minute from the server's time."
@@ -129,7 +129,7 @@ def test_a_clock_that_is_ten_minutes_off(script: Caller, minutes: int) -> None:
 
 
 def test_a_proof_is_good_once(script: Caller) -> None:
-    """A proof is used up even if its first request failed for a wrong password."""
+    """A proof can't be used again, even if its first request failed because of a wrong password."""
     headers = OWNER.headers(f"{script.mount}login/")
     wrong = {script.user.USERNAME_FIELD: script.user.get_username(), "password": "wrong"}
     assert script.send("login/", wrong, **headers).json()["code"] == "no_active_account"
@@ -172,7 +172,7 @@ def test_a_login_view_of_the_project(user: Any) -> None:
     ALLOWED_HOSTS=["api.example.com", "testserver"],
 )
 def test_behind_a_proxy(script: Caller, htu: str, caplog: pytest.LogCaptureFixture) -> None:
-    """The proof must name the address that Django sees. If it differs, the log shows both addresses."""
+    """The ``htu`` of a proof must be the URL that Django sees. If it differs, the log shows both URLs."""
     device = Device(host=htu)
     proxied = {"HTTP_X_FORWARDED_PROTO": "https", "HTTP_X_FORWARDED_HOST": "api.example.com"}
     assert script.log_in(HTTP_DPOP=device.proof(""), **proxied).json()["token_type"] == "DPoP"
@@ -189,7 +189,7 @@ def test_behind_a_proxy(script: Caller, htu: str, caplog: pytest.LogCaptureFixtu
 
 @pytest.mark.parametrize("kind", ["script", "browser"])
 def test_a_copied_token_is_worth_nothing(kind: str, request: pytest.FixtureRequest) -> None:
-    """Without the key each refresh is a 401. No cookie is cleared, and the owner stays logged in."""
+    """A refresh with a copied token but without the device's key is a 401. The owner's cookie and session stay."""
     caller = request.getfixturevalue(kind)
     token = log_in(caller).json().get("refresh") or caller.cookie
     for device in (None, THIEF):
@@ -202,7 +202,7 @@ def test_a_copied_token_is_worth_nothing(kind: str, request: pytest.FixtureReque
 
 
 def test_a_lost_answer(script: Caller) -> None:
-    """The previous token with a proof gets the same answer hours later, without a key. One before it is reuse."""
+    """With a proof, the previous token gets the current one again, even hours later. An older token is reuse."""
     first = log_in(script).json()["refresh"]
     second = refresh(script, first).json()["refresh"]
     with time_travel(timedelta(hours=5)):
@@ -213,7 +213,7 @@ def test_a_lost_answer(script: Caller) -> None:
 
 
 def test_a_bad_proof_at_a_refresh(script: Caller) -> None:
-    """A bad proof is a 400, and nothing rotates. A copied request is refused, because its proof is used up."""
+    """At a refresh, a bad proof is a 400, and nothing rotates. A copied request is refused: its proof is used up."""
     token = log_in(script).json()["refresh"]
     detail = "The DPoP proof is for another method or address."
     assert_proof_refused(script.refresh(token, HTTP_DPOP=OWNER.proof("/api/app/auth/login/")), detail)
@@ -225,7 +225,7 @@ def test_a_bad_proof_at_a_refresh(script: Caller) -> None:
 
 @with_settings(REFRESH_THROTTLE="2/day")
 def test_a_thief_can_t_use_up_the_owner_s_share(script: Caller) -> None:
-    """Requests with the family's key count apart. A proof that is sent again does not count."""
+    """Refreshes with a proof by the family's key are counted apart from others. A repeated proof is not counted."""
     token = log_in(script).json()["refresh"]
     assert [refresh(script, token, device).status_code for device in (None, THIEF, THIEF)] == [401, 401, 429]
     headers = OWNER.headers(f"{script.mount}refresh/")
@@ -237,7 +237,7 @@ def test_a_thief_can_t_use_up_the_owner_s_share(script: Caller) -> None:
 
 @with_settings(REFRESH_THROTTLE="2/day")
 def test_a_key_for_each_request(script: Caller) -> None:
-    """In a family that is not bound, requests with a proof count like all others, whatever keys they prove."""
+    """All refreshes of an unbound family share one count, whatever keys their proofs are made with."""
     token = script.log_in().json()["refresh"]
     for device in (OWNER, THIEF):
         token = refresh(script, token, device).json()["refresh"]
@@ -246,7 +246,7 @@ def test_a_key_for_each_request(script: Caller) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_requests_at_once(script: Caller) -> None:
-    """Eight proofs at once make one rotation, and all get the same token. One proof sent eight times works once."""
+    """Eight refreshes at once with different proofs make one rotation. Of eight with the same proof, one works."""
     token = log_in(script).json()["refresh"]
     callers = [again(script) for _ in range(8)]
     answers = in_threads(8, lambda number: refresh(callers[number], token))
@@ -308,7 +308,7 @@ def test_the_schemes_can_t_be_swapped(script: Caller, access: str, route: str) -
 
 
 def test_a_confirmation_by_other_means(user: Any) -> None:
-    """A token with an unknown kind of ``cnf``, such as a certificate's (RFC 8705), counts as bound, but to no key."""
+    """A token with an unknown ``cnf``, such as a certificate's (RFC 8705), counts as bound, and no proof fits it."""
     pair = families.start(user)
     claims = RevocableAccessTokenAuthentication().verify(pair.access)
     for confirmation in ({"x5t#S256": "x"}, {"jkt": 5}, {"jkt": "é"}, "jkt", None):
@@ -329,7 +329,7 @@ def test_only_the_refresh_token_is_bound(script: Caller) -> None:
 
 
 def test_families_that_are_bound_when_proofs_are_switched_off(script: Caller) -> None:
-    """With DPOP ``"off"``, bound families are refused, not accepted as unbound, and logins bind nothing."""
+    """With DPOP ``"off"``, tokens of bound families are refused, not accepted as unbound. Logins bind nothing."""
     body = log_in(script).json()
     with with_settings(DPOP="off"):
         assert refresh(script, body["refresh"]).json()["reason"] == "wrong_device"
@@ -347,7 +347,7 @@ def test_families_that_are_bound_when_proofs_are_switched_off(script: Caller) ->
 
 @with_settings(DPOP_NONCE=True)
 def test_nonces(script: Caller) -> None:
-    """A proof without a nonce is refused: 400 at endpoints, 401 at API routes. Each answer has a fresh nonce."""
+    """A proof without a fresh nonce is refused: 400 at endpoints, 401 at API routes. Each answer has a fresh nonce."""
     device = Device()
     detail = "The DPoP proof needs the nonce of this answer."
     response = log_in(script, device)
@@ -368,7 +368,7 @@ def test_nonces(script: Caller) -> None:
 
 @with_settings(DPOP_NONCE=True, DPOP_ACCESS=False, LOGIN_THROTTLE="2/min")
 def test_a_step_up_without_the_nonce(script: Caller) -> None:
-    """A step-up without the nonce is refused before the password is counted, so a one-time code stays usable."""
+    """A step-up without the nonce is refused before the throttle counts it, so the client can send it again."""
     device = Device()
     device.nonce = current_nonce()
     access = log_in(script, device).json()["access"]
@@ -380,7 +380,7 @@ def test_a_step_up_without_the_nonce(script: Caller) -> None:
 
 
 def test_nonces_across_a_restart_with_another_secret(script: Caller) -> None:
-    """A nonce is accepted while the list has its secret. Then a client needs one more request."""
+    """A nonce is accepted while the secret that made it is in REFRESH_SECRET. Then one more request is needed."""
     device, old = Device(), TWOTOKEN["REFRESH_SECRET"]
     with with_settings(DPOP_NONCE=True):
         device.nonce = log_in(script, device)["DPoP-Nonce"]
@@ -395,7 +395,7 @@ def test_nonces_across_a_restart_with_another_secret(script: Caller) -> None:
 
 @override_settings(TWOTOKEN={"DPOP_NONCE": True})
 def test_nonces_of_a_service_without_a_refresh_secret() -> None:
-    """A service that only verifies makes its nonces from SECRET_KEY, and accepts those of its fallbacks."""
+    """Without a refresh secret, nonces are made from SECRET_KEY. Those of SECRET_KEY_FALLBACKS are accepted too."""
     device = Device()
     device.nonce = current_nonce()
     assert proven_key(factory.post("/", HTTP_DPOP=device.proof("/"))) == device.device_key
@@ -440,7 +440,7 @@ def test_a_cache_that_does_not_work(script: Caller, access: str, backend: str) -
 
 @pytest.mark.parametrize("mount", ["/api/app/auth/", "/api/tool/auth/"])
 def test_a_logout_by_a_bound_access_token(user: Any, mount: str) -> None:
-    """A logout by a bound access token needs the proof. A refusal is a 401, as of an API route."""
+    """A logout by a bound access token needs a proof. Without one the answer is a 401, as at an API route."""
     caller = Caller(user, mount=mount)
     access = log_in(caller).json()["access"]
     path = f"{mount}logout/"
@@ -458,7 +458,7 @@ def test_a_logout_by_a_bound_access_token(user: Any, mount: str) -> None:
 
 @pytest.mark.parametrize("kind", ["script", "browser"])
 def test_a_logout_by_the_refresh_token(kind: str, request: pytest.FixtureRequest) -> None:
-    """A logout by the refresh token needs no proof. A bound access token without its proof revokes nothing."""
+    """A logout by refresh token needs no proof. A bound access token that is sent without a proof revokes nothing."""
     caller = request.getfixturevalue(kind)
     body, other = log_in(caller).json(), log_in(Caller(caller.user, mount="/api/app/auth/")).json()
     data = {"refresh": body["refresh"]} if "refresh" in body else None
@@ -467,19 +467,19 @@ def test_a_logout_by_the_refresh_token(kind: str, request: pytest.FixtureRequest
 
 
 class DeviceView(TokenView):
-    """A view that checks the device of its family, as a step-up does."""
+    """A view that calls ``check_device`` for a family, as the step-up does."""
 
     authentication_classes = [RevocableAccessTokenAuthentication]
 
     def post(self, request: Request, **kwargs: Any) -> Response:
-        """Check the device."""
+        """Check that the request comes from the family's device."""
         self.check_device(RefreshToken.objects.get().device_key)
         return Response()
 
 
 @pytest.mark.parametrize(("bound_access", "scheme"), [(True, "DPoP"), (False, "Bearer")])
 def test_a_view_that_checks_the_device(script: Caller, bound_access: bool, scheme: str) -> None:
-    """One proof is enough, whether the access token is bound or only the family."""
+    """``check_device`` needs one proof by the family's key, whether or not the access token is bound too."""
     view = DeviceView.as_view()
     with with_settings(DPOP_ACCESS=bound_access):
         access = log_in(script).json()["access"]
@@ -493,14 +493,14 @@ def test_a_view_that_checks_the_device(script: Caller, bound_access: bool, schem
 
 
 def test_a_view_that_checks_an_unbound_device(script: Caller) -> None:
-    """A family that is not bound needs no proof."""
+    """``check_device`` needs no proof if the family is not bound."""
     access = log_in(script, None).json()["access"]
     assert DeviceView.as_view()(factory.post("/step/", HTTP_AUTHORIZATION=f"Bearer {access}")).status_code == 200
 
 
 @pytest.mark.slow
 def test_without_cryptography() -> None:
-    """Proofs are ignored, as with DPOP ``"off"``, and no request fails."""
+    """Without the package cryptography, proofs are ignored as with DPOP ``"off"``, and no request fails."""
     code = (
         "import os, sys, django; sys.modules['cryptography'] = None\n"
         "os.environ['DJANGO_SETTINGS_MODULE'] = 'tests.settings'; django.setup()\n"

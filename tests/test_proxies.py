@@ -40,7 +40,7 @@ def member() -> Iterator[Any]:
 
 
 class MemberBackend(ModelBackend):
-    """Logs users in as members."""
+    """An authentication back end that logs users in as members, which are proxies."""
 
     def authenticate(self, request: Any, **credentials: Any) -> Any:  # type: ignore[override]
         """Return the user as a member."""
@@ -49,13 +49,13 @@ class MemberBackend(ModelBackend):
 
 
 def reason() -> str:
-    """Return why the only family is revoked, empty if it is active."""
+    """Return why the only family is revoked, or an empty string if it is active."""
     return RefreshToken.objects.get().revoked_reason
 
 
 @override_settings(AUTHENTICATION_BACKENDS=["tests.test_proxies.MemberBackend"])
 def test_a_back_end_that_returns_members(script: Caller) -> None:
-    """A member has the same sessions as the user: login, refresh, requests and logout work."""
+    """If a back end returns a proxy of the user, login, refresh, requests and logout work."""
     with with_settings(MAX_FAMILIES_PER_USER=1):
         families.start(script.user)
         token = script.log_in().json()["refresh"]
@@ -69,7 +69,7 @@ def test_a_back_end_that_returns_members(script: Caller) -> None:
 
 
 def test_a_member_is_saved(user: Any, member: Any) -> None:
-    """A proxy is a sender of its own, and its save revokes too."""
+    """Saving a user as inactive by a proxy model revokes the user's families too."""
     families.start(user)
     saved = member._default_manager.get(pk=user.pk)
     saved.is_active = False
@@ -79,7 +79,7 @@ def test_a_member_is_saved(user: Any, member: Any) -> None:
 
 @override_settings(AUTH_USER_MODEL="accounts.Member")
 def test_members_are_the_users(user: Any, member: Any) -> None:
-    """With a proxy as AUTH_USER_MODEL, users are members, and saving one by the model behind the proxy revokes."""
+    """With a proxy as AUTH_USER_MODEL, users are loaded as the proxy. Saving one by the base model still revokes."""
     access = decode_access(families.start(user).access, conf.access_policy, timezone.now())
     assert type(load_user(access)) is member
     claimed = ClaimsUser(access)

@@ -1,4 +1,4 @@
-"""What happens when a user is saved."""
+"""The receiver that revokes families when a user is saved as inactive."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ pytestmark = pytest.mark.django_db
 
 
 def reasons() -> list[str]:
-    """Return the reason of each family's revocation, empty for an active one."""
+    """Return the reason of each family's revocation, or an empty string for an active family."""
     return list(RefreshToken.objects.order_by("created_at").values_list("revoked_reason", flat=True))
 
 
 def test_a_deactivated_user_s_families_are_revoked(script: Caller) -> None:
-    """Saving a user as inactive revokes this user's families only. Activating the user revives none."""
+    """Saving a user as inactive revokes only this user's families. Activating the user revives no family."""
     script.log_in()
     token = script.log_in().json()["refresh"]
     families.start(UserFactory())  # type: ignore[arg-type]
@@ -47,7 +47,7 @@ def test_a_deactivated_user_s_families_are_revoked(script: Caller) -> None:
 
 
 def test_an_active_user_costs_no_statement(user: Any, django_assert_num_queries: Any) -> None:
-    """Saving an active user, or any other row, costs no statement."""
+    """Saving an active user makes only Django's own statement, and revokes nothing."""
     families.start(user)
     with django_assert_num_queries(1):
         user.save()
@@ -56,7 +56,7 @@ def test_an_active_user_costs_no_statement(user: Any, django_assert_num_queries:
 
 @pytest.mark.parametrize(("fields", "expected"), [(["is_active"], RevokedReason.USER_INACTIVE), (["password"], "")])
 def test_only_what_was_written_counts(user: Any, fields: list[str], expected: str) -> None:
-    """If a save names its fields, it revokes only if ``is_active`` is one of them."""
+    """A save with ``update_fields`` revokes only if ``is_active`` is one of the fields."""
     families.start(user)
     user.is_active = False
     user.save(update_fields=fields)
@@ -64,7 +64,7 @@ def test_only_what_was_written_counts(user: Any, fields: list[str], expected: st
 
 
 def test_a_user_that_was_read_in_part(user: Any, django_assert_num_queries: Any) -> None:
-    """With deferred fields, the receiver reads none of them."""
+    """If ``is_active`` is deferred, saving the user makes only Django's own statement, and revokes nothing."""
     families.start(user)
     User._default_manager.filter(pk=user.pk).update(is_active=False)
     part = User._default_manager.only(User.USERNAME_FIELD).get(pk=user.pk)
@@ -74,7 +74,7 @@ def test_a_user_that_was_read_in_part(user: Any, django_assert_num_queries: Any)
 
 
 def test_a_new_user_and_a_fixture(user: Any, tmp_path: Any, django_assert_max_num_queries: Any) -> None:
-    """A new user has no families; loading a fixture revokes nothing."""
+    """Saving a new user does not look for families, and loading a fixture revokes nothing."""
     families.start(user)
     with django_assert_max_num_queries(1):
         UserFactory(is_active=False)
@@ -87,7 +87,7 @@ def test_a_new_user_and_a_fixture(user: Any, tmp_path: Any, django_assert_max_nu
 
 
 def test_a_save_that_is_rolled_back(user: Any) -> None:
-    """The revocation is rolled back with the save."""
+    """If the save of an inactive user is rolled back, the revocation of the families is rolled back too."""
     families.start(user)
     user.is_active = False
     with transaction.atomic():
@@ -100,7 +100,7 @@ def test_a_save_that_is_rolled_back(user: Any) -> None:
 @override_settings(AUTH_USER_MODEL="accounts.StatusUser")
 @pytest.mark.parametrize(("status", "expected"), [("member", ""), ("banned", RevokedReason.USER_INACTIVE)])
 def test_a_user_model_without_the_column(user: Any, status: str, expected: str) -> None:
-    """If ``is_active`` is a property, each save counts, whichever fields it writes."""
+    """If ``is_active`` is a property of the user, each save of an inactive user revokes, whichever fields it writes."""
     families.start(user)
     saved = StatusUser(pk=user.pk, status=status)
     post_save.send(

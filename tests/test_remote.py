@@ -1,4 +1,4 @@
-"""A service that only verifies: where its keys come from, which users it sees, and what happens in failures."""
+"""A service that only verifies access tokens: its keys, its users, and how it behaves in failures."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ from twotoken.tokens import AccessPolicy, AccessToken, encode_access
 
 ISSUER, AUDIENCE = "https://auth.example.com", "https://api.example.com"
 THREADS = 50
-SECONDS = 20.0  # after which a fetch is given up. A server that hangs is let go before that
+SECONDS = 20.0  # after which a fetch fails. The tests release a server that hangs before that
 RINGS = {name: [key_ring((text,), (name,)) for text in TEXTS[name]] for name in ASYMMETRIC}
 OLD, NEW = RINGS["ES256"]
 
 
 def token_of(keys: Any = OLD, *, life: int = 900, issuer: str = ISSUER, thumbprint: str = "", **claims: Any) -> str:
-    """Return an access token as the login project makes it."""
+    """Return an access token as the project that issues the tokens makes it."""
     now = int(time.time())
     policy = AccessPolicy(keys, issuer, (AUDIENCE,))
     times = {"issued_at": now, "expires_at": now + life}
@@ -55,17 +55,17 @@ def token_of(keys: Any = OLD, *, life: int = 900, issuer: str = ISSUER, thumbpri
 
 
 def user_of(**claims: Any) -> Any:
-    """Return the user of these claims and of those that each token has."""
+    """Return the RemoteUser of a token with these claims."""
     return RemoteUser(AccessToken({"sub": "7", "sid": str(uuid4()), "exp": 0, **claims}))
 
 
 def service(**values: Any) -> override_settings:
-    """Override the settings with those of a service that only verifies."""
+    """Override the settings with those of a service that only verifies access tokens."""
     return override_settings(TWOTOKEN={"ISSUER": ISSUER, "AUDIENCE": AUDIENCE, **values})
 
 
 class WhoView(APIView):
-    """Says who is asking."""
+    """A view that returns the user and the claims of the request."""
 
     authentication_classes = [RemoteAccessTokenAuthentication]
     permission_classes = [IsAuthenticated]
@@ -76,7 +76,7 @@ class WhoView(APIView):
 
 
 def call(token: str | None = None, *permissions: Any, **attributes: Any) -> Any:
-    """GET the view with a token."""
+    """GET WhoView, with an access token if one is given."""
     headers: dict[str, Any] = {} if token is None else {"HTTP_AUTHORIZATION": f"Bearer {token}"}
     view = WhoView.as_view(permission_classes=permissions or WhoView.permission_classes, **attributes)
     return view(APIRequestFactory().get("/", **headers)).render()
@@ -84,7 +84,7 @@ def call(token: str | None = None, *permissions: Any, **attributes: Any) -> Any:
 
 @pytest.fixture
 def server() -> Iterator[KeyServer]:
-    """A key server that publishes the old key."""
+    """A key server that publishes the public key of OLD."""
     with running_key_server() as server:
         server.publish(OLD.public())
         yield server
@@ -107,27 +107,27 @@ def server() -> Iterator[KeyServer]:
     ],
 )
 def test_a_user_of_the_claims(claims: dict[str, Any], expected: dict[str, Any]) -> None:
-    """A known attribute ignores a claim of the wrong type. Any other attribute is the claim with its name."""
+    """RemoteUser ignores a known claim of the wrong type. Any other claim becomes an attribute of the same name."""
     user = user_of(**claims)
     assert {name: getattr(user, name) for name in expected} == expected
 
 
 @pytest.mark.parametrize("name", ["phone", "_state", "__len__", "_secret", "has_perm_"])
 def test_an_attribute_that_is_no_claim(name: str) -> None:
-    """An attribute without a claim raises AttributeError. A name with an underscore is never a claim."""
+    """A missing claim raises AttributeError. A claim with a leading underscore is never an attribute."""
     with pytest.raises(AttributeError, match=name):
         getattr(user_of(_secret="x", __len__=3), name)
 
 
 def test_claims_hide_no_method() -> None:
-    """No claim name can replace a method."""
+    """A claim with the name of a method does not replace the method of RemoteUser."""
     user = user_of(has_perm=True, has_perms=[1], get_username="x", is_authenticated=False, _access={})
     assert (user.has_perm("app.view"), user.get_username(), user.is_authenticated) == (False, "7", True)
 
 
 @pytest.mark.parametrize(("age", "status"), [(0, 200), (290, 200), (320, 401), (None, 401)])
 def test_a_recent_login(server: KeyServer, age: int | None, status: int) -> None:
-    """RecentLogin works here too. The step-up takes place at the login project."""
+    """RecentLogin works in a service that only verifies: an old or missing ``auth_time`` gets a challenge."""
     now = int(time.time())
     token = encode_access(
         AccessPolicy(OLD, ISSUER, (AUDIENCE,)),
@@ -174,7 +174,7 @@ def test_permissions(claims: dict[str, Any], perm: str, has: bool) -> None:
 
 
 def test_one_user_and_another() -> None:
-    """Users with the same subject and issuer are equal, and so is a copy."""
+    """Users with the same ``sub`` and ``iss`` are equal, even if one is a copy or has other claims."""
     user = user_of(iss=ISSUER, username="ada")
     assert (str(user), repr(user), str(user_of())) == ("ada", "<RemoteUser 7>", "7")
     assert len({user, user_of(iss=ISSUER), copy.deepcopy(user), pickle.loads(pickle.dumps(user))}) == 1
@@ -210,19 +210,19 @@ def test_keys_by_url(server: KeyServer, algorithm: str) -> None:
 
 @pytest.fixture
 def clock() -> Clock:
-    """The clock of a source of keys."""
+    """The clock that tells a KeySource the time. The test moves it."""
     return Clock()
 
 
 @pytest.fixture
 def source(server: KeyServer, clock: Clock) -> KeySource:
-    """The keys of the server, which nobody has fetched yet."""
+    """A KeySource for the server. It has not fetched any keys yet."""
     return KeySource(server.url, seconds=SECONDS, clock=clock)
 
 
 @pytest.fixture
 def judge(server: KeyServer, source: KeySource) -> Iterator[Callable[[str], AccessToken]]:
-    """Judge tokens by the keys of the server, which have been fetched once."""
+    """Return a function that verifies tokens by the server's keys. The keys have been fetched once."""
     authentication = RemoteAccessTokenAuthentication()
 
     def verify(token: str) -> AccessToken:
@@ -248,7 +248,7 @@ def in_threads(work: Callable[[], Any]) -> list[Any]:
 
 
 def settle(condition: Callable[[], bool]) -> None:
-    """Wait for the fetches in the background."""
+    """Wait until a condition holds, which a fetch in the background makes true."""
     deadline = time.monotonic() + 10
     while not condition():
         assert time.monotonic() < deadline
@@ -263,7 +263,7 @@ def test_old_keys_on_a_bad_day(
     behaviour: str,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """With old keys and a server that hangs or sends garbage, no token of a known key waits."""
+    """If the server hangs or sends garbage, tokens of known keys are accepted without a wait."""
     server.behaviour = behaviour
     clock.now += 10 * KEYS_INTERVAL
     token = token_of()
@@ -302,7 +302,7 @@ def test_keys_that_nobody_publishes_any_more(
 
 
 def test_a_new_key(server: KeyServer, clock: Clock, judge: Callable[[str], AccessToken]) -> None:
-    """If fifty requests come at once with a new key, there is one fetch, and all are accepted."""
+    """If fifty requests come at once with a token of a new key, there is one fetch, and all are accepted."""
     server.publish([*OLD.public(), *NEW.public()])
     clock.now += UNKNOWN_KEY_PAUSE
     token = token_of(NEW)
@@ -311,7 +311,7 @@ def test_a_new_key(server: KeyServer, clock: Clock, judge: Callable[[str], Acces
 
 
 def test_a_key_that_somebody_made_up(server: KeyServer, clock: Clock, judge: Callable[[str], AccessToken]) -> None:
-    """Many unknown keys cause few fetches, and tokens of known keys don't wait."""
+    """Many tokens of an unknown key cause few fetches, and tokens of known keys don't wait."""
     clock.now += UNKNOWN_KEY_PAUSE
     forged = token_of(NEW)
     for _ in range(2):
@@ -351,7 +351,7 @@ def test_the_first_requests(server: KeyServer, source: KeySource) -> None:
 
 @pytest.mark.parametrize("behaviour", [pytest.param("hang", marks=pytest.mark.slow), "nonsense", "unchanged"])
 def test_no_key_yet(server: KeyServer, clock: Clock, behaviour: str, caplog: pytest.LogCaptureFixture) -> None:
-    """If the server hangs, one request fetches, and all fail within a time limit. After a pause one fetches again."""
+    """If the first fetch hangs or fails, all requests fail within a time limit. After a pause one request fetches."""
     source = KeySource(server.url, seconds=1, clock=clock)
     server.behaviour = behaviour
     assert in_threads(source.keys) == [Unavailable] * THREADS
@@ -377,7 +377,7 @@ def test_the_answer_without_keys(server: KeyServer) -> None:
 
 
 def test_public_keys() -> None:
-    """ACCESS_SECRET may be one PEM, or several of any algorithm; a private key verifies too."""
+    """ACCESS_SECRET may be one PEM, or a list of PEMs of any algorithm. The PEM of a private key verifies too."""
     old, new = public_pem(PRIVATE["ES256"][0]), public_pem(PRIVATE["EdDSA"][0])
     for keys in (old, [new, old], [TEXTS["ES256"][0]]):
         with service(ACCESS_SECRET=keys):
@@ -398,7 +398,7 @@ def test_public_keys() -> None:
     ],
 )
 def test_settings_that_can_not_be_used(values: dict[str, Any], said: str) -> None:
-    """Wrong settings raise an error on every request, because no check runs in this service."""
+    """Wrong settings raise ImproperlyConfigured on every request, because no check of Django's runs in this service."""
     for _ in range(2):
         with service(**values), pytest.raises(ImproperlyConfigured, match=said):
             call(token_of())
@@ -438,7 +438,7 @@ def test_a_bound_token(server: KeyServer) -> None:
 
 
 def test_throttles(server: KeyServer) -> None:
-    """DRF's throttles count by user."""
+    """DRF's throttles count requests per user."""
 
     class Twice(UserRateThrottle):
         rate = "2/min"
@@ -493,7 +493,7 @@ assert "django.contrib.auth.models" not in sys.modules and "twotoken.models" not
 
 @pytest.mark.slow
 def test_a_service_without_tables(server: KeyServer) -> None:
-    """The class works without a database, and without twotoken and Django's users in INSTALLED_APPS."""
+    """RemoteAccessTokenAuthentication works without a database, with neither twotoken nor Django's users installed."""
     values = json.dumps({"JWKS_URL": server.url, "ISSUER": ISSUER, "AUDIENCE": AUDIENCE})
     command = [sys.executable, "-c", BARE, values, token_of(is_staff=True), token_of(NEW)]
     run = subprocess.run(command, cwd=Path(__file__).parent.parent, capture_output=True, text=True, check=False)
@@ -505,7 +505,7 @@ def test_a_service_without_tables(server: KeyServer) -> None:
 
 @pytest.mark.slow
 def test_without_cryptography() -> None:
-    """The first request raises an error that names the extra."""
+    """Without the package cryptography, the first request raises an error that names the package."""
     code = f"import sys; sys.modules['cryptography'] = None\n{BARE}".replace("raise_request_exception=False", "")
     command = [sys.executable, "-c", code, json.dumps({"JWKS_URL": "https://auth.example.com/"}), token_of()]
     run = subprocess.run(command, cwd=Path(__file__).parent.parent, capture_output=True, text=True, check=False)

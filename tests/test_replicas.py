@@ -1,4 +1,4 @@
-"""A replica that lags, outside the hot path: logins, lists, the admin, the commands."""
+"""A replica that lags: logins, sessions, the admin and the commands read the write database."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class OursOnReplica(StaleReplica):
 
 
 class Backend(ModelBackend):
-    """Logs in one given user, as read from a replica. Staff are read from the write database."""
+    """Logs in one given user with the replica's data. Staff are read from the write database."""
 
     replicated: ClassVar[Any] = None
 
@@ -55,7 +55,7 @@ class Backend(ModelBackend):
 
 @pytest.fixture
 def backend(user: Any) -> Iterator[None]:
-    """Make logins use the user as the replica has it now."""
+    """Let logins read the user from a replica that lags from now on."""
     Backend.replicated = User._default_manager.get(pk=user.pk)
     Backend.replicated._state.db = "replica"
     with override_settings(AUTHENTICATION_BACKENDS=["tests.test_replicas.Backend"]):
@@ -66,7 +66,7 @@ def backend(user: Any) -> Iterator[None]:
 @pytest.mark.parametrize("change", ["deactivated", "deleted", "another password"])
 @pytest.mark.parametrize("api", ["login/", "families.start"])
 def test_a_login_by_what_a_replica_believes(script: Caller, user: Any, change: str, api: str) -> None:
-    """A user whom only the lagging replica knows as active, or an old password, is refused."""
+    """If a user is deactivated, deleted or gets a new password, a login by the lagging replica is refused."""
     rows = User._default_manager.filter(pk=user.pk)
     if change == "deactivated":
         rows.update(is_active=False)
@@ -85,14 +85,14 @@ def test_a_login_by_what_a_replica_believes(script: Caller, user: Any, change: s
 
 
 class BetterHasher(PBKDF2PasswordHasher):
-    """A hasher that Django prefers to the one of the tests, so that it hashes the password again."""
+    """A hasher that Django prefers to the hasher of the tests, so that Django hashes the password again."""
 
     iterations = 1
 
 
 @pytest.mark.usefixtures("backend")
 def test_a_login_that_saves_the_user(script: Caller, user: Any) -> None:
-    """An old password is refused even if Django saves a better hash of it at the login."""
+    """A deactivated user is refused even if Django saves a better hash of the password at the login."""
     User._default_manager.filter(pk=user.pk).update(is_active=False)
     hashers = ["tests.test_replicas.BetterHasher", *settings.PASSWORD_HASHERS]
     with override_settings(DATABASE_ROUTERS=STALE, PASSWORD_HASHERS=hashers):
@@ -104,7 +104,7 @@ def test_a_login_that_saves_the_user(script: Caller, user: Any) -> None:
 
 @pytest.mark.usefixtures("backend")
 def test_a_login_by_a_replica(script: Caller, user: Any) -> None:
-    """A user whose password and activity did not change logs in. The claims come from the write database."""
+    """A login by a lagging replica works if only other columns changed. The claims come from the write database."""
     User._default_manager.filter(pk=user.pk).update(email="new@example.com")
     with override_settings(DATABASE_ROUTERS=STALE), with_settings(ACCESS_CLAIMS="tests.test_replicas.email"):
         pair = script.log_in().json()
@@ -114,7 +114,7 @@ def test_a_login_by_a_replica(script: Caller, user: Any) -> None:
 
 
 def email(user: Any, family: Any) -> dict[str, Any]:
-    """Return claims of a user."""
+    """Return the claim ``email`` of a user."""
     return {"email": user.email}
 
 

@@ -1,4 +1,4 @@
-"""Many families at once: the commands, the purge, the timeline's events."""
+"""Revoking and purging many families: the functions, the commands and their events."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Terminal(io.StringIO):
 
 
 def run(*arguments: str, **options: Any) -> str:
-    """Run a command and return what it says."""
+    """Run a command and return what it prints."""
     out = io.StringIO()
     call_command(*arguments, stdout=out, **options)
     return out.getvalue()
@@ -54,7 +54,7 @@ def many(user: Any, count: int, **values: Any) -> None:
 
 
 def test_revoking_in_batches(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A batch needs two statements, and one for its events. Each family sends a signal. Progress ends at 1."""
+    """Each batch makes two statements, and one for its events. Each family sends a signal. The progress ends at 1."""
     monkeypatch.setattr(revocation, "BATCH", 10)
     many(user, 25)
     with CaptureQueriesContext(connection) as queries, heard(family_revoked) as calls:
@@ -64,14 +64,14 @@ def test_revoking_in_batches(user: Any, monkeypatch: pytest.MonkeyPatch) -> None
     assert [0 <= batch.done <= 1 for batch in batches] == [True] * 3
     assert [batch.done for batch in batches] == sorted(batch.done for batch in batches)
     assert batches[-1].done == 1
-    assert len([query for query in queries if "SAVEPOINT" not in query["sql"]]) == 9  # the test is a transaction
+    assert len([query for query in queries if "SAVEPOINT" not in query["sql"]]) == 9  # the test runs in a transaction
     assert len({kwargs["family_id"] for _, kwargs in calls}) == 25
     assert FamilyEvent.objects.filter(kind=EventKind.REVOKED, actor="ann").count() == 25
     assert families.revoke_each(families.select(), "test") == 0
 
 
 def test_whose_are_revoked(user: Any) -> None:
-    """The command chooses families by user, id, address or time, or by several of these."""
+    """``revoke_token_families`` chooses families by user, id, address or time, or by several of these."""
     other: Any = UserFactory()
     old = families.start(user, Client("192.0.2.1"))
     new = families.start(user, Client("2001:db8::1"))
@@ -115,7 +115,7 @@ def test_whose_are_revoked(user: Any) -> None:
     ],
 )
 def test_options_that_make_no_sense(user: Any, options: list[str], problem: str) -> None:
-    """Options that make no sense are refused with a reason, and nothing is revoked."""
+    """``revoke_token_families`` refuses wrong options with a reason, and revokes nothing."""
     families.start(user)
     with pytest.raises(CommandError, match=problem):
         run("revoke_token_families", *options)
@@ -178,18 +178,18 @@ def test_nobody_is_there_to_ask(user: Any, monkeypatch: pytest.MonkeyPatch) -> N
     ],
 )
 def test_a_duration_in_words(seconds: float, words: str) -> None:
-    """Units that are zero are left out."""
+    """A duration in words leaves out units that are zero."""
     assert in_words(timedelta(seconds=seconds)) == words
 
 
 def test_a_login_during_the_command_stays(user: Any) -> None:
-    """A family that starts while the command runs is not revoked."""
+    """A family that starts while ``revoke_token_families`` runs is not revoked."""
     RefreshToken.objects.create(user=user, created_at=timezone.now() + timedelta(minutes=1))
     assert run("revoke_token_families", "--all", "--no-input") == "0 token families revoked.\n"
 
 
 def test_the_progress_bar(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is shown only on a terminal, and not if the command is done at once."""
+    """The progress bar is shown only on a terminal, and only if the command takes longer than a delay."""
     monkeypatch.setattr(revocation, "BATCH", 10)
     many(user, 25)
     assert run("revoke_token_families", "--all", "--no-input", stderr=(quiet := Terminal())).startswith("25 ")
@@ -221,7 +221,7 @@ def test_a_purge_without_a_word(user: Any) -> None:
 
 
 def test_what_is_purged(user: Any) -> None:
-    """Families that were revoked or expired longer than RETENTION ago are deleted with their events."""
+    """Families that ended more than RETENTION ago, by revocation or by expiry, are deleted with their events."""
     now = timezone.now()
     gone = timedelta(days=31)
     kept = {"live": RefreshToken.objects.create(user=user).pk}
@@ -250,7 +250,7 @@ def test_what_is_purged(user: Any) -> None:
 
 
 def test_a_purge_keeps_what_may_still_have_an_access_token(user: Any) -> None:
-    """A purge keeps a revoked family while a token of it is valid, however short RETENTION is."""
+    """A purge keeps a revoked family while one of its access tokens is valid, however short RETENTION is."""
     now = timezone.now()
     kept = RefreshToken.objects.create(user=user, revoked_at=now - timedelta(minutes=14)).pk
     RefreshToken.objects.create(user=user, revoked_at=now - timedelta(minutes=17))
@@ -270,7 +270,7 @@ def revoked_in_turn(user: Any, count: int, apart: timedelta) -> None:
 
 @pytest.mark.parametrize(("apart", "selects"), [(timedelta(minutes=1), 8), (timedelta(), 10)])
 def test_a_purge_in_batches(user: Any, apart: timedelta, selects: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A batch makes few statements and no COUNT. If all families were revoked at one time, one SELECT reads keys."""
+    """The statements of a purge's batches: no COUNT, and a SELECT of keys only if all families have the same time."""
     monkeypatch.setattr(purging, "PURGE_BATCH", 10)
     revoked_in_turn(user, 25, apart)
     many(user, 5)
@@ -295,7 +295,7 @@ def test_a_purge_in_batches(user: Any, apart: timedelta, selects: int, monkeypat
 
 
 def test_a_purge_by_time_sends_no_keys(user: Any) -> None:
-    """Without events, a purge sends no key, so it is fast: the driver needs microseconds for each."""
+    """A purge of families without events sends no primary keys, because a driver takes microseconds for each key."""
     revoked_in_turn(user, 25, timedelta(minutes=1))
     with CaptureQueriesContext(connection) as queries:
         assert families.purge() == 25
@@ -304,7 +304,7 @@ def test_a_purge_by_time_sends_no_keys(user: Any) -> None:
 
 
 def test_a_purge_looks_at_a_family_again_when_it_may_have_expired(user: Any) -> None:
-    """A family that is still used is looked at once, and then not before it can have expired."""
+    """If a family is still active, the purge looks at it again only when it may have expired."""
     now, week = timezone.now(), timedelta(days=7)
     RefreshToken.objects.create(user=user, earliest_end=now - timedelta(days=60), refreshed_at=now)
     end = now + timedelta(days=1)
@@ -320,7 +320,7 @@ def test_a_purge_looks_at_a_family_again_when_it_may_have_expired(user: Any) -> 
 
 
 def test_a_login_sets_when_the_purge_first_looks_at_the_family(user: Any) -> None:
-    """It is the end of a family that nobody refreshes: by the idle lifetime, or by its own one."""
+    """The purge first looks at a family at the end of the idle or of the family's lifetime, whichever is earlier."""
     for lifetime, end in ((timedelta(days=30), timedelta(days=7)), (timedelta(hours=1), timedelta(hours=1))):
         family = families.get(families.start(user, lifetime=lifetime).family_id)
         assert family is not None
@@ -328,7 +328,7 @@ def test_a_login_sets_when_the_purge_first_looks_at_the_family(user: Any) -> Non
 
 
 def test_a_purge_that_has_to_stop(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It ends the batch in which its time is over; the next one goes on. The command says what is left."""
+    """After its time limit a purge ends its batch, and the command says what is left. The next purge continues."""
     monkeypatch.setattr(purging, "PURGE_BATCH", 10)
     many(user, 25, revoked_at=timezone.now() - timedelta(days=60))
     assert families.purge(within=timedelta()) == 10
@@ -342,7 +342,7 @@ def test_a_purge_that_has_to_stop(user: Any, monkeypatch: pytest.MonkeyPatch) ->
     [("30s", 30), ("10m", 600), ("2h", 7200), ("1.5h", 5400), ("90", None), ("m", None), ("-1m", None)],
 )
 def test_a_time_limit(text: str, seconds: float | None) -> None:
-    """A number with s, m or h; anything else is an error that names the form."""
+    """A time limit is a number with s, m or h. Other text raises an error that says what a duration is."""
     if seconds is None:
         with pytest.raises(ArgumentTypeError, match="is not a duration"):
             duration(text)
@@ -351,7 +351,7 @@ def test_a_time_limit(text: str, seconds: float | None) -> None:
 
 
 def test_a_purge_where_somebody_listens(user: Any) -> None:
-    """If post_delete has a receiver, it gets each deleted family, as with Django's ``delete``."""
+    """If post_delete has a receiver, it gets each family that a purge deletes, as with Django's ``delete``."""
     many(user, 3, revoked_at=timezone.now() - timedelta(days=60))
     FamilyEvent.objects.create(family=RefreshToken.objects.earliest("pk"), kind=EventKind.DEVICE)
     heard_of: list[UUID] = []
@@ -367,14 +367,14 @@ def test_a_purge_where_somebody_listens(user: Any) -> None:
 
 
 def test_the_place_of_a_key() -> None:
-    """The place of a key in the database's order of keys shows how much of the work is done."""
+    """``place`` returns where a key lies in the database's order of keys, from 0 to 1. It measures progress."""
     key = UUID("40000000-0000-4000-8000-c00000000000")
     assert revocation.place(key, "postgresql") == pytest.approx(0.25)
     assert revocation.place(key, "mysql") == pytest.approx(0.75)
 
 
 def test_a_user_who_has_no_key_has_no_families(user: Any) -> None:
-    """A deleted user, or None, matches no family."""
+    """A deleted user, and None as any argument, match no family."""
     families.start(user)
     gone: Any = UserFactory()
     gone.delete()
@@ -389,7 +389,7 @@ def test_a_user_who_has_no_key_has_no_families(user: Any) -> None:
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("model", [RefreshToken, FamilyEvent])
 def test_a_purge_with_rows_of_the_project_s_own(user: Any, model: Any) -> None:
-    """If a project's model has a foreign key to ours, the purge follows its ``on_delete``."""
+    """If a project's model has a foreign key to families or events, the purge follows its ``on_delete``."""
 
     class Note(Model):  # noqa: DJ008 - nobody looks at it
         about = ForeignKey(model, CASCADE, related_name="+", null=True)
@@ -419,7 +419,7 @@ def test_a_purge_with_rows_of_the_project_s_own(user: Any, model: Any) -> None:
 
 
 def test_an_address_as_it_is_stored(user: Any) -> None:
-    """An IPv4 address in IPv6 form finds the families of the IPv4 address."""
+    """An IPv4 address in IPv6 form matches families of the IPv4 address. An invalid address is an error."""
     families.start(user, Client("192.0.2.1"))
     assert run("revoke_token_families", "--address", "::ffff:192.0.2.1").startswith("1 token family revoked")
     for address in ("fe80::1%eth0", "localhost"):
@@ -435,7 +435,7 @@ def test_a_time_that_is_too_far_away() -> None:
 
 @override_settings(USE_TZ=False)
 def test_a_time_without_zones(user: Any) -> None:
-    """With USE_TZ off, a time with an offset is converted to the project's zone. Others are used as they are."""
+    """With USE_TZ off, a time with an offset is converted to the project's zone. Other times are used unchanged."""
     families.start(user)
     for moment, count in (("2000-01-01", 0), ("2000-01-01T12:00Z", 0), ("2999-01-01T12:00+02:00", 1)):
         said = run("revoke_token_families", "--before", moment, "--dry-run")

@@ -1,4 +1,4 @@
-"""What a service that only verifies knows about the revoked families of another service."""
+"""How a service that only verifies access tokens learns which families another service has revoked."""
 
 from __future__ import annotations
 
@@ -32,24 +32,24 @@ INTERVAL = 5.0
 
 @pytest.fixture
 def clock() -> Clock:
-    """A clock."""
+    """A clock that the test moves."""
     return Clock()
 
 
 @pytest.fixture
 def server() -> Iterator[KeyServer]:
-    """A server that returns the answer of the test."""
+    """A server that returns the answer that the test has set."""
     with running_key_server() as server:
         yield server
 
 
 def source_at(url: str, clock: Clock, **options: Any) -> RevocationSource:
-    """Return the source at a URL."""
+    """Return a RevocationSource for a URL."""
     return RevocationSource(url, interval=INTERVAL, clock=clock, **{"seconds": 1.0, **options})
 
 
 def refused(source: RevocationSource, *families_of: Any) -> list[bool]:
-    """Return for each family whether the source refuses it."""
+    """Tell for each family whether the source refuses its access tokens."""
     found = []
     for family in families_of:
         try:
@@ -62,14 +62,14 @@ def refused(source: RevocationSource, *families_of: Any) -> list[bool]:
 
 
 def listing(*sids: Any, since: str = "1", lifetime: Any = 900) -> bytes:
-    """Return an answer as RevocationsView gives it."""
+    """Return a list of these families, in the format of RevocationsView."""
     revoked = [family_digest(str(sid)) for sid in sids]
     return json.dumps({"revoked": revoked, "since": since, "lifetime": lifetime}).encode()
 
 
 @pytest.mark.django_db(transaction=True)
 def test_beside_the_view(live_server: Any, clock: Clock) -> None:
-    """The class and the view work together: each fetch asks only for newer revocations."""
+    """A RevocationSource that reads RevocationsView refuses a revoked family after the interval."""
     user: Any = UserFactory()
     old, pair, other = revoked(user, timedelta(minutes=5)), families.start(user), families.start(user)
     source = source_at(live_server.url + PATH, clock)
@@ -78,7 +78,7 @@ def test_beside_the_view(live_server: Any, clock: Clock) -> None:
     assert refused(source, old, pair, other) == [True, False, False]
     clock.now += INTERVAL
     assert refused(source, old, pair, other) == [True, True, False]
-    clock.now += INTERVAL  # a 304
+    clock.now += INTERVAL  # this fetch gets a 304
     assert refused(source, old, pair, other) == [True, True, False]
     families.revoke(other.family_id)
     clock.now += INTERVAL
@@ -86,7 +86,7 @@ def test_beside_the_view(live_server: Any, clock: Clock) -> None:
 
 
 def test_what_is_asked_for(server: KeyServer, clock: Clock) -> None:
-    """Each request has the cursor of the last answer, even if the URL already has a query."""
+    """Each request for the list has the cursor of the last answer, even if the URL already has a query."""
     server.document = listing(since="1700000000")
     for url, paths in (
         (server.url, ["/.well-known/jwks.json", "/.well-known/jwks.json?since=1700000000"]),
@@ -101,7 +101,7 @@ def test_what_is_asked_for(server: KeyServer, clock: Clock) -> None:
 
 
 def test_memory_is_bounded(server: KeyServer, clock: Clock) -> None:
-    """The service drops a family when its access tokens have expired."""
+    """The source forgets a family when the family's access tokens have expired."""
     first, second = uuid4(), uuid4()
     source = source_at(server.url, clock, leeway=10)
     server.document = listing(first, lifetime=900)
@@ -116,7 +116,7 @@ def test_memory_is_bounded(server: KeyServer, clock: Clock) -> None:
 
 
 def test_the_first_list_is_missing(server: KeyServer, clock: Clock) -> None:
-    """Without a first list every request is a 503. An unexpected 304 is not a list."""
+    """Without a first list each request raises Unavailable. An error, a redirect or an unexpected 304 is not a list."""
     source = source_at(server.url, clock, seconds=0.2)
     for behaviour in ("broken", "unchanged", "nonsense", "redirect", "hang"):
         server.behaviour = behaviour
@@ -156,7 +156,7 @@ def test_a_document_that_is_none(
 
 
 def test_a_server_that_goes_down(server: KeyServer, clock: Clock) -> None:
-    """The old list is used until it is two intervals old. Then each request is a 503 until the server answers."""
+    """If the server fails, the old list is used until it is two intervals old. Then requests raise Unavailable."""
     gone = uuid4()
     server.document = listing(gone)
     source = source_at(server.url, clock)
@@ -196,7 +196,7 @@ def sid_of(token: str) -> str:
 
 
 def test_the_class(server: KeyServer) -> None:
-    """The class refuses revoked families with the reason, accepts others, and without a list refuses everybody."""
+    """The authentication class refuses revoked families with the reason. Without a list it refuses all requests."""
     gone, other = token_of(), token_of()
     server.document = listing(sid_of(gone))
     values: dict[str, Any] = {"ACCESS_SECRET": PUBLIC, "REVOCATION_INTERVAL": timedelta(hours=1)}
@@ -214,13 +214,13 @@ def test_the_class(server: KeyServer) -> None:
 
 
 class Known(RemoteAccessTokenAuthentication):
-    """A service's own class, which sends a header for a restricted list."""
+    """A service's own authentication class, which sends a header when it fetches a restricted list."""
 
     revocations_headers: ClassVar[Mapping[str, str]] = {"Authorization": "Basic c2VydmljZTpzZWNyZXQ="}
 
 
 def test_a_list_that_is_restricted(server: KeyServer) -> None:
-    """A subclass can set the headers of the request for the list."""
+    """A subclass can set the headers of the request that fetches the list."""
     server.document, server.behaviour = listing(), "restricted"
     values: dict[str, Any] = {"ACCESS_SECRET": PUBLIC, "REVOCATION_INTERVAL": timedelta(hours=1)}
     with service(REVOCATIONS_URL=server.url, **values):
@@ -255,6 +255,6 @@ def test_a_list_for_each_tenant(server: KeyServer) -> None:
     ],
 )
 def test_settings_of_the_class(values: dict[str, Any], message: str) -> None:
-    """If only one of the two settings is set, it is an error: revocations would have no effect."""
+    """REVOCATIONS_URL and REVOCATION_INTERVAL must both be set and valid. Otherwise each request raises an error."""
     with service(ACCESS_SECRET=PUBLIC, **values), pytest.raises(ImproperlyConfigured, match=message):
         call(token_of())

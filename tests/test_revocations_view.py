@@ -1,4 +1,4 @@
-"""The list of revoked families for services that verify."""
+"""RevocationsView: the list of revoked families, for services that verify access tokens."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ URL = "/api/revocations/"
 
 
 def read(since: str | None = None, **extra: Any) -> Any:
-    """Read the list."""
+    """GET the list of revoked families."""
     return APIClient().get(URL, {} if since is None else {"since": since}, **extra)
 
 
@@ -38,12 +38,12 @@ def digest(pair: TokenPair) -> str:
 
 
 def test_a_digest() -> None:
-    """The digest is the first 12 characters of a SHA-256 as base64url."""
+    """A family's digest is the first 12 characters of a SHA-256 hash as base64url."""
     assert family_digest("9e107d9d-372b-4b68-8a3d-5d0c9a4f1a2e") == "7gnn_-8pRo07"
 
 
 def test_the_list(user: Any) -> None:
-    """The list has the families revoked within the life of an access token and a minute, and no ids."""
+    """The list has families revoked less than an access token's life and a minute ago, by digests instead of ids."""
     pairs = [revoked(user, timedelta(minutes=minutes)) for minutes in (0, 14, 17, 60)]
     response = read()
     assert response.status_code == 200
@@ -62,7 +62,7 @@ def test_the_list(user: Any) -> None:
 
 
 def test_since(user: Any) -> None:
-    """With a cursor the answer has what was revoked since, and in the minute before, for late commits."""
+    """With ``since`` the list has the families revoked since then and in the minute before, as commits may be late."""
     old, recent = revoked(user, timedelta(minutes=5)), revoked(user, timedelta(seconds=30))
     since = read().json()["since"]
     new = revoked(user)
@@ -77,7 +77,7 @@ def test_since(user: Any) -> None:
 )
 @pytest.mark.django_db
 def test_a_wrong_cursor(since: str) -> None:
-    """The 400 has a list of errors per field, as DRF's have."""
+    """An invalid ``since`` is a 400 with a list of errors per field, as DRF's errors have."""
     response = read(since)
     assert response.status_code == 400
     assert response.json() == {"since": ["A valid integer is required."]}
@@ -85,7 +85,7 @@ def test_a_wrong_cursor(since: str) -> None:
 
 
 def test_not_modified(user: Any) -> None:
-    """Until another family is revoked, a request with the ETag gets a 304 without a body."""
+    """A request with the last ETag gets a 304 without a body, until another family is revoked."""
     first = revoked(user, timedelta(seconds=1))
     response = read()
     etag = response["ETag"]
@@ -103,14 +103,14 @@ def test_not_modified(user: Any) -> None:
 
 @pytest.mark.django_db
 def test_nothing_was_revoked() -> None:
-    """The answer has an empty list."""
+    """If no family was revoked, the answer has an empty list."""
     assert read().json()["revoked"] == []
     assert APIClient().head(URL).status_code == 200
     assert APIClient().post(URL).status_code == 405
 
 
 def test_a_database_that_is_down(user: Any) -> None:
-    """The answer is a 503, and not an empty list."""
+    """If the database is down, the answer is a 503, not an empty list."""
 
     def refuse(call: Any, sql: str, *rest: Any) -> Any:
         if is_reading(sql):
@@ -125,7 +125,7 @@ def test_a_database_that_is_down(user: Any) -> None:
 @pytest.mark.django_db
 @override_settings(USE_TZ=False)
 def test_without_time_zones() -> None:
-    """With USE_TZ off, times of the project's zone are converted."""
+    """With USE_TZ off, the list can be read with ``since``."""
     assert read("1").status_code == 200
 
 

@@ -1,4 +1,4 @@
-"""Stateless authentication that refuses revoked families: one query per interval and process."""
+"""Stateless authentication that refuses revoked families: it makes one query per interval and process."""
 
 from __future__ import annotations
 
@@ -38,17 +38,17 @@ BROKEN = "SELECT no_such_column FROM no_such_table"
 
 @pytest.fixture(autouse=True)
 def _nothing_known() -> None:
-    """Forget the list, as in a process that has just started."""
+    """Forget the list of revoked families, as in a process that has just started."""
     poll_revocations()
 
 
 def ask(pair: TokenPair) -> Any:
-    """Ask the route of the stateless class."""
+    """Call the route of the stateless class with a pair's access token."""
     return APIClient().get("/api/stateless/", HTTP_AUTHORIZATION=f"Bearer {pair.access}")
 
 
 def status(pair: TokenPair) -> int:
-    """Return the status of that call; check the reason of a refusal."""
+    """Call the route of the stateless class, return the status, and check the reason of a 401."""
     response = ask(pair)
     if response.status_code == 401:
         assert (response.json()["code"], response.json()["reason"]) == ("token_not_valid", "revoked")
@@ -57,25 +57,25 @@ def status(pair: TokenPair) -> int:
 
 
 def revoked(user: Any, before: timedelta = timedelta()) -> TokenPair:
-    """Return a pair whose family was revoked some time ago."""
+    """Return the token pair of a family that was revoked this long ago."""
     pair = families.start(user)
     RefreshToken.objects.filter(pk=pair.family_id).update(revoked_at=timezone.now() - before, revoked_reason="admin")
     return pair
 
 
 def is_reading(sql: str) -> bool:
-    """Tell whether a statement reads the list."""
+    """Tell whether a statement reads the list of revoked families."""
     return sql.startswith("SELECT") and re.search(r"revoked_at\W > ", sql) is not None
 
 
 def readings(queries: CaptureQueriesContext) -> int:
-    """Return how often the list was read. Within a test's own transaction, a reading has a savepoint too."""
+    """Count the statements that read the list. The savepoint of a reading within a transaction does not count."""
     return sum(is_reading(query["sql"]) for query in queries.captured_queries)
 
 
 @contextmanager
 def broken_database() -> Iterator[list[str]]:
-    """Make each reading of the list fail in the database, and yield these statements."""
+    """Make each reading of the list fail in the database, and yield the statements of these readings."""
     seen: list[str] = []
 
     def execute(call: Any, sql: str, params: Any, *rest: Any) -> Any:
@@ -102,7 +102,7 @@ def test_a_revoked_family(user: Any, reason: str) -> None:
 
 @pytest.mark.slow
 def test_one_query_per_interval(user: Any) -> None:
-    """Only the first request of an interval reads the list; without requests there is no query."""
+    """Only the first request of an interval reads the list. Without requests there is no query."""
     pair = families.start(user)
     with with_settings(REVOCATION_INTERVAL=timedelta(seconds=INTERVAL)), CaptureQueriesContext(connection) as queries:
         assert [status(pair) for _ in range(3)] == [200, 200, 200]
@@ -115,14 +115,14 @@ def test_one_query_per_interval(user: Any) -> None:
 
 
 def test_off(user: Any, django_assert_num_queries: Any) -> None:
-    """By default no list is read, and no family is refused."""
+    """By default no list is read, and the stateless class accepts tokens of revoked families."""
     pair = revoked(user)
     with django_assert_num_queries(0):
         assert status(pair) == 200
 
 
 def test_what_was_revoked_before_the_process_started(user: Any) -> None:
-    """The first request reads what was revoked within the life of an access token."""
+    """The first request of a process reads the families revoked within the life of an access token."""
     pairs = [revoked(user, timedelta(minutes=minutes)) for minutes in (0, 14, 17, 60)]
     with with_settings(REVOCATION_INTERVAL=LONG):
         assert [status(pair) for pair in pairs] == [401, 401, 200, 200]
@@ -132,7 +132,7 @@ def test_what_was_revoked_before_the_process_started(user: Any) -> None:
 
 
 def test_late_commits_and_clocks_that_differ(user: Any) -> None:
-    """A row that is committed up to a minute after its ``revoked_at`` is found."""
+    """The list has a family even if the family's row is committed up to a minute after its ``revoked_at``."""
     known = RevokedFamilies("default")
     assert known.read() == set()
     late, too_late = revoked(user, timedelta(seconds=50)), revoked(user, timedelta(seconds=70))
@@ -143,7 +143,7 @@ def test_late_commits_and_clocks_that_differ(user: Any) -> None:
 
 
 def test_an_idle_process(user: Any) -> None:
-    """After a pause of any length all new revocations are found, even if one of the two clocks stood still."""
+    """After a pause of any length, new revocations are found, even if the monotonic or the wall clock stood still."""
     for passed, shift in ((600.0, 0), (0.0, 600), (600.0, -600), (36_000.0, 36_000)):
         now = 1000.0
         known = RevokedFamilies("default", lambda: now)  # noqa: B023 - used within the round
@@ -155,7 +155,7 @@ def test_an_idle_process(user: Any) -> None:
 
 
 def test_memory_is_bounded(user: Any) -> None:
-    """A family is dropped when none of its access tokens can be valid any more."""
+    """The list drops a family when none of its access tokens can be valid any more."""
     now = 1000.0
     known = RevokedFamilies("default", lambda: now)
     first = revoked(user)
@@ -175,7 +175,7 @@ def test_memory_is_bounded(user: Any) -> None:
 
 @pytest.mark.slow
 def test_without_a_first_list(user: Any) -> None:
-    """Without a first list every request is a 503 with Retry-After. Soon after, they work without a restart."""
+    """Until the first list is read, each request is a 503 with Retry-After. A later request reads it."""
     pair = families.start(user)
     with with_settings(REVOCATION_INTERVAL=LONG):
         with broken_database() as seen:
@@ -190,7 +190,7 @@ def test_without_a_first_list(user: Any) -> None:
 
 @pytest.mark.slow
 def test_a_failing_query(user: Any) -> None:
-    """The old list is used until it is two intervals old. Then every request is a 503."""
+    """If the query for the list fails, the old list is used until it is two intervals old. Then requests are a 503."""
     pair, gone = families.start(user), revoked(user)
     with with_settings(REVOCATION_INTERVAL=timedelta(seconds=1)):
         assert [status(pair), status(gone)] == [200, 401]
@@ -203,7 +203,7 @@ def test_a_failing_query(user: Any) -> None:
 
 
 def test_a_failing_query_in_a_transaction(user: Any) -> None:
-    """If the query fails in the caller's transaction, the transaction can still commit."""
+    """If the query for the list fails in the caller's transaction, the transaction can still commit."""
     pair = families.start(user)
     with with_settings(REVOCATION_INTERVAL=LONG), transaction.atomic():
         before: Any = UserFactory()
@@ -227,19 +227,19 @@ def test_from_the_write_database(user: Any) -> None:
 
 
 class Elsewhere:
-    """Writes families to the database that the test names."""
+    """A database router that writes families to the database named by ``alias``."""
 
     alias = "default"
 
     def db_for_write(self, model: Any, **hints: Any) -> str:
-        """Write to that database."""
+        """Return the ``alias`` that the test has set."""
         return self.alias
 
 
 @pytest.mark.django_db(databases=["default", "replica"])
 def test_each_database_and_each_tenant_has_its_own_list(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each database, schema and issuer has its own list, which one request reads."""
-    for alias in ("default", "replica"):  # as django-tenants' own are
+    """Each combination of database, schema and issuer has its own list, which one request reads."""
+    for alias in ("default", "replica"):  # as in the connections of django-tenants
         monkeypatch.setattr(connections[alias], "set_schema", None, raising=False)
     with (
         with_settings(REVOCATION_INTERVAL=LONG, ISSUER="tests.issuers.issuer"),
@@ -266,22 +266,22 @@ def test_each_database_and_each_tenant_has_its_own_list(user: Any, monkeypatch: 
 
 
 class TestInAnEventLoop:
-    """Django refuses queries in a thread with an event loop."""
+    """The stateless class in a thread with an event loop, where Django refuses queries."""
 
     @staticmethod
     async def ask(pair: TokenPair) -> Any:
-        """Authenticate."""
+        """Authenticate a request with a pair's access token."""
         request = APIRequestFactory().get("/", HTTP_AUTHORIZATION=f"Bearer {pair.access}")
         return StatelessAccessTokenAuthentication().authenticate(Request(request))
 
     async def ask_of_a_broken_database(self, pair: TokenPair) -> Any:
-        """The same, where the list can't be read. Each task has connections of its own."""
+        """Authenticate while the list can't be read. The task has its own connections, so it breaks them itself."""
         with broken_database():
             return await self.ask(pair)
 
     @pytest.mark.django_db(transaction=True)
     def test_the_list_is_read(self) -> None:
-        """Under an event loop, a thread reads the list, and closes its connection afterwards."""
+        """Under an event loop, another thread reads the list, and closes its connection afterwards."""
         user: Any = UserFactory()
         pair, gone = families.start(user), revoked(user)
         with with_settings(REVOCATION_INTERVAL=LONG):
@@ -292,7 +292,7 @@ class TestInAnEventLoop:
 
     @pytest.mark.django_db(transaction=True)
     def test_the_list_can_t_be_read(self) -> None:
-        """Under an event loop, a failed reading raises the same error as without one."""
+        """Under an event loop, a failed reading of the list raises ServiceUnavailable."""
         user: Any = UserFactory()
         pair = families.start(user)
         with with_settings(REVOCATION_INTERVAL=LONG), pytest.raises(ServiceUnavailable):

@@ -64,7 +64,7 @@ def test_who_may_not_revoke(user: Any, viewer: Any, method: str) -> None:
 
 
 def test_the_button_of_a_family(user: Any, revoker: Any) -> None:
-    """The button asks for confirmation, revokes the family at once, and writes Django's log."""
+    """The button on a family's page asks for confirmation, revokes the family, and adds an entry to Django's log."""
     pair, other = families.start(user, Client("192.0.2.7", CHROME)), families.start(user)
     url = f"{LIST}{pair.family_id}/revoke/"
     assert url in revoker.get(page(pair)).content.decode()
@@ -91,7 +91,7 @@ def test_the_button_of_a_family(user: Any, revoker: Any) -> None:
 
 
 def test_the_histories_after_all_were_revoked(user: Any, revoker: Any) -> None:
-    """The history of the user and of each family that was revoked says who did it."""
+    """After all families of a user were revoked, the histories of user and families say who revoked them."""
     first, second, over = (families.start(user) for _ in range(3))
     families.revoke(over.family_id, RevokedReason.LOGOUT)
     revoker.post(f"{LIST}revoke-user/{user.pk}/")
@@ -105,7 +105,7 @@ def test_the_histories_after_all_were_revoked(user: Any, revoker: Any) -> None:
 
 
 def test_the_button_of_a_user(user: Any) -> None:
-    """One line in a project's user admin adds the button to the user's page."""
+    """One line in a project's user admin adds a button to the user's page that revokes the user's families."""
     opts = User._meta
     revoker = staff("view_refreshtoken", "revoke_refreshtoken", f"change_{opts.model_name}")
     for _ in range(3):
@@ -129,7 +129,7 @@ def test_the_button_of_a_user(user: Any) -> None:
 
 @pytest.mark.parametrize("across", ["0", "1"])
 def test_the_action_for_families(user: Any, revoker: Any, across: str) -> None:
-    """The action revokes the selected families, or all that were found. It does not count inactive ones."""
+    """The action revokes the selected families, or all families of the list. Its count leaves out inactive ones."""
     pairs = [families.start(user) for _ in range(3)]
     families.revoke(pairs[0].family_id, RevokedReason.LOGOUT)
     data = {
@@ -152,7 +152,7 @@ def test_the_action_for_families(user: Any, revoker: Any, across: str) -> None:
 
 
 def test_the_action_for_users(user: Any, revoker: Any) -> None:
-    """The action revokes every family of the selected families' users, and no others."""
+    """The action for users revokes every family of the selected families' users, and no other family."""
     first = families.start(user)
     families.start(user)
     stranger: Any = UserFactory()
@@ -187,13 +187,13 @@ def test_many_are_not_all_named(user: Any, revoker: Any, monkeypatch: pytest.Mon
     ],
 )
 def test_who_is_not_there(revoker: Any, address: str) -> None:
-    """An unknown or invalid key is a 404."""
+    """A page for an unknown or invalid key is a 404."""
     assert revoker.get(LIST + address.format(id=uuid4())).status_code == 404
     assert revoker.get(page(uuid4())).status_code == 302
 
 
 def test_the_action_for_users_on_a_filtered_list(user: Any, revoker: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All of a user's families are revoked, although revoked ones leave the filter."""
+    """The action for users revokes all of a user's families, although revoked ones drop out of the filtered list."""
     monkeypatch.setattr(revocation, "BATCH", 2)
     RefreshToken.objects.bulk_create(RefreshToken(user=user) for _ in range(7))
     first = RefreshToken.objects.earliest("pk")
@@ -206,7 +206,7 @@ def test_the_action_for_users_on_a_filtered_list(user: Any, revoker: Any, monkey
 
 @pytest.mark.parametrize("address", [f"{LIST}{UUID(int=7)}/revoke/", f"{LIST}revoke-user/no-one/"])
 def test_who_may_not_revoke_learns_nothing(user: Any, viewer: Any, address: str) -> None:
-    """The answer is a 403, whether or not the family exists."""
+    """A staff member who may not revoke gets a 403, whether or not the family exists."""
     assert viewer.get(address).status_code == 403
 
 
@@ -222,7 +222,7 @@ def revoked() -> set[Any]:
 
 @pytest.mark.parametrize("method", ["get", "post"])
 def test_a_protected_user(revoker: Any, method: str) -> None:
-    """A project's permission method is asked about each family, by button and by URL."""
+    """If a project's permission method protects a user, each button and action is a 403, and nothing is revoked."""
     chief: Any = UserFactory(is_superuser=True)
     pair = families.start(chief)
     for address in (f"{pair.family_id}/revoke/", f"revoke-user/{chief.pk}/"):
@@ -235,7 +235,7 @@ def test_a_protected_user(revoker: Any, method: str) -> None:
 
 
 def test_no_button_for_a_protected_user(user: Any) -> None:
-    """The page of a protected user has no button."""
+    """The admin page of a protected user has no button that revokes."""
     opts = User._meta
     revoker = staff("view_refreshtoken", "revoke_refreshtoken", f"change_{opts.model_name}")
     chief: Any = UserFactory(is_superuser=True)

@@ -1,4 +1,4 @@
-"""The rotation rule as a table: each kind of family, each token, each key, each age."""
+"""The rotation rule as a table, for each kind of family, token, key and age."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WRONG_DEVICE = Verdict.WRONG_DEVICE
 
 @dataclass(frozen=True)
 class Row:
-    """By default a family of generation 5, not bound to a device, whose last rotation had no Idempotency-Key."""
+    """The values of a family that the rule reads. By default: generation 5, unbound, rotated without a retry key."""
 
     generation: int = 5
     retry_key: bytes = NONE
@@ -33,7 +33,7 @@ class Row:
 
 
 def verdict(row: Row, behind: int, key: bytes = NONE, **changed: Any) -> Verdict:
-    """Judge a token so many generations behind its row, with a proof of the device's key if the row is bound to one."""
+    """Judge a token ``behind`` generations older than the row, with a proof if the row is bound to a device."""
     given = {
         "generation": row.generation - behind,
         "retry_key": key,
@@ -48,14 +48,14 @@ def verdict(row: Row, behind: int, key: bytes = NONE, **changed: Any) -> Verdict
     return judge(row, **{**given, **changed})
 
 
-# kind of family, key of the request, verdicts for the token one behind and for the current one by age in seconds
+# A row of TABLE: family, key of the request, generations behind, seconds since the last rotation, verdict.
 BROWSER, SCRIPT = Row(is_browser=True), Row()
 BOUND, BOUND_BROWSER = Row(device_key=DEVICE), Row(is_browser=True, device_key=DEVICE)
 KEYED_BOUND = Row(retry_key=KEY, device_key=DEVICE)
 BY_COOKIE = Row(is_browser=True, device_key=COOKIE)
 KEYED, KEYED_BROWSER = Row(retry_key=KEY), Row(retry_key=KEY, is_browser=True)
 TABLE: list[tuple[Row, bytes, int, float, Verdict]] = [
-    # A browser's family, rotated without a key: ten seconds for the token before, twenty for the current one.
+    # A browser's family, rotated without a key: ten seconds for the previous token, twenty for the current one.
     (BROWSER, NONE, 1, 0, RETRY),
     (BROWSER, NONE, 1, 9.9, RETRY),
     (BROWSER, NONE, 1, -9.9, RETRY),
@@ -73,29 +73,29 @@ TABLE: list[tuple[Row, bytes, int, float, Verdict]] = [
     (SCRIPT, NONE, 0, 3.9, RETRY),
     (SCRIPT, NONE, 0, 4, ROTATE),
     (SCRIPT, OTHER, 1, 0, REUSED),
-    # Rotated under a key: that key retries, at any time with the token before and for a minute with the current one.
+    # Rotated with a key: a retry has this key, at any time with the previous token, for a minute with the current one.
     *((row, KEY, 1, age, RETRY) for row in (KEYED, KEYED_BROWSER) for age in (0, 59, 60, 6 * 86_400, -60)),
     *((row, KEY, 0, age, RETRY) for row in (KEYED, KEYED_BROWSER) for age in (0, 59.999_999, -59.999_999)),
     *((row, KEY, 0, age, ROTATE) for row in (KEYED, KEYED_BROWSER) for age in (60, -60)),
-    # No key and another key get no grace then.
+    # In such a family a request without a key or with another key gets no grace.
     *((row, key, 1, 0, REUSED) for row in (KEYED, KEYED_BROWSER) for key in (NONE, OTHER)),
     *((row, key, 0, 0, ROTATE) for row in (KEYED, KEYED_BROWSER) for key in (NONE, OTHER)),
-    # Bound by DPoP and rotated without a key: with the device's proof, the token one behind is a retry at any time.
+    # Bound by DPoP and rotated without a key: with the device's proof, the previous token is a retry at any time.
     *((row, NONE, 1, age, RETRY) for row in (BOUND, BOUND_BROWSER) for age in (0, 10, 60, 6 * 86_400, -60)),
-    # The current token is what it is in every family.
+    # The current token of a bound family gets the same verdicts as in an unbound one.
     (BOUND, NONE, 0, 3.9, RETRY),
     (BOUND, NONE, 0, 4, ROTATE),
     (BOUND_BROWSER, NONE, 0, 19.9, RETRY),
     (BOUND_BROWSER, NONE, 0, 20, ROTATE),
-    # The proof stands in for a key only where neither the rotation nor the request has one.
+    # A proof replaces a key only if neither the rotation nor the request has a key.
     *((row, OTHER, 1, 0, REUSED) for row in (BOUND, BOUND_BROWSER, KEYED_BOUND)),
     (KEYED_BOUND, KEY, 1, 6 * 86_400, RETRY),
     *((KEYED_BOUND, NONE, 1, age, REUSED) for age in (0, 6 * 86_400)),
-    # The cookie of a device session (DBSC) is no proof that could not be copied: only the grace retries.
+    # The cookie of a device session (DBSC) can be copied, so it does not make a retry. The grace does.
     (BY_COOKIE, NONE, 1, 9.9, RETRY),
     (BY_COOKIE, NONE, 1, 10, REUSED),
     (BY_COOKIE, NONE, 0, 20, ROTATE),
-    # Two generations behind is reuse, whatever comes with it.
+    # A token two generations behind is reuse, whatever key or proof the request has.
     *(
         (row, key, 2, 0, REUSED)
         for row in (BROWSER, SCRIPT, KEYED, KEYED_BROWSER, BOUND, BOUND_BROWSER, KEYED_BOUND, BY_COOKIE)
@@ -105,7 +105,7 @@ TABLE: list[tuple[Row, bytes, int, float, Verdict]] = [
     *((row, key, 0, 0, ROTATE) for row in (Row(generation=0), Row(0, is_browser=True)) for key in (NONE, KEY)),
     # The first rotation has a grace like any other: the generation of the row counts, not that of the token.
     *((row, NONE, behind, 0, RETRY) for row in (Row(1), Row(1, is_browser=True)) for behind in (0, 1)),
-    # Ahead of a database that was restored from a backup.
+    # The token is newer than the row, because the database was restored from a backup.
     *((row, key, -3, 0, ROTATE) for row in (BROWSER, SCRIPT, KEYED) for key in (NONE, KEY)),
 ]
 
@@ -119,13 +119,13 @@ def test_the_table(row: Row, key: bytes, behind: int, age: float, expected: Verd
 @pytest.mark.parametrize("row", [BOUND, BOUND_BROWSER, KEYED_BOUND, BY_COOKIE, Row(generation=0, device_key=DEVICE)])
 @pytest.mark.parametrize("proven", ["", OTHER_DEVICE, DEVICE.removeprefix("dpop:"), f"{DEVICE} "])
 def test_another_device(row: Row, proven: str) -> None:
-    """Without a proof by the family's key each token is refused, even a reused one, and nothing is revoked."""
+    """If a family is bound, each token without a proof by its key is refused, even a reused one. Nothing is revoked."""
     for behind, key in product([-1, 0, 1, 2, 5], [NONE, KEY, OTHER]):
         assert verdict(row, behind, key, device_key=proven) is WRONG_DEVICE
 
 
 def test_a_kind_of_proof_is_not_another() -> None:
-    """One public key under two protocols makes two device keys: a device cookie is not a DPoP proof."""
+    """One public key gives two device keys for two protocols: a device cookie does not count as a DPoP proof."""
     assert verdict(BOUND, 0, device_key=COOKIE) is WRONG_DEVICE
     assert verdict(BY_COOKIE, 0, device_key=DEVICE) is WRONG_DEVICE
 
@@ -133,7 +133,7 @@ def test_a_kind_of_proof_is_not_another() -> None:
 @pytest.mark.parametrize("behind", [0, 1, 2])
 @pytest.mark.parametrize("row", [BROWSER, SCRIPT, KEYED, KEYED_BROWSER])
 def test_a_proof_does_nothing_for_a_family_that_is_not_bound(row: Row, behind: int) -> None:
-    """For an unbound family a proof has no effect: it makes no retry, and nothing is refused."""
+    """A proof does not change the verdict on a token of an unbound family."""
     ages = [NOW + timedelta(seconds=age) for age in (0, 5, 30)]
     assert [verdict(row, behind, device_key=DEVICE, now=now) for now in ages] == [
         verdict(row, behind, now=now) for now in ages
@@ -143,7 +143,7 @@ def test_a_proof_does_nothing_for_a_family_that_is_not_bound(row: Row, behind: i
 @pytest.mark.parametrize("behind", [0, 1, 2])
 @pytest.mark.parametrize("key", [NONE, KEY])
 def test_a_grace_of_nothing(behind: int, key: bytes) -> None:
-    """With a grace of 0 the current token rotates, and each older one is reuse, even at the same moment."""
+    """With a grace of 0 the current token rotates, and each older one is reuse, even at the moment of the rotation."""
     expected = ROTATE if behind == 0 else REUSED
     assert verdict(Row(), behind, key, reuse_grace=timedelta()) is expected
 
@@ -164,7 +164,7 @@ SECOND, TICK = timedelta(seconds=1), timedelta(microseconds=1)
     ],
 )
 def test_both_limits(values: dict[str, Any], expected: Verdict) -> None:
-    """A family expires at the idle and the absolute limit, a second early because ``exp`` has whole seconds."""
+    """A family expires at the idle and at the absolute limit, a second early because ``exp`` has whole seconds."""
     assert verdict(Row(is_browser=False, **values), 0, OTHER) is expected
 
 

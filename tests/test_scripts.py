@@ -1,4 +1,4 @@
-"""The protocol of scripts, run by the test: no network, no clock, and a list of answers."""
+"""The protocol of the client for scripts, without network and clock: the tests give it a list of answers."""
 
 from __future__ import annotations
 
@@ -47,28 +47,28 @@ LOST = Lost(ConnectionError("gone"))
 
 
 def refusal(reason: str) -> Answer:
-    """Return the server's 401 to a refresh."""
+    """Return the server's 401 to a refresh, with this reason."""
     return Answer(401, {"detail": "No.", "code": "token_not_valid", "reason": reason}, {})
 
 
 def pair(number: int) -> Answer:
-    """Return an answer with the tokens of a number."""
+    """Return an answer with the tokens of this number: ``a1`` and ``r1`` for 1."""
     return Answer(200, {"access": f"a{number}", "expires_in": LIFE, "refresh": f"r{number}"}, {})
 
 
 def claims_of(proof: str) -> Any:
-    """Return the claims of a proof, unverified."""
+    """Return the claims of a DPoP proof, unverified."""
     return json.loads(b64decode(proof.split(".")[1]))
 
 
 def busy(status: int, retry_after: str = "") -> Answer:
-    """Return a 503."""
+    """Return the answer of a busy server, with Retry-After if it is given."""
     return Answer(status, None, {"Retry-After": retry_after} if retry_after else {})
 
 
 @dataclass
 class Sent:
-    """A sent request: path, body, key, and the session that was stored at that time."""
+    """A request that the client sent, and the session that was in the store at that time."""
 
     path: str
     body: Mapping[str, Any]
@@ -77,7 +77,7 @@ class Sent:
 
 
 class World:
-    """A client with a server that gives these answers. Its clock moves only while the client waits."""
+    """A client of a server that gives these answers in turn. The clock moves only while the client waits."""
 
     def __init__(self, *answers: Answer | Lost, store: Store | None = None, **options: Any) -> None:
         self.now = START
@@ -90,7 +90,7 @@ class World:
         self.protocol = TokenProtocol(Options(**given, now=lambda: self.now, random=lambda: 0.5), self.store)
 
     def run(self, flow: Flow[T]) -> T:
-        """Do the steps of a flow."""
+        """Do all steps of a flow, and return the result of the flow."""
         result: Any = None
         try:
             while True:
@@ -100,7 +100,7 @@ class World:
             return value
 
     def do(self, step: Any) -> Any:
-        """Do one step."""
+        """Do one step of a flow: send a request, wait, or store a session."""
         if isinstance(step, Post):
             key = step.headers.get("Idempotency-Key", "")
             self.proofs.append(step.headers.get("DPoP", ""))
@@ -114,7 +114,7 @@ class World:
         return None
 
     def token(self, stale: str = "") -> str:
-        """Return an access token."""
+        """Return an access token of the client, but not ``stale``, which the API has refused."""
         return self.run(self.protocol.token(stale))
 
     @property
@@ -131,7 +131,7 @@ def test_it_logs_in_once() -> None:
 
 
 def test_it_refreshes_early() -> None:
-    """A client refreshes when a quarter of the token's life is left. It saves the key before the request."""
+    """A client refreshes in the last quarter of the token's life. It stores the Idempotency-Key before the request."""
     world = World(pair(1), pair(2))
     world.token()
     world.now += LIFE * 0.7
@@ -148,7 +148,7 @@ def test_it_refreshes_early() -> None:
 
 @pytest.mark.parametrize(("seconds", "is_kept"), [(29, True), (31, False), (-31, False)])
 def test_a_key_is_kept_for_thirty_seconds(seconds: float, is_kept: bool) -> None:
-    """A key is kept for thirty seconds, so a delayed request does not arrive with an older key than a newer one."""
+    """An Idempotency-Key is used for thirty seconds, so that requests that overtake each other have the same key."""
     world = World(pair(1), pair(2), pair(3))
     world.token()
     world.token("a1")
@@ -158,7 +158,7 @@ def test_a_key_is_kept_for_thirty_seconds(seconds: float, is_kept: bool) -> None
 
 
 def test_a_key_without_an_answer_is_used_again() -> None:
-    """A key without an answer is used again, hours later and in another process: the token may be used up."""
+    """If a refresh gets no answer, the next one has the same Idempotency-Key, even hours later in another process."""
     world = World(pair(1), *[LOST] * 20, patience=1)
     world.token()
     with pytest.raises(Unavailable, match="gone") as caught:
@@ -174,7 +174,7 @@ def test_a_key_without_an_answer_is_used_again() -> None:
 
 
 def test_an_answered_key_that_is_sent_again_has_no_answer() -> None:
-    """A key that is sent a second time counts as unanswered: if that answer is lost, a new key would be reuse."""
+    """If the answer to the second use of an Idempotency-Key is lost, the key stays in use: a new one would be reuse."""
     world = World(pair(1), pair(2), pair(2), patience=0)
     world.token()
     world.token("a1")
@@ -201,7 +201,7 @@ def test_it_tries_again(lost: Answer | Lost) -> None:
 @pytest.mark.parametrize("retry_after", ["600", formatdate(START + 600, usegmt=True)])
 @pytest.mark.parametrize("status", [429, 503])
 def test_a_server_that_asks_for_patience(status: int, retry_after: str) -> None:
-    """Until Retry-After is over no process sends a request. The session stays in the store."""
+    """Until the time of Retry-After is over, no process sends a request. The session stays in the store."""
     world = World(pair(1), busy(status, retry_after))
     world.token()
     with pytest.raises(Unavailable, match=str(status)) as caught:
@@ -219,7 +219,7 @@ def test_a_server_that_asks_for_patience(status: int, retry_after: str) -> None:
 
 @pytest.mark.parametrize("value", ["soon", "-1", "9" * 400, ""])
 def test_a_retry_after_that_says_nothing(value: str) -> None:
-    """A Retry-After that is too long counts as an hour."""
+    """A Retry-After that is invalid is ignored, and one that is too long counts as an hour."""
     world = World(busy(429, value), patience=0)
     with pytest.raises(Unavailable) as caught:
         world.token()
@@ -227,7 +227,7 @@ def test_a_retry_after_that_says_nothing(value: str) -> None:
 
 
 def test_a_clock_that_was_set_back() -> None:
-    """If a wait of more than an hour is left, it is ignored: the clock was set back."""
+    """If the stored wait ends in more than an hour, it is ignored, because the clock was set back."""
     world = World(busy(429, "600"), pair(1))
     with pytest.raises(Unavailable):
         world.token()
@@ -257,7 +257,7 @@ def test_an_expired_token_is_not_sent() -> None:
 
 
 def test_a_401_with_an_older_token() -> None:
-    """The request is repeated with the newer token of the store, without a refresh."""
+    """If the API refused an older token, the client uses the newer one in the store, and does not refresh."""
     world = World(pair(1), pair(2))
     world.token()
     assert [world.token("a1"), world.token("a1"), world.token("a0")] == ["a2", "a2", "a2"]
@@ -266,7 +266,7 @@ def test_a_401_with_an_older_token() -> None:
 
 @pytest.mark.parametrize("reason", ["expired", "revoked", "reused", "password_changed"])
 def test_a_session_that_ended(reason: str) -> None:
-    """With credentials it logs in again, with a new key. Without them each call raises an error with the reason."""
+    """If the session has ended, a client with credentials logs in again. Without them each call raises SessionEnded."""
     world = World(pair(1), refusal(reason), pair(2))
     world.token()
     assert world.token("a1") == "a2"
@@ -298,7 +298,7 @@ FIELDS = {"username": ["This field is required."]}
     ],
 )
 def test_credentials_that_are_refused(refused: Answer, message: str, code: str, fields: Any) -> None:
-    """Refused credentials are not sent again, because that could lock the account. A function may return new ones."""
+    """Refused credentials are not sent again, because that could lock the account. A callable may return new ones."""
     world = World(refused)
     for _ in range(2):
         with pytest.raises(LoginFailed) as caught:
@@ -329,7 +329,7 @@ def test_credentials_that_are_refused(refused: Answer, message: str, code: str, 
     ],
 )
 def test_answers_that_are_not_twotoken_s(odd: Answer, message: str) -> None:
-    """An answer that does not come from twotoken, such as a proxy's page, does not end the session."""
+    """An unexpected answer, such as a proxy's page, raises UnexpectedAnswer, and the session stays."""
     with pytest.raises(UnexpectedAnswer, match=message) as caught:
         World(odd).token()
     assert caught.value.status == odd.status
@@ -342,7 +342,7 @@ def test_answers_that_are_not_twotoken_s(odd: Answer, message: str) -> None:
 
 
 def test_a_refresh_token_to_begin_with() -> None:
-    """A given refresh token starts a session once. Another one starts another session."""
+    """A given refresh token is used once, and after that the token in the store. Another one starts another session."""
     world = World(pair(1), credentials=None, refresh="r0")
     assert world.token() == "a1"
     restarted = World(pair(2), credentials=None, refresh="r0", store=world.store)
@@ -355,7 +355,7 @@ def test_a_refresh_token_to_begin_with() -> None:
 
 
 def test_a_store_of_another_session() -> None:
-    """A token is never sent to another server, or used by a script of another account."""
+    """If the stored session is of another server or account, StoreError is raised, and no token is sent."""
     world = World(pair(1))
     world.token()
     with pytest.raises(StoreError, match="not at https://other"):
@@ -401,7 +401,7 @@ def test_a_lock_that_stays() -> None:
 
 @pytest.mark.parametrize("is_locked", [True, False])
 def test_those_who_waited_share_a_failure(is_locked: bool) -> None:
-    """If a refresh fails, all threads that waited get its error. A later call tries again."""
+    """If a refresh fails, each thread that waited for it raises an error with the same cause. A later call retries."""
     world = World(LOST, pair(1), patience=0)
     assert world.store.try_lock()
     waiting = world.protocol.token()
@@ -421,7 +421,7 @@ def test_those_who_waited_share_a_failure(is_locked: bool) -> None:
 
 
 def test_a_flow_that_is_given_up_unlocks() -> None:
-    """If a task is cancelled, the lock is released, at whatever step."""
+    """If a flow is closed, as in a cancelled task, the lock is released."""
     world = World(pair(1))
     flow = world.protocol.token()
     next(flow)
@@ -440,7 +440,7 @@ def test_a_flow_that_is_given_up_unlocks() -> None:
     ],
 )
 def test_a_step_up(body: Any, challenge: str, age: int | None) -> None:
-    """If the API requires a more recent login, an error says so, and no refresh is sent."""
+    """If the API requires a more recent login, StepUpRequired is raised, and no refresh is sent."""
     world = World(pair(1))
     token = world.token()
     refused = Answer(401, body, {"WWW-Authenticate": challenge})
@@ -454,7 +454,7 @@ STEP_UP = Answer(401, {"code": "insufficient_user_authentication", "max_age": 60
 
 
 def test_a_step_up_that_somebody_answers() -> None:
-    """The new access token is stored. A request causes one step-up at most, and may still be refreshed."""
+    """One request causes at most one refresh and one step-up. The access token of the step-up is stored."""
     asked: list[int | None] = []
 
     def ask(age: int | None) -> Any:
@@ -511,7 +511,7 @@ def test_a_logout_during_a_step_up() -> None:
 
 
 def test_a_step_up_that_has_to_wait() -> None:
-    """If another thread refreshes during a step-up, its newer tokens stay in the store."""
+    """If a step-up is throttled, tokens from a refresh that another thread made meanwhile stay in the store."""
     world = World(pair(1), pair(2), busy(429, "60"), pair(3), on_step_up=lambda age: {"password": "correct horse"})
     flow = world.protocol.refused(world.token(), STEP_UP, set())
     request = next(flow)
@@ -520,11 +520,11 @@ def test_a_step_up_that_has_to_wait() -> None:
     with pytest.raises(Unavailable):
         flow.send(answer)
     assert world.store.load().refresh == "r2"
-    assert world.token("a2") == "a3"  # the login throttle says nothing of refreshes
+    assert world.token("a2") == "a3"  # the throttle of step-ups does not stop refreshes
 
 
 def test_a_bound_session() -> None:
-    """Each login, refresh and step-up has a new proof by the stored key. A logout has none."""
+    """In a bound session each login and refresh has a new proof by the stored key. A logout has no proof."""
     bound = Answer(200, {**pair(1).body, "token_type": "DPoP"}, {"DPoP-Nonce": "n1"})
     world = World(bound, LOST, bound, Answer(204, None, {}), dpop=True)
     world.token()
@@ -541,7 +541,7 @@ def test_a_bound_session() -> None:
 
 
 def test_a_bound_session_without_the_option() -> None:
-    """A script without ``dpop`` that shares the store sends proofs, and keeps a key as long as a proof is valid."""
+    """A client without ``dpop`` sends proofs in a shared bound session, and uses an Idempotency-Key for a minute."""
     bound = Answer(200, {**pair(1).body, "token_type": "DPoP"}, {})
     world = World(bound, bound, dpop=True)
     world.token()
@@ -561,7 +561,7 @@ def test_a_bound_session_without_the_option() -> None:
 
 @pytest.mark.parametrize("times", [1, 2])
 def test_a_nonce_of_the_server(times: int) -> None:
-    """A request that lacks the nonce is sent once more with it. That is no refusal of the credentials."""
+    """A request that lacks the server's nonce is sent once more with it. The credentials don't count as refused."""
     asked = Answer(400, {"code": "use_dpop_nonce", "detail": "A nonce, please."}, {"DPoP-Nonce": "n1"})
     world = World(*[asked] * times, pair(1), dpop=True)
     if times == 2:
@@ -596,13 +596,13 @@ def test_a_proof_that_the_api_refuses(code: str, has_body: bool) -> None:
 
 
 def test_a_401_of_the_api() -> None:
-    """Any other 401 of the API causes a refresh."""
+    """A 401 of the API that asks for neither a proof nor a step-up causes a refresh."""
     world = World(pair(1), pair(2))
     assert world.run(world.protocol.refused(world.token(), Answer(401, None, {}), set())) == "a2"
 
 
 def test_logout() -> None:
-    """A logout revokes the session on the server, also after a lost answer. Without a session it sends nothing."""
+    """A logout is sent to the server, and once more if the answer is lost. Without a session nothing is sent."""
     world = World(pair(1), LOST, Answer(204, None, {}), pair(2))
     world.run(world.protocol.log_out())
     assert world.sent == []
@@ -614,7 +614,7 @@ def test_logout() -> None:
 
 
 def test_a_logout_that_is_not_answered() -> None:
-    """The session may still be active, so it stays in the store."""
+    """If the server does not confirm a logout, the session stays in the store, because it may still be active."""
     world = World(pair(1), LOST, Answer(500, None, {}), patience=0)
     world.token()
     for error in (Unavailable, UnexpectedAnswer):
@@ -654,13 +654,13 @@ def test_an_address_that_is_none() -> None:
     "options", [{"username": "ann"}, {"password": "x"}, {"username": "ann", "password": "x", "credentials": ANN}]
 )
 def test_half_of_the_credentials(options: Any) -> None:
-    """A name without a password, and a name or a password together with ``credentials``, are errors."""
+    """A user name or a password alone, or together with ``credentials``, raises TypeError."""
     with pytest.raises(TypeError, match="Give username and password"):
         BaseTokenAuth(URL, **options)
 
 
 def test_who_sends() -> None:
-    """The base class can't send: its adapters for httpx and requests do."""
+    """The base class can't send requests. Its subclasses for httpx and requests can."""
     with pytest.raises(NotImplementedError):
         BaseTokenAuth(URL, **ANN).access_token()  # type: ignore[arg-type]  # mypy knows only the dict's values
 
@@ -681,7 +681,7 @@ def test_what_is_no_json() -> None:
 
 
 def test_an_unexpected_answer_with_tokens() -> None:
-    """The error for an unexpected answer does not contain its tokens, because programs log errors."""
+    """The error for an unexpected answer does not contain the answer's tokens, because programs log errors."""
     world = World(pair(1), Answer(200, {"access": "a2", "refresh": "r2"}, {}))
     world.token()
     with pytest.raises(UnexpectedAnswer) as caught:
@@ -721,14 +721,14 @@ WHOLE = to_json(Session(access="a1", key="a-key-of-some-length"))
     ],
 )
 def test_a_text_that_is_no_session(text: str) -> None:
-    """A damaged session raises ValueError. No part of it is used."""
+    """A damaged text of a session raises ValueError. No part of it is used."""
     assert from_json(WHOLE).access == "a1"
     with pytest.raises(ValueError, match=r".+"):
         from_json(text)
 
 
 def test_a_damaged_file(tmp_path: Any) -> None:
-    """The script logs in again and replaces the file."""
+    """If the session's file is damaged, the client logs in again and replaces the file."""
     store = FileStore(tmp_path / "session")
     world = World(pair(1), store=store)
     world.token()
@@ -739,7 +739,7 @@ def test_a_damaged_file(tmp_path: Any) -> None:
 
 
 def test_a_missing_cryptography(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A client that binds its session is not made without cryptography. Otherwise its first login would fail."""
+    """Without the package cryptography, ``dpop=True`` raises ImportError when the client is made."""
     monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives.asymmetric.ec", None)
     World()
     with pytest.raises(ImportError):

@@ -19,7 +19,7 @@ def codes(serializer: Any) -> dict[str, list[str]]:
 
 
 def test_a_login_gives_the_arguments_of_authenticate() -> None:
-    """The validated data are the arguments of ``authenticate``: the user model's name field and the password."""
+    """The validated data of a login are the arguments of ``authenticate``: the USERNAME_FIELD and the password."""
     serializer = LoginSerializer(data={NAME: " ann ", "password": "  secret ", "extra": 1})
     assert serializer.is_valid()
     assert serializer.validated_data == {NAME: "ann", "password": "  secret "}
@@ -39,7 +39,7 @@ LOGINS: list[tuple[dict[str, Any], dict[str, list[str]]]] = [
 
 @pytest.mark.parametrize(("data", "expected"), LOGINS)
 def test_logins_of_a_wrong_shape(data: dict[str, Any], expected: dict[str, list[str]]) -> None:
-    """Each field with a wrong value has an error."""
+    """Each missing or wrong field of a login has an error."""
     assert codes(LoginSerializer(data=data)) == expected
 
 
@@ -61,5 +61,5 @@ def test_a_refresh_token_comes_as_it_is(token: str) -> None:
     [({}, "required"), ({"refresh": None}, "null"), ({"refresh": 5}, "invalid"), ({"refresh": ["a"]}, "invalid")],
 )
 def test_a_refresh_of_a_wrong_shape(data: dict[str, Any], code: str) -> None:
-    """A token that is not a string is a 400, not a 401."""
+    """A refresh token that is not a string is a 400, not a 401."""
     assert codes(RefreshSerializer(data=data)) == {"refresh": [code]}

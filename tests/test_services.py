@@ -29,14 +29,14 @@ KEYS = path("keys/jwks.json", JWKSView.as_view(), name="jwks")
 
 
 class OwnDiscoveryView(DiscoveryView):
-    """A project's own view, with another URL name for the keys."""
+    """A project's own DiscoveryView, with another URL name for the keys."""
 
     jwks_url_name = "keys"
 
 
 @pytest.fixture
 def published() -> Any:
-    """URLs of a project that mounts both views."""
+    """Mount DiscoveryView and JWKSView in a project with all settings of RFC 9068."""
     with override_settings(ROOT_URLCONF=(DISCOVERY, KEYS)), with_settings(**WHOLE):
         yield
 
@@ -54,7 +54,7 @@ def test_the_whole_profile(script: Caller) -> None:
 
 @pytest.mark.django_db
 def test_a_client_id_of_one_s_own(script: Caller) -> None:
-    """ACCESS_CLAIMS may set ``client_id`` for each login. With the setting CLIENT_ID that is an error."""
+    """ACCESS_CLAIMS may return ``client_id``. If CLIENT_ID is set too, the login raises ClaimsError."""
     with with_settings(ACCESS_CLAIMS="tests.claims.client"):
         claims = jwt.decode(script.log_in().json()["access"], options={"verify_signature": False})
         assert claims["client_id"] == "app"
@@ -64,7 +64,7 @@ def test_a_client_id_of_one_s_own(script: Caller) -> None:
 
 
 def test_the_discovery_document(published: None, client: APIClient) -> None:
-    """The document has the issuer and the address of its keys, and does not depend on the Host header."""
+    """The discovery document has the issuer and the address of the keys. It does not depend on the Host header."""
     answer = client.get("/.well-known/oauth-authorization-server", HTTP_HOST="localhost")
     assert answer.json() == {"issuer": ISSUER, "jwks_uri": f"{ISSUER}/keys/jwks.json"}
     assert (answer.status_code, answer["Cache-Control"]) == (200, "public, max-age=300")
@@ -73,7 +73,7 @@ def test_the_discovery_document(published: None, client: APIClient) -> None:
 
 
 def test_its_description(published: None) -> None:
-    """The OpenAPI schema describes the view."""
+    """The OpenAPI schema describes DiscoveryView."""
     described: Any = SchemaGenerator(patterns=[DISCOVERY]).get_schema(public=True)
     (operation,) = described["paths"].values()
     assert operation["get"]["security"] == [{}]
@@ -94,7 +94,7 @@ def test_the_description_of_the_class(published: None) -> None:
         ((DISCOVERY, KEYS), {"ISSUER": "https://example.com/tenant"}, []),
         ((DISCOVERY, KEYS), {"ISSUER": "http://localhost:8000"}, []),
         ((DISCOVERY, KEYS), {"ISSUER": "tests.issuers.issuer"}, []),
-        ((DISCOVERY, KEYS), {"ISSUER": "tests.issuers.nothing"}, []),  # E013 says it
+        ((DISCOVERY, KEYS), {"ISSUER": "tests.issuers.nothing"}, []),  # E013 reports it
         ((DISCOVERY, KEYS), {"ISSUER": None}, ["E014"]),
         ((DISCOVERY, KEYS), {"ISSUER": "acme"}, ["E014"]),
         ((DISCOVERY, KEYS), {"ISSUER": "http://auth.example.com"}, ["E014"]),
@@ -106,7 +106,7 @@ def test_the_description_of_the_class(published: None) -> None:
     ],
 )
 def test_the_check_of_discovery(patterns: Any, values: dict[str, Any], found: list[str]) -> None:
-    """E014 and E015 report a document without a usable issuer or without the address of the keys."""
+    """E014 reports a discovery document without a usable issuer, and E015 one without the address of the keys."""
     with override_settings(ROOT_URLCONF=patterns), with_settings(**{**WHOLE, **values}):
         assert [message.id for message in checks.check_discovery(None)] == [f"twotoken.{name}" for name in found]
 
@@ -124,6 +124,6 @@ def test_the_check_of_discovery(patterns: Any, values: dict[str, Any], found: li
     ],
 )
 def test_the_check_of_published_keys(patterns: Any, values: dict[str, Any], found: list[str]) -> None:
-    """W012: if JWKSView is mounted, tokens must have an issuer and an audience."""
+    """W012 is reported if JWKSView is mounted and the tokens have no issuer or no audience."""
     with override_settings(ROOT_URLCONF=patterns), with_settings(**{**WHOLE, **values}):
         assert [message.id for message in checks.check_published_keys(None)] == [f"twotoken.{name}" for name in found]

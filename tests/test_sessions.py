@@ -31,7 +31,7 @@ FIELDS = {"id", "created_at", "last_used_at", "expires_at", "ip_address", "user_
 
 
 class Pages(PageNumberPagination):
-    """A project's own pages of two."""
+    """A project's own pagination, with two sessions per page."""
 
     page_size = 2
     page_size_query_param = "page_size"
@@ -83,7 +83,7 @@ def test_the_list(script: Caller, django_assert_num_queries: Any) -> None:
 
 @pytest.mark.parametrize("name", ["Pages", "Limits", "Cursors"])
 def test_the_project_s_pagination(script: Caller, name: str) -> None:
-    """The list uses DRF's DEFAULT_PAGINATION_CLASS, read on use."""
+    """The list of sessions uses DRF's DEFAULT_PAGINATION_CLASS, which is read on each request."""
     pairs = [families.start(script.user) for _ in range(5)]
     seen: list[str] = []
     with paginated(name):
@@ -97,7 +97,7 @@ def test_the_project_s_pagination(script: Caller, name: str) -> None:
 
 
 def test_ending_one(script: Caller) -> None:
-    """The session is revoked at once, and others stay active. Revoking it again is no error."""
+    """Revoking another session takes effect at once, and may be repeated. The current session stays active."""
     this, other = families.start(script.user), families.start(script.user)
     for _ in range(2):
         assert script.delete(f"/api/app/auth/sessions/{other.family_id}/", **bearer(this.access)).status_code == 204
@@ -124,7 +124,7 @@ def test_ending_the_presenting_one(user: Any, mount: str) -> None:
 
 
 def test_another_s_session(script: Caller) -> None:
-    """Case 20: 404, as for an unknown session or an invalid id. Nothing changes."""
+    """Case 20: revoking another user's session is a 404, as for an unknown or invalid id. Nothing changes."""
     stranger: Any = UserFactory()
     theirs = families.start(stranger)
     access = families.start(script.user).access
@@ -135,7 +135,7 @@ def test_another_s_session(script: Caller) -> None:
 
 
 def test_ending_all_but_this(jar: Caller) -> None:
-    """The current session stays, with its cookie, and so do other users' sessions."""
+    """Revoking all other sessions keeps the current session, its cookie, and other users' sessions."""
     stranger: Any = UserFactory()
     families.start(stranger)
     for _ in range(3):
@@ -151,7 +151,7 @@ def test_ending_all_but_this(jar: Caller) -> None:
 @pytest.mark.parametrize("method", ["get", "delete"])
 @pytest.mark.parametrize("path", ["sessions/", f"sessions/{UUID(int=7)}/"])
 def test_who_is_not_signed_in(script: Caller, method: str, path: str) -> None:
-    """Without a token, or with one of a revoked family, the answer is a 401 with the reason."""
+    """Without a token, or with a token of a revoked family, the answer is a 401 with the reason."""
     pair = families.start(script.user)
     families.revoke(pair.family_id)
     for header, reason in ({}, "missing"), (bearer(pair.access), "revoked"):
@@ -162,7 +162,7 @@ def test_who_is_not_signed_in(script: Caller, method: str, path: str) -> None:
 
 @pytest.mark.parametrize("name", ["Pages", "Limits", "Cursors"])
 def test_a_page_of_an_odd_number(script: Caller, name: str) -> None:
-    """For a page of any number, the answer is at most a thousand sessions, or a 404."""
+    """For any number as page, page size, limit or offset, the answer is a page or a 404."""
     pairs = [families.start(script.user) for _ in range(3)]
     numbers = ["9" * 30, "-1", "0", "x", "9" * 5000, str(2**31), str(2**63)]
     with paginated(name):
@@ -173,10 +173,10 @@ def test_a_page_of_an_odd_number(script: Caller, name: str) -> None:
                 assert len(response.json()["results"]) <= 3
 
 
-@pytest.mark.django_db(transaction=True)  # PostgreSQL gives up a transaction on an error
+@pytest.mark.django_db(transaction=True)  # PostgreSQL aborts a transaction on an error
 @pytest.mark.parametrize("position", ["9999-12-31 23:59:59-23:59", "0001-01-01 00:00:00+23:59", "9" * 30, "x", "%00"])
 def test_a_cursor_of_an_odd_position(script: Caller, position: str) -> None:
-    """For a cursor at any position, the answer is a page or a 404."""
+    """For any position in a cursor, the answer is a page or a 404."""
     pair = families.start(script.user)
     with paginated("Cursors"):
         for cursor in (f"p={position}", f"r=1&p={position}", f"o={'9' * 30}&p={position}"):
@@ -250,7 +250,7 @@ def test_a_step_up_for_sessions(user: Any, mount: str, method: str, path: str, s
 
 @pytest.mark.parametrize(("method", "path", "status"), ASKED)
 def test_no_step_up_for_sessions(script: Caller, method: str, path: str, status: int) -> None:
-    """By default the age of the login does not matter. A logout of the current session needs no step-up."""
+    """By default the sessions can be listed and revoked after an old login. A logout never needs a step-up."""
     with time_machine.travel(timezone.now() - timedelta(minutes=10)):
         access = script.log_in().json()["access"]
     assert getattr(script, method)(script.mount + path, **bearer(access)).status_code == status

@@ -1,4 +1,4 @@
-"""Statements that name one family by its key use one shard. All those of the hot path do; the others are listed."""
+"""Each SQL statement of a frequent request names one family by its key, so that it uses one shard."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ KEYS = {"family.id = %s", "event.family_id = %s"}
 
 
 def statements(call: Callable[[], Any]) -> list[tuple[str, list[Any]]]:
-    """Return the statements that a call sends about our tables: values as sent, names as in TABLES."""
+    """Return the SQL statements about families and events that a call sends, with their parameters."""
     seen: list[tuple[str, list[Any]]] = []
 
     def listen(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
@@ -43,7 +43,7 @@ def statements(call: Callable[[], Any]) -> list[tuple[str, list[Any]]]:
 
 
 def plain(sql: str) -> str:
-    """Return a statement without quotes, its tables by their short names."""
+    """Return a statement without quotes and with the short table names of TABLES."""
     sql = re.sub(r'["`]', "", sql)
     for name, model in TABLES.items():
         sql = re.sub(rf"\b{model._meta.db_table}\b", name, sql)
@@ -51,7 +51,7 @@ def plain(sql: str) -> str:
 
 
 def conditions(sql: str) -> list[str]:
-    """Return the conditions that must all hold."""
+    """Return the conditions of a statement's WHERE that are joined by AND."""
     where = re.split(r" ORDER BY | LIMIT ", plain(sql).partition(" WHERE ")[2])[0]
     if where.startswith("(") and where.endswith(")"):
         where = where[1:-1]
@@ -66,7 +66,7 @@ def conditions(sql: str) -> list[str]:
 
 
 def has_key(sql: str) -> bool:
-    """Tell whether a statement names its one family by key, or inserts it."""
+    """Tell whether a statement is an INSERT, or names its family by a condition on the key."""
     return sql.startswith("INSERT INTO") or not KEYS.isdisjoint(conditions(sql))
 
 
@@ -79,12 +79,12 @@ def kind(sql: str) -> str:
 
 
 def scattered(call: Callable[[], Any]) -> set[str]:
-    """Return the statements of a call that name no family by key."""
+    """Describe the statements of a call that do not name a family by key."""
     return {kind(sql) for sql, _ in statements(call) if not has_key(sql)}
 
 
 class Session:
-    """A login of a user by a script, and the calls it can make."""
+    """A user who has logged in by a script, and the calls that the script can make."""
 
     def __init__(self, user: Any) -> None:
         self.user = user
@@ -96,19 +96,19 @@ class Session:
         self.pk = RefreshToken.objects.get(user=user).pk
 
     def send(self, path: str, method: str = "post") -> Any:
-        """Call an endpoint with the access token; a logout also with the refresh token, a step-up with the password."""
+        """Call an endpoint with the access token in the header, and the refresh token and the password in the body."""
         mount = self.script.mount + path
         body = {"refresh": self.token, "password": PASSWORD}
         return getattr(self.script, method)(mount, body, format="json", **self.bearer)
 
 
 def rotated(session: Session) -> None:
-    """Rotate with the Idempotency-Key."""
+    """Rotate the session's refresh token with an Idempotency-Key."""
     assert session.script.refresh(session.token, KEY).status_code == 200
 
 
 def rotated_beside_another(session: Session) -> None:
-    """Rotate, when the user has another family."""
+    """Start another family of the user, and rotate the session's refresh token."""
     session.browser.log_in()
     rotated(session)
 
@@ -131,7 +131,7 @@ def change_password(session: Session) -> None:
 
 
 def expire(session: Session) -> None:
-    """Let the family expire."""
+    """Let the session's family expire."""
     RefreshToken.objects.update(expires_at=timezone.now())
 
 
@@ -140,19 +140,19 @@ Listed = tuple[Call, Call, dict[str, Any], set[str]]
 
 
 def alone(session: Session) -> None:
-    """Do nothing before the call."""
+    """Do nothing: the preparation of an operation that needs none."""
 
 
 def of(call: Call, *, after: Call = alone, also: set[str] | None = None, **settings: Any) -> Listed:
-    """Describe an operation: the call, what comes before it, and which of its statements name no family."""
+    """Describe an operation: its preparation, its call, its settings, and its statements that name no family."""
     return after, call, settings, also or set()
 
 
 OF_A_USER = "SELECT family by expires_at, revoked_at, user_id"
 LIVE_OF_A_USER = "SELECT family by expires_at, refreshed_at, revoked_at, user_id"
 A_BATCH = "UPDATE family by id, revoked_at"
-# By the name of the endpoint, of the route, or of the verb. A new statement is for somebody to decide about: on the
-# hot path it has to have its family's key; elsewhere it asks every shard, and is listed.
+# The keys are names of endpoints, routes and functions. A developer has to decide about each new statement. In a
+# frequent request it must name the family's key. Elsewhere it may ask every shard, and then it is listed here.
 OPERATIONS: dict[str, Listed] = {
     "login": of(lambda session: session.script.log_in()),
     "login, replacing a cookie's": of(lambda session: session.browser.log_in(), after=with_a_cookie),
@@ -208,7 +208,7 @@ OPERATIONS: dict[str, Listed] = {
 
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_statements_name_their_family(user: Any, name: str) -> None:
-    """Each statement of a frequent request finds its family by key. The exceptions are listed."""
+    """Each statement of an operation names a family by its key, except for the listed ones."""
     before, call, settings, listed = OPERATIONS[name]
     session = Session(user)
     before(session)
@@ -217,12 +217,12 @@ def test_statements_name_their_family(user: Any, name: str) -> None:
 
 
 def test_every_endpoint_is_listed() -> None:
-    """A new endpoint must be added to the list of this test."""
+    """OPERATIONS has an entry for each endpoint."""
     assert {pattern.name for pattern in urls.urlpatterns} <= {name.partition(",")[0] for name in OPERATIONS}
 
 
 def test_what_counts_as_a_key() -> None:
-    """A condition on the family's key counts, unless an OR allows other rows."""
+    """A condition ``=`` on the family's key counts if every row has to fulfil it. ``IN``, ``>`` and OR don't count."""
     select = 'SELECT "x" FROM "twotoken_refreshtoken" WHERE '
     key = '"twotoken_refreshtoken"."id" = %s'
     assert has_key(f"{select}{key} LIMIT 1")
@@ -234,7 +234,7 @@ def test_what_counts_as_a_key() -> None:
 
 @pytest.mark.django_db
 def test_partitions() -> None:
-    """With the docs' migration on PostgreSQL, a statement with a key reads one partition."""
+    """On PostgreSQL with the docs' migration, a statement that names a family by key reads one partition."""
     if connection.vendor == "postgresql":
         namespace: dict[str, Any] = {}
         (block,) = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE)

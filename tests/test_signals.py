@@ -84,7 +84,7 @@ def test_each_end_is_told_once(script: Caller, jar: Caller, ending: str) -> None
 
 
 def test_a_receiver_that_raises_stops_nothing(script: Caller) -> None:
-    """If receivers raise, the answers are the same, and each revocation is written."""
+    """If receivers raise errors, the answers are the same, and each revocation is written."""
     with raising(*OURS, user_logged_out):
         r0 = script.log_in().json()["refresh"]
         assert script.refresh(r0).status_code == 200
@@ -188,7 +188,7 @@ def test_nothing_secret_is_logged(script: Caller, jar: Caller, caplog: pytest.Lo
 
 
 def test_each_refusal_is_told(script: Caller, jar: Caller) -> None:
-    """``request_refused`` has the status, the code and the reason of the answer, for 401 and other statuses."""
+    """``request_refused`` has the status, the code and the reason of the answer, for a 401 and for other statuses."""
     with with_settings(LOGIN_THROTTLE="1/min"), heard(request_refused) as calls:
         r0 = script.log_in().json()["refresh"]
         script.log_in()
@@ -209,7 +209,7 @@ def test_each_refusal_is_told(script: Caller, jar: Caller) -> None:
 
 
 class OddView(LoginView):
-    """A project's view. ``answer_with`` is what its exception handler returns."""
+    """A project's view with an exception handler that returns ``answer_with``."""
 
     answer_with: Any = None
 
@@ -226,7 +226,7 @@ class OddView(LoginView):
     ids=["no data", "a list", "no dict"],
 )
 def test_a_refusal_without_a_code(answer: Any) -> None:
-    """An answer of a project's own that has no code is told too."""
+    """If a project's own answer to a refusal has no code, ``request_refused`` is sent with an empty code."""
     with heard(request_refused) as calls:
         OddView.as_view(delivery="body", answer_with=answer)(APIRequestFactory().post("/", {}, format="json"))
     ((_, told),) = calls

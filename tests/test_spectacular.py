@@ -1,4 +1,4 @@
-"""The description that drf-spectacular makes of a project with twotoken."""
+"""The OpenAPI description that drf-spectacular makes of a project with twotoken."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ MOUNTS = [COOKIE, BODY, NONE]
 
 
 def generate(**options: Any) -> Any:
-    """Return the whole description, which must be valid and cause no warning."""
+    """Return the OpenAPI description, which must be valid and cause no warning."""
     with GENERATOR_STATS.silence():
         made = SchemaGenerator(**options).get_schema(public=True)
     assert not GENERATOR_STATS, {**GENERATOR_STATS._warn_cache, **GENERATOR_STATS._error_cache}
@@ -61,13 +61,13 @@ def generate(**options: Any) -> Any:
 
 
 def cookie_mount() -> Any:
-    """Return the description of a project with only the cookie mount."""
+    """Return the OpenAPI description of a project that has only a cookie mount."""
     return generate(patterns=[path("api/auth/", include("twotoken.urls"))])
 
 
 @pytest.fixture(scope="module")
 def described() -> Any:
-    """The description of the tests' own project, which has a mount for each delivery."""
+    """The OpenAPI description of the tests' project, which has a mount for each delivery."""
     return generate()
 
 
@@ -80,7 +80,7 @@ def operations(described: Any) -> Iterator[tuple[str, str, Any]]:
 
 
 def content(described: Any, answer: Any) -> Any:
-    """Return the JSON schema of a body, with its references resolved."""
+    """Return the JSON schema of an answer's body, with its references resolved."""
     schema = {**answer["content"]["application/json"]["schema"], "components": described["components"]}
     return json.loads(json.dumps(schema), object_hook=nullable)
 
@@ -91,13 +91,13 @@ def nullable(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def parameters(described: Any, route: str, method: str = "post") -> list[Any]:
-    """Return the parameters of a request."""
+    """Return the described parameters of a request."""
     found: list[Any] = described["paths"][route][method].get("parameters", [])
     return found
 
 
 def headers(answer: Any) -> dict[str, bool]:
-    """Return the headers of an answer, and whether each is required."""
+    """Return the described headers of an answer, and whether each is required."""
     return {name: value.get("required", False) for name, value in answer.get("headers", {}).items()}
 
 
@@ -113,7 +113,7 @@ def headers(answer: Any) -> dict[str, bool]:
     ],
 )
 def test_every_setting_of_drf_spectacular(values: dict[str, Any]) -> None:
-    """With any settings of drf-spectacular the description is valid, and there is no warning."""
+    """With each of these settings of drf-spectacular the description is valid, and there is no warning."""
     with patched_settings(values):
         assert cookie_mount()["components"]["schemas"]
 
@@ -132,7 +132,7 @@ STATUSES = {
 
 @pytest.mark.parametrize("mount", MOUNTS)
 def test_every_endpoint_with_every_status(described: Any, mount: str) -> None:
-    """The statuses follow the delivery: 403 for cookies, 415 with a body, no refresh with ``none``."""
+    """The statuses follow the delivery: 403 for cookies, 415 for bodies. The delivery ``none`` has no refresh/."""
     found = {
         (route.removeprefix(mount), method): set(map(int, operation["responses"]))
         for route, method, operation in operations(described)
@@ -151,14 +151,14 @@ def test_every_endpoint_with_every_status(described: Any, mount: str) -> None:
 
 
 def test_operation_ids_are_unique(described: Any) -> None:
-    """Each mount has its own ids, and the two DELETEs of sessions differ too."""
+    """Operation ids are unique: each mount has its own, and the two DELETEs of sessions differ."""
     ids = [operation["operationId"] for _, _, operation in operations(described)]
     assert len(ids) == len(set(ids)) == 3 * len(STATUSES) - 1
     assert {"auth_refresh", "app_auth_refresh", "tool_auth_sessions_destroy_others"} <= set(ids)
 
 
 def test_bodies_by_delivery(described: Any) -> None:
-    """The refresh token is in the bodies of the body mount, and in no others."""
+    """The refresh token is only in the bodies of the body mount."""
     bodies = {
         (route, operation["responses"]["200"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2])
         for route, _, operation in operations(described)
@@ -182,7 +182,7 @@ def test_bodies_by_delivery(described: Any) -> None:
 
 
 def test_the_user_name_is_the_project_s(described: Any) -> None:
-    """Login takes the user model's USERNAME_FIELD, also in the example."""
+    """A login is described with the user model's USERNAME_FIELD, also in the example."""
     media = described["paths"][BODY + "login/"]["post"]["requestBody"]["content"]["application/json"]
     name = get_user_model().USERNAME_FIELD
     assert set(described["components"]["schemas"]["TwoTokenLogin"]["required"]) == {name, "password"}
@@ -190,7 +190,7 @@ def test_the_user_name_is_the_project_s(described: Any) -> None:
 
 
 def test_security(described: Any) -> None:
-    """All our classes have the same security schemes. Endpoints that require the cookie have the cookie's."""
+    """Our authentication classes have the same security schemes. Endpoints that read the cookie have its scheme."""
     assert described["components"]["securitySchemes"]["jwtAuth"] == {
         "type": "http",
         "scheme": "bearer",
@@ -212,14 +212,14 @@ def test_security(described: Any) -> None:
 
 
 def test_the_cookie_s_name_is_the_setting_s() -> None:
-    """The scheme has the cookie name of the settings."""
+    """The security scheme of the cookie has the cookie's name from the settings."""
     with with_settings(COOKIE_NAME="__Secure-refresh"):
         scheme = cookie_mount()["components"]["securitySchemes"]["refreshCookie"]
     assert (scheme["type"], scheme["in"], scheme["name"]) == ("apiKey", "cookie", "__Secure-refresh")
 
 
 def test_a_refresh_needs_both_cookies(described: Any, user: Any) -> None:
-    """A client that sends both described cookies gets a pair. With one of them it is refused."""
+    """A refresh with both described cookies works. With only one of them it is refused."""
     schemes = described["components"]["securitySchemes"]
     (needed,) = described["paths"][COOKIE + "refresh/"]["post"]["security"]
     caller = Caller(user, mount=COOKIE)
@@ -234,7 +234,7 @@ def test_a_refresh_needs_both_cookies(described: Any, user: Any) -> None:
 
 
 def test_the_urls_of_the_move_from_simplejwt(user: Any) -> None:
-    """simplejwt's URLs are described without a warning: tokens are in bodies, and a logout is a 200."""
+    """The URLs of contrib.simplejwt are described without a warning, and the answers fit the description."""
     move = {
         "SIGNING_KEY": "the key of an old project, and long enough for it",
         "UNTIL": datetime.max.replace(tzinfo=UTC),
@@ -278,7 +278,7 @@ def test_the_urls_of_the_move_from_simplejwt(user: Any) -> None:
 
 
 def test_where_there_is_no_companion_cookie() -> None:
-    """A host-wide cookie has no companion. In a path with a variable the companion's name is unknown."""
+    """A refresh is described without the companion cookie if the cookie is host-wide or the path has a variable."""
 
     def needed(*patterns: Any) -> set[str]:
         with override_settings(ROOT_URLCONF=patterns):
@@ -339,7 +339,7 @@ PROOF_CODES = {exceptions.InvalidProof.code, exceptions.NonceRequired.code}
 
 
 def test_proofs(described: Any) -> None:
-    """A request is described with an optional proof. A bad proof is a 400 at endpoints, a 401 with an access token."""
+    """A DPoP proof is described as optional. A bad proof is a 400 at endpoints, and a 401 with an access token."""
     assert described["components"]["securitySchemes"]["dpopAuth"]["scheme"] == "dpop"
     paths = described["paths"]
     alone = [COOKIE + "login/", BODY + "login/", NONE + "login/", COOKIE + "refresh/", BODY + "refresh/"]
@@ -369,7 +369,7 @@ def test_proofs(described: Any) -> None:
     ],
 )
 def test_proofs_by_the_settings(values: Any, has_scheme: bool, has_proofs: bool, has_nonces: bool) -> None:
-    """With DPOP off, nothing about proofs is described."""
+    """With DPOP off nothing about proofs is described. With DPOP_ACCESS off the security scheme is left out."""
     with with_settings(**values):
         made = cookie_mount()
     login = made["paths"]["/api/auth/login/"]["post"]
@@ -383,7 +383,7 @@ def test_proofs_by_the_settings(values: Any, has_scheme: bool, has_proofs: bool,
 
 
 def test_codes_and_reasons_are_the_exceptions_own(described: Any) -> None:
-    """Every code and reason is described, and each status has exactly its own."""
+    """Every code and reason of our exceptions is described, and each code has an example with its status."""
     schemas = described["components"]["schemas"]
     reasons = {error.reason for error in vars(exceptions).values() if hasattr(error, "reason")}
     assert reasons <= set(schemas["TwoTokenReason"]["enum"])  # other tests add some of their own
@@ -399,12 +399,12 @@ def test_codes_and_reasons_are_the_exceptions_own(described: Any) -> None:
 
 
 def fits_twice(value: Any) -> bool:
-    """Tell whether an example is of a refused proof."""
+    """Tell whether an example is of a refused proof, which reauthenticate/ answers with two statuses."""
     return isinstance(value, dict) and value.get("code") in PROOF_CODES
 
 
 def test_examples_are_as_described(described: Any) -> None:
-    """Each example is valid for its own status and for no other, but for a refused proof at reauthenticate/."""
+    """Each example is valid for its own status only. A refused proof at reauthenticate/ is valid for two."""
     tried = 0
     for _, _, operation in operations(described):
         answers = [answer for answer in operation["responses"].values() if "content" in answer]
@@ -545,7 +545,7 @@ class SaidView(LogoutView):
 
 
 class CodeSerializer(serializers.Serializer[Any]):
-    """The body that a method's decorator names."""
+    """A serializer that a decorator names as the body of a request."""
 
     code = serializers.CharField()
 
@@ -614,7 +614,7 @@ def of(*patterns: Any) -> Any:
 
 
 def test_a_subclass_shows_what_it_overrides() -> None:
-    """A subclass's serializer and docstring are described, without our example. The rest is ours."""
+    """The description has the serializer and the docstring of a subclass, and for the rest those of our view."""
     by_code = path("c/", ReauthenticateView.as_view(serializer_class=CodeSerializer))
     made = whole(path("a/login/", RememberView.as_view()), path("b/logout/", SaidView.as_view()), by_code)
     fields = {get_user_model().USERNAME_FIELD, "password", "remember", "device"}
@@ -631,7 +631,7 @@ def test_a_subclass_shows_what_it_overrides() -> None:
 
 
 def test_decorators_come_first() -> None:
-    """``@extend_schema`` on a method or class overrides our description. A method of the project keeps its own."""
+    """``@extend_schema`` on a method or class overrides our description. An added method keeps its own description."""
     paths = of(path("code/", DecoratedView.as_view()), path("whole/", WholeView.as_view()))
     code = paths["/code/"]["post"]
     assert code["requestBody"]["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/Code"}
@@ -644,7 +644,7 @@ def test_decorators_come_first() -> None:
 
 
 def test_a_project_s_own_schema_class_comes_first() -> None:
-    """A project's schema class, on a view or as DRF's default, overrides ours, and can call it by ``super``."""
+    """A project's schema class, on a view or as DRF's default, overrides ours, and can call ours by ``super``."""
     patterns = (path("tagged/", TaggedView.as_view()),)
     (tagged,) = of(*patterns).values()
     with override_settings(REST_FRAMEWORK={"DEFAULT_SCHEMA_CLASS": "tests.test_spectacular.OwnSchema"}):
@@ -662,7 +662,7 @@ def test_without_a_default_schema_class() -> None:
 
 
 def test_a_view_of_the_project_s_own() -> None:
-    """A project's view that uses our base or authentication class is described with one security scheme."""
+    """A project's view with our base or authentication class is described with one security scheme."""
     paths = of(path("other/", OtherView.as_view()), path("route/", RouteView.as_view()))
     assert paths["/other/"]["post"]["operationId"] == "other_create"
     assert paths["/route/"]["get"]["security"][0] == {"jwtAuth": []}
@@ -701,7 +701,7 @@ class Actions(ViewSet):
 
 
 def test_a_step_up_of_the_project_s_views() -> None:
-    """Each view, function or action with RecentLogin has the challenge, unless the project describes one."""
+    """A view, function or action with RecentLogin has the challenge, unless the project describes a 401 itself."""
     router = SimpleRouter()
     router.register("actions", Actions, basename="actions")
     views = {"recent/": RecentView, "described/": DescribedView, "route/": RouteView}
@@ -728,7 +728,7 @@ def test_a_step_up_of_the_project_s_views() -> None:
 
 
 def test_a_step_up_for_sessions(user: Any) -> None:
-    """With STEP_UP_SESSIONS the 401 of the sessions endpoints has one more body, as in the answers."""
+    """With STEP_UP_SESSIONS, the 401 of the sessions endpoints has a second body, which the answers fit."""
     with with_settings(STEP_UP_SESSIONS=timedelta(seconds=1)):
         described = cookie_mount()
         caller = Caller(user, mount=COOKIE)
@@ -742,10 +742,10 @@ def test_a_step_up_for_sessions(user: Any) -> None:
 
 
 def test_refusals_of_the_project_s_own() -> None:
-    """Reasons and codes of a project's own errors are described; a class without any causes no error."""
+    """Reasons and codes of a project's own errors are described. An error class without them raises no error."""
 
     class Barred(TokenNotValid):
-        """What others derive from, without words of its own."""
+        """A base class of the project's errors, without a reason or a code of its own."""
 
     class Suspended(Barred):
         reason = "suspended"
@@ -768,7 +768,7 @@ def test_refusals_of_the_project_s_own() -> None:
 
 
 def deliveries(paths: Any) -> dict[str, str]:
-    """Return the component that each login answers with."""
+    """Return the name of the component with which each login answers."""
     return {
         route: operation["post"]["responses"]["200"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
         for route, operation in paths.items()
@@ -777,7 +777,7 @@ def deliveries(paths: Any) -> dict[str, str]:
 
 
 def test_a_mount_is_found_wherever_it_is() -> None:
-    """The innermost option of the URLs decides the delivery, then the view's, then the setting."""
+    """The innermost URL option decides the delivery. Without one the view's attribute does, and then the setting."""
     by_body: Any = {"delivery": "body"}
     inner: Any = [path("auth/", include("twotoken.urls"))]
     paths = of(
@@ -801,7 +801,7 @@ def test_a_mount_is_found_wherever_it_is() -> None:
 
 @pytest.mark.slow
 def test_a_part_of_a_project(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Routes of SERVE_URLCONF have their mount's delivery; other patterns have the setting's."""
+    """With SERVE_URLCONF, routes have the delivery of their mount. Patterns without a mount have the setting's."""
     monkeypatch.setattr(spectacular_settings, "SERVE_URLCONF", "tests.urls")
     with override_settings(ROOT_URLCONF=()):
         served = generate(urlconf="tests.urls")["paths"]
@@ -812,7 +812,7 @@ def test_a_part_of_a_project(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_session_s_id(described: Any) -> None:
-    """The id is described as a UUID, although the route's converter does not say so."""
+    """The id of a session is described as a UUID, although the route's converter does not say so."""
     operation = COOKIE + "sessions/{family_id}/"
     (family_id,) = (each for each in parameters(described, operation, "delete") if each["name"] != "DPoP")
     assert (family_id["in"], family_id["schema"]["format"], family_id["required"]) == ("path", "uuid", True)
@@ -856,7 +856,7 @@ assert not [name for name in sys.modules if "spectacular" in name]
 
 @pytest.mark.slow
 def test_without_drf_spectacular() -> None:
-    """If it is not in INSTALLED_APPS it is never imported, so the package may be missing."""
+    """If drf-spectacular is not in INSTALLED_APPS, it is never imported, so it need not be installed."""
     subprocess.run([sys.executable, "-c", WITHOUT], check=True)
 
 

@@ -1,4 +1,4 @@
-"""The compiled statements do the same as the ORM's own."""
+"""Statements that are compiled once do the same as those of the ORM."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def another_connection() -> Iterator[None]:
 
 
 def test_a_lookup_loads_what_the_orm_loads(user: Any) -> None:
-    """The compiled SELECT loads the row and the related row with correct types, each time with one statement."""
+    """CompiledSelect loads the row and its related row by one statement, with the same values as the ORM."""
     lookup = CompiledSelect(RefreshToken, "pk", "user")
     for expected in (family(user), family(UserFactory()), family(user)):
         found = lookup.get(expected.pk)
@@ -60,13 +60,13 @@ def test_a_lookup_loads_what_the_orm_loads(user: Any) -> None:
         assert columns(found) == columns(expected)
         with CaptureQueriesContext(connection) as queries:
             assert columns(found.user) == columns(User.objects.get(pk=expected.user_id))
-        assert len(queries) == 1  # the comparison's own
+        assert len(queries) == 1  # the query of the comparison itself
         assert found._state.db == found.user._state.db == "default"
         assert not found._state.adding
 
 
 def test_time_zones_that_are_switched_off(user: Any) -> None:
-    """A statement that was compiled with USE_TZ on converts times correctly with it off."""
+    """A statement that was compiled with USE_TZ on converts times correctly with USE_TZ off."""
     lookup = CompiledSelect(RefreshToken, "pk", "user")
     key = family(user).pk
     for use_tz in (True, False, True):
@@ -79,7 +79,7 @@ def test_time_zones_that_are_switched_off(user: Any) -> None:
 
 @pytest.mark.usefixtures("db")
 def test_a_lookup_of_nothing() -> None:
-    """If there is no such row the result is None. An invalid value raises."""
+    """A lookup of a row that does not exist returns None. A lookup by an invalid value raises an error."""
     lookup = CompiledSelect(User, "pk")
     keys: dict[str, list[Any]] = {"AutoField": [0, "0", 10**30], "UUIDField": [uuid.uuid4()], "CharField": ["nobody"]}
     for key in keys[User._meta.pk.get_internal_type()]:
@@ -92,7 +92,7 @@ def test_a_lookup_of_nothing() -> None:
 
 
 def test_a_lookup_within_a_lookup(user: Any) -> None:
-    """An execute wrapper may use the compiled SELECT while it runs."""
+    """An execute wrapper that wraps a compiled SELECT may use the same SELECT."""
     lookup = CompiledSelect(RefreshToken, "pk", "user")
     outer, inner = family(user), family(UserFactory())
     seen: list[Any] = []
@@ -110,7 +110,7 @@ def test_a_lookup_within_a_lookup(user: Any) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_each_connection_has_its_own(user: Any) -> None:
-    """Each connection compiles its own statement, also one that replaces another."""
+    """Each connection compiles its own statement, even a connection that replaces another."""
     lookup = CompiledSelect(RefreshToken, "pk", "user")
     row = family(user)
     found: list[Any] = []
@@ -136,7 +136,7 @@ def test_each_connection_has_its_own(user: Any) -> None:
 
 
 def test_a_rotation_writes_what_the_orm_would(user: Any) -> None:
-    """One statement writes every value as the ORM converts it. Nullable values may be null."""
+    """``write_rotation`` writes the same values as the ORM, by one statement. Nullable values may be null."""
     for values in (VALUES, Rotation(2, timezone.now(), b"", "", "2001:db8::1", "agent")):
         ours, theirs = family(user), family(user)
         with CaptureQueriesContext(connection) as queries:
@@ -151,7 +151,7 @@ def test_a_rotation_writes_what_the_orm_would(user: Any) -> None:
 
 
 def test_a_rotation_writes_only_what_changes(user: Any) -> None:
-    """A rotation by the same client writes two columns. The key, the hash and the client are written if they differ."""
+    """A rotation by the same client writes two columns. A changed key, client or auth hash is written too."""
     row = family(user)
     same = Rotation(1, timezone.now(), b"", row.auth_hash, row.ip_address, row.user_agent)
     always = {"generation", "refreshed_at"}
@@ -169,7 +169,7 @@ def test_a_rotation_writes_only_what_changes(user: Any) -> None:
 
 
 def test_two_rotations_of_a_restored_row(user: Any) -> None:
-    """If two tokens are ahead of the row, the second rotation writes its own sender and key over those of the first."""
+    """If two tokens are newer than a restored row, the second rotation overwrites the first one's client and key."""
     row = family(user)
     assert write_rotation(row, 4, Rotation(5, timezone.now(), b"key", row.auth_hash, "198.51.100.66", "thief"))
     assert write_rotation(row, 6, Rotation(7, timezone.now(), b"", row.auth_hash, row.ip_address, row.user_agent))
@@ -181,7 +181,7 @@ def test_two_rotations_of_a_restored_row(user: Any) -> None:
 @pytest.mark.parametrize("is_revoked", [True, False])
 @pytest.mark.parametrize("presented", [0, 1, 2, 7])
 def test_the_guard_of_a_rotation(user: Any, presented: int, is_revoked: bool) -> None:
-    """The UPDATE changes no row that is revoked or newer than the token."""
+    """The UPDATE of a rotation changes no row that is revoked or newer than the token."""
     row = family(user)
     RefreshToken.objects.filter(pk=row.pk).update(generation=1, revoked_at=timezone.now() if is_revoked else None)
     guarded = RefreshToken.objects.filter(pk=row.pk, generation__lte=presented, revoked_at=None)
@@ -212,7 +212,7 @@ def test_a_revocation_writes_what_the_orm_would(user: Any, time_machine: Any) ->
 
 
 def test_a_rotation_of_a_row_that_was_read_before_a_new_password(user: Any) -> None:
-    """A rotation that would restore the old password's hash updates no row."""
+    """If the password was changed after the row was read, a rotation with the old hash updates no row."""
     row = family(user)
     user.set_password("another password")
     families.update_auth_hash(row.pk, user)
@@ -223,7 +223,7 @@ def test_a_rotation_of_a_row_that_was_read_before_a_new_password(user: Any) -> N
 
 
 def test_whose_rows_are_fixed() -> None:
-    """If a manager may filter rows, its queryset is used each time."""
+    """``has_fixed_rows`` is false for a manager that may filter rows, so that its queryset is used each time."""
 
     class Choosing(models.Manager[Any]):
         def get_queryset(self) -> Any:
@@ -252,7 +252,7 @@ def test_receivers_hear_of_a_login(user: Any) -> None:
 
 
 def test_a_select_with_parameters_of_its_own(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """If a column of the project adds parameters, the ORM runs the query. A default ordering is ignored."""
+    """If a column adds parameters to a query, the ORM runs the query. A default ordering is ignored."""
     monkeypatch.setattr(User._meta, "ordering", [Coalesce("last_login", Value("2000-01-01", DateTimeField()))])
     assert CompiledSelect(User, "pk").get(user.pk) == user
     field = User._meta.get_field("password")
@@ -269,7 +269,7 @@ def test_a_select_with_parameters_of_its_own(user: Any, monkeypatch: pytest.Monk
 @pytest.mark.django_db(transaction=True)
 @override_settings(USE_TZ=False)
 def test_times_without_a_zone(script: Caller) -> None:
-    """With USE_TZ off a family starts, rotates and expires. Connections compile their statements again."""
+    """With USE_TZ off, a login, a refresh and a reuse work on a new connection."""
     with another_connection():
         live_and_die(script)
 

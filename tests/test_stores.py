@@ -52,7 +52,7 @@ def test_a_file_that_others_can_use(store: FileStore, mode: int) -> None:
 
 
 def test_a_lock_that_others_can_use(store: FileStore) -> None:
-    """The lock is refused, because others could hold it for ever."""
+    """A lock file that others can use is refused, because others could hold the lock for ever."""
     lock = store.path.with_name("session.lock")
     lock.touch(0o600)
     lock.chmod(0o666)
@@ -63,7 +63,7 @@ def test_a_lock_that_others_can_use(store: FileStore) -> None:
 
 
 def test_a_file_of_somebody_else(store: FileStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file of another user is refused, because it could hold a session of theirs."""
+    """A file of another user is refused, because it could hold a session of that user."""
     monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
     with pytest.raises(StoreError, match="not a file of this process's user"):
         store.load()
@@ -80,7 +80,7 @@ def test_a_link_and_a_folder(store: FileStore) -> None:
 
 
 def test_a_pipe(tmp_path: Path) -> None:
-    """A pipe in place of the file is refused at once: opening it must not wait for a writer."""
+    """A pipe in place of the file is refused at once, because opening it could wait for a writer."""
     store = FileStore(tmp_path / "session")
     for name in ("session", "session.lock"):
         os.mkfifo(tmp_path / name, 0o600)
@@ -90,7 +90,7 @@ def test_a_pipe(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_missing(tmp_path: Path) -> None:
-    """The error names the missing folder."""
+    """If the folder of the file is missing, the error names the folder."""
     store = FileStore(tmp_path / "missing" / "session")
     assert store.load() == Session()
     with pytest.raises(StoreError, match="missing"):
@@ -119,7 +119,7 @@ def test_what_another_process_has_written(store: FileStore) -> None:
     assert store.load().access == "a2"
     assert store.try_lock()
     locked = store.load()
-    assert store.load() is not locked  # it must not miss a change now
+    assert store.load() is not locked  # under the lock each ``load`` reads the file
 
 
 @pytest.mark.parametrize("kind", [MemoryStore, FileStore])
@@ -136,7 +136,7 @@ def test_one_at_a_time(tmp_path: Path, kind: type[MemoryStore | FileStore]) -> N
 
 @pytest.mark.slow
 def test_a_lock_ends_with_its_process(store: FileStore) -> None:
-    """The system releases a process's lock when it ends, even after ``kill -9``."""
+    """The operating system releases the lock of a process that ends, even after ``kill -9``."""
     code = (
         "import sys; from twotoken.contrib.scripts import FileStore\n"
         f"print(FileStore({str(store.path)!r}).try_lock(), flush=True); sys.stdin.read()"
@@ -178,7 +178,7 @@ print("good")
 
 @pytest.mark.slow
 def test_a_fork(tmp_path: Path) -> None:
-    """A child does not have a session in memory, shares one in a file, and holds no lock of its parent."""
+    """A forked child has no session in memory, shares the session in a file, and holds no lock of its parent."""
     command = [sys.executable, "-c", FORK, str(tmp_path / "session")]
     done = subprocess.run(command, check=True, capture_output=True, stdin=subprocess.DEVNULL)
     assert done.stdout == b"good\n"
@@ -189,7 +189,7 @@ def test_a_fork(tmp_path: Path) -> None:
 def test_a_process_that_is_another(
     store: FileStore, monkeypatch: pytest.MonkeyPatch, refresh: str, is_locked: bool
 ) -> None:
-    """A store compares process numbers to see that it was forked, and then starts with a free lock."""
+    """If the process number has changed, a store knows that it was forked, and starts with a free lock."""
     memory = MemoryStore()
     memory.save(Session(access="a1", refresh=refresh, ended="" if refresh else "logout"))
     if is_locked:
@@ -200,4 +200,4 @@ def test_a_process_that_is_another(
     assert memory.load().ended == ("forked" if refresh else "logout")
     assert memory.try_lock()
     assert store.load() == SESSION
-    assert store.try_lock()  # the file's lock went with the last descriptor: here there is no parent that has it too
+    assert store.try_lock()  # the lock ended with its last descriptor: no parent process has one here

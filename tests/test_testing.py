@@ -30,7 +30,7 @@ from twotoken.testing import (
 
 
 def ask(access: str, route: str) -> Any:
-    """Ask a route of the API with an access token."""
+    """Call a route of the API with an access token."""
     return APIClient().get(f"/api/{route}/", HTTP_AUTHORIZATION=f"Bearer {access}")
 
 
@@ -54,7 +54,7 @@ def test_a_logged_in_client(user: Any) -> None:
 
 
 def test_a_client_whose_family_is_ended(user: Any) -> None:
-    """``revoke`` takes any reason. Afterwards requests are refused as in production."""
+    """``TokenClient.revoke`` takes any reason. After it, requests and refreshes are refused."""
     client, other = TokenClient(user), TokenClient(user)
     client.revoke()
     other.revoke("stolen device")
@@ -111,7 +111,7 @@ SETTINGS: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("values", SETTINGS)
 def test_tokens_past_their_time(user: Any, values: dict[str, Any]) -> None:
-    """Expired tokens are expired with any lifetimes. The family of an expired access token is active."""
+    """With any lifetimes, the helpers return expired tokens. The family of an expired access token can be active."""
     with with_settings(**values):
         access = expired_access_token(user)
         assert ask(access, "me").json()["reason"] == "expired"
@@ -123,7 +123,7 @@ def test_tokens_past_their_time(user: Any, values: dict[str, Any]) -> None:
 
 
 def test_tokens_of_a_revoked_family(user: Any) -> None:
-    """Classes that don't check the family still accept the access token."""
+    """Tokens of a revoked family are refused, except by a class that does not check the family."""
     access = revoked_access_token(user)
     assert ask(access, "me").status_code == 200
     assert ask(access, "revocable").json()["reason"] == "revoked"
@@ -136,7 +136,7 @@ def test_tokens_of_a_revoked_family(user: Any) -> None:
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.usefixtures("no_authorities")
 def test_a_lossy_proxy(live_server: Any, user: Any) -> None:
-    """Every third answer is lost after the server has done the request."""
+    """LossyProxy loses every third answer, after the server has done the request."""
     with LossyProxy(live_server.url, every=3) as proxy:
         url = f"{proxy.url}/api/app/auth/login/"
         body = {user.USERNAME_FIELD: user.get_username(), "password": PASSWORD}
@@ -154,6 +154,6 @@ def test_a_lossy_proxy(live_server: Any, user: Any) -> None:
 
 @pytest.mark.usefixtures("no_authorities")
 def test_a_lossy_proxy_without_a_server() -> None:
-    """Without a server the client gets no answer, and nothing is printed."""
+    """If no server is behind a LossyProxy, the client gets no answer, and nothing is printed."""
     with LossyProxy(f"http://localhost:{free_port()}") as proxy, pytest.raises(httpx.RemoteProtocolError):
         httpx.get(proxy.url)

@@ -42,7 +42,7 @@ CACHES = {
         "OPTIONS": {"MAX_ENTRIES": 10_000},
     },
 }
-# On PostgreSQL only one transaction may be read-only: behind PgBouncer, others get a session's connection after it.
+# On PostgreSQL only the transaction is read-only, because PgBouncer gives the connection to other clients later.
 READ_ONLY: dict[str, tuple[Callable[[], AbstractContextManager[Any]], str]] = {
     "sqlite": (nullcontext, "PRAGMA query_only = ON"),
     "postgresql": (transaction.atomic, "SET TRANSACTION READ ONLY"),
@@ -51,25 +51,25 @@ READ_ONLY: dict[str, tuple[Callable[[], AbstractContextManager[Any]], str]] = {
 
 
 class Places(LocMemCache):
-    """A cache without an atomic ``incr``, so that the throttle counts by places."""
+    """A cache without an atomic ``incr``, so that the throttle stores a key per request instead of a number."""
 
     incr = BaseCache.incr
 
 
 class Lagging(LocMemCache):
-    """A cache that reads from a replica without any values, and that loses each number before it is written again."""
+    """A cache that reads from an empty replica, and that has lost each key before ``decr``."""
 
     def get_many(self, keys: Any, version: Any = None) -> dict[Any, Any]:
-        """Return nothing."""
+        """Return no values."""
         return {}
 
     def decr(self, key: Any, delta: int = 1, version: Any = None) -> int:
-        """Return nothing."""
+        """Fail as for a missing key."""
         raise ValueError("not found")
 
 
 class LaggingPlaces(Lagging):
-    """The same for a throttle that counts by places."""
+    """A Lagging cache without an atomic ``incr``, so that the throttle stores a key per request."""
 
     incr = BaseCache.incr
 
@@ -78,12 +78,12 @@ class Down(LocMemCache):
     """A cache server that does not answer."""
 
     def get_many(self, keys: Any, version: Any = None) -> dict[Any, Any]:
-        """Fail."""
+        """Raise an error."""
         raise ConnectionError("the cache is down")
 
 
 class Quiet(LocMemCache):
-    """A cache whose client ignores errors, so that ``incr`` returns nothing."""
+    """A cache that ignores errors of its server, so that ``incr`` returns nothing."""
 
     def incr(self, key: Any, delta: int = 1, version: Any = None) -> Any:
         """Do nothing."""
@@ -93,13 +93,13 @@ class Full(LocMemCache):
     """A cache that stores nothing."""
 
     def add(self, key: Any, value: Any, timeout: Any = None, version: Any = None) -> bool:
-        """Refuse."""
+        """Refuse to store a value."""
         return False
 
 
 @contextmanager
 def counting_in(name: str) -> Iterator[None]:
-    """Let the throttles count in another cache."""
+    """Let the throttles count in the cache of this name."""
     values = CACHES.get(name) or {"BACKEND": f"{HERE}.{name}", "LOCATION": name}
     with override_settings(CACHES={"default": values}):
         if name == "database":
@@ -114,7 +114,7 @@ def counting_in(name: str) -> Iterator[None]:
 
 
 def passes(throttle: Any) -> bool:
-    """Count one request; tell whether the throttle lets it pass."""
+    """Count one request, and tell whether the throttle lets it pass."""
     passed: bool = throttle.allow_request(Request(HttpRequest()), APIView())
     return passed
 
@@ -137,7 +137,7 @@ def attempt(caller: Caller, name: str, password: str = WRONG, **extra: Any) -> A
 
 
 def assert_throttled(response: Any) -> None:
-    """Check that an answer tells a throttled client all that it needs."""
+    """Check that an answer is a 429 with a code and a Retry-After, is not cached, and sets no cookie."""
     assert (response.status_code, response.json()["code"]) == (429, "throttled")
     assert 1 <= int(response["Retry-After"]) <= 60
     assert response["Cache-Control"] == "no-store"
@@ -145,7 +145,7 @@ def assert_throttled(response: Any) -> None:
 
 
 def test_too_many_logins(jar: Caller) -> None:
-    """The answer is a 429 with Retry-After, even for the right password. The cookie stays."""
+    """Too many logins are a 429 with Retry-After, even with the right password. The cookie stays."""
     with with_settings(LOGIN_THROTTLE="2/min"):
         jar.log_in()
         assert jar.cookie
@@ -156,7 +156,7 @@ def test_too_many_logins(jar: Caller) -> None:
 
 
 def test_too_many_refreshes(jar: Caller) -> None:
-    """Refreshes are counted per family. A refused token works later, and another family's works now."""
+    """Refreshes are counted per family. A throttled refresh token stays valid."""
     with with_settings(REFRESH_THROTTLE="2/min"):
         jar.log_in()
         assert [jar.refresh().status_code for _ in range(2)] == [200, 200]
@@ -168,7 +168,7 @@ def test_too_many_refreshes(jar: Caller) -> None:
 
 
 def test_a_rate_that_was_lowered(jar: Caller) -> None:
-    """Retry-After is also set if more requests were counted than the new rate allows."""
+    """If the rate was lowered below the number of counted requests, a 429 still has Retry-After."""
     with with_settings(LOGIN_THROTTLE="5/min"):
         assert [attempt(jar, "ann").status_code for _ in range(4)] == [401] * 4
     with with_settings(LOGIN_THROTTLE="1/min"):
@@ -176,7 +176,7 @@ def test_a_rate_that_was_lowered(jar: Caller) -> None:
 
 
 def test_logins_count_by_address_and_name(script: Caller) -> None:
-    """Another name or another address is counted apart. Another spelling of the name is not."""
+    """Logins are counted per address and name. Spellings of one name share a count."""
     with with_settings(LOGIN_THROTTLE="1/min"):
         assert attempt(script, "ann").status_code == 401
         for name in ("ann", "ANN", "änn", "Ann "):
@@ -189,7 +189,7 @@ def test_logins_count_by_address_and_name(script: Caller) -> None:
 @pytest.mark.django_db
 @pytest.mark.parametrize("name", ["memory", "places"])
 def test_about_the_limit_in_any_minute(clock: Any, name: str) -> None:
-    """The previous window counts in proportion to its part within the last minute."""
+    """The previous window counts in proportion to the part of it that lies within the last minute."""
     with counting_in(name), with_settings(LOGIN_THROTTLE="10/min"):
         clock.shift(timedelta(seconds=59))
         assert tries("ann", 64) == 10
@@ -207,7 +207,7 @@ def test_about_the_limit_in_any_minute(clock: Any, name: str) -> None:
 @pytest.mark.parametrize("name", ["memory", "places"])
 @pytest.mark.parametrize("seconds", [0.25, 17, 59])
 def test_when_to_come_back(clock: Any, name: str, seconds: float) -> None:
-    """Retry-After is exact, within the current window and across the next one."""
+    """Retry-After is exact, whether the next request will pass in the current window or in a later one."""
     with counting_in(name), with_settings(LOGIN_THROTTLE="4/min"):
         throttle = LoginThrottle("192.0.2.1", "ann")
         clock.shift(timedelta(seconds=seconds))
@@ -236,7 +236,7 @@ def test_the_first_moment_of_a_long_window(clock: Any, microseconds: int, passed
 @pytest.mark.django_db
 @pytest.mark.parametrize("name", ["memory", "places"])
 def test_refused_tries_are_not_counted(clock: Any, name: str) -> None:
-    """A client that goes on trying still gets as many requests as the rate allows."""
+    """Refused requests are not counted: a client that keeps trying gets as many logins as the rate allows."""
     passed = 0
     with counting_in(name), with_settings(LOGIN_THROTTLE="10/min"):
         for _ in range(600):
@@ -248,7 +248,7 @@ def test_refused_tries_are_not_counted(clock: Any, name: str) -> None:
 @pytest.mark.django_db
 @pytest.mark.parametrize("name", ["Lagging", "LaggingPlaces"])
 def test_a_read_that_is_behind(name: str) -> None:
-    """If the cache returns old values, still only one request gets the last place."""
+    """If the cache returns old values, still only as many requests pass as the rate allows."""
     with counting_in(name), with_settings(LOGIN_THROTTLE="3/hour"):
         assert tries("ann", 8) == 3
 
@@ -279,7 +279,7 @@ def test_a_cache_whose_table_is_missing(script: Caller, caplog: pytest.LogCaptur
 @pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 def test_a_cache_in_a_database_that_only_reads(caplog: pytest.LogCaptureFixture) -> None:
-    """If the cache's database is read-only, requests pass. Django's cache then says that the key exists."""
+    """If the cache's database is read-only, Django's cache says that a new key exists. Requests pass nevertheless."""
     with counting_in("database"), with_settings(REFRESH_THROTTLE="1/min"):
         block, statement = READ_ONLY[connection.vendor]
         try:
@@ -311,7 +311,7 @@ def test_what_is_no_login_is_not_counted(script: Caller) -> None:
 
 
 def test_a_token_that_we_did_not_sign_is_not_counted(script: Caller) -> None:
-    """A token with a wrong signature is not counted: anybody could use up a family's share."""
+    """A token with a wrong signature is not counted. Otherwise anybody could use up a family's share."""
     with with_settings(REFRESH_THROTTLE="1/min"):
         token = script.log_in().json()["refresh"]
         for _ in range(3):
@@ -320,7 +320,7 @@ def test_a_token_that_we_did_not_sign_is_not_counted(script: Caller) -> None:
 
 
 def test_none_is_off(script: Caller) -> None:
-    """With None no request is counted, and the cache is not used."""
+    """If the throttle settings are None, no request is counted."""
     with with_settings(LOGIN_THROTTLE=None, REFRESH_THROTTLE=None):
         assert LoginThrottle("192.0.2.1", "ann").get_rate() is None
         assert RefreshThrottle(RefreshClaims(uuid4(), 0, "")).get_rate() is None

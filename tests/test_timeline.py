@@ -1,4 +1,4 @@
-"""A token family in words."""
+"""The timeline of a token family, in words."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from twotoken.models import EventKind, FamilyEvent, RefreshToken
 
 
 def test_the_timeline_of_an_end(user: Any) -> None:
-    """The timeline of a revoked family shows by whom and why. An expired or active one shows that."""
+    """The timeline of a revoked family ends with who revoked it and why, and that of an expired one with the expiry."""
     pair = families.start(user)
     family = RefreshToken.objects.get()
     assert [moment.what for moment in timeline(family)] == ["started"]
@@ -32,7 +32,7 @@ def test_the_timeline_of_an_end(user: Any) -> None:
 
 
 def test_the_login_and_the_last_rotation(user: Any) -> None:
-    """Both have address and device. Those of the login stay the same when another device refreshes."""
+    """The login and the last rotation have address and device. The login's stay the same after later refreshes."""
     with time_machine.travel("2026-03-01T12:00:00Z", tick=False) as clock:
         pair = families.start(user, Client("192.0.2.7", CHROME))
         for sender in (Client("192.0.2.7", CHROME), Client("192.0.2.66", "curl/8.1"), Client("192.0.2.99", "x")):
@@ -59,7 +59,7 @@ def test_a_retry_from_elsewhere(user: Any) -> None:
 
 
 def test_a_bound_family(user: Any) -> None:
-    """The timeline shows a request that was refused without its proof, and who unbound the family."""
+    """The timeline shows a request that was refused without a proof, and who unbound the family."""
     pair = families.start(user, device_key="dpop:a key")
     with pytest.raises(WrongDevice):
         families.rotate(families.verify(pair.refresh), Client("192.0.2.66", "curl/8.1"))
@@ -71,7 +71,7 @@ def test_a_bound_family(user: Any) -> None:
 
 
 def test_a_reason_of_the_projects_own() -> None:
-    """A project's own reason is shown unchanged, and ours in words."""
+    """A project's own reason is shown unchanged, and a reason of ours in words."""
     assert reason_label(RefreshToken(revoked_reason="limit")) == "too many logins"
     assert reason_label(RefreshToken(revoked_reason="house rule")) == "house rule"
 

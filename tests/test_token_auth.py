@@ -52,7 +52,7 @@ pytestmark = [
 
 @csrf_exempt
 def echo(request: HttpRequest) -> HttpResponse:
-    """Return what the request had; a 401 without a good token, and always at ``?never``."""
+    """Return the body and the token of a request. The status is 401 without a good token, and always at ``?never``."""
     said = {"body": request.body.decode("latin-1"), "token": request.headers.get("Authorization")}
     is_refused = said["token"] in (None, "Bearer refused") or "never" in request.GET
     return JsonResponse(said, status=401 if is_refused else 200)
@@ -60,7 +60,7 @@ def echo(request: HttpRequest) -> HttpResponse:
 
 @csrf_exempt
 def away(request: HttpRequest) -> HttpResponse:
-    """Redirect to the same host or to one with another name."""
+    """Redirect to the API or to another path, with ``?far`` at another name of the host."""
     port = request.get_port()
     if "me" in request.GET:
         return HttpResponseRedirect("/api/me/")
@@ -74,18 +74,18 @@ def sensitive(request: HttpRequest) -> HttpResponse:
 
 @csrf_exempt
 def moved(request: HttpRequest, place: str) -> HttpResponse:
-    """Redirect every login."""
+    """Redirect every login to another path."""
     return HttpResponseRedirect("/api/app/auth/login/")
 
 
 @csrf_exempt
 def teapot(request: HttpRequest, place: str) -> HttpResponse:
-    """Return the Authorization header of a login."""
+    """Answer a login with an error that contains the login's Authorization header."""
     return JsonResponse({"detail": repr(request.headers.get("Authorization"))}, status=HTTPStatus.IM_A_TEAPOT)
 
 
 class RecentView(MeView):
-    """Says who is asking, if the login is at most five minutes old."""
+    """A view that returns the user, if the login is at most five minutes old."""
 
     permission_classes = [IsAuthenticated & RecentLogin]
 
@@ -106,8 +106,8 @@ Body = str | bytes | Iterable[bytes] | None
 class Parts:
     """A body that can be read only once.
 
-    Its length is known. Django's test server does not read a chunked body, and a connection that is closed with unread
-    data may lose the answer.
+    It knows its length, because Django's test server does not read a chunked body. If a connection closes with
+    unread data, the answer may be lost.
     """
 
     def __init__(self, *parts: bytes) -> None:
@@ -122,12 +122,12 @@ class Parts:
 
 
 def length_of(content: Body) -> dict[str, str]:
-    """Return the header that httpx needs for a body whose length it can't see."""
+    """Return the Content-Length header of a Parts, because httpx can't see its length."""
     return {"Content-Length": str(len(content))} if isinstance(content, Parts) else {}
 
 
 class Program:
-    """A program that uses one of the clients. ``send`` returns an answer's status and JSON."""
+    """A program that uses the client for httpx. ``send`` returns an answer's status and JSON."""
 
     def __init__(self, server: str, user: Any, **options: Any) -> None:
         self.server = server
@@ -163,7 +163,7 @@ class Program:
 
 
 class AsyncProgram(Program):
-    """A program with an event loop and httpx."""
+    """A program that uses the client for httpx in an event loop."""
 
     def send(self, route: str, method: str = "GET", content: Body = None) -> tuple[int, Any]:
         return asyncio.run(self.send_async(route, method, content))
@@ -193,7 +193,7 @@ class AsyncProgram(Program):
 
 
 class RequestsProgram(Program):
-    """A program with requests."""
+    """A program that uses the client for requests."""
 
     kind = for_requests.TokenAuth
 
@@ -215,7 +215,7 @@ class RequestsProgram(Program):
 
 @pytest.fixture(params=[Program, AsyncProgram, RequestsProgram])
 def program(request: pytest.FixtureRequest, live_server: Any, user: Any) -> Callable[..., Program]:
-    """Make a program of each kind."""
+    """Return a function that makes a program with these options, for each kind of client."""
     kind: type[Program] = request.param
     return lambda **options: kind(live_server.url, user, **options)
 
@@ -226,7 +226,7 @@ def rotations() -> list[int]:
 
 
 def test_the_first_request_logs_in(program: Callable[..., Program], user: Any) -> None:
-    """Two requests cause one login."""
+    """The first request logs in, and the second one uses the same access token."""
     script = program()
     assert RefreshToken.objects.count() == 0
     for _ in range(2):
@@ -237,7 +237,7 @@ def test_the_first_request_logs_in(program: Callable[..., Program], user: Any) -
 
 
 def test_a_token_that_is_refused(program: Callable[..., Program]) -> None:
-    """The token is refreshed, and the request with its body is sent again."""
+    """If the server refuses a token, the token is refreshed, and the request with its body is sent again."""
     script = program()
     script.token()
     script.refuse()
@@ -247,7 +247,7 @@ def test_a_token_that_is_refused(program: Callable[..., Program]) -> None:
 
 
 def test_a_route_that_refuses_every_token(program: Callable[..., Program]) -> None:
-    """A request is sent twice at most. The program gets the second 401."""
+    """If a route refuses every token, a request is sent twice at most. The program gets the second 401."""
     script = program()
     status, body = script.send("/echo/?never")
     assert (status, body["token"]) == (401, f"Bearer {script.token()}")
@@ -282,7 +282,7 @@ def test_a_redirect_to_another_origin(program: Callable[..., Program]) -> None:
 
 
 def test_a_redirect_within_the_api(program: Callable[..., Program]) -> None:
-    """After a redirect, the refused request is sent again, and not the first one."""
+    """If the request after a redirect is refused, that request is sent again, and not the first one."""
     script = program()
     script.token()
     script.refuse()
@@ -292,7 +292,7 @@ def test_a_redirect_within_the_api(program: Callable[..., Program]) -> None:
 
 
 def test_a_body_that_is_used_up(program: Callable[..., Program]) -> None:
-    """If the body can't be sent twice, the program gets the 401. The token is refreshed for its next request."""
+    """If a body can't be sent twice, the program gets the 401. The token is refreshed for the next request."""
     script = program()
     script.token()
     script.refuse()
@@ -313,14 +313,14 @@ def test_a_file_is_rewound(program: Callable[..., Program], tmp_path: Path) -> N
 
 
 def test_a_step_up(program: Callable[..., Program]) -> None:
-    """The error says how recent the login must be. No refresh is sent."""
+    """If a route requires a more recent login, the error says how recent. No refresh is sent."""
     with pytest.raises(StepUpRequired, match="Again") as caught:
         program().send("/sensitive/")
     assert (caught.value.max_age, rotations()) == (60, [0])
 
 
 def test_a_step_up_that_somebody_answers(program: Callable[..., Program], user: Any) -> None:
-    """The program is asked once for the password. Then the request is sent again."""
+    """For a step-up the program is asked once for the password. Then the request is sent again."""
     asked: list[int | None] = []
 
     def ask(age: int | None) -> dict[str, str]:
@@ -337,7 +337,7 @@ def test_a_step_up_that_somebody_answers(program: Callable[..., Program], user: 
 
 
 def test_a_bound_session(program: Callable[..., Program]) -> None:
-    """With ``dpop=True`` the family is bound to a key of the store, and each request has a proof."""
+    """With ``dpop=True`` the family is bound to a key in the store, and each request has a proof."""
     script = program(dpop=True)
     assert script.send("/api/me/")[0] == 200
     token = script.store.load().access
@@ -382,7 +382,7 @@ def test_logout(program: Callable[..., Program]) -> None:
 
 
 def test_a_session_that_was_revoked(program: Callable[..., Program], user: Any) -> None:
-    """With credentials it logs in again. Without them the error has the server's reason."""
+    """If the session was revoked, a program with credentials logs in again. Otherwise the error has the reason."""
     script = program()
     script.token()
     families.revoke_all(user, "admin")
@@ -397,7 +397,7 @@ def test_a_session_that_was_revoked(program: Callable[..., Program], user: Any) 
 
 
 def test_wrong_credentials(program: Callable[..., Program], user: Any) -> None:
-    """The login is refused, and the request is not sent."""
+    """With wrong credentials the login is refused, and the program's request is not sent."""
     user.set_password("another password")
     user.save()
     with pytest.raises(LoginFailed) as caught:
@@ -406,7 +406,7 @@ def test_wrong_credentials(program: Callable[..., Program], user: Any) -> None:
 
 
 def test_no_server(program: Callable[..., Program]) -> None:
-    """The error says that no answer came, with the network's error as its cause."""
+    """If no server answers, the error says so, and has the network's error as its cause."""
     script = program(auth_url=f"http://localhost:{free_port()}/", patience=0)
     with pytest.raises(Unavailable, match="No answer came") as caught:
         script.token()
@@ -414,14 +414,14 @@ def test_no_server(program: Callable[..., Program]) -> None:
 
 
 def test_a_server_that_stays_away(program: Callable[..., Program]) -> None:
-    """The call retries until ``patience`` is over."""
+    """If no server answers, the call retries until ``patience`` is over."""
     script = program(auth_url=f"http://localhost:{free_port()}/", patience=0.3)
     with pytest.raises(Unavailable):
         script.token()
 
 
 def test_a_login_that_is_redirected(program: Callable[..., Program]) -> None:
-    """The password is not sent to an address that the program did not name."""
+    """If a login is redirected, the password is not sent to the new address."""
     script = program()
     script = program(auth_url=f"{script.server}/moved/")
     with pytest.raises(UnexpectedAnswer, match="use that address") as caught:
@@ -437,7 +437,7 @@ def test_options_for_logins(program: Callable[..., Program]) -> None:
 
 
 def test_a_password_in_netrc(program: Callable[..., Program], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A password in .netrc is not sent: requests would put it into the header of a login."""
+    """A password in .netrc is not sent with a login, although requests adds it to other requests."""
     (tmp_path / "netrc").write_text("default login ann password of-another-service\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     script = program()
@@ -457,7 +457,7 @@ def test_a_file_that_programs_share(program: Callable[..., Program], tmp_path: P
 
 
 def test_trio(live_server: Any, user: Any) -> None:
-    """httpx works under trio too."""
+    """TokenAuth for httpx works under trio too."""
     auth = Program(live_server.url, user).auth
 
     async def main() -> int:

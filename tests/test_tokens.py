@@ -93,13 +93,13 @@ BAD_HEADERS: list[Any] = [
 
 @pytest.mark.parametrize("header", BAD_HEADERS)
 def test_bad_headers(header: Any) -> None:
-    """A header with ``crit`` (CVE-2026-32597), ``b64`` (CVE-2026-48525), a wrong ``alg`` or ``typ`` is refused."""
+    """A token with ``crit`` (CVE-2026-32597), ``b64`` (CVE-2026-48525), or a wrong ``alg`` or ``typ`` is refused."""
     with pytest.raises(InvalidToken):
         tokens.decode_access(forge(header, CLAIMS), POLICY, NOW)
 
 
 def test_a_good_forgery_is_taken() -> None:
-    """A forged token with a valid header is accepted, so the tests above refuse only the header."""
+    """A token by ``forge`` with a valid header is accepted, so the other tests' tokens fail by their headers alone."""
     assert tokens.decode_access(forge(HEADER, CLAIMS), POLICY, NOW)["sub"] == "7"
 
 
@@ -141,7 +141,7 @@ def test_bad_claims(claims: Any) -> None:
 
 @pytest.mark.parametrize("payload", [b"[" * 3000, b'{"a":' * 900, b"\xff", b"nothing", b"9" * 5000, b"{} {}"])
 def test_a_payload_that_is_no_json(payload: bytes) -> None:
-    """JSON that is nested too deep, or bytes that are not text, are refused."""
+    """A payload is refused if it is JSON that is nested too deep, or bytes that are not text."""
     signed = f"{b64(json.dumps(HEADER).encode())}.{b64(payload)}"
     token = f"{signed}.{b64(hmac.digest(SECRET.encode(), signed.encode(), hashlib.sha256))}"
     with pytest.raises(InvalidToken):
@@ -181,7 +181,7 @@ def test_the_issuer_of_a_refresh_token() -> None:
 
 
 def test_a_refresh_token_comes_back() -> None:
-    """The same row always gives the same refresh token."""
+    """The same values of a family always give the same refresh token, and it decodes to these values."""
     row: Any = {"family_id": FAMILY, "generation": 3, "secret": b"x" * 16, "expires_at": NOW}
     token = tokens.encode_refresh(KEYS, **row)
     assert token == tokens.encode_refresh(KEYS, **row)
@@ -219,14 +219,14 @@ def test_bad_refresh_claims(change: dict[str, Any]) -> None:
 
 
 def test_any_key_of_the_list_verifies() -> None:
-    """Every key verifies, and only the first signs."""
+    """Every key of the list verifies, and only the first key signs."""
     both = key_ring(("a newer secret of the codec tests", SECRET))
     tokens.decode_access(access(), AccessPolicy(both), NOW)
     with pytest.raises(InvalidToken):
         tokens.decode_access(access(AccessPolicy(both)), POLICY, NOW)
 
 
-# The token as a string, before and while it is parsed. Each goes to both decoders.
+# Strings that are no valid tokens. Each one is passed to both decoders.
 
 GOOD = forge(HEADER, CLAIMS)
 HOSTILE = {
@@ -274,7 +274,7 @@ def test_hostile_strings(token: str) -> None:
 
 @pytest.mark.parametrize("part", [0, 1, 2])
 def test_one_bit_flipped(part: int) -> None:
-    """Each bit of each part counts, also the unused bits of the last character: one token has one string."""
+    """A token is refused if any of its bits is changed, even an unused bit of a part's last character."""
     parts = GOOD.split(".")
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
     for position, character in enumerate(parts[part]):
@@ -310,7 +310,7 @@ REFRESH_CLAIMS = {"sid": str(FAMILY), "gen": 1, "jti": "x"}
 
 
 def test_the_two_jobs_have_a_typ_each() -> None:
-    """Neither token can replace the other, even with one secret for both (RFC 8725 section 3.11)."""
+    """Access and refresh tokens can't replace each other, even with one secret for both (RFC 8725 section 3.11)."""
     both = {**CLAIMS, **REFRESH_CLAIMS}
     assert tokens.decode_access(forge(HEADER, both), POLICY, NOW)
     assert tokens.decode_refresh(forge(REFRESH_HEADER, both), KEYS).generation == 1
@@ -380,12 +380,12 @@ def test_the_leeway_s_boundary(leeway: float) -> None:
 
 @pytest.mark.parametrize("change", [{"iat": 9_999_999_999}, {"iat": "soon"}, {"nbf": 9_999_999_999}, {"jti": 5}])
 def test_clocks_and_names_that_are_not_held_against_a_token(change: dict[str, Any]) -> None:
-    """An ``iat`` in the future is accepted, because clocks differ. We issue no ``nbf``."""
+    """An access token is accepted whatever its ``iat``, ``nbf`` and ``jti``: clocks differ, and we set no ``nbf``."""
     assert tokens.decode_access(forge(HEADER, {**CLAIMS, **change}), POLICY, NOW)["sub"] == "7"
 
 
 def test_a_token_is_as_long_as_may_be() -> None:
-    """The longest token that we issue is accepted. One character more is an error when it is issued."""
+    """The longest token that we issue is accepted. A longer one is an error when it is issued."""
     room = (8192 - len(access(text=""))) * 3 // 4 - 2  # base64 takes four characters for three bytes
     longest = access(text="x" * room)
     assert 8188 <= len(longest) <= 8192
@@ -395,7 +395,7 @@ def test_a_token_is_as_long_as_may_be() -> None:
 
 
 def test_a_refresh_token_s_end_is_not_looked_at() -> None:
-    """The codec does not check ``exp``: an expired copy of an active family's old token is reuse."""
+    """The codec does not check ``exp`` of a refresh token: an expired copy of an active family's old token is reuse."""
     for end in (1, 0, -5, None, "x", True):
         assert tokens.decode_refresh(forge(REFRESH_HEADER, {**REFRESH_CLAIMS, "exp": end}), KEYS).generation == 1
 

@@ -1,4 +1,4 @@
-"""Texts for people are translated; texts for programs are not."""
+"""Texts for people are translated. Texts for programs are not."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ PLACEHOLDER = re.compile(r"%\(\w+\)[a-z]|%[a-z]|</?\w+>")
 
 @pytest.fixture
 def _accept_language() -> Iterator[None]:
-    """Answer in the language that the request asks for. Afterwards the language of the thread is restored."""
+    """Add LocaleMiddleware to the project. At the end, restore the language of the thread."""
     middleware = modify_settings(MIDDLEWARE={"append": "django.middleware.locale.LocaleMiddleware"})
     with middleware, translation.override(translation.get_language()):
         yield
@@ -67,7 +67,7 @@ def test_a_catalogue_is_whole(catalogue: polib.POFile) -> None:
 def test_placeholders(catalogue: polib.POFile) -> None:
     """A translation has the same placeholders and tags as its text."""
     for entry in catalogue:
-        # Only the singular may do without the number: "It is one user's".
+        # Only the singular may leave out the number.
         wanted = sorted(PLACEHOLDER.findall(entry.msgid_plural or entry.msgid))
         singular = sorted(PLACEHOLDER.findall(entry.msgid))
         for form, shown in entry.msgstr_plural.items() if entry.msgid_plural else [(1, entry.msgstr)]:
@@ -91,7 +91,7 @@ def test_every_detail_is_translated(catalogue: polib.POFile) -> None:
 
 
 def test_what_others_say_is_theirs(catalogue: polib.POFile) -> None:
-    """Our catalogues don't translate the texts of Django and DRF, whose translations may improve."""
+    """Our catalogues leave out texts that Django and DRF translate, because their translations may improve."""
     language = Path(catalogue.fpath).parts[-3]
     packages = (django.conf, django.contrib.admin, django.contrib.auth, rest_framework)
     theirs = [Path(package.__path__[0]) / f"locale/{language}/LC_MESSAGES/django.mo" for package in packages]
@@ -101,7 +101,7 @@ def test_what_others_say_is_theirs(catalogue: polib.POFile) -> None:
 
 
 def test_words_alone_have_a_context(catalogue: polib.POFile) -> None:
-    """A single word has a context. Without it, other apps' pages could show our translation."""
+    """A text of a few words has a context. Without one, other apps' pages could show our translation."""
     ours = {"token family", "token families", "Token families", "session auth hash", "grace in seconds"}
     short = {entry.msgid for entry in catalogue if not entry.msgctxt and re.fullmatch(r"\w+( \w+){0,2}", entry.msgid)}
     assert short - ours == {"Revoke this family", "Revoke token families", "Token authentication"}
@@ -109,7 +109,7 @@ def test_words_alone_have_a_context(catalogue: polib.POFile) -> None:
 
 @pytest.mark.usefixtures("_accept_language")
 def test_a_refusal_of_an_api_route(db: None) -> None:
-    """Only the detail is German. The code, the reason and the header (ASCII by RFC 6750) stay the same."""
+    """In German only the detail of a refusal changes. Code, reason and header stay the same (ASCII by RFC 6750)."""
     response = Caller(None, mount="").get("/api/me/", HTTP_AUTHORIZATION="Bearer x", HTTP_ACCEPT_LANGUAGE="de")
     assert response.status_code == 401
     assert response.json() == {"detail": "Das Token ist ungültig.", "code": "token_not_valid", "reason": "invalid"}
@@ -139,7 +139,7 @@ def test_refusals_of_the_endpoints(script: Caller) -> None:
 
 @pytest.mark.usefixtures("_accept_language")
 def test_the_admin(user: Any, revoker: Any) -> None:
-    """The admin's pages are in French. Django's own texts keep Django's translation."""
+    """With ``Accept-Language: fr`` our texts in the admin are French, and Django's own texts keep its translation."""
     french = {"HTTP_ACCEPT_LANGUAGE": "fr"}
     pair = families.start(user, Client("192.0.2.7", CHROME))
     families.rotate(families.verify(pair.refresh), Client("192.0.2.7", "curl/8"))
@@ -210,14 +210,14 @@ def test_words_for_time(language: str, state: str, before: str, ahead: str, dura
 
 
 def test_others_keep_their_words() -> None:
-    """In French "active" has another form for a user than for a family."""
+    """In French, our "active" for a family does not change Django's "active" for a user."""
     with translation.override("fr"):
         assert (translation.gettext("active"), translation.pgettext("family", "active")) == ("actif", "active")
 
 
 @pytest.mark.django_db
 def test_commands_speak_the_language_of_the_project(user: Any) -> None:
-    """What a command says and refuses is translated, durations and plural forms too. Names of options are not."""
+    """The output and the errors of commands are translated, with durations and plural forms. Option names are not."""
     for _ in range(2):
         families.start(user)
     out = StringIO()

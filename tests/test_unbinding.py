@@ -1,4 +1,4 @@
-"""Unbinding families from their devices: the verb and the command."""
+"""Unbinding families from their devices, by a function and by a command."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db
 
 
 def test_an_unbound_family_goes_on_as_bearer(user: Any) -> None:
-    """After unbinding, a refused token works without a proof. There is one event, and others stay bound."""
+    """A token of an unbound family works without a proof. Unbinding adds one event. Other families stay bound."""
     pair, other = families.start(user, device_key=DPOP), families.start(user, device_key=DPOP)
     claims = families.verify(pair.refresh)
     with pytest.raises(WrongDevice):
@@ -37,7 +37,7 @@ def test_an_unbound_family_goes_on_as_bearer(user: Any) -> None:
 
 
 def test_unbinding_in_batches(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A batch makes two statements and one for events; inactive and unbound families stay unchanged."""
+    """Each batch makes a SELECT and an UPDATE, and adds its events. Revoked and unbound families stay unchanged."""
     monkeypatch.setattr(revocation, "BATCH", 10)
     many(user, 25, device_key=DPOP)
     many(user, 5)
@@ -97,7 +97,7 @@ def test_options_that_name_nothing(options: list[str], problem: str, user: Any) 
 
 
 def test_all_asks_first(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """``--all`` says how many families it would unbind, and does nothing without a yes."""
+    """``--all`` says how many families it would unbind, and does nothing if the answer is not yes."""
     families.start(user, device_key=DPOP)
     monkeypatch.setattr("builtins.input", lambda _: "no")
     with pytest.raises(CommandError, match="Nothing was unbound"):

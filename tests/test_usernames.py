@@ -68,7 +68,7 @@ def test_what_the_database_takes_for_one_name(user: Any, stored: str) -> None:
     ],
 )
 def test_one_name_in_many_spellings(name: str, other: str, mysql: bool) -> None:
-    """On SQLite and PostgreSQL, spellings count as one name too, because a back end may ignore case."""
+    """Spellings of a name count as one name, because a back end may ignore case. On MariaDB the collation decides."""
     collation_decides = connection.vendor == "mysql" and not mysql
     assert collation_decides or normalize_username(other) == normalize_username(name)
 
@@ -85,7 +85,7 @@ def test_names_that_differ() -> None:
 @pytest.mark.django_db
 @pytest.mark.parametrize("name", ["\ud800", "a\x00nn", "x" * 100_000, "\U0001f600"])
 def test_names_that_no_user_has(name: str) -> None:
-    """Any text is counted, whether or not such a user exists."""
+    """Any text is counted as a name, whether or not a user has this name."""
     assert normalize_username(name) == normalize_username(name)
 
 
@@ -111,7 +111,7 @@ def test_a_name_that_is_no_text(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_user_table_is_not_read(user: Any) -> None:
-    """A known and an unknown name take the same work: one statement on MariaDB, none elsewhere."""
+    """A known and an unknown name take the same work: one statement on MariaDB, and elsewhere no statement."""
     for name in (user.get_username(), "nobody"):
         with CaptureQueriesContext(connection) as queries:
             normalize_username(name)

@@ -56,7 +56,7 @@ DEFAULTS = {
 @override_settings(REST_FRAMEWORK=DEFAULTS)
 @pytest.mark.parametrize("mount", ["/api/auth/", "/api/app/auth/"])
 def test_a_project_s_defaults_don_t_reach_our_views(user: Any, mount: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """DRF's settings, attributes of APIView, Accept and ``?format=`` don't change our views."""
+    """Our views ignore DRF's settings, changed attributes of APIView, the Accept header and ``?format=``."""
     for name, value in HOSTILE.items():
         monkeypatch.setattr(APIView, name, value)
     caller = Caller(user, mount=mount, HTTP_ACCEPT="text/html; version=1", QUERY_STRING="format=api")
@@ -92,13 +92,13 @@ def test_options(db: None, client: Any, mount: str, name: str) -> None:
 
 
 def test_options_of_logout_all(db: None, client: Any) -> None:
-    """OPTIONS of this endpoint requires an access token."""
+    """OPTIONS of ``logout/all/`` requires an access token."""
     response = client.options("/api/auth/logout/all/")
     assert (response.status_code, response.json()["reason"]) == (401, "missing")
 
 
 class DownBackend(ModelBackend):
-    """A directory that is down. Like most back ends it does not mark its variables as sensitive."""
+    """An authentication back end with a directory that is down. Like most, it marks no variables as sensitive."""
 
     def authenticate(self, request: Any, username: Any = None, password: Any = None, **kwargs: Any) -> Any:
         raise RuntimeError("the directory is down")
@@ -112,7 +112,7 @@ class OwnFilter(SafeExceptionReporterFilter):
 
 
 def in_the_report(mount: str) -> list[bool]:
-    """Log in while the directory is down; tell whether the password is in the error report, HTML or text."""
+    """Log in with a back end that fails. Tell for the HTML and the text error report whether it has the password."""
     caller = Caller(None, mount=mount, raise_request_exception=False)
     with (
         override_settings(AUTHENTICATION_BACKENDS=["tests.test_view_base.DownBackend"]),
@@ -131,12 +131,12 @@ def test_no_password_in_an_error_report(db: None, mount: str) -> None:
 
 @override_settings(DEBUG=True)
 def test_variables_in_the_report_of_a_developer(db: None) -> None:
-    """With DEBUG the page shows variables, as Django's does."""
+    """With DEBUG the HTML error report shows variables, as Django's own does."""
     assert in_the_report("/api/app/auth/") == [True, False]
 
 
 def test_a_project_s_own_filter_of_error_reports(db: None) -> None:
-    """A project's own filter of error reports still works, and variables are hidden."""
+    """A project's own filter of error reports is still used, and variables are hidden."""
     request: Any = RequestFactory().post("/api/auth/logout/")
     request.exception_reporter_filter = OwnFilter("hidden by the project")
     match = request.resolver_match = resolve("/api/auth/logout/")

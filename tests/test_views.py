@@ -41,7 +41,7 @@ KEY = "a-key-of-some-length"
 
 
 def urls(*patterns: Any) -> Any:
-    """Run a test with only these URLs."""
+    """Replace the URLs of the project."""
     return override_settings(ROOT_URLCONF=patterns)
 
 
@@ -57,7 +57,7 @@ class RememberSerializer(LoginSerializer):
 
 
 class RememberView(LoginView):
-    """A login with a longer lifetime if the box is ticked. The context says so in each token."""
+    """A login that lasts longer if a box is ticked. The login's context has the choice."""
 
     serializer_class = RememberSerializer
 
@@ -106,14 +106,14 @@ class StepView(LoginView):
 
 
 class StrictLogoutView(LogoutView):
-    """A logout that refuses some tokens by a rule of its own."""
+    """A logout view that refuses every token."""
 
     def revoke(self, token: str) -> RefreshToken | None:
         raise ExpiredToken
 
 
 class ToolLoginView(LoginView):
-    """A view whose delivery is an attribute of the class."""
+    """A login view with the delivery as an attribute of the class."""
 
     delivery = "none"
 
@@ -155,7 +155,7 @@ def test_a_login_by_something_else(user: Any) -> None:
 @pytest.mark.parametrize("view", VIEWS)
 @pytest.mark.parametrize("wrong", ["cokie", "", "COOKIE"])
 def test_a_misspelt_delivery_of_a_view(view: Any, wrong: str) -> None:
-    """It raises an error when the URLs load, whether it is an argument or an attribute."""
+    """A misspelt delivery, as an argument or as an attribute, raises an error when the URLs load."""
     with pytest.raises(ImproperlyConfigured, match="is not a delivery"):
         view.as_view(delivery=wrong)
     with pytest.raises(ImproperlyConfigured, match="is not a delivery"):
@@ -164,7 +164,7 @@ def test_a_misspelt_delivery_of_a_view(view: Any, wrong: str) -> None:
 
 @pytest.mark.parametrize("name", ["login/", "refresh/", "logout/", "logout/all/"])
 def test_a_misspelt_delivery_of_a_mount(db: None, client: Any, name: str) -> None:
-    """Every request to this mount fails."""
+    """If the delivery of a mount is misspelt, each request to the mount raises an error."""
     with (
         urls(path("bad/", include("twotoken.urls"), {"delivery": "cokie"})),
         pytest.raises(ImproperlyConfigured, match="cokie"),
@@ -225,7 +225,7 @@ AUTH = path("auth/", include("twotoken.urls"))
     ],
 )  # fmt: skip
 def test_the_cookie_s_path_is_its_mount(user: Any, patterns: Any, url: str, expected: str | None) -> None:
-    """The cookie works and is cleared at any mount, nested or with captured values."""
+    """The cookie has its mount's path, also if the mount is nested or has captured values. It works and is cleared."""
     caller = Caller(user, mount=url)
     with urls(*patterns):
         answers = [caller.log_in(), caller.refresh(), caller.send("logout/"), caller.refresh("x")]
@@ -243,7 +243,7 @@ def test_a_cookie_path_of_the_project_s_choice(user: Any) -> None:
 
 
 def test_a_cookie_on_a_redirect(user: Any) -> None:
-    """A project's view outside every mount sets the cookie of the default mount, and it works there."""
+    """A project's view outside every mount sets the cookie for the default mount, where a refresh works."""
     caller = Caller(user, mount="/auth/")
     with urls(path("b/", include("twotoken.urls", namespace="b")), AUTH, path("go/", go)):
         response = caller.get("/go/", HTTP_USER_AGENT="phone")
@@ -258,7 +258,7 @@ def test_a_cookie_on_a_redirect(user: Any) -> None:
 
 
 def test_a_cookie_without_any_mount(user: Any) -> None:
-    """Without a mount, the error names the setting COOKIE_PATH, in a project's view and in ours."""
+    """If there is no mount, a login raises an error that names COOKIE_PATH, in a project's view and in ours."""
     caller = Caller(user, mount="/")
     with urls(path("go/", go), path("login/", LoginView.as_view(), name="login")):
         with pytest.raises(ImproperlyConfigured, match="COOKIE_PATH"):
@@ -270,7 +270,7 @@ def test_a_cookie_without_any_mount(user: Any) -> None:
 
 
 def test_a_refusal_of_one_s_own(user: Any) -> None:
-    """A project's refusal with its own code is a 401. Nothing is rolled back, and no family starts."""
+    """If a login view refuses with a project's own code, the answer is a 401 with that code. No family starts."""
     with urls(path("in/", StepView.as_view()), path("auth/", include("twotoken.urls"))):
         response = APIClient().post("/in/", credentials(user), format="json")
     assert response.json() == {"detail": "Another step is missing.", "code": "step_missing"}
@@ -309,7 +309,7 @@ def always_busy(execute: Any, sql: str, params: Any, many: bool, context: Any) -
 @pytest.mark.parametrize("mount", ["/api/auth/", "/api/app/auth/"])
 @pytest.mark.parametrize("key", [None, KEY])
 def test_others_who_are_always_faster(user: Any, mount: str, key: str | None) -> None:
-    """If other requests always write first, the answer is a 503 with Retry-After, and the token stays valid."""
+    """If other requests always write first, a refresh is a 503 with Retry-After, and its token stays valid."""
     caller = Caller(user, mount=mount)
     token = caller.log_in().json().get("refresh")
     with connection.execute_wrapper(always_busy):
@@ -393,7 +393,7 @@ def test_the_log_says_where_a_database_had_no_time(jar: Caller, caplog: pytest.L
 
 
 def remembered(user: Any, family: Any) -> dict[str, Any]:
-    """Return the context of the login: a callable for ACCESS_CLAIMS."""
+    """A callable for ACCESS_CLAIMS that returns the context of the login."""
     return dict(family.context)
 
 
@@ -436,7 +436,7 @@ def test_who_is_a_browser(user: Any, mount: str, headers: Any, is_browser: bool)
 
 
 def test_a_login_receiver_that_raises(jar: Caller) -> None:
-    """If a receiver raises, the answer is a 500. The old cookie's family stays active, and none is added."""
+    """If a receiver raises, the login is a 500. The family of the old cookie stays active, and no other one starts."""
     jar.log_in()
     jar.raise_request_exception = False
     with raising(user_logged_in):
@@ -449,7 +449,7 @@ def test_a_login_receiver_that_raises(jar: Caller) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_logins_at_once_race_for_the_last_login(script: Caller) -> None:
-    """At REPEATABLE READ one of two concurrent writes of ``last_login`` fails. It is retried."""
+    """If another login makes the write of ``last_login`` fail, as at REPEATABLE READ, the write is retried."""
     losses: list[str] = []
 
     def lose(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:

@@ -72,7 +72,7 @@ DER = der_of_each()
 
 
 def pem_of(data: bytes) -> str:
-    """Return DER as PEM, under any label."""
+    """Return DER as PEM, with a label that says nothing."""
     return f"-----BEGIN KEY-----\n{base64.encodebytes(data).decode()}-----END KEY-----\n"
 
 
@@ -251,7 +251,7 @@ def test_other_texts(text: str) -> None:
 
 @pytest.mark.slow
 def test_random_secrets_pass() -> None:
-    """Random secrets of 32 bytes or more pass as hex, base64 or base64url; of 16 bytes as hex."""
+    """Random secrets pass: 32 bytes or more as hex, base64 or base64url, and 16 bytes as hex."""
     for size in (32, 33, 48, 64):
         for _ in range(100):
             data = secrets.token_bytes(size)
@@ -289,7 +289,7 @@ def test_how_probable_it_is_that_a_random_secret_is_refused(symbols: int, length
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SIGNING)
 def test_a_part_of_a_public_key_of_the_list(name: str) -> None:
-    """A part of a public key in the same list is refused, because everybody can read it."""
+    """A secret that is part of a public key in the same list is refused, because everybody can read the key."""
     key = SIGNING[name]
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
     algorithm = {"Ed25519": "EdDSA", "P-256": "ES256", "RSA": "RS256"}[name]

@@ -1,4 +1,4 @@
-"""A real server process, and a real Chromium."""
+"""Fixtures of the browser tests: a server in its own process, and Chromium."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from playwright.sync_api import Browser, BrowserContext, Playwright, expect, syn
 from tests.server import Gunicorn
 
 PASSWORD = "a password for the browser"
-# One process for all that a database needs before its first request: Django takes a second to start.
+# One process prepares the database for its first request, because Django takes a second to start.
 PREPARE = """
 import os
 import django; django.setup()
@@ -59,7 +59,7 @@ CHROMIUM_ARGUMENTS = [
 
 
 def settings_for(database: Path) -> dict[str, str]:
-    """Return the environment of a server with this database."""
+    """Return the environment of a server that uses this database."""
     return {
         "DJANGO_SETTINGS_MODULE": "tests.browser.settings",
         "DATABASE_URL": f"sqlite:///{database}",
@@ -81,7 +81,7 @@ def prepared_database() -> bytes:
 
 
 class Server(Gunicorn):
-    """The example in its own process, with its own database, at a port that stays the same."""
+    """The example project in its own process, with its own database and a port that stays the same."""
 
     tls: ssl.SSLContext | None = None
 
@@ -94,7 +94,7 @@ class Server(Gunicorn):
         self.database.write_bytes(prepared_database())
 
     def manage(self, *arguments: str) -> str:
-        """Run a management command on the server's database and return what it says."""
+        """Run a management command on the server's database, and return what it prints."""
         command = [sys.executable, "-m", "django", *arguments]
         return subprocess.run(command, env=self.environment, check=True, capture_output=True, text=True).stdout
 
@@ -103,7 +103,7 @@ class Server(Gunicorn):
         self.process.wait(20)
 
     def faults(self, *faults: dict[str, Any]) -> None:
-        """Set these faults, and count calls from now on."""
+        """Set these faults in the server, and reset the counts of calls."""
         body = json.dumps(faults).encode()
         request = urllib.request.Request(f"{self.url}/faults/", body)
         urllib.request.urlopen(request, timeout=10, context=self.tls).close()
@@ -122,7 +122,7 @@ class Server(Gunicorn):
     def clear(self) -> None:
         """Delete all token families, give the users their first addresses, and end all faults.
 
-        By SQL, because a management command would take a second.
+        It uses SQL, because a management command would take a second.
         """
         self.rows("DELETE FROM twotoken_familyevent")
         self.rows("DELETE FROM twotoken_refreshtoken")
@@ -139,7 +139,7 @@ class Certificate(NamedTuple):
 
 
 class SecureServer(Server):
-    """The example over TLS."""
+    """The example project, served over TLS."""
 
     def __init__(self, folder: Path, certificate: Certificate, **environment: str) -> None:
         files = "--certfile", str(certificate.certificate), "--keyfile", str(certificate.key)
@@ -153,7 +153,7 @@ class SecureServer(Server):
 
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
-    """One for all tests that need TLS."""
+    """The certificate of all tests that need TLS."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
@@ -177,7 +177,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
 
 @pytest.fixture(scope="session")
 def server_with(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Server]]:
-    """Find the server with this environment, or start it. It is cleared first: tests and modules share it."""
+    """Return a function that finds or starts the server with an environment, and clears it, because tests share it."""
     servers: dict[frozenset[tuple[str, str]], Server] = {}
 
     def find(**environment: str) -> Server:
@@ -194,7 +194,7 @@ def server_with(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[.
 
 
 def chromium_path() -> str:
-    """Return the path of the system's Chromium: without one the tests fail."""
+    """Return the path of the system's Chromium, or fail the test if there is no Chromium."""
     path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
     assert path, "Install Chromium, or name it in CHROMIUM."
     return path
@@ -202,14 +202,14 @@ def chromium_path() -> str:
 
 @contextmanager
 def running_chromium(*arguments: str) -> Iterator[Browser]:
-    """Run the system's Chromium. Its thread has an event loop meanwhile, in which Django's ORM refuses to work."""
+    """Run the system's Chromium. Meanwhile the thread has an event loop, so that Django's ORM can't be used in it."""
     with sync_playwright() as playwright, launched(playwright, *arguments) as browser:
         yield browser
 
 
 @contextmanager
 def launched(playwright: Playwright, *arguments: str) -> Iterator[Browser]:
-    """Run the system's Chromium by a Playwright that runs already: a thread can have only one."""
+    """Run the system's Chromium by a Playwright that runs already, because a thread can have only one Playwright."""
     browser = playwright.chromium.launch(executable_path=chromium_path(), args=[*CHROMIUM_ARGUMENTS, *arguments])
     yield browser
     browser.close()
@@ -217,21 +217,21 @@ def launched(playwright: Playwright, *arguments: str) -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def driver() -> Iterator[Playwright]:
-    """Playwright, for all browsers of a run."""
+    """The Playwright that runs all browsers of a test run."""
     with sync_playwright() as playwright:
         yield playwright
 
 
 @pytest.fixture(scope="session")
 def chromium(driver: Playwright) -> Iterator[Browser]:
-    """A browser for all tests."""
+    """One Chromium for all tests."""
     with launched(driver) as browser:
         yield browser
 
 
 @pytest.fixture
 def context(chromium: Browser) -> Iterator[BrowserContext]:
-    """A browser profile of its own: tabs of it share cookies and storage."""
+    """A new browser profile. Its tabs share cookies and storage."""
     context = chromium.new_context()
     yield context
     context.close()
@@ -239,7 +239,7 @@ def context(chromium: Browser) -> Iterator[BrowserContext]:
 
 @pytest.fixture
 def complaints(context: BrowserContext) -> Iterator[list[str]]:
-    """Chromium's error messages, violations of the policy included. In the end there must be none."""
+    """Collect Chromium's error messages, also those about the policy. At the end the list must be empty."""
     found: list[str] = []
     context.on("console", lambda message: found.append(message.text) if message.type == "error" else None)
     context.on("weberror", lambda error: found.append(str(error.error)))

@@ -1,4 +1,4 @@
-"""A short form of those parts of django-cors-headers that a project with a front end of another origin needs."""
+"""A short replacement for the parts of django-cors-headers that a front end of another origin needs."""
 
 from __future__ import annotations
 

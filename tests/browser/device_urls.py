@@ -1,4 +1,4 @@
-"""The URLs of the browser tests, with a mount that binds sessions to the device, by cookies of TEST_DEVICE_SECONDS."""
+"""The URLs of the browser tests, and a mount with device cookies that live for TEST_DEVICE_SECONDS."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Firefox and WebKitGTK, driven by W3C WebDriver: playwright has no driver for the browsers that Debian packages."""
+"""Firefox and WebKitGTK, driven by W3C WebDriver, because Playwright can't drive Debian's packages of them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ call().then((value) => done([value, null]), (error) => done([null, `${error.name
 
 
 def program(*names: str) -> str:
-    """Return the path of a program that the system has: without one the tests fail."""
+    """Return the path of a program of the system, or fail the test if there is no such program."""
     path = next(filter(None, map(shutil.which, names)), None)
     assert path, f"Install {names[0]}."
     return path
@@ -39,7 +39,7 @@ class DriverError(Exception):
 
 
 class Engine(ABC):
-    """A browser with an empty profile. Its first tab stays empty: commands need one that is open."""
+    """A browser with an empty profile. The first tab stays empty and open, because commands need an open tab."""
 
     first: str
 
@@ -56,19 +56,19 @@ class Engine(ABC):
         """Send a command of WebDriver, by the name that Firefox has for it."""
 
     def run(self, *command: str, **options: Any) -> None:
-        """Start a program that ends with the browser."""
+        """Start a program that is stopped together with the browser."""
         self.processes.append(
             subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **options)
         )
 
     def stop(self) -> None:
-        """End what was started."""
+        """Stop the programs that ``run`` has started."""
         for process in reversed(self.processes):
             process.terminate()
             process.wait(30)
 
     def tab(self, url: str) -> Tab:
-        """Open a page in a tab of its own."""
+        """Open a page in a new tab."""
         self.command("SwitchToWindow", handle=self.first)
         tab = Tab(self, self.command("NewWindow", type="tab")["handle"])
         tab.go(url)
@@ -76,14 +76,14 @@ class Engine(ABC):
 
 
 class Tab:
-    """A tab of an engine. It comes to the front for each command."""
+    """A tab of a browser. Each command brings the tab to the front."""
 
     def __init__(self, engine: Engine, handle: str) -> None:
         self.engine = engine
         self.handle = handle
 
     def command(self, name: str, **parameters: Any) -> Any:
-        """Send a command to this tab."""
+        """Bring this tab to the front, and send a command to it."""
         self.engine.command("SwitchToWindow", handle=self.handle)
         return self.engine.command(name, **parameters)
 
@@ -100,7 +100,7 @@ class Tab:
         self.command("CloseWindow")
 
     def evaluate(self, script: str, *parameters: Any) -> Any:
-        """Call a function of JavaScript with these parameters, or return the value of an expression."""
+        """Call a JavaScript function with these parameters, or evaluate an expression. Return the value."""
         function = script if FUNCTION.match(script) else f"() => {script}"
         call = CALL.replace("FUNCTION", function)
         value, error = self.command("ExecuteAsyncScript", script=call, args=[list(parameters)])
@@ -119,12 +119,12 @@ class Tab:
         raise AssertionError(f"not in time: {expression}")
 
     def find(self, selector: str) -> str:
-        """Return the name of an element."""
+        """Return WebDriver's name of the element with this selector."""
         name: str = self.command("FindElement", using="css selector", value=selector)[ELEMENT]
         return name
 
     def click(self, selector: str) -> None:
-        """Click at an element, as a mouse does. WebKit's driver does not always scroll to it."""
+        """Scroll to an element, which WebKit's driver does not always do, and click it as a mouse does."""
         self.evaluate("(selector) => document.querySelector(selector).scrollIntoView({ block: 'center' })", selector)
         self.command("ElementClick", id=self.find(selector))
 
@@ -134,7 +134,7 @@ class Tab:
 
 
 class Firefox(Engine):
-    """Firefox by Marionette, its own transport for WebDriver, for which geckodriver is only a translator."""
+    """Firefox, driven by Marionette, which is Firefox's own protocol, without geckodriver."""
 
     def start(self) -> None:
         port = free_port()
@@ -143,7 +143,7 @@ class Firefox(Engine):
         self.run(program("firefox-esr", "firefox"), *options, "--profile", str(self.folder))
         with connected(port) as connection:
             self.stream = connection.makefile("rwb")  # keeps the connection open
-        self.answer()  # Firefox speaks first
+        self.answer()  # Firefox sends the first message
         self.command("NewSession", acceptInsecureCerts=True)
         self.first = self.command("GetWindowHandle")
 
@@ -163,7 +163,7 @@ class Firefox(Engine):
         return result["value"] if isinstance(result, dict) and result.keys() == {"value"} else result
 
     def set_offline(self, value: bool) -> None:
-        """Take the browser off the network, as its menu does, or back."""
+        """Take the browser offline, as its menu does, or online again."""
         self.command("SetContext", value="chrome")
         self.command("ExecuteScript", script="Services.io.offline = arguments[0];", args=[value])
         self.command("SetContext", value="content")
@@ -178,7 +178,7 @@ class Firefox(Engine):
 
 
 class WebKit(Engine):
-    """WebKitGTK's MiniBrowser, on a display of its own."""
+    """WebKitGTK's MiniBrowser, on a virtual display of its own."""
 
     PATHS = {
         "Navigate": ("POST", "/url"),
@@ -206,7 +206,7 @@ class WebKit(Engine):
         self.first = self.command("GetWindowHandle")
 
     def new_display(self) -> str:
-        """Start a display without a screen, and return its name."""
+        """Start a virtual display, and return its name."""
         readable, writable = os.pipe()
         self.run(program("Xvfb"), "-displayfd", str(writable), "-nolisten", "tcp", pass_fds=[writable])
         os.close(writable)

@@ -1,4 +1,4 @@
-"""Faults between a server and a browser, which a test sets at ``/faults/``."""
+"""Faults between a server and a browser. A test sets them at ``/faults/``."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonRespons
 
 
 class FaultMiddleware:
-    """Delays answers, cuts connections, or kills the server, before or after the view has done its work.
+    """Delays answers, cuts connections, or kills the server, before or after the view has run.
 
     POST a list of ``{"path", "what", "times", "seconds", "status"}``; ``what`` is ``delay``, ``delay answer``, ``cut``,
     ``lose answer``, ``status`` or ``kill after``. GET returns how often each path was called, and how many calls had an
-    ``Authorization``. One process only.
+    ``Authorization`` header. The server may have only one process.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
@@ -61,7 +61,7 @@ class FaultMiddleware:
             return JsonResponse(self.calls)
 
     def next_fault(self, request: HttpRequest) -> dict[str, Any]:
-        """Count a call and return its fault, if any."""
+        """Count a call, and return its fault, or an empty dict if there is no fault for it."""
         with self.lock:
             for what in [request.path, "Authorization"] if "Authorization" in request.headers else [request.path]:
                 self.calls[what] = self.calls.get(what, 0) + 1

@@ -1,4 +1,4 @@
-"""The example, served to a real browser: with faults on demand. Graces and lifetimes come from the environment."""
+"""Settings of the example project for browser tests, with faults. Graces and lifetimes come from the environment."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if "TEST_CSP" in os.environ:  # a policy with nonces
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 TWOTOKEN = {
     **TWOTOKEN,
-    "COOKIE_SECURE": True,  # which Chromium keeps on this machine without https too
+    "COOKIE_SECURE": True,  # Chromium keeps such cookies for this machine even without https
     "COOKIE_DOMAIN": os.environ.get("TEST_COOKIE_DOMAIN"),
     "ACCESS_LIFETIME": timedelta(seconds=int(os.environ.get("TEST_ACCESS_SECONDS", "900"))),
     "BROWSER_GRACE": float(os.environ.get("TEST_BROWSER_GRACE", "10")),

@@ -1,4 +1,4 @@
-"""The admin in a real browser: read the timeline of a theft, revoke one family and then all; axe-core on every page."""
+"""The admin in a real browser: the timeline of a theft, the revoke buttons, and a check of all pages by axe-core."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def refresh(server: Server, token: str, **headers: str) -> tuple[int, Any]:
 
 
 def sign_in(page: Page, server: Server) -> None:
-    """Open the list as the superuser of the example."""
+    """Log in to the admin as the example's superuser, and open the list of families."""
     page.goto(server.url + LIST)
     page.fill("#id_username", "admin")
     page.fill("#id_password", PASSWORD)
@@ -69,7 +69,7 @@ def sign_in(page: Page, server: Server) -> None:
 
 
 def revocable(server: Server, access: str) -> int:
-    """Call the revocable route."""
+    """Call the revocable route with an access token, and return the status."""
     return call(server, "/api/me/revocable/", Authorization=f"Bearer {access}")[0]
 
 
@@ -80,7 +80,7 @@ def picture(page: Page, name: str) -> None:
 
 
 def test_the_admin(server: Server, context: BrowserContext) -> None:
-    """After each revoke button, a refresh and the revocable route answer 401 at once."""
+    """After each of the admin's revoke buttons, a refresh and the revocable route are a 401 at once."""
     stolen = log_in(server, **{"User-Agent": PHONE})
     assert refresh(server, stolen["refresh"], **{"User-Agent": PHONE})[0] == 200
     assert refresh(server, stolen["refresh"], **{"User-Agent": "python-requests/2.32"})[1]["reason"] == "reused"
@@ -152,7 +152,7 @@ def test_the_admin(server: Server, context: BrowserContext) -> None:
 
 @pytest.fixture(scope="module")
 def pages(server: Server) -> dict[str, str]:
-    """The path of each page, by its name. The families are those of the superuser."""
+    """Return the path of each page to check, by the page's name. The superuser has families in different states."""
     stolen, active = (log_in(server, "admin", **{"User-Agent": PHONE}) for _ in range(2))
     for pair, device in ((stolen, "curl/8.5.0"), (stolen, PHONE), (active, "curl/8.5.0")):
         refresh(server, pair["refresh"], **{"User-Agent": device})
@@ -176,7 +176,7 @@ def pages(server: Server) -> dict[str, str]:
 def test_accessible(
     server: Server, chromium: Browser, pages: dict[str, str], scheme: Any, width: int, shown: int
 ) -> None:
-    """axe-core finds nothing serious on our pages, light or dark, wide or narrow."""
+    """axe-core finds no serious problem on our pages, with light and dark colors, in wide and narrow windows."""
     source = (installed(Path(__file__).parent / "axe") / "node_modules/axe-core/axe.min.js").read_text()
     context = chromium.new_context(color_scheme=scheme, viewport={"width": width, "height": 720})
     page = context.new_page()

@@ -30,7 +30,7 @@ REPLAY = """(token) => fetch("/api/me/", { headers: { Authorization: token } }).
 
 @pytest.fixture(scope="module", params=["nonces", "no nonces"])
 def server(request: pytest.FixtureRequest, server_with: Callable[..., Server]) -> Server:
-    """A server without a grace, whose access tokens live for two seconds."""
+    """A server without a grace, with access tokens that live for two seconds."""
     nonces = {"TEST_NONCES": "1"} if request.param == "nonces" else {}
     return server_with(TEST_BROWSER_GRACE="0", TEST_ACCESS_SECONDS="2", **nonces)
 
@@ -88,7 +88,7 @@ def test_a_thief_with_everything_that_can_be_copied(
 
 
 def test_tabs_reloads_and_lost_answers(server: Server, context: BrowserContext) -> None:
-    """Five tabs share one key. They reload at once while answers are lost, and nobody is logged out."""
+    """Five tabs with one key reload at the same time while answers are lost, and all tabs stay logged in."""
     pages = [open_page(context, server, "?dpop")]
     log_in(pages[0])
     pages += [open_page(context, server, "?dpop") for _ in range(4)]
@@ -109,7 +109,7 @@ def test_tabs_reloads_and_lost_answers(server: Server, context: BrowserContext) 
 
 
 def test_a_lost_key_is_a_new_login(server: Server, context: BrowserContext) -> None:
-    """If the browser loses the key, the page is logged out, and the next login makes a new key."""
+    """If the browser loses the key, the page is logged out. The next login makes a new key."""
     page = open_page(context, server, "?dpop")
     log_in(page)
     page.goto(f"{server.url}/page.js")  # the client's page is closed

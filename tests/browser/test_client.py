@@ -1,4 +1,4 @@
-"""The client in a real browser, against a real server that delays, cuts and dies."""
+"""The JavaScript client in a real browser, with a real server that delays answers, cuts connections and dies."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ REFRESH = "/api/auth/refresh/"
 
 @pytest.fixture(scope="module")
 def server(server_with: Callable[..., Server]) -> Server:
-    """A server without a grace: a token that comes twice without a key is reuse. Access tokens live for two seconds."""
+    """A server without a grace: a token sent twice without a key is reuse. Access tokens live for two seconds."""
     return server_with(TEST_BROWSER_GRACE="0", TEST_ACCESS_SECONDS="2")
 
 
@@ -33,7 +33,7 @@ def _no_families(server: Server) -> None:
 
 
 def until(page: Page, expression: str) -> None:
-    """Wait until a condition holds. Playwright's own way evaluates a string, which the page's policy forbids."""
+    """Wait until an expression is true. Playwright's own function evaluates a string, which the policy forbids."""
     for _ in range(200):
         try:
             if page.evaluate(expression):
@@ -58,7 +58,7 @@ def log_in(page: Page) -> None:
 
 
 def live(server: Server) -> list[Any]:
-    """Return the generations of the active families."""
+    """Return the generation of each active family."""
     rows = server.rows("SELECT generation FROM twotoken_refreshtoken WHERE revoked_at IS NULL")
     return [generation for (generation,) in rows]
 
@@ -79,7 +79,7 @@ def test_one_refresh_for_many_requests(server: Server, context: BrowserContext) 
 
 
 def test_ten_tabs_restored_at_once(server: Server, context: BrowserContext) -> None:
-    """Ten tabs reload twenty times with delays and lost answers. None is logged out, and one family stays active."""
+    """Ten tabs reload twenty times while answers are late or lost. All stay logged in, with one active family."""
     chance = random.Random(4)
     pages = [open_page(context, server)]
     log_in(pages[0])
@@ -93,14 +93,14 @@ def test_ten_tabs_restored_at_once(server: Server, context: BrowserContext) -> N
         for page in pages:
             until(page, READY)
         if what in {"lose answer", "cut"}:
-            assert server.calls()[REFRESH] > len(faults)  # each was met, and got over
+            assert server.calls()[REFRESH] > len(faults)  # each fault occurred, and the client retried
         assert page_statuses(pages) == [200] * 10
     assert [page.evaluate("ended") for page in pages] == [[]] * 10
     assert len(live(server)) == 1
 
 
 def page_statuses(pages: list[Page]) -> list[Any]:
-    """Call the API from each tab, twice if the first call met a fault."""
+    """Call the API from each tab, and once more after a failure. Return the status of each tab's last call."""
     found = []
     for page in pages:
         status = page.evaluate(ME, "/api/me/")
@@ -110,7 +110,7 @@ def page_statuses(pages: list[Page]) -> list[Any]:
 
 @pytest.mark.parametrize("what", ["lose answer", "cut", "status"])
 def test_a_lost_answer_is_not_seen(server: Server, context: BrowserContext, what: str) -> None:
-    """After a lost answer, a cut or a 502 the client retries by itself, for a refresh and for a logout."""
+    """After a lost answer, a cut connection or a 502, the client repeats a refresh or a logout by itself."""
     page = open_page(context, server)
     log_in(page)
     server.faults({"path": REFRESH, "what": what, "status": 502, "times": 2})
@@ -125,7 +125,7 @@ def test_a_lost_answer_is_not_seen(server: Server, context: BrowserContext, what
 
 
 def test_a_cookie_that_does_not_come_back(server: Server, context: BrowserContext) -> None:
-    """If the browser drops the cookie, a reload logs the user out, and the console names the settings."""
+    """If the browser drops the cookie, a reload logs the user out, and the console names the settings to check."""
     page = open_page(context, server)
     said: list[str] = []
     page.on("console", lambda message: said.append(message.text) if message.type == "warning" else None)
@@ -138,7 +138,7 @@ def test_a_cookie_that_does_not_come_back(server: Server, context: BrowserContex
 
 
 def test_offline_and_back(server: Server, context: BrowserContext) -> None:
-    """A call that waits for its next try goes on as soon as the browser is online."""
+    """A call that waits for its next try is sent as soon as the browser is online again."""
     page = open_page(context, server)
     log_in(page)
     context.set_offline(True)
@@ -206,7 +206,7 @@ def test_staff_ends_the_session(server: Server, context: BrowserContext, chromiu
 
 
 def test_a_stolen_cookie(server: Server, context: BrowserContext) -> None:
-    """A script refreshes with a copied cookie after the page did: the session ends, and the page says so."""
+    """If a script refreshes with a copied cookie that is used up, the session ends, and the page says so."""
     page = open_page(context, server)
     log_in(page)
     stolen = "; ".join(f"{cookie['name']}={cookie['value']}" for cookie in context.cookies(f"{server.url}/api/auth/"))
@@ -256,7 +256,7 @@ def test_a_redirect_to_another_origin(
     server: Server, context: BrowserContext, server_with: Callable[..., Server]
 ) -> None:
     """The token is sent to the API, but not to another origin to which the API redirects."""
-    other = server_with()  # signs with the same secrets: it would take the token
+    other = server_with()  # it has the same secrets, so it would accept the token
     page = open_page(context, server, f"?connect={other.url}")
     log_in(page)
     sent: list[Request] = []
@@ -271,7 +271,7 @@ def test_a_redirect_to_another_origin(
 
 
 def test_another_user_logs_in(server: Server, context: BrowserContext) -> None:
-    """If another tab logs in as somebody else, this tab sees an end and a start, and calls as the new user."""
+    """If one tab logs in as another user, the other tab reports an end and a start, and calls as the new user."""
     first, second = open_page(context, server), open_page(context, server)
     log_in(first)
     until(second, "seen.length === 1")
@@ -318,7 +318,7 @@ def test_a_visitor_causes_no_refresh(server: Server, context: BrowserContext) ->
 
 
 def test_without_web_locks(chromium: Browser, server_with: Callable[..., Server]) -> None:
-    """Without Web Locks the client sends no key, and the server's grace covers tabs that refresh at once."""
+    """Without Web Locks the client sends no key, and the server's grace lets tabs refresh at the same time."""
     server = server_with(TEST_ACCESS_SECONDS="2")
     context = chromium.new_context()
     context.add_init_script("Object.defineProperty(Navigator.prototype, 'locks', { value: undefined })")

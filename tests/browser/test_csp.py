@@ -1,4 +1,4 @@
-"""The example under Django's own Content-Security-Policy, in a browser that reports violations."""
+"""The example project under Django's own Content-Security-Policy, in a browser that reports violations."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def server(server_with: Callable[..., Server]) -> Server:
 
 @pytest.fixture
 def violations(context: BrowserContext) -> Iterator[list[str]]:
-    """What has violated the policy of a page. In the end there must be nothing."""
+    """Collect what violates the policy of a page. At the end the list must be empty."""
     found: list[str] = []
     context.expose_function("reportViolation", lambda violation: found.append(violation))
     context.add_init_script(REPORT)
@@ -51,14 +51,14 @@ def page(context: BrowserContext, violations: list[str]) -> Page:
 
 
 def visit(page: Page, url: str) -> None:
-    """Open a page, which must have the policy."""
+    """Open a page, and check that it has the policy."""
     response = page.goto(url)
     assert response is not None
     assert response.headers["content-security-policy"] == POLICY
 
 
 def test_what_is_forbidden(server: Server, page: Page, violations: list[str]) -> None:
-    """The middleware is Django's, and Chromium reports inline code, inline styles and images in URLs."""
+    """Django's middleware sets the policy. Chromium reports inline code, inline styles and images in data URLs."""
     assert "django.middleware.csp.ContentSecurityPolicyMiddleware" in MIDDLEWARE
     visit(page, server.url)
     page.evaluate(FORBIDDEN)
@@ -69,7 +69,7 @@ def test_what_is_forbidden(server: Server, page: Page, violations: list[str]) ->
 
 
 def test_the_demo(server: Server, page: Page) -> None:
-    """The page of the example: a theft of a bound token, a login, a call, and the dialog for a recent login."""
+    """The example's page violates nothing in a theft of a bound token, a login, a call, and the password dialog."""
     visit(page, server.url)
     page.get_by_label("Bind the token to a key of the phone").check()
     for step in page.locator("[data-step]").all():
@@ -114,7 +114,7 @@ def test_the_admin(server: Server, page: Page) -> None:
 
 
 def test_nonces_in_the_admin(server_with: Callable[..., Server], page: Page) -> None:
-    """Under the docs' policy, which allows no file without a nonce, our pages of the admin have their style."""
+    """With the docs' policy, which allows only files with a nonce, our pages of the admin still have their style."""
     block = (ROOT / "docs" / "how-to" / "csp.md").read_text().split("```python\n")[2].split("```")[0]
     shown: dict[str, Any] = {"TEMPLATES": [{"OPTIONS": {"context_processors": []}}]}
     exec(block, shown)  # noqa: S102

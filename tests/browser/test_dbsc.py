@@ -1,4 +1,4 @@
-"""Device Bound Session Credentials in Chromium: it makes the key in software; everything else is as with a TPM."""
+"""Device Bound Session Credentials in Chromium, which makes the key in software. The rest is as with a TPM."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ SEND = """(path) => fetch(path, { method: "POST" }).then((response) => response.
 
 
 class DeviceServer(SecureServer):
-    """The example with a cookie mount that binds, access tokens of two seconds and no grace."""
+    """The example project with a cookie mount that binds sessions, access tokens of two seconds, and no grace."""
 
     def keys(self) -> list[Any]:
-        """Return the keys of the live families."""
+        """Return the device key of each active family."""
         rows = self.rows("SELECT device_key FROM twotoken_refreshtoken WHERE revoked_at IS NULL")
         return [key for (key,) in rows]
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, certificate: Certificate) -> Iterator[DeviceServer]:
-    """One for all tests of this module."""
+    """The server of all tests in this module."""
     server = DeviceServer(
         tmp_path_factory.mktemp("server"),
         certificate,
@@ -45,20 +45,20 @@ def server(tmp_path_factory: pytest.TempPathFactory, certificate: Certificate) -
 
 @pytest.fixture(autouse=True)
 def _no_families(server: DeviceServer) -> None:
-    """Start without any, and without faults."""
+    """Start without token families and without faults."""
     server.clear()
 
 
 @pytest.fixture
 def bound_chromium(driver: Playwright, certificate: Certificate) -> Iterator[Browser]:
-    """A browser for one test: Chromium allows only a few signatures in some minutes."""
+    """A Chromium for one test only, because Chromium allows only a few signatures in some minutes."""
     with launched(driver, FEATURES, f"--ignore-certificate-errors-spki-list={certificate.digest}") as browser:
         yield browser
 
 
 @pytest.fixture
 def owner(bound_chromium: Browser, server: DeviceServer) -> tuple[BrowserContext, Page]:
-    """A profile whose page has logged in by a ``fetch``. Chromium has registered its key."""
+    """A profile and its page, which has logged in by a ``fetch``. Chromium has registered a key for the session."""
     context = bound_chromium.new_context()
     page = open_page(context, server)
     log_in(page)
@@ -89,7 +89,7 @@ def wait_for_expiry(context: BrowserContext, page: Page) -> None:
 
 
 def test_a_device_cookie_is_renewed_unseen(server: DeviceServer, owner: tuple[BrowserContext, Page]) -> None:
-    """Chromium renews the device cookie about when it expires, and the page's refreshes succeed."""
+    """Chromium renews the device cookie at about its expiry, and all refreshes of the page succeed."""
     context, page = owner
     answers: list[int] = []
     context.on("response", lambda response: answers.append(response.status) if REFRESH in response.url else None)
@@ -107,7 +107,7 @@ def test_a_device_cookie_is_renewed_unseen(server: DeviceServer, owner: tuple[Br
 def test_a_copied_jar_in_a_second_profile(
     server: DeviceServer, owner: tuple[BrowserContext, Page], bound_chromium: Browser
 ) -> None:
-    """A thief with all cookies and the storage is refused when the device cookie expires. The owner stays logged in."""
+    """When the device cookie expires, a thief with all cookies and storage is refused. The owner stays logged in."""
     context, page = owner
     page.wait_for_timeout(2100)
     assert page.evaluate(ME, "/api/me/") == 200
@@ -148,7 +148,7 @@ def test_logout(server: DeviceServer, owner: tuple[BrowserContext, Page]) -> Non
 
 
 def test_a_server_that_restarts(server: DeviceServer, owner: tuple[BrowserContext, Page]) -> None:
-    """While the server is down nobody is logged out. After a restart sessions continue."""
+    """While the server is down, the page stays logged in. After a restart of the server the session continues."""
     context, page = owner
     server.stop()
     wait_for_expiry(context, page)
@@ -160,7 +160,7 @@ def test_a_server_that_restarts(server: DeviceServer, owner: tuple[BrowserContex
 
 
 def test_a_reload_before_the_registration_is_answered(server: DeviceServer, bound_chromium: Browser) -> None:
-    """A page that reloads before the registration is answered waits a moment, and is not logged out."""
+    """A page that reloads before the server has answered the registration waits a moment, and stays logged in."""
     context = bound_chromium.new_context()
     page = open_page(context, server)
     server.faults({"path": DEVICE, "what": "delay answer", "seconds": 2})
@@ -183,7 +183,7 @@ def test_a_reload_before_the_registration_is_answered(server: DeviceServer, boun
 def test_a_renewal_that_fails(
     server: DeviceServer, owner: tuple[BrowserContext, Page], fault: dict[str, Any], word: str
 ) -> None:
-    """If a renewal fails, Chromium says so, the page waits, and continues when the renewal works."""
+    """If a renewal of the device cookie fails, Chromium says so. The page waits until a renewal works."""
     context, page = owner
     skipped: list[str] = []
     name = "secure-session-skipped"
@@ -203,7 +203,7 @@ def test_a_renewal_that_fails(
 
 
 def test_switched_off(server: DeviceServer, owner: tuple[BrowserContext, Page]) -> None:
-    """After unbinding, the session continues, and Chromium deletes its key."""
+    """After ``unbind_token_families`` the session continues, and the family has no device key."""
     context, page = owner
     server.manage("unbind_token_families", "--protocol", "dbsc")
     wait_for_expiry(context, page)

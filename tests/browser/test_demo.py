@@ -1,4 +1,4 @@
-"""The demo page, used like a person: by mouse, by keyboard, on a phone, while the session changes."""
+"""The demo page, used as a person does: by mouse, by keyboard and on a phone, while the session changes."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ PALE_TEXTS = """() => {
 
 @pytest.fixture(scope="module")
 def server(server_with: Callable[..., Server]) -> Server:
-    """Access tokens live for four seconds, and there is no grace."""
+    """A server without a grace, with access tokens that live for four seconds."""
     return server_with(TEST_BROWSER_GRACE="0", TEST_ACCESS_SECONDS="4")
 
 
@@ -53,12 +53,12 @@ def _no_families(server: Server) -> None:
 
 @pytest.fixture
 def page(server: Server, context: BrowserContext, complaints: list[str]) -> Page:
-    """The page before a login."""
+    """The demo page before a login."""
     return open_page(server, context)
 
 
 def open_page(server: Server, context: BrowserContext) -> Page:
-    """Open the page in another tab."""
+    """Open the demo page in another tab."""
     page = context.new_page()
     page.goto(server.url)
     return page
@@ -72,13 +72,13 @@ def enter(page: Page) -> None:
 
 
 def log(page: Page, count: int) -> list[str]:
-    """Return the newest requests, the oldest of them first."""
+    """Return the newest ``count`` requests in the page's log, the oldest of them first."""
     items = page.locator("#log li").all_inner_texts()[:count]
     return [" ".join(item.split()[1:4]) for item in reversed(items)]
 
 
 def wait_for(page: Page, note: str) -> bool:
-    """Tell whether the page's log contains this note; wait 50 ms if not."""
+    """Tell whether the page's log contains this note. If it does not, wait 50 ms first."""
     found = note in page.locator("#log").inner_text()
     if not found:
         page.wait_for_timeout(50)
@@ -86,7 +86,7 @@ def wait_for(page: Page, note: str) -> bool:
 
 
 def reasons(server: Server) -> list[str]:
-    """Return why each family was revoked, the oldest first; an empty string for an active one."""
+    """Return the reason of each family's revocation, the oldest family first. An active family has an empty string."""
     return [reason for (reason,) in server.rows("SELECT revoked_reason FROM twotoken_refreshtoken ORDER BY created_at")]
 
 
@@ -109,7 +109,7 @@ def test_it_renews_itself(server: Server, page: Page) -> None:
 
 
 def test_refused_refreshed_retried(server: Server, page: Page) -> None:
-    """After a 401 a call is repeated once with a new token. Ten calls at once share one refresh."""
+    """After a 401 a call is repeated once, with a new token. Ten calls at once with a bad token share one refresh."""
     enter(page)
     page.get_by_role("button", name="Call the API").click()
     expect(page.locator("#call-says")).to_have_text("200: A1 was accepted.")
@@ -125,7 +125,7 @@ def test_refused_refreshed_retried(server: Server, page: Page) -> None:
 
 
 def test_without_a_token(page: Page) -> None:
-    """Only the theft and the login are shown. A wrong password is refused."""
+    """Before a login the page shows only the theft and the login form. A wrong password is refused."""
     titles = page.get_by_role("heading", level=2)
     expect(titles).to_have_text(["Play a theft", "Log in yourself"])
     page.locator("#login [name=password]").fill("wrong")
@@ -135,7 +135,7 @@ def test_without_a_token(page: Page) -> None:
 
 
 def test_sessions(server: Server, page: Page) -> None:
-    """Another device is listed and can be revoked; the focus is not lost when its row disappears."""
+    """The page lists other devices and revokes them by keyboard. The focus is not lost when a row disappears."""
     other = log_in(server, **{"User-Agent": "curl/8.5.0"})
     log_in(server, **{"User-Agent": "<b>Firefox/140.0</b> on Windows"})
     enter(page)
@@ -154,7 +154,7 @@ def test_sessions(server: Server, page: Page) -> None:
 
 
 def test_two_kinds_of_route(page: Page) -> None:
-    """After the page revokes its own session, the stateless route still answers and the revocable one refuses."""
+    """After the page has revoked its own session, the stateless route answers 200 and the revocable one 401."""
     enter(page)
     expect(page.locator("#access-name")).to_have_text("A2")
     page.get_by_role("button", name="Revoke Chrome").click()
@@ -218,7 +218,7 @@ def test_staff_revokes_the_session(server: Server, page: Page) -> None:
 
 
 def test_a_stolen_cookie(server: Server, context: BrowserContext, page: Page) -> None:
-    """A script sends the old cookie after the page has refreshed: the page is logged out and says why."""
+    """If a script sends an old cookie after the page has refreshed, the page is logged out and says why."""
     enter(page)
     stolen = "; ".join(f"{cookie['name']}={cookie['value']}" for cookie in context.cookies(f"{server.url}/api/auth/"))
     expect(page.locator("#refresh-name")).to_have_text("R1")
@@ -231,7 +231,7 @@ def test_a_stolen_cookie(server: Server, context: BrowserContext, page: Page) ->
 
 
 def test_the_theft(server: Server, page: Page) -> None:
-    """The theft runs step by step by keyboard, strikes tokens through that no longer work, and can start again."""
+    """The theft runs step by step by keyboard, and can start again. Tokens that no longer work are struck through."""
     moral = page.locator("#moral")
     victim, thief = page.locator("#victim"), page.locator("#thief")
     page.locator("[data-step]").first.focus()
@@ -262,7 +262,7 @@ def test_the_theft(server: Server, page: Page) -> None:
 
 
 def test_the_theft_of_a_bound_token(server: Server, page: Page) -> None:
-    """A thief's copy of a bound token is refused at once, and nothing is revoked."""
+    """In the theft of a bound token, the thief's copy is refused at once, and nothing is revoked."""
     moral = page.locator("#moral")
     page.get_by_label("Bind the token to a key of the phone").check()
     for name, lesson in (
@@ -283,7 +283,7 @@ def test_the_theft_of_a_bound_token(server: Server, page: Page) -> None:
 
 
 def test_a_theft_that_stops(server: Server, context: BrowserContext, page: Page, complaints: list[str]) -> None:
-    """Without an answer a person can press the button again; after an answer that does not fit, the theft restarts."""
+    """If no answer comes, a step of the theft can be repeated. After an unexpected answer the theft starts again."""
     login, steal, refresh = page.locator("[data-step]").all()[:3]
     login.click()
     steal.click()
@@ -299,7 +299,7 @@ def test_a_theft_that_stops(server: Server, context: BrowserContext, page: Page,
 
 
 def test_changing_the_email(server: Server, context: BrowserContext, page: Page) -> None:
-    """With an old login a dialog asks for the password and shows what was wrong; no tab is logged out."""
+    """To change the e-mail address after an old login, a dialog asks for the password. No tab is logged out."""
     enter(page)
     other = open_page(server, context)
     expect(other.locator("#session-title")).to_have_text("Logged in as demo")
@@ -331,7 +331,7 @@ def test_changing_the_email(server: Server, context: BrowserContext, page: Page)
 
 
 def test_by_keyboard_alone(page: Page) -> None:
-    """A user can log in, call and log out by keyboard; the focus is always visible."""
+    """A user can log in, call the API and log out by keyboard, and the focus is always visible."""
     expect(page.locator("#login-part")).to_be_visible()
     seen = []
 
@@ -365,7 +365,7 @@ def test_by_keyboard_alone(page: Page) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize(("name", "width", "height"), [("phone", 360, 740), ("desktop", 1280, 900)])
 def test_its_looks(server: Server, chromium: Browser, scheme: Any, name: str, width: int, height: int) -> None:
-    """Nothing scrolls horizontally, no text is pale, and the theft is in view. The test takes pictures for people."""
+    """On a phone and a desktop nothing scrolls horizontally, no text is pale, and the theft is in view."""
     log_in(server, **{"User-Agent": "Firefox/140.0 Windows " + "x" * 200})
     context = chromium.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
     page = open_page(server, context)

@@ -1,4 +1,4 @@
-"""The example's Swagger UI, used as a person would, under its Content-Security-Policy."""
+"""The example's Swagger UI, used as a person does, under the page's Content-Security-Policy."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def server(server_with: Callable[..., Server]) -> Server:
 
 @pytest.fixture
 def page(server: Server, context: BrowserContext) -> Iterator[Page]:
-    """Swagger UI, opened by the demo page's link; nothing violates the policy, and nothing is loaded from elsewhere."""
+    """Swagger UI, opened by the demo page's link. Nothing may violate the policy or be loaded from another origin."""
     complaints: list[str] = []
     origins = set()
     context.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
@@ -62,7 +62,7 @@ def authorize(page: Page, token: str) -> None:
 
 
 def test_a_pasted_token(server: Server, page: Page) -> None:
-    """Without a token the calls are a 401. With one they answer for the token's user."""
+    """Without an access token the calls are a 401. With one they return the data of the token's user."""
     me = open_operation(page, "me_retrieve")
     execute(me, 401)
     authorize(page, log_in(server)["access"])

@@ -1,4 +1,4 @@
-"""The client and the demo in Firefox and in WebKitGTK. The other modules here test them in Chromium, in more detail."""
+"""The client and the demo page in Firefox and WebKitGTK. Other modules test them in Chromium, in more detail."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TITLE = """document.querySelector("#session-part").checkVisibility() && document
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, certificate: Certificate) -> Iterator[SecureServer]:
-    """A server over TLS, because WebKit keeps no Secure cookie without; tokens of four seconds, and no grace."""
+    """A TLS server with tokens of four seconds and without a grace. WebKit keeps Secure cookies only over TLS."""
     folder = tmp_path_factory.mktemp("server")
     server = SecureServer(folder, certificate, TEST_ACCESS_SECONDS="4", TEST_BROWSER_GRACE="0", TEST_NONCES="1")
     server.start()
@@ -37,7 +37,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, certificate: Certificate) -
 
 @pytest.fixture(scope="module", params=[Firefox, WebKit], ids=lambda engine: engine.__name__)
 def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    """A browser for all tests of it."""
+    """A browser of each kind, for all tests that use it."""
     engine: Engine = request.param(tmp_path_factory.mktemp("profile"))
     try:
         engine.start()
@@ -47,7 +47,7 @@ def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 class Visitor:
-    """Somebody who opens tabs at a host name of their own: no test shares cookies or storage with another."""
+    """A user who opens tabs at a host name of their own, so that tests don't share cookies or storage."""
 
     def __init__(self, engine: Engine, server: SecureServer, name: str) -> None:
         self.engine = engine
@@ -62,13 +62,13 @@ class Visitor:
         return tab
 
     def page(self, query: str = "") -> Tab:
-        """Open the client's page, and wait until it has tried to restore the session."""
+        """Open the page with the client, and wait until the client has tried to restore the session."""
         tab = self.open(f"/page/{query}")
         tab.until(READY)
         return tab
 
     def family(self, tab: Tab) -> Any:
-        """Return the generation and the key of a tab's session."""
+        """Return the generation and the device key of the family of a tab's session."""
         query = "SELECT generation, device_key FROM twotoken_refreshtoken WHERE id = ?"
         (family,) = self.server.rows(query, tab.evaluate("client.claims.sid").replace("-", ""))
         return family
@@ -85,7 +85,7 @@ def visitor(request: pytest.FixtureRequest, engine: Engine, server: SecureServer
 
 
 def test_a_session_in_two_tabs(visitor: Visitor) -> None:
-    """A session is refreshed, survives a reload, is shared with a second tab, and ends in both."""
+    """A session is refreshed, survives a reload, is shared with a second tab, and ends in both tabs by a logout."""
     first = visitor.page()
     assert first.evaluate("client.isAuthenticated") is False
     first.evaluate(LOGIN, ["demo", PASSWORD])
@@ -107,7 +107,7 @@ def test_a_session_in_two_tabs(visitor: Visitor) -> None:
 
 
 def test_a_bound_session(visitor: Visitor) -> None:
-    """Two tabs share a key that no script can read. A token without its proof is refused."""
+    """Two tabs share a key that no script can read. An access token without a proof is refused."""
     first = visitor.page("?dpop")
     first.evaluate(LOGIN, ["demo", PASSWORD])
     assert first.evaluate(ME, "/api/me/") == 200
@@ -128,7 +128,7 @@ def test_a_bound_session(visitor: Visitor) -> None:
 
 
 def test_faults(visitor: Visitor, server: SecureServer) -> None:
-    """Thirty calls need one refresh. Lost answers and a server that is down log no tab out."""
+    """Thirty calls need one refresh. After lost answers and a restart of the server, all tabs are still logged in."""
     tabs = [visitor.page()]
     tabs[0].evaluate(LOGIN, ["demo", PASSWORD])
     server.faults()
@@ -151,7 +151,7 @@ def test_faults(visitor: Visitor, server: SecureServer) -> None:
 
 
 def test_changing_the_email(visitor: Visitor, server: SecureServer) -> None:
-    """With an old login the demo's dialog asks for the password, and no tab is logged out."""
+    """To change the e-mail address after an old login, a dialog asks for the password. No tab is logged out."""
     page = visitor.open("/")
     page.until("document.querySelector('#login-part').checkVisibility()")
     page.type("#login [name=password]", PASSWORD)

@@ -1,4 +1,4 @@
-"""The example front end: built by its own command, served by Django without Node, and used in several tabs."""
+"""The example's front end: built by the documented command, served by Django without Node, and used in tabs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ QUIET = "npm install --no-audit --no-fund --no-package-lock --ignore-scripts"
 
 @pytest.fixture(scope="module")
 def server(server_with: Callable[..., Server], tmp_path_factory: pytest.TempPathFactory) -> Server:
-    """The example with the front end that the page's command has built. Access tokens live for four seconds."""
+    """A server with the front end that the command of the docs builds. Access tokens live for four seconds."""
     assert f"\n{COMMAND}\n" in (ROOT / "docs" / "how-to" / "browser.md").read_text()
     folder = tmp_path_factory.mktemp("checkout")
     built = shutil.ignore_patterns("node_modules", "package-lock.json")
@@ -48,13 +48,13 @@ def enter(page: Page, password: str = PASSWORD) -> None:
 
 
 def see_books(page: Page) -> None:
-    """See the list that only users see."""
+    """Check that the page shows the list that only logged-in users see."""
     expect(page.get_by_role("listitem").filter(has_text="Kindred, by Octavia E. Butler")).to_be_visible()
 
 
 @pytest.mark.usefixtures("complaints")
 def test_login_reload_two_tabs_and_logout(server: Server, context: BrowserContext) -> None:
-    """A reload and a second tab need no login; after a logout both tabs say why the session is over."""
+    """A reload and a second tab need no login. After a logout both tabs say why the session is over."""
     first = open_page(server, context)
     enter(first, "a wrong one")
     expect(first.get_by_role("alert")).to_contain_text("No active account")
@@ -75,7 +75,7 @@ def test_login_reload_two_tabs_and_logout(server: Server, context: BrowserContex
 
 @pytest.mark.usefixtures("complaints")
 def test_revoking_another_session(server: Server, chromium: Browser, context: BrowserContext) -> None:
-    """The other browser says at its next refresh that its session was ended; this one goes on."""
+    """A browser revokes the session of a second one, which says so at its next refresh. The first stays logged in."""
     page = open_page(server, context)
     enter(page)
     see_books(page)

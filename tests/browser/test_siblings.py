@@ -14,7 +14,7 @@ from tests.browser.conftest import PASSWORD, Server
 from tests.browser.test_client import LOGIN, ME, READY, WHO, until
 from tests.jar import COMPANION, COOKIE
 
-# Chromium takes both for this machine, for secure enough, and for one site.
+# Chromium resolves both hosts to this machine, treats them as secure, and counts them as one site.
 OURS, SIBLING, DOMAIN = "www.app.localhost", "evil.app.localhost", "app.localhost"
 TOSS = """([name, value, path]) => {
   document.cookie = `${name}=${value}; Secure; Path=${path}; Domain=app.localhost`;
@@ -28,18 +28,18 @@ EVICT = """() => {
 
 @pytest.fixture(scope="module")
 def server(server_with: Callable[..., Server]) -> Server:
-    """A server with the default settings: a cookie for one host and path, and the companion cookie."""
+    """A server with default settings: a refresh cookie for one host, and the companion cookie that names its family."""
     return server_with()
 
 
 @pytest.fixture(scope="module")
 def shared(server_with: Callable[..., Server]) -> Server:
-    """A server whose cookie has a Domain, which trusts sibling subdomains."""
+    """A server with COOKIE_DOMAIN, which shares the refresh cookie with sibling subdomains."""
     return server_with(TEST_COOKIE_DOMAIN=DOMAIN)
 
 
 def open_page(context: BrowserContext, server: Server, host: str) -> Page:
-    """Open a page of a host, and wait until it has tried to restore the session."""
+    """Open a page of a host, and wait until the page has tried to restore the session."""
     page = context.new_page()
     page.goto(f"http://{host}:{server.port}/page/")
     until(page, READY)
@@ -47,7 +47,7 @@ def open_page(context: BrowserContext, server: Server, host: str) -> Page:
 
 
 def log_in(context: BrowserContext, server: Server) -> Page:
-    """Return a page of ours where the victim is logged in."""
+    """Log the victim in on a page of our host, and return the page."""
     server.clear()
     page = open_page(context, server, OURS)
     page.evaluate(LOGIN, ["demo", PASSWORD])
@@ -75,7 +75,7 @@ def kept(context: BrowserContext, server: Server) -> dict[tuple[str, str], str]:
 
 
 def live(server: Server) -> dict[str, int]:
-    """Return the generation of each active family, by its user's name."""
+    """Return the generation of each active family, by the name of the family's user."""
     return dict(
         server.rows(
             "SELECT username, generation FROM twotoken_refreshtoken JOIN auth_user ON auth_user.id = user_id"
@@ -95,7 +95,7 @@ def load_again(page: Page) -> None:
     [("/", False), ("/api/auth/", False), ("/api/auth/", True), ("/api/auth/refresh/", False)],
 )
 def test_a_token_beside_ours(server: Server, context: BrowserContext, path: str, is_first: bool) -> None:
-    """Another family's token before or after ours does not count: the victim's session stays."""
+    """A second cookie with another family's token, set by a sibling, is ignored: the victim stays logged in."""
     token = attackers_token(server)
     if is_first:
         open_page(context, server, SIBLING).evaluate(TOSS, [COOKIE, token, path])
@@ -110,7 +110,7 @@ def test_a_token_beside_ours(server: Server, context: BrowserContext, path: str,
 
 
 def test_junk_beside_ours(server: Server, context: BrowserContext) -> None:
-    """An invalid value beside our cookie logs nobody out."""
+    """If a sibling sets a second cookie with an invalid value, nobody is logged out."""
     page = log_in(context, server)
     sibling = open_page(context, server, SIBLING)
     for path in ("/", "/api/auth/"):
@@ -120,12 +120,12 @@ def test_junk_beside_ours(server: Server, context: BrowserContext) -> None:
 
 
 def test_a_token_in_place_of_ours(server: Server, context: BrowserContext) -> None:
-    """A sibling that replaces our cookies logs the victim out, but not in as somebody else. The next login works."""
+    """If a sibling replaces our cookies, the victim is logged out, not logged in as another user. A login works."""
     page = log_in(context, server)
     sibling = open_page(context, server, SIBLING)
     token = attackers_token(server)
     sibling.evaluate(EVICT)
-    for _ in range(5):  # the browser that evicts may evict a new one of the attacker's too
+    for _ in range(5):  # the browser may also evict the attacker's new cookie
         for name, value in ((COOKIE, token), (COMPANION, "x"), (f"\u00a0{COMPANION}", "x")):
             sibling.evaluate(TOSS, [name, value, "/api/auth/"])
         cookies = kept(context, server)
@@ -147,7 +147,7 @@ def test_a_token_in_place_of_ours(server: Server, context: BrowserContext) -> No
 
 
 def test_a_token_in_place_of_a_shared_one(shared: Server, context: BrowserContext) -> None:
-    """With COOKIE_DOMAIN the server accepts a sibling's token. The page sees another family and ends the session."""
+    """With COOKIE_DOMAIN the server accepts a sibling's token. The page sees another family, and ends the session."""
     page = log_in(context, shared)
     token = attackers_token(shared)
     open_page(context, shared, SIBLING).evaluate(EVICT)

@@ -19,7 +19,7 @@ CHANGE = """(count) => {
   window.changes = Promise.race([results, late]); // Playwright has no timeout for a promise
 }"""
 QUERIES = "", "?dpop"
-TESTS = 2  # that use a profile of each kind
+TESTS = 2  # tests that use a profile of each kind
 TOO_OLD = 11_000  # milliseconds: the example wants a login within ten seconds
 
 
@@ -31,7 +31,7 @@ def server(server_with: Callable[..., Server]) -> Server:
 
 @pytest.fixture(scope="module")
 def old_logins(server: Server, chromium: Browser) -> Iterator[dict[str, list[list[Page]]]]:
-    """Each profile has two tabs, whose login is too old. All profiles of the tests are made here, to wait only once."""
+    """Profiles with two tabs each, after an old login. All are made here, so that the tests wait only once."""
     contexts = {query: [chromium.new_context() for _ in range(TESTS)] for query in QUERIES}
     profiles = {query: [two_tabs(each, server, query) for each in found] for query, found in contexts.items()}
     profiles[QUERIES[0]][0][0].wait_for_timeout(TOO_OLD)
@@ -50,13 +50,13 @@ def two_tabs(context: BrowserContext, server: Server, query: str) -> list[Page]:
 
 @pytest.fixture(params=QUERIES)
 def tabs(request: pytest.FixtureRequest, server: Server, old_logins: dict[str, list[list[Page]]]) -> list[Page]:
-    """Two tabs, bound or not, whose login is too old. The server counts calls from now on."""
+    """Two tabs after an old login, in a bound and in an unbound session. The counts of calls are reset."""
     server.faults()
     return old_logins[request.param].pop()
 
 
 def test_one_question_for_two_tabs(server: Server, tabs: list[Page]) -> None:
-    """Ten requests share one dialog, after a wrong password too. Both tabs get the new token. Nothing is rotated."""
+    """Ten requests share one dialog, even after a wrong password. Both tabs get the new token. Nothing rotates."""
     first, second = tabs
     first.evaluate(CHANGE, 10)
     until(first, "asked.length === 1")
@@ -80,7 +80,7 @@ def test_one_question_for_two_tabs(server: Server, tabs: list[Page]) -> None:
 
 
 def test_a_refusal_and_a_cancelled_dialog(server: Server, tabs: list[Page]) -> None:
-    """If the user cancels or the server refuses, the caller gets the 401, and nobody is logged out."""
+    """If the user cancels the dialog or the password is wrong, the call is a 401, and nobody is logged out."""
     page = tabs[0]
     page.evaluate(CHANGE, 2)
     until(page, "asked.length === 1")

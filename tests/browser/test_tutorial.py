@@ -29,7 +29,7 @@ REFRESHES = 29_000  # milliseconds after which an access token of the tutorial h
 
 
 class Step(NamedTuple):
-    """A code block, with the file that it goes into."""
+    """A code block of the tutorial, and the file that it goes into."""
 
     language: str
     code: str
@@ -37,7 +37,7 @@ class Step(NamedTuple):
     file: str
 
     def as_shell(self) -> str:
-        """Return the step as shell commands."""
+        """Return shell commands that run the code block, or write it to its file."""
         if self.language == "sh":
             return self.code
         assert self.file, self.code
@@ -47,7 +47,7 @@ class Step(NamedTuple):
 
 
 def steps(part: str) -> list[Step]:
-    """Return the code blocks of a part of the tutorial, without the answers that it shows."""
+    """Return the code blocks of a part of the tutorial. Blocks that show an answer are left out."""
     found, at = [], 0
     for fence in FENCE.finditer(part):
         named = FILE.findall(part[at : fence.start()])
@@ -73,7 +73,7 @@ class Reader:
         self.environment.pop("DJANGO_SETTINGS_MODULE", None)  # the tests' own
 
     def start(self, steps: list[Step]) -> None:
-        """Follow the steps up to the one that starts the server."""
+        """Run the steps, the last of which starts the server, and wait until the server answers."""
         script = "".join(step.as_shell() for step in steps)
         self.server = subprocess.Popen(
             [BASH, "-euc", script.replace(" runserver", f" runserver {self.port}")],
@@ -84,7 +84,7 @@ class Reader:
         self.wait("")
 
     def go_on(self, steps: list[Step], path: str) -> None:
-        """Do further steps while the server runs, and wait until it has loaded the new code."""
+        """Run further steps while the server runs, and wait until the server answers at this path."""
         script = "".join(step.as_shell() for step in steps)
         subprocess.run([BASH, "-euc", script], cwd=self.folder / "tutorial", env=self.environment, check=True)
         self.wait(path)
@@ -113,7 +113,7 @@ class Reader:
 
 @pytest.fixture
 def reader(tmp_path: Path) -> Iterator[Reader]:
-    """A reader who has followed the tutorial up to its server."""
+    """A reader who has followed the tutorial up to the start of the server."""
     before, _, _ = TUTORIAL.partition("## 3. ")
     whole = steps(before)
     assert "pip install /path/to/twotoken" in whole[0].code

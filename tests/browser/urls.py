@@ -28,14 +28,14 @@ POLICY = "default-src 'none'; script-src 'self'; connect-src 'self'"  # all that
 
 
 def page(request: HttpRequest) -> HttpResponse:
-    """An empty page with the client. It may also connect to the origins that its URL names."""
+    """Return an empty page with the client. The page may also connect to the origins that the query names."""
     allowed = [*request.GET.getlist("server"), *request.GET.getlist("connect")]
     content = '<!doctype html><title>client</title><script type="module" src="/page.js"></script>'
     return HttpResponse(content, headers={"Content-Security-Policy": " ".join([POLICY, *allowed])})
 
 
 def script(request: HttpRequest) -> HttpResponse:
-    """The script of that page."""
+    """Return the script of the empty page."""
     return HttpResponse(SCRIPT, content_type="text/javascript")
 
 

@@ -1,4 +1,4 @@
-"""The served application, with its static files."""
+"""The WSGI application of the browser tests, with its static files."""
 
 from __future__ import annotations
 

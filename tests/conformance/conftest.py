@@ -1,4 +1,4 @@
-"""Fixtures of the cases: a clock, and each kind of client."""
+"""Fixtures of the conformance cases: a clock, and each kind of client."""
 
 from __future__ import annotations
 
@@ -19,5 +19,5 @@ def clock() -> Iterator[Any]:
 
 @pytest.fixture(params=["script", "browser", "jar"])
 def caller(request: pytest.FixtureRequest, db: None) -> Any:
-    """Each kind of client. Depends on ``db``, so that pytest-django makes a database for a file that is run alone."""
+    """A client of each kind. It depends on ``db``, so that a file that is run alone gets a database too."""
     return request.getfixturevalue(request.param)

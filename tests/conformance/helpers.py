@@ -1,4 +1,4 @@
-"""Helpers for the cases: they call the service and assert answers and rows. Rn is the refresh token of rotation n."""
+"""Helpers of the conformance cases: they call the service, and assert answers and rows. R0 is the login's token."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ REALM = 'Bearer realm="api"'
 
 
 def new_user(**values: Any) -> Any:
-    """Return another user."""
+    """Create another user."""
     return UserFactory(**values)
 
 
 def log_in(caller: Caller, **extra: Any) -> str:
-    """Log in and return the first refresh token, R0."""
+    """Log in, and return the family's first refresh token, R0."""
     response = caller.log_in(**extra)
     assert response.status_code == 200, response.content
     return token_of(response)
@@ -72,7 +72,7 @@ def claims_of(token: str) -> Any:
 
 
 def assert_refused(response: Any, reason: str) -> None:
-    """Assert the body and headers of a 401 for a token."""
+    """Assert that an answer is the 401 for a token with this reason, by body and headers."""
     assert response.status_code == 401, (response.status_code, response.content)
     body = response.json()
     assert set(body) == {"detail", "code", "reason"}
@@ -82,7 +82,7 @@ def assert_refused(response: Any, reason: str) -> None:
 
 
 def assert_cleared(response: Any) -> None:
-    """Assert that an answer clears the cookie with the attributes that it was set with."""
+    """Assert that an answer clears the refresh and the companion cookie, with the attributes of their creation."""
     for name, path in ((COOKIE, COOKIE_MOUNT), (COMPANION, "/")):
         cookie = response.cookies[name]
         assert (cookie.value, cookie["max-age"]) == ("", 0)
@@ -92,19 +92,19 @@ def assert_cleared(response: Any) -> None:
 
 
 def row(token: str) -> RefreshToken:
-    """Return the row of a refresh or an access token."""
+    """Return the database row of the family of a refresh or access token."""
     return RefreshToken.objects.get(pk=claims_of(token)["sid"])
 
 
 def state(token: str) -> tuple[int, str]:
-    """Return a family's generation and the reason of its revocation, empty while it is active."""
+    """Return the generation and the revocation reason of a token's family. The reason of an active family is empty."""
     family = row(token)
     assert (family.revoked_at is None) == (family.revoked_reason == "")
     return family.generation, family.revoked_reason
 
 
 def every_row() -> list[dict[str, Any]]:
-    """Return all rows of both tables."""
+    """Return the values of all families."""
     return [
         {**values, "secret": bytes(values["secret"]), "retry_key": bytes(values["retry_key"])}
         for values in RefreshToken.objects.order_by("pk").values()
@@ -112,13 +112,13 @@ def every_row() -> list[dict[str, Any]]:
 
 
 def statements(queries: CaptureQueriesContext) -> list[str]:
-    """Return the first word of each statement, so that a BEGIN or SAVEPOINT is seen."""
+    """Return the first word of each SQL statement, also of BEGIN and SAVEPOINT."""
     return [query["sql"].split()[0].upper() for query in queries.captured_queries]
 
 
 @contextmanager
 def unchanged() -> Iterator[None]:
-    """Assert that a block changes no row of ours and writes nothing at all."""
+    """Assert that a block changes no family, and makes no statement other than SELECT."""
     before = every_row()
     with CaptureQueriesContext(connection) as queries:
         yield
@@ -166,7 +166,7 @@ def raising_claims(user: Any, family: Any) -> dict[str, Any]:
 
 
 class CountingHasher(MD5PasswordHasher):
-    """Counts how often a password is hashed: hashing is the slow part of a login."""
+    """Counts how often a password is hashed, because hashing is the slow part of a login."""
 
     runs = 0
 
@@ -176,7 +176,7 @@ class CountingHasher(MD5PasswordHasher):
 
 
 def log_out(caller: Caller, token: str, **extra: Any) -> Any:
-    """Log out with a token, by the client's delivery."""
+    """Log out with a refresh token, in the cookie or in the body as the client's mount reads it."""
     if caller.mount == COOKIE_MOUNT:
         return caller.send("logout/", HTTP_COOKIE=cookies(token), **extra)
     return caller.send("logout/", {"refresh": token}, **extra)
@@ -197,7 +197,7 @@ def b64(data: bytes) -> str:
 
 
 def assert_invalid(caller: Caller, r0: str, token: str) -> None:
-    """Assert that a token is refused as invalid without a query, and that its family stays active."""
+    """Assert that a refresh token is refused as invalid without a query. The family of ``r0`` stays active."""
     with CaptureQueriesContext(connection) as queries:
         assert_refused(caller.refresh(token), "invalid")
     assert statements(queries) == []

@@ -48,7 +48,7 @@ def test_a_bound_family(caller: Caller, clock: Any) -> None:
 
 
 def test_a_lost_answer_of_a_bound_family(caller: Caller, clock: Any) -> None:
-    """Case 40: with a proof, R0 gets R1 again hours later and without a key. Then R1 works."""
+    """Case 40: with a proof, a replaced token gets the current one, even hours later. The current one still works."""
     r0 = log_in(caller)
     r1 = token_of(refresh(caller, r0))
     clock.shift(timedelta(hours=9))

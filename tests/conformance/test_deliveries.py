@@ -77,7 +77,7 @@ def test_a_cookie_at_a_body_mount(script: Caller) -> None:
 @pytest.mark.parametrize("mount", [COOKIE_MOUNT, BODY_MOUNT])
 @pytest.mark.parametrize("endpoint", ["refresh/", "logout/"])
 def test_both_deliveries_at_once(user: Any, mount: str, endpoint: str) -> None:
-    """Case 31: if a request has both tokens, each mount reads only its own kind."""
+    """Case 31: if a request has one token in the cookie and one in the body, each mount reads only its own."""
     caller = Caller(user, mount=mount)
     script = Caller(user, mount=BODY_MOUNT)
     by_cookie, by_body = log_in(script), log_in(script)
@@ -90,7 +90,7 @@ def test_both_deliveries_at_once(user: Any, mount: str, endpoint: str) -> None:
 
 @pytest.mark.parametrize("header", ["Bearer rubbish", "Bearer", "Basic eDp5", "stale"])
 def test_a_stale_authorization_header(caller: Caller, clock: Any, header: str) -> None:
-    """Case 32: login, refresh and logout ignore an expired Authorization header."""
+    """Case 32: login, refresh and logout ignore an invalid or expired Authorization header."""
     if header == "stale":
         header = f"Bearer {again(caller).log_in().json()['access']}"
         clock.shift(timedelta(hours=1))
@@ -103,7 +103,7 @@ def test_a_stale_authorization_header(caller: Caller, clock: Any, header: str) -
 
 @pytest.mark.parametrize("mount", [COOKIE_MOUNT, BODY_MOUNT])
 def test_a_django_session(user: Any, mount: str) -> None:
-    """Case 32: another user's Django session is ignored: it needs no CSRF token and stays as it is."""
+    """Case 32: another user's Django session is ignored. No CSRF token is needed, and the session stays."""
     caller = Caller(user, mount=mount, enforce_csrf_checks=True)
     caller.force_login(new_user())
     session = caller.cookies["sessionid"].value
@@ -132,7 +132,7 @@ def test_no_session_is_made(caller: Caller) -> None:
 
 @with_settings(REFRESH_THROTTLE="1/min")
 def test_a_429_leaves_the_cookie(jar: Caller) -> None:
-    """Case 33: too many refreshes of a family change nothing."""
+    """Case 33: a refresh that is throttled changes neither the family nor the cookie."""
     r1 = rotate(jar, log_in(jar))
     with unchanged():
         response = jar.refresh()
@@ -147,7 +147,7 @@ def test_a_429_leaves_the_cookie(jar: Caller) -> None:
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("kind", ["locmem.LocMemCache", "db.DatabaseCache"])
 def test_guesses_at_once(script: Caller, clock: Any, kind: str) -> None:
-    """Case 37: if 64 wrong passwords for one name come at once, ten are tried."""
+    """Case 37: of 64 wrong passwords that come at once for one name, ten are tried, and the rest is throttled."""
     guess = {script.user.USERNAME_FIELD: script.user.get_username(), "password": "wrong"}
     shared = {"BACKEND": f"django.core.cache.backends.{kind}", "LOCATION": "guesses"}
     with override_settings(CACHES={"default": shared}), with_settings(LOGIN_THROTTLE="10/min"):
@@ -163,7 +163,7 @@ def test_guesses_at_once(script: Caller, clock: Any, kind: str) -> None:
 
 
 def test_a_403_leaves_the_cookie(jar: Caller) -> None:
-    """Case 33: a cross-origin refresh changes nothing."""
+    """Case 33: a cross-origin refresh changes neither the family nor the cookie."""
     r0 = log_in(jar)
     response = jar.refresh(HTTP_SEC_FETCH_SITE="cross-site")
     assert (response.status_code, response.json()["code"]) == (403, "cross_origin")
@@ -172,7 +172,7 @@ def test_a_403_leaves_the_cookie(jar: Caller) -> None:
 
 
 def test_a_500_leaves_the_cookie(jar: Caller) -> None:
-    """Case 33: an error of the project changes nothing."""
+    """Case 33: a refresh that ends in a 500, an error of the project, changes neither the family nor the cookie."""
     r0 = log_in(jar)
     jar.raise_request_exception = False
     with with_settings(ACCESS_CLAIMS="tests.conformance.helpers.raising_claims"), unchanged():
@@ -184,7 +184,7 @@ def test_a_500_leaves_the_cookie(jar: Caller) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_a_503_leaves_the_cookie(jar: Caller) -> None:
-    """Case 33: if others keep changing the family, four tries end in a 503 with Retry-After."""
+    """Case 33: if each UPDATE of a refresh ends in a deadlock, four tries end in a 503 with Retry-After."""
     r0 = log_in(jar)
     tries = []
 
@@ -207,7 +207,7 @@ def test_a_503_leaves_the_cookie(jar: Caller) -> None:
 @pytest.mark.parametrize("other", ["rubbish", "another family's", ""])
 @pytest.mark.parametrize("order", [1, -1])
 def test_two_cookies(jar: Caller, order: int, other: str) -> None:
-    """Case 33a: of several cookies only one of the companion's family counts. Invalid values are dropped."""
+    """Case 33a: of several refresh cookies, the one of the family that the companion cookie names is used."""
     r0 = log_in(jar)
     second = log_in(again(jar)) if other == "another family's" else other
     header = "; ".join([cookies(r0), "theme=dark", f"{COOKIE}={second}"][::order])
@@ -244,7 +244,7 @@ def tossed(kind: str, ours: str, theirs: str) -> str:
     ],
 )
 def test_tossed_cookies(jar: Caller, kind: str) -> None:
-    """Case 33a: a token whose family the companion does not name is refused without a query or a change."""
+    """Case 33a: a token is refused without a query if the companion cookie does not name the token's family."""
     ours, theirs = log_in(jar), log_in(Caller(new_user(), mount=COOKIE_MOUNT))
     header = tossed(kind, ours, theirs)
     with CaptureQueriesContext(connection) as queries:
@@ -257,7 +257,7 @@ def test_tossed_cookies(jar: Caller, kind: str) -> None:
 
 
 def test_the_same_cookie_twice(jar: Caller) -> None:
-    """Case 33a: the same value sent several times counts as one cookie."""
+    """Case 33a: a refresh cookie that is sent twice with one value counts as one cookie."""
     r0 = log_in(jar)
     assert jar.send("refresh/", HTTP_COOKIE=f"{cookies(r0)}; {cookies(r0)}").status_code == 200
 
@@ -280,7 +280,7 @@ NAMES: list[tuple[dict[str, Any], set[str]]] = [
 @pytest.mark.parametrize(("values", "names"), NAMES)
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_cookie_names(jar: Caller, values: dict[str, Any], names: set[str], scheme: str) -> None:
-    """Case 33a2: the cookie's name has the strongest prefix that its attributes allow, with http and https."""
+    """Case 33a2: the name of the cookie has the strongest prefix that its attributes allow, with http and https."""
     extra = {"wsgi.url_scheme": scheme}
     with with_settings(**values):
         assert set(jar.log_in(**extra).cookies) == names
@@ -290,7 +290,7 @@ def test_cookie_names(jar: Caller, values: dict[str, Any], names: set[str], sche
 
 
 def test_a_changed_name(jar: Caller) -> None:
-    """Case 33a2: under a new COOKIE_NAME the old cookie is not read, and its owner logs in again."""
+    """Case 33a2: under a new COOKIE_NAME the old cookie is not read, and its owner has to log in again."""
     log_in(jar)
     with with_settings(COOKIE_PATH="/"):
         response = jar.refresh()
@@ -303,7 +303,7 @@ def test_a_changed_name(jar: Caller) -> None:
 )
 @pytest.mark.parametrize("place", ["before", "after"])
 def test_a_name_with_other_blanks(jar: Caller, blank: str, place: str) -> None:
-    """Case 33a3: browsers strip only spaces and tabs, so a name with another blank is a different name."""
+    """Case 33a3: as in browsers, a cookie name with a blank that is neither space nor tab is another name."""
     r0 = log_in(jar)
     name = blank + HOST_COOKIE if place == "before" else HOST_COOKIE + blank
     with with_settings(COOKIE_PATH="/"):
@@ -317,7 +317,7 @@ def test_a_name_with_other_blanks(jar: Caller, blank: str, place: str) -> None:
 
 @pytest.mark.parametrize("header", ["", f"{COMPANION}={UUID(int=7)}", f"{COOKIE}=", "theme=dark"])
 def test_no_cookie_clears_nothing(jar: Caller, header: str) -> None:
-    """Case 33: a request without our cookie clears none, because a new one may be on its way."""
+    """Case 33: a refresh without a refresh cookie clears no cookie, because a new one may be on its way."""
     response = jar.send("refresh/", HTTP_COOKIE=header)
     assert_refused(response, "missing")
     assert not response.cookies
@@ -335,7 +335,7 @@ def test_an_office_behind_one_address(db: None) -> None:
 @pytest.mark.parametrize("endpoint", ["login/", "refresh/"])
 @with_settings(REFRESH_THROTTLE="60/min", LOGIN_THROTTLE="10/min")
 def test_cross_site_requests_are_not_counted(browser: Caller, endpoint: str) -> None:
-    """Case 33b: requests from another site don't count towards anybody's throttle."""
+    """Case 33b: cross-site requests are not counted by a throttle."""
     r0 = log_in(browser)
     data = {browser.user.USERNAME_FIELD: browser.user.get_username(), "password": PASSWORD}
     for _ in range(61):
@@ -362,7 +362,7 @@ def test_a_thief_s_access_token(kind: str, request: pytest.FixtureRequest) -> No
 
 
 def test_delivery_none(user: Any) -> None:
-    """Case 33d: login gives an access token only, and a logout revokes it for the revocable class."""
+    """Case 33d: with the delivery ``none`` a login gives only an access token, and a logout revokes its family."""
     tool = Caller(user, mount=TOOL_MOUNT)
     login = tool.log_in()
     assert login.status_code == 200
@@ -402,7 +402,7 @@ def test_delivery_none_ends_with_its_token(user: Any, clock: Any) -> None:
     ids=["cookie", "renamed", "body", "urlencoded", "multipart"],
 )
 def test_error_reports(user: Any, mount: str, content_type: str, endpoint: str, cookie_name: str) -> None:
-    """Case 33e: if the claims callable raises, the 500's report has no token, and R0 stays good."""
+    """Case 33e: if ACCESS_CLAIMS raises, the error report has no token, and the refresh token stays valid."""
     caller = Caller(user, mount=mount)
     other = Caller(user, mount=BODY_MOUNT)
     login = other.log_in().json()
@@ -439,7 +439,7 @@ def test_error_reports(user: Any, mount: str, content_type: str, endpoint: str, 
 
 
 def test_the_api_after_logout(script: Caller, clock: Any) -> None:
-    """Case 34: after a logout the access token works until it expires, except in the revocable class."""
+    """Case 34: after a logout an access token works until it expires, but the revocable class refuses it at once."""
     clock.move_to(datetime(2031, 5, 4, 12, 0, tzinfo=UTC))
     login = script.log_in()
     header = bearer(login.json()["access"])

@@ -1,4 +1,4 @@
-"""Bodies without credentials, and other odd input."""
+"""Requests without credentials, and other unusual input."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from twotoken.signals import reuse_detected
 
 
 def test_login_with_a_live_cookie(jar: Caller) -> None:
-    """A login that overwrites an active family's cookie revokes that family, as replaced."""
+    """A login that overwrites the cookie of an active family revokes that family, with the reason ``replaced``."""
     r0 = log_in(jar)
     r1 = rotate(jar, r0)
     with received(reuse_detected) as reuses:
@@ -47,7 +47,7 @@ def test_login_with_a_live_cookie(jar: Caller) -> None:
 
 @pytest.mark.parametrize("cookie", ["rubbish", "rotated-out", "failed"])
 def test_login_with_another_cookie(jar: Caller, cookie: str) -> None:
-    """A login revokes the family of any valid cookie it replaces; a failed login revokes nothing."""
+    """A login revokes the family of the valid cookie that it replaces, even an old one. A failed login does not."""
     r0 = log_in(jar)
     rotate(jar, r0)
     data = {jar.user.USERNAME_FIELD: jar.user.get_username(), "password": "no" if cookie == "failed" else PASSWORD}
@@ -71,7 +71,7 @@ def test_login_with_json_that_is_no_object(user: Any, mount: str, body: bytes) -
 @pytest.mark.parametrize("value", [None, 1, True, [], {}, "", "\x00", "a\x00b", "x" * 1_000_000])
 @pytest.mark.parametrize("field", ["name", "password"])
 def test_login_with_odd_values(script: Caller, field: str, value: Any) -> None:
-    """Invalid values at a login are a 400 or the usual 401, never a 5xx."""
+    """A login with an invalid value is a 400 or the 401 of a failed login, and never a 5xx."""
     name = script.user.USERNAME_FIELD
     data = {name: script.user.get_username(), "password": PASSWORD}
     data[name if field == "name" else "password"] = value
@@ -95,7 +95,7 @@ def test_a_body_of_a_megabyte(script: Caller) -> None:
     "accept", ["image/png", "application/xml", "text/html", "rubbish", "application/json; v=9", ""]
 )
 def test_an_accept_that_can_t_be_met(caller: Caller, accept: str) -> None:
-    """The answer is JSON, whatever the Accept header asks for."""
+    """Login, refresh and refusals are answered in JSON, whatever the Accept header asks for."""
     r0 = log_in(caller, HTTP_ACCEPT=accept)
     response = caller.refresh(r0, HTTP_ACCEPT=accept)
     assert (response.status_code, response["Content-Type"]) == (200, "application/json")

@@ -14,7 +14,7 @@ from twotoken.models import RefreshToken
 
 
 def test_login_by_cookie(browser: Caller) -> None:
-    """Case 1: the answer has only an access token, and the cookie has every attribute."""
+    """Case 1: at a cookie mount the body has only an access token, and the refresh cookie has every attribute."""
     response = browser.log_in()
     assert response.status_code == 200
     assert set(response.json()) == {"access", "expires_in"}
@@ -35,7 +35,7 @@ def test_login_by_cookie(browser: Caller) -> None:
 
 
 def test_login_by_body(script: Caller) -> None:
-    """Case 1 at a body mount: both tokens are in the body, and no cookie is set."""
+    """Case 1: at a body mount both tokens are in the body, and no cookie is set."""
     response = script.log_in()
     assert response.status_code == 200
     assert set(response.json()) == {"access", "expires_in", "refresh", "refresh_expires_in"}

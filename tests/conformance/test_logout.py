@@ -38,7 +38,7 @@ from twotoken.signals import reuse_detected
 
 
 def test_logout(caller: Caller) -> None:
-    """Case 16: after a logout R1 is refused."""
+    """Case 16: after a logout the refresh token is refused as revoked."""
     r1 = rotate(caller, log_in(caller))
     response = log_out(caller, r1)
     assert (response.status_code, response.content) == (204, b"")
@@ -51,7 +51,7 @@ def test_logout(caller: Caller) -> None:
 
 @pytest.mark.parametrize("age", ["rotated-out", "expired"])
 def test_logout_with_an_old_token(caller: Caller, clock: Any, age: str) -> None:
-    """Case 16: an old copy revokes the family too, as a logout and not as reuse."""
+    """Case 16: a logout with a replaced or expired token revokes the family, as a logout and not as reuse."""
     r0 = log_in(caller)
     clock.shift(timedelta(days=4))
     r1 = rotate(caller, r0)
@@ -67,7 +67,7 @@ def test_logout_with_an_old_token(caller: Caller, clock: Any, age: str) -> None:
 
 @pytest.mark.parametrize("sent", ["twice", "rubbish"])
 def test_logout_with_anything(caller: Caller, sent: str) -> None:
-    """Case 17: a second logout, or one with an invalid token, is a 204 and clears the cookie."""
+    """Case 17: a second logout, or a logout with an invalid token, is a 204 and clears the cookie."""
     r0 = log_in(caller)
     if sent == "twice":
         assert log_out(caller, r0).status_code == 204
@@ -113,7 +113,7 @@ BODIES = pytest.mark.parametrize(
 
 @BODIES
 def test_logout_with_any_body(user: Any, body: bytes, content_type: str, status: int, code: Any) -> None:
-    """Case 17: at a cookie mount any body and any Accept is a 204, because the body is not read."""
+    """Case 17: at a cookie mount a logout with any body and any Accept is a 204, because the body is not read."""
     jar = Caller(user, mount=COOKIE_MOUNT)
     r0 = log_in(jar)
     response = post_raw(jar, f"{COOKIE_MOUNT}logout/", body, content_type, HTTP_ACCEPT="image/png")
@@ -126,7 +126,7 @@ def test_logout_with_any_body(user: Any, body: bytes, content_type: str, status:
 def test_logout_with_a_body_that_holds_no_token(
     script: Caller, body: bytes, content_type: str, status: int, code: Any
 ) -> None:
-    """Case 17a: at a body mount a missing token is an error. A valid access token is enough."""
+    """Case 17a: at a body mount a logout without a token is an error. A valid access token is enough."""
     login = script.log_in().json()
     url = f"{BODY_MOUNT}logout/"
     response = post_raw(script, url, body, content_type, HTTP_ACCEPT="image/png")
@@ -149,7 +149,7 @@ def test_logout_with_a_line_s_end(script: Caller) -> None:
 
 @pytest.mark.parametrize("mount", [BODY_MOUNT, TOOL_MOUNT])
 def test_logout_by_the_access_token(user: Any, mount: str, clock: Any) -> None:
-    """Case 17a: the family of an access token is revoked, once. An expired access token is a 401."""
+    """Case 17a: a logout by access token revokes the family, and may be repeated. An expired access token is a 401."""
     caller = Caller(user, mount=mount)
     access = caller.log_in().json()["access"]
     for _ in range(2):
@@ -164,7 +164,7 @@ def test_logout_by_the_access_token(user: Any, mount: str, clock: Any) -> None:
 
 
 def test_logout_without_a_single_token(user: Any) -> None:
-    """Case 17a: with the delivery ``none`` and without an access token, any body is a 401."""
+    """Case 17a: with the delivery ``none``, a logout without an access token is a 401, whatever the body is."""
     tool = Caller(user, mount=TOOL_MOUNT)
     access = tool.log_in().json()["access"]
     assert_refused(tool.send("logout/"), "missing")
@@ -173,7 +173,7 @@ def test_logout_without_a_single_token(user: Any) -> None:
 
 
 def test_logout_of_two_families(caller: Caller) -> None:
-    """The families of refresh token and access token are revoked, and each user gets a logout signal."""
+    """A logout with a refresh token and another family's access token revokes both families, with a signal for each."""
     other = Caller(new_user(), mount=BODY_MOUNT).log_in().json()
     r0 = log_in(caller)
     with received(user_logged_out) as calls:
@@ -184,7 +184,7 @@ def test_logout_of_two_families(caller: Caller) -> None:
 
 
 def test_logout_with_rubbish_and_an_access_token(caller: Caller) -> None:
-    """An invalid refresh token does not keep the access token's family active."""
+    """A logout with an invalid refresh token and a valid access token revokes the access token's family."""
     login = Caller(caller.user, mount=BODY_MOUNT).log_in().json()
     assert log_out(caller, "rubbish", **bearer(login["access"])).status_code == 204
     assert state(login["refresh"]) == (0, "logout")
@@ -268,7 +268,7 @@ def test_hostile_forms(script: Caller, path: str, body: bytes, content_type: str
 
 @pytest.mark.parametrize("mount", [COOKIE_MOUNT, BODY_MOUNT])
 def test_logout_all(user: Any, mount: str) -> None:
-    """Case 18: the user's three families are revoked, and another user's stays."""
+    """Case 18: ``logout/all/`` revokes the user's three families, and another user's family stays active."""
     callers = [Caller(user, mount=mount) for _ in range(3)]
     logins = [caller.log_in() for caller in callers]
     other = Caller(new_user(), mount=mount)
@@ -288,7 +288,7 @@ def test_logout_all(user: Any, mount: str) -> None:
 
 
 def test_logout_all_without_a_token(jar: Caller) -> None:
-    """Case 18: the refresh cookie without an access token revokes nothing."""
+    """Case 18: ``logout/all/`` with the refresh cookie and without an access token revokes nothing."""
     r0 = log_in(jar)
     response = jar.send("logout/all/")
     assert_refused(response, "missing")
@@ -298,7 +298,7 @@ def test_logout_all_without_a_token(jar: Caller) -> None:
 
 @pytest.mark.parametrize("scope", ["family", "user"])
 def test_reuse_and_the_other_family(script: Caller, scope: str) -> None:
-    """Case 19: reuse in family A revokes only A, unless REVOKE_ON_REUSE says otherwise."""
+    """Case 19: reuse in one family revokes only this family, or all of the user's with REVOKE_ON_REUSE ``user``."""
     a0, b0 = log_in(script), log_in(script)
     stranger = Caller(new_user(), mount=BODY_MOUNT)
     s0 = log_in(stranger)

@@ -75,7 +75,7 @@ def test_cross_origin_at_a_body_mount(script: Caller, headers: dict[str, str]) -
 
 @pytest.mark.parametrize("endpoint", ["login/", "refresh/", "logout/"])
 def test_other_methods(caller: Caller, endpoint: str) -> None:
-    """Case 30: methods other than POST change nothing."""
+    """Case 30: at login, refresh and logout, methods other than POST are a 405 and change nothing."""
     r0 = log_in(caller)
     for method in (caller.get, caller.head, caller.put, caller.patch, caller.delete):
         with CaptureQueriesContext(connection) as queries:

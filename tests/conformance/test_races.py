@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
 @pytest.mark.parametrize("kind", ["script", "browser"])
 def test_parallel_refreshes_with_one_key(kind: str, request: pytest.FixtureRequest) -> None:
-    """Case 13: twenty parallel refreshes under one key are one rotation."""
+    """Case 13: twenty parallel refreshes with one key make one rotation, and get the same refresh token."""
     caller = request.getfixturevalue(kind)
     r0 = log_in(caller)
     callers = [again(caller) for _ in range(20)]
@@ -30,7 +30,7 @@ def test_parallel_refreshes_with_one_key(kind: str, request: pytest.FixtureReque
 
 @pytest.mark.parametrize("kind", ["script", "jar"])
 def test_parallel_refreshes_without_a_key(kind: str, request: pytest.FixtureRequest) -> None:
-    """Case 14: of twenty parallel refreshes of a script at most one works, and the family is revoked."""
+    """Case 14: of twenty parallel refreshes without a key or a grace at most one works, and the family is revoked."""
     caller = request.getfixturevalue(kind)
     r0 = log_in(caller)
     callers = [again(caller) for _ in range(20)]
@@ -48,7 +48,7 @@ def test_parallel_refreshes_without_a_key(kind: str, request: pytest.FixtureRequ
 
 
 def test_logout_races_refresh(script: Caller) -> None:
-    """Case 15: after a logout and a parallel refresh no token works, in a hundred runs."""
+    """Case 15: after a logout and a refresh that run in parallel no token works, in a hundred runs."""
     callers = [(again(script), "logout/"), (again(script), "refresh/")]
     with threads(2) as at_once:
         for _ in range(100):

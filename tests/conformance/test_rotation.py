@@ -1,4 +1,4 @@
-"""Rotating a refresh token, retrying it, and using it again."""
+"""Rotating a refresh token, retrying a refresh, and reusing a token."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from twotoken.signals import family_revoked, reuse_detected, token_retried
 
 @with_settings(ACCESS_CLAIMS="tests.conformance.helpers.email_claim")
 def test_refresh(caller: Caller) -> None:
-    """Case 3: a refresh returns a new pair, with claims read from the user again."""
+    """Case 3: a refresh returns a new pair. The claims of the access token are read from the user again."""
     login = caller.log_in()
     get_user_model()._default_manager.update(email="moved@example.com")
     r0 = token_of(login)
@@ -55,7 +55,7 @@ def test_refresh(caller: Caller) -> None:
 
 
 def test_many_rotations(script: Caller) -> None:
-    """Case 4: 128 rotations leave one row."""
+    """Case 4: after 128 rotations the family still has one row."""
     token = r0 = log_in(script)
     seen = {token}
     for _ in range(128):
@@ -68,7 +68,7 @@ def test_many_rotations(script: Caller) -> None:
 
 @pytest.mark.parametrize("kind", ["script", "jar"])
 def test_reuse(kind: str, request: pytest.FixtureRequest) -> None:
-    """Case 5: R0 sent again revokes the family, and the signal is sent once."""
+    """Case 5: sending a replaced token again revokes the family, and sends ``reuse_detected`` once."""
     caller = request.getfixturevalue(kind)
     r0 = log_in(caller)
     r1 = rotate(caller, r0)
@@ -90,7 +90,7 @@ def test_reuse(kind: str, request: pytest.FixtureRequest) -> None:
 @pytest.mark.parametrize("retry", [KEY, f'"{KEY}"'], ids=["bare", "quoted"])
 @pytest.mark.parametrize("later", [timedelta(), timedelta(days=1)], ids=["at-once", "a-day-later"])
 def test_retry_with_the_key(script: Caller, clock: Any, later: timedelta, retry: str) -> None:
-    """Case 6: R0 with K again gets the same R1 and a new access token, and writes nothing."""
+    """Case 6: a refresh repeated with its Idempotency-Key gets the same refresh token, and nothing is written."""
     r0 = log_in(script)
     first = script.refresh(r0, KEY)
     clock.shift(later)
@@ -104,7 +104,7 @@ def test_retry_with_the_key(script: Caller, clock: Any, later: timedelta, retry:
 
 @pytest.mark.parametrize("key", [OTHER_KEY, KEY.upper(), None])
 def test_retry_with_another_key(caller: Caller, key: str | None) -> None:
-    """Case 7: R0 again with another key, or none, is reuse."""
+    """Case 7: a token that is sent again with another Idempotency-Key, or without one, is reuse."""
     r0 = log_in(caller)
     r1 = rotate(caller, r0, KEY)
     assert_refused(caller.refresh(r0, key), "reused")
@@ -147,7 +147,7 @@ def test_good_keys(script: Caller, key: str) -> None:
 
 
 def test_only_the_last_step_is_retried(script: Caller, clock: Any) -> None:
-    """Case 8: after R0→R1→R2 under one key, R0 with this key is reuse."""
+    """Case 8: after two rotations with one key, the first token with this key is reuse."""
     r0 = log_in(script)
     r1 = rotate(script, r0, KEY)
     clock.shift(timedelta(minutes=2))
@@ -159,7 +159,7 @@ def test_only_the_last_step_is_retried(script: Caller, clock: Any) -> None:
 
 
 def test_the_current_token_with_its_key(script: Caller, clock: Any) -> None:
-    """Case 8a: R1 with the key that made it gets R1 again for a minute. After that it rotates to R2."""
+    """Case 8a: for a minute, the current token with the last refresh's key is returned again. After that it rotates."""
     r0 = log_in(script)
     r1 = rotate(script, r0, KEY)
     clock.shift(timedelta(seconds=59.9))
@@ -172,7 +172,7 @@ def test_the_current_token_with_its_key(script: Caller, clock: Any) -> None:
 
 @pytest.mark.parametrize("later", [0, 9.9])
 def test_browser_grace(browser: Caller, clock: Any, later: float) -> None:
-    """Case 9: in a browser's family, R0 sent again within ten seconds gets R1 again."""
+    """Case 9: in a browser's family, a replaced token gets the current one again within ten seconds."""
     r0 = log_in(browser)
     r1 = rotate(browser, r0)
     clock.shift(later)
@@ -183,7 +183,7 @@ def test_browser_grace(browser: Caller, clock: Any, later: float) -> None:
 
 @pytest.mark.parametrize("later", [10, 60])
 def test_browser_reuse(browser: Caller, clock: Any, later: float) -> None:
-    """Case 10: in a browser's family, R0 sent again after ten seconds is reuse."""
+    """Case 10: in a browser's family, a replaced token is reuse ten seconds after the rotation."""
     r0 = log_in(browser)
     r1 = rotate(browser, r0)
     clock.shift(later)
@@ -195,7 +195,7 @@ def test_browser_reuse(browser: Caller, clock: Any, later: float) -> None:
 
 
 def test_a_retry_does_not_move_the_grace(browser: Caller, clock: Any) -> None:
-    """Case 10: after a retry, the ten seconds still count from the rotation."""
+    """Case 10: a retry does not prolong the grace: its ten seconds count from the rotation."""
     r0 = log_in(browser)
     rotate(browser, r0)
     clock.shift(9)
@@ -205,7 +205,7 @@ def test_a_retry_does_not_move_the_grace(browser: Caller, clock: Any) -> None:
 
 
 def test_the_current_token_of_a_browser(browser: Caller, clock: Any) -> None:
-    """Case 10a: R1 within twenty seconds gets R1 again without a Set-Cookie. Later it rotates to R2."""
+    """Case 10a: a browser's current token is returned for twenty seconds, without a Set-Cookie. Then it rotates."""
     r0 = log_in(browser)
     r1 = rotate(browser, r0)
     clock.shift(19.9)
@@ -222,7 +222,7 @@ def test_the_current_token_of_a_browser(browser: Caller, clock: Any) -> None:
 
 @pytest.mark.parametrize("kind", ["script", "jar"])
 def test_a_thief_who_poses_as_a_browser(kind: str, browser: Caller, request: pytest.FixtureRequest) -> None:
-    """Case 10b: a script's R0 gets no grace at the cookie mount."""
+    """Case 10b: a replaced token of a script's family is reuse, even if a browser sends it to the cookie mount."""
     caller = request.getfixturevalue(kind)
     r0 = log_in(caller)
     r1 = rotate(caller, r0)
@@ -237,7 +237,7 @@ def test_a_thief_who_poses_as_a_browser(kind: str, browser: Caller, request: pyt
 def test_a_thief_who_is_faster_each_time(
     kind: str, claim: dict[str, str], clock: Any, request: pytest.FixtureRequest
 ) -> None:
-    """Case 10c: a thief who poses as a browser and rotates before the owner is found at the owner's next refresh."""
+    """Case 10c: if a thief poses as a browser and rotates before the owner, the owner's next refresh is reuse."""
     owner = request.getfixturevalue(kind)
     thief = Caller(owner.user, mount=COOKIE_MOUNT, **claim)
     r0 = log_in(owner)
@@ -254,7 +254,7 @@ def test_a_thief_who_is_faster_each_time(
 
 @pytest.mark.parametrize("behind", [0, 1])
 def test_a_retry_from_another_device(behind: int, browser: Caller, clock: Any) -> None:
-    """Case 10d: a retry from another device within the grace gets R1 again, an event and a signal."""
+    """Case 10d: a retry from another device within the grace gets the current token, with an event and a signal."""
     r0 = log_in(browser)
     r1 = rotate(browser, r0)
     token = r0 if behind else r1
@@ -275,7 +275,7 @@ def test_a_retry_from_another_device(behind: int, browser: Caller, clock: Any) -
 @pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 def test_many_tabs(browser: Caller, clock: Any) -> None:
-    """Case 11: ten tabs with one cookie jar refresh at once; answers in any order log nobody out."""
+    """Case 11: ten tabs with one cookie jar refresh at once. Answers in any order log nobody out."""
     for _ in range(3):
         r0 = log_in(again(browser))
         jar = {COOKIE: r0}
@@ -299,7 +299,7 @@ def test_many_tabs(browser: Caller, clock: Any) -> None:
 
 @pytest.mark.parametrize("step", [timedelta(), timedelta(hours=12)], ids=["at-once", "past-its-idle-limit"])
 def test_an_old_token(script: Caller, clock: Any, step: timedelta) -> None:
-    """Case 12: after fifty rotations, using R3 again revokes the family, even if R3 is past its own ``exp``."""
+    """Case 12: after fifty rotations, an early token is reuse, even if its own ``exp`` is over."""
     tokens = [log_in(script)]
     for _ in range(50):
         clock.shift(step)

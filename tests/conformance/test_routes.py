@@ -1,4 +1,4 @@
-"""Routes of the project behind an access token."""
+"""API routes of a project, which require an access token."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from twotoken.testing import poll_revocations
 @pytest.mark.parametrize("route", ROUTES)
 @pytest.mark.parametrize("header", [None, "", "Basic eDp5", "Token x"])
 def test_a_route_without_a_token(script: Caller, route: str, header: str | None) -> None:
-    """Case 27: without an access token the challenge has only the realm."""
+    """Case 27: if a request has no access token, the challenge has only the realm."""
     extra: Any = {} if header is None else {"HTTP_AUTHORIZATION": header}
     response = script.get(route, **extra)
     assert (response.status_code, response["WWW-Authenticate"]) == (401, REALM)
@@ -28,7 +28,7 @@ def test_a_route_without_a_token(script: Caller, route: str, header: str | None)
 @pytest.mark.parametrize("route", ROUTES)
 @pytest.mark.parametrize("credentials", ["rubbish", "", "two words", "\x00", "a.b.c", "x" * 10_240, "\u00e9"])
 def test_a_route_with_a_bad_token(script: Caller, route: str, credentials: str) -> None:
-    """Case 27: a bad token gets the challenge of RFC 6750, without a query."""
+    """Case 27: a bad access token gets the challenge of RFC 6750, without a query."""
     with CaptureQueriesContext(connection) as queries:
         response = script.get(route, HTTP_AUTHORIZATION=f"Bearer {credentials}")
     assert_refused(response, "invalid")
@@ -53,7 +53,7 @@ def test_a_route_with_an_expired_token(script: Caller, clock: Any, route: str) -
 
 @pytest.mark.slow
 def test_a_revoked_family_at_the_stateless_class(script: Caller) -> None:
-    """Case 41: a logout counts after REVOCATION_INTERVAL, at one query per interval for all requests together."""
+    """Case 41: a logout takes effect after REVOCATION_INTERVAL. All requests of an interval share one query."""
     poll_revocations()
     login, other = script.log_in(), script.log_in()
     header = bearer(login.json()["access"])

@@ -13,7 +13,7 @@ from twotoken.models import RefreshToken
 
 @pytest.mark.parametrize("key", [None, KEY])
 def test_statements_of_a_refresh(caller: Caller, key: str | None) -> None:
-    """Case 35: one SELECT and one UPDATE, no transaction."""
+    """Case 35: a refresh makes one SELECT and one UPDATE, without a transaction."""
     r0 = log_in(caller)
     with CaptureQueriesContext(connection) as queries:
         rotate(caller, r0, key)
@@ -22,7 +22,7 @@ def test_statements_of_a_refresh(caller: Caller, key: str | None) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_statements_of_a_refresh_in_autocommit(script: Caller) -> None:
-    """Case 35: with autocommit, as in production, a refresh has no BEGIN either."""
+    """Case 35: with autocommit, as in production, a refresh makes one SELECT and one UPDATE, and no BEGIN."""
     r0 = log_in(script)
     with CaptureQueriesContext(connection) as queries:
         rotate(script, r0)
@@ -31,7 +31,7 @@ def test_statements_of_a_refresh_in_autocommit(script: Caller) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_statements_of_a_replay(script: Caller) -> None:
-    """Case 35: reuse makes a SELECT, an UPDATE and an event. The same again makes one SELECT."""
+    """Case 35: reuse makes a SELECT, an UPDATE and an INSERT of an event. Sending the token again makes one SELECT."""
     r0 = log_in(script)
     rotate(script, r0)
     with CaptureQueriesContext(connection) as queries:
@@ -43,7 +43,7 @@ def test_statements_of_a_replay(script: Caller) -> None:
 
 
 def test_statements_of_a_login(caller: Caller) -> None:
-    """Case 35: of a login's statements one INSERT is ours. The user and its last login are Django's."""
+    """Case 35: a login makes a SELECT and an UPDATE of the user, which are Django's, and an INSERT of the family."""
     with CaptureQueriesContext(connection) as queries:
         log_in(caller)
     assert statements(queries) == ["SELECT", "UPDATE", "INSERT"]
@@ -53,7 +53,7 @@ def test_statements_of_a_login(caller: Caller) -> None:
 
 @pytest.mark.parametrize(("route", "expected"), [*zip(ROUTES, [["SELECT"], [], ["SELECT"]], strict=True)])
 def test_statements_of_a_route(script: Caller, route: str, expected: list[str]) -> None:
-    """Case 35: an authenticated request makes 1, 0 or 1 query, depending on the class."""
+    """Case 35: to authenticate, the stateless class makes no query, and each of the two other classes makes one."""
     header = bearer(script.log_in().json()["access"])
     with CaptureQueriesContext(connection) as queries:
         assert script.get(route, **header).status_code == 200

@@ -39,13 +39,13 @@ from twotoken.models import RefreshToken, RevokedReason
 
 @pytest.fixture
 def tool(user: Any) -> Caller:
-    """A client at a mount with the delivery ``none``: it has no refresh token."""
+    """A client of a mount with the delivery ``none``, which gives out no refresh token."""
     return Caller(user, mount=TOOL_MOUNT)
 
 
 @pytest.fixture(params=["script", "browser", "jar", "tool"])
 def anyone(request: pytest.FixtureRequest) -> Any:
-    """Each kind of client, at a mount of its delivery."""
+    """A client of each kind, at a mount with the client's delivery."""
     return request.getfixturevalue(request.param)
 
 
@@ -56,7 +56,7 @@ def step_up(caller: Caller, access: str | None, password: Any = PASSWORD, **extr
 
 
 def assert_wrong(response: Any) -> None:
-    """Assert that a 401 is the one of a failed login."""
+    """Assert that an answer is the 401 of a failed login."""
     assert (response.status_code, response.json()["code"]) == (401, "no_active_account")
     assert set(response.json()) == {"detail", "code"}
     assert response["WWW-Authenticate"] == 'Bearer realm="api"'
@@ -64,7 +64,7 @@ def assert_wrong(response: Any) -> None:
 
 
 def test_step_up(anyone: Caller, clock: Any) -> None:
-    """Case 39: the right password gives a token whose ``auth_time`` is now. Nothing is written."""
+    """Case 39: a step-up with the right password gives an access token with a new ``auth_time``. Nothing is written."""
     access = anyone.log_in().json()["access"]
     before = claims_of(access)
     clock.shift(600)
@@ -88,7 +88,7 @@ def test_step_up(anyone: Caller, clock: Any) -> None:
 
 
 def test_a_refresh_after_a_step_up(caller: Caller, clock: Any) -> None:
-    """Case 39: the refresh token stays. The next refresh's access token has the login's time again."""
+    """Case 39: a step-up keeps the refresh token. The next refresh's access token has the login's ``auth_time``."""
     login = caller.log_in()
     r0, access = token_of(login), login.json()["access"]
     clock.shift(600)
@@ -110,7 +110,7 @@ def test_statements_of_a_step_up(anyone: Caller) -> None:
 
 
 def test_somebody_else_s_password(anyone: Caller) -> None:
-    """Case 39: another user's password is refused, even if the body names that user."""
+    """Case 39: a step-up with another user's password is refused, even if the body names that user."""
     other = new_user()
     other.set_password("the other password")
     other.save()
@@ -136,7 +136,7 @@ def test_a_back_end_that_finds_somebody_else(script: Caller, settings: Any) -> N
 
 
 def test_a_user_or_a_family_that_is_no_more(anyone: Caller, clock: Any) -> None:
-    """Case 39: an inactive user, a changed password, a revoked family and an expired token can't step up."""
+    """Case 39: a step-up is refused for an inactive user, a new password, a revoked family or an expired token."""
     users = get_user_model()._default_manager.filter(pk=anyone.user.pk)
     access = anyone.log_in().json()["access"]
     users.update(is_active=False)
@@ -154,14 +154,14 @@ def test_a_user_or_a_family_that_is_no_more(anyone: Caller, clock: Any) -> None:
 
 
 def test_a_family_that_ends_meanwhile(script: Caller, settings: Any) -> None:
-    """Case 39: if the family is revoked while the password is checked, no token is given."""
+    """Case 39: if the family is revoked while the password is checked, the step-up gives no token."""
     access = script.log_in().json()["access"]
     settings.AUTHENTICATION_BACKENDS = ["tests.conformance.test_step_up.RevokingBackend"]
     assert_refused(step_up(script, access), "revoked")
 
 
 class RevokingBackend:
-    """An authentication back end that revokes the family while it works."""
+    """An authentication back end that revokes all families while it checks the password."""
 
     def authenticate(self, request: Any, **credentials: Any) -> Any:
         RefreshToken.objects.all().revoke(RevokedReason.ADMIN)
@@ -169,7 +169,7 @@ class RevokingBackend:
 
 
 class NewHasher(MD5PasswordHasher):
-    """A hasher that Django prefers after its update, so that it hashes a right password again."""
+    """A hasher that Django prefers after an update, so that Django hashes a right password again."""
 
     algorithm = "new"
 
@@ -178,7 +178,7 @@ NEW_HASHERS = [f"{__name__}.NewHasher", "django.contrib.auth.hashers.MD5Password
 
 
 def test_a_newer_hash_of_the_same_password(anyone: Caller, settings: Any) -> None:
-    """Case 39: if a right password gets a newer hash after an update of Django, nobody is logged out."""
+    """Case 39: if a step-up hashes the same password with a newer hasher, nobody is logged out."""
     login = anyone.log_in()
     settings.PASSWORD_HASHERS = NEW_HASHERS
     response = step_up(anyone, login.json()["access"])
@@ -190,7 +190,7 @@ def test_a_newer_hash_of_the_same_password(anyone: Caller, settings: Any) -> Non
 
 
 class ChangingBackend:
-    """A back end before whose work another request changes the password to the one that is presented."""
+    """A back end that changes the user's password to the given one, as another request might do meanwhile."""
 
     def authenticate(self, request: Any, password: str, **credentials: Any) -> Any:
         user = get_user_model()._default_manager.get(pk=request.user.pk)
@@ -200,7 +200,7 @@ class ChangingBackend:
 
 
 def test_a_password_that_is_changed_meanwhile(anyone: Caller, settings: Any) -> None:
-    """Case 39: a password that is changed during the step-up ends the family, even if it is the one presented."""
+    """Case 39: if the password is changed during a step-up, the step-up is refused, even with the new password."""
     access = anyone.log_in().json()["access"]
     settings.AUTHENTICATION_BACKENDS = [f"{__name__}.ChangingBackend"]
     assert_refused(step_up(anyone, access, "another password"), "password_changed")
@@ -208,7 +208,7 @@ def test_a_password_that_is_changed_meanwhile(anyone: Caller, settings: Any) -> 
 
 @pytest.mark.parametrize("access", [None, "rubbish"])
 def test_no_access_token(anyone: Caller, access: str | None) -> None:
-    """Case 39: a refresh token, in the body or in the cookie, does not replace the access token. No query is made."""
+    """Case 39: without a valid access token a step-up is refused without a query. The refresh cookie is not enough."""
     anyone.log_in()
     with CaptureQueriesContext(connection) as queries:
         assert_refused(step_up(anyone, access), "missing" if access is None else "invalid")
@@ -217,17 +217,17 @@ def test_no_access_token(anyone: Caller, access: str | None) -> None:
 
 @pytest.mark.parametrize("password", [None, 5, [], {}, "", "x" * 5000])
 def test_what_is_no_password(anyone: Caller, password: Any) -> None:
-    """Case 39: an invalid body is a 400 that names the field, or a refusal, and never a 500."""
+    """Case 39: an invalid password is a 400 that names the field. A number counts as a password of its digits."""
     access = anyone.log_in().json()["access"]
     response = step_up(anyone, access, password)
-    if password == 5:  # DRF takes a number for its digits
+    if password == 5:  # DRF reads a number as a string of its digits
         assert_wrong(response)
     else:
         assert (response.status_code, list(response.json())) == (400, ["password"])
 
 
 def test_a_form(script: Caller, jar: Caller) -> None:
-    """Case 39: forms are read only at a body mount, as at login."""
+    """Case 39: a step-up reads a form only at a body mount, as a login does."""
     for caller, status in ((script, 200), (jar, 415)):
         access = caller.log_in().json()["access"]
         response = post_form(caller, "reauthenticate/", {"password": PASSWORD}, URLENCODED, **bearer(access))
@@ -235,7 +235,7 @@ def test_a_form(script: Caller, jar: Caller) -> None:
 
 
 def test_a_page_of_another_origin(browser: Caller, script: Caller) -> None:
-    """Case 39: a cookie mount refuses a page of another origin before anything is read or counted."""
+    """Case 39: a cookie mount refuses a cross-origin step-up before anything is read or counted."""
     access = browser.log_in().json()["access"]
     with with_settings(LOGIN_THROTTLE="1/min"):
         for site in ("cross-site", "same-site"):
@@ -255,7 +255,7 @@ def limited() -> Iterator[None]:
 
 @pytest.mark.usefixtures("limited", "clock")
 def test_a_thief_who_guesses_the_password(anyone: Caller) -> None:
-    """Case 39: guesses by step-up and by login count together, so a stolen access token adds none."""
+    """Case 39: wrong passwords at step-ups and logins share a count, so a stolen access token gives no more guesses."""
     access = anyone.log_in().json()["access"]
     assert_wrong(step_up(anyone, access, "a wrong guess"))
     assert_wrong(step_up(anyone, access, "another guess"))
@@ -268,7 +268,7 @@ def test_a_thief_who_guesses_the_password(anyone: Caller) -> None:
 
 @pytest.mark.usefixtures("limited", "clock")
 def test_what_is_not_counted(anyone: Caller) -> None:
-    """Case 39: requests without a valid access token or with an invalid body don't count as a user's guesses."""
+    """Case 39: step-ups without a valid access token or with an invalid body don't count as guesses of the user."""
     access = anyone.log_in().json()["access"]
     for _ in range(5):
         assert_refused(step_up(anyone, "rubbish"), "invalid")
@@ -286,7 +286,7 @@ def test_a_single_token_s_end(tool: Caller, clock: Any) -> None:
 
 
 def test_a_family_is_not_prolonged(script: Caller, clock: Any) -> None:
-    """Case 39: a step-up moves neither the idle nor the absolute limit."""
+    """Case 39: a step-up changes neither the idle nor the absolute limit of the family."""
     login = script.log_in()
     r0, access = token_of(login), login.json()["access"]
     before = row(r0)
@@ -300,7 +300,7 @@ def test_a_family_is_not_prolonged(script: Caller, clock: Any) -> None:
 @pytest.mark.parametrize("mount", [COOKIE_MOUNT, BODY_MOUNT, TOOL_MOUNT])
 @pytest.mark.parametrize("method", ["get", "put", "delete"])
 def test_other_methods_at_reauthenticate(user: Any, mount: str, method: str) -> None:
-    """Case 39: other methods are a 405, and nothing changes."""
+    """Case 39: at reauthenticate/, methods other than POST are a 405."""
     caller = Caller(user, mount=mount)
     access = caller.log_in().json()["access"]
     assert getattr(caller, method)(f"{mount}reauthenticate/", **bearer(access)).status_code == 405
@@ -323,7 +323,7 @@ def test_a_bound_family(script: Caller) -> None:
 
 
 def test_a_bound_family_whose_access_tokens_are_not(script: Caller) -> None:
-    """Case 39: without the key, a copied access token and the password are not enough."""
+    """Case 39: if only the refresh token is bound, a step-up still needs a proof by the family's key."""
     device, other = Device(), Device(OTHER_KEY)
     with with_settings(DPOP_ACCESS=False):
         access = script.log_in(**device.headers(f"{BODY_MOUNT}login/")).json()["access"]
@@ -337,7 +337,7 @@ def test_a_bound_family_whose_access_tokens_are_not(script: Caller) -> None:
 
 
 def test_a_proof_binds_nothing_later(script: Caller) -> None:
-    """Case 39: a step-up with a proof does not bind a family that its login left unbound."""
+    """Case 39: a step-up with a proof does not bind an unbound family."""
     access = script.log_in().json()["access"]
     response = step_up(script, access, **Device().headers(PATH))
     assert set(response.json()) == {"access", "expires_in"}
@@ -346,12 +346,12 @@ def test_a_proof_binds_nothing_later(script: Caller) -> None:
 
 
 def assert_device(response: Any) -> None:
-    """Assert that a 401 refuses another device."""
+    """Assert that an answer is the 401 with the reason ``wrong_device``."""
     assert (response.status_code, response.json()["reason"]) == (401, "wrong_device")
 
 
 def send(caller: Caller, password: str, **headers: Any) -> Any:
-    """Send a password with an access token of any scheme."""
+    """Send a step-up with a password and these headers."""
     return caller.send("reauthenticate/", {"password": password}, **headers)
 
 
@@ -366,7 +366,7 @@ class OnceBackend:
 
 
 def test_a_nonce_that_is_missing(script: Caller, settings: Any) -> None:
-    """Case 39: a request that lacks the nonce uses up neither a guess nor a one-time code."""
+    """Case 39: a step-up that lacks the nonce uses up neither a guess nor a one-time code."""
     device = Device()
     with with_settings(DPOP_ACCESS=False):
         access = script.log_in(**device.headers(f"{BODY_MOUNT}login/")).json()["access"]

@@ -1,4 +1,4 @@
-"""The table of cases in README.md."""
+"""The table of the conformance cases in README.md."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def cases_of(test: Any) -> list[str]:
 
 
 def test_the_table_names_the_tests_of_each_case() -> None:
-    """A row names the tests whose docstrings begin with its number, and no others."""
+    """A row of the table names exactly the tests with docstrings that begin with the number of the row."""
     table = {
         (case, name)
         for case, names in ROW.findall((FOLDER / "README.md").read_text())

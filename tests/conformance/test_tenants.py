@@ -39,7 +39,7 @@ def test_an_access_token_of_another_tenant(script: Caller, route: str, setting: 
 
 
 def test_a_refresh_token_of_another_tenant(script: Caller) -> None:
-    """Case 36: another tenant's refresh token is refused before any query, and a logout there revokes nothing."""
+    """Case 36: another tenant's refresh token is refused before any query, and a logout with it revokes nothing."""
     with with_settings(ISSUER="tests.issuers.issuer", REVOKE_ON_REUSE="user"):
         r0 = log_in(script)
         r1 = rotate(script, r0)
@@ -57,7 +57,7 @@ def test_a_refresh_token_of_another_tenant(script: Caller) -> None:
 
 
 def test_a_plain_issuer_is_in_no_refresh_token(script: Caller) -> None:
-    """Setting or changing a plain ISSUER logs nobody out."""
+    """If ISSUER is a string, setting or changing it logs nobody out, because refresh tokens don't contain it."""
     with with_settings(ISSUER="https://auth.example.com"):
         r0 = log_in(script)
         assert set(claims_of(r0)) == {"sid", "gen", "jti", "exp"}
@@ -67,7 +67,7 @@ def test_a_plain_issuer_is_in_no_refresh_token(script: Caller) -> None:
 
 
 def test_a_token_from_before_the_issuer_was_a_callable(script: Caller) -> None:
-    """A refresh token from before ISSUER was a callable has no issuer and is refused."""
+    """A refresh token from before ISSUER became a callable has no issuer, and is refused."""
     r0 = log_in(script)
     with with_settings(ISSUER="tests.issuers.issuer"):
         assert_refused(script.refresh(r0), "invalid")
@@ -75,7 +75,7 @@ def test_a_token_from_before_the_issuer_was_a_callable(script: Caller) -> None:
 
 
 def test_an_issuer_that_fails(script: Caller) -> None:
-    """If ISSUER is a dotted path to nothing, the answer is a 500, and no token is signed or accepted."""
+    """If ISSUER is a dotted path that can't be imported, login and refresh are a 500, and nothing is rotated."""
     r0 = log_in(script)
     script.raise_request_exception = False
     with with_settings(ISSUER="tests.issuers.isuer"):

@@ -1,4 +1,4 @@
-"""Idle and absolute limits."""
+"""The idle limit and the absolute limit of a family."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_the_absolute_limit(script: Caller, clock: Any) -> None:
 
 @pytest.mark.parametrize("kind", ["script", "jar"])
 def test_a_token_at_its_limit_clears_the_cookie(kind: str, clock: Any, request: pytest.FixtureRequest) -> None:
-    """Case 23: at the limit a token is refused even with the key that made it, and the cookie is cleared."""
+    """Case 23: at the idle limit a token is refused, even with the last refresh's key, and the cookie is cleared."""
     caller = request.getfixturevalue(kind)
     r0 = log_in(caller)
     rotate(caller, r0, KEY)

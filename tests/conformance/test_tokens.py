@@ -42,7 +42,7 @@ def unb64(text: str) -> bytes:
 
 
 def signed(claims: Any, headers: Any = None, *, secret: str | None = None, algorithm: str = "HS256") -> str:
-    """Sign any claims, with the refresh secret by default."""
+    """Sign any claims as a refresh token, by default with the refresh secret."""
     payload = claims if isinstance(claims, bytes) else json.dumps(claims).encode()
     key = secret or settings.TWOTOKEN["REFRESH_SECRET"]
     return jwt.PyJWS().encode(payload, key, algorithm, {"typ": "rt+jwt", **(headers or {})})
@@ -51,7 +51,7 @@ def signed(claims: Any, headers: Any = None, *, secret: str | None = None, algor
 @pytest.mark.parametrize("part", [0, 1, 2], ids=["header", "claims", "signature"])
 @pytest.mark.parametrize("kind", ["script", "jar"])
 def test_a_flipped_bit(kind: str, part: int, request: pytest.FixtureRequest) -> None:
-    """Case 24: a token with any bit of any byte changed is refused."""
+    """Case 24: if a bit of any byte of a refresh token is changed, the token is refused without a query."""
     caller = request.getfixturevalue(kind)
     r0 = log_in(caller)
     parts = r0.split(".")
@@ -115,7 +115,7 @@ HOSTILE: dict[str, Callable[[dict[str, Any]], str]] = {
 @pytest.mark.parametrize("forge", [*HOSTILE.values()], ids=[*HOSTILE])
 @pytest.mark.parametrize("kind", ["script", "jar"])
 def test_forged_tokens(kind: str, forge: Callable[[Any], str], request: pytest.FixtureRequest) -> None:
-    """Case 24: a forged token costs no query and revokes nothing."""
+    """Case 24: a forged refresh token is refused without a query, and revokes nothing."""
     caller = request.getfixturevalue(kind)
     r0 = log_in(caller)
     assert_invalid(caller, r0, forge(claims_of(r0)))
@@ -132,7 +132,7 @@ def test_control_characters(script: Caller, forge: Callable[[str], str]) -> None
 
 @pytest.mark.parametrize("change", [{"sid": str(UUID(int=7))}, {"jti": "x" * 22}, {"jti": "\u00e9"}, {"gen": 10**12}])
 def test_a_token_made_with_the_secret_alone(script: Caller, change: dict[str, Any]) -> None:
-    """Case 24: the refresh secret alone can't forge a token, because each is bound to its row."""
+    """Case 24: a token signed with the refresh secret is refused if its claims don't fit the family's row."""
     r0 = log_in(script)
     with unchanged():
         assert_refused(script.refresh(signed({**claims_of(r0), **change})), "invalid")
@@ -159,7 +159,7 @@ NO_TOKEN = {
 
 @pytest.mark.parametrize("body", [*NO_TOKEN.values()], ids=[*NO_TOKEN])
 def test_no_token_in_the_body(script: Caller, body: bytes) -> None:
-    """Case 24: a body without a string as token is a 400 at a body mount, and ignored at a cookie mount."""
+    """Case 24: a body without a string as token is a 400 at a body mount. A cookie mount ignores the body."""
     r0 = log_in(script)
     with CaptureQueriesContext(connection) as queries:
         response = post_raw(script, f"{BODY_MOUNT}refresh/", body, "application/json")
@@ -174,7 +174,7 @@ def test_no_token_in_the_body(script: Caller, body: bytes) -> None:
 
 @pytest.mark.parametrize("endpoint", ["login/", "refresh/"])
 def test_a_body_beyond_the_limit(script: Caller, endpoint: str) -> None:
-    """Case 24: a body beyond DATA_UPLOAD_MAX_MEMORY_SIZE is a 400 in JSON that is not cached."""
+    """Case 24: a body beyond DATA_UPLOAD_MAX_MEMORY_SIZE is a 400 in JSON with ``no-store``."""
     response = script.send(endpoint, {"refresh": "x" * 3_000_000})
     assert response.status_code == 400
     assert response["Content-Type"] == "application/json"
@@ -183,7 +183,7 @@ def test_a_body_beyond_the_limit(script: Caller, endpoint: str) -> None:
 
 
 def test_the_two_tokens_do_not_stand_in(caller: Caller) -> None:
-    """Case 25: an access token can't refresh, and a refresh token opens no route."""
+    """Case 25: an access token can't refresh, and API routes refuse a refresh token."""
     login = caller.log_in()
     with CaptureQueriesContext(connection) as queries:
         assert_refused(caller.refresh(login.json()["access"]), "invalid")

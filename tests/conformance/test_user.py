@@ -11,7 +11,7 @@ from tests.http import Caller
 
 
 def test_a_deactivated_user(caller: Caller) -> None:
-    """Case 21: refresh and API are refused, and reactivation does not revive the family."""
+    """Case 21: a deactivated user is refused, except by the stateless class. Reactivation revives no family."""
     login = caller.log_in()
     r0, header = token_of(login), bearer(login.json()["access"])
     users = get_user_model()._default_manager.filter(pk=caller.user.pk)
@@ -27,7 +27,7 @@ def test_a_deactivated_user(caller: Caller) -> None:
 
 
 def test_a_user_saved_as_inactive(caller: Caller) -> None:
-    """Case 38: saving a user as inactive revokes the families at once. Activating the user revives none."""
+    """Case 38: saving a user as inactive revokes the families at once. Activating the user revives no family."""
     r0 = token_of(caller.log_in())
     for is_active in (False, True):
         caller.user.is_active = is_active
