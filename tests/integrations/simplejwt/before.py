@@ -1,4 +1,4 @@
-"""The project before the move, as simplejwt's documentation has it. The environment names the database and more."""
+"""Settings of a project before its move, as simplejwt's docs show them. Environment variables set the database."""
 
 from __future__ import annotations
 
