@@ -113,8 +113,8 @@ class TwoTokenStrategy(SessionTokenStrategy):  # type: ignore[misc]  # allauth h
         """Return the session of a session token. None if the session's token family was revoked or has expired.
 
         Reading the family takes one query. Also return None if the session has a logged-in user but no family: another
-        login page, for example the admin's, made this session and did not ask for the steps of an allauth login, such
-        as a second factor.
+        login page, for example the admin's, made this session. That page did not ask for the steps of an allauth login,
+        such as a second factor.
         """
         session: SessionBase | None = super().lookup_session(session_token)
         if session is None:

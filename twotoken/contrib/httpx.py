@@ -58,7 +58,7 @@ class TokenAuth(BaseTokenAuth, httpx.Auth):
         self._client_options = {"timeout": self._timeout, **(client_options or {}), "follow_redirects": False}
 
     def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        """Send a Client's request with an access token. After a 401, refresh and repeat the request."""
+        """Add the access token to a Client's request for the API. After a 401, refresh and repeat the request."""
         if not self._protocol.covers(str(request.url)):
             yield request
             return
@@ -74,7 +74,7 @@ class TokenAuth(BaseTokenAuth, httpx.Auth):
             response = yield response.request
 
     async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
-        """Send an AsyncClient's request with an access token. After a 401, refresh and repeat the request."""
+        """Add the access token to an AsyncClient's request for the API. After a 401, refresh and repeat the request."""
         if not self._protocol.covers(str(request.url)):
             yield request
             return

@@ -1,4 +1,4 @@
-"""Settings of a project before its move, as simplejwt's docs show them. Environment variables set the database."""
+"""Settings of a project before its move, as in simplejwt's docs. Environment variables name database and blacklist."""
 
 from __future__ import annotations
 

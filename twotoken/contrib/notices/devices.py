@@ -14,7 +14,7 @@ from twotoken.clients import is_same_device
 from twotoken.models import EventKind, FamilyEvent, RefreshToken
 
 # A login is compared with at most this many families of its user. If there are more, most likely a script has made them
-# all, with one user agent.
+# all, and their user agents are alike.
 MOST_FAMILIES: Final = 1000
 
 # Parts of a user agent, each with the name to show; the first part that fits counts. A notice never quotes the user

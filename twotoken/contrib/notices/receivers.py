@@ -28,7 +28,10 @@ def tell_of_reuse(user_id: Any, ip_address: str | None, user_agent: str, **kwarg
 
 
 def tell_of_login(family_id: UUID, user_id: Any, ip_address: str | None, user_agent: str, **kwargs: Any) -> None:
-    """Mail a user who logs in from a new device. Without RECORD_CLIENT nobody does: no user agents are stored."""
+    """Mail a user who logs in from a new device.
+
+    Do nothing if RECORD_CLIENT is off, because then no user agents are stored to compare.
+    """
     if conf.record_client:
         context = partial(_context, ip_address, user_agent, timezone.now())
 

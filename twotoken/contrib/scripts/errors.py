@@ -18,7 +18,7 @@ class SessionEnded(TokenAuthError):
 
     ``reason`` is the reason in the server's answer, such as ``expired``, ``revoked`` or ``reused``. Three reasons come
     from the client: ``logout`` after a logout, ``missing`` if there never was a session, and ``forked`` in a child
-    process, which must not use the session in its parent's MemoryStore.
+    process. A child process must not use the session in its parent's MemoryStore.
     """
 
     def __init__(self, message: str, reason: str) -> None:
@@ -69,4 +69,4 @@ class UnexpectedAnswer(TokenAuthError):
 
 
 class StoreError(TokenAuthError):
-    """The store can't be read or written, its file is not private, or its session has another account or URL."""
+    """The store can't be read or written, its file is not private, or its session is for another account or URL."""

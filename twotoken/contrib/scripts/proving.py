@@ -1,4 +1,4 @@
-"""Makes a device's key and its DPoP proofs (RFC 9449). Needs cryptography, so it is loaded for bound sessions only."""
+"""Makes a device's key and its DPoP proofs (RFC 9449). It needs cryptography, so it is imported only for DPoP."""
 
 from __future__ import annotations
 

@@ -116,5 +116,5 @@ class Sending:
 
 
 def proving() -> Any:
-    """Return the module that makes keys and proofs. It is loaded only if a session is bound to a key."""
+    """Return the module that makes keys and proofs. It is imported only when needed: it needs cryptography."""
     return import_module("twotoken.contrib.scripts.proving")

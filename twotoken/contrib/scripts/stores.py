@@ -110,8 +110,8 @@ class FileStore:
     def load(self) -> Session:
         """Return the session. Read the file only if its inode or time has changed. A damaged file is an empty session.
 
-        While this process has the lock, it always reads the file. After two quick changes a new file may have the inode
-        and the time of an old file, and a refresh with an old token would end the session.
+        While this process has the lock, it always reads the file, because a refresh with an old token would end the
+        session. After two quick changes a new file may have the inode and the time of an old file.
         """
         with self._errors():
             try:

@@ -101,7 +101,7 @@ class Settings:
 
     @property
     def auth_header_types(self) -> tuple[str, ...]:
-        """The words, such as ``Bearer``, that may stand before an access token in the header."""
+        """The words, such as ``Bearer``, before an access token of simplejwt or twotoken in the header."""
         value = _get("AUTH_HEADER_TYPES", ("Bearer",))
         return (value,) if isinstance(value, str) else tuple(value)
 
