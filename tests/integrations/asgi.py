@@ -1,4 +1,4 @@
-"""The ASGI applications that a server runs: those of the docs' page on WebSockets, and Django with its static files."""
+"""The ASGI application for the servers of the tests: Django with its static files, and the docs' page on WebSockets."""
 
 from __future__ import annotations
 
@@ -16,5 +16,5 @@ static = ASGIStaticFilesHandler(django_application)
 
 
 async def application(scope: Any, receive: Any, send: Any) -> None:
-    """Serve static files beside what the page shows, as runserver does."""
+    """Send HTTP to Django with its static files, as runserver does, and WebSockets to the application in the docs."""
     await (static if scope["type"] == "http" else shown.application)(scope, receive, send)

@@ -1,4 +1,4 @@
-"""A Celery application with the task and the schedule that the page on purging shows, run each second."""
+"""A Celery application with the docs' task and schedule for purging. Here the schedule runs the task every second."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A database that servers and tests share, servers on it, and a real Chromium."""
+"""Fixtures: a database that servers and tests share, servers that use the database, and a real Chromium."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ NAME, PASSWORD = "demo", "a password for the servers"
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """A browser, for one module: the others use the ORM."""
+    """A browser for the tests of one module. It is closed after them, because tests of other modules use the ORM."""
     with running_chromium() as browser:
         yield browser
 
 
 @pytest.fixture(scope="session")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database with its tables, and one user."""
+    """A SQLite database with all tables and one user."""
     path = tmp_path_factory.mktemp("database") / "db.sqlite3"
     environment = {
         **os.environ,
@@ -46,7 +46,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def serve(database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Any]]:
-    """Start servers that are stopped at the end, and assert that they logged no error."""
+    """Start servers. After the module's tests, stop them and assert that they logged no error."""
     servers: list[Served] = []
 
     def make(kind: type[Served] = Uvicorn, *arguments: str, **options: Any) -> Served:

@@ -1,4 +1,4 @@
-"""A project of Vite, made of the code blocks of a page: installed, type-checked, built and served."""
+"""A Vite project made of the code blocks of a docs' page, which tests install, type-check, build and serve."""
 
 from __future__ import annotations
 
@@ -17,45 +17,45 @@ from tests.integrations import npm
 from tests.integrations.pages import block
 from tests.server import free_port
 
-DJANGO = "http://127.0.0.1:8000"  # on the pages
+DJANGO = "http://127.0.0.1:8000"  # the address of Django on the docs' pages
 
 
 class FrontEnd:
-    """A project in a folder: the tests' own files, and a page's blocks.
+    """A Vite project in a folder, made of files of the tests and of code blocks of a docs' page.
 
-    Each block is found by its words. Its language and its file are named with them.
+    The keys of ``blocks`` are words that a code block contains. Each value is the block's language and its file.
     """
 
     def __init__(self, folder: Path, page: str, blocks: Mapping[str, tuple[str, str]], *sources: Path) -> None:
         self.folder = folder
         for source in sources:
             shutil.copytree(source, folder, dirs_exist_ok=True)
-        (folder / "package.json").write_text('{"private": true, "type": "module"}')  # the others are in a folder above
+        (folder / "package.json").write_text('{"private": true, "type": "module"}')  # the packages are one folder above
         for words, (language, name) in blocks.items():
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(block(page, words, language))
 
     def change(self, name: str, old: str, new: str) -> None:
-        """Replace a text in a file."""
+        """Replace the text ``old`` with ``new`` in a file of the project."""
         text = (self.folder / name).read_text()
         assert old in text
         (self.folder / name).write_text(text.replace(old, new))
 
     def install(self, *arguments: str) -> None:
-        """Install the client from where the command says."""
+        """Install the client package from the path that ``manage.py twotoken_client`` prints."""
         command = [sys.executable, "-m", "django", "twotoken_client", *arguments, "--settings=tests.settings"]
         environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
         told = subprocess.run(command, cwd=self.folder, env=environment, check=True, capture_output=True, text=True)
         self.run("npm", "install", "--no-audit", "--no-fund", "--offline", told.stdout.strip())
 
     def run(self, *command: str) -> None:
-        """Run a program, and see that it succeeds."""
+        """Run a program in the project's folder, and assert that the program succeeds."""
         result = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False)
         assert result.returncode == 0, result.stdout + result.stderr
 
     def build(self) -> None:
-        """Check the types, and build."""
+        """Check the types with tsc, and build the project with Vite."""
         self.run(self.program("tsc"), "--project", ".")
         self.run(self.program("vite"), "build")
 
@@ -65,7 +65,7 @@ class FrontEnd:
 
     @contextmanager
     def served(self, mode: str) -> Iterator[str]:
-        """Serve it with Vite, and give the address."""
+        """Serve the project with Vite, and yield the address."""
         port = free_port()
         command = [self.program("vite"), mode, "--host", "127.0.0.1", "--port", str(port), "--strictPort"]
         process = subprocess.Popen(command, cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -78,7 +78,7 @@ class FrontEnd:
 
 
 def wait_for(address: str) -> None:
-    """Wait until somebody answers there."""
+    """Wait until a server answers at an address."""
     deadline = time.monotonic() + 30
     while True:
         try:
@@ -92,6 +92,6 @@ def wait_for(address: str) -> None:
 
 @contextmanager
 def front_end(page: str, blocks: Mapping[str, tuple[str, str]], *sources: Path) -> Iterator[FrontEnd]:
-    """Make a front end in a folder below that of the packages, where Node finds them."""
+    """Make a FrontEnd in a folder below the folder of the npm packages, so that Node finds the packages."""
     with tempfile.TemporaryDirectory(dir=npm.installed(npm.VITE)) as folder:
         yield FrontEnd(Path(folder), page, blocks, *sources)

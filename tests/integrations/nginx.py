@@ -1,4 +1,4 @@
-"""nginx in front of a server, with the configuration of the docs."""
+"""Runs nginx in front of a server, with the configuration in the docs."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ http {{
 
 
 class Nginx:
-    """The server block of the page on proxies, in front of one port."""
+    """An nginx process that forwards to one port, with the server block of the docs' page on proxies."""
 
     process: subprocess.Popen[bytes]
 
@@ -52,7 +52,7 @@ class Nginx:
         (folder / "nginx.conf").write_text(MAIN.format(folder=folder, server=server))
 
     def start(self) -> None:
-        """Start, and wait until it listens."""
+        """Start nginx, and wait until it answers."""
         self.process = subprocess.Popen([NGINX, "-p", str(self.folder), "-c", str(self.folder / "nginx.conf")])
         deadline = time.monotonic() + 30
         while not self._answers():
@@ -61,7 +61,7 @@ class Nginx:
             time.sleep(0.02)
 
     def stop(self) -> None:
-        """Stop."""
+        """Stop nginx."""
         self.process.terminate()
         self.process.wait(30)
 

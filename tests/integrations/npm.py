@@ -1,4 +1,4 @@
-"""The packages of a ``package.json``, installed once on this machine by npm."""
+"""Installs the packages of a ``package.json`` by npm, once on each machine."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ VITE = Path(__file__).parent / "vite"
 
 
 def installed(project: Path = NODE) -> Path:
-    """Return a folder whose ``node_modules`` has the packages, in the versions that the project's file names.
+    """Return a folder with the packages of the project's ``package.json`` in ``node_modules``.
 
-    It stays for the next run, under a name that changes with the file.
+    The next test run uses the folder again. The folder's name has a hash of ``package.json``, so a changed file gets a
+    new folder.
     """
     wanted = project / "package.json"
     folder = Path(tempfile.gettempdir(), f"twotoken-node-{hashlib.sha256(wanted.read_bytes()).hexdigest()[:16]}")

@@ -1,4 +1,4 @@
-"""The code of the docs' pages, so that tests run what the pages show."""
+"""Reads code blocks of the docs' pages, so that tests can run the code that the pages show."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PAGES = Path(__file__).parents[2] / "docs" / "integrations"
 
 
 def block(page: str, containing: str, language: str = "python") -> str:
-    """Return the only code block of a page that contains these words."""
+    """Return the only code block of a page that contains the words ``containing``."""
     text = (PAGES / f"{page}.md").read_text()
     blocks = re.findall(rf"^ *```{language}\n(.*?)^ *```", text, re.DOTALL | re.MULTILINE)
     (found,) = (textwrap.dedent(block) for block in blocks if containing in block)
@@ -21,14 +21,14 @@ def block(page: str, containing: str, language: str = "python") -> str:
 
 
 def settings_of(page: str, containing: str, **before: Any) -> dict[str, Any]:
-    """Return the settings after a page's code block has run. ``before`` has those that the project has already."""
+    """Run a page's code block, and return the settings. ``before`` has settings that exist before the block runs."""
     names: dict[str, Any] = dict(before)
     exec(block(page, containing), names)  # noqa: S102 - our own docs
     return {name: value for name, value in names.items() if name.isupper()}
 
 
 def module_of(page: str, containing: str, name: str, **before: Any) -> Any:
-    """Return a block as a module with this name, which can be imported from now on. ``before`` is what it builds on."""
+    """Run a page's code block as the module ``name``, and return it. ``before`` has names that the code uses."""
     module = sys.modules[name] = ModuleType(name)
     vars(module).update(before)
     exec(compile(block(page, containing), f"{page}.md", "exec"), vars(module))  # noqa: S102 - our own docs

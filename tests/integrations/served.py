@@ -1,4 +1,4 @@
-"""Settings of the served project. The environment names the front ends, and what is set for them."""
+"""Settings of the project that the tests' servers run. Environment variables name the front ends and more settings."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TWOTOKEN: dict[str, Any] = {  # type: ignore[no-redef]
 }
 vars().update(json.loads(os.environ.get("TEST_SETTINGS", "{}")))
 DATABASES["default"]["CONN_MAX_AGE"] = int(os.environ.get("TEST_CONN_MAX_AGE", "0"))
-# The reader of the log looks for what went wrong.
+# Tests read the log and expect no error in it.
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,

@@ -1,4 +1,4 @@
-"""The project behind gunicorn and uvicorn, on one database that the tests make once."""
+"""Runs the tests' project under gunicorn and uvicorn. All servers use the tests' one database."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SAME_SITE, OTHER_SITE, API = "app.example.localhost", "other.localhost", "api.ex
 
 
 class Served(Gunicorn):
-    """The project in its own processes. Their errors are in ``log``."""
+    """The tests' project under gunicorn. The errors of its processes are in the file ``log``."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class Served(Gunicorn):
         )
 
     def at(self, host: str) -> str:
-        """Return the server's origin under one of its host names."""
+        """Return the server's origin with this host name."""
         return f"http://{host}:{self.port}"
 
     def errors(self) -> str:
@@ -49,7 +49,7 @@ class Served(Gunicorn):
 
 
 class Uvicorn(Served):
-    """The project under uvicorn."""
+    """The tests' project under uvicorn."""
 
     def __init__(self, database: Path, folder: Path, *arguments: str, **options: Any) -> None:
         super().__init__(database, folder, application="tests.integrations.asgi:application", **options)

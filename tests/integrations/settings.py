@@ -1,4 +1,4 @@
-"""The tests' project with all packages of the integrations. Settings that a page of the docs shows are read from it."""
+"""Settings for the tests of integrations, with all their packages. Some settings are read from pages of the docs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""django-allauth headless: a login of its app client gives twotoken's pair, one family and one session."""
+"""With TwoTokenStrategy, a login of allauth's app client gives twotoken's token pair, one family and one session."""
 
 from __future__ import annotations
 
@@ -45,22 +45,22 @@ NEW_PASSWORD = "another password of some length"
 
 @pytest.fixture(autouse=True)
 def _urls() -> Iterator[None]:
-    """The URLs that the page shows, with a route of an API."""
+    """Set the URLs in the docs' page on allauth, with an API route added."""
     module_of("allauth", "app_name", "accounts.auth_urls")
     project = module_of("allauth", "_allauth/", "shown_allauth_urls")
     project.urlpatterns.append(me("revocable", RevocableAccessTokenAuthentication))
-    # A code of the last half minute is good too, or a test that meets the change would fail.
+    # Accept the previous code too: otherwise a test would fail if the time step of 30 seconds changes during it.
     with override_settings(ROOT_URLCONF="shown_allauth_urls", MFA_TOTP_TOLERANCE=1):
         yield
 
 
 class App(APIClient):
-    """An app that keeps the tokens it gets."""
+    """A client of allauth that keeps the tokens that it gets."""
 
     session_token = access = refresh_token = ""
 
     def ask(self, path: str, data: Any = None, method: str = "post", **extra: Any) -> Any:
-        """Call allauth, and keep the tokens of the answer."""
+        """Send a request to an allauth endpoint, and keep the tokens in the answer."""
         if self.session_token:
             extra["HTTP_X_SESSION_TOKEN"] = self.session_token
         response = getattr(self, method)(AUTH + path, data, format="json", **extra)
@@ -71,19 +71,19 @@ class App(APIClient):
         return response
 
     def log_in(self, user: Any, password: str = PASSWORD) -> Any:
-        """Log in by name and password."""
+        """Log in at allauth with user name and password."""
         return self.ask("login", {"username": user.get_username(), "password": password})
 
     def call(self) -> int:
-        """Call the API."""
+        """GET an API route with the access token, and return the status."""
         return int(self.get("/api/revocable/", HTTP_AUTHORIZATION=f"Bearer {self.access}").status_code)
 
     def refresh(self, **extra: Any) -> Any:
-        """Refresh at twotoken's endpoint."""
+        """Refresh at twotoken's ``refresh/``."""
         return self.post(f"{OURS}refresh/", {"refresh": self.refresh_token}, format="json", **extra)
 
     def refresh_by_allauth(self, **extra: Any) -> Any:
-        """Refresh at allauth's endpoint."""
+        """Refresh at allauth's ``tokens/refresh``."""
         body = {"refresh_token": self.refresh_token}
         return self.post(f"{ALLAUTH}tokens/refresh", body, format="json", **extra)
 
@@ -97,19 +97,19 @@ def app(user: Any) -> App:
 
 
 def family() -> RefreshToken:
-    """Return the only family."""
+    """Return the only token family in the database."""
     return RefreshToken.objects.get()
 
 
 def test_the_checks_have_nothing_to_say(capsys: Any) -> None:
-    """Neither allauth's nor our checks report anything. Those of axes are left out: this page does not use axes."""
+    """``manage.py check`` has no message about the docs' set-up for allauth. Two checks of django-axes are silenced."""
     with override_settings(SILENCED_SYSTEM_CHECKS=["axes.W002", "axes.W003"]):
         call_command("check", fail_level="INFO")
     assert "no issues" in capsys.readouterr().out
 
 
 def test_a_login(user: Any) -> None:
-    """A login gives our pair under allauth's names, stores the sender, and the API accepts the access token."""
+    """A login answers with twotoken's pair under allauth's field names, and stores address and user agent."""
     app = App(REMOTE_ADDR="192.0.2.7", HTTP_USER_AGENT="app/1")
     meta = app.log_in(user).json()["meta"]
     assert set(meta) == {
@@ -122,7 +122,7 @@ def test_a_login(user: Any) -> None:
 
 
 def test_a_login_that_fails(user: Any) -> None:
-    """A failed login and a login of an inactive user start no family."""
+    """A login with a wrong password or of an inactive user starts no family."""
     assert App().log_in(user, "a wrong guess").status_code == 400
     user.is_active = False
     user.save()
@@ -133,7 +133,7 @@ def test_a_login_that_fails(user: Any) -> None:
 
 
 def test_who_is_logged_in_gets_no_other_pair(app: App) -> None:
-    """A session token opens allauth's endpoints, and gets no token pair."""
+    """A request to allauth with a session token gets no new token pair, not even from ``login``."""
     for path, method in (("session", "get"), ("login", "post")):
         body = {"username": family().user.get_username(), "password": PASSWORD}
         response = app.ask(path, body if method == "post" else None, method)
@@ -142,13 +142,13 @@ def test_who_is_logged_in_gets_no_other_pair(app: App) -> None:
 
 
 def test_our_login_is_not_there(user: Any) -> None:
-    """twotoken's own login is not mounted: it would skip the steps of allauth's login."""
+    """twotoken's ``login/`` answers 404 with the docs' URLs, because it would skip the steps of allauth's login."""
     body = {"username": user.get_username(), "password": PASSWORD}
     assert APIClient().post(f"{OURS}login/", body, format="json").status_code == 404
 
 
 def test_a_refresh_at_our_endpoint(app: App) -> None:
-    """A refresh rotates; the old token sent again revokes the family and ends the session."""
+    """``refresh/`` rotates the token. The old token sent again revokes the family and ends allauth's session."""
     first = app.refresh()
     assert first.status_code == 200
     assert app.refresh().json()["reason"] == "reused"
@@ -158,7 +158,7 @@ def test_a_refresh_at_our_endpoint(app: App) -> None:
 
 
 def test_a_refresh_at_allauth_s(app: App) -> None:
-    """allauth's endpoint rotates, stores the sender, and accepts an Idempotency-Key, as ours does."""
+    """allauth's refresh endpoint rotates the token, stores the user agent, and accepts an Idempotency-Key."""
     response = app.refresh_by_allauth(HTTP_IDEMPOTENCY_KEY=KEY, HTTP_USER_AGENT="app/2")
     again = app.refresh_by_allauth(HTTP_IDEMPOTENCY_KEY=KEY)
     assert (response.status_code, again.status_code) == (200, 200)
@@ -171,14 +171,14 @@ def test_a_refresh_at_allauth_s(app: App) -> None:
 
 @pytest.mark.parametrize("extra", [{}, {"HTTP_IDEMPOTENCY_KEY": "another-key-of-some-length"}])
 def test_a_reuse_at_allauth_s(app: App, extra: dict[str, Any]) -> None:
-    """At allauth's endpoint too, an old token revokes the family, even with another key."""
+    """A replaced token at allauth's refresh endpoint, with no key or another key, is a 400 and revokes the family."""
     assert app.refresh_by_allauth(HTTP_IDEMPOTENCY_KEY=KEY).status_code == 200
     assert app.refresh_by_allauth(**extra).status_code == 400
     assert family().revoked_reason == RevokedReason.REUSE
 
 
 def test_what_allauth_s_refresh_refuses(app: App) -> None:
-    """allauth's endpoint refuses an invalid refresh token or key, and the family stays active."""
+    """An invalid token or Idempotency-Key at allauth's refresh endpoint is a 400, and the family stays active."""
     assert app.refresh_by_allauth(HTTP_IDEMPOTENCY_KEY="short").status_code == 400
     refresh, app.refresh_token = app.refresh_token, app.access
     assert app.refresh_by_allauth().status_code == 400
@@ -187,7 +187,7 @@ def test_what_allauth_s_refresh_refuses(app: App) -> None:
 
 
 def test_allauth_s_refresh_is_throttled(app: App) -> None:
-    """Both endpoints count together, per family: a 429 with Retry-After, and the token stays valid."""
+    """REFRESH_THROTTLE counts allauth's and twotoken's refreshes together. After a 429 the token is still valid."""
     with with_settings(REFRESH_THROTTLE="1/min"):
         app.refresh_token = app.refresh().json()["refresh"]
         response = app.refresh_by_allauth()
@@ -198,7 +198,7 @@ def test_allauth_s_refresh_is_throttled(app: App) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_allauth_s_refresh_of_a_busy_family(app: App) -> None:
-    """A busy family is a 503 with Retry-After, and the token stays valid."""
+    """After a deadlock, allauth's refresh endpoint answers with a 503 and Retry-After, and the token stays valid."""
 
     def deadlock(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
         if sql.startswith("UPDATE"):
@@ -212,17 +212,17 @@ def test_allauth_s_refresh_of_a_busy_family(app: App) -> None:
 
 
 def test_a_logout_at_our_endpoint(app: App) -> None:
-    """A logout at our endpoint ends allauth's session too."""
+    """A logout at twotoken's ``logout/`` revokes the family and ends allauth's session."""
     app.post(f"{OURS}logout/", {"refresh": app.refresh_token}, format="json")
     assert app.call() == 401
     assert app.ask("session", method="get").status_code == 410
 
 
 def test_a_logout_at_allauth_s(app: App) -> None:
-    """A logout at allauth's endpoint revokes the session's family; the user's other login stays active."""
+    """A logout at allauth's endpoint revokes the session's family. Another login of the user stays active."""
     other = App()
     other.log_in(family().user)
-    assert app.ask("session", method="delete").status_code == 401  # allauth's own: nobody is logged in now
+    assert app.ask("session", method="delete").status_code == 401  # allauth's usual answer to a logout
     assert (app.call(), app.refresh().json()["reason"]) == (401, "revoked")
     assert RefreshToken.objects.get(revoked_at=None).revoked_reason == ""
     assert RefreshToken.objects.exclude(revoked_at=None).get().revoked_reason == RevokedReason.LOGOUT
@@ -239,14 +239,14 @@ def test_a_session_outlives_no_family(app: App) -> None:
 
 
 def test_a_session_token_that_is_none(app: App) -> None:
-    """An unknown session token is a 410, like that of an ended session, and changes nothing."""
+    """A request with an unknown session token gets a 410, as for an ended session. The family stays active."""
     app.session_token = "rubbish"
     assert app.ask("session", method="get").status_code == 410
     assert app.call() == 200
 
 
 def test_a_changed_password(app: App) -> None:
-    """After a change by allauth the user's own session stays; the other families are refused at their next refresh."""
+    """After a password change, the session that made it and its family stay active. Other families can't refresh."""
     other = App()
     other.log_in(family().user)
     body = {"current_password": PASSWORD, "new_password": NEW_PASSWORD}
@@ -261,7 +261,7 @@ def test_a_changed_password(app: App) -> None:
 
 
 def test_a_changed_password_that_logs_out(app: App) -> None:
-    """If the project has set it so, a changed password ends the user's own session too."""
+    """With ACCOUNT_LOGOUT_ON_PASSWORD_CHANGE, a password change revokes the family of its session too."""
     body = {"current_password": PASSWORD, "new_password": NEW_PASSWORD}
     with override_settings(ACCOUNT_LOGOUT_ON_PASSWORD_CHANGE=True):
         app.post(PASSWORD_CHANGE, body, format="json", HTTP_X_SESSION_TOKEN=app.session_token)
@@ -269,14 +269,14 @@ def test_a_changed_password_that_logs_out(app: App) -> None:
 
 
 def test_a_password_changed_elsewhere(app: App, client: Any) -> None:
-    """Django's logout of another session, without allauth's app client, revokes no family."""
+    """A logout of the user's Django session, without allauth's app client, revokes no family."""
     client.force_login(family().user)
     client.logout()
     assert app.call() == 200
 
 
 def reset_key(user: Any) -> str:
-    """Have allauth send a link to reset the password, and return its key."""
+    """Let allauth mail a link to reset the password, and return the link's key."""
     mail.outbox.clear()
     assert App().ask("password/request", {"email": user.email}).status_code == 200
     (key,) = re.findall(r"https://app.example.com/forgotten/(\S+)", str(mail.outbox[0].body))
@@ -286,7 +286,7 @@ def reset_key(user: Any) -> str:
 @override_settings(ACCOUNT_LOGIN_ON_PASSWORD_RESET=True)
 @pytest.mark.parametrize("has_second_factor", [False, True])
 def test_a_reset_that_logs_in_somebody_else(app: App, has_second_factor: bool) -> None:
-    """A reset in the first user's session revokes their family when the second user is logged in, not before."""
+    """If a password reset logs in another user, the first user's family is revoked after the last login step."""
     first, first_refresh = family(), app.refresh_token
     other: Any = UserFactory(email="other@example.com")
     key = reset_key(other)
@@ -294,7 +294,7 @@ def test_a_reset_that_logs_in_somebody_else(app: App, has_second_factor: bool) -
         with_second_factor(other)
     response = app.ask("password/reset", {"key": key, "password": NEW_PASSWORD})
     if has_second_factor:
-        assert (response.status_code, app.call()) == (200, 200)  # still the first user's
+        assert (response.status_code, app.call()) == (200, 200)  # the access token is still the first user's
         assert not RefreshToken.objects.exclude(pk=first.pk).exists()
         response = app.ask("2fa/authenticate", {"code": code(SECRET)})
     assert response.status_code == 200
@@ -307,7 +307,7 @@ def test_a_reset_that_logs_in_somebody_else(app: App, has_second_factor: bool) -
 
 @override_settings(ACCOUNT_LOGIN_ON_PASSWORD_RESET=True)
 def test_a_reset_by_the_session_s_own_user(app: App) -> None:
-    """A reset by the session's own user is a new login: a new session and pair replace the old family."""
+    """If a password reset logs in the session's own user, a new session and family replace the old ones."""
     first = family()
     key = reset_key(UserFactory._meta.model.objects.get(pk=first.user_id))
     assert app.ask("password/reset", {"key": key, "password": NEW_PASSWORD}).status_code == 200
@@ -316,7 +316,7 @@ def test_a_reset_by_the_session_s_own_user(app: App) -> None:
 
 
 def test_a_session_of_another_login_page(user: Any, client: Any) -> None:
-    """A session of another login page, such as the admin's, opens nothing: it may lack the second factor."""
+    """A session of another login page, such as the admin's, gets a 410 at allauth: it may lack the second factor."""
     with_second_factor(user)
     client.force_login(user, "django.contrib.auth.backends.ModelBackend")
     app = App()
@@ -345,13 +345,13 @@ SECRET = b"twenty bytes, or so."
 
 
 def with_second_factor(user: Any) -> None:
-    """Give the user an authenticator app and recovery codes."""
+    """Give a user an authenticator app with SECRET, and recovery codes."""
     TOTP.activate(user, b32encode(SECRET).decode())
     RecoveryCodes.activate(user)
 
 
 def test_a_second_factor(user: Any) -> None:
-    """A family starts only after the second factor, and only once, although allauth answers twice."""
+    """A login with a second factor starts one family, and starts it only after the right code."""
     with_second_factor(user)
     app = App()
     response = app.log_in(user)
@@ -366,7 +366,7 @@ def test_a_second_factor(user: Any) -> None:
 
 
 def test_a_replayed_code(user: Any) -> None:
-    """A used code is refused."""
+    """A second login with the same one-time code is refused."""
     with_second_factor(user)
     value = code(SECRET)
     first, second = App(), App()
@@ -378,7 +378,7 @@ def test_a_replayed_code(user: Any) -> None:
 
 
 def test_guessing_codes(user: Any) -> None:
-    """allauth limits the attempts; after that even the right code is refused."""
+    """After twelve wrong one-time codes, allauth refuses even the right code."""
     with_second_factor(user)
     app = App()
     app.log_in(user)
@@ -389,7 +389,7 @@ def test_guessing_codes(user: Any) -> None:
 
 
 def test_no_token_is_stored(app: App) -> None:
-    """The session stores the family's id, and none of its tokens."""
+    """allauth's session stores the id of the family, and neither its refresh token nor its access token."""
     stored = Session.objects.get(pk=app.session_token).get_decoded()
     assert stored["twotoken_family"] == str(family().pk)
     assert app.refresh_token not in str(stored)
@@ -397,12 +397,12 @@ def test_no_token_is_stored(app: App) -> None:
 
 
 def reauthenticate(app: App, password: str = PASSWORD, **extra: Any) -> Any:
-    """Reauthenticate by password at allauth's endpoint."""
+    """Reauthenticate with a password at allauth's endpoint."""
     return app.ask("reauthenticate", {"password": password}, **extra)
 
 
 def test_a_step_up(app: App, time_machine: Any) -> None:
-    """allauth's reauthentication gives an access token whose ``auth_time`` is now, and changes nothing else."""
+    """A reauthentication at allauth gives an access token with a new ``auth_time``. The family does not change."""
     login, refresh = claims_of(app.access), app.refresh_token
     before = family().refreshed_at
     time_machine.move_to(before + timedelta(minutes=10))
@@ -421,7 +421,7 @@ def test_a_step_up(app: App, time_machine: Any) -> None:
 
 
 class EndingBackend:
-    """A back end during whose work the family is revoked, or deleted."""
+    """An authentication backend that revokes all families during a login. With ``delete``, it deletes them."""
 
     delete = False
 
@@ -435,14 +435,14 @@ class EndingBackend:
 
 
 class DeletingBackend(EndingBackend):
-    """It deletes the family."""
+    """An authentication backend that deletes all families during a login."""
 
     delete = True
 
 
 @pytest.mark.parametrize("backend", ["EndingBackend", "DeletingBackend"])
 def test_a_family_that_ends_while_its_user_reauthenticates(app: App, settings: Any, backend: str) -> None:
-    """If the family is revoked during a reauthentication, the answer is a 410 without an access token."""
+    """If the family is revoked or deleted during a reauthentication, the answer is a 410 without an access token."""
     settings.AUTHENTICATION_BACKENDS = [*settings.AUTHENTICATION_BACKENDS, f"{__name__}.{backend}"]
     response = reauthenticate(app, "the proof of this back end")
     assert (response.status_code, "access_token" in str(response.content)) == (410, False)
@@ -450,7 +450,7 @@ def test_a_family_that_ends_while_its_user_reauthenticates(app: App, settings: A
 
 
 def test_the_methods_of_a_login(user: Any) -> None:
-    """The methods of a login are in all its tokens, those of a step-up only in the step-up's token."""
+    """``amr`` has the login's methods after login and refresh, and the step-up's methods after a step-up."""
     TOTP.activate(user, b32encode(SECRET).decode())
     app = App()
     assert app.log_in(user).status_code == 401
@@ -462,7 +462,7 @@ def test_the_methods_of_a_login(user: Any) -> None:
 
 
 def test_methods_without_a_name() -> None:
-    """A social login and a removed passkey add nothing to ``amr``."""
+    """``amr_of`` returns no method for a social login or a passkey that was removed."""
     assert amr_of([{"method": "socialaccount"}, {"method": "mfa", "type": "webauthn", "id": 0}]) == []
 
 
@@ -470,7 +470,7 @@ OWNER, THIEF = Device(EC_KEY), Device(OTHER_KEY)
 
 
 def log_in_bound(user: Any) -> App:
-    """Log in with a DPoP proof."""
+    """Log in with a DPoP proof, which binds the family, and return the client."""
     app = App()
     credentials = {"username": user.get_username(), "password": PASSWORD}
     assert app.ask("login", credentials, **OWNER.headers(f"{AUTH}login")).json()["meta"]["token_type"] == "DPoP"
@@ -478,7 +478,7 @@ def log_in_bound(user: Any) -> App:
 
 
 def test_a_login_with_a_proof(user: Any) -> None:
-    """The last step of a login binds its family. After that both refresh endpoints require the key."""
+    """A login with a DPoP proof binds its family. Then both refresh endpoints refuse requests without this key."""
     app = log_in_bound(user)
     assert family().device_key == OWNER.device_key
     assert app.call() == 401
@@ -494,7 +494,7 @@ def test_a_login_with_a_proof(user: Any) -> None:
 
 
 def test_a_second_factor_with_a_proof(user: Any) -> None:
-    """Only the last step of a login binds. The proofs of earlier steps are not read."""
+    """A login with a second factor binds its family by the DPoP proof of the last step."""
     with_second_factor(user)
     app = App()
     headers = OWNER.headers(f"{AUTH}login")
@@ -505,7 +505,7 @@ def test_a_second_factor_with_a_proof(user: Any) -> None:
 
 
 def test_a_second_factor_with_nonces(user: Any) -> None:
-    """A request that lacks the nonce does not use up the code, so the client can send it again."""
+    """A proof without a nonce does not use up the one-time code: the code works in the next request, with the nonce."""
     with_second_factor(user)
     app, device, path = App(), Device(EC_KEY), f"{AUTH}2fa/authenticate"
     app.log_in(user)
@@ -518,7 +518,7 @@ def test_a_second_factor_with_nonces(user: Any) -> None:
 
 
 def test_proofs_that_allauth_s_endpoints_refuse(user: Any) -> None:
-    """The refusal has our code under allauth's names, logs nobody in, and offers a nonce."""
+    """If allauth's endpoints refuse a DPoP proof, the error has twotoken's code, and a nonce if DPOP_NONCE is on."""
     app = App()
     with with_settings(DPOP="required"):
         response = app.log_in(user)
@@ -539,7 +539,7 @@ def test_proofs_that_allauth_s_endpoints_refuse(user: Any) -> None:
 
 
 def test_a_step_up_of_a_bound_login(user: Any) -> None:
-    """A step-up of a bound login requires a proof by the login's device."""
+    """A step-up of a bound family without a proof, or with another device's proof, is a 400 ``invalid_dpop_proof``."""
     app, url = log_in_bound(user), f"{AUTH}reauthenticate"
     login = claims_of(app.access)
     for headers in ({}, THIEF.headers(url)):

@@ -1,4 +1,4 @@
-"""The ASGI middleware, with Channels and without."""
+"""Tests of AccessTokenMiddleware, with Channels and with plain ASGI applications."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}
 
 @pytest.fixture(scope="module", name="shown")
 def _shown() -> Any:
-    """The ``asgi.py`` of the docs' page."""
+    """The ``asgi.py`` that the docs' page on WebSockets shows."""
     module_of("websockets", "class NewsConsumer", "news.consumers")
     return module_of("websockets", "ProtocolTypeRouter", "shown_asgi")
 
@@ -47,14 +47,14 @@ def socket(application: Any, *subprotocols: str, authorization: str = "") -> Any
 
 
 async def turned_away(connection: Any, reason: str) -> None:
-    """Assert that a connection is accepted and then closed, with our code and this reason."""
+    """Assert that a WebSocket is accepted and then closed, with the code 4401 and this reason."""
     accepted, subprotocol = await connection.connect()
     assert (accepted, subprotocol) == (True, None if connection.scope["subprotocols"] == [] else SUBPROTOCOL)
     assert await connection.receive_output() == {"type": "websocket.close", "code": REFUSED, "reason": reason}
 
 
 def in_a_loop(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
-    """Return a test that runs its coroutine function to the end."""
+    """Return a synchronous test that runs an asynchronous test to the end."""
 
     @functools.wraps(test)
     def run(**fixtures: Any) -> None:
@@ -65,7 +65,7 @@ def in_a_loop(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
 
 @in_a_loop
 async def test_a_browser_s_token(shown: Any, user: Any) -> None:
-    """A browser sends the token as a subprotocol. The server selects ``bearer``, never the token."""
+    """The consumer gets the user of a token that follows ``bearer`` in the subprotocols. ``bearer`` is selected."""
     pair = await sync_to_async(families.start)(user)
     page = socket(shown.application, SUBPROTOCOL, pair.access)
     assert await page.connect() == (True, SUBPROTOCOL)
@@ -75,7 +75,7 @@ async def test_a_browser_s_token(shown: Any, user: Any) -> None:
 
 @in_a_loop
 async def test_a_script_s_token(shown: Any, user: Any) -> None:
-    """A script sends the token in the header, and no subprotocol is selected."""
+    """The consumer gets the user of a token in the Authorization header. No subprotocol is selected."""
     pair = await sync_to_async(families.start)(user)
     script = socket(shown.application, authorization=f"Bearer {pair.access}")
     assert await script.connect() == (True, None)
@@ -85,7 +85,7 @@ async def test_a_script_s_token(shown: Any, user: Any) -> None:
 
 @in_a_loop
 async def test_no_token(shown: Any) -> None:
-    """The page's consumer lets nobody in without a token; a session cookie or a query string does not help."""
+    """The docs' consumer refuses a WebSocket without a token, although it has a session cookie and a query string."""
     visitor = WebsocketCommunicator(shown.application, "/ws/news/?bearer=x&token=y", [(b"cookie", b"sessionid=z")])
     assert await visitor.connect() == (False, 1000)
     await visitor.disconnect()
@@ -93,7 +93,7 @@ async def test_no_token(shown: Any) -> None:
 
 @in_a_loop
 async def test_a_token_in_the_query_string(shown: Any, user: Any) -> None:
-    """A valid token in the query string is not read."""
+    """The docs' consumer refuses a WebSocket with a valid token in the query string."""
     access = (await sync_to_async(families.start)(user)).access
     for name in ("access", "access_token", "token", "bearer"):
         visitor = WebsocketCommunicator(shown.application, f"/ws/news/?{name}={access}")
@@ -103,7 +103,7 @@ async def test_a_token_in_the_query_string(shown: Any, user: Any) -> None:
 
 @in_a_loop
 async def test_tokens_that_are_refused(shown: Any, user: Any) -> None:
-    """The page gets the reason. A lone ``bearer`` and two Authorization headers are not a token."""
+    """A WebSocket with a refused token closes with the reason ``expired``, ``invalid`` or ``user_inactive``."""
     access = (await sync_to_async(families.start)(user)).access
     await turned_away(
         socket(shown.application, SUBPROTOCOL, await sync_to_async(expired_access_token)(user)), "expired"
@@ -122,7 +122,7 @@ async def test_tokens_that_are_refused(shown: Any, user: Any) -> None:
 
 @in_a_loop
 async def test_the_connection_ends_with_the_token(shown: Any, user: Any) -> None:
-    """The page's consumer closes when the token expires; the code says that a new token is needed."""
+    """When the access token expires, the docs' consumer closes its WebSocket with 4401 ``expired``."""
     with with_settings(ACCESS_LIFETIME=timedelta(seconds=2)):
         pair = await sync_to_async(families.start)(user)
         page = socket(shown.application, SUBPROTOCOL, pair.access)
@@ -135,13 +135,13 @@ async def test_the_connection_ends_with_the_token(shown: Any, user: Any) -> None
 
 
 def under_way() -> list[str]:
-    """Return the names of the coroutines that are still waiting."""
+    """Return the names of the coroutines that are not finished."""
     return [getattr(task.get_coro(), "__name__", "") for task in asyncio.all_tasks()]
 
 
 @in_a_loop
 async def test_a_page_that_leaves(shown: Any, user: Any) -> None:
-    """When a page disconnects, no coroutine is left that waits for the token's expiry."""
+    """After a WebSocket disconnects, the docs' consumer has no coroutine left that waits for the token's expiry."""
     pair = await sync_to_async(families.start)(user)
     page = socket(shown.application, SUBPROTOCOL, pair.access)
     await page.connect()
@@ -155,7 +155,7 @@ async def test_a_page_that_leaves(shown: Any, user: Any) -> None:
 @override_settings(CHANNEL_LAYERS=CHANNEL_LAYERS)
 @in_a_loop
 async def test_a_revocation_at_once(shown: Any, user: Any) -> None:
-    """The page's consumer and receiver close the family's connections; another family of the user stays connected."""
+    """The docs' receiver closes the WebSockets of a revoked family. Those of the user's other family stay open."""
     prompt = module_of("websockets", "class PromptNewsConsumer", "shown_prompt")
     try:
         application = AccessTokenMiddleware(prompt.PromptNewsConsumer.as_asgi())
@@ -182,7 +182,7 @@ async def test_a_revocation_at_once(shown: Any, user: Any) -> None:
 
 
 async def chosen(scope: Any, receive: Any, send: Any) -> None:
-    """Select the first subprotocol that is offered, and send the scope's contents."""
+    """Accept with the first offered subprotocol, and send the subprotocols, the user and the ``sub`` in the scope."""
     await receive()
     await send({"type": "websocket.accept", "subprotocol": next(iter(scope["subprotocols"]), None)})
     claims = None if scope["auth"] is None else scope["auth"]["sub"]
@@ -192,7 +192,7 @@ async def chosen(scope: Any, receive: Any, send: Any) -> None:
 
 @in_a_loop
 async def test_subprotocols_of_the_application(user: Any) -> None:
-    """The application sees only its own subprotocols, in any order, and all of an anonymous visitor's."""
+    """The application's scope has the offered subprotocols without ``bearer`` and the token that follows it."""
     application = AccessTokenMiddleware(chosen)
     access = (await sync_to_async(families.start)(user)).access
     for offered, own, selected in (
@@ -223,7 +223,7 @@ def test_queries(user: Any, authentication_class: Any, queries: int) -> None:
 
 @in_a_loop
 async def test_a_revoked_family(user: Any) -> None:
-    """Only a class that checks the family refuses a token of a revoked one."""
+    """The revocable class closes a WebSocket with a revoked family's token. The stateless class accepts it."""
     pair = await sync_to_async(families.start)(user)
     await sync_to_async(families.revoke)(pair.family_id)
     await turned_away(
@@ -234,7 +234,7 @@ async def test_a_revoked_family(user: Any) -> None:
 
 
 class Narrow(StatelessAccessTokenAuthentication):
-    """A project's own class that accepts no token."""
+    """An authentication class that raises RevokedToken for every token."""
 
     def verify(self, token: str) -> AccessToken:
         raise RevokedToken
@@ -242,13 +242,13 @@ class Narrow(StatelessAccessTokenAuthentication):
 
 @in_a_loop
 async def test_a_class_that_takes_fewer_tokens(user: Any) -> None:
-    """A token that the class refuses in a view is refused here too."""
+    """If the authentication class raises RevokedToken, the WebSocket closes with the reason ``revoked``."""
     access = (await sync_to_async(families.start)(user)).access
     await turned_away(socket(AccessTokenMiddleware(chosen, Narrow), SUBPROTOCOL, access), "revoked")
 
 
 class Waiting(StatelessAccessTokenAuthentication):
-    """A class that raises ServiceUnavailable."""
+    """An authentication class that raises Unavailable for every token."""
 
     def verify(self, token: str) -> AccessToken:
         raise Unavailable
@@ -256,7 +256,7 @@ class Waiting(StatelessAccessTokenAuthentication):
 
 @in_a_loop
 async def test_when_nobody_can_tell(user: Any) -> None:
-    """If a token can't be judged now, HTTP gets a 503 with Retry-After, and a WebSocket closes with 1013."""
+    """If the authentication class raises Unavailable, a WebSocket closes with 1013. HTTP gets a 503 and Retry-After."""
     application = AccessTokenMiddleware(chosen, Waiting)
     page = socket(application, SUBPROTOCOL, "x")
     assert (await page.connect())[0] is True
@@ -266,7 +266,7 @@ async def test_when_nobody_can_tell(user: Any) -> None:
 
 
 async def ask(application: Any, *headers: tuple[bytes, bytes]) -> tuple[int, dict[bytes, bytes], bytes]:
-    """Send a GET to a plain application, and return status, headers and body."""
+    """Send a GET to an ASGI application, and return status, headers and body."""
     client = ApplicationCommunicator(application, {"type": "http", "method": "GET", "headers": list(headers)})
     await client.send_input({"type": "http.request", "body": b""})
     start, body = await client.receive_output(), await client.receive_output()
@@ -275,7 +275,7 @@ async def ask(application: Any, *headers: tuple[bytes, bytes]) -> tuple[int, dic
 
 @in_a_loop
 async def test_plain_http(user: Any) -> None:
-    """Over HTTP the docs' application answers who the user is. A refusal is a 401, as of an API route."""
+    """Over HTTP the docs' plain ASGI application answers with the user. A bad token gets the 401 of an API route."""
     application = module_of("websockets", "async def whoami", "shown_plain").application
     access = (await sync_to_async(families.start)(user)).access
     assert await ask(application) == (200, {b"content-type": b"text/plain"}, b"None")
@@ -289,12 +289,12 @@ async def test_plain_http(user: Any) -> None:
     assert headers[b"www-authenticate"].startswith(b'Bearer realm="api", error="invalid_token"')
     assert headers[b"cache-control"] == b"no-store"
     status, _, _ = await ask(application, (b"authorization", b"Basic eDp5"))
-    assert status == 200  # not ours to judge
+    assert status == 200  # the middleware ignores a Basic header
 
 
 @in_a_loop
 async def test_a_bound_token(shown: Any, user: Any) -> None:
-    """A bound token is refused, because a handshake has no proof."""
+    """A WebSocket with a bound token, or with any token in the scheme DPoP, is closed: it can't send a proof."""
     bound = (await sync_to_async(families.start)(user, device_key=Device().device_key)).access
     await turned_away(socket(shown.application, SUBPROTOCOL, bound), "wrong_device")
     await turned_away(socket(shown.application, authorization=f"Bearer {bound}"), "wrong_device")
@@ -305,7 +305,7 @@ async def test_a_bound_token(shown: Any, user: Any) -> None:
 
 @in_a_loop
 async def test_other_scopes_pass() -> None:
-    """A scope of another type, such as lifespan, gets no user."""
+    """The middleware passes a scope that is not http or websocket, such as lifespan, to the application unchanged."""
     seen = []
 
     async def application(scope: Any, receive: Any, send: Any) -> None:
@@ -316,6 +316,6 @@ async def test_other_scopes_pass() -> None:
 
 
 def test_the_classes_that_are_shown() -> None:
-    """Each authentication class that the page names can be used."""
+    """The docs' code block that mounts the middleware with each authentication class runs without an error."""
     code = "async def websockets(*args): pass\nfrom twotoken.contrib.asgi import AccessTokenMiddleware\n"
     exec(code + block("websockets", "# the claims: none"), {})  # noqa: S102 - our own docs

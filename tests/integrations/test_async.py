@@ -1,4 +1,4 @@
-"""Async views, django-ninja and adrf: the code of the page answers what a DRF view answers."""
+"""The docs' code for async views, django-ninja and adrf gives the same answers as a DRF view."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ ROUTES = [NINJA, STATELESS_NINJA, PLAIN, ADRF]
 
 @pytest.fixture(scope="module")
 def shown() -> SimpleNamespace:
-    """The modules that the page shows."""
+    """The modules that the docs' page on async views shows."""
     module_of("async", "def refusal", "accounts.refusals")
     ninja = module_of("async", "class AccessTokenAuth", "shown_ninja")
     module_of("async", "class StatelessAuth", "shown_stateless_ninja", **vars(ninja))
@@ -48,7 +48,7 @@ def shown() -> SimpleNamespace:
 
 @pytest.fixture(autouse=True)
 def _urls(shown: SimpleNamespace) -> Iterator[None]:
-    """Mount the page's views, and one of DRF to compare with."""
+    """Mount the docs' views, and a DRF view to compare them with."""
     urls = (
         path("ninja/", shown.ninja.api.urls),
         path("hello/", shown.plain.hello),
@@ -60,21 +60,21 @@ def _urls(shown: SimpleNamespace) -> Iterator[None]:
 
 
 def get(route: str, authorization: str = "", **headers: str) -> Any:
-    """GET a route as an ASGI server does."""
+    """GET a route through Django's ASGI handler."""
     sent = {"authorization": authorization, **headers} if authorization else headers
     return async_to_sync(AsyncClient().get)(route, headers=sent)
 
 
 @pytest.mark.parametrize("route", ROUTES)
 def test_a_good_token(user: Any, route: str) -> None:
-    """Each route knows the user of an access token."""
+    """Each route answers with the user of the access token."""
     pair = families.start(user)
     response = get(route, f"Bearer {pair.access}")
     assert (response.status_code, response.json()["id"]) == (200, str(user.pk))
 
 
 def test_the_claims(user: Any) -> None:
-    """django-ninja's ``request.auth`` has the claims. A WSGI server gets the same answer as an ASGI server."""
+    """django-ninja's ``request.auth`` has the claims of the access token, under ASGI and under WSGI."""
     pair = families.start(user)
     answers = [
         get(NINJA, f"Bearer {pair.access}"),
@@ -86,7 +86,7 @@ def test_the_claims(user: Any) -> None:
 @pytest.mark.parametrize("route", ROUTES)
 @pytest.mark.parametrize("kind", ["none", "basic", "garbled", "two words", "expired", "refresh"])
 def test_a_refusal(user: Any, route: str, kind: str) -> None:
-    """Without a good token, status, body and WWW-Authenticate are those of a DRF view."""
+    """If the token is missing or refused, status, body and WWW-Authenticate equal those of a DRF view."""
     authorization = {
         "none": "",
         "basic": "Basic eDp5",
@@ -103,7 +103,7 @@ def test_a_refusal(user: Any, route: str, kind: str) -> None:
 
 @pytest.mark.parametrize("route", ROUTES)
 def test_a_bound_token(user: Any, route: str) -> None:
-    """A bound token opens a route with its proof. As Bearer it is refused."""
+    """A bound token with its DPoP proof gets a 200. Sent as Bearer, it gets a 401 ``wrong_device``."""
     device = Device()
     access = families.start(user, device_key=device.device_key).access
     response = get(route, f"DPoP {access}", dpop=device.proof(route, "GET", access))
@@ -114,14 +114,14 @@ def test_a_bound_token(user: Any, route: str) -> None:
 
 
 class Waiting(StatelessAccessTokenAuthentication):
-    """A class that can't tell whether a token is good."""
+    """An authentication class that raises Unavailable for every token."""
 
     def verify(self, token: str) -> AccessToken:
         raise Unavailable
 
 
 def test_when_nobody_can_tell(shown: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """If a token can't be judged now, the answer is a 503 with Retry-After."""
+    """If the authentication class raises Unavailable, the answer is a 503 with Retry-After."""
     monkeypatch.setattr(shown.plain, "authentication", Waiting())
     monkeypatch.setattr(shown.ninja.AccessTokenAuth, "authentication", Waiting())
     for route in (PLAIN, NINJA):
@@ -130,7 +130,7 @@ def test_when_nobody_can_tell(shown: SimpleNamespace, monkeypatch: pytest.Monkey
 
 
 def test_openapi(shown: SimpleNamespace) -> None:
-    """django-ninja's OpenAPI document describes the token."""
+    """django-ninja's OpenAPI document has a bearer security scheme."""
     schemes = shown.ninja.api.get_openapi_schema()["components"]["securitySchemes"]
     assert {"type": "http", "scheme": "bearer"} in schemes.values()
 
@@ -145,7 +145,7 @@ def in_event_loop() -> bool:
 
 
 def watched(base: type[BearerAuthentication], seen: list[bool]) -> Any:
-    """Return a class that notes whether it verifies tokens in the event loop."""
+    """Return an authentication object that appends to ``seen`` whether ``verify`` runs in the event loop."""
 
     class Watched(base):  # type: ignore[valid-type,misc]
         def verify(self, token: str) -> AccessToken:
@@ -159,7 +159,10 @@ def watched(base: type[BearerAuthentication], seen: list[bool]) -> Any:
 def test_the_stateless_class_needs_no_thread(
     user: Any, shown: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The stateless class verifies in the event loop, without a query. adrf and sync classes of ninja use a thread."""
+    """Async views and django-ninja run the stateless class in the event loop, and adrf runs it in a thread.
+
+    The stateless class makes no query.
+    """
     access, seen = families.start(user).access, list[bool]()
     stateless = watched(StatelessAccessTokenAuthentication, seen)
     monkeypatch.setattr(shown.plain, "authentication", stateless)
@@ -171,9 +174,9 @@ def test_the_stateless_class_needs_no_thread(
     assert (seen, len(captured)) == ([True, True, False], 0)
 
 
-@pytest.mark.django_db(transaction=True)  # the event loop has a connection of its own
+@pytest.mark.django_db(transaction=True)  # the event loop has a database connection of its own
 def test_revocation_in_seconds(user: Any) -> None:
-    """With REVOCATION_INTERVAL, the stateless class refuses a revoked family in the event loop too."""
+    """With REVOCATION_INTERVAL, the stateless class in an async view refuses the token of a revoked family."""
     pair = families.start(user)
     families.revoke(pair.family_id)
     assert get(PLAIN, f"Bearer {pair.access}").status_code == 200
@@ -184,7 +187,7 @@ def test_revocation_in_seconds(user: Any) -> None:
 
 
 def test_the_remote_class_needs_no_thread(shown: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The remote class verifies in the event loop. It fetches the keys once, not at each request."""
+    """In an async view, RemoteAccessTokenAuthentication runs in the event loop, and fetches the keys only once."""
     seen: list[bool] = []
     monkeypatch.setattr(shown.plain, "authentication", watched(RemoteAccessTokenAuthentication, seen))
     with running_key_server() as server, service(JWKS_URL=server.url), CaptureQueriesContext(connection) as captured:
@@ -198,14 +201,14 @@ def test_the_remote_class_needs_no_thread(shown: SimpleNamespace, monkeypatch: p
 def test_a_class_with_a_query_needs_a_thread(
     user: Any, shown: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In the event loop Django refuses the query of the other classes."""
+    """If an async view calls AccessTokenAuthentication in the event loop, Django refuses the query."""
     monkeypatch.setattr(shown.plain, "authentication", AccessTokenAuthentication())
     with pytest.raises(SynchronousOnlyOperation):
         get(PLAIN, f"Bearer {families.start(user).access}")
 
 
 def test_the_user_of_the_stateless_class(user: Any, shown: SimpleNamespace) -> None:
-    """In a coroutine the user has its key. Another attribute would take a query, which Django refuses."""
+    """If a coroutine reads more than the key of a stateless user, Django refuses the query."""
 
     @shown.plain.access_token_required  # type: ignore[untyped-decorator]
     async def more(request: HttpRequest) -> JsonResponse:
@@ -216,6 +219,6 @@ def test_the_user_of_the_stateless_class(user: Any, shown: SimpleNamespace) -> N
 
 
 def test_a_post(user: Any, shown: SimpleNamespace) -> None:
-    """A POST needs no CSRF token, because a browser never adds an access token by itself."""
+    """A POST with an access token needs no CSRF token, because a browser never adds an access token by itself."""
     client, headers = Client(enforce_csrf_checks=True), {"authorization": f"Bearer {families.start(user).access}"}
     assert client.post(PLAIN, headers=headers).status_code == 200

@@ -1,4 +1,4 @@
-"""django-axes locks out clients that guess passwords, with an answer that clients can parse."""
+"""With the docs' set-up, django-axes locks out clients that guess passwords, with an answer that clients can parse."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ LIMIT = 5
 
 
 def of_the_page() -> dict[str, Any]:
-    """Return the page's settings, on top of those of the tests."""
+    """Return the settings of the docs' page on axes, for use over the tests' settings."""
     lists = {name: list(getattr(settings, name)) for name in ("INSTALLED_APPS", "MIDDLEWARE")}
     found = settings_of("axes", "AXES_FAILURE_LIMIT", **lists)
-    del found["INSTALLED_APPS"]  # it stands there already
+    del found["INSTALLED_APPS"]  # axes is installed already
     return {**found, "AXES_ENABLED": True}
 
 
@@ -41,21 +41,21 @@ def _as_the_page_says() -> Iterator[None]:
 
 
 def guess(caller: Any, name: str = "", **extra: Any) -> Any:
-    """Log in with a wrong password."""
+    """Log in with a wrong password, as the caller's user or with another name."""
     user = caller.user
     body = {user.USERNAME_FIELD: name or user.get_username(), "password": "a wrong guess"}
     return caller.send("login/", body, **extra)
 
 
 def lock_out(caller: Any, name: str = "", **extra: Any) -> Any:
-    """Guess until the limit, and return the last answer."""
+    """Log in with a wrong password five times, the failure limit, and return the last answer."""
     for _ in range(LIMIT - 1):
         assert guess(caller, name, **extra).json()["code"] == "no_active_account"
     return guess(caller, name, **extra)
 
 
 def assert_locked_out(response: Any) -> None:
-    """Assert that an answer is the lockout that the page describes."""
+    """Assert that an answer is the 429 ``locked_out`` that the docs describe."""
     assert response.status_code == 429
     assert response.json() == {
         "detail": "Account locked: too many login attempts. Please try again later.",
@@ -67,14 +67,14 @@ def assert_locked_out(response: Any) -> None:
 
 
 def test_the_checks_have_nothing_to_say(capsys: Any) -> None:
-    """Neither the checks of axes nor ours report anything."""
+    """``manage.py check`` has no message about the docs' set-up for axes."""
     call_command("check", fail_level="INFO")
     assert "no issues" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("kind", ["script", "browser"])
 def test_a_lockout(kind: str, request: pytest.FixtureRequest) -> None:
-    """From the fifth guess on the answer is a lockout, even for the right password; no family starts."""
+    """After four wrong passwords, the fifth login and every later one is a lockout, even with the right password."""
     caller = request.getfixturevalue(kind)
     assert_locked_out(lock_out(caller))
     response = caller.log_in()
@@ -84,12 +84,12 @@ def test_a_lockout(kind: str, request: pytest.FixtureRequest) -> None:
 
 
 def test_a_name_that_nobody_has(script: Caller) -> None:
-    """An unknown name is locked out after as many guesses, so the answer does not reveal accounts."""
+    """An unknown user name is locked out after five logins too, so a lockout does not reveal accounts."""
     assert_locked_out(lock_out(script, "nobody"))
 
 
 def test_the_signal(script: Caller) -> None:
-    """Axes sends its lockout signal with name and address."""
+    """At a lockout, axes sends ``user_locked_out`` with the user name and the address."""
     told: list[tuple[str, str]] = []
 
     def receive(username: str, ip_address: str, **kwargs: Any) -> None:
@@ -104,14 +104,14 @@ def test_the_signal(script: Caller) -> None:
 
 
 def test_others_are_not_locked_out(script: Caller) -> None:
-    """Another name at the same address and the same name at another address can still log in."""
+    """After a lockout, another user at this address and this user at another address can still log in."""
     lock_out(script)
     assert Caller(UserFactory(), mount=script.mount).log_in().status_code == 200
     assert script.log_in(REMOTE_ADDR="192.0.2.7").status_code == 200
 
 
 def test_who_is_logged_in_stays_so(script: Caller) -> None:
-    """A lockout affects logins only: refresh, API and logout still work."""
+    """During a lockout, refresh, API and logout still work for a user who logged in before."""
     pair = script.log_in().json()
     assert_locked_out(lock_out(script))
     response = script.refresh(pair["refresh"])
@@ -122,7 +122,7 @@ def test_who_is_logged_in_stays_so(script: Caller) -> None:
 
 
 def test_a_login_that_works_counts_anew(script: Caller) -> None:
-    """A successful login resets the count of failures."""
+    """A successful login resets axes' count of failures for the user."""
     for _ in range(LIMIT - 1):
         guess(script)
     assert AccessAttempt.objects.get().failures_since_start == LIMIT - 1
@@ -132,7 +132,7 @@ def test_a_login_that_works_counts_anew(script: Caller) -> None:
 
 
 def test_the_cool_off(script: Caller, time_machine: Any) -> None:
-    """After the cool-off the right password works again."""
+    """A login is refused until 15 minutes after the last attempt. After that the right password works again."""
     time_machine.move_to(datetime(2030, 1, 1, tzinfo=UTC), tick=False)
     lock_out(script)
     time_machine.shift(timedelta(minutes=14, seconds=59))
@@ -142,7 +142,7 @@ def test_the_cool_off(script: Caller, time_machine: Any) -> None:
 
 
 def test_without_a_cool_off(script: Caller) -> None:
-    """The lockout lasts until staff end it, and has no Retry-After."""
+    """Without AXES_COOLOFF_TIME, the answer has no Retry-After, and the lockout lasts until ``axes_reset``."""
     with override_settings(AXES_COOLOFF_TIME=None, AXES_HTTP_RESPONSE_CODE=403):
         response = lock_out(script)
         assert (response.status_code, response.json()["code"]) == (403, LOCKED_OUT)
@@ -153,7 +153,7 @@ def test_without_a_cool_off(script: Caller) -> None:
 
 
 def test_no_session_is_made(script: Caller) -> None:
-    """A login makes no session and sets no cookie; axes' access log would make both."""
+    """A login sets no cookie and makes no Django session. With axes' access log, it makes a session and its cookie."""
     assert not script.log_in().cookies
     assert Session.objects.count() == 0
     with override_settings(AXES_DISABLE_ACCESS_LOG=False):
@@ -171,24 +171,24 @@ def test_no_session_is_made(script: Caller) -> None:
     ],
 )
 def test_the_address_behind_a_proxy(script: Caller, forwarded: str, counted: str | None) -> None:
-    """Axes counts by our throttle's address, and an invalid address does not break a login."""
+    """Behind a proxy, axes counts by the address in X-Forwarded-For. With an invalid address a login still works."""
     with override_settings(REST_FRAMEWORK={"NUM_PROXIES": 1}):
         assert_locked_out(lock_out(script, HTTP_X_FORWARDED_FOR=forwarded))
         assert AccessAttempt.objects.get().ip_address == counted
         assert script.log_in(HTTP_X_FORWARDED_FOR="203.0.113.9").status_code == 200
-    assert guess(script, HTTP_X_FORWARDED_FOR="203.0.113.9").status_code == 401  # nobody vouches for it
+    assert guess(script, HTTP_X_FORWARDED_FOR="203.0.113.9").status_code == 401  # the header is ignored now
     assert AccessAttempt.objects.filter(ip_address="127.0.0.1").count() == 1
 
 
 def test_an_ipv6_client_can_not_change_its_address(script: Caller) -> None:
-    """Addresses of one /64 network count together, because a client has 2^64 of them."""
+    """Axes counts the addresses of one IPv6 /64 network together, because one client can use all of them."""
     for number in range(LIMIT - 1):
         assert guess(script, REMOTE_ADDR=f"2001:db8::{number}").status_code == 401
     assert_locked_out(guess(script, REMOTE_ADDR="2001:db8::ffff"))
 
 
 def test_beside_our_throttle(script: Caller) -> None:
-    """A refusal by our throttle has its own code, and does not count as a failure for axes."""
+    """A login that LOGIN_THROTTLE refuses has the code ``throttled``, and axes does not count it as a failure."""
     with with_settings(LOGIN_THROTTLE="3/min"):
         assert [guess(script).status_code for _ in range(3)] == [401] * 3
         response = guess(script)
@@ -198,7 +198,7 @@ def test_beside_our_throttle(script: Caller) -> None:
 
 
 def test_another_login_page(user: Any) -> None:
-    """The admin's login gets text and not JSON."""
+    """A lockout at the admin's login page is answered with text instead of JSON."""
     client = Client()
     form = {"username": user.get_username(), "password": "a wrong guess"}
     for _ in range(LIMIT):
@@ -209,7 +209,7 @@ def test_another_login_page(user: Any) -> None:
 
 
 def test_a_callable_of_one_s_own(script: Caller, tmp_path: Any) -> None:
-    """The page's callable answers with the project's page at the admin, and as ours does at our endpoints."""
+    """The docs' callable answers a lockout with HTML at the admin's login, and with JSON at twotoken's login."""
     (tmp_path / "locked_out.html").write_text("<h1>Not now.</h1>")
     module_of("axes", "def locked_out", "shown_lockout")
     templates = [{**settings.TEMPLATES[0], "DIRS": [tmp_path]}]
@@ -222,7 +222,7 @@ def test_a_callable_of_one_s_own(script: Caller, tmp_path: Any) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_under_asgi(user: Any) -> None:
-    """Under ASGI axes' middleware is asynchronous, and the answer is the same."""
+    """Under ASGI, where axes' middleware is asynchronous, the fifth wrong password is a lockout too."""
     client: Any = AsyncClient()
     body = {user.USERNAME_FIELD: user.get_username(), "password": "a wrong guess"}
     log_in = async_to_sync(client.post)
@@ -232,14 +232,14 @@ def test_under_asgi(user: Any) -> None:
 
 
 def test_without_a_view(rf: Any) -> None:
-    """A request that has no view yet does not count as one of our endpoints."""
+    """If a request has no resolved view yet, ``lockout_response`` answers with text."""
     assert lockout_response(rf.post("/api/auth/login/"))["Content-Type"] == "text/plain; charset=utf-8"
     assert client_address(rf.get("/", REMOTE_ADDR="192.0.2.1")) == "192.0.2.1"
 
 
 @pytest.mark.parametrize("kind", ["script", "browser"])
 def test_a_step_up(kind: str, request: pytest.FixtureRequest) -> None:
-    """Failures of step-ups and logins count together, so a stolen access token gives no extra guesses."""
+    """Axes counts failed step-ups and logins together, so a stolen access token gives no extra guesses."""
     caller = request.getfixturevalue(kind)
     access = caller.log_in().json()["access"]
 

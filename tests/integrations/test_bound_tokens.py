@@ -1,4 +1,4 @@
-"""Bound tokens with other people's libraries, and with the client that the page shows, against a real server."""
+"""Bound tokens with client libraries for DPoP, and with the client in the docs, against a real server."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LIBRARIES = [("dpop", "ES256"), ("dpop", "Ed25519"), ("jose", "ES256"), ("jose",
 
 @pytest.fixture
 def run(live_server: Any, user: Any, tmp_path: Path) -> Any:
-    """Run a library's script against the server, and return what it prints."""
+    """A function that runs ``proofs.mjs`` with one library against the server, and returns what the script prints."""
     shutil.copy(npm.NODE / "proofs.mjs", tmp_path)
     (tmp_path / "session.mjs").write_text(block(PAGE, "generateProof", "js"))
     (tmp_path / "node_modules").symlink_to(npm.installed() / "node_modules")
@@ -49,7 +49,7 @@ def run(live_server: Any, user: Any, tmp_path: Path) -> Any:
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(("library", "algorithm"), LIBRARIES)
 def test_a_library(run: Any, library: str, algorithm: str) -> None:
-    """The client library logs in, calls, refreshes and loses an answer. A copy without the key is refused."""
+    """With a library's proofs, login, API, refresh and retry work. Without the key, copied tokens are refused."""
     assert run(library, algorithm) == {
         "type": "DPoP",
         "bound": True,
@@ -62,7 +62,7 @@ def test_a_library(run: Any, library: str, algorithm: str) -> None:
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("wants_nonce", [False, True])
 def test_oauth4webapi(run: Any, user: Any, wants_nonce: bool) -> None:
-    """The library oauth4webapi calls the API, understands our challenges, and repeats a request with the nonce."""
+    """The library oauth4webapi calls the API, reads twotoken's challenges, and repeats a request with the nonce."""
     with with_settings(DPOP_NONCE=wants_nonce):
         found = run("oauth4webapi")
     assert found == {
@@ -76,7 +76,7 @@ def test_oauth4webapi(run: Any, user: Any, wants_nonce: bool) -> None:
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("wants_nonce", [False, True])
 def test_the_client_that_is_shown(run: Any, wants_nonce: bool) -> None:
-    """The docs' client makes one refresh for two requests with an expired token. A copied refresh token is refused."""
+    """The docs' client refreshes once for two requests with an expired token. A copied refresh token is refused."""
     with with_settings(DPOP_NONCE=wants_nonce, DPOP="required"):
         assert run("page") == {"statuses": [200] * 3, "rotated": True, "stolen": "wrong_device"}
     assert RefreshToken.objects.get().generation == 1
@@ -84,7 +84,7 @@ def test_the_client_that_is_shown(run: Any, wants_nonce: bool) -> None:
 
 @pytest.mark.django_db
 def test_the_login_that_is_shown(user: Any) -> None:
-    """The page's login view binds the family to the key that the request proves."""
+    """The docs' login view binds the family to the key of the request's DPoP proof."""
     module = ModuleType("shown_login")
     exec(block(PAGE, "proven_key"), vars(module))  # noqa: S102 - our own docs
     device = Device()
@@ -93,7 +93,7 @@ def test_the_login_that_is_shown(user: Any) -> None:
 
 
 def test_the_proxy_that_is_shown() -> None:
-    """With the settings of the page on proxies, a proof for the public address is accepted."""
+    """A proof for the public https URL is accepted with the docs' settings for a proxy, and refused without them."""
     device = Device(host="https://localhost")
     headers: dict[str, Any] = {"HTTP_HOST": "localhost", "HTTP_X_FORWARDED_PROTO": "https"}
     shown = settings_of("../how-to/proxies", "SECURE_PROXY_SSL_HEADER", REST_FRAMEWORK={**settings.REST_FRAMEWORK})

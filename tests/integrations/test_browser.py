@@ -1,4 +1,4 @@
-"""A real Chromium on pages of other origins, and a real uvicorn: cookies, preflights, WebSockets."""
+"""A real Chromium opens pages of other origins than the API's, under uvicorn: cookies, preflights, WebSockets."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ RESTORE = "() => client.restore({ force: true }).then((there) => there, (error) 
 
 @pytest.fixture(scope="module")
 def server(serve: Callable[..., Served]) -> Served:
-    """A server with the page's settings."""
+    """A server with the settings in the docs' page on CORS, and access tokens that live 3 seconds."""
     return serve(TEST_ACCESS_SECONDS="3")
 
 
 def open_page(context: BrowserContext, server: Served, host: str, *connect: str) -> Page:
-    """Open the page under one host name; its client calls the API under another. It may connect to more origins."""
+    """Open a page of a host, with a client for the API's host. ``connect`` has more origins that the page may call."""
     page = context.new_page()
     allowed = "".join(f"&connect={origin}" for origin in connect)
     page.goto(f"{server.at(host)}/page/?server={server.at(API)}{allowed}")
@@ -41,17 +41,17 @@ def open_page(context: BrowserContext, server: Served, host: str, *connect: str)
 
 
 def me(page: Page, server: Served) -> Any:
-    """Call the API."""
+    """GET an API route from the page, and return the status."""
     return page.evaluate(ME, f"{server.at(API)}/api/me/")
 
 
 def cookies(context: BrowserContext, server: Served) -> list[Any]:
-    """Return our cookies as the browser would send them to the API."""
+    """Return the refresh cookies that the browser would send to the API."""
     return [cookie for cookie in context.cookies(f"{server.at(API)}/api/auth/") if cookie["name"] == COOKIE]
 
 
 def test_another_subdomain(server: Served, context: BrowserContext) -> None:
-    """A page of another subdomain sends the strict cookie: login, API, refresh, reload and logout work."""
+    """On a page of another subdomain with SameSite=Strict, login, API, refresh, reload and logout work."""
     page = open_page(context, server, SAME_SITE)
     keys: list[Any] = []
     page.on("request", lambda request: keys.append(request.headers.get("idempotency-key")))
@@ -71,7 +71,7 @@ def test_another_subdomain(server: Served, context: BrowserContext) -> None:
 
 
 def test_another_site_with_the_strict_cookie(server: Served, context: BrowserContext) -> None:
-    """From another site login works, but the first refresh has no cookie, so the session ends."""
+    """On a page of another site with SameSite=Strict, login works, but a refresh has no cookie and ends the session."""
     page = open_page(context, server, OTHER_SITE)
     page.evaluate(LOGIN, [NAME, PASSWORD])
     assert me(page, server) == 200
@@ -80,10 +80,10 @@ def test_another_site_with_the_strict_cookie(server: Served, context: BrowserCon
 
 
 def test_another_site(serve: Callable[..., Served], chromium: Browser, tmp_path: Path) -> None:
-    """With SameSite=None all works. If the browser blocks third-party cookies, a reload ends the session."""
+    """On another site with SameSite=None, a session survives a reload if the browser allows third-party cookies."""
     server = serve(twotoken={"COOKIE_SAMESITE": "None"})
     (tmp_path / "Default").mkdir()
-    (tmp_path / "Default" / "Preferences").write_text('{"profile": {"cookie_controls_mode": 0}}')  # of no kind blocked
+    (tmp_path / "Default" / "Preferences").write_text('{"profile": {"cookie_controls_mode": 0}}')  # block no cookie
     start = chromium.browser_type.launch_persistent_context
     allowing = start(tmp_path, executable_path=chromium_path(), args=CHROMIUM_ARGUMENTS)
     for context, stays in ((allowing, True), (chromium.new_context(), False)):
@@ -100,7 +100,7 @@ def test_another_site(serve: Callable[..., Served], chromium: Browser, tmp_path:
 
 
 def test_without_the_key_among_the_headers(serve: Callable[..., Served], context: BrowserContext) -> None:
-    """Without Idempotency-Key in the CORS headers, the first refresh is a network error, which logs nobody out."""
+    """If CORS does not allow Idempotency-Key, a refresh is a network error, and the user stays logged in."""
     server = serve(settings={"CORS_ALLOW_HEADERS": list(default_headers)})
     page = open_page(context, server, SAME_SITE)
     page.evaluate(LOGIN, [NAME, PASSWORD])
@@ -110,21 +110,21 @@ def test_without_the_key_among_the_headers(serve: Callable[..., Served], context
 
 
 def test_without_credentials(serve: Callable[..., Served], context: BrowserContext) -> None:
-    """Without Access-Control-Allow-Credentials a login fails."""
+    """If CORS_ALLOW_CREDENTIALS is False, a login of a cross-origin page fails with a network error."""
     server = serve(settings={"CORS_ALLOW_CREDENTIALS": False})
     page = open_page(context, server, SAME_SITE)
     assert page.evaluate(REFUSED, [NAME, PASSWORD]) == FAILED
 
 
 def test_without_trust(serve: Callable[..., Served], context: BrowserContext) -> None:
-    """Without CSRF_TRUSTED_ORIGINS a login is refused, and the page can read why."""
+    """If CSRF_TRUSTED_ORIGINS lacks the origin, a login is a 403 ``cross_origin``, which the page can read."""
     server = serve(settings={"CSRF_TRUSTED_ORIGINS": []})
     page = open_page(context, server, SAME_SITE)
     assert page.evaluate(REFUSED, [NAME, PASSWORD]) == [403, "cross_origin", 0]
 
 
 def test_a_lockout(serve: Callable[..., Served], context: BrowserContext) -> None:
-    """With the documented order of middlewares the page can read the lockout and its Retry-After."""
+    """With CorsMiddleware before axes' middleware, the page can read a lockout. In the other order it can't."""
     cors, axes = "corsheaders.middleware.CorsMiddleware", "axes.middleware.AxesMiddleware"
     others = ["allauth.account.middleware.AccountMiddleware"]
     settings = {
@@ -144,7 +144,7 @@ def test_a_lockout(serve: Callable[..., Served], context: BrowserContext) -> Non
 
 
 def test_a_websocket(server: Served, context: BrowserContext) -> None:
-    """The page's function opens a WebSocket; when the token expires, it opens another with the next token."""
+    """The docs' JavaScript opens a WebSocket. When the token expires, it opens another with a new token."""
     sockets = server.at(API).replace("http", "ws")
     page = open_page(context, server, SAME_SITE, sockets)
     page.evaluate(LOGIN, [NAME, PASSWORD])
@@ -159,7 +159,7 @@ def test_a_websocket(server: Served, context: BrowserContext) -> None:
 
 
 def test_a_websocket_with_a_token_that_is_refused(server: Served, context: BrowserContext) -> None:
-    """If the WebSocket's token is refused, the page gets the reason."""
+    """If the token of a WebSocket is refused, the page gets the close code 4401 and the reason."""
     sockets = server.at(API).replace("http", "ws")
     page = open_page(context, server, SAME_SITE, sockets)
     opened = f"new WebSocket('{sockets}/ws/news/', ['bearer', 'x'])"

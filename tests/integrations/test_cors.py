@@ -1,4 +1,4 @@
-"""django-cors-headers: the headers that the page's settings give, and what is missing without them."""
+"""django-cors-headers with the docs' settings lets a page of another origin log in, refresh and read answers."""
 
 from __future__ import annotations
 
@@ -28,31 +28,31 @@ PATHS = ["login/", "refresh/", "logout/", "logout/all/", "sessions/"]
 def _as_the_page_says() -> Iterator[None]:
     lists = {name: list(getattr(settings, name)) for name in ("INSTALLED_APPS", "MIDDLEWARE")}
     found = settings_of("cors", "corsheaders.defaults", **lists)
-    del found["INSTALLED_APPS"]  # it stands there already
+    del found["INSTALLED_APPS"]  # corsheaders is installed already
     with override_settings(**found):
         yield
 
 
 @pytest.fixture
 def page(user: Any) -> Caller:
-    """A page of another origin on the same site."""
+    """A client that sends the headers of a page with another origin on the same site."""
     return Caller(user, mount="/api/auth/", HTTP_ORIGIN=ORIGIN, HTTP_SEC_FETCH_SITE="same-site")
 
 
 def preflight(page: Caller, path: str, headers: str = "content-type,idempotency-key", method: str = "POST") -> Any:
-    """Send the preflight request that a browser sends."""
+    """Send the preflight request (OPTIONS) that a browser would send."""
     return page.options(path, HTTP_ACCESS_CONTROL_REQUEST_METHOD=method, HTTP_ACCESS_CONTROL_REQUEST_HEADERS=headers)
 
 
 def assert_open(response: Any) -> None:
-    """Assert that an answer has the headers that a browser requires for a request with credentials."""
+    """Assert that an answer has the CORS headers that a browser requires for a request with cookies."""
     assert response["Access-Control-Allow-Origin"] == ORIGIN
     assert response["Access-Control-Allow-Credentials"] == "true"
     assert "origin" in response["Vary"].lower()
 
 
 def test_the_checks_have_nothing_to_say(capsys: Any) -> None:
-    """Neither corsheaders' nor our checks report anything. Those of axes are ignored: this page does not use axes."""
+    """``manage.py check`` has no message about the docs' CORS settings. Two checks of django-axes are silenced."""
     with override_settings(SILENCED_SYSTEM_CHECKS=["axes.W002", "axes.W003"]):
         call_command("check", fail_level="INFO")
     assert "no issues" in capsys.readouterr().out
@@ -60,7 +60,7 @@ def test_the_checks_have_nothing_to_say(capsys: Any) -> None:
 
 @pytest.mark.parametrize("path", PATHS)
 def test_a_preflight(page: Caller, path: str) -> None:
-    """Preflights allow each endpoint with the headers that the client sends, and change nothing."""
+    """A preflight for each endpoint allows POST, DELETE, and the headers that the client sends."""
     response = preflight(page, page.mount + path, "authorization,content-type,idempotency-key")
     assert response.status_code == 200
     assert_open(response)
@@ -70,7 +70,7 @@ def test_a_preflight(page: Caller, path: str) -> None:
 
 
 def test_a_session_from_another_origin(page: Caller) -> None:
-    """The page can read the answers to login, refresh, API and logout, refusals included."""
+    """The answers to login, refresh, API, logout and a refused refresh have CORS headers, so the page can read them."""
     login = page.log_in()
     refresh = page.refresh(key="a-key-of-some-length")
     access: dict[str, Any] = {"HTTP_AUTHORIZATION": f"Bearer {refresh.json()['access']}"}
@@ -85,7 +85,7 @@ def test_a_session_from_another_origin(page: Caller) -> None:
 
 
 def test_bound_tokens_from_another_origin(page: Caller) -> None:
-    """With the page's block for bound tokens, it may send proofs, and read nonces and challenges."""
+    """With the docs' settings for bound tokens, the page may send DPoP proofs, and read nonces and challenges."""
     assert "dpop" not in preflight(page, "/api/me/", "authorization,dpop")["Access-Control-Allow-Headers"]
     before = {name: list(getattr(settings, name)) for name in ("CORS_ALLOW_HEADERS", "CORS_EXPOSE_HEADERS")}
     device = Device()
@@ -100,7 +100,7 @@ def test_bound_tokens_from_another_origin(page: Caller) -> None:
 
 
 def test_an_origin_that_is_not_named(page: Caller) -> None:
-    """An origin that is not listed gets no CORS headers, and its requests change nothing."""
+    """A login from an origin that is not listed is a 403 ``cross_origin`` without CORS headers."""
     page.defaults["HTTP_ORIGIN"] = "https://app.example.org"
     page.defaults["HTTP_SEC_FETCH_SITE"] = "cross-site"
     assert "Access-Control-Allow-Origin" not in preflight(page, "/api/auth/login/")
@@ -110,7 +110,7 @@ def test_an_origin_that_is_not_named(page: Caller) -> None:
 
 
 def test_without_trust(page: Caller) -> None:
-    """Without CSRF_TRUSTED_ORIGINS, CORS alone is not enough; the page can read the reason."""
+    """If CSRF_TRUSTED_ORIGINS lacks the origin, a login is a 403 ``cross_origin``, which the page can read."""
     with override_settings(CSRF_TRUSTED_ORIGINS=[]):
         response = page.log_in()
     assert (response.status_code, response.json()["code"]) == (403, "cross_origin")
@@ -118,14 +118,14 @@ def test_without_trust(page: Caller) -> None:
 
 
 def test_without_the_key_among_the_headers(page: Caller) -> None:
-    """If Idempotency-Key is not allowed, the preflight of a refresh fails, and the browser sends nothing."""
+    """With the default CORS_ALLOW_HEADERS, the preflight of a refresh does not allow Idempotency-Key."""
     with override_settings(CORS_ALLOW_HEADERS=default_headers):
         response = preflight(page, "/api/auth/refresh/")
     assert "idempotency-key" not in response["Access-Control-Allow-Headers"]
 
 
 def test_retry_after(page: Caller) -> None:
-    """The page can read Retry-After of a throttled refresh."""
+    """The answer to a throttled refresh exposes Retry-After to the page."""
     page.log_in()
     with with_settings(REFRESH_THROTTLE="1/min"):
         page.refresh()
@@ -135,7 +135,7 @@ def test_retry_after(page: Caller) -> None:
 
 
 def test_another_site(user: Any) -> None:
-    """For a page of another site, the cookie has SameSite=None."""
+    """With the docs' settings for another site, the refresh cookie has SameSite=None, and a refresh works."""
     namespace = settings_of("cors", "COOKIE_SAMESITE", TWOTOKEN={**settings.TWOTOKEN})
     page = Caller(user, mount="/api/auth/", HTTP_ORIGIN=ORIGIN, HTTP_SEC_FETCH_SITE="cross-site")
     with override_settings(TWOTOKEN=namespace["TWOTOKEN"]):
@@ -146,13 +146,13 @@ def test_another_site(user: Any) -> None:
 
 
 def last(*names: str) -> Any:
-    """Put these middlewares at the end, in this order."""
+    """Move these middlewares to the end of MIDDLEWARE, in this order."""
     others = [name for name in settings.MIDDLEWARE if name not in names]
     return override_settings(MIDDLEWARE=[*others, *names])
 
 
 def test_the_order_and_a_lockout(page: Caller) -> None:
-    """If CorsMiddleware is above axes' middleware, the page can read a lockout; below it, it can't."""
+    """If CorsMiddleware is before axes' middleware, a lockout has CORS headers. If it is after it, it has none."""
     lockout: dict[str, Any] = {"AXES_ENABLED": True, "AXES_FAILURE_LIMIT": 1, "AXES_DISABLE_ACCESS_LOG": True}
     lockout["AUTHENTICATION_BACKENDS"] = [
         "axes.backends.AxesStandaloneBackend",
@@ -171,7 +171,7 @@ def test_the_order_and_a_lockout(page: Caller) -> None:
 
 
 def test_the_order_and_a_missing_slash(page: Caller) -> None:
-    """If CorsMiddleware is above CommonMiddleware, a page can follow the slash redirect; below it, it can't."""
+    """If CorsMiddleware is before CommonMiddleware, the redirect to a final slash has CORS headers, otherwise none."""
     response = page.get("/api/me")
     assert (response.status_code, response["Location"]) == (301, "/api/me/")
     assert_open(response)

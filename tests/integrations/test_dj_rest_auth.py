@@ -1,4 +1,4 @@
-"""dj-rest-auth with the page's set-up lets in the same users as before, and nobody else."""
+"""With the docs' set-up for dj-rest-auth, its login and social login give twotoken's tokens, after the same checks."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ MANDATORY = override_settings(ACCOUNT_EMAIL_VERIFICATION="mandatory")
 
 @pytest.fixture(autouse=True)
 def social() -> Iterator[Any]:
-    """The modules of the page. Returns that of the social login."""
+    """Set the URLs of the docs' page on dj-rest-auth. Yield the page's module for the social login."""
     module_of(PAGE, "class DjRestAuthLoginView", "accounts.login")
     social = module_of(PAGE, "class GitHubLoginView", "accounts.social")
     module_of(PAGE, "app_name", "accounts.auth_urls")
@@ -52,18 +52,18 @@ def person() -> Any:
 
 
 def verify_email() -> None:
-    """Mark all addresses as verified."""
+    """Mark all e-mail addresses in allauth as verified."""
     EmailAddress.objects.update(verified=True)
 
 
 def log_in(**data: str) -> Any:
-    """Log in from a browser."""
+    """Log in with a password from a browser. ``data`` has the user name or the e-mail address."""
     client = APIClient(HTTP_SEC_FETCH_SITE="same-origin")
     return client.post(f"{AUTH}login/", {"password": PASSWORD, **data}, format="json")
 
 
 def refused(response: Any) -> str:
-    """Return the reason for which dj-rest-auth refused a login."""
+    """Assert that dj-rest-auth refused a login with a 400, and return the error."""
     assert response.status_code == 400, response.content
     assert not response.cookies
     assert RefreshToken.objects.count() == 0
@@ -72,7 +72,7 @@ def refused(response: Any) -> str:
 
 
 def test_an_unverified_address(person: Any) -> None:
-    """If addresses must be verified, a login is refused until then; after it, it gives a pair by cookie."""
+    """With mandatory verification, a login is refused until the address is verified. Then it sets a refresh cookie."""
     with MANDATORY:
         assert refused(log_in(username=person.username)) == "E-mail is not verified."
         verify_email()
@@ -85,7 +85,7 @@ def test_an_unverified_address(person: Any) -> None:
 
 @override_settings(ACCOUNT_LOGIN_METHODS={"email"})
 def test_a_login_by_email(person: Any) -> None:
-    """A user can log in by e-mail address, if allauth is set up for it."""
+    """If ACCOUNT_LOGIN_METHODS is ``email``, a user can log in by e-mail address, and not by user name."""
     assert log_in(email="Ann@example.com").status_code == 200
     RefreshToken.objects.all().delete()
     assert refused(log_in(email="bob@example.com")) == "Unable to log in with provided credentials."
@@ -93,7 +93,7 @@ def test_a_login_by_email(person: Any) -> None:
 
 
 def test_who_does_not_get_in(person: Any) -> None:
-    """A wrong password, an inactive user and two names at once are refused."""
+    """A login with a wrong password, an inactive user, or both user name and e-mail address is refused."""
     assert refused(log_in(username=person.username, password="x")) == "Unable to log in with provided credentials."
     assert refused(log_in(username="x", email=person.email)) == "Send a username or an email."
     person.is_active = False
@@ -104,7 +104,7 @@ def test_who_does_not_get_in(person: Any) -> None:
 
 
 def test_attempts_are_counted(person: Any) -> None:
-    """Attempts are counted before the password is checked."""
+    """LOGIN_THROTTLE counts wrong passwords by user name and by e-mail address: the third attempt is a 429."""
     with with_settings(LOGIN_THROTTLE="2/min"):
         for name in ("username", "email"):
             sent = {name: getattr(person, name)}
@@ -113,7 +113,7 @@ def test_attempts_are_counted(person: Any) -> None:
 
 
 def test_a_registration() -> None:
-    """A registration gives no pair. After the link in the mail, the login works."""
+    """A registration gives no tokens. After the key in the mail is sent back, the login works."""
     data = {"username": "cid", "email": "cid@example.com", "password1": PASSWORD, "password2": PASSWORD}
     client = APIClient()
     with MANDATORY, override_settings(ACCOUNT_EMAIL_CONFIRMATION_HMAC=True):
@@ -128,7 +128,7 @@ def test_a_registration() -> None:
 
 
 def test_dj_rest_auth_s_own_login_is_gone(person: Any) -> None:
-    """dj-rest-auth's login and logout are a 404, because they would use a session."""
+    """dj-rest-auth's own login and logout, which would use a session, are not mounted and answer 404."""
     with override_settings(APPEND_SLASH=False):
         for path in ("login", "xlogin/", "logout", "xlogout/"):
             response = APIClient().post(AUTH + path, {"username": person.username, "password": PASSWORD}, format="json")
@@ -137,7 +137,7 @@ def test_dj_rest_auth_s_own_login_is_gone(person: Any) -> None:
 
 
 def test_a_password_change_ends_the_family(person: Any) -> None:
-    """After a password change the next refresh is refused."""
+    """After a password change by dj-rest-auth, the next refresh is a 401 ``password_changed``."""
     client = APIClient(HTTP_SEC_FETCH_SITE="same-origin")
     sent = {"username": person.username, "password": PASSWORD}
     access = client.post(f"{AUTH}login/", sent, format="json").json()["access"]
@@ -148,23 +148,23 @@ def test_a_password_change_ends_the_family(person: Any) -> None:
 
 
 class Provider(BaseHTTPRequestHandler):
-    """The part of GitHub that a login uses."""
+    """A server that answers as GitHub does in a social login."""
 
     profile: dict[str, Any]
 
     def do_POST(self) -> None:
-        """Exchange a code for an access token."""
+        """Exchange the right code for an access token."""
         form = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
         good = form["code"] == [PROVIDERS_CODE]
         self.answer({"access_token": PROVIDERS_TOKEN} if good else {"error": "bad_verification_code"})
 
     def do_GET(self) -> None:
-        """Return the user of the access token."""
+        """Return the profile of the access token's user. Return an empty list for ``/emails``."""
         assert self.headers["Authorization"] == f"token {PROVIDERS_TOKEN}"
         self.answer([] if self.path == "/emails" else self.profile)
 
     def answer(self, data: Any) -> None:
-        """Answer with JSON."""
+        """Send a 200 with JSON."""
         body = json.dumps(data).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
@@ -178,7 +178,7 @@ class Provider(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def provider(social: Any) -> Iterator[type[Provider]]:
-    """A provider on this machine, which the page's view calls."""
+    """A running Provider, which the docs' view for GitHub calls instead of GitHub."""
     Provider.profile = {"id": 7, "login": "ann", "name": "Ann", "email": "ann@example.com"}
     with ThreadingHTTPServer(("127.0.0.1", 0), Provider) as server:
         Thread(target=server.serve_forever).start()
@@ -191,13 +191,13 @@ def provider(social: Any) -> Iterator[type[Provider]]:
 
 
 def by_github(**extra: str) -> Any:
-    """Log in with a code."""
+    """POST a GitHub code to the docs' view for the social login."""
     client = APIClient(HTTP_SEC_FETCH_SITE="same-origin")
     return client.post(f"{AUTH}github/", {"code": PROVIDERS_CODE, **extra}, format="json")
 
 
 def test_a_social_login(provider: type[Provider]) -> None:
-    """The first social login makes the account and a pair, but no session. The next one finds the account."""
+    """Two social logins give two token pairs for one new account, without a session. An inactive user gets a 401."""
     for number in (1, 2):
         response = by_github()
         assert (response.status_code, set(response.json())) == (200, {"access", "expires_in"})
@@ -214,7 +214,7 @@ def test_a_social_login(provider: type[Provider]) -> None:
 
 
 def test_a_bad_code(provider: type[Provider]) -> None:
-    """A bad code is refused, and so is an access token, which may be for another site."""
+    """A social login with a wrong code is a 400. A GitHub access token, which may be for another site, is a 400 too."""
     for sent in ({"code": "x"}, {"code": "", "access_token": PROVIDERS_TOKEN}):
         response = by_github(**sent)
         assert (response.status_code, set(response.json())) == (400, {"non_field_errors"})
@@ -222,7 +222,7 @@ def test_a_bad_code(provider: type[Provider]) -> None:
 
 
 def step_missing(response: Any) -> bool:
-    """Assert that a login got no token."""
+    """Assert that a login made no session. Return whether the answer is a 401 ``step_missing``."""
     assert Session.objects.count() == 0
     assert set(response.cookies) <= {"csrftoken", "messages", "sessionid"}
     assert "sessionid" not in response.cookies or not response.cookies["sessionid"].value
@@ -230,7 +230,7 @@ def step_missing(response: Any) -> bool:
 
 
 def test_a_social_login_with_an_unverified_address(provider: type[Provider]) -> None:
-    """If addresses must be verified, each login is refused until then."""
+    """With mandatory verification, a social login is refused until the e-mail address is verified."""
     with MANDATORY:
         assert step_missing(by_github())
         assert step_missing(by_github())
@@ -240,7 +240,7 @@ def test_a_social_login_with_an_unverified_address(provider: type[Provider]) -> 
 
 
 def test_a_social_login_and_the_second_factor(provider: type[Provider]) -> None:
-    """A social login can't skip allauth's second factor."""
+    """A social login of a user with a second factor in allauth is a 401 ``step_missing``, and starts no family."""
     assert by_github().status_code == 200
     TOTP.activate(RefreshToken.objects.get().user, "SECRETSECRETSECR")
     assert step_missing(by_github())
@@ -248,21 +248,21 @@ def test_a_social_login_and_the_second_factor(provider: type[Provider]) -> None:
 
 
 def test_a_social_login_without_automatic_signup(provider: type[Provider]) -> None:
-    """The first login makes the account and the second one logs in, as the page says."""
+    """With SOCIALACCOUNT_AUTO_SIGNUP=False, the first social login is a 401 ``step_missing``, the second one works."""
     with override_settings(SOCIALACCOUNT_AUTO_SIGNUP=False):
         assert step_missing(by_github())
         assert by_github().status_code == 200
 
 
 def test_a_social_login_of_somebody_else_s_address(person: Any, provider: type[Provider]) -> None:
-    """A provider's claim of an address does not open an existing account with this address."""
+    """A social login with the e-mail address of another account is a 400, and starts no family."""
     verify_email()
     assert by_github().status_code == 400
     assert RefreshToken.objects.count() == 0
 
 
 def test_a_session_of_somebody_else(person: Any, provider: type[Provider]) -> None:
-    """Another user's session is not used by the login."""
+    """A social login in a browser that has another user's session starts a family of the new user."""
     client = APIClient(HTTP_SEC_FETCH_SITE="same-origin")
     client.force_login(person)
     Provider.profile = {"id": 8, "login": "bob", "name": "Bob", "email": "bob@example.com"}
@@ -272,7 +272,7 @@ def test_a_session_of_somebody_else(person: Any, provider: type[Provider]) -> No
 
 
 def test_the_settings_that_the_page_shows() -> None:
-    """The settings on the page name classes that exist."""
+    """The docs' settings set ``TOKEN_MODEL`` to None and name an existing authentication class."""
     names: dict[str, Any] = {}
     exec(block(PAGE, "twotoken.contrib.simplejwt.authentication"), names)  # noqa: S102 - our own docs
     assert names["REST_AUTH"] == {"TOKEN_MODEL": None}

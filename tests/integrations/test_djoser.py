@@ -1,4 +1,4 @@
-"""djoser with the page's set-up: accounts, activation and passwords work as before."""
+"""With the docs' set-up for djoser, its clients log in with twotoken, and its accounts and passwords still work."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ EMAIL = {"email": "ann@example.com", "password": PASSWORD}
 
 @pytest.fixture(autouse=True)
 def _urls() -> Iterator[None]:
-    """The URLs of the page."""
+    """Set the URLs and the TWOTOKEN_SIMPLEJWT of the docs' page on djoser."""
     module_of(PAGE, "djoser.urls", "shown_djoser_urls")
     shown = settings_of(PAGE, "AUTH_HEADER_TYPES", SECRET_KEY=KEY)["TWOTOKEN_SIMPLEJWT"]
     move = {**shown, "UNTIL": datetime.now(UTC) + timedelta(days=1)}
@@ -36,23 +36,23 @@ def _urls() -> Iterator[None]:
 
 
 def log_in(name: str, password: str = PASSWORD, slash: str = "/") -> Any:
-    """Log in as a client of djoser does."""
+    """POST to ``jwt/create``, as a client of djoser does to log in."""
     return APIClient().post(f"/auth/jwt/create{slash}", {"username": name, "password": password}, format="json")
 
 
 def refresh(token: str) -> Any:
-    """Refresh as a client of djoser does."""
+    """POST to ``jwt/refresh/``, as a client of djoser does."""
     return APIClient().post("/auth/jwt/refresh/", {"refresh": token}, format="json")
 
 
 def me(access: str, method: str = "get", **data: str) -> Any:
-    """Call djoser's ``me`` endpoint."""
+    """Send a request to djoser's ``users/me/`` with an access token."""
     client: Any = APIClient(HTTP_AUTHORIZATION=f"Bearer {access}")
     return getattr(client, method)("/auth/users/me/", data, format="json")
 
 
 def test_a_client_of_djoser(user: Any) -> None:
-    """A client of djoser logs in, calls and refreshes, with the trailing slash or without."""
+    """A client of djoser can log in, with or without the final slash, call the API, refresh and verify."""
     assert me(log_in(user.username, slash="").json()["access"]).json()["username"] == user.username
     pair = log_in(user.username).json()
     assert refresh(pair["refresh"]).status_code == 200
@@ -61,7 +61,7 @@ def test_a_client_of_djoser(user: Any) -> None:
 
 @override_settings(DJOSER=ACTIVATION)
 def test_an_account_that_is_not_activated() -> None:
-    """An account can't log in before the link in the mail is used."""
+    """With SEND_ACTIVATION_EMAIL, a new user's login is a 401 until the account is activated."""
     client = APIClient()
     assert client.post("/auth/users/", {"username": "ann", **EMAIL}, format="json").status_code == 201
     response = log_in("ann")
@@ -77,7 +77,7 @@ def test_an_account_that_is_not_activated() -> None:
 
 @override_settings(DJOSER=ACTIVATION)
 def test_a_changed_address() -> None:
-    """djoser deactivates the account until the new address is confirmed, so both tokens are refused."""
+    """After djoser deactivates a user because of a new e-mail address, API, refresh and login are refused."""
     user: Any = UserFactory(email="ann@example.com")
     pair = log_in(user.username).json()
     assert me(pair["access"], "patch", email="ann@example.org").status_code == 200
@@ -89,7 +89,7 @@ def test_a_changed_address() -> None:
 
 
 def test_a_changed_password(user: Any) -> None:
-    """After a password change every login ends at its next refresh."""
+    """After djoser changes a password, the next refresh is a 401 ``password_changed``."""
     pair = log_in(user.username).json()
     client = APIClient(HTTP_AUTHORIZATION=f"Bearer {pair['access']}")
     body = {"current_password": PASSWORD, "new_password": f"{PASSWORD} two"}
@@ -99,14 +99,14 @@ def test_a_changed_password(user: Any) -> None:
 
 
 def test_a_deleted_account(user: Any) -> None:
-    """The tokens of a deleted account are refused."""
+    """After a user is deleted by djoser, the refresh token is a 401 ``invalid``."""
     pair = log_in(user.username).json()
     assert me(pair["access"], "delete", current_password=PASSWORD).status_code == 204
     assert refresh(pair["refresh"]).json()["reason"] == "invalid"
 
 
 def test_a_login_by_email() -> None:
-    """LOGIN_FIELD works as in djoser; the throttle counts by it, and inactive users are refused."""
+    """With the docs' view for LOGIN_FIELD, users log in by e-mail address only, and LOGIN_THROTTLE counts attempts."""
     login = module_of(PAGE, "class EmailLoginView", "accounts.login").EmailLoginView
     auth: Any = [path("login/", login.as_view(delivery="body")), path("auth/", include("twotoken.urls"))]
     urls = type("urls", (), {"urlpatterns": auth})

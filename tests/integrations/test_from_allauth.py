@@ -1,4 +1,4 @@
-"""Coming from allauth: the page's exchange gives a pair to a user of a complete allauth session only."""
+"""The docs' view that exchanges an allauth session for a token pair accepts only sessions of finished logins."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ AUTH = "/_allauth/app/v1/auth/"
 
 @pytest.fixture(autouse=True)
 def _urls() -> Iterator[None]:
-    """The page's view and URLs, beside allauth's own."""
+    """Set the docs' exchange view and URLs, and allauth's headless URLs."""
     module_of(PAGE, "app_name", "accounts.auth_urls")
     exchange = module_of(PAGE, "def exchange", "shown_exchange").exchange
     shown = module_of(PAGE, "api/app/auth/exchange/", "shown_from_allauth_urls", exchange=exchange)
@@ -42,24 +42,24 @@ def person() -> Any:
 
 
 def log_in(user: Any) -> str:
-    """Log in at allauth, and return the session token."""
+    """Log in at allauth with a password, and return the session token."""
     response = APIClient().post(f"{AUTH}login", {"username": user.username, "password": PASSWORD}, format="json")
     return str(response.json()["meta"]["session_token"])
 
 
 def exchange(session_token: str) -> Any:
-    """Ask for a pair."""
+    """POST a session token to the docs' exchange view."""
     return APIClient().post("/api/app/auth/exchange/", HTTP_X_SESSION_TOKEN=session_token)
 
 
 def assert_refused(response: Any) -> None:
-    """Assert that an exchange gave no token."""
+    """Assert that an exchange is a 403 and started no family."""
     assert response.status_code == 403, response.content
     assert RefreshToken.objects.count() == 0
 
 
 def test_who_is_logged_in(person: Any) -> None:
-    """A logged-in user gets a pair that can refresh and log out. After the session's end the exchange is refused."""
+    """An exchange of a logged-in user's session gives a pair that can refresh. After a logout the exchange is a 403."""
     session = log_in(person)
     pair = exchange(session)
     assert (pair.status_code, pair["Cache-Control"]) == (200, "no-store")
@@ -72,7 +72,7 @@ def test_who_is_logged_in(person: Any) -> None:
 
 
 def test_who_is_not_logged_in_yet(person: Any) -> None:
-    """Without a session, a verified address or the second factor, the exchange is refused."""
+    """An exchange is refused if the session is missing, or if its login lacks a verified address or a second factor."""
     assert_refused(exchange("x"))
     assert_refused(APIClient().post("/api/app/auth/exchange/"))
     with override_settings(ACCOUNT_EMAIL_VERIFICATION="mandatory"):
@@ -82,7 +82,7 @@ def test_who_is_not_logged_in_yet(person: Any) -> None:
 
 
 def test_who_is_not_active_any_more(person: Any) -> None:
-    """The session of a deactivated user, or of a changed password, is refused."""
+    """An exchange is refused after its user is deactivated or has changed the password."""
     session = log_in(person)
     type(person).objects.update(is_active=False)
     assert_refused(exchange(session))
@@ -93,7 +93,7 @@ def test_who_is_not_active_any_more(person: Any) -> None:
 
 
 def test_a_session_of_another_login_page(person: Any, client: Any) -> None:
-    """The exchange accepts a session of another login page, as the docs warn. Our token strategy refuses it."""
+    """An exchange accepts a session of another login page, as the docs warn. With TwoTokenStrategy it is refused."""
     TOTP.activate(person, "SECRETSECRETSECR")
     client.force_login(person, "django.contrib.auth.backends.ModelBackend")
     session = client.cookies["sessionid"].value
@@ -104,6 +104,6 @@ def test_a_session_of_another_login_page(person: Any, client: Any) -> None:
 
 
 def test_the_plain_login_is_not_for_them(person: Any) -> None:
-    """The docs mount no login by password, because it would skip allauth's steps."""
+    """With the docs' URLs, twotoken's ``login/``, which would skip allauth's steps, answers 404."""
     data = {"username": person.username, "password": PASSWORD}
     assert APIClient().post("/api/app/auth/login/", data, format="json").status_code == 404

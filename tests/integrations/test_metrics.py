@@ -1,4 +1,4 @@
-"""The receivers of the page about metrics count what happens, for Prometheus and for OpenTelemetry."""
+"""The docs' receivers count logins, refreshes, refusals and more, for Prometheus and for OpenTelemetry."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from twotoken.models import RevokedReason
 PAGE = "../how-to/metrics"
 TEXT = (PAGES / f"{PAGE}.md").read_text()
 SIGNALS = [signal for signal in vars(signals).values() if isinstance(signal, Signal)]
-# What happens below, as both count it.
+# What ``live`` does, as the counters of both packages show it.
 EXPECTED = {
     ("logins", ()): 3,
     ("refreshes", ()): 2,
@@ -43,7 +43,7 @@ EXPECTED = {
 
 @pytest.fixture
 def _no_receivers_left() -> Iterator[None]:
-    """Disconnect what a page's module has connected."""
+    """Disconnect the receivers that the docs' module has connected."""
     before = {signal: list(signal.receivers) for signal in SIGNALS}
     yield
     for signal, receivers in before.items():
@@ -52,7 +52,7 @@ def _no_receivers_left() -> Iterator[None]:
 
 
 def live(script: Caller) -> None:
-    """Do each thing that is counted."""
+    """Log in, refresh, retry, reuse a token, and do all else that EXPECTED counts."""
     key = "a-key-of-some-length"
     r0 = script.log_in().json()["refresh"]
     r1 = script.refresh(r0, key).json()["refresh"]
@@ -71,7 +71,7 @@ def live(script: Caller) -> None:
 @pytest.mark.django_db
 @pytest.mark.usefixtures("_no_receivers_left")
 def test_prometheus(script: Caller, rf: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The view shows each metric of the page with its labels, from the folder that processes share."""
+    """The docs' Prometheus view shows each counter with its labels, from a folder that processes can share."""
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
     module = module_of(PAGE, "prometheus_client", "accounts.metrics")
     live(script)
@@ -91,7 +91,7 @@ def test_prometheus(script: Caller, rf: Any, tmp_path: Path, monkeypatch: pytest
 @pytest.mark.django_db
 @pytest.mark.usefixtures("_no_receivers_left")
 def test_opentelemetry(script: Caller) -> None:
-    """The reader of the SDK gets each metric of the page with its attributes."""
+    """A reader of OpenTelemetry's SDK gets each counter of the docs with its attributes."""
     reader = InMemoryMetricReader()
     metrics.set_meter_provider(MeterProvider(metric_readers=[reader]))
     module_of(PAGE, "get_meter", "accounts.metrics")
@@ -106,7 +106,7 @@ def test_opentelemetry(script: Caller) -> None:
 
 
 def test_the_app_imports_the_module(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The page's app config imports the module when Django is ready."""
+    """The docs' AppConfig imports ``accounts.metrics`` in ``ready``."""
     names: dict[str, Any] = {}
     exec(block(PAGE, "AccountsConfig"), names)  # noqa: S102 - our own docs
     imported: list[str] = []
@@ -117,7 +117,7 @@ def test_the_app_imports_the_module(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_alerts() -> None:
-    """Each rule uses metrics, codes and reasons that exist; the page explains each rule."""
+    """The docs' alert rules use only metrics, codes and reasons that exist, and the docs explain each rule."""
     rules = block(PAGE, "alert:", "yaml")
     described = set(re.findall(r"^\| `(twotoken_\w+)` \|", TEXT, re.MULTILINE))
     assert {f"twotoken_{name}_total" for name, _ in EXPECTED} == described

@@ -1,4 +1,4 @@
-"""django-otp: the page's login view gives a pair only after the second factor."""
+"""The docs' login view for django-otp gives tokens only after the second factor."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ RECOVERY = "abcdefgh"
 
 @pytest.fixture(autouse=True)
 def _urls() -> Iterator[None]:
-    """The modules that the page shows."""
+    """Set the URLs and the views of the docs' page on a second factor."""
     module_of("second-factor", "class TwoFactorLoginView", "accounts.login")
     module_of("second-factor", "app_name", "accounts.auth_urls")
     module_of("second-factor", "include", "shown_urls")
@@ -41,42 +41,42 @@ def _urls() -> Iterator[None]:
 
 @pytest.fixture
 def device(user: Any, time_machine: Any) -> TOTPDevice:
-    """The user's authenticator app, at a fixed time."""
+    """An authenticator app and a recovery code of the user. The clock stands still."""
     time_machine.move_to(datetime(2030, 1, 1, tzinfo=UTC), tick=False)
     StaticDevice.objects.create(user=user, name="recovery").token_set.create(token=RECOVERY)
     return TOTPDevice.objects.create(user=user, name="phone")
 
 
 def code(device: TOTPDevice, off: int = 0) -> str:
-    """Return the app's current code, or a wrong one."""
+    """Return the authenticator app's current code. With ``off``, return a wrong code."""
     return f"{(totp(device.bin_key) + off) % 10**6:06}"
 
 
 def log_in(caller: Caller, *otp: str, password: str = PASSWORD, **extra: Any) -> Any:
-    """Log in, with or without a code."""
+    """Log in with a password, and with a code if it is given."""
     body = {caller.user.USERNAME_FIELD: caller.user.get_username(), "password": password}
     return caller.send("login/", {**body, **({"otp": otp[0]} if otp else {})}, **extra)
 
 
 def step_up(caller: Caller, access: str, *otp: str, password: str = PASSWORD) -> Any:
-    """Step up, with or without a code."""
+    """POST to ``reauthenticate/`` with a password, and with a code if it is given."""
     body = {"password": password, **({"otp": otp[0]} if otp else {})}
     return caller.send("reauthenticate/", body, HTTP_AUTHORIZATION=f"Bearer {access}")
 
 
 def said(response: Any) -> tuple[int, str]:
-    """Return the status and the code of an answer."""
+    """Return the status of an answer, and the ``code`` in its body."""
     return response.status_code, response.json().get("code", "")
 
 
 def test_without_a_device(browser: Caller) -> None:
-    """A user without a device logs in with name and password."""
+    """A user without an authenticator app logs in with name and password only."""
     assert said(log_in(browser)) == (200, "")
     assert said(log_in(browser, password="a wrong guess")) == (401, "no_active_account")
 
 
 def test_nothing_before_the_second_factor(browser: Caller, device: TOTPDevice) -> None:
-    """Without the right code there is no pair, cookie, family or login signal. With it there is one of each."""
+    """Only a login with the right code gives a cookie, a family and a login signal. Without it, a login is a 401."""
     heard: list[Any] = []
 
     def hear(**kwargs: Any) -> None:
@@ -103,14 +103,14 @@ def test_nothing_before_the_second_factor(browser: Caller, device: TOTPDevice) -
 
 
 def test_a_code_does_not_stand_for_the_password(browser: Caller, device: TOTPDevice) -> None:
-    """Without the right password a code is neither checked nor used up."""
+    """A login with a wrong password is a 401 ``no_active_account``, and does not use up the code."""
     assert said(log_in(browser, code(device), password="a wrong guess")) == (401, "no_active_account")
     assert said(log_in(browser, code(device, 1), password="a wrong guess")) == (401, "no_active_account")
     assert said(log_in(browser, code(device))) == (200, "")
 
 
 def test_a_code_that_was_used(browser: Caller, device: TOTPDevice, time_machine: Any) -> None:
-    """A used code is refused; the next one is accepted."""
+    """A second login with a used code is refused. The code of the next 30 seconds is accepted."""
     value = code(device)
     assert said(log_in(browser, value)) == (200, "")
     assert said(log_in(browser, value)) == (401, "otp_not_valid")
@@ -120,7 +120,7 @@ def test_a_code_that_was_used(browser: Caller, device: TOTPDevice, time_machine:
 
 
 def test_a_recovery_code(browser: Caller, device: TOTPDevice, time_machine: Any) -> None:
-    """A recovery code works once, also after several logins with the app's codes."""
+    """After three logins with codes of the app, a recovery code works once."""
     for _ in range(3):
         assert said(log_in(browser, code(device))) == (200, "")
         time_machine.shift(timedelta(seconds=30))
@@ -129,7 +129,7 @@ def test_a_recovery_code(browser: Caller, device: TOTPDevice, time_machine: Any)
 
 
 def test_what_is_no_code(browser: Caller, device: TOTPDevice) -> None:
-    """A malformed code is refused without a 500."""
+    """A login with a malformed code is refused with a 400, 401 or 429, and starts no family."""
     for value in ("", " ", "²", "١٢٣٤٥٦", "x" * 17, "\x00"):
         response = log_in(browser, value)
         assert response.status_code in {400, 401, 429}, value
@@ -137,14 +137,14 @@ def test_what_is_no_code(browser: Caller, device: TOTPDevice) -> None:
 
 
 def test_an_inactive_user(browser: Caller, device: TOTPDevice) -> None:
-    """An inactive user's login does not reveal whether there is a second factor."""
+    """The login of an inactive user with a second factor is a 401 ``no_active_account``, as for any inactive user."""
     browser.user.is_active = False
     browser.user.save()
     assert said(log_in(browser, code(device))) == (401, "no_active_account")
 
 
 def test_guessing_codes(browser: Caller, device: TOTPDevice, time_machine: Any) -> None:
-    """Guessing from many addresses allows twelve tries an hour. Then even the right code has to wait."""
+    """From many addresses, at most twelve codes can be guessed in an hour. Then even the right code must wait."""
     answers = []
     for number in range(120):
         answers.append(log_in(browser, code(device, 1), REMOTE_ADDR=f"192.0.2.{number}"))
@@ -159,7 +159,7 @@ def test_guessing_codes(browser: Caller, device: TOTPDevice, time_machine: Any) 
 
 
 def test_our_throttle_counts_them(browser: Caller, device: TOTPDevice) -> None:
-    """Our throttle counts both steps of a login."""
+    """LOGIN_THROTTLE counts each login request, with or without a code."""
     with with_settings(LOGIN_THROTTLE="2/min"):
         assert said(log_in(browser)) == (401, "otp_required")
         assert said(log_in(browser)) == (401, "otp_required")
@@ -167,7 +167,7 @@ def test_our_throttle_counts_them(browser: Caller, device: TOTPDevice) -> None:
 
 
 def test_a_step_up(browser: Caller, device: TOTPDevice, time_machine: Any) -> None:
-    """A step-up asks for the code too, and the tokens of login and step-up name the second factor."""
+    """A step-up requires the code too. In the access tokens of login and step-up, ``amr`` has the second factor."""
     access = log_in(browser, code(device)).json()["access"]
     time_machine.shift(timedelta(minutes=10))
     assert said(step_up(browser, access)) == (401, "otp_required")
@@ -183,13 +183,13 @@ def test_a_step_up(browser: Caller, device: TOTPDevice, time_machine: Any) -> No
 
 
 def test_a_step_up_without_a_device(browser: Caller) -> None:
-    """Without a device the password is enough, and the token names only the password."""
+    """Without an authenticator app, a step-up needs only the password, and ``amr`` is ``["pwd"]``."""
     response = step_up(browser, log_in(browser).json()["access"])
     assert (said(response), claims_of(response.json()["access"])["amr"]) == ((200, ""), ["pwd"])
 
 
 def test_a_permission_for_the_second_factor(browser: Caller, device: TOTPDevice) -> None:
-    """The page's permission requires a recent login and a second factor."""
+    """The docs' permission allows a recent login with a second factor, and refuses one without it."""
     may_transfer = module_of("second-factor", "class HasSecondFactor", "accounts.permissions").may_transfer
     request: Any = Request(APIRequestFactory().get("/"))
     request.user, request.auth = browser.user, None

@@ -1,4 +1,4 @@
-"""Passkeys, in a real Chromium with its virtual authenticator: register, log in, refresh, step up."""
+"""Registers passkeys in a real Chromium with a virtual authenticator, then logs in, refreshes and steps up."""
 
 from __future__ import annotations
 
@@ -46,19 +46,22 @@ AUTHENTICATOR = {
 
 
 class RecentView(MeView):
-    """A view that asks for a step-up soon."""
+    """A view that requires a login or step-up in the last 3 seconds."""
 
     permission_classes = [RecentLogin.within(timedelta(seconds=3))]
 
 
 def page(request: Any) -> HttpResponse:
-    """An empty page."""
+    """Return an empty HTML page."""
     return HttpResponse("<!doctype html><title>page</title>")
 
 
 @contextmanager
 def passkeys(url: str, *, may_synchronise: bool) -> Iterator[Page]:
-    """Open a page with a virtual authenticator. Meanwhile Django's ORM refuses to work in this thread."""
+    """Open a page in Chromium with a virtual authenticator.
+
+    While the browser is open, Django's ORM refuses queries in this thread.
+    """
     with running_chromium() as browser:
         opened = browser.new_context().new_page()
         session = opened.context.new_cdp_session(opened)
@@ -70,7 +73,7 @@ def passkeys(url: str, *, may_synchronise: bool) -> Iterator[Page]:
 
 
 def run(opened: Page, name: str, script: str) -> None:
-    """Run the script of a docs' page, and make its functions global for the tests."""
+    """Run a script of the docs in the page, and make the functions in ``name`` global there."""
     names = "{ " + ", ".join(name.split()) + " }"
     opened.evaluate(f"async () => {{ {script}; Object.assign(window, {names}); }}")
 
@@ -80,7 +83,7 @@ def run(opened: Page, name: str, script: str) -> None:
 
 @pytest.fixture
 def _allauth() -> Iterator[None]:
-    """The URLs of allauth's page."""
+    """Set the URLs of the docs' page on allauth, and an empty page."""
     module_of("allauth", "app_name", "accounts.auth_urls")
     module_of("allauth", "_allauth/", "shown_allauth_urls").urlpatterns.append(path("page/", page))
     with override_settings(ROOT_URLCONF="shown_allauth_urls"):
@@ -91,7 +94,7 @@ def _allauth() -> Iterator[None]:
 @pytest.mark.usefixtures("_allauth")
 @pytest.mark.parametrize(("amr", "may_synchronise"), KEYS)
 def test_a_passkey_of_allauth(user: Any, live_server: Any, amr: str, may_synchronise: bool) -> None:
-    """A login gives our pair, a refresh keeps its ``amr``, and a reauthentication is a step-up."""
+    """With an allauth passkey, a login gives a token pair, a refresh keeps ``amr``, a reauthentication is a step-up."""
     name = user.get_username()
     with passkeys(live_server.url, may_synchronise=may_synchronise) as opened:
         run(opened, "tokens ask registerPasskey usePasskey", block("allauth", "usePasskey", "js"))
@@ -126,7 +129,7 @@ def test_a_passkey_of_allauth(user: Any, live_server: Any, amr: str, may_synchro
 
 @pytest.fixture
 def _otp_webauthn() -> Iterator[None]:
-    """The settings, views and URLs of the page."""
+    """Set the settings, views and URLs of the docs' page on passkeys."""
     found = settings_of("passkeys", "OTP_WEBAUTHN_RP_ID", INSTALLED_APPS=[])
     module_of("passkeys", "class PasskeyLoginView", "accounts.passkeys")
     module_of("passkeys", "app_name", "accounts.auth_urls")
@@ -141,7 +144,7 @@ def _otp_webauthn() -> Iterator[None]:
 @pytest.mark.usefixtures("_otp_webauthn")
 @pytest.mark.parametrize(("amr", "may_synchronise"), KEYS)
 def test_a_passkey_of_otp_webauthn(user: Any, live_server: Any, amr: str, may_synchronise: bool) -> None:
-    """A passkey logs in by cookie, refreshes and steps up. Django's session never has a user."""
+    """With a django-otp-webauthn passkey, login, refresh and step-up work. Django's session never has a user."""
     credentials = {user.USERNAME_FIELD: user.get_username(), "password": PASSWORD}
     with (
         override_settings(OTP_WEBAUTHN_ALLOWED_ORIGINS=[live_server.url]),
@@ -193,7 +196,7 @@ CREDENTIALS: list[Any] = [
 @pytest.mark.usefixtures("_otp_webauthn")
 @pytest.mark.parametrize("credential", CREDENTIALS)
 def test_what_is_no_passkey(browser: Caller, credential: Any) -> None:
-    """A malformed passkey is refused at login and step-up, and is a 400 at registration."""
+    """A malformed passkey is a 401 ``passkey_not_valid`` at login and step-up, and a 400 at registration."""
     access: Any = {"HTTP_AUTHORIZATION": f"Bearer {browser.log_in().json()['access']}"}
     for name, headers in (("login/", {}), ("reauthenticate/", access)):
         for asked in (False, True):
@@ -212,7 +215,7 @@ def test_what_is_no_passkey(browser: Caller, credential: Any) -> None:
 @pytest.mark.django_db
 @pytest.mark.usefixtures("_otp_webauthn")
 def test_bodies_that_are_no_object(browser: Caller) -> None:
-    """A body that is not a JSON object is a 400."""
+    """A login with a body or a ``credential`` that is not a JSON object is a 400."""
     bodies: list[Any] = [5, None, [], "credential", {"credential": 5}, {"credential": None}]
     for body in bodies:
         assert browser.send("login/", body).status_code == 400
@@ -221,7 +224,7 @@ def test_bodies_that_are_no_object(browser: Caller) -> None:
 @pytest.mark.django_db
 @pytest.mark.usefixtures("_otp_webauthn")
 def test_who_may_register_a_passkey(user: Any) -> None:
-    """Registration requires a recent login: a thief with an older access token can't add a passkey."""
+    """A registration with an old ``auth_time`` is refused, so a thief with an old access token can't add a passkey."""
     response = TokenClient(user, context={"auth_time": 0}).post(f"{MOUNT}passkeys/")
     assert response.json()["code"] == "insufficient_user_authentication"
     assert TokenClient(user).post(f"{MOUNT}passkeys/").status_code == 200

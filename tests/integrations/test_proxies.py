@@ -1,4 +1,4 @@
-"""nginx in front of gunicorn and uvicorn: the set-ups of the page on proxies, and mistakes that the doctor finds."""
+"""Runs ``twotoken_doctor`` on nginx with gunicorn or uvicorn: on the docs' set-ups, and on set-ups with mistakes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ STRIPS = {**KEEPS, PASS: "proxy_pass http://127.0.0.1:8000/;"}
 
 @dataclass(frozen=True)
 class SetUp:
-    """A server, what is set in Django, what is changed in nginx, and the probes of the doctor that find a fault."""
+    """A server, its Django settings, changes of the nginx configuration, and the doctor's probes that find a fault."""
 
     kind: type[Served]
     settings: dict[str, Any] = field(default_factory=lambda: GOOD)
@@ -79,7 +79,7 @@ SET_UPS: dict[str, SetUp] = {
 
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate for this machine."""
+    """A TLS certificate for this machine."""
     return make_certificate(tmp_path_factory.mktemp("tls"))
 
 
@@ -87,7 +87,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def behind(
     serve: Callable[..., Served], certificate: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[[SetUp], int]]:
-    """Start a server behind nginx. Set-ups that share a server get the same one."""
+    """A function that starts a server behind nginx. Set-ups with equal server options share one server."""
     servers: dict[str, Served] = {}
     proxies: list[Nginx] = []
 
@@ -113,7 +113,7 @@ def test_a_set_up(
     certificate: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The doctor finds nothing wrong with the set-ups of the page, and names each mistake with its remedy."""
+    """``twotoken_doctor`` finds no fault in the docs' set-ups. For each mistake it names the faults and the remedy."""
     set_up, out = SET_UPS[name], StringIO()
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     monkeypatch.setenv("TWOTOKEN_DOCTOR_PASSWORD", PASSWORD)

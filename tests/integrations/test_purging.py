@@ -1,4 +1,4 @@
-"""Purging by Celery: the task and the schedule that the page shows."""
+"""Purging of old families by the tasks, the schedule and the cron command that the docs show."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TASK = "accounts.tasks.purge_token_families"
 
 
 def two_families() -> tuple[UUID, UUID]:
-    """Start two families, the second of which expired long ago."""
+    """Start two families, and revoke the second one 31 days ago. Return their ids."""
     user: Any = UserFactory()
     live, ended = (families.start(user).family_id for _ in range(2))
     families.revoke(ended)
@@ -36,7 +36,7 @@ def two_families() -> tuple[UUID, UUID]:
 
 @pytest.mark.django_db
 def test_the_task() -> None:
-    """The task deletes the old family and returns the count. Running it twice does no harm."""
+    """The docs' Celery task deletes the old family and returns 1. A second run returns 0."""
     tasks = module_of("purging", "shared_task", "accounts.tasks")
     live, _ = two_families()
     assert tasks.purge_token_families.name == TASK
@@ -47,7 +47,7 @@ def test_the_task() -> None:
 @pytest.mark.skipif(django.VERSION < (6,), reason="Django 6.0 brought tasks.")
 @pytest.mark.django_db
 def test_the_task_of_django() -> None:
-    """Django's own task does the same, and its result has the count."""
+    """The docs' task for Django's own tasks deletes the old family and returns 1. A second run returns 0."""
     task = module_of("purging", "from django.tasks", "accounts.django_tasks").purge_token_families
     live, _ = two_families()
     results = [task.enqueue() for _ in range(2)]
@@ -56,14 +56,14 @@ def test_the_task_of_django() -> None:
 
 
 def test_the_schedule() -> None:
-    """The schedule runs the task once a day."""
+    """The docs' CELERY_BEAT_SCHEDULE runs the task once a day."""
     (entry,) = settings_of("purging", "CELERY_BEAT_SCHEDULE")["CELERY_BEAT_SCHEDULE"].values()
     assert entry == {"task": TASK, "schedule": crontab(hour=4, minute=17)}
 
 
 @pytest.fixture
 def worker(database: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A real worker with its beat, on the servers' database, with a folder for a broker."""
+    """A Celery worker with beat, which uses the servers' database, and a folder as its broker."""
     environment = {
         **os.environ,
         "DJANGO_SETTINGS_MODULE": "tests.integrations.served",
@@ -80,7 +80,7 @@ def worker(database: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 @pytest.mark.usefixtures("in_reach")
 def test_a_worker_with_beat(worker: subprocess.Popen[bytes], database: Path) -> None:
-    """Beat sends the task by its schedule, and the worker does it."""
+    """A running Celery worker with beat deletes an old family and keeps an active one."""
     live, ended = two_families()
     deadline = time.monotonic() + 60
     while families.exists(ended):
@@ -91,7 +91,7 @@ def test_a_worker_with_beat(worker: subprocess.Popen[bytes], database: Path) -> 
 
 
 def test_a_line_for_cron(database: Path) -> None:
-    """The command of cron and timer says what it did, and prints no error."""
+    """``manage.py purge_token_families``, the docs' command for cron and timer, exits with 0 and prints a count."""
     environment: dict[str, Any] = {
         **os.environ,
         "DJANGO_SETTINGS_MODULE": "tests.integrations.served",

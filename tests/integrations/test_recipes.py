@@ -1,4 +1,4 @@
-"""The recipes for front ends: built with Vite and strict TypeScript, and used in Chromium with an expired token."""
+"""The docs' recipes for front ends, built with Vite and strict TypeScript, run in Chromium with an expired token."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ KIT = {
     "PageServerLoad": ("ts", "src/routes/+page.server.ts"),
 }
 RECIPES = ["axios", "axios-auth-refresh", "ky", "openapi-fetch", "tanstack-query"]
-SECONDS = 5  # that an access token lives
-# The client would refresh before a token expires. It does not notice, so the requests get a 401 each.
+SECONDS = 5  # the lifetime of an access token
+# The client would refresh before a token expires. This script hides the lifetime, so each request gets a 401.
 SLOW_CLOCK = """
   const own = window.fetch;
   window.fetch = async (...given) => {
@@ -50,13 +50,13 @@ RENDERED = "() => Promise.all(Array.from({ length: 20 }, () => fetch('/').then((
 
 @pytest.fixture(scope="module")
 def server(serve: Callable[..., Served]) -> Served:
-    """A server whose access tokens are short-lived."""
+    """A server with access tokens that live 5 seconds."""
     return serve(TEST_ACCESS_SECONDS=str(SECONDS))
 
 
 @pytest.fixture(scope="module")
 def address(server: Served) -> Iterator[str]:
-    """The built recipes behind Vite, with the proxy of the other page."""
+    """Build the recipes, serve them with Vite and the proxy in the docs, and yield the address."""
     with front_end(PAGE, BLOCKS, npm.VITE, HERE / "recipes") as project:
         (project.folder / "src" / "main.tsx").unlink()
         config = block("../how-to/browser", "defineConfig", "ts")
@@ -69,7 +69,7 @@ def address(server: Served) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def expired(address: str, chromium: Browser) -> Iterator[dict[str, Page]]:
-    """A page for each recipe. It has a session, and its access token has expired."""
+    """An open page for each recipe, logged in and with an expired access token."""
     pages = {}
     for name in [*RECIPES, "warned", "cache"]:
         context = chromium.new_context()
@@ -84,7 +84,7 @@ def expired(address: str, chromium: Browser) -> Iterator[dict[str, Page]]:
 
 
 def ask_all(page: Page, name: str) -> tuple[list[str], list[int]]:
-    """Send twenty requests at once. Return the results, and the statuses of the refreshes."""
+    """Send twenty requests at once by a recipe. Return their results, and the statuses of the refreshes."""
     statuses: list[int] = []
     page.on("response", lambda answer: statuses.append(answer.status) if "auth/refresh" in answer.url else None)
     return page.evaluate("askAll", name), statuses
@@ -92,14 +92,14 @@ def ask_all(page: Page, name: str) -> tuple[list[str], list[int]]:
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_twenty_requests_with_an_expired_token(expired: dict[str, Page], name: str) -> None:
-    """Twenty requests get a 401. One refresh follows, and all of them succeed."""
+    """If twenty requests get a 401 at once, the recipe refreshes once, and all twenty succeed."""
     results, refreshes = ask_all(expired[name], name)
     assert results == ["1"] * 20
     assert refreshes == [200]
 
 
 def test_the_default_of_axios_auth_refresh(expired: dict[str, Page]) -> None:
-    """With its default, the library rejects 19 of 20 requests, as the page warns."""
+    """With its default settings, axios-auth-refresh rejects 19 of 20 requests, as the docs warn."""
     results, _ = ask_all(expired["warned"], "warned")
     assert results.count("1") == 1
     page = (HERE.parents[1] / "docs" / "how-to" / "frontend-recipes.md").read_text()
@@ -107,7 +107,7 @@ def test_the_default_of_axios_auth_refresh(expired: dict[str, Page]) -> None:
 
 
 def test_the_cache_of_tanstack_query(expired: dict[str, Page]) -> None:
-    """A logout in another tab clears the cache."""
+    """A logout in one tab clears the cache of TanStack Query in another tab."""
     page = expired["cache"]
     ask_all(page, "tanstack-query")
     assert page.evaluate("cached()") == 20
@@ -119,7 +119,7 @@ def test_the_cache_of_tanstack_query(expired: dict[str, Page]) -> None:
 
 @pytest.fixture(scope="module")
 def rendering(serve: Callable[..., Served]) -> Iterator[str]:
-    """A SvelteKit with the page's code. Its access tokens live long, so that only the test decides when one is gone."""
+    """The address of a SvelteKit server with the docs' code. Its access tokens don't expire during the test."""
     with front_end(PAGE, KIT, HERE / "sveltekit") as project:
         project.change("src/lib/server/session.ts", DJANGO, f"http://127.0.0.1:{serve().port}")
         project.run(project.program("svelte-kit"), "sync")
@@ -129,14 +129,14 @@ def rendering(serve: Callable[..., Served]) -> Iterator[str]:
 
 
 def family(database: Path) -> Any:
-    """Return the newest token family."""
+    """Return ``is_browser``, ``generation`` and ``revoked_reason`` of the newest token family."""
     query = "SELECT is_browser, generation, revoked_reason FROM twotoken_refreshtoken ORDER BY created_at DESC LIMIT 1"
     with closing(sqlite3.connect(database)) as connection:
         return connection.execute(query).fetchone()
 
 
 def test_a_server_that_renders(rendering: str, context: BrowserContext, database: Path) -> None:
-    """Twenty requests without an access token rotate the refresh token once, and all are rendered for the user."""
+    """Twenty requests without an access token rotate the refresh token once, and get pages for the user."""
     page = context.new_page()
     page.goto(rendering)
     page.get_by_label("User name").fill(NAME)

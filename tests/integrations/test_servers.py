@@ -1,4 +1,4 @@
-"""gunicorn and uvicorn: persistent connections, concurrent refreshes, answers that nobody reads."""
+"""gunicorn and uvicorn with persistent connections, concurrent refreshes, and clients that hang up."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NAMES = ["gunicorn-sync", "gunicorn-gthread", "uvicorn", "uvicorn-workers"]
 
 @pytest.fixture(scope="module", params=SERVERS, ids=NAMES)
 def server(request: pytest.FixtureRequest, serve: Callable[..., Served]) -> Iterator[Served]:
-    """Each server, with the database connections of the page."""
+    """Each server of SERVERS, with the CONN_MAX_AGE that the docs show for it."""
     kind, arguments, age = request.param
     server = serve(kind, *arguments, TEST_CONN_MAX_AGE=age)
     yield server
@@ -36,7 +36,7 @@ def server(request: pytest.FixtureRequest, serve: Callable[..., Served]) -> Iter
 
 @pytest.fixture
 def crowd(server: Served) -> Iterator[Crowd]:
-    """Clients at the same time, which accept only answers that twotoken gives."""
+    """Twelve clients with one connection each. Their answers must have the status 200, 204 or 401."""
     crowd = Crowd(server.port, CONNECTIONS)
     yield crowd
     crowd.close()
@@ -44,7 +44,7 @@ def crowd(server: Served) -> Iterator[Crowd]:
 
 
 def test_a_session(crowd: Crowd) -> None:
-    """Login, refresh, API and logout work over one connection."""
+    """Login, refresh, API and logout work over one HTTP connection."""
     user, client = new_user(), crowd.connections[0]
     pair = client.post(f"{BODY}login/", {"username": user.get_username(), "password": PASSWORD})
     assert pair.status == 200
@@ -58,7 +58,7 @@ def test_a_session(crowd: Crowd) -> None:
 
 
 def test_the_address_behind_a_proxy_on_the_same_machine(server: Served, crowd: Crowd) -> None:
-    """uvicorn uses the proxy's header. gunicorn does not, so a project sets NUM_PROXIES."""
+    """Without NUM_PROXIES, a family stores the address in X-Forwarded-For under uvicorn, but not under gunicorn."""
     user = new_user()
     body = {"username": user.get_username(), "password": PASSWORD}
     token = crowd.connections[0].post(f"{BODY}login/", body, X_Forwarded_For="192.0.2.9").token
@@ -66,7 +66,7 @@ def test_the_address_behind_a_proxy_on_the_same_machine(server: Served, crowd: C
 
 
 def test_one_token_and_one_key(crowd: Crowd) -> None:
-    """All requests get the same successor, and the family has one newest token."""
+    """Twelve refreshes at once with one token and one Idempotency-Key get the same new token."""
     for _ in range(ROUNDS):
         r0 = start_family()
         answers = crowd.at_once(lambda client, _, token=r0: client.refresh(token, KEY))  # type: ignore[misc]
@@ -76,7 +76,7 @@ def test_one_token_and_one_key(crowd: Crowd) -> None:
 
 
 def test_one_token_and_no_key(crowd: Crowd) -> None:
-    """At most one request gets a token, and the family is revoked."""
+    """Of twelve refreshes at once with one token and no key, at most one gets a token, and the family is revoked."""
     for _ in range(ROUNDS):
         r0 = start_family()
         answers = crowd.at_once(lambda client, _, token=r0: client.refresh(token))  # type: ignore[misc]
@@ -87,7 +87,7 @@ def test_one_token_and_no_key(crowd: Crowd) -> None:
 
 
 def test_a_logout_that_races_a_refresh(crowd: Crowd) -> None:
-    """After a logout and a parallel refresh, no token works."""
+    """After a logout and a refresh of one family at once, none of the family's tokens works."""
     for _ in range(ROUNDS):
         tokens = [start_family() for _ in range(CONNECTIONS // 2)]
 
@@ -102,7 +102,7 @@ def test_a_logout_that_races_a_refresh(crowd: Crowd) -> None:
 
 
 def test_a_client_that_hangs_up(server: Served, crowd: Crowd) -> None:
-    """After a client hangs up, the same key gets one successor, whether or not the request was handled."""
+    """If a client hangs up during a refresh and repeats it with the same key, the family has rotated once."""
     for _ in range(ROUNDS):
         r0 = start_family()
         body = json.dumps({"refresh": r0})

@@ -1,4 +1,4 @@
-"""One login, many services: each service of the page accepts only the access tokens of the login project."""
+"""The services in the docs' page on services accept only access tokens of the login project."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ ROOT = Path(__file__).parents[2]
 NOBODY = f"http://127.0.0.1:{free_port()}"
 NAMES = ["jose", "express", "fastapi", "django", "django-pem", "simplejwt"]
 REVOKING = ["jose-revoking", "fastapi-revoking", "django-revoking"]
-# What a service answers that has no key and finds nobody to ask, as the page has it.
+# The status with which a service refuses a token if it can't get the public keys, as the docs say.
 WITHOUT_KEYS = {"jose": 503, "express": 401, "fastapi": 503, "django": 503, "simplejwt": 401}
 
 
 def replaced(text: str, old: str, new: str) -> str:
-    """Return a text with its one occurrence of a piece replaced."""
+    """Replace the only occurrence of ``old`` in a text."""
     assert text.count(old) == 1
     return text.replace(old, new)
 
 
 class Service:
-    """A service of the page in its own process, which trusts one issuer."""
+    """A service of the docs in its own process. It accepts tokens of one issuer."""
 
     def __init__(self, name: str, folder: Path, issuer: str, revocations: str | None = None) -> None:
         self.revocations = revocations or issuer
@@ -61,7 +61,7 @@ class Service:
             time.sleep(0.05)
 
     def get(self, path: str = "/", token: str | None = None, scheme: str = "Bearer") -> Any:
-        """GET from the service; return status and body, or None without an answer."""
+        """GET from the service, and return status and body. None if no answer comes."""
         client = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         headers = {"Host": "api.example.com", "Accept": "application/json"}
         if token is not None:
@@ -76,19 +76,19 @@ class Service:
             client.close()
 
     def stop(self) -> None:
-        """Stop, and wait for it."""
+        """Stop the service, and wait until its process has ended."""
         self.process.terminate()
         self.process.wait(30)
         self.log.close()
 
     def write(self, path: str, *parts: str) -> None:
-        """Write a module of the service to a file, with the given issuer in place of the page's."""
+        """Write a file of the service, with this service's issuer in place of the issuer in the docs."""
         (self.folder / path).parent.mkdir(exist_ok=True)
         text = "\n".join(parts).replace(f"{ISSUER}/api/revocations/", f"{self.revocations}/api/revocations/")
         (self.folder / path).write_text(text.replace(ISSUER, self.issuer))
 
     def node(self, containing: str) -> list[str]:
-        """Write a block of JavaScript to a file beside the packages that it imports."""
+        """Write a JavaScript block of the docs to a file beside its npm packages, and return the command to run it."""
         self.write("service.mjs", block(PAGE, containing, "js"))
         (self.folder / "node_modules").symlink_to(npm.installed() / "node_modules")
         return ["node", "service.mjs"]
@@ -150,7 +150,7 @@ class Service:
 
 @pytest.fixture
 def login(live_server: Any, tmp_path: Path) -> Iterator[str]:
-    """The login project as the page shows it; yields the address of its server."""
+    """The address of a server with the login project that the docs show."""
     (tmp_path / "access.pem").write_text(pem(KEY))
     claims: Any = ModuleType("shown_claims")
     urls: Any = ModuleType("shown_urls")
@@ -171,7 +171,7 @@ def login(live_server: Any, tmp_path: Path) -> Iterator[str]:
 
 
 def log_in(login: str) -> tuple[str, str]:
-    """Log in a new user; return the access token and the user's key."""
+    """Log in a new user, and return the access token and the user's primary key."""
     user: Any = UserFactory()
     body = {user.USERNAME_FIELD: user.get_username(), "password": PASSWORD}
     answer = requests.post(f"{login}/api/auth/login/", json=body, timeout=30)
@@ -181,13 +181,13 @@ def log_in(login: str) -> tuple[str, str]:
 
 @pytest.fixture
 def access(login: str) -> tuple[str, str]:
-    """An access token, and the key of its user."""
+    """An access token, and the primary key of its user."""
     return log_in(login)
 
 
 @pytest.fixture(scope="module")
 def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str, str], Service]]:
-    """Start each service once per issuer; all stop at the end."""
+    """A function that starts each service once per issuer. All services stop after the module's tests."""
     running: dict[tuple[str, str], Service] = {}
 
     def started(name: str, issuer: str) -> Service:
@@ -201,14 +201,14 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str, s
 
 
 def forged(good: str) -> dict[str, str]:
-    """Return forged variants of a good token, which a service must refuse."""
+    """Return changed and forged copies of a valid token, by name. A service must refuse all of them."""
     claims: dict[str, Any] = jwt.decode(good, options={"verify_signature": False})
     header = jwt.get_unverified_header(good)
 
     def signed(change: dict[str, Any], typ: str = "at+jwt", key: Any = KEY, kid: str = header["kid"]) -> str:
         return jwt.encode({**claims, **change}, key, "ES256", {"typ": typ, "kid": kid})
 
-    # Only what is changed may be what a service refuses.
+    # Without a change, ``signed`` gives the claims of the good token, so a service refuses a copy for its change only.
     assert jwt.decode(signed({}), options={"verify_signature": False}) == claims
     payload = json.dumps(claims).encode()
     return {
@@ -227,7 +227,7 @@ def forged(good: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_service(name: str, login: str, access: tuple[str, str], start: Callable[[str, str], Service]) -> None:
-    """The service accepts the user's token, and refuses every token that is not for it with a 401."""
+    """A service accepts a user's access token. A missing, changed or forged token gets a 401."""
     service = start(name, login)
     token, subject = access
     status, body = service.get(token=token)
@@ -244,7 +244,7 @@ def test_a_service(name: str, login: str, access: tuple[str, str], start: Callab
 def test_a_service_without_keys(
     name: str, status: int, access: tuple[str, str], start: Callable[[str, str], Service]
 ) -> None:
-    """Without keys the service refuses everybody, with the status in the docs."""
+    """A service that can't get the public keys refuses a valid token, with the status in the docs."""
     assert start(name, NOBODY).get(token=access[0])[0] == status
 
 
@@ -252,7 +252,7 @@ def test_a_service_without_keys(
 def test_revocation_in_seconds(
     name: str, login: str, access: tuple[str, str], start: Callable[[str, str], Service]
 ) -> None:
-    """A service refuses a session at most five seconds after its logout, and lets others in."""
+    """A service refuses an access token at most five seconds after its family's logout, and still accepts others."""
     service, (token, subject) = start(name, login), access
     other = log_in(login)[0]
     for each in (token, other):
@@ -273,7 +273,7 @@ def test_revocation_in_seconds(
 
 @pytest.mark.parametrize("name", REVOKING)
 def test_a_service_without_a_list(name: str, login: str, access: tuple[str, str], tmp_path: Path) -> None:
-    """A service that can't read the list of revoked families lets nobody in."""
+    """A service that can't read the list of revoked families answers a valid token with a 503."""
     folder = tmp_path / "service"
     folder.mkdir()
     service = Service(name, folder, login, revocations=NOBODY)
@@ -285,7 +285,7 @@ def test_a_service_without_a_list(name: str, login: str, access: tuple[str, str]
 
 @pytest.mark.filterwarnings("ignore:Please `KeySet.import_key_set`")
 def test_authlib(login: str, access: tuple[str, str]) -> None:
-    """Authlib's validator requires all claims of RFC 9068, and accepts our token."""
+    """Authlib's validator for RFC 9068 accepts an access token of twotoken, and refuses one with another ``typ``."""
 
     class Validator(JWTBearerTokenValidator):  # type: ignore[misc]  # it has no types
         def get_jwks(self) -> Any:

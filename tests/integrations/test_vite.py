@@ -1,4 +1,4 @@
-"""The npm package in a front end of Vite and strict TypeScript, as the page says: built, and used in Chromium."""
+"""Builds the docs' front end with the npm package, Vite and strict TypeScript, and uses it in Chromium."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.integrations.frontends import DJANGO, FrontEnd, front_end
 from tests.integrations.servers import Served
 
 PAGE = "../how-to/browser"
-# The words by which each of the page's blocks is found, its language, and the file that it is.
+# For each code block of the page: words that it contains, its language, and the file to write it to.
 BLOCKS = {
     "defineConfig": ("ts", "vite.config.ts"),
     'from "twotoken"': ("ts", "src/client.ts"),
@@ -25,13 +25,13 @@ BLOCKS = {
 
 @pytest.fixture
 def project() -> Iterator[FrontEnd]:
-    """The page's project, with what the recipes for Vue and Svelte see."""
+    """The Vite project of the docs' page: a React app, and the code for Vue and Svelte."""
     with front_end(PAGE, BLOCKS, npm.VITE) as made:
         yield made
 
 
 def log_in(page: Page) -> None:
-    """Fill in the form, and see the user in all frameworks."""
+    """Log in with the form, and assert that React, Vue and Svelte show the user."""
     page.get_by_label("User name").fill(NAME)
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Log in").click()
@@ -39,13 +39,13 @@ def log_in(page: Page) -> None:
 
 
 def see_user(page: Page) -> None:
-    """See the one user of the database, in all frameworks."""
+    """Assert that React, Vue and Svelte show user 1."""
     expect(page.get_by_text("You are user 1.")).to_be_visible()
     assert page.evaluate("[document.body.dataset.vue, document.body.dataset.svelte]") == ["1", "1"]
 
 
 def test_from_the_command_to_logout(project: FrontEnd, serve: Callable[..., Served], context: BrowserContext) -> None:
-    """Strict TypeScript works with Vite's dev server and its build: login, reload, second tab, logout in both."""
+    """Under Vite's dev server and its build, login, reload, a second tab, and a logout that ends both tabs work."""
     project.change("vite.config.ts", DJANGO, f"http://127.0.0.1:{serve().port}")
     project.install("--to", "twotoken")
     project.build()
@@ -70,7 +70,7 @@ def test_from_the_command_to_logout(project: FrontEnd, serve: Callable[..., Serv
 
 
 def test_a_link_to_the_installed_package(project: FrontEnd) -> None:
-    """A link to the installed package builds with the option in the docs."""
+    """If npm links to the installed package, the project builds with ``resolve.dedupe``, as the docs say."""
     project.change("vite.config.ts", "plugins:", 'resolve: { dedupe: ["react"] },\n  plugins:')
     assert '`resolve: { dedupe: ["react"] }`' in (npm.VITE.parents[2] / "docs" / "how-to" / "browser.md").read_text()
     project.install()

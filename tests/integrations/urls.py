@@ -1,4 +1,4 @@
-"""The mounts of the tests, and an empty page that has nothing but the client."""
+"""The URLs of the tests, and an empty page that loads only the JavaScript client."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Adapters to other packages, one module each. Nothing else of twotoken needs them."""
+"""Adapters to other packages, each in a module or package of its own. The rest of twotoken does not need them."""

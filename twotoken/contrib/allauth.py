@@ -1,10 +1,10 @@
-"""For django-allauth headless: a login with its app client returns twotoken's token pair.
+"""For django-allauth's headless API: a login with allauth's app client returns twotoken's token pair.
 
 Set ``HEADLESS_TOKEN_STRATEGY = "twotoken.contrib.allauth.TwoTokenStrategy"``. allauth authenticates the user in the
-steps that the project requires; the answer to the last step contains the pair. The client names allauth's session in
-the header ``X-Session-Token``. The session and the token family belong to one login: if the family is revoked or
-expires, the session ends; if the session is logged out, the family is revoked. The answer to a reauthentication
-contains an access token whose ``auth_time`` is now.
+steps that the project requires; the answer to the last step contains the pair. The client sends allauth's session
+token in the header ``X-Session-Token``. Each login has one session and one token family, twotoken's row for a login.
+If the family is revoked or expires, the session ends. If the session is logged out, the family is revoked. The answer
+to a reauthentication contains an access token with the present time as ``auth_time``.
 """
 
 from __future__ import annotations
@@ -58,11 +58,14 @@ METHODS: Final = {"password": "pwd", "code": "otp", "totp": "otp", "recovery_cod
 
 
 class TwoTokenStrategy(SessionTokenStrategy):  # type: ignore[misc]  # allauth has no types
-    """The token strategy of allauth's app client."""
+    """The token strategy with which a login by allauth's app client returns twotoken's tokens."""
 
     @sensitive_variables()
     def create_access_token_payload(self, request: HttpRequest) -> dict[str, Any]:
-        """Return the tokens of a login or a reauthentication, with allauth's names. A request makes them only once."""
+        """Return the tokens of a login or reauthentication, under allauth's field names.
+
+        A second call for the same request returns the tokens of the first call.
+        """
         # In a login of several steps allauth builds the answer, and asks for tokens, more than once.
         payload: dict[str, Any] | None = getattr(request, "_twotoken_payload", None)
         if payload is None:
@@ -72,7 +75,7 @@ class TwoTokenStrategy(SessionTokenStrategy):  # type: ignore[misc]  # allauth h
 
     @sensitive_variables()
     def start(self, request: HttpRequest) -> dict[str, Any]:
-        """Start the login's token family, and return its two tokens with allauth's names."""
+        """Start the token family of a login, and return the family's two tokens under allauth's field names."""
         replaced: UUID | None = getattr(request.session, "_twotoken_replaced", None)
         with proof_errors(request):
             device_key = proven_key(request)
@@ -95,7 +98,7 @@ class TwoTokenStrategy(SessionTokenStrategy):  # type: ignore[misc]  # allauth h
 
     @sensitive_variables()
     def step_up(self, request: HttpRequest) -> dict[str, Any]:
-        """Return an access token whose ``auth_time`` is now. allauth has just reauthenticated the session's user."""
+        """Return an access token with a new ``auth_time``. allauth has just reauthenticated the session's user."""
         family = families.get(cast("UUID", family_of(request.session)))
         # Checking a password takes time. Since lookup_session, the family may have been revoked or deleted.
         if family is None or family.state() is not State.ACTIVE:
@@ -107,11 +110,11 @@ class TwoTokenStrategy(SessionTokenStrategy):  # type: ignore[misc]  # allauth h
         return {**payload, "token_type": stepped_up.token_type} if stepped_up.token_type else payload
 
     def lookup_session(self, session_token: str) -> SessionBase | None:
-        """Return the session of a session token. None if its family was revoked or has expired.
+        """Return the session of a session token. None if the session's token family was revoked or has expired.
 
-        To know this takes one more query. Also None if the session has a logged-in user but no family: another login
-        page, for example the admin's, made this session and did not ask for the steps of an allauth login, such as a
-        second factor.
+        Reading the family takes one query. Also return None if the session has a logged-in user but no family: another
+        login page, for example the admin's, made this session. That page did not ask for the steps of an allauth login,
+        such as a second factor.
         """
         session: SessionBase | None = super().lookup_session(session_token)
         if session is None:
@@ -164,7 +167,7 @@ def new_records(request: HttpRequest, user: AbstractBaseUser) -> list[dict[str, 
 def amr_of(records: Iterable[Mapping[str, Any]]) -> list[str]:
     """Return the ``amr`` claim for allauth's records: the RFC 8176 names of their methods.
 
-    A method without such a name is left out. Two or more names are followed by ``mfa``.
+    A method that RFC 8176 does not name is left out. If there are two or more names, ``mfa`` is added at the end.
     """
     found = (method_of(record) for record in records)
     methods = list(dict.fromkeys(method for method in found if method is not None))
@@ -172,7 +175,7 @@ def amr_of(records: Iterable[Mapping[str, Any]]) -> list[str]:
 
 
 def method_of(record: Mapping[str, Any]) -> str | None:
-    """Return the RFC 8176 name for the method of one record. None if it has none, as for a social login."""
+    """Return the RFC 8176 name for the method of one record. None if RFC 8176 has no name, as for a social login."""
     kind = record.get("type", record["method"])
     if kind != "webauthn":
         return METHODS.get(kind)
@@ -186,7 +189,7 @@ def method_of(record: Mapping[str, Any]) -> str | None:
 def check_device(request: HttpRequest, device_key: str) -> None:
     """Check that the request has a DPoP proof by ``device_key``, the key that a family is bound to.
 
-    A family that is not bound (an empty key), or that another protocol has bound, needs no proof.
+    A family that is not bound (an empty key), or that is bound by a protocol other than DPoP, needs no proof.
 
     Raises InvalidProof or Unavailable.
     """
@@ -200,7 +203,7 @@ def check_device(request: HttpRequest, device_key: str) -> None:
 
 @contextmanager
 def proof_errors(request: HttpRequest) -> Iterator[None]:
-    """If a DPoP proof is refused, let allauth answer with twotoken's error, and a new nonce if DPOP_NONCE is on."""
+    """If the check of a DPoP proof fails, let allauth send twotoken's error, with a new nonce if DPOP_NONCE is on."""
     try:
         yield
     except (InvalidProof, Unavailable) as exc:
@@ -221,9 +224,9 @@ def check_throttle(throttle: RefreshThrottle, request: HttpRequest) -> None:
 
 
 def busy(request: HttpRequest, code: int, seconds: int) -> ImmediateHttpResponse:
-    """Return an exception that makes allauth answer with this status and Retry-After.
+    """Return an exception that makes allauth answer with the status ``code`` and a Retry-After of ``seconds``.
 
-    A client would understand allauth's usual answer, a 400, as "log in again".
+    allauth's usual answer is a 400, which a client would understand as "log in again".
     """
     response = APIResponse(request, status=code)
     response["Retry-After"] = str(seconds)
@@ -231,7 +234,7 @@ def busy(request: HttpRequest, code: int, seconds: int) -> ImmediateHttpResponse
 
 
 def gone() -> ImmediateHttpResponse:
-    """Return an exception that makes allauth answer as if the session had ended."""
+    """Return an exception that makes allauth answer with a 410, as for a session that has ended."""
     body = {"status": status.HTTP_410_GONE, "data": {}, "meta": {"is_authenticated": False}}
     return ImmediateHttpResponse(JsonResponse(body, status=status.HTTP_410_GONE))
 
@@ -243,25 +246,25 @@ def family_of(session: SessionBase) -> UUID | None:
 
 
 def headless_of(request: HttpRequest | None) -> Any:
-    """Return the data that allauth puts on a request of its app client; None for any other request."""
+    """Return the data that allauth attaches to a request of its app client. None for any other request."""
     return getattr(getattr(request, "allauth", None), "headless", None)
 
 
 def family_of_request(request: HttpRequest | None) -> UUID | None:
-    """Return the family's id for a request of allauth's app client. None if there is no family."""
+    """Return the id of the token family of an app client's session. None if there is no such session or family."""
     return None if request is None or headless_of(request) is None else family_of(request.session)
 
 
 @receiver(user_logged_in)
 def expect_pair(request: HttpRequest | None, **kwargs: Any) -> None:
-    """Make allauth answer every login with tokens, even if a password reset logs in the session's own user again."""
+    """Make allauth answer every login with tokens, even if a password reset logs in a user who is logged in already."""
     if (headless := headless_of(request)) is not None:
         headless._pre_user = AnonymousUser()
 
 
 @receiver(authentication_step_completed)
 def expect_step_up(request: HttpRequest | None, reauthenticated: bool = False, **kwargs: Any) -> None:
-    """Make allauth answer a reauthentication with a stepped-up access token."""
+    """Make allauth answer a reauthentication with an access token that has a new ``auth_time``."""
     if reauthenticated and (headless := headless_of(request)) is not None:
         headless._pre_user = AnonymousUser()
         request._twotoken_reauthenticated = True  # type: ignore[union-attr]
@@ -269,7 +272,10 @@ def expect_step_up(request: HttpRequest | None, reauthenticated: bool = False, *
 
 @receiver(user_logged_out)
 def revoke_family(request: HttpRequest | None, **kwargs: Any) -> None:
-    """Revoke the family of an allauth session that logs out. At the signal, the session still names its family."""
+    """Revoke the family of an allauth session that is logged out.
+
+    When Django sends this signal, the session still has the family's id.
+    """
     if (family_id := family_of_request(request)) is not None:
         families.revoke(family_id, RevokedReason.LOGOUT)
 

@@ -1,10 +1,10 @@
 """ASGI middleware that authenticates by access token, for Django Channels and any other ASGI application.
 
-The token comes as ``Authorization: Bearer`` or as two WebSocket subprotocols, ``bearer`` and the token: browsers can't
-set a header on a WebSocket. It is never read from the query string, because servers and proxies log URLs. No cookie is
-read, so another site can't open a WebSocket in its visitor's name.
+The client sends the token as ``Authorization: Bearer``, or as two WebSocket subprotocols, ``bearer`` and the token,
+because a browser can't set a header on a WebSocket. The middleware never reads a token from the query string, because
+servers and proxies log URLs. It reads no cookie, so another site can't open a WebSocket in a visitor's name.
 
-A bound access token (DPoP) is refused: a page can't send a proof with the handshake of a WebSocket.
+A bound access token (DPoP) is refused, because a page can't send a proof with the handshake of a WebSocket.
 """
 
 from __future__ import annotations
@@ -35,12 +35,13 @@ TRY_AGAIN: Final = 1013  # WebSocket close code, registered as "Try Again Later"
 
 
 class AccessTokenMiddleware:
-    """Sets ``user`` and ``auth`` in the scope. Refuses invalid tokens.
+    """Sets ``user`` and ``auth`` in the scope from an access token. Refuses invalid tokens.
 
     If there is no token, ``user`` is an AnonymousUser and ``auth`` is None.
 
-    ``authentication_class`` decides what is checked, as in a DRF view: the claims, the user, or the token family too.
-    The middleware calls this class's ``verify`` and ``get_user``, but reads the token from the scope itself.
+    ``authentication_class`` decides, as in a DRF view, whether only the claims are checked, or also the user, or also
+    the token family. The middleware reads the token from the scope, then calls ``verify`` and ``get_user`` of this
+    class.
     """
 
     def __init__(
@@ -66,9 +67,9 @@ class AccessTokenMiddleware:
         await self.app({**scope, "user": user, "auth": access}, receive, send)
 
     def authenticate(self, token: str) -> tuple[Any, AccessToken]:
-        """Call the authentication class; the caller runs this in a thread. Refuse a bound token.
+        """Return the user and the claims of a token. Raises WrongDevice if the token is bound.
 
-        Close old database connections, as Django does for each request.
+        The caller runs this method in a thread. Old database connections are closed, as Django does for each request.
         """
         close_old_connections()
         try:
@@ -100,7 +101,7 @@ def presented(scope: Scope, offered: list[str]) -> str | None:
 
 
 def without_token(offered: list[str]) -> list[str]:
-    """Return the application's own subprotocols, without ``bearer`` and the token, which must not be in the answer."""
+    """Return the offered subprotocols without ``bearer`` and the token. The application must not select the token."""
     place = offered.index(SUBPROTOCOL)
     return offered[:place] + offered[place + 2 :]
 
@@ -120,7 +121,7 @@ def selecting(send: Send) -> Send:
 
 
 async def refuse_http(error: TokenNotValid | Unavailable, receive: Receive, send: Send) -> None:
-    """Answer with the 401 or 503 that an API route would send."""
+    """Refuse an HTTP request with the 401 or 503 that an API route would send."""
     headers = [
         (b"content-type", b"application/json"),
         (b"cache-control", b"no-store"),
@@ -131,7 +132,7 @@ async def refuse_http(error: TokenNotValid | Unavailable, receive: Receive, send
 
 
 async def refuse_websocket(error: TokenNotValid | Unavailable, receive: Receive, send: Send) -> None:
-    """Accept, then close with a code and the reason, because a page can't see why a handshake was refused."""
+    """Accept a WebSocket, then close it with a code and the reason. A page can't see why a handshake is refused."""
     await receive()  # the message websocket.connect
     await send({"type": "websocket.accept"})
     if isinstance(error, Unavailable):

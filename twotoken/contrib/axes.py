@@ -1,4 +1,4 @@
-"""For django-axes: a lockout answer that clients can parse, and the address by which twotoken's throttle counts."""
+"""Callables for django-axes: a lockout answer that clients can parse, and the address that the login throttle uses."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ LOCKED_OUT = "locked_out"
 def client_address(request: HttpRequest) -> str | None:
     """Return the address that axes counts failures by, for AXES_CLIENT_IP_CALLABLE.
 
-    The login throttle uses the same address. It comes from X-Forwarded-For as far as NUM_PROXIES allows. For IPv6 it is
-    the first address of the client's /64, because one client can use every address in a /64. None if it is not a valid
-    address: a database would refuse it.
+    twotoken's login throttle uses the same address. The address comes from X-Forwarded-For as far as NUM_PROXIES
+    allows. For IPv6 it is the first address of the client's /64, because one client can use every address in a /64.
+    None if the address is invalid, because a database would refuse it.
     """
     return clients.stored_address(clients.network(clients.client_address(request)).removesuffix("/64"))
 
@@ -27,9 +27,9 @@ def client_address(request: HttpRequest) -> str | None:
 def lockout_response(
     request: HttpRequest, response: HttpResponseBase | None = None, credentials: Any = None
 ) -> HttpResponse:
-    """Return the answer to a locked-out client, for AXES_LOCKOUT_CALLABLE: JSON at our endpoints, otherwise text.
+    """Return the answer to a locked-out client, for AXES_LOCKOUT_CALLABLE. For twotoken's views it is JSON, else text.
 
-    axes counts failures by name and address, whether or not an account has the name. So a lockout does not reveal which
+    axes counts failures by user name and address, for unknown user names too. So a lockout does not reveal which
     accounts exist.
     """
     message = str(get_lockout_message())

@@ -47,8 +47,8 @@ T = TypeVar("T")
 class TokenAuth(BaseTokenAuth, httpx.Auth):
     """Logs in, refreshes, and repeats a request after a 401. Several threads and tasks can share one TokenAuth.
 
-    It sends logins and refreshes with its own ``httpx.Client``, because httpx does not tell an Auth that an answer was
-    lost. ``client_options`` are the arguments of this client, such as ``{"verify": context, "proxy": url}``.
+    TokenAuth sends logins and refreshes with a client of its own, because httpx does not tell an Auth that an answer
+    was lost. ``client_options`` are the arguments of this client, such as ``{"verify": context, "proxy": url}``.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class TokenAuth(BaseTokenAuth, httpx.Auth):
         self._client_options = {"timeout": self._timeout, **(client_options or {}), "follow_redirects": False}
 
     def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        """Authenticate a request of a Client."""
+        """Add the access token to a Client's request for the API. After a 401, refresh and repeat the request."""
         if not self._protocol.covers(str(request.url)):
             yield request
             return
@@ -74,7 +74,7 @@ class TokenAuth(BaseTokenAuth, httpx.Auth):
             response = yield response.request
 
     async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
-        """Authenticate a request of an AsyncClient."""
+        """Add the access token to an AsyncClient's request for the API. After a 401, refresh and repeat the request."""
         if not self._protocol.covers(str(request.url)):
             yield request
             return
@@ -121,7 +121,7 @@ class TokenAuth(BaseTokenAuth, httpx.Auth):
             return Lost(error)
 
     async def _run_async(self, flow: Flow[T]) -> T:
-        """Do the steps of a flow as ``run`` does, but without blocking: save in a thread, because a disk is slow."""
+        """Do the steps of a flow as ``run`` does, without blocking the event loop: a save runs in a thread."""
         result: Answer | Lost | None = None
         try:
             while True:
@@ -140,7 +140,7 @@ class TokenAuth(BaseTokenAuth, httpx.Auth):
 
 
 def answer_of(response: httpx.Response) -> Answer:
-    """Return a response of httpx in the form that the protocol reads."""
+    """Return a response of httpx as an Answer, the form that TokenProtocol reads."""
     return answer(response.status_code, response.content, response.headers)
 
 

@@ -47,8 +47,8 @@ __all__ = [
 class TokenAuth(BaseTokenAuth, AuthBase):
     """Logs in, refreshes, and repeats a request after a 401. Several threads can share one TokenAuth.
 
-    It sends each login and refresh with a new ``requests.Session``, not with the program's. ``new_session`` is a
-    function that returns such a session, with the certificates or proxies that it needs.
+    TokenAuth sends each login and refresh with a new ``requests.Session``, not with the program's session.
+    ``new_session`` is a function that returns this new session, for example with a proxy or a certificate.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class TokenAuth(BaseTokenAuth, AuthBase):
         self._new_session = new_session
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        """Authenticate a request."""
+        """Add the access token to a request for the API, and a hook that repeats the request after a 401."""
         if self._protocol.covers(request.url or ""):
             token = self.access_token()
             self._authorize(request, token)
@@ -117,7 +117,7 @@ class TokenAuth(BaseTokenAuth, AuthBase):
 
 
 def no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Leave a request as it is. Without any ``auth``, requests would send a password from ``.netrc``."""
+    """Return a request unchanged. Without any ``auth``, the library requests would use a password from ``.netrc``."""
     return request
 
 

@@ -1,4 +1,4 @@
-"""The URLs after the move: the old ones, a cookie mount, the exchange that leads to it, and a route for each class."""
+"""URLs after a move from simplejwt: simplejwt's URLs, twotoken's mount, exchanges, a route per authentication class."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The project before the move, as simplejwt's documentation has it. The environment names the database and more."""
+"""Settings of a project before its move, as in simplejwt's docs. Environment variables name database and blacklist."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The URLs before the move."""
+"""The URLs of a project before its move from simplejwt: simplejwt's own views."""
 
 from __future__ import annotations
 

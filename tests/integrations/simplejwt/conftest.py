@@ -1,4 +1,4 @@
-"""The move itself: the old project runs and issues tokens, then the new one is put on its database."""
+"""Moves a project: simplejwt's project issues tokens, then twotoken's project uses the same database."""
 
 from __future__ import annotations
 
@@ -30,26 +30,26 @@ LIFETIME = timedelta(days=1)  # simplejwt's default of a refresh token
 
 @dataclass(frozen=True)
 class Move:
-    """A database after the move. ``issued`` has the tokens that the old project gave to its clients."""
+    """A database after the move. ``issued`` has the tokens that simplejwt's project gave to its clients."""
 
     has_blacklist: bool
     issued: dict[str, Any]
 
     def spare(self) -> str:
-        """Return an old refresh token that nobody has used yet."""
+        """Return a refresh token of simplejwt that no test has used yet."""
         token: str = self.issued["spare"].pop()
         return token
 
 
 def move_settings() -> dict[str, Any]:
-    """Return the settings of the move."""
+    """Return the present value of TWOTOKEN_SIMPLEJWT."""
     values: dict[str, Any] = getattr(settings, NAME)
     return values
 
 
 @contextmanager
 def empty_database(folder: Path) -> Iterator[Database]:
-    """Return an empty database: SQLite, or one on the server that DATABASE_URL names."""
+    """Make an empty database: SQLite, or a database on the server that DATABASE_URL names. Drop it at the end."""
     server = os.environ.get("DATABASE_URL")
     if server is None:
         yield Database(f"sqlite:///{folder}/move.sqlite3")
@@ -64,7 +64,7 @@ def empty_database(folder: Path) -> Iterator[Database]:
 
 
 def issued_by_the_old_project(database: Database, *, has_blacklist: bool) -> dict[str, Any]:
-    """Run the old project in a process of its own."""
+    """Run simplejwt's project in a process of its own, and return the tokens that it issues."""
     environment = {
         **os.environ,
         "DJANGO_SETTINGS_MODULE": "tests.integrations.simplejwt.before",
@@ -82,7 +82,7 @@ def issued_by_the_old_project(database: Database, *, has_blacklist: bool) -> dic
 def move(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, django_db_blocker: Any
 ) -> Iterator[Move]:
-    """The new project on the old one's database, with simplejwt's blacklist and without it."""
+    """A project that has moved: once from simplejwt with its blacklist, and once from simplejwt without a blacklist."""
     has_blacklist: bool = request.param
     after = override_settings(
         INSTALLED_APPS=[*settings.INSTALLED_APPS, "twotoken.contrib.simplejwt"],

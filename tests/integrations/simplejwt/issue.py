@@ -1,4 +1,4 @@
-"""Run the project before the move: make its tables and users, have it issue tokens, and print them as JSON."""
+"""Runs the project before its move: makes tables and users, lets simplejwt issue tokens, and prints them as JSON."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ SPARE = 80
 
 
 def send(path: str, data: dict[str, str]) -> Any:
-    """POST to the old project, and assert that it succeeds."""
+    """POST to a view of simplejwt, assert that the answer is a 200, and return the JSON."""
     response = APIClient().post(f"/api/token/{path}", data, format="json")
     assert response.status_code == 200, response.content
     return response.json()
 
 
 def log_in(name: str) -> Any:
-    """Return the pair of a login."""
+    """Log in, and return the access and refresh token."""
     return send("", {"username": name, "password": PASSWORD})
 
 
 def issue() -> dict[str, Any]:
-    """Return tokens of each user, in each state of use."""
+    """Make active, inactive and deleted users. Return tokens of each, some rotated, blacklisted or expired."""
     names = ("ann", "bob", "cid", "dan", "eve", "fay", "gus")
     users: dict[str, Any] = {name: User.objects.create_user(name, password=PASSWORD) for name in names}
     issued: dict[str, Any] = {name: log_in(name) for name in names}

@@ -1,4 +1,4 @@
-"""A project's functions for EXCEPTION_HANDLER."""
+"""Functions that a project could use as DRF's EXCEPTION_HANDLER."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def shaped(exc: Exception, context: dict[str, Any]) -> Response | None:
 
 
 def selective(exc: Exception, context: dict[str, Any]) -> Response | None:
-    """Shape some errors, and return a list for others."""
+    """Answer a 400 with a 422 that has a list. Return None for other errors."""
     return Response(["wrong fields"], status=422) if isinstance(exc, APIException) and exc.status_code == 400 else None
 
 

@@ -1,4 +1,4 @@
-"""The checks of the move report each mistake and each leftover, and nothing else."""
+"""The system checks of the move from simplejwt report each wrong setting and each remaining use of simplejwt."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ urlpatterns = [
 
 
 def found(**values: Any) -> list[tuple[str, str, str]]:
-    """Return id, message and hint of what the checks find with these settings."""
+    """Return id, message and hint of each message that the checks give with these settings."""
     usual = {
         "TWOTOKEN_SIMPLEJWT": GOOD,
         "ROOT_URLCONF": "tests.integrations.simplejwt.after_urls",
@@ -53,12 +53,12 @@ def found(**values: Any) -> list[tuple[str, str, str]]:
 
 
 def ids(**values: Any) -> list[str]:
-    """Return only the ids of what the checks find."""
+    """Return the ids of the messages that the checks give with these settings."""
     return [identifier for identifier, _, _ in found(**values)]
 
 
 def test_nothing() -> None:
-    """A good configuration has no message, with all keys or with few, with or without URLs."""
+    """A valid configuration gives no message, with all settings or only the required ones, with or without URLs."""
     assert found() == []
     assert found(ROOT_URLCONF=None, REST_FRAMEWORK=None) == []
     everything = {
@@ -82,12 +82,12 @@ def test_nothing() -> None:
 
 @pytest.mark.parametrize("value", [None, [], "text"])
 def test_no_dict(value: object) -> None:
-    """E001 comes alone if the setting is not a dict."""
+    """If TWOTOKEN_SIMPLEJWT is not a dict, E001 is the only message."""
     assert ids(TWOTOKEN_SIMPLEJWT=value) == ["E001"]
 
 
 def test_unknown_keys() -> None:
-    """E002 suggests the key that was meant, and says where a setting of simplejwt belongs now."""
+    """E002 suggests a similar key for a misspelt key, and a replacement for a setting of simplejwt."""
     values = {**GOOD, "ISSUER ": "x", "ACCESS_TOKEN_LIFETIME": timedelta(minutes=5), "WHATEVER": 1}
     assert [(identifier, hint) for identifier, _, hint in found(TWOTOKEN_SIMPLEJWT=values)] == [
         ("E002", "Did you mean 'ISSUER'?"),
@@ -115,7 +115,7 @@ def test_unknown_keys() -> None:
     ],
 )
 def test_wrong_values(key: str, value: object) -> None:
-    """E003 names the key and what its value must be."""
+    """For an invalid value, E003 names the key and says what its value must be."""
     ((identifier, message, hint),) = found(TWOTOKEN_SIMPLEJWT={**GOOD, key: value})
     assert (identifier, f"[{key!r}]" in message, checks.RULES[key][0] in hint) == ("E003", True, True)
 
@@ -143,7 +143,7 @@ def test_no_key(values: dict[str, str]) -> None:
 
 
 def test_a_shared_key() -> None:
-    """E005: the new secrets must differ from the old one."""
+    """E005 reports that ACCESS_SECRET or REFRESH_SECRET is simplejwt's key."""
     assert ids(TWOTOKEN={**settings.TWOTOKEN, "ACCESS_SECRET": SECRET_KEY}) == ["E005"]
     assert ids(
         TWOTOKEN={**settings.TWOTOKEN, "REFRESH_SECRET": ["a newer secret of these tests, of 32 bytes", SECRET_KEY]}
@@ -160,14 +160,14 @@ def test_retention() -> None:
 
 @pytest.mark.parametrize("value", [[], {**settings.TWOTOKEN, "RETENTION": 30}, {**settings.TWOTOKEN, "COOKIE_NAME": 7}])
 def test_settings_that_are_wrong(value: Any) -> None:
-    """Another check reports wrong settings of twotoken, and the checks of the move do not crash on them."""
+    """The checks of the move give no message about wrong settings of twotoken, and don't crash on them."""
     assert ids(TWOTOKEN=value) == []
 
 
 def test_every_old_setting() -> None:
-    """W001 has an answer for each setting that simplejwt has or had."""
+    """The hint of W001 says what replaces each setting of simplejwt, removed settings included."""
     assert {*DEFAULTS, *REMOVED_SETTINGS} <= set(REPLACEMENTS)
-    # simplejwt itself raises for those that it has removed, as soon as it sees them.
+    # Not REMOVED_SETTINGS: simplejwt itself raises an error if one of these is set.
     messages = found(SIMPLE_JWT=dict(DEFAULTS))
     assert [(identifier, hint) for identifier, _, hint in messages] == [("W001", REPLACEMENTS[key]) for key in DEFAULTS]
 
@@ -193,13 +193,13 @@ def test_old_settings_that_never_were() -> None:
     ],
 )
 def test_an_old_authentication_class(name: Any) -> None:
-    """W003 finds the class or a subclass among DRF's defaults, with simplejwt's app installed or not."""
+    """W003 reports simplejwt's authentication class or a subclass in DRF's defaults, even if it can't be imported."""
     ((identifier, message, _),) = found(REST_FRAMEWORK={"DEFAULT_AUTHENTICATION_CLASSES": [name]})
     assert (identifier, "DEFAULT_AUTHENTICATION_CLASSES" in message) == ("W003", True)
 
 
 def test_views_with_classes_of_their_own() -> None:
-    """W003 and W005 tell the route of a view that names simplejwt's class, or ours without the move's."""
+    """W003 names the route of a view with simplejwt's class. W005 names that of a view with twotoken's own class."""
     messages = found(ROOT_URLCONF=__name__)
     assert [(identifier, message.split()[0]) for identifier, message, _ in messages] == [
         ("W003", "/api/old/"),
@@ -208,14 +208,14 @@ def test_views_with_classes_of_their_own() -> None:
 
 
 def test_our_class_alone() -> None:
-    """W005: without the move's class, twotoken's own class refuses the old access tokens."""
+    """W005 reports twotoken's own class in DRF's defaults, because it refuses simplejwt's access tokens."""
     name = "twotoken.authentication.AccessTokenAuthentication"
     assert ids(REST_FRAMEWORK={"DEFAULT_AUTHENTICATION_CLASSES": [name]}) == ["W005"]
     assert ids(REST_FRAMEWORK={"DEFAULT_AUTHENTICATION_CLASSES": ["no.such.Class"]}) == []
 
 
 def test_old_views() -> None:
-    """W004 names each URL that simplejwt still answers."""
+    """W004 names each URL that still has a view of simplejwt."""
     messages = found(ROOT_URLCONF="tests.integrations.simplejwt.before_urls")
     assert [(identifier, message.split()[0]) for identifier, message, _ in messages] == [
         ("W004", f"/api/token/{name}") for name in ("", "refresh/", "verify/", "blacklist/")
@@ -223,7 +223,10 @@ def test_old_views() -> None:
 
 
 def test_the_guide() -> None:
-    """The guide describes every check, every setting of the move, and every setting of simplejwt."""
+    """The guide names every check, every setting of TWOTOKEN_SIMPLEJWT, and the settings of simplejwt.
+
+    The guide leaves out simplejwt's settings for sliding tokens, and for serializers except TOKEN_OBTAIN_SERIALIZER.
+    """
     guide = (ROOT / "docs/how-to/from-simplejwt.md").read_text()
     used = set(
         re.findall(r'id="(twotoken_simplejwt\.[EW]\d{3})"', inspect.getsource(checks) + inspect.getsource(leftovers))
@@ -236,12 +239,12 @@ def test_the_guide() -> None:
 
 
 def test_the_old_cookie() -> None:
-    """E007: an answer can't set the new cookie and clear the old one if both have one name."""
+    """E007 reports a refresh cookie with the name of simplejwt's cookie: an answer can't both set and clear it."""
     assert ids(TWOTOKEN={**settings.TWOTOKEN, "COOKIE_NAME": "old"}) == ["E007"]
 
 
 def test_the_end() -> None:
-    """W006 says when the app can be removed."""
+    """After UNTIL, W006 says that the app can be removed."""
     ended = {**GOOD, "UNTIL": datetime.now(UTC) - timedelta(seconds=1)}
     assert ids(TWOTOKEN_SIMPLEJWT=ended) == ["W006"]
 
@@ -254,14 +257,14 @@ def test_check_runs_them(move: Move) -> None:
 
 
 def status() -> str:
-    """Run the command."""
+    """Run ``manage.py simplejwt_status``, and return its output."""
     output = StringIO()
     call_command("simplejwt_status", stdout=output)
     return output.getvalue()
 
 
 def test_status(move: Move) -> None:
-    """The command says how many old tokens are left, until when they may come, or that the move is over."""
+    """``simplejwt_status`` prints a count of usable tokens, UNTIL if there is no blacklist, or that UNTIL is past."""
     until = move_settings()["UNTIL"]
     if move.has_blacklist:
         assert re.match(r"Refresh tokens of .* can still be exchanged: \d+\. The last expires at 20", status())

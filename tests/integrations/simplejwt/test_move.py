@@ -1,4 +1,4 @@
-"""A project moves from simplejwt: its clients stay logged in where the guide says so, and nobody else gets in."""
+"""After a move from simplejwt, its clients stay logged in, and the tokens that simplejwt refused stay refused."""
 
 from __future__ import annotations
 
@@ -45,39 +45,39 @@ ROUTES = ("me", "stateless", "revocable")
 
 
 def send(path: str, data: Any = None, **extra: Any) -> Any:
-    """POST JSON to the new project."""
+    """POST JSON to the project after its move."""
     return APIClient().post(path, data, format="json", **extra)
 
 
 def refresh(token: str, key: str | None = None) -> Any:
-    """Refresh as a client of simplejwt does, or with a key."""
+    """Refresh as a client of simplejwt does, with an Idempotency-Key if ``key`` is given."""
     extra = {} if key is None else {"HTTP_IDEMPOTENCY_KEY": key}
     return send("/api/token/refresh/", {"refresh": token}, **extra)
 
 
 def log_out(token: str) -> Any:
-    """Log out as a client of simplejwt does."""
+    """POST to ``blacklist/``, as a client of simplejwt does to log out."""
     return send("/api/token/blacklist/", {"refresh": token})
 
 
 def reason(response: Any) -> str:
-    """Return the reason in a 401."""
+    """Assert that an answer is a 401 ``token_not_valid``, and return its ``reason``."""
     assert (response.status_code, response.json()["code"]) == (401, "token_not_valid")
     return str(response.json()["reason"])
 
 
 def call(route: str, access: str) -> Any:
-    """Call a route with an access token."""
+    """GET an API route with an access token."""
     return APIClient().get(f"/api/{route}/", HTTP_AUTHORIZATION=f"Bearer {access}")
 
 
 def family(token: str) -> RefreshToken | None:
-    """Return the family of an old refresh token."""
+    """Return the family of a refresh token of simplejwt, or None."""
     return exchange.find(exchange.verify(token).family_id)
 
 
 def at_once(call_: Any) -> list[Any]:
-    """Make calls from many threads at the same moment."""
+    """Call a function from eight threads at the same moment, and return the results."""
     start = Barrier(THREADS)
 
     def run(number: int) -> Any:
@@ -100,7 +100,7 @@ def atomic() -> Iterator[None]:
 
 
 def test_a_client_goes_on(move: Move) -> None:
-    """The old access token works until it expires. The old refresh token is exchanged, and the new one refreshes."""
+    """simplejwt's access token works until it expires. Its refresh token is exchanged for one that can refresh."""
     pair = move.issued["ann"]
     for route in ROUTES:
         response = call(route, pair["access"])
@@ -116,7 +116,7 @@ def test_a_client_goes_on(move: Move) -> None:
 
 
 def test_an_exchange_proves_no_identity(move: Move) -> None:
-    """A family that was exchanged never has a recent login, and neither has an old access token."""
+    """RecentLogin refuses an access token of simplejwt. Tokens from an exchange have an ``auth_time`` of 0."""
     answer = refresh(move.spare()).json()
     for access in (answer["access"], refresh(answer["refresh"]).json()["access"]):
         assert claims_of(access)["auth_time"] == 0
@@ -127,7 +127,7 @@ def test_an_exchange_proves_no_identity(move: Move) -> None:
 
 
 def test_a_client_logs_in(move: Move) -> None:
-    """The old login URL reads the same request and gives the same answer as before."""
+    """simplejwt's login URL takes the same request as before the move, and answers with the same fields."""
     response = send("/api/token/", {"username": "ann", "password": PASSWORD})
     assert response.status_code == 200
     assert {"access", "refresh"} <= set(response.json())
@@ -139,7 +139,7 @@ def test_a_client_logs_in(move: Move) -> None:
 
 
 def test_what_simplejwt_refused_stays_refused(move: Move) -> None:
-    """Old tokens that are blacklisted, rotated or expired are refused. So are those of an inactive user."""
+    """Tokens of simplejwt are refused if they are blacklisted, rotated, expired, or of an inactive or deleted user."""
     issued = move.issued
     expected = {"dan": "user_inactive", "fay": "user_inactive", "expired": "expired"}
     if move.has_blacklist:
@@ -153,7 +153,7 @@ def test_what_simplejwt_refused_stays_refused(move: Move) -> None:
 
 
 def test_a_token_that_is_none(move: Move) -> None:
-    """Every endpoint refuses an invalid token, and an access token in place of a refresh token."""
+    """The refresh URL refuses an invalid token and an access token. An API route refuses a refresh token."""
     pair = move.issued["gus"]
     for token in ("garbage", "a.b.c", pair["access"], pair["refresh"][:-4] + "AAAA", "x" * 9000):
         assert reason(refresh(token)) == "invalid"
@@ -161,7 +161,7 @@ def test_a_token_that_is_none(move: Move) -> None:
 
 
 def test_a_replay_ends_the_family(move: Move) -> None:
-    """An old token that is sent again is a 401 ``reused``, and the family that it started is revoked."""
+    """A second exchange of one token is a 401 ``reused``, and revokes the family that the first exchange started."""
     old = move.spare()
     new = refresh(old).json()["refresh"]
     assert reason(refresh(old)) == "reused"
@@ -172,7 +172,7 @@ def test_a_replay_ends_the_family(move: Move) -> None:
 
 
 def test_a_late_replay_ends_the_family(move: Move) -> None:
-    """An expired copy of an old token revokes its family too, even after the move."""
+    """If simplejwt's exchanged token is sent again after its expiry and after UNTIL, its family is revoked too."""
     old = move.spare()
     new = refresh(old).json()["refresh"]
     with time_travel(LIFETIME * 3):
@@ -182,7 +182,7 @@ def test_a_late_replay_ends_the_family(move: Move) -> None:
 
 
 def test_a_lost_answer(move: Move) -> None:
-    """With the same key the old token gets the same new token. With another key it is reuse."""
+    """An exchange repeated with its Idempotency-Key gets the same refresh token. With another key it is a reuse."""
     old = move.spare()
     first, second = refresh(old, KEY), refresh(old, KEY)
     assert first.json()["refresh"] == second.json()["refresh"]
@@ -190,7 +190,7 @@ def test_a_lost_answer(move: Move) -> None:
 
 
 def test_the_grace(move: Move) -> None:
-    """REUSE_GRACE lets a client refresh from several places at once."""
+    """Within REUSE_GRACE, a second exchange of a token gets the same refresh token. Later it is a 401 ``reused``."""
     with override_settings(TWOTOKEN={**settings.TWOTOKEN, "REUSE_GRACE": 10}):
         old = move.spare()
         assert refresh(old).json()["refresh"] == refresh(old).json()["refresh"]
@@ -199,7 +199,7 @@ def test_the_grace(move: Move) -> None:
 
 
 def test_blacklisted_by_the_exchange(move: Move) -> None:
-    """If simplejwt has a blacklist, the exchange adds the old token, so that the project can go back."""
+    """If simplejwt has a blacklist, an exchange adds the token to it, so that simplejwt would refuse the token."""
     old = move.spare()
     jti = exchange.verify(old).jti
     assert not blacklist.contains(jti)
@@ -209,7 +209,7 @@ def test_blacklisted_by_the_exchange(move: Move) -> None:
 
 
 def test_a_refusal_survives_atomic_requests(move: Move, atomic: None) -> None:
-    """The revocation is kept, although the 401 that reports it would roll back a transaction."""
+    """With ATOMIC_REQUESTS, the revocation after a reuse is committed, although the answer is a 401."""
     old = move.spare()
     new = refresh(old).json()["refresh"]
     assert reason(refresh(old)) == "reused"
@@ -220,7 +220,7 @@ def test_a_refusal_survives_atomic_requests(move: Move, atomic: None) -> None:
 
 
 def test_in_a_transaction(move: Move) -> None:
-    """If another request started the family first, the caller's transaction stays intact."""
+    """If the family of a token exists already, ``_start`` leaves the caller's transaction usable for queries."""
     old = exchange.verify(move.spare())
     with transaction.atomic(using=ALIAS):
         exchange._start(old, Client())
@@ -229,7 +229,7 @@ def test_in_a_transaction(move: Move) -> None:
 
 
 def test_exactly_once(move: Move) -> None:
-    """Eight threads with one old token start one family; at most one gets a token, and none sees a 5xx."""
+    """If eight threads exchange one token, one family starts. At most one thread gets a 200, the others get a 401."""
     for _ in range(3):
         old = move.spare()
         answers = at_once(lambda number, old=old: refresh(old))
@@ -242,7 +242,7 @@ def test_exactly_once(move: Move) -> None:
 
 
 def test_exactly_once_with_a_key(move: Move) -> None:
-    """Eight threads with one old token and one key all get the same token of one family."""
+    """If eight threads exchange one token with one Idempotency-Key, all get the same refresh token of one family."""
     for _ in range(3):
         old = move.spare()
         before = RefreshToken.objects.count()
@@ -254,7 +254,7 @@ def test_exactly_once_with_a_key(move: Move) -> None:
 
 
 def test_overtaken(move: Move) -> None:
-    """If another request exchanges the token between check and write, both get the same refresh token."""
+    """If a second request with the same key exchanges the token during the first, both get the same refresh token."""
     old = move.spare()
     faster: list[Any] = []
 
@@ -272,7 +272,7 @@ def test_overtaken(move: Move) -> None:
 
 
 def test_a_logout_races_the_exchange(move: Move) -> None:
-    """Whether the logout or the exchange comes first, no token works afterwards."""
+    """If a logout and an exchange of one token run at once, the family is revoked, whichever request is first."""
     for _ in range(3):
         old = move.spare()
         answers = at_once(lambda number, old=old: log_out(old) if number % 2 else refresh(old, KEY))
@@ -284,7 +284,7 @@ def test_a_logout_races_the_exchange(move: Move) -> None:
 
 
 def test_logout(move: Move) -> None:
-    """The old logout URL revokes an old token, exchanged or not, and gives the same answer for any token."""
+    """simplejwt's logout URL revokes a token of simplejwt, exchanged or not. Even an invalid token gets a 200."""
     unused, used = move.spare(), move.spare()
     new = refresh(used).json()["refresh"]
     expired = move.issued["expired"]["refresh"]
@@ -298,7 +298,7 @@ def test_logout(move: Move) -> None:
 
 
 def test_logout_without_a_token(move: Move) -> None:
-    """A logout without a token revokes nothing and is a 400; an Authorization header is not read."""
+    """A logout at simplejwt's URL without a refresh token is a 400. No logout there reads the Authorization header."""
     pair = refresh(move.spare()).json()
     for data in ({}, {"refresh_token": pair["refresh"]}, {"refresh": ""}, {"refresh": 7}):
         response = send("/api/token/blacklist/", data, HTTP_AUTHORIZATION=f"Bearer {pair['access']}")
@@ -313,7 +313,7 @@ def test_logout_without_a_token(move: Move) -> None:
 
 @pytest.mark.parametrize("kind", ["urlencoded", "multipart"])
 def test_forms(move: Move, kind: str) -> None:
-    """The old URLs read forms, such as ``requests.post(url, data=…)`` sends, and a logout by form revokes."""
+    """simplejwt's URLs for login, verify, refresh and logout accept forms, as ``requests.post(url, data=…)`` sends."""
 
     def post(path: str, **data: str) -> Any:
         client, url = APIClient(), f"/api/token/{path}"
@@ -334,13 +334,13 @@ def test_forms(move: Move, kind: str) -> None:
 
 
 def handled(name: str) -> override_settings:
-    """Set a project's EXCEPTION_HANDLER, from the module ``shaping``."""
+    """Set DRF's EXCEPTION_HANDLER to a function of the module ``shaping``."""
     path = f"tests.integrations.simplejwt.shaping.{name}"
     return override_settings(REST_FRAMEWORK={**settings.REST_FRAMEWORK, "EXCEPTION_HANDLER": path})
 
 
 def test_the_project_s_exception_handler(move: Move) -> None:
-    """It gets every error of the old URLs as simplejwt's exceptions, but none of twotoken's own mounts."""
+    """The project's EXCEPTION_HANDLER gets all errors of simplejwt's URLs, and no error of twotoken's own mounts."""
     old = move.spare()
     pair = refresh(old).json()
     with handled("shaped"):
@@ -372,11 +372,11 @@ def test_the_project_s_exception_handler(move: Move) -> None:
     with handled("selective"):
         response = send("/api/token/", {})
         assert (response.status_code, response.json()) == (422, ["wrong fields"])
-        assert reason(refresh(old)) == "revoked"  # what it leaves alone is answered as ever
+        assert reason(refresh(old)) == "revoked"  # this handler returns None for a 401, so the answer is twotoken's
 
 
 def test_a_handler_that_makes_an_answer_of_its_own(move: Move) -> None:
-    """It may return any Django response, which stays unchanged; the codes are those of DRF."""
+    """The project's EXCEPTION_HANDLER may return a plain Django response. The exception has the codes of DRF."""
     with handled("plain"):
         for path, data, status, codes in (
             ("token/", {"username": "ann", "password": "wrong"}, 401, "no_active_account"),
@@ -391,7 +391,7 @@ def test_a_handler_that_makes_an_answer_of_its_own(move: Move) -> None:
 
 
 def test_blanks_around_a_token(move: Move) -> None:
-    """As in simplejwt, the old URLs accept a token with spaces or a line break around it."""
+    """simplejwt's URLs accept a token with spaces or a line break around it, as simplejwt's own views do."""
     old = move.spare()
     assert send("/api/token/verify/", {"token": f"{old}\n"}).json() == {}
     new = refresh(f" {old}\n").json()["refresh"]
@@ -401,7 +401,7 @@ def test_blanks_around_a_token(move: Move) -> None:
 
 
 def test_a_busy_database_and_the_project_s_handler(move: Move) -> None:
-    """With a project's exception handler, a 503 keeps its Retry-After."""
+    """If the project's EXCEPTION_HANDLER shapes a 503, the answer still has Retry-After."""
     pair = refresh(move.spare()).json()
 
     def busy(execute: Any, sql: str, *rest: Any) -> Any:
@@ -416,7 +416,7 @@ def test_a_busy_database_and_the_project_s_handler(move: Move) -> None:
 
 
 def test_the_project_s_handler_undoes_nothing(move: Move, atomic: None) -> None:
-    """If the project's handler calls DRF's, which rolls back a transaction, the revocation stays."""
+    """If EXCEPTION_HANDLER calls DRF's handler, which asks for a rollback, the revocation after a reuse is kept."""
     old = move.spare()
     new = refresh(old).json()["refresh"]
     with handled("shaped"), transaction.atomic(using=ALIAS):
@@ -425,7 +425,7 @@ def test_the_project_s_handler_undoes_nothing(move: Move, atomic: None) -> None:
 
 
 def test_logout_of_an_inactive_user(move: Move) -> None:
-    """A token that an inactive user logs out stays revoked when the user is active again."""
+    """If an inactive user's token is logged out, it stays revoked when the user is active again."""
     old = move.spare()
     user: Any = find_user(exchange.verify(old).user_id)
     try:
@@ -437,7 +437,7 @@ def test_logout_of_an_inactive_user(move: Move) -> None:
 
 
 def test_verify(move: Move) -> None:
-    """The old verify URL tells whether a token is valid, and does not use it up."""
+    """simplejwt's verify URL answers 200 or 401 for tokens of all kinds, and a verified token can still be used."""
     old = move.spare()
 
     def verify(token: object) -> Any:
@@ -463,7 +463,7 @@ def test_verify(move: Move) -> None:
 
 
 def test_proofs_and_old_tokens(move: Move) -> None:
-    """An exchange binds no family, because an old token proves no password. A login at the old URL does bind."""
+    """With a DPoP proof, a login at simplejwt's URL binds the family to the key. An exchange does not bind it."""
     old, device = move.spare(), Device()
     pair = send("/api/token/refresh/", {"refresh": old}, **device.headers("/api/token/refresh/")).json()
     assert "token_type" not in pair
@@ -483,7 +483,7 @@ def test_proofs_and_old_tokens(move: Move) -> None:
 
 
 def test_verify_asks_what_a_refresh_asks(move: Move) -> None:
-    """A token that a refresh would refuse is a 401, for example after a changed password."""
+    """The verify URL refuses a refresh token that a refresh would refuse, after a changed password or by age."""
     pair = refresh(move.spare()).json()
     found = RefreshToken.objects.get(pk=families.verify(pair["refresh"]).family_id)
     assert send("/api/token/verify/", {"token": pair["refresh"]}).json() == {}
@@ -495,7 +495,7 @@ def test_verify_asks_what_a_refresh_asks(move: Move) -> None:
 
 
 def test_verify_asks_for_the_user(move: Move) -> None:
-    """Any token of an inactive user is a 401."""
+    """The verify URL refuses every kind of token of an inactive or deleted user."""
     old = move.spare()
     pair = refresh(move.spare()).json()
     model: Any = get_user_model()
@@ -516,7 +516,7 @@ def test_verify_asks_for_the_user(move: Move) -> None:
 
 
 def test_simplejwt_as_the_verifier(move: Move) -> None:
-    """A service with simplejwt accepts old tokens, and ours if they have the claims that it reads."""
+    """A service with simplejwt accepts simplejwt's access tokens, and twotoken's with the claims in the docs."""
     old, login = move.issued["gus"]["access"], {"username": "gus", "password": PASSWORD}
     without = send("/api/token/", login).json()["access"]
     claims = module_of("../how-to/from-simplejwt", '"token_type": "access"', "shown_claims").access_claims
@@ -543,7 +543,7 @@ def test_simplejwt_as_the_verifier(move: Move) -> None:
 
 
 def test_until(move: Move) -> None:
-    """After UNTIL no old token works, whatever its own ``exp`` is."""
+    """After UNTIL every token of simplejwt is refused as ``expired``, whatever its ``exp`` is."""
     old = move.spare()
     with override_settings(TWOTOKEN_SIMPLEJWT={**move_settings(), "UNTIL": timezone.now()}):
         assert reason(refresh(old)) == "expired"
@@ -552,7 +552,7 @@ def test_until(move: Move) -> None:
 
 
 def test_until_after_a_crash(move: Move) -> None:
-    """A family whose token nobody got, as after a crash, can be refreshed as long as the old token is valid."""
+    """If a crash interrupts an exchange, the token can be exchanged again until UNTIL and until its ``exp``."""
     old = move.spare()
     exchange.claims_of(old, Client())
     with override_settings(TWOTOKEN_SIMPLEJWT={**move_settings(), "UNTIL": timezone.now()}):
@@ -563,7 +563,7 @@ def test_until_after_a_crash(move: Move) -> None:
 
 
 def test_a_purged_family(move: Move) -> None:
-    """An old token whose family may have been purged is refused: it may have been exchanged before."""
+    """A token of simplejwt older than RETENTION is ``expired``: its family may have existed and been purged."""
     old = move.spare()
     log_out(old)
     blacklist_row = blacklist.BlacklistedToken._default_manager.using(ALIAS)
@@ -581,7 +581,7 @@ def test_a_purged_family(move: Move) -> None:
 
 
 def test_how_long_the_family_lives(move: Move) -> None:
-    """FAMILY_LIFETIME counts from the old token's ``iat``, but the family lives at least until its ``exp``."""
+    """The family of an exchange lives FAMILY_LIFETIME from the token's ``iat``, and at least until its ``exp``."""
     for lifetime, expected in ((timedelta(days=30), timedelta(days=30)), (timedelta(hours=1), LIFETIME), (None, None)):
         token = move.spare()
         old = exchange.verify(token)
@@ -597,25 +597,25 @@ def test_how_long_the_family_lives(move: Move) -> None:
 
 
 def test_to_the_cookie(move: Move) -> None:
-    """The old token arrives in the body, and the new one is set as the cookie, which then refreshes."""
+    """An ExchangeView takes simplejwt's token in the body and sets the refresh cookie, which can refresh."""
     client = APIClient(HTTP_SEC_FETCH_SITE="same-origin")
     old = move.spare()
     key = {"Idempotency-Key": KEY}
-    for _ in range(2):  # as where an answer gets lost
+    for _ in range(2):  # the second time as if the first answer was lost
         response = client.post("/api/auth/exchange/", {"refresh": old}, format="json", headers=key)
         assert (response.status_code, set(response.json())) == (200, {"access", "expires_in"})
     cookie = response.cookies[COOKIE]
     assert (cookie["path"], cookie["httponly"], cookie["samesite"]) == ("/api/auth/", True, "Strict")
     row = family(old)
     assert row is not None
-    assert not row.is_browser  # who shows an old token has proven no password
+    assert not row.is_browser  # the client of an exchange has not proven a password
     with time_travel(timedelta(seconds=21)):
         assert client.post("/api/auth/refresh/").status_code == 200
         assert reason(client.post("/api/auth/exchange/", {"refresh": old}, format="json")) == "reused"
 
 
 def test_from_cookie_to_cookie(move: Move) -> None:
-    """The old token arrives in an HttpOnly cookie, which the answer clears when it sets the new one."""
+    """An ExchangeView takes simplejwt's token from the cookie ``old_cookie``, clears it, sets the refresh cookie."""
     client = APIClient(HTTP_SEC_FETCH_SITE="same-origin")
     old = move.spare()
     client.cookies["old"] = old
@@ -637,7 +637,7 @@ def test_from_cookie_to_cookie(move: Move) -> None:
 
 
 def test_two_old_cookies(move: Move) -> None:
-    """Two old cookies are refused: a sibling subdomain may have added one to log the visitor in as somebody else."""
+    """An exchange with two cookies of the name ``old_cookie`` is refused: another subdomain may have added one."""
     first, second = move.spare(), move.spare()
     client = APIClient(HTTP_SEC_FETCH_SITE="same-origin", HTTP_COOKIE=f"old={first}; old={second}")
     response = client.post("/api/auth/exchange/cookie/")
@@ -646,7 +646,7 @@ def test_two_old_cookies(move: Move) -> None:
 
 
 def test_an_error_report_of_the_old_cookie(move: Move) -> None:
-    """An error report shows no old token, whatever its cookie is named."""
+    """Django's error reports don't show a token of simplejwt in a cookie, although the cookie's name is only "old"."""
     client = APIClient(HTTP_SEC_FETCH_SITE="same-origin", raise_request_exception=False)
     client.cookies["old"] = old = move.spare()
     broken = override_settings(TWOTOKEN={**settings.TWOTOKEN, "ACCESS_CLAIMS": "tests.claims.broken"})
@@ -664,20 +664,20 @@ def test_the_exchange_by_body(move: Move) -> None:
 
 @pytest.mark.parametrize("use_tz", [True, False])
 def test_not_on_record(move: Move, use_tz: bool) -> None:
-    """A token that simplejwt has no record of is exchanged and blacklisted all the same."""
+    """A token without a row in simplejwt's table of outstanding tokens can be exchanged, and is then blacklisted."""
     token = move.spare()
     jti = exchange.verify(token).jti
     if move.has_blacklist:
         blacklist.OutstandingToken._default_manager.using(ALIAS).filter(jti=jti).delete()
     with override_settings(USE_TZ=use_tz):
-        # On connections of their own: what others have compiled is for times of the other kind.
+        # The threads use connections of their own: an existing connection has cached values for the other USE_TZ.
         answers = at_once(lambda number: refresh(token, KEY))
     assert {answer.status_code for answer in answers} == {200}
     assert blacklist.contains(jti) == move.has_blacklist
 
 
 def test_to_the_cookie_from_elsewhere(move: Move) -> None:
-    """A page of another origin can't use the exchange to start its own session in a visitor's browser."""
+    """An exchange by a cross-site page is a 403 and starts no family, so the page can't log a visitor in."""
     old = move.spare()
     response = send("/api/auth/exchange/", {"refresh": old}, HTTP_SEC_FETCH_SITE="cross-site")
     assert (response.status_code, response.json()["code"]) == (403, "cross_origin")
@@ -685,12 +685,12 @@ def test_to_the_cookie_from_elsewhere(move: Move) -> None:
 
 
 def test_to_the_cookie_from_another_session(move: Move) -> None:
-    """The family of an overwritten cookie is revoked. A refused exchange leaves the cookie unchanged."""
+    """An exchange revokes the family of the refresh cookie that it replaces. A refused exchange changes no cookie."""
     client = APIClient()
     client.post("/api/auth/login/", {"username": "ann", "password": PASSWORD}, format="json")
     before = client.cookies[COOKIE].value
     response = client.post("/api/auth/exchange/", {"refresh": before}, format="json")
-    assert reason(response) == "invalid"  # it takes no token of ours
+    assert reason(response) == "invalid"  # the exchange refuses a refresh token of twotoken
     assert not response.cookies
     assert client.post("/api/auth/exchange/", {}, format="json").status_code == 400
     client.post("/api/auth/exchange/", {"refresh": move.spare()}, format="json")

@@ -1,4 +1,4 @@
-"""simplejwt's tokens of every kind: those that simplejwt would accept are accepted, and no others."""
+"""The move accepts the tokens of simplejwt that simplejwt itself would accept, and refuses all others."""
 
 from __future__ import annotations
 
@@ -47,20 +47,20 @@ PRIVATE: dict[str, Any] = {
 
 
 def moved(**values: Any) -> Any:
-    """Return the settings of a move."""
+    """Override TWOTOKEN_SIMPLEJWT with valid settings of a move, changed by ``values``."""
     usual = {"SIGNING_KEY": KEY, "UNTIL": datetime.now(UTC) + timedelta(days=1)}
     return override_settings(TWOTOKEN_SIMPLEJWT={**usual, **values})
 
 
 def claims(**values: Any) -> dict[str, Any]:
-    """Return the claims of an access token as simplejwt makes them. None: leave it out."""
+    """Return the claims of an access token as simplejwt makes them. A claim with the value None is left out."""
     now = int(timezone.now().timestamp())
     usual = {"token_type": "access", "exp": now + 60, "iat": now, "jti": "7" * 32, "user_id": "1"}
     return {name: value for name, value in {**usual, **values}.items() if value is not None}
 
 
 def signed(algorithm: str = "HS256", key: str = KEY, audience: Any = None, issuer: Any = None, **values: Any) -> str:
-    """Sign claims as simplejwt does."""
+    """Return a token with these claims, signed by simplejwt's own code."""
     return TokenBackend(algorithm, key, audience=audience, issuer=issuer).encode(claims(**values))
 
 
@@ -68,7 +68,7 @@ UNSIGNED = jwt.encode(claims(), cast("Any", None), "none")
 
 
 def pem(algorithm: str) -> tuple[str, str]:
-    """Return a private and its public key."""
+    """Return a private key and its public key, as PEM."""
     private = PRIVATE[algorithm]
     return (
         private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode(),
@@ -78,7 +78,7 @@ def pem(algorithm: str) -> tuple[str, str]:
 
 @pytest.mark.parametrize("algorithm", ["HS256", "HS384", "HS512"])
 def test_hmac(algorithm: str) -> None:
-    """Only the configured HMAC algorithm and key are accepted."""
+    """A token with the configured HMAC algorithm and key is accepted. Another algorithm or key is refused."""
     with moved(ALGORITHM=algorithm, SIGNING_KEY=KEY * 2):
         old = verify_access(signed(algorithm, KEY * 2))
         assert (old["sub"], old["user_id"], old.family_id, len(old)) == ("1", "1", NO_FAMILY, 7)
@@ -90,7 +90,7 @@ def test_hmac(algorithm: str) -> None:
 
 @pytest.mark.parametrize("algorithm", PRIVATE)
 def test_asymmetric(algorithm: str) -> None:
-    """A public key verifies only its own algorithm, and is never used as a secret."""
+    """With a public key, a token of its algorithm is accepted. HS256 with the public key as the secret is refused."""
     private, public = pem(algorithm)
     with moved(ALGORITHM=algorithm, VERIFYING_KEY=public):
         assert verify_access(signed(algorithm, private))["sub"] == "1"
@@ -135,13 +135,13 @@ def test_asymmetric(algorithm: str) -> None:
     ids=lambda token: f"{len(token)} characters",
 )
 def test_what_is_no_token(token: str) -> None:
-    """Anything but an access token of simplejwt raises InvalidToken, and no other error."""
+    """Verifying anything but a valid access token of simplejwt raises InvalidToken, and no other exception."""
     with moved(), pytest.raises(InvalidToken):
         verify_access(token)
 
 
 def test_no_refresh_token() -> None:
-    """A refresh token without the claims that make its family is refused."""
+    """A refresh token of simplejwt without a valid ``jti``, ``iat``, ``exp`` or token type is refused."""
     wrong: list[Any] = [None, "", 7, "\ud800", "7\x00", "7" * 256]
     with moved():
         assert exchange.verify(signed(token_type="refresh")).family_id.version == 5
@@ -157,7 +157,7 @@ def test_no_refresh_token() -> None:
 
 
 def test_time() -> None:
-    """A token expires at ``exp``, later with LEEWAY. A future ``iat`` is accepted."""
+    """A token of simplejwt expires at ``exp`` plus LEEWAY. A token with a future ``iat`` is accepted."""
     now = int(timezone.now().timestamp())
     with moved():
         assert verify_access(signed(iat=now + 30))
@@ -172,7 +172,7 @@ def test_time() -> None:
 
 
 def test_issuer_and_audience() -> None:
-    """Issuer and audience are checked only if simplejwt checked them."""
+    """``iss`` and ``aud`` are checked if ISSUER and AUDIENCE are set, and ignored if these are not set."""
     with moved(ISSUER="us", AUDIENCE=["app", "site"]):
         assert verify_access(signed(issuer="us", audience="app"))
         for audience, issuer in (("app", None), ("app", "them"), (None, "us"), ("other", "us")):
@@ -183,7 +183,7 @@ def test_issuer_and_audience() -> None:
 
 
 def test_names_of_claims() -> None:
-    """Renamed claims are read by the project's names. A number as user id is read as text."""
+    """USER_ID_CLAIM, TOKEN_TYPE_CLAIM and JTI_CLAIM name the claims to read. A numeric user id is read as a string."""
     names = {"USER_ID_CLAIM": "sub", "TOKEN_TYPE_CLAIM": "kind", "JTI_CLAIM": "id"}
     with moved(**names):
         assert verify_access(signed(token_type=None, kind="access", user_id=None, sub=7))["sub"] == "7"
@@ -192,19 +192,19 @@ def test_names_of_claims() -> None:
 
 
 def test_no_setting() -> None:
-    """Without the old key or UNTIL every token is refused."""
+    """If SIGNING_KEY or UNTIL is missing, verifying a token raises ImproperlyConfigured."""
     for values in ({"SIGNING_KEY": ""}, {"UNTIL": None}):
         with moved(**values), pytest.raises(ImproperlyConfigured):
             verify_access(signed())
 
 
 def ask(authentication: AccessTokenAuthentication, header: str, **extra: Any) -> Any:
-    """Authenticate a request with an Authorization header."""
+    """Authenticate a request that has this Authorization header."""
     return authentication.authenticate(Request(APIRequestFactory().get("/", HTTP_AUTHORIZATION=header, **extra)))
 
 
 def test_headers(user: Any) -> None:
-    """Old and new tokens are accepted with simplejwt's header types and header name."""
+    """Tokens of simplejwt and twotoken are accepted with the words and the header that AUTH_HEADER_… name."""
     classes = AccessTokenAuthentication()
     old, new = signed(user_id=str(user.pk)), start(user).access
     with moved(AUTH_HEADER_TYPES="JWT"):
@@ -218,7 +218,7 @@ def test_headers(user: Any) -> None:
 
 
 def test_users_by_another_field(user: Any) -> None:
-    """If the old tokens name users by another field, each class finds them by it."""
+    """If USER_ID_FIELD is the user name, each authentication class finds the user by the name in simplejwt's token."""
     name = get_user_model().USERNAME_FIELD
     header = f"Bearer {signed(user_id=user.get_username())}"
     with moved(USER_ID_FIELD=name):
@@ -234,14 +234,14 @@ def test_users_by_another_field(user: Any) -> None:
 
 @pytest.mark.django_db
 def test_stateless(django_assert_num_queries: Any) -> None:
-    """The class that builds the user from the claims makes no query."""
+    """StatelessAccessTokenAuthentication makes the user from the claims of simplejwt's token, without a query."""
     with moved(), django_assert_num_queries(0):
         user, access = ask(StatelessAccessTokenAuthentication(), f"Bearer {signed(user_id='7')}")
         assert (user.pk, access["jti"]) == (7, "7" * 32)
 
 
 def test_whose_it_is(user: Any) -> None:
-    """An unknown or inactive user, a malformed id and a changed password are refused."""
+    """``active_user`` refuses unknown or inactive users, malformed ids and, with CHECK_REVOKE_TOKEN, wrong digests."""
     assert digest_of(user) == get_md5_hash_password(user.password)
     with moved(CHECK_REVOKE_TOKEN=True):
         assert active_user(str(user.pk), digest_of(user)) == user
@@ -260,7 +260,7 @@ def test_whose_it_is(user: Any) -> None:
 
 
 def test_an_id_of_several_users(user: Any) -> None:
-    """If two users share the field's value, the token is refused."""
+    """If two users have the e-mail address that a token of simplejwt names, the token is refused."""
     get_user_model()._default_manager.filter(pk=user.pk).update(email="shared@example.com")
     with moved(USER_ID_FIELD="email"):
         assert active_user("shared@example.com", None) == user
@@ -270,7 +270,7 @@ def test_an_id_of_several_users(user: Any) -> None:
 
 
 def test_a_jti_of_several_users(user: Any) -> None:
-    """A token with the ``jti`` of another user's token does not join that user's family."""
+    """Two users' refresh tokens of simplejwt with one ``jti`` start two families."""
     other: Any = UserFactory()
     with moved():
         first = signed(token_type="refresh", user_id=str(user.pk))
@@ -280,7 +280,7 @@ def test_a_jti_of_several_users(user: Any) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_a_user_who_goes_in_this_moment(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """If the user is deleted between the read and the write, no family starts."""
+    """If the user is deleted during an exchange, the exchange raises UserInactive."""
 
     def gone(*args: Any) -> Any:
         get_user_model()._default_manager.filter(pk=user.pk).delete()
@@ -297,13 +297,13 @@ def test_a_user_who_goes_in_this_moment(user: Any, monkeypatch: pytest.MonkeyPat
 
 
 def test_names_of_rows() -> None:
-    """The models of simplejwt's tables have readable names."""
+    """The rows of simplejwt's tables are shown as their ``jti``."""
     row = blacklist.OutstandingToken(jti="7")
     assert (str(row), str(blacklist.BlacklistedToken(token=row))) == ("7", "7")
 
 
 def test_simplejwt_may_be_gone() -> None:
-    """The move works without simplejwt installed, and its authentication classes don't import DRF's views."""
+    """The package can be imported without simplejwt. Its authentication classes don't import DRF's views."""
     code = (
         "import os, sys, django; sys.modules['rest_framework_simplejwt'] = None;"
         "os.environ['DJANGO_SETTINGS_MODULE'] = 'tests.settings'; django.setup();"

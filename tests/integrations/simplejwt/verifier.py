@@ -1,4 +1,4 @@
-"""Another service, which uses simplejwt and accepts the tokens of both projects, as the docs describe it."""
+"""Settings of another service, which uses simplejwt to verify tokens of simplejwt and twotoken, as in the docs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""For each token on stdin, print its user according to simplejwt in another service, or why this refuses it."""
+"""For each token on stdin, prints the key of the user that simplejwt finds in another service, or "refused"."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rest_framework_simplejwt.exceptions import InvalidToken  # noqa: E402
 
 
 def verdict(token: str) -> str:
-    """Return the primary key of the user that simplejwt sees."""
+    """Return the primary key of the user that simplejwt finds in a token, or "refused"."""
     request = APIRequestFactory().get("/", HTTP_AUTHORIZATION=f"Bearer {token}")
     try:
         found = JWTStatelessUserAuthentication().authenticate(request)

@@ -1,4 +1,4 @@
-"""Two tenants with a schema and a host each, and in each a user with the same key."""
+"""Fixtures: two tenants, each with its own schema and host, and in each a user with the primary key 1."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ARE_SHARED = "twotoken" in project.SHARED_APPS
 
 @pytest.fixture(scope="session")
 def tenants(django_db_setup: None, django_db_blocker: Any) -> None:
-    """Make the schemas, once: they can't be made in a test's transaction."""
+    """Make two tenants with their schemas once, because a test's transaction can't make a schema."""
     with django_db_blocker.unblock():
         for name in ("a", "b"):
             tenant = get_tenant_model()(schema_name=name, name=name)
@@ -29,21 +29,21 @@ def tenants(django_db_setup: None, django_db_blocker: Any) -> None:
 
 @pytest.fixture(autouse=True)
 def _at_no_tenant(tenants: None, db: None) -> Iterator[None]:
-    """Start and end at no tenant, as before a request."""
+    """Set the connection to the public schema before and after each test."""
     connection.set_schema_to_public()  # type: ignore[attr-defined]  # of django-tenants' backend
     yield
     connection.set_schema_to_public()  # type: ignore[attr-defined]
 
 
 def caller(tenant: str, **values: Any) -> Caller:
-    """Return a client at a tenant's host whose user has the key 1."""
+    """Make a user with the primary key 1 in a tenant's schema. Return the user's client for the tenant's host."""
     with schema_context(tenant):
         return Caller(UserFactory(pk=1, **values), mount="/api/app/auth/", SERVER_NAME=f"{tenant}.localhost")
 
 
 @pytest.fixture
 def ann() -> Caller:
-    """A user of tenant A. Shared families need a user with this key in the shared schema too."""
+    """The client of a user of tenant A. Shared families need a user with the same key in the public schema too."""
     if ARE_SHARED:
         UserFactory(pk=1)
     return caller("a", username="ann")
@@ -51,5 +51,5 @@ def ann() -> Caller:
 
 @pytest.fixture
 def boss() -> Caller:
-    """The superuser of tenant B."""
+    """The client of a superuser of tenant B."""
     return caller("b", username="boss", is_superuser=True, is_staff=True)

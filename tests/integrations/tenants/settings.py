@@ -1,4 +1,4 @@
-"""A project with django-tenants on PostgreSQL, with the settings of the docs' page."""
+"""Settings of a project with django-tenants on PostgreSQL, as the docs' page on tenants shows them."""
 
 from __future__ import annotations
 

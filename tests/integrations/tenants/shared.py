@@ -1,4 +1,4 @@
-"""The same project, but the tenants share the token families, while each has its own users. W011 warns of this."""
+"""Settings of a project whose tenants share the token families, but have users of their own. W011 warns of this."""
 
 from __future__ import annotations
 

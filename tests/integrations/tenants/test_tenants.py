@@ -1,4 +1,4 @@
-"""django-tenants: other tenants refuse one tenant's token, whether each has its own families or all share them."""
+"""With django-tenants, a tenant refuses tokens of other tenants, even if all tenants share the token families."""
 
 from __future__ import annotations
 
@@ -29,25 +29,25 @@ ROUTES = ["/api/me/", "/api/stateless/", "/api/revocable/"]
 
 
 def ask(caller: Caller, route: str, access: str) -> Any:
-    """Ask a tenant's API."""
+    """GET an API route at a tenant's host."""
     return caller.get(route, HTTP_AUTHORIZATION=f"Bearer {access}")
 
 
 def tables(queries: CaptureQueriesContext) -> str:
-    """Return only the statements on users and families, without django-tenants' own query for the host's tenant."""
+    """Return the SQL that reads users or token families. django-tenants' own query for the tenant is left out."""
     found = [query["sql"] for query in queries.captured_queries]
     return "\n".join(sql for sql in found if "auth_user" in sql or "twotoken" in sql)
 
 
 def family_of(refresh: str, tenant: str) -> RefreshToken:
-    """Return the family of a refresh token, read in a tenant's schema."""
+    """Return the token family of a refresh token, read from a tenant's schema."""
     sid = jwt.decode(refresh, options={"verify_signature": False})["sid"]
     with schema_context(tenant):
         return RefreshToken.objects.get(pk=sid)
 
 
 def test_a_tenant_by_itself(ann: Caller, boss: Caller) -> None:
-    """Login, refresh, the API and logout work at each tenant's host, and the issuer names the tenant."""
+    """Login, refresh, API and logout work at each tenant's host, and the tokens' ``iss`` names the tenant."""
     for caller, tenant in ((ann, "a"), (boss, "b")):
         pair = caller.log_in().json()
         pair = caller.refresh(pair["refresh"]).json()
@@ -61,7 +61,7 @@ def test_a_tenant_by_itself(ann: Caller, boss: Caller) -> None:
 
 
 def test_revoked_families_of_a_tenant(ann: Caller, boss: Caller) -> None:
-    """Each tenant has its own list of revoked families, read by a request at its host."""
+    """With REVOCATION_INTERVAL, each tenant's API refuses the tenant's revoked families and accepts its active ones."""
     poll_revocations()
     with with_settings(REVOCATION_INTERVAL=timedelta(hours=1)):
         for caller in (ann, boss):
@@ -75,7 +75,7 @@ def test_revoked_families_of_a_tenant(ann: Caller, boss: Caller) -> None:
 @pytest.mark.skipif(ARE_SHARED, reason="the admin of shared families shows those of all tenants")
 @pytest.mark.parametrize("issuer", [settings.TWOTOKEN["ISSUER"], None], ids=["issuer", "no issuer"])
 def test_the_overview_of_a_tenant(boss: Caller, issuer: Any) -> None:
-    """Staff with the same key at two tenants get numbers of their own tenant, also from the cache."""
+    """The overview counts only one tenant's logins, also from the cache, for staff with equal keys at two tenants."""
     with schema_context("a"):
         UserFactory(pk=1, username="ann", is_superuser=True, is_staff=True)
     with with_settings(ISSUER=issuer):
@@ -91,7 +91,7 @@ def test_the_overview_of_a_tenant(boss: Caller, issuer: Any) -> None:
 @pytest.mark.parametrize("setting", ["ISSUER", "AUDIENCE"])
 @pytest.mark.parametrize("route", ROUTES)
 def test_another_tenant_s_access_token(ann: Caller, boss: Caller, route: str, setting: str) -> None:
-    """All classes refuse another tenant's access token before any query of ours, even if the user ids are equal."""
+    """Every authentication class refuses another tenant's access token without a query on users or families."""
     with with_settings(**{"ISSUER": None, setting: settings.TWOTOKEN["ISSUER"]}):
         access = ann.log_in().json()["access"]
         assert ask(ann, route, access).status_code == 200
@@ -103,7 +103,7 @@ def test_another_tenant_s_access_token(ann: Caller, boss: Caller, route: str, se
 
 @pytest.mark.parametrize("on_reuse", ["family", "user"])
 def test_another_tenant_s_refresh_token(ann: Caller, boss: Caller, on_reuse: str) -> None:
-    """A refresh with another tenant's token is a 401 before any query of ours. A logout there revokes nothing."""
+    """With another tenant's token, a refresh is a 401 and a logout revokes nothing, without a query on families."""
     with with_settings(REVOKE_ON_REUSE=on_reuse):
         first = ann.log_in().json()["refresh"]
         current = ann.refresh(first).json()["refresh"]
@@ -119,7 +119,7 @@ def test_another_tenant_s_refresh_token(ann: Caller, boss: Caller, on_reuse: str
 
 
 def test_what_the_issuer_is_for(ann: Caller, boss: Caller) -> None:
-    """Without an issuer for each tenant, user 1 of A counts as user 1 of B, and B can revoke A's families."""
+    """Without an ISSUER, B's API takes A's user 1 for B's user 1, and a refresh at B revokes A's shared family."""
     with with_settings(ISSUER=None):
         pair = ann.log_in().json()
         for route in ROUTES[:2]:
@@ -129,7 +129,7 @@ def test_what_the_issuer_is_for(ann: Caller, boss: Caller) -> None:
 
 
 def test_each_tenant_has_its_own_throttle(ann: Caller, boss: Caller) -> None:
-    """If a name is guessed at one tenant, it can still log in at another, although both share a cache."""
+    """LOGIN_THROTTLE counts per tenant: after a 429 for a user name at tenant A, tenant B still accepts the name."""
     body = {"username": "boss", "password": "a wrong guess"}
     with with_settings(LOGIN_THROTTLE="1/min"):
         assert [ann.send("login/", body).status_code for _ in range(2)] == [401, 429]
@@ -137,7 +137,7 @@ def test_each_tenant_has_its_own_throttle(ann: Caller, boss: Caller) -> None:
 
 
 def test_the_checks(ann: Caller) -> None:
-    """The checks report a project without an issuer per tenant, and one with shared families."""
+    """W010 reports one ISSUER for all tenants, and W011 reports token families that tenants share."""
 
     def ids() -> set[str]:
         found = run_checks(databases=["default"])
@@ -151,7 +151,7 @@ def test_the_checks(ann: Caller) -> None:
 
 @pytest.mark.skipif(ARE_SHARED, reason="the page says it of families that are the tenant's")
 def test_purging(ann: Caller, boss: Caller) -> None:
-    """The docs' command purges in each schema."""
+    """The purge command in the docs deletes the old families of each tenant."""
     for caller, tenant in ((ann, "a"), (boss, "b")):
         refresh = caller.log_in().json()["refresh"]
         with schema_context(tenant):

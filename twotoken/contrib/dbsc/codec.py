@@ -1,8 +1,8 @@
-"""What a browser signs for Device Bound Session Credentials, and what the server signs: a pure codec, no Django.
+"""Reads what a browser signs for Device Bound Session Credentials, and makes what the server signs. No Django.
 
-The browser signs a **proof**: a JWT whose ``jti`` is a challenge of the server. The server signs **challenges** and
-**device tokens**, the values of the device cookie, with the refresh secret, and stores none of them. The ``typ`` of
-such a JWS says what it is for, so none is accepted for another purpose, or as a refresh token.
+The browser signs a **proof**: a JWT with a challenge of the server as its ``jti``. The server signs **challenges** and
+**device tokens** with the refresh secret, and does not store them. A device token is the value of the device cookie.
+The ``typ`` of each JWS names its purpose, so the server accepts a JWS for this purpose only.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from twotoken.exceptions import InvalidToken
 from twotoken.keys import AsymmetricKey, KeyRing, b64decode, canonical, public_key
 
 TYPE = "dbsc+jwt"
-# The algorithms of the draft, except "none", each with its key type.
+# The algorithms of the W3C draft, except "none", each with its key type.
 ALGORITHMS = {"ES256": "EC", "RS256": "RSA"}
 MAX_PROOF_LENGTH = 8192  # characters; a longer proof is refused before it is parsed
 RSA_BITS = (2048, 4096)  # the smallest and the largest key; verifying with a larger one is slow
 
-# The ``typ`` of what the server signs.
+# The values of ``typ`` in what the server signs.
 REGISTRATION = "dbsc-registration+jwt"
 REFRESH = "dbsc-refresh+jwt"
 DEVICE = "dbsc-device+jwt"
@@ -34,7 +34,7 @@ _EXPONENT = "AQAB"  # 65537, the exponent of every RSA key that a browser makes
 
 
 class InvalidDeviceProof(Exception):
-    """A proof was refused. The message names the problem, for the log."""
+    """A proof was refused. The message, which is for the log, names the problem."""
 
 
 class Proof(NamedTuple):
@@ -69,7 +69,7 @@ def parse_proof(header: str) -> Proof:
 
 
 def registered_key(proof: Proof) -> str:
-    """Verify a registration's proof with the key that it contains; return this key as a ``device_key``.
+    """Verify a registration's proof with the key that the proof contains. Return this key as a ``device_key``.
 
     Raises InvalidDeviceProof.
     """
@@ -79,7 +79,7 @@ def registered_key(proof: Proof) -> str:
 
 
 def check_proof(proof: Proof, device_key: str) -> None:
-    """Verify the proof of a refresh with the key that was registered. Raises InvalidDeviceProof."""
+    """Verify the proof of a refresh with ``device_key``, the registered key. Raises InvalidDeviceProof."""
     _, key = _key(proof.algorithm, json.loads(device_key.removeprefix(DBSC)))
     _check_signature(proof, key)
 
@@ -99,7 +99,7 @@ def challenge_time(keys: KeyRing, kind: str, family_id: UUID, challenge: str) ->
 
 
 def make_device_token(keys: KeyRing, family_id: UUID, device_key: str, expires_at: int) -> str:
-    """Return the value of a device cookie. Until ``expires_at`` it shows that the browser has proven the key.
+    """Return a device cookie's value, which shows until ``expires_at`` that the browser has proven ``device_key``.
 
     Each value is different, because Chromium treats a cookie that did not change as a failed refresh.
     """
@@ -107,7 +107,7 @@ def make_device_token(keys: KeyRing, family_id: UUID, device_key: str, expires_a
 
 
 def proven_key(keys: KeyRing, family_id: UUID, token: str, seconds: int) -> str:
-    """Return the ``device_key`` in a device token. Empty if the token has expired, or was not made for this family."""
+    """Return the ``device_key`` in a device token. Empty if the token is invalid, expired or for another family."""
     found = _open(keys, DEVICE, token)
     return str(found[2]) if found and found[0] == family_id.hex and seconds < found[1] else ""
 
@@ -117,7 +117,7 @@ def _seal(keys: KeyRing, kind: str, content: list[object]) -> str:
 
 
 def _open(keys: KeyRing, kind: str, token: str) -> Any:
-    """Return the content of a token that the server has signed for this purpose. None if the server did not sign it."""
+    """Return the content of a token that the server signed for the purpose ``kind``. None for any other token."""
     try:
         return json.loads(keys.verify(token, kind))
     except InvalidToken:

@@ -1,4 +1,4 @@
-"""The device cookie and the headers of Device Bound Session Credentials, on requests and answers."""
+"""Reads and sets the device cookie and the headers of Device Bound Session Credentials."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ _SESSION_ID = re.compile(r' *"?([0-9a-fA-F-]{32,36})"? *')
 
 
 def cookie_name(request: HttpRequest | Request) -> str:
-    """Return the name of the mount's device cookie, which has the strongest prefix that its Path allows.
+    """Return the name of the mount's device cookie: with ``__Host-`` if its Path is ``/``, otherwise ``__Secure-``.
 
-    Django's error reports hide the values of cookies with "token" in their name.
+    The name contains "token", because Django's error reports hide the values of such cookies.
     """
     return f"{HOST if cookie_path(request) == '/' else SECURE}device_token"
 
 
 def offer_registration(response: HttpResponseBase, pair: TokenPair, request: HttpRequest | Request) -> None:
-    """Offer the browser to bind the family of this login. The response must be one that sets the refresh cookie.
+    """Set the header that offers the browser to bind the family of this login. The response sets the refresh cookie.
 
-    A browser that has Device Bound Session Credentials makes a key and registers it at once. Any other browser ignores
-    the header. Nothing is offered if binding can't work: if cryptography is missing; if the refresh cookie is not
+    A browser with Device Bound Session Credentials makes a key and registers it at once. Any other browser ignores the
+    header. The header is not set if binding can't work: if cryptography is missing; if the refresh cookie is not
     Secure, or has a Domain, because the device cookie has none; or if the login has already bound the family by DPoP.
     """
     is_bound = "HTTP_DPOP" in request.META and conf.dpop != "off"
@@ -66,14 +66,14 @@ def is_registration_challenge(challenge: str, family_id: UUID) -> bool:
 def is_refresh_challenge(challenge: str, family_id: UUID, lifetime: timedelta) -> bool:
     """Tell whether a challenge was made for this family and is not too old.
 
-    Its age may be up to the cookie's ``lifetime`` plus CHALLENGE_RESERVE.
+    It may be as old as the device cookie's ``lifetime`` plus CHALLENGE_RESERVE.
     """
     made = codec.challenge_time(conf.refresh_keys, codec.REFRESH, family_id, challenge)
     return made is not None and abs(_seconds() - made) <= (lifetime + CHALLENGE_RESERVE).total_seconds()
 
 
 def set_challenge(response: HttpResponseBase, family_id: UUID) -> None:
-    """Give the browser the challenge to sign next."""
+    """Set the header with the challenge that the browser signs for its next proof."""
     challenge = codec.make_challenge(conf.refresh_keys, codec.REFRESH, family_id, _seconds())
     response[CHALLENGE_HEADER] = f'"{challenge}";id="{family_id}"'
 
@@ -90,7 +90,7 @@ def set_device_cookie(
 def proven_key(request: HttpRequest | Request, family_id: UUID) -> str:
     """Return the key that the device cookie proves for a family. Empty without a valid device cookie.
 
-    A sibling subdomain can add cookies of the same name (RFC 6265 section 8.6). They have no valid signature.
+    A sibling subdomain can add cookies of the same name (RFC 6265 section 8.6). Invalid cookies are ignored.
     """
     values = cookie_values(request, cookie_name(request))
     found = (codec.proven_key(conf.refresh_keys, family_id, value, _seconds()) for value in values)
@@ -98,7 +98,7 @@ def proven_key(request: HttpRequest | Request, family_id: UUID) -> str:
 
 
 def session_id(request: HttpRequest | Request) -> UUID | None:
-    """Return the id of the family whose device cookie a browser wants to renew. None if its request names none."""
+    """Return the id of the family whose device cookie a browser wants to renew. None if the request names no family."""
     match = _SESSION_ID.fullmatch(request.META.get("HTTP_SEC_SECURE_SESSION_ID", ""))
     try:
         return None if match is None else UUID(match[1])
@@ -107,18 +107,18 @@ def session_id(request: HttpRequest | Request) -> UUID | None:
 
 
 def was_skipped(request: HttpRequest | Request, family_id: UUID) -> bool:
-    """Tell whether the browser says that it could not renew this family's device cookie.
+    """Tell whether the request's header says that the browser could not renew this family's device cookie.
 
-    The cause is that the browser's quota of renewals was used up, or that no answer came.
+    Either the browser's quota of renewals was used up, or the browser got no answer.
     """
     return str(family_id) in request.META.get("HTTP_SECURE_SESSION_SKIPPED", "")
 
 
 def is_skipped_too_long(request: HttpRequest | Request) -> bool:
-    """Tell whether the browser was first asked to wait more than SKIPPED_PATIENCE ago.
+    """Tell whether more than SKIPPED_PATIENCE has passed since the server first asked the browser to wait.
 
-    The time is in a cookie that is not signed. A forged time changes only whether the browser has to wait or is
-    refused.
+    The time of the first request to wait is in a cookie that is not signed. A forged time changes only whether the
+    browser has to wait or is refused.
     """
     values = cookie_values(request, f"{cookie_name(request)}-skipped")
     first = min((int(value) for value in values if re.fullmatch("[0-9]{1,12}", value)), default=None)
@@ -126,7 +126,7 @@ def is_skipped_too_long(request: HttpRequest | Request) -> bool:
 
 
 def remember_skipped(response: HttpResponseBase, request: HttpRequest | Request) -> None:
-    """Set the cookie that says when the browser was first asked to wait."""
+    """Set the cookie that says when the server first asked the browser to wait, unless the browser has it already."""
     name = f"{cookie_name(request)}-skipped"
     if not cookie_values(request, name):
         _set(response, request, name, str(_seconds()), int(SKIPPED_MEMORY.total_seconds()))
@@ -135,9 +135,9 @@ def remember_skipped(response: HttpResponseBase, request: HttpRequest | Request)
 def instructions(request: HttpRequest | Request, family_id: UUID) -> dict[str, Any]:
     """Return the session instructions, the JSON that tells a browser which requests need a valid device cookie.
 
-    They have two rules: the first exempts every path, the second requires the cookie for ``refresh/``. If both fit a
-    request, the browser applies the last one. So only a request to ``refresh/`` has to wait until the browser has
-    renewed the cookie, and the device's key does not slow down the rest of the site.
+    The instructions have two rules: the first exempts every path, the second requires the cookie for ``refresh/``. If
+    both rules fit a request, the browser applies the second. So only a request to ``refresh/`` has to wait until the
+    browser has renewed the cookie. All other requests are as fast as without the device's key.
     """
     rules = [("exclude", "/"), ("include", endpoint_path(request, "refresh"))]
     found: dict[str, Any] = {
@@ -157,7 +157,7 @@ def instructions(request: HttpRequest | Request, family_id: UUID) -> dict[str, A
 
 
 def _attributes(request: HttpRequest | Request) -> str:
-    """Return the attributes of the device cookie as in a ``Set-Cookie`` header. They must equal those of ``_set``."""
+    """Return the device cookie's attributes as in ``Set-Cookie``. They must equal the attributes that ``_set`` sets."""
     return f"Path={cookie_path(request)}; Secure; HttpOnly; SameSite={conf.cookie_samesite}"
 
 

@@ -1,4 +1,4 @@
-"""The endpoints of ``twotoken.contrib.dbsc.urls``, where a browser can bind the family of its login to its device.
+"""The endpoints of ``twotoken.contrib.dbsc.urls``, where a browser can bind its token family to its device.
 
 Browsers call ``device/`` and ``device/refresh/`` by themselves, so these are not part of an OpenAPI schema.
 """
@@ -28,7 +28,7 @@ from twotoken.models import RefreshToken, State
 from twotoken.tokens import RefreshClaims
 from twotoken.views import CredentialView
 
-# If a bound family's refresh comes without a device cookie so soon after the login, the browser is asked to wait: the
+# If the refresh of a bound family has no device cookie this soon after the login, the browser is asked to wait: the
 # answer to its registration, which sets the cookie, may still be on its way.
 REGISTERING = timedelta(seconds=10)
 
@@ -36,7 +36,7 @@ logger = logging.getLogger("twotoken")
 
 
 class BadDeviceProof(APIException):
-    """The browser's registration or proof is not valid, or comes too late. The browser then gives up its session."""
+    """The browser's registration or proof is invalid or too late. The browser then ends its device-bound session."""
 
     status_code = status.HTTP_400_BAD_REQUEST
     default_code = "invalid_device_proof"
@@ -44,7 +44,7 @@ class BadDeviceProof(APIException):
 
 
 class LoginView(views.LoginView):
-    """A login that offers to bind the session to the browser's device."""
+    """A login that offers the browser to bind the new token family to the browser's device."""
 
     def answer(self, pair: TokenPair, *, already_held: bool = False) -> Response:
         response = super().answer(pair, already_held=already_held)
@@ -68,9 +68,9 @@ class RefreshView(views.RefreshView):
         return super().rotate(claims, idempotency_key, device_key)
 
     def check_awaited(self, claims: RefreshClaims) -> None:
-        """Raise Unavailable if the family is bound and its browser will soon have a device cookie and try again.
+        """Raise Unavailable if the family is bound, and its browser can soon have a device cookie and try again.
 
-        If the family is not bound, this costs a SELECT, but only at the first refresh after a login.
+        For a family that is not bound, only the first refresh after a login needs a SELECT for this check.
         """
         skipped = device.was_skipped(self.request, claims.family_id) and not device.is_skipped_too_long(self.request)
         if not skipped and claims.generation > 0:
@@ -90,9 +90,9 @@ class RefreshView(views.RefreshView):
 
 
 class DeviceView(CredentialView):
-    """``device/``: POST a new key, and the login's challenge signed with this key.
+    """``device/``: POST a new key, and the challenge of the login signed with this key.
 
-    Binds the family of the refresh cookie to the key.
+    The view binds the family of the refresh cookie to the key.
     """
 
     schema = None  # DRF's way to leave a view out of a schema
@@ -115,7 +115,10 @@ class DeviceView(CredentialView):
         return response
 
     def register(self, claims: RefreshClaims, proof: Proof) -> str:
-        """Bind the family and return its ``device_key``. Raises InvalidDeviceProof or InvalidToken."""
+        """Bind the family to the key in the proof. Return the key as a ``device_key``.
+
+        Raises InvalidDeviceProof or InvalidToken.
+        """
         # A thief who has copied the cookies of a browser that did not register must not bind its family to a key of his
         # own. So the challenge must be the one of this login, and the login must be recent.
         if not device.is_registration_challenge(proof.challenge, claims.family_id):
@@ -130,17 +133,17 @@ class DeviceView(CredentialView):
         return codec.parse_proof(self.request.META.get("HTTP_SECURE_SESSION_RESPONSE", ""))
 
     def refused(self, error: InvalidDeviceProof) -> BadDeviceProof:
-        """Log why a proof is refused, and return the error for the client."""
+        """Log why a proof is refused, and return the exception that answers the client."""
         logger.info("%s refused a proof: %s.", type(self).__name__, error)
         return BadDeviceProof()
 
 
 class DeviceRefreshView(DeviceView):
-    """``device/refresh/``: POST a proof of the registered key, get a new device cookie. Nothing is written.
+    """``device/refresh/``: POST a proof of the registered key, get a new device cookie. No row is written.
 
-    Without a proof, the answer is a 403 with a new challenge, and takes no query. With a proof of an old challenge, the
-    answer is a 403 with a new challenge too. If the family has ended or is not bound, the answer tells the browser to
-    forget the session.
+    A request without a proof gets a 403 with a new challenge, and takes no query. A request whose proof has an old
+    challenge gets a 403 with a new challenge too. If the family is not active or not bound, the answer tells the
+    browser to forget the session.
     """
 
     def post(self, request: Request, **kwargs: Any) -> Response:
@@ -158,7 +161,7 @@ class DeviceRefreshView(DeviceView):
             raise self.refused(exc) from exc
 
     def renew(self, family: RefreshToken) -> Response:
-        """Answer a good proof with a new device cookie, or with a 403 if its challenge is too old.
+        """Answer a valid proof with a new device cookie, or with a 403 if the challenge in the proof is too old.
 
         Raises InvalidDeviceProof.
         """

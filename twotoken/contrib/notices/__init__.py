@@ -1,1 +1,1 @@
-"""Mails users when one of their refresh tokens was reused, or when they logged in from a new device."""
+"""Mails users when one of their refresh tokens is reused, or when they log in from a new device."""

@@ -1,4 +1,4 @@
-"""The Django app that mails users. A project changes it with a subclass of NoticesConfig."""
+"""The Django app that mails notices to users. A project changes the app with a subclass of NoticesConfig."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class NoticesConfig(Hooks, AppConfig):
     label = LABEL
 
     def ready(self) -> None:
-        """Connect the receivers, whose module needs the models, and register the checks."""
+        """Connect the receivers and register the checks. Import the receivers here, because they need the models."""
         receivers = import_module("twotoken.contrib.notices.receivers")
         reuse_detected.connect(receivers.tell_of_reuse, dispatch_uid=LABEL)
         family_started.connect(receivers.tell_of_login, dispatch_uid=LABEL)

@@ -1,4 +1,4 @@
-"""System checks of the notices: whether they can be written, sent and counted."""
+"""System checks: whether Django can write the notices (mails to users), send them, and remember which were sent."""
 
 from __future__ import annotations
 

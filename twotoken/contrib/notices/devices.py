@@ -1,4 +1,4 @@
-"""What a notice says about the device that sent a request, and whether a login came from a new device."""
+"""Describes a device in a notice to its user, and tells whether a login came from a new device."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from django.utils.translation import gettext
 from twotoken.clients import is_same_device
 from twotoken.models import EventKind, FamilyEvent, RefreshToken
 
-# A login is compared with at most so many families of its user. If there are more, most likely a script has made them,
-# and they are alike.
+# A login is compared with at most this many families of its user. If there are more, most likely a script has made them
+# all, and their user agents are alike.
 MOST_FAMILIES: Final = 1000
 
-# What a user agent contains, and the name for it; the first that fits counts. A notice never quotes the user agent: a
-# thief who chooses it could write a sentence with a link into a mail that comes from the project.
+# Parts of a user agent, each with the name to show; the first part that fits counts. A notice never quotes the user
+# agent: a thief could choose one that is a sentence with a link, and the project would mail it.
 BROWSERS: Final = {
     "Edg": "Edge",
     "OPR/": "Opera",
@@ -44,7 +44,7 @@ SYSTEMS: Final = {
 
 
 def describe(user_agent: str) -> str:
-    """Return browser and system in words. Empty if neither is known."""
+    """Return the browser and system in a user agent, such as "Firefox on Linux". Empty if both are unknown."""
     browser, system = (
         next((name for part, name in names.items() if part in user_agent), "") for names in (BROWSERS, SYSTEMS)
     )
@@ -67,9 +67,9 @@ def shown_network(address: str | None) -> str:
 def is_new(user_agent: str, user_id: Any, family_id: UUID) -> bool:
     """Tell whether a login came from a device from which the user had not logged in before. Two SELECTs.
 
-    False if no earlier login of the user is stored. The user agents of logins are compared, not those of refreshes: a
-    refresh by a thief must not make the thief's device known. Only earlier logins count, so that two logins at the same
-    time don't hide each other.
+    False if no earlier login of the user is stored. User agents of logins are compared, not those of refreshes, because
+    a thief's refresh must not make the thief's device a known one. Only earlier logins count. Otherwise, of two logins
+    at the same time, each would make the other's device a known one.
     """
     rows = RefreshToken.objects.primary()
     started = rows.filter(pk=family_id).values_list("created_at", flat=True).first()

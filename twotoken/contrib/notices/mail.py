@@ -1,4 +1,4 @@
-"""Writes a notice to a user, and sends it: at most one an hour of each kind."""
+"""Writes and mails notices: each user gets at most one notice of each kind in an hour."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ logger = logging.getLogger("twotoken")
 
 
 def notify(user_id: Any, kind: str, get_context: Callable[[], dict[str, Any]]) -> None:
-    """Mail a notice to an active user who has an address, at most one of this kind an hour.
+    """Mail a notice to an active user who has an address, at most one notice of this kind in an hour.
 
     ``get_context`` is called in the language of the notice.
     """
@@ -49,10 +49,10 @@ def notify(user_id: Any, kind: str, get_context: Callable[[], dict[str, Any]]) -
 
 
 def _is_first_of_hour(user_id: Any, kind: str) -> bool:
-    """Tell whether no notice of this kind was sent in the last hour, and remember that one is sent now.
+    """Tell whether no notice of this kind was sent to the user in the last hour, and remember that one is sent now.
 
-    Both happen in one atomic ``cache.add``. If the cache fails, nobody can tell whether a notice was sent, so none is
-    sent: otherwise somebody who logs in again and again could fill a mailbox.
+    One atomic ``cache.add`` does both. If the cache fails, return False, so that no notice is sent. Otherwise somebody
+    who logs in again and again could fill a mailbox.
     """
     digest = hashlib.sha256(f"{conf.tenant_issuer or ''}\n{user_id}".encode()).hexdigest()
     key = f"twotoken_notice_{kind}_{digest}"

@@ -1,4 +1,4 @@
-"""Receivers of twotoken's signals, which mail after the commit. If one fails, the login or refresh still succeeds."""
+"""Receivers of twotoken's signals. They mail after the commit. If a mail fails, the login or refresh still succeeds."""
 
 from __future__ import annotations
 
@@ -28,7 +28,10 @@ def tell_of_reuse(user_id: Any, ip_address: str | None, user_agent: str, **kwarg
 
 
 def tell_of_login(family_id: UUID, user_id: Any, ip_address: str | None, user_agent: str, **kwargs: Any) -> None:
-    """Mail a user if the login came from a new device. Without RECORD_CLIENT no user agents are stored to compare."""
+    """Mail a user who logs in from a new device.
+
+    Do nothing if RECORD_CLIENT is off, because then no user agents are stored to compare.
+    """
     if conf.record_client:
         context = partial(_context, ip_address, user_agent, timezone.now())
 
@@ -40,15 +43,15 @@ def tell_of_login(family_id: UUID, user_id: Any, ip_address: str | None, user_ag
 
 
 def _context(ip_address: str | None, user_agent: str, time: datetime, **details: Any) -> dict[str, Any]:
-    """Return what a template may show of the request.
+    """Return what a mail's template may show of the request.
 
-    Others may read a mail, so this has no token, no id, no full address and no raw user agent.
+    Others may read a mail, so the context has no token, no id, no full IP address and no raw user agent.
     """
     return {"time": time, "device": describe(user_agent), "network": shown_network(ip_address), **details}
 
 
 def _after_commit(call: Callable[[], None]) -> None:
-    """Run a call after the commit of the login or revocation, or at once without a transaction. An error is logged."""
+    """Run a call after the commit of the transaction, or at once if there is no transaction. An error is logged."""
 
     def run() -> None:
         try:

@@ -1,4 +1,4 @@
-"""What the TokenAuth classes for httpx and requests share. Their users are scripts and servers. Imports no Django."""
+"""The code that TokenAuth for httpx and TokenAuth for requests share. This package does not import Django."""
 
 from twotoken.contrib.scripts.base import AuthOptions, BaseTokenAuth
 from twotoken.contrib.scripts.errors import (

@@ -1,4 +1,4 @@
-"""Reads the answers of the server: what each means for the client."""
+"""Functions that tell what an answer of the server means for the client, TokenAuth."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ def has_access(answer: Answer) -> bool:
 
 
 def is_pair(answer: Answer) -> bool:
-    """Tell whether an answer has both tokens."""
+    """Tell whether an answer has an access token and a refresh token."""
     return has_access(answer) and is_token(answer.body.get("refresh"))
 
 
 def is_token(value: object) -> bool:
-    """Tell whether a value of a body can be a token: a string that is not empty."""
+    """Tell whether a value in an answer's body can be a token: a string that is not empty."""
     return isinstance(value, str) and value != ""
 
 
 def login_refusal(answer: Answer) -> LoginFailed | None:
-    """Return the error if twotoken refused the credentials, otherwise None.
+    """Return a LoginFailed if twotoken refused the credentials, otherwise None.
 
-    A proxy may answer with the same status, so the body must be one of twotoken's.
+    A proxy may answer with the same status, so the body must have the form of twotoken's errors.
     """
     is_ours = answer.code not in NO_REFUSALS and (answer.code or answer.status == 400)
     if answer.status not in REFUSED or not isinstance(answer.body, dict) or not is_ours:
@@ -45,7 +45,7 @@ def login_refusal(answer: Answer) -> LoginFailed | None:
 
 
 def remedy_of(answer: Answer) -> str:
-    """Return what may help after a 401: STEP_UP, PROOF (a new DPoP proof), or REFRESH."""
+    """Return what may help after a 401: STEP_UP (a more recent login), PROOF (a new DPoP proof), or REFRESH."""
     challenge = answer.headers.get("WWW-Authenticate", "")
     if answer.code == STEP_UP or f'error="{STEP_UP}"' in challenge:
         return STEP_UP
@@ -64,7 +64,7 @@ def max_age(answer: Answer) -> int | None:
 
 
 def gave_up(answer: Answer | Lost, retry_after: float) -> Unavailable:
-    """Return the error to raise if also the last try got no answer, or found the server busy."""
+    """Return the error to raise if the last try got no answer, or the status of a busy server."""
     if isinstance(answer, Lost):
         return Unavailable(f"No answer came: {answer.error!r}")
     return Unavailable(answer.detail or f"The server was busy: its answer was {answer.status}.", retry_after)

@@ -1,4 +1,4 @@
-"""The part of TokenAuth that httpx and requests share: its options, and the calls that wait for an answer."""
+"""The base class of TokenAuth for httpx and for requests: the options, and the methods that wait for an answer."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ class BaseTokenAuth:
     - ``auth_url``: where ``twotoken.urls`` is mounted with the delivery ``body``
     - ``username``, ``password``: the credentials, if ``login/`` takes these two fields
     - ``credentials``: in place of name and password, the body of ``login/``, such as ``{"email": …, "password": …}``.
-      Its first entry names the user. It can also be a function that returns such a body, or None if it has no
-      credentials
-    - ``refresh``: a refresh token to begin with. It works only once, so keep the session in a FileStore
+      The body's first entry names the user. The option can also be a function that returns a body, or None if there
+      are no credentials
+    - ``refresh``: a refresh token to begin with. A refresh token works only once, so keep the session in a FileStore
     - ``store``: a MemoryStore, which is the default, or a FileStore
-    - ``origins``: origins that get the access token too, besides that of ``auth_url``
-    - ``dpop``: whether to bind new sessions to a key that the store keeps, so that a copied token is worth nothing
-      (RFC 9449). It needs the extra ``crypto``
+    - ``origins``: more origins that get the access token. The origin of ``auth_url`` always gets it
+    - ``dpop``: whether to bind new sessions to a key that the store keeps, so that a token copied without the key is
+      useless (RFC 9449). This option needs the extra ``crypto``
     - ``on_step_up``: a function that is called if a route wants a more recent login. It returns the body of
       ``reauthenticate/``, such as ``{"password": …}``, or None to give up. Its argument is the ``max_age`` in
-      seconds, or None if the API does not say it
-    - ``patience``: how many seconds a request waits for a login or refresh, with all its tries
+      seconds, or None if the API does not name a ``max_age``
+    - ``patience``: how many seconds a request waits for a login or refresh, all tries included
     - ``timeout``: how many seconds one try may take
     """
 
@@ -65,11 +65,11 @@ class BaseTokenAuth:
         self._protocol = self.protocol_class(known, self._store)
 
     def access_token(self) -> str:
-        """Return an access token for what an HTTP client can't send, such as a WebSocket. Raises a TokenAuthError."""
+        """Return an access token for use without the HTTP client, such as on a WebSocket. Raises a TokenAuthError."""
         return run(self._protocol.token(), self._send, self._store)
 
     def logout(self) -> None:
-        """End the session. Raises Unavailable if no answer came: the session may then still be active."""
+        """End the session. Raises Unavailable if the server did not answer: then the session may still be active."""
         run(self._protocol.log_out(), self._send, self._store)
 
     def _remedied(self, token: str, answer: Answer, tried: set[str]) -> str:
@@ -80,9 +80,9 @@ class BaseTokenAuth:
 
 
 def credentials_of(options: AuthOptions) -> Credentials | None:
-    """Return ``credentials``, or name and password as a dict.
+    """Return the option ``credentials``, or a dict of the options ``username`` and ``password``.
 
-    Raises TypeError if only one of name and password is given, or if ``credentials`` are given too.
+    Raises TypeError if only one of these two is given, or if ``credentials`` are given in addition to them.
     """
     username, password, credentials = options.get("username"), options.get("password"), options.get("credentials")
     if username is None and password is None:

@@ -16,8 +16,9 @@ class TokenAuthError(Exception):
 class SessionEnded(TokenAuthError):
     """There is no session, and there are no credentials to log in again.
 
-    ``reason`` is the server's, such as ``expired``, ``revoked`` or ``reused``. Or it is ``logout`` after a logout,
-    ``forked`` if this process was forked from one with a MemoryStore, ``missing`` if there never was a session.
+    ``reason`` is the reason in the server's answer, such as ``expired``, ``revoked`` or ``reused``. Three reasons come
+    from the client: ``logout`` after a logout, ``missing`` if there never was a session, and ``forked`` in a child
+    process. A child process must not use the session in its parent's MemoryStore.
     """
 
     def __init__(self, message: str, reason: str) -> None:
@@ -28,7 +29,7 @@ class SessionEnded(TokenAuthError):
 class LoginFailed(TokenAuthError):
     """The server refused the credentials. TokenAuth does not send them again, unless they come from a function.
 
-    ``code`` is the server's, such as ``no_active_account``. If the status is 400, ``fields`` has the errors by field.
+    ``code`` is the server's error code, such as ``no_active_account``. After a 400, ``fields`` has the errors by field.
     """
 
     def __init__(self, message: str, code: str = "", fields: Mapping[str, Any] | None = None) -> None:
@@ -40,7 +41,7 @@ class LoginFailed(TokenAuthError):
 class StepUpRequired(TokenAuthError):
     """The API wants a more recent login for this request (RFC 9470).
 
-    ``max_age`` says how old the login may be, in seconds. None if the API does not say it.
+    ``max_age`` says how old the login may be, in seconds. It is None if the API does not name an age.
     """
 
     def __init__(self, message: str, max_age: int | None = None) -> None:
@@ -49,7 +50,7 @@ class StepUpRequired(TokenAuthError):
 
 
 class Unavailable(TokenAuthError):
-    """No answer came, or the server was busy, until the client's ``patience`` was over. The session stays in the store.
+    """No answer came within ``patience`` seconds, or the server was busy. The session stays in the store.
 
     ``retry_after`` is how many seconds the server asks to wait, or 0. ``__cause__`` is the last network error.
     """
@@ -68,4 +69,4 @@ class UnexpectedAnswer(TokenAuthError):
 
 
 class StoreError(TokenAuthError):
-    """The store can't be read or written, belongs to another user, or holds another session."""
+    """The store can't be read or written, its file is not private, or its session is for another account or URL."""

@@ -1,4 +1,4 @@
-"""Checks the stored session: whose it is, and whether its tokens are still good. Makes the session to store next."""
+"""Checks the account, the URL and the access token of the stored session. Makes the session to store next."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from twotoken.contrib.scripts.stores import Store
 # all clients refresh at once.
 EARLY, JITTER = 0.2, 0.1
 KEY_KEPT = 30  # seconds in which an Idempotency-Key is used again, so that a delayed request does not look like a theft
-PROOF_LIFE = 60  # seconds in which a proof is good. For as long, a refresh that was given up may still be served
+PROOF_LIFE = 60  # seconds in which a DPoP proof is valid, and a delayed refresh with this proof may still be accepted
 
 
 class Keeping(Sending):
-    """Reads the stored session, and makes the session to replace it. TokenProtocol, a subclass, saves the new one."""
+    """Reads the stored session, and makes the next session to store. The subclass TokenProtocol saves this session."""
 
     key_kept = KEY_KEPT
 
@@ -33,7 +33,7 @@ class Keeping(Sending):
         self._rest_until = 0.0
 
     def _load(self) -> Session:
-        """Return the stored session. If the program gave a new refresh token, return a session that starts with it."""
+        """Return the stored session. If the program gave a new refresh token, return a session with this token."""
         session = self.store.load()
         if session.auth_url not in ("", self._url):  # never send a token to another server
             raise StoreError(f"The store holds a session at {session.auth_url}, not at {self._url}. Use another store.")
@@ -44,7 +44,7 @@ class Keeping(Sending):
         return session
 
     def _empty(self, session: Session, ended: str = "") -> Session:
-        """Return a session without tokens, for the same account as a given session."""
+        """Return a session without tokens, for the account and the device key of a given session."""
         return Session(
             auth_url=self._url,
             account=self._account or session.account,
@@ -56,8 +56,8 @@ class Keeping(Sending):
     def _usable(self, stale: str, *, fresh: bool = False) -> str:
         """Return the access token if it has not expired and is not ``stale``, otherwise an empty string.
 
-        ``stale`` is a token that the API has refused. With ``fresh``, also return an empty string if the token is due
-        for a refresh.
+        ``stale`` is a token that the API has refused. With ``fresh``, also return an empty string if it is time to
+        refresh the token early.
         """
         session, now = self._load(), self._options.now()
         limit = session.renew_at if fresh and now >= self._rest_until else session.expires_at
@@ -71,8 +71,8 @@ class Keeping(Sending):
     def _with_key(self, session: Session) -> Session:
         """Return the session with the Idempotency-Key for its next refresh.
 
-        If a request got no answer, its key is used again, however old the key is: the request may have used up
-        the token.
+        If the last refresh got no answer, its key is used again, however old the key is: the server may have replaced
+        the token. The key is also used again for a short time after an answer.
         """
         now = self._options.now()
         kept = PROOF_LIFE if session.device_key else self.key_kept

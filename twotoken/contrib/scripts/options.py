@@ -1,4 +1,4 @@
-"""What a client is told: where and as whom it logs in, how long it waits, and when it tries again."""
+"""The options of a client, such as URL, credentials and patience, and the length of its pauses between two tries."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PORTS = {"http": 80, "https": 443}
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Options:
-    """The options of a client. The docstring of BaseTokenAuth explains them; tests replace ``now`` and ``random``."""
+    """The options of a client, explained in the docstring of BaseTokenAuth. Tests replace ``now`` and ``random``."""
 
     auth_url: str
     credentials: Credentials | None = None
@@ -35,13 +35,13 @@ class Options:
 
 
 def lock_pauses() -> Iterator[float]:
-    """Yield the pauses between attempts to take a lock, in seconds. The pauses grow, and are partly random."""
+    """Yield the pauses between two attempts to take a lock, in seconds. The pauses grow, with a random part."""
     growing = (min(LOCK_PAUSE * 1.3 ** min(number, 20), LONGEST_LOCK_PAUSE) for number in count())
     return (pause * random.uniform(0.5, 1) for pause in growing)  # noqa: S311 - no secret
 
 
 def backoff(attempt: int) -> float:
-    """Return the upper limit of the pause after a failed try, in seconds; the pause itself is partly random.
+    """Return the longest pause after a failed try, in seconds. The caller makes the pause shorter at random.
 
     ``attempt`` is 0 for the first try.
     """
@@ -57,7 +57,7 @@ def origin_of(url: str) -> tuple[str, str, int]:
 
 
 def account_of(credentials: Credentials | None) -> str:
-    """Return the user's name in credentials: their first entry except the password. Empty for a function or None."""
+    """Return the user's name: the first value in the credentials except the password. Empty for None or a function."""
     if credentials is None or callable(credentials):
         return ""
     return next((str(value) for name, value in credentials.items() if name != "password"), "")

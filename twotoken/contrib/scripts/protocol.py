@@ -1,8 +1,8 @@
-"""When a client logs in, refreshes and gives up: a protocol without I/O, as generators of steps.
+"""Decides when a client logs in, refreshes and gives up: a protocol without I/O, as generators of steps.
 
-Every refresh has an Idempotency-Key that is saved before the request is sent. So after a lost answer, a crash or a
-``kill -9`` the same request can be sent again. One thread, task or process refreshes at a time, and the others use the
-token that it gets.
+The Idempotency-Key of each refresh is saved before the request is sent. So after a lost answer, a crash or a
+``kill -9`` the client can send the same request again. One thread, task or process refreshes at a time, and the others
+use the new token.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ EARLY_PAUSE = 10  # seconds until the next try if an early refresh failed, while
 
 
 class TokenProtocol(Keeping):
-    """Decides what to do for one session. Threads share it; it changes the session only while its store is locked."""
+    """Decides what to do for one session, which it changes only while the store is locked. Threads can share it."""
 
     def __init__(self, options: Options, store: Store) -> None:
         super().__init__(options, store)
@@ -50,7 +50,7 @@ class TokenProtocol(Keeping):
         self._login_refused: LoginFailed | None = None
 
     def token(self, stale: str = "") -> Flow[str]:
-        """Return an access token, but not ``stale``, a token that the API has refused.
+        """Return an access token other than ``stale``, a token that the API has refused.
 
         Raises a TokenAuthError.
         """
@@ -70,11 +70,11 @@ class TokenProtocol(Keeping):
             self.store.unlock()
 
     def refused(self, token: str, answer: Answer, tried: set[str]) -> Flow[str]:
-        """Return the token with which to repeat a request after a 401. Empty if nothing more can help.
+        """Return the access token with which to repeat a request after a 401. Empty if a repetition can't help.
 
         ``tried`` has the remedies that were tried for this request, because each is tried only once. If the API wants a
-        more recent login, a refresh would not help: the option ``on_step_up`` is asked once for the credentials. Raises
-        StepUpRequired if it gives none, or another TokenAuthError.
+        more recent login, a refresh would not help, so the function ``on_step_up`` is asked once for the credentials.
+        Raises StepUpRequired if this function gives none, or another TokenAuthError.
         """
         remedy = remedy_of(answer)
         is_new = remedy not in tried
@@ -87,7 +87,10 @@ class TokenProtocol(Keeping):
         return token if remedy == PROOF else (yield from self.token(token))
 
     def log_out(self) -> Flow[None]:
-        """End the session on the server and in the store. If no answer comes, keep it and raise Unavailable."""
+        """End the session on the server, then in the store.
+
+        If no answer comes, keep the session in the store and raise Unavailable.
+        """
         since = self._options.now()
         yield from self._lock(since)
         try:
@@ -101,7 +104,7 @@ class TokenProtocol(Keeping):
             self.store.unlock()
 
     def _step_up(self, token: str, required: StepUpRequired, *, is_new: bool) -> Flow[str]:
-        """Return an access token with a new ``auth_time`` (RFC 9470), stored for other threads and processes too."""
+        """Return an access token with a new ``auth_time`` (RFC 9470). Store it, so that other threads use it too."""
         ask = self._options.on_step_up
         given = ask(required.max_age) if ask is not None and is_new else None
         if given is None:
@@ -125,7 +128,10 @@ class TokenProtocol(Keeping):
     # --- called while the store is locked
 
     def _renew(self, stale: str, since: float) -> Flow[str]:
-        """Refresh or log in, and return the access token: the old one, if an early refresh gets no answer."""
+        """Refresh or log in, and return the new access token.
+
+        If an early refresh raises Unavailable, return the old access token, which has not expired yet.
+        """
         usable = self._usable(stale)
         try:
             session = yield from self._renewed(since, patience=0 if usable else self._options.patience)
@@ -187,7 +193,7 @@ class TokenProtocol(Keeping):
         raise unexpected(answer)
 
     def _adopt(self, session: Session, answer: Answer) -> Flow[Session]:
-        """Save both tokens. The same write notes that the request with the Idempotency-Key was answered."""
+        """Save the tokens of an answer. The same save notes that the Idempotency-Key was answered."""
         session = replace(
             self._with_access(session, answer.body),
             scheme="DPoP" if str(answer.body.get("token_type")).lower() == "dpop" else "Bearer",
@@ -217,7 +223,7 @@ class TokenProtocol(Keeping):
     def _share_failure(self, seen: int) -> None:
         """If the login or refresh that this call waited for has failed, raise its error instead of trying once more.
 
-        ``seen`` is how many had failed when this call began.
+        ``seen`` is how many logins and refreshes had failed when this call began.
         """
         number, error = self._failures
         if error is not None and number != seen:

@@ -1,4 +1,4 @@
-"""A device's key and its proofs (RFC 9449). Only ``dpop=True`` loads this module: it needs cryptography."""
+"""Makes a device's key and its DPoP proofs (RFC 9449). It needs cryptography, so it is imported only for DPoP."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a client sends: the headers of the program's requests, and its own POSTs, which it repeats if necessary."""
+"""Makes the headers of the program's requests and the POSTs to the auth URL. Repeats a POST if the server is busy."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from twotoken.contrib.scripts.session import Session
 from twotoken.contrib.scripts.steps import Answer, Flow, Lost, Pause, Post, Save
 from twotoken.contrib.scripts.stores import Store
 
-LONGEST_REST = 3600  # seconds. A longer Retry-After is cut to this, so a longer rest means that the clock was set back
+LONGEST_REST = 3600  # seconds. A longer Retry-After is cut to this. A longer rest means that the clock was set back
 PROVEN = {"login/", "refresh/", "reauthenticate/"}  # need a proof, if the session is bound to a key
 
 
@@ -39,16 +39,17 @@ class Sending:
             return False
 
     def headers(self, token: str, method: str, url: str) -> dict[str, str]:
-        """Return the headers that send an access token: Authorization, and DPoP if it is bound to a key (RFC 9449)."""
+        """Return the headers that send an access token: Authorization, and DPoP if the token is bound (RFC 9449)."""
         session = self.store.load()
         if session.scheme != "DPoP":
             return {"Authorization": f"Bearer {token}"}
         return {"Authorization": f"DPoP {token}", **self._proof(session, method, url, access=token)}
 
     def note(self, url: str, headers: Mapping[str, str]) -> None:
-        """Remember the nonce in an answer's headers for the next proof to its origin (RFC 9449 section 8).
+        """Remember the nonce in an answer's headers for the next proof to the URL's origin (RFC 9449 section 8).
 
-        After a redirect, the answer may come from another server. That server must not choose the nonces for the API.
+        After a redirect, the answer may come from another server, which must not choose the nonces for the API. So an
+        answer from an origin that does not get the access token is ignored.
         """
         if (nonce := headers.get("DPoP-Nonce")) and self.covers(url):
             self._nonces[origin_of(url)] = nonce
@@ -63,7 +64,10 @@ class Sending:
         *,
         patience: float | None = None,
     ) -> Flow[Answer]:
-        """POST, and repeat it until the server answers and is not busy. Raises Unavailable when patience is over."""
+        """POST a body, and repeat the request until the server answers and is not busy.
+
+        Raises Unavailable after ``patience`` seconds.
+        """
         deadline = since + (self._options.patience if patience is None else patience)
         now = self._options.now()
         if 0 < (rest := session.not_before - now) <= LONGEST_REST:
@@ -88,7 +92,7 @@ class Sending:
     def _post_once(
         self, path: str, body: Mapping[str, Any], session: Session, headers: Mapping[str, str]
     ) -> Flow[Answer | Lost]:
-        """POST, and once more if the server asks for a proof with its nonce (RFC 9449 section 8)."""
+        """POST a body. If the server asks for a proof with its nonce, repeat the request once (RFC 9449 section 8)."""
         answer: Answer | Lost = yield self._proven(path, body, session, headers)
         if isinstance(answer, Answer):
             self.note(self._url, answer.headers)
@@ -103,7 +107,7 @@ class Sending:
         return Post(url, body, {**headers, **proof})
 
     def _proof(self, session: Session, method: str, url: str, access: str = "") -> dict[str, str]:
-        """Return the header with the proof for one request. Empty if the session is not bound to a key."""
+        """Return the ``DPoP`` header with a proof for one request. Empty if the session is not bound to a key."""
         if not session.device_key:
             return {}
         token = access.rpartition(" ")[2]
@@ -112,5 +116,5 @@ class Sending:
 
 
 def proving() -> Any:
-    """Return the module that makes keys and proofs. It is loaded only if a session is bound to a key."""
+    """Return the module that makes keys and proofs. It is imported only when needed: it needs cryptography."""
     return import_module("twotoken.contrib.scripts.proving")

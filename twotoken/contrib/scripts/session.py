@@ -1,4 +1,4 @@
-"""All that a client knows of its session, in one value: so it is stored completely or not at all."""
+"""The state of a client's session as one value, so that a store saves all of it or nothing."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class Session:
     """Both tokens, and the Idempotency-Key of the last refresh. Times are in seconds since the epoch.
 
     ``scheme`` is how the access token is sent, Bearer or DPoP. ``device_key`` is the private key that the session is
-    bound to, as PEM; empty if it is not bound. ``started_with`` is the SHA-256 of the refresh token that the program
-    gave. ``ended`` says why there is no session. Before ``not_before`` the server wants no request.
+    bound to, as PEM. It is empty if the session is not bound. ``started_with`` is the SHA-256 of the refresh token that
+    the program gave. ``ended`` says why the session ended. Before ``not_before`` the client must not send a request.
     """
 
     auth_url: str = ""
@@ -41,7 +41,7 @@ def to_json(session: Session) -> str:
 
 
 def from_json(text: str) -> Session:
-    """Read a session from JSON. Raises ValueError if it is not a complete session."""
+    """Read a session from JSON. Raises ValueError if the text is not a complete session."""
     values = json.loads(text)
     if not isinstance(values, dict) or values.pop("version", None) != VERSION:
         raise ValueError("not a session of this version")

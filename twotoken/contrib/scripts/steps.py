@@ -1,4 +1,4 @@
-"""The steps of a flow. The protocol yields them: send, wait, save. The code that runs the flow does them."""
+"""The steps that TokenProtocol yields: send, wait, save. ``run``, or an HTTP client's TokenAuth, carries them out."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """A step: POST JSON without following redirects. Its result is an Answer, or Lost."""
+    """A step: POST JSON without following redirects. The result of the step is an Answer, or Lost."""
 
     url: str
     body: Mapping[str, Any] = field(repr=False)
@@ -27,7 +27,7 @@ class Post:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """A step: wait so many seconds."""
+    """A step: wait for ``seconds``."""
 
     seconds: float
 
@@ -41,7 +41,7 @@ class Save:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer: its status, its headers, and its JSON as ``body``, which is None if the body is not JSON."""
+    """An answer of the server. ``body`` is the parsed JSON, or None if the answer has no JSON."""
 
     status: int
     body: Any = field(repr=False)
@@ -49,16 +49,16 @@ class Answer:
 
     @property
     def code(self) -> str:
-        """The ``code`` of an error, or an empty string."""
+        """The ``code`` of an error. Empty if the answer has no ``code``."""
         return str(self.body.get("code", "")) if isinstance(self.body, dict) else ""
 
     @property
     def detail(self) -> str:
-        """The ``detail`` of an error, a text for people, or an empty string."""
+        """The ``detail`` of an error, which is a text for people. Empty if the answer has no ``detail``."""
         return str(self.body.get("detail", "")) if isinstance(self.body, dict) else ""
 
     def retry_after(self, now: float) -> float:
-        """Return how many seconds to wait. Retry-After names seconds or a date. 0 without this header."""
+        """Return how many seconds to wait, from the seconds or the date in Retry-After. 0 without this header."""
         value = self.headers.get("Retry-After", "")
         if value.isascii() and value.isdigit():
             return float(value[:9])
@@ -81,7 +81,7 @@ Flow: TypeAlias = Generator[Step, Any, T]
 
 
 def answer(status: int, content: bytes, headers: Mapping[str, str]) -> Answer:
-    """Return an Answer. ``headers`` is a mapping that ignores upper and lower case in names."""
+    """Return an Answer with the content parsed as JSON. The names in ``headers`` must be case-insensitive."""
     try:
         body = loads(content)
     except (ValueError, RecursionError):
@@ -90,7 +90,7 @@ def answer(status: int, content: bytes, headers: Mapping[str, str]) -> Answer:
 
 
 def run(flow: Flow[T], post: Callable[[Post], Answer | Lost], store: Store) -> T:
-    """Do the steps of a flow, and return its result."""
+    """Do the steps of a flow, and return the flow's result. ``post`` sends a Post."""
     result: Answer | Lost | None = None
     try:
         while True:

@@ -1,4 +1,4 @@
-"""Where a client keeps its session: in memory, or in a file that several processes share."""
+"""The stores in which a client keeps its session: in memory, or in a file that several processes can share."""
 
 from __future__ import annotations
 
@@ -54,16 +54,16 @@ class Store(Protocol):
         ...
 
     def try_lock(self) -> bool:
-        """Take the lock that a login or refresh needs, without waiting. Return whether it was free."""
+        """Take the lock that a login or refresh needs, without waiting. Return whether the lock was free."""
         ...
 
     def unlock(self) -> None:
-        """Give the lock back."""
+        """Release the lock."""
         ...
 
 
 class MemoryStore:
-    """Keeps the session in this process. A forked child has to log in: it must not use its parent's tokens."""
+    """Keeps the session in this process. A forked child must not use its parent's tokens, so it has to log in."""
 
     def __init__(self) -> None:
         self._session = Session()
@@ -93,11 +93,11 @@ class MemoryStore:
 
 
 class FileStore:
-    """Keeps the session in a file that only its user can read; it survives restarts, and processes can share it.
+    """Keeps the session in a file that only its owner can read. Processes can share the file, and it survives restarts.
 
-    A save puts a new file in place of the one at ``path``. A process that logs in or refreshes locks the file
-    ``path.lock`` beside it; if the process dies, the system unlocks it. Both files belong on a local disk, because the
-    locks of network file systems are not reliable.
+    A save replaces the file at ``path`` with a new file. A process that logs in or refreshes locks the file
+    ``path.lock``; if the process dies, the operating system releases the lock. Both files must be on a local disk,
+    because the locks of network file systems are not reliable.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -108,10 +108,10 @@ class FileStore:
         self._read: tuple[tuple[int, int] | None, Session] = (None, Session())
 
     def load(self) -> Session:
-        """Return the session. Read the file only if it looks changed. If it is damaged, the session is empty.
+        """Return the session. Read the file only if its inode or time has changed. A damaged file is an empty session.
 
-        While this process has the lock, it reads the file in any case. After two quick changes a new file may look like
-        an old one, with the same inode and time, and a refresh with an old token would end the session.
+        While this process has the lock, it always reads the file, because a refresh with an old token would end the
+        session. After two quick changes a new file may have the inode and the time of an old file.
         """
         with self._errors():
             try:
@@ -124,7 +124,7 @@ class FileStore:
         return self._read[1]
 
     def save(self, session: Session) -> None:
-        """Write a new file and put it in place of the old one, so that no crash leaves half a file."""
+        """Write a new file and replace the old file with it, so that a crash never leaves half a file."""
         new = self.path.with_name(f"{self.path.name}.new")
         with self._errors():
             with suppress(FileNotFoundError):
@@ -137,7 +137,7 @@ class FileStore:
             self._sync_folder()
 
     def try_lock(self) -> bool:
-        """Take the lock that the threads of this process share, then the lock that processes share."""
+        """Take the lock of this process's threads, then the lock of all processes. Tell whether both were free."""
         self._leave_parent()
         if not self._threads.acquire(blocking=False):
             return False
@@ -156,7 +156,7 @@ class FileStore:
         return self._lock_file != NOT_LOCKED
 
     def unlock(self) -> None:
-        """Give both locks back."""
+        """Release the lock that processes share, then the lock that threads share."""
         unlock_file(self._lock_file)
         os.close(self._lock_file)
         self._lock_file = NOT_LOCKED

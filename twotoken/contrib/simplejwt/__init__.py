@@ -1,4 +1,4 @@
-"""Moving from djangorestframework-simplejwt without logging anyone out.
+"""Moves a project from djangorestframework-simplejwt to twotoken without logging anyone out.
 
-An "old" token is one that simplejwt issued.
+In this package an "old" token is a token that simplejwt issued.
 """

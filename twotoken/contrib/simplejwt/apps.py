@@ -1,4 +1,4 @@
-"""The Django app that a project installs during the move."""
+"""The Django app that a project installs while it moves from simplejwt to twotoken."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from twotoken.contrib.simplejwt import checks
 
 
 class SimpleJWTConfig(AppConfig):
-    """Registers the checks of the move. The app has no table."""
+    """Registers the checks of the move from simplejwt. The app has no table."""
 
     name = "twotoken.contrib.simplejwt"
     label = "twotoken_simplejwt"
 
     def ready(self) -> None:
-        """Register every check."""
+        """Register every system check of this package."""
         for check in checks.CHECKS:
             register(check)

@@ -1,6 +1,6 @@
-"""twotoken's three authentication classes, which also accept the old tokens, simplejwt's, until these expire.
+"""Subclasses of twotoken's authentication classes that also accept simplejwt's access tokens until these expire.
 
-The classes have the names of twotoken's own, so that a project ends the move by changing the import path. Like
+The classes have the names of their base classes, so that a project ends the move by changing the import path. Like
 ``twotoken.authentication``, this module must not import ``rest_framework.views``, not even indirectly.
 """
 
@@ -23,7 +23,7 @@ from twotoken.users import ClaimsUser
 
 
 def verify_access(token: str) -> OldAccessToken:
-    """Return the claims of an old access token. Raises InvalidToken or ExpiredToken."""
+    """Return the claims of an access token of simplejwt. Raises InvalidToken or ExpiredToken."""
     old = decode_access(token, conf.policy, timezone.now())
     if conf.is_over:
         raise ExpiredToken
@@ -31,10 +31,10 @@ def verify_access(token: str) -> OldAccessToken:
 
 
 class AccessTokenAuthentication(authentication.AccessTokenAuthentication):
-    """Authenticate the user of an access token, old or new, who must exist and be active. One query.
+    """Authenticate the user of an access token of simplejwt or twotoken. The user must exist and be active. One query.
 
-    For an old token, ``request.auth`` has the old claims and ``sub``. Its ``family_id`` is the nil UUID, because an old
-    access token belongs to no family.
+    For a token of simplejwt, ``request.auth`` has the token's claims and ``sub``. ``request.auth.family_id`` is the nil
+    UUID, because the token belongs to no token family.
     """
 
     def get_token(self, request: Request) -> str | None:
@@ -57,16 +57,16 @@ class AccessTokenAuthentication(authentication.AccessTokenAuthentication):
         return super().get_user(access)
 
     def get_old_user(self, access: OldAccessToken) -> Any:
-        """Return the user of an old token's claims; raise a TokenNotValid to refuse the token."""
+        """Return the user whom a token of simplejwt names. Raise a TokenNotValid to refuse the token."""
         return active_user(access["sub"], access.password_digest)
 
 
 class RevocableAccessTokenAuthentication(AccessTokenAuthentication, authentication.RevocableAccessTokenAuthentication):
-    """Check the token family too. An old token has no family: it is valid until it expires or its user is refused."""
+    """Check also the token family. A token of simplejwt has none, so only its own expiry and its user are checked."""
 
 
 class StatelessAccessTokenAuthentication(AccessTokenAuthentication, authentication.StatelessAccessTokenAuthentication):
-    """Make a user from the claims. No query, if old and new tokens identify users by the same field."""
+    """Make a user from the claims. No query, if simplejwt and twotoken identify users by the same field."""
 
     def get_old_user(self, access: OldAccessToken) -> Any:
         key = get_user_model()._meta.pk

@@ -1,7 +1,7 @@
 """The tables of ``rest_framework_simplejwt.token_blacklist``, whether or not that app is still installed.
 
-The tables are read as long as they exist. Otherwise blacklisted tokens would be valid again when the app leaves
-INSTALLED_APPS. So these models are separate from the app's and have their own registry, which migrations ignore.
+The tables are read as long as they exist. Otherwise blacklisted tokens would be valid again as soon as the app leaves
+INSTALLED_APPS. So this module has models of its own, in a registry of their own, which migrations ignore.
 """
 
 from __future__ import annotations
@@ -57,17 +57,17 @@ class BlacklistedToken(models.Model):
 
 
 def exists() -> bool:
-    """Tell whether simplejwt's blacklist exists. Not cached: this is asked about once for each old refresh token."""
+    """Tell whether simplejwt's blacklist exists. Not cached: it is called only a few times for each token."""
     return BlacklistedToken._meta.db_table in connections[_alias()].introspection.table_names()
 
 
 def contains(jti: str) -> bool:
-    """Tell whether simplejwt has blacklisted this token. Uses the write database: a replica may lag."""
+    """Tell whether the token with this ``jti`` is blacklisted. Uses the write database: a replica may lag."""
     return exists() and BlacklistedToken._default_manager.using(_alias()).filter(token__jti=jti).exists()
 
 
 def add(old: OldRefreshToken) -> None:
-    """Blacklist this token, so that a project that goes back to simplejwt refuses it. A second time changes nothing."""
+    """Blacklist a token, so that a project that goes back to simplejwt refuses it. A second call changes nothing."""
     if exists():
         retry_on_conflict(lambda: _add(old))
 

@@ -1,4 +1,4 @@
-"""System checks of the move: wrong settings, old settings, and whether the move is over. More are in ``leftovers``."""
+"""System checks of the move from simplejwt: its settings, and its end. The module ``leftovers`` has more checks."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ def _wrong(values: dict[str, Any]) -> list[str]:
 
 
 def _fine() -> bool:
-    """Tell whether the settings can be read. If not, E001 or E003 reports why."""
+    """Tell whether TWOTOKEN_SIMPLEJWT can be read. If it can't, E001 or E003 reports why."""
     values = getattr(settings, NAME, None)
     return isinstance(values, dict) and not _wrong(values)
 

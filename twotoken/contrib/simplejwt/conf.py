@@ -1,7 +1,8 @@
-"""The settings of the move: one dict, ``TWOTOKEN_SIMPLEJWT``, read on every use.
+"""The settings of the move from simplejwt: one dict, ``TWOTOKEN_SIMPLEJWT``, read on every use.
 
-Its keys say how simplejwt made the old tokens. They have simplejwt's names, meanings and defaults, so that lines of
-``SIMPLE_JWT`` can be copied unchanged. But ``SIGNING_KEY`` has no default here, and ``UNTIL`` is new.
+The keys of the dict say how simplejwt made its tokens, which are called "old" here. The keys have simplejwt's names,
+meanings and defaults, so that lines of ``SIMPLE_JWT`` can be copied unchanged. There are two exceptions:
+``SIGNING_KEY`` has no default here, and ``UNTIL`` is new.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ class Settings:
 
     @property
     def algorithm(self) -> str:
-        """The algorithm of the old tokens. A token with another algorithm is refused."""
+        """The algorithm with which simplejwt signed its tokens. A token with another algorithm is refused."""
         return _get("ALGORITHM", "HS256")
 
     @property
@@ -40,7 +41,7 @@ class Settings:
 
     @property
     def until(self) -> datetime:
-        """When the last old refresh token expires. From then on every old token is refused. Required."""
+        """When simplejwt's last refresh token expires. After that every token of simplejwt is refused. Required."""
         value = _get("UNTIL", None)
         if value is None:
             raise ImproperlyConfigured(f"{NAME}['UNTIL'] is not set.")
@@ -48,26 +49,26 @@ class Settings:
 
     @property
     def issuer(self) -> str | None:
-        """The ``iss`` claim that an old token must have. None: it is not checked."""
+        """The ``iss`` claim that a token of simplejwt must have. With None, ``iss`` is not checked."""
         return _get("ISSUER", None)
 
     @property
     def audience(self) -> Any:
-        """The ``aud`` that an old token must have. None: it is not checked.
+        """The ``aud`` claim that a token of simplejwt must have. With None, ``aud`` is not checked.
 
-        If it is a list, the token must have at least one of its entries.
+        If the setting is a list, the token must have at least one entry of the list.
         """
         return _get("AUDIENCE", None)
 
     @property
     def leeway(self) -> timedelta:
-        """How long past its ``exp`` an old token is still accepted: seconds or a ``timedelta``."""
+        """How long after its ``exp`` a token of simplejwt is still accepted: seconds or a ``timedelta``."""
         value = _get("LEEWAY", 0)
         return value if isinstance(value, timedelta) else timedelta(seconds=value)
 
     @property
     def user_id_field(self) -> str:
-        """The field of the user model whose value is in the old tokens."""
+        """The field of the user model by which simplejwt's tokens name their user."""
         return _get("USER_ID_FIELD", "id")
 
     @property
@@ -87,7 +88,10 @@ class Settings:
 
     @property
     def check_revoke_token(self) -> bool:
-        """Whether the old tokens have a digest of the password hash. If so, it must fit the user's present hash."""
+        """Whether simplejwt's tokens have a digest of the password hash.
+
+        If they have it, the digest must fit the user's present hash.
+        """
         return _get("CHECK_REVOKE_TOKEN", False)
 
     @property
@@ -97,7 +101,7 @@ class Settings:
 
     @property
     def auth_header_types(self) -> tuple[str, ...]:
-        """The words that the header may have before an access token, old or new, such as ``Bearer``."""
+        """The words, such as ``Bearer``, before an access token of simplejwt or twotoken in the header."""
         value = _get("AUTH_HEADER_TYPES", ("Bearer",))
         return (value,) if isinstance(value, str) else tuple(value)
 
@@ -113,7 +117,7 @@ class Settings:
 
     @property
     def policy(self) -> Policy:
-        """The rules for checking old tokens, made from the settings above."""
+        """The key and the rules for checking simplejwt's tokens, made from the other settings."""
         is_secret = self.algorithm.startswith("HS")
         try:
             key = prepared_key(self.algorithm, self.signing_key if is_secret else self.verifying_key)

@@ -1,10 +1,10 @@
-"""Exchanging an old refresh token, which simplejwt issued, for twotoken's tokens, once.
+"""Exchanges a refresh token that simplejwt issued (an old token) for twotoken's tokens. Each old token works once.
 
 The old token starts a family, twotoken's row for one login. A refresh token's generation counts the rotations before
-it: the old token counts as generation 0, and twotoken's first refresh token is generation 1. From then on the rotation
-rule judges the old token like any other. With the same Idempotency-Key it is a retry. From a second tab it is accepted
-within the grace, a short time after the exchange. Anything else is reuse, which revokes the family. The family's
-primary key is computed from the old token, so the move needs no table of its own, and leaves none to drop.
+it: the old token counts as generation 0, and twotoken's first refresh token is generation 1. If the old token is sent
+again, twotoken's usual rule decides. A request with the same Idempotency-Key is a retry. A request from a second tab is
+accepted within the grace, a short time after the exchange. Any other request is reuse, which revokes the family. The
+family's primary key is computed from the old token, so the move needs no table of its own.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ NO_PROOF: Final = 0
 
 @sensitive_variables()
 def verify(token: str) -> OldRefreshToken:
-    """Check an old refresh token as ``decode_refresh`` does, without its ``exp``. No query. Raises InvalidToken."""
+    """Check a refresh token of simplejwt, except its ``exp``, and return its claims. No query. Raises InvalidToken."""
     return decode_refresh(token, conf.policy)
 
 
 @sensitive_variables()
 def claims_of(token: str, client: Client) -> RefreshClaims:
-    """Return the claims with which ``families.rotate`` exchanges an old refresh token.
+    """Return the claims with which ``families.rotate`` exchanges a refresh token of simplejwt.
 
-    Starts the family if it does not exist yet. Raises a TokenNotValid if the old token is refused.
+    Starts the token's family if the family does not exist yet. Raises a TokenNotValid if the token is refused.
     """
     old = verify(token)
     family = find(old.family_id)
@@ -62,11 +62,11 @@ def claims_of(token: str, client: Client) -> RefreshClaims:
 
 @sensitive_variables()
 def revoke(token: str, client: Client) -> RefreshToken | None:
-    """Revoke the family of an old refresh token, as a logout does.
+    """Revoke the family of a refresh token of simplejwt, as a logout does.
 
-    If the token has no family yet, insert one that is revoked already, so that the token can't start another. Returns
-    the family, with its user, if this call revoked or inserted it, otherwise None. Raises a TokenNotValid if the token
-    is not valid, or if it has no family and can't start one.
+    If the token has no family yet, insert a revoked family, so that the token can't start an active one. Returns the
+    family, with its user, if this call revoked or inserted it, otherwise None. Raises a TokenNotValid if the token is
+    not valid, or if it has no family and can't start one.
     """
     old = verify(token)
     family = find(old.family_id)
@@ -85,10 +85,10 @@ def revoke(token: str, client: Client) -> RefreshToken | None:
 
 
 def check_time(old: OldRefreshToken) -> None:
-    """Raise ExpiredToken if an old token was issued too long ago to be exchanged.
+    """Raise ExpiredToken if UNTIL is past, or if a token of simplejwt has expired or is older than RETENTION.
 
-    A family is purged RETENTION after it was revoked or expired. So a token older than RETENTION may have been
-    exchanged already, without a trace, and is refused. Check E006 asks for a RETENTION that outlasts the move.
+    A family is deleted RETENTION after it was revoked or expired. So a token older than RETENTION may have been
+    exchanged before, for a family that is deleted now. Check E006 requires a RETENTION that lasts until UNTIL.
     """
     ends = old.expires_at + conf.leeway.total_seconds(), old.issued_at + core.retention.total_seconds()
     if conf.is_over or timezone.now().timestamp() >= min(ends):
@@ -96,7 +96,7 @@ def check_time(old: OldRefreshToken) -> None:
 
 
 def check_unused(old: OldRefreshToken) -> None:
-    """Check that an old token, which has no family, may start one. Raises ExpiredToken or RevokedToken."""
+    """Check that a token of simplejwt without a family may start one. Raises ExpiredToken or RevokedToken."""
     check_time(old)
     # Another request may be exchanging this token: since our caller looked for the family, it may have started the
     # family and then blacklisted the token. So look for the family again, after reading the blacklist.
@@ -105,7 +105,7 @@ def check_unused(old: OldRefreshToken) -> None:
 
 
 def find(family_id: UUID) -> RefreshToken | None:
-    """Return the family with this id, with its user. None if there is none."""
+    """Return the family with this id, with its user. None if the family does not exist."""
     return families.get(family_id)
 
 
@@ -129,9 +129,9 @@ def _start(old: OldRefreshToken, client: Client) -> None:
 
 
 def _lifetime(old: OldRefreshToken) -> timedelta | None:
-    """Return how long a family lives from now on. None if FAMILY_LIFETIME is None.
+    """Return how long the family of an old token lives from now on. None if FAMILY_LIFETIME is None.
 
-    It ends FAMILY_LIFETIME after the old token's ``iat``, or at the token's ``exp`` if that is later. The time of the
+    The family expires FAMILY_LIFETIME after the token's ``iat``, or at its ``exp`` if ``exp`` is later. The time of the
     login is unknown, because simplejwt's rotation does not keep it.
     """
     if core.family_lifetime is None:

@@ -1,4 +1,4 @@
-"""System checks for the move from simplejwt: they find the classes, views and cookies that a project still uses."""
+"""System checks that find simplejwt's classes, views and cookies which a project still uses during its move."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def check_old_cookie(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> 
 def check_old_authenticators(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> Iterator[CheckMessage]:
     """W003: simplejwt's authentication classes must not be used any more.
 
-    W005: the authentication classes of ``twotoken.contrib.simplejwt`` must be used instead of twotoken's own.
+    W005: until the move is over, the classes in ``twotoken.contrib.simplejwt`` must be used, not twotoken's own.
     """
     for place, authenticator in _authenticators():
         if _is_of(authenticator, PACKAGE):

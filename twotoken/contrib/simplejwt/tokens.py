@@ -1,4 +1,4 @@
-"""Decode the tokens that simplejwt signed. Pure, like ``twotoken.tokens``. Nothing here signs a token."""
+"""Decodes the tokens that simplejwt signed. Like ``twotoken.tokens``, it makes no query. It signs no tokens."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _OPTIONS: Any = {**_AUDIENCE, "verify_aud": False}
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The key and the rules for checking old tokens. ``leeway`` is in seconds."""
+    """The key and the rules for checking simplejwt's tokens. ``leeway`` is in seconds."""
 
     key: Any = field(repr=False)
     algorithm: str
@@ -47,9 +47,10 @@ class Policy:
 
 @lru_cache(maxsize=8)
 def prepared_key(algorithm: str, key: str) -> Any:
-    """Return a key as PyJWT uses it for this algorithm. It is cached, so that no request parses it again.
+    """Return a key as PyJWT uses it for this algorithm. The result is cached, so that no request parses the key again.
 
-    Raises ValueError if the key is missing, invalid or private, or if PyJWT does not support the algorithm here.
+    Raises ValueError if the key is missing, invalid or private, or if PyJWT does not know the algorithm or needs
+    cryptography for it.
     """
     if not key:
         raise ValueError("the key is missing.")
@@ -65,7 +66,7 @@ def prepared_key(algorithm: str, key: str) -> Any:
 
 
 class OldAccessToken(AccessToken):
-    """The claims of an old access token, plus ``sub`` (its user) and ``sid`` (the nil UUID: it has no family)."""
+    """The claims of simplejwt's access token, with ``sub`` (the user) and ``sid`` (the nil UUID: no family) added."""
 
     __slots__ = ("password_digest",)
 
@@ -76,7 +77,7 @@ class OldAccessToken(AccessToken):
 
 @dataclass(frozen=True, slots=True)
 class OldRefreshToken:
-    """An old refresh token that simplejwt signed. Times are in seconds since the epoch."""
+    """A refresh token that simplejwt signed. Times are in seconds since the epoch."""
 
     user_id: str
     jti: str = field(repr=False)
@@ -86,15 +87,15 @@ class OldRefreshToken:
 
     @property
     def family_id(self) -> UUID:
-        """The id of the one family that the token can start. The same token always leads to the same row.
+        """The id of the one family that the token can start. The same token always gives the same id.
 
-        It depends on the user too: a ``jti`` that is not unique must not lead to another user's family.
+        The id depends on the user too, so that two users' tokens with the same ``jti`` have different families.
         """
         return uuid5(_NAMESPACE, f"{self.jti} {self.user_id}")
 
 
 def decode_access(token: str, policy: Policy, now: datetime) -> OldAccessToken:
-    """Check an old access token. Raises InvalidToken or ExpiredToken."""
+    """Check an access token of simplejwt, and return its claims. Raises InvalidToken or ExpiredToken."""
     claims = _decode(token, policy, ACCESS_TYPE)
     subject = _user_id(claims, policy)
     if now.timestamp() >= _time(claims, "exp") + policy.leeway:
@@ -103,9 +104,9 @@ def decode_access(token: str, policy: Policy, now: datetime) -> OldAccessToken:
 
 
 def decode_refresh(token: str, policy: Policy) -> OldRefreshToken:
-    """Check an old refresh token, but not its ``exp``. Raises InvalidToken.
+    """Check a refresh token of simplejwt, except its ``exp``, and return its claims. Raises InvalidToken.
 
-    A token that was already exchanged must count as reuse when it is sent again, even after its ``exp``.
+    If a token that was exchanged is sent again, it must count as reuse, even after its ``exp``.
     """
     claims = _decode(token, policy, REFRESH_TYPE)
     jti = claims.get(policy.jti_claim)

@@ -1,4 +1,4 @@
-"""Find the user of an old token, one that simplejwt issued."""
+"""Finds the user of a token that simplejwt issued."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from twotoken.exceptions import InvalidToken, PasswordChanged, UserInactive
 
 
 def find_user(user_id: str) -> AbstractBaseUser:
-    """Return the user of an old token, active or not, from the write database. One query.
+    """Return the user of a token of simplejwt, active or not, from the write database. One query.
 
     Raises UserInactive if there is no such user, or InvalidToken if the id is malformed or fits several users.
     """
@@ -32,10 +32,10 @@ def find_user(user_id: str) -> AbstractBaseUser:
 
 
 def active_user(user_id: str, password_digest: object) -> AbstractBaseUser:
-    """Return the user of an old token. The user must be active.
+    """Return the active user of a token of simplejwt. Raises UserInactive if the user is unknown or inactive.
 
-    With CHECK_REVOKE_TOKEN, the user's password must not have changed since the token was issued. Raises what
-    ``find_user`` raises; UserInactive if the user is inactive; PasswordChanged if the password has changed.
+    With CHECK_REVOKE_TOKEN, raises PasswordChanged if the user's password has changed since the token was issued.
+    Raises InvalidToken if the id is malformed or fits several users.
     """
     user = find_user(user_id)
     if not user.is_active:

@@ -1,7 +1,7 @@
-"""Views with simplejwt's names for the URLs that clients know, and a view that moves browsers to the refresh cookie.
+"""Views for simplejwt's URLs, with simplejwt's names, and a view that moves browsers to twotoken's refresh cookie.
 
-At the old URLs tokens travel in bodies (JSON or forms), as with simplejwt. A 401 has ``code`` and ``reason`` as in the
-rest of twotoken. The project's EXCEPTION_HANDLER shapes errors, as with simplejwt.
+At simplejwt's URLs tokens travel in bodies (JSON or forms), not in cookies. A 401 has twotoken's ``code`` and
+``reason``. The project's EXCEPTION_HANDLER shapes the errors, as with simplejwt.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from twotoken.views import LoginView, LogoutView, RefreshView, TokenView
 class ShapedErrors(TokenView):
     """Passes every error to the project's EXCEPTION_HANDLER, as simplejwt's views do.
 
-    twotoken's own views don't, because their clients rely on the form of twotoken's errors.
+    twotoken's own views ignore it, because their clients rely on the form of twotoken's errors.
     """
 
     def get_exception_handler(self) -> Callable[..., Response | None]:
@@ -52,7 +52,7 @@ class ShapedErrors(TokenView):
         return self.shape(super().refuse(error))
 
     def shape(self, response: Response) -> Response:
-        """Have the project's exception handler shape a refusal. The handler gets a DRF exception, as from simplejwt."""
+        """Let the project's exception handler shape a refusal. As with simplejwt, the handler gets a DRF exception."""
         handler = self.get_exception_handler()
         if handler is exception_handler:
             return response
@@ -69,7 +69,7 @@ class ShapedErrors(TokenView):
 
 @contextmanager
 def keeping_transactions() -> Iterator[None]:
-    """Cancel the rollback that DRF's exception handler asks for: a rollback would undo a reused token's revocation."""
+    """Cancel the rollback that DRF's exception handler requests: it would undo the revocation after a reuse."""
     marked = [(each, each.get_rollback()) for each in connections.all(initialized_only=True) if each.in_atomic_block]
     yield
     for connection, needs_rollback in marked:
@@ -121,13 +121,13 @@ class TokenBlacklistView(ShapedErrors, LogoutView):
 
 
 class TokenVerifySerializer(serializers.Serializer[Any]):
-    """The ``token`` field: a token of any kind."""
+    """Reads the field ``token``, a token of any kind."""
 
     token = TokenField(write_only=True)
 
 
 class TokenVerifyView(ShapedErrors):
-    """``api/token/verify/``: POST any token, get ``{}`` or a 401. It rotates nothing and revokes nothing."""
+    """``api/token/verify/``: POST any token, get ``{}`` or a 401. The view neither rotates nor revokes a token."""
 
     delivery = Delivery.BODY
     serializer_class: type[serializers.BaseSerializer[Any]] = TokenVerifySerializer
@@ -142,7 +142,7 @@ class TokenVerifyView(ShapedErrors):
         return Response({})
 
     def verify(self, token: str) -> None:
-        """Check a token of any kind. Raises a TokenNotValid if it is not valid."""
+        """Check an access or refresh token of simplejwt or twotoken. Raises a TokenNotValid to refuse the token."""
         for kind in (self.verify_access, self.verify_refresh, self.verify_old_refresh):
             with suppress(InvalidToken):
                 kind(token)
@@ -158,7 +158,7 @@ class TokenVerifyView(ShapedErrors):
         authentication.get_user(access)
 
     def verify_refresh(self, token: str) -> None:
-        """Check a refresh token of twotoken: it must be the newest one of an active family, with an active user."""
+        """Check a refresh token of twotoken: it must be the newest token of an active family of an active user."""
         claims = families.verify(token)
         family = exchange.find(claims.family_id)
         if family is None or not tokens.token_id_fits(claims, bytes(family.secret)):
@@ -177,14 +177,14 @@ class TokenVerifyView(ShapedErrors):
 
 
 class ExchangeView(ShapedErrors, RefreshView):
-    """POST a refresh token of simplejwt in the body, get a pair by the view's delivery. Each old token works once.
+    """POST a refresh token of simplejwt, get a token pair by the view's delivery. Each token of simplejwt works once.
 
-    A refresh token of twotoken is refused. With the cookie delivery the exchange is a login. By an exchange of its own
-    token, a page of another origin could log the browser in as somebody else, so the view has the same cross-origin
-    protection as the login.
+    A refresh token of twotoken is refused. With the cookie delivery the exchange sets the refresh cookie, as a login
+    does. So the view has the cross-origin protection of the login: otherwise a page of another origin could send its
+    own token, and log the browser in as somebody else.
 
-    ``old_cookie`` names a cookie with the old token, for tokens that no script can read, as dj-rest-auth keeps them.
-    This cookie is read if the body is empty, and the answer clears it. With the body delivery no cookie is read.
+    ``old_cookie`` names a cookie that has simplejwt's token, such as the HttpOnly cookie of dj-rest-auth. With the
+    cookie delivery the view reads this cookie if the body is empty, and the answer clears the cookie.
     """
 
     old_cookie: str | None = None
@@ -216,7 +216,7 @@ class ExchangeView(ShapedErrors, RefreshView):
         return self.clear_old_cookie(super().answer(pair, already_held=already_held))
 
     def revoke_replaced(self, pair: TokenPair) -> None:
-        """Revoke the family whose cookie the answer overwrites, as a login does, but not the family of ``pair``."""
+        """Revoke the family of the refresh cookie that the answer replaces. Never revoke the family of ``pair``."""
         for token in cookie_values(self.request, conf.cookie_name):
             with suppress(InvalidToken):
                 claims = families.verify(token)
@@ -230,7 +230,7 @@ class ExchangeView(ShapedErrors, RefreshView):
         return self.clear_old_cookie(response) if refused else response
 
     def clear_old_cookie(self, response: Response) -> Response:
-        """Clear the old cookie, because its token can't be used any more."""
+        """Clear the cookie that ``old_cookie`` names, because its token can't be used any more."""
         if self.by_cookie and self.old_cookie is not None:
             response.delete_cookie(self.old_cookie, self.old_cookie_path, self.old_cookie_domain)
         return response

@@ -39,7 +39,7 @@ CLEARED = set_cookie(_("Clears the cookie."), status.HTTP_204_NO_CONTENT)
 
 
 class LoginSchema(TokenSchema):
-    """login/: takes the fields of the view's serializer."""
+    """Describes ``login/``, which takes the fields of the view's serializer."""
 
     proof_status: int = status.HTTP_400_BAD_REQUEST
     operations = {
@@ -68,7 +68,7 @@ class LoginSchema(TokenSchema):
 
 
 class ReauthenticateSchema(LoginSchema):
-    """reauthenticate/: takes the fields of the view's serializer."""
+    """Describes ``reauthenticate/``, which takes the fields of the view's serializer."""
 
     proof_status = status.HTTP_401_UNAUTHORIZED
     operations = {
@@ -84,7 +84,7 @@ class ReauthenticateSchema(LoginSchema):
     def responses(self) -> dict[int, Any]:
         """The responses by status. A bad DPoP proof gets a 401 from the authentication class or a 400 from the view.
 
-        The view reads the proof before it counts the request as a try of the password.
+        The view itself reads the proof too, before the throttle counts the request as an attempt.
         """
         responses = dict(super().responses)
         errors = self.get_errors()
@@ -105,7 +105,10 @@ class ReauthenticateSchema(LoginSchema):
 
 
 class RefreshSchema(TokenSchema):
-    """refresh/: takes the refresh token in a cookie or in the body. A mount without refresh tokens answers 404."""
+    """Describes ``refresh/``, which takes the refresh token in a cookie or in the body.
+
+    A mount without refresh tokens is left out, because its ``refresh/`` answers 404.
+    """
 
     proof_status: int = status.HTTP_400_BAD_REQUEST
     operations = {
@@ -146,7 +149,7 @@ class RefreshSchema(TokenSchema):
 
 
 class LogoutSchema(TokenSchema):
-    """logout/: a cookie mount requires no token. Any other mount requires the refresh token or an access token."""
+    """Describes ``logout/``. With the cookie delivery no token is required, otherwise a refresh or access token."""
 
     operations = {
         "POST": Operation(
@@ -188,7 +191,7 @@ class LogoutSchema(TokenSchema):
 
 
 class LogoutAllSchema(TokenSchema):
-    """logout/all/."""
+    """Describes ``logout/all/``."""
 
     operations = {
         "POST": Operation(
@@ -202,7 +205,7 @@ class LogoutAllSchema(TokenSchema):
 
 
 class SessionsSchema(TokenSchema):
-    """sessions/: with the project's pagination."""
+    """Describes ``sessions/``, with the project's pagination."""
 
     operations = {
         "GET": Operation(
@@ -225,13 +228,13 @@ class SessionsSchema(TokenSchema):
         return cast("views.SessionsView", self.view).serializer_class(many=True) if self.method == "GET" else None
 
     def get_errors(self) -> list[Any]:
-        """Leave out the 404 if the list is not paginated: only a missing page gets a 404."""
+        """Return the errors, without the 404 if the list is not paginated. Only a missing page gets a 404."""
         is_paged = self._get_paginator() is not None
         return [error for error in super().get_errors() if is_paged or error is not NotFound]
 
 
 class SessionSchema(TokenSchema):
-    """sessions/<id>/."""
+    """Describes ``sessions/<id>/``."""
 
     operations = {
         "DELETE": Operation(

@@ -1,4 +1,4 @@
-"""An error in an OpenAPI description: its status, its codes and reasons, and examples of its body."""
+"""The errors of twotoken for OpenAPI: their status, codes, reasons, and examples of their bodies."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ FIELD_ERRORS: dict[str, Any] = {
 
 
 def status_of(error: ErrorClass) -> int | None:
-    """Return the status of the answer; None for an internal error."""
+    """Return the HTTP status of an error's answer. None for an internal error, which is never in an answer."""
     return responses.status_of(error) if issubclass(error, TwoTokenError) else error.status_code
 
 
@@ -43,7 +43,7 @@ def body_of(error: ErrorClass) -> dict[str, str]:
 
 
 def kinds_of(error: Any) -> list[ErrorClass]:
-    """Return the errors that an answer may have: the given class and its subclasses, also those of a project."""
+    """Return the error classes that an answer may have: ``error`` and its subclasses, including those of a project."""
     if not issubclass(error, TwoTokenError):
         return [error]
     # A base class such as TokenNotValid lacks a reason or a message, and no view answers with it.
@@ -66,7 +66,7 @@ def examples_of(error: ErrorClass) -> list[OpenApiExample]:
 
 
 def describe(error: ErrorClass) -> str:
-    """Return the description of an error."""
+    """Return the text that describes an error in the OpenAPI document."""
     if error is ValidationError:
         return str(FIELD_ERRORS["description"])
     if issubclass(error, TokenNotValid):

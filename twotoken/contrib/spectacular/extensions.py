@@ -1,4 +1,4 @@
-"""Registers twotoken with drf-spectacular: endpoints, authentication classes and serializers.
+"""drf-spectacular's extensions for twotoken's endpoints, authentication classes and serializers.
 
 An extension registers itself when its class is defined. ``twotoken.apps`` imports this module in a project that has
 drf-spectacular in INSTALLED_APPS.
@@ -34,7 +34,7 @@ set_override(AccessTokenAuthentication, "suppress_collision_warning", True)
 
 
 class EndpointExtension(OpenApiViewExtension):
-    """Describes the endpoints of twotoken."""
+    """Gives each endpoint of twotoken its description."""
 
     target_class = "twotoken.views.TokenView"
     match_subclasses = True
@@ -45,7 +45,7 @@ class EndpointExtension(OpenApiViewExtension):
 
 
 class BearerExtension(OpenApiAuthenticationExtension):
-    """Describes the access token in the Authorization header, for all authentication classes.
+    """Describes the access token in the Authorization header, for all authentication classes of twotoken.
 
     A bound access token is sent with the scheme DPoP, and with a proof in the header ``DPoP``.
     """
@@ -66,9 +66,9 @@ class BearerExtension(OpenApiAuthenticationExtension):
 
 
 class RecentLoginExtension(OpenApiViewExtension):
-    """Describes the 401 of a project's views that have RecentLogin.
+    """Describes the 401 of a project's views that have the permission RecentLogin.
 
-    If the project has an extension of its own for a view, that one is used instead.
+    If the project has an extension of its own for a view, drf-spectacular uses the project's extension instead.
     """
 
     target_class = "rest_framework.views.APIView"
@@ -84,9 +84,9 @@ class RecentLoginExtension(OpenApiViewExtension):
 
 
 class PasswordSerializerExtension(OpenApiSerializerExtension):
-    """Describes in the schema that blank values are refused.
+    """Describes in the schema that a serializer refuses blank values.
 
-    drf-spectacular itself does not say so when requests and responses share one component.
+    drf-spectacular itself leaves this out if requests and responses share one component.
     """
 
     target_class = "twotoken.serializers.PasswordSerializer"

@@ -1,4 +1,4 @@
-"""Gives a view twotoken's schema class. The project's own descriptions of the view override it."""
+"""Gives a view twotoken's schema class, which the project's own descriptions of the view override."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def with_schema(view: type[APIView], ours: type[AutoSchema], **attributes: Any) 
     schema = layered(type(view.schema), ours)()
     replacement = type(view.__name__, (view,), {"__module__": view.__module__, "schema": schema, **attributes})
     for name, method in getmembers(view, isfunction):
-        # @extend_schema on a method gives the method its own schema class, which would replace the view's. So let
-        # that class inherit from ours too.
+        # @extend_schema on a method gives the method its own schema class, which would replace the view's schema class.
+        # So let the method's schema class inherit from ours too.
         decorated = getattr(method, "kwargs", {}).get("schema")
         if decorated is not None:
             isolated: Any = isolate_view_method(replacement, name)
@@ -27,7 +27,7 @@ def with_schema(view: type[APIView], ours: type[AutoSchema], **attributes: Any) 
 
 
 def layered(schema: type[Any], ours: type[Schema]) -> type[Schema]:
-    """Return a schema class that inherits from the project's class, then ours, then drf-spectacular's own."""
+    """Return a schema class that inherits from ``schema`` (the project's), ``ours`` and AutoSchema, in this order."""
     if not issubclass(schema, AutoSchema) or issubclass(ours, schema):
         return ours
     bases: tuple[Any, ...] = (schema, ours)

@@ -1,4 +1,4 @@
-"""Finds the options of an endpoint's mount, the ``include()`` of ``twotoken.urls``, in the URLconf."""
+"""Finds the options of an endpoint's mount in the URLconf. A mount is an ``include()`` of ``twotoken.urls``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from drf_spectacular.settings import spectacular_settings
 def mount_options(path_regex: str) -> dict[str, Any]:
     """Return the options, such as ``delivery``, that the URLconf gives a route.
 
-    A route that is not in the URLconf has no options: drf-spectacular can also describe a separate list of patterns.
+    Return an empty dict for a route that is not in the URLconf: drf-spectacular can also describe a separate list of
+    patterns.
     """
     for urlconf in dict.fromkeys([None, spectacular_settings.SERVE_URLCONF]):
         for route, options in routes_of(get_resolver(urlconf).url_patterns):
@@ -24,7 +25,7 @@ def mount_options(path_regex: str) -> dict[str, Any]:
 def routes_of(
     patterns: Sequence[URLPattern | URLResolver], prefix: str = "", outer: Mapping[str, Any] | None = None
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield each route with its options. Inner options override outer ones."""
+    """Yield each route with its options. A pattern's options override those of the ``include()`` around it."""
     for pattern in patterns:
         route = f"{prefix}{pattern.pattern}"
         if isinstance(pattern, URLPattern):

@@ -1,4 +1,4 @@
-"""The parts that descriptions of endpoints share: headers, operations, the bodies of errors."""
+"""The parts of OpenAPI descriptions that several endpoints share: headers, operations, and the bodies of errors."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ PREFIX = "TwoToken"  # separates twotoken's components from a project's own Logi
 
 
 def header(name: str, schema: Any, text: Any, *codes: int, required: bool = True) -> OpenApiParameter:
-    """Return the description of a header that the answers with these statuses have."""
+    """Return the description of a response header. ``codes`` are the statuses of the responses with this header."""
     return OpenApiParameter(
         name, schema, OpenApiParameter.HEADER, required=required, description=text, response=list(codes)
     )
 
 
 def set_cookie(text: Any, *codes: int, required: bool = True) -> OpenApiParameter:
-    """Return the description of the header that sets or clears the refresh cookie."""
+    """Return the description of the Set-Cookie header that sets or clears the refresh cookie."""
     return header("Set-Cookie", str, text, *codes, required=required)
 
 
@@ -59,7 +59,7 @@ MARKS: tuple[tuple[str, str], ...] = (("Error", ""), ("NotValid", "reason"), ("S
 
 
 def marks_of(error: ErrorClass) -> tuple[str, str]:
-    """Return the component of an error's body, and its field beside ``detail`` and ``code``, or an empty string."""
+    """Return the entry of MARKS for an error: the component of its body, and the body's additional field, if any."""
     return (
         MARKS[1] if issubclass(error, TokenNotValid) else MARKS[2 * issubclass(error, InsufficientUserAuthentication)]
     )
@@ -84,10 +84,10 @@ NONCE = header(
 
 @dataclass(frozen=True)
 class Operation:
-    """The parts of an operation's description that don't depend on the mount.
+    """The parts of an operation's description that are equal at all mounts.
 
-    ``action`` is the suffix of the operationId. ``set_cookie`` is the Set-Cookie header, used only at mounts with the
-    cookie delivery.
+    ``action`` is the suffix of the operationId. ``set_cookie`` is the Set-Cookie header, which is described only at
+    mounts with the cookie delivery.
     """
 
     summary: Any
@@ -101,10 +101,10 @@ class Operation:
 
 
 class ErrorSchema(AutoSchema):
-    """Describes twotoken's errors."""
+    """A schema class that can describe twotoken's errors."""
 
     def error_response(self, errors: Sequence[ErrorClass]) -> OpenApiResponse:
-        """Return the response for errors that share a status."""
+        """Return the description of the response for errors that have one status in common."""
         schemas = [self.component("FieldErrors", FIELD_ERRORS)] if ValidationError in errors else []
         coded = [error for error in errors if error is not ValidationError]
         for marks in MARKS:
@@ -117,9 +117,9 @@ class ErrorSchema(AutoSchema):
     def error_body(self, errors: Sequence[ErrorClass]) -> Schema:
         """Return the schema of the body of errors that have the same fields.
 
-        The enumerations ``code`` and ``reason`` are components with all their values. Each use narrows ``code`` to the
-        codes of its errors. drf-spectacular would name inline enumerations after their property, and these names would
-        clash with a project's own ``code`` or ``reason``.
+        The enumerations ``code`` and ``reason`` are components with all possible values. Each response narrows ``code``
+        to the codes of its errors. Inline enumerations would not do: drf-spectacular would name them after their
+        property, and these names would clash with a project's own ``code`` or ``reason``.
         """
         fields: Schema = {
             "detail": {"type": "string", "description": _("Text for people. Programs use the code.")},

@@ -1,4 +1,4 @@
-"""Describes an endpoint for drf-spectacular, with the delivery of the endpoint's mount and with every error."""
+"""The schema class that describes an endpoint for drf-spectacular, with the delivery of its mount and all errors."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class TokenSchema(ErrorSchema):
         return super().get_operation(path, path_regex, path_prefix, method, registry)
 
     def map_parsers(self) -> list[str]:
-        """Return the media types of a request body. With the delivery ``body``, forms are among them."""
+        """Return the media types of a request body. With the delivery ``body``, these include forms."""
         forms = cast("TokenView", self.view).form_parser_classes if self.delivery is Delivery.BODY else ()
         return list(dict.fromkeys([*super().map_parsers(), *(str(parser.media_type) for parser in forms)]))
 
@@ -83,7 +83,7 @@ class TokenSchema(ErrorSchema):
         return self.delivery is Delivery.COOKIE
 
     def get_operation_id(self) -> str:
-        """Return an id made of the whole path, variables included, so that each mount has its own."""
+        """Return an operationId made of the whole path, variables included, so that the ids of two mounts differ."""
         if self.operation is None:
             return super().get_operation_id()
         path = re.sub(self.path_prefix, "", self.path, flags=re.IGNORECASE).replace("{family_id}", "")
@@ -93,7 +93,7 @@ class TokenSchema(ErrorSchema):
         return super().get_summary() if self.operation is None else str(self.operation.summary)
 
     def get_description(self) -> str:  # type: ignore[override]  # as drf-spectacular's own
-        """Return the docstring of a project's subclass. For twotoken's own views, return a text that is for clients."""
+        """Return the docstring of a project's view. For a view of twotoken, return a text for clients of the API."""
         docstring: str = super().get_description()
         ours = next(view for view in type(self.view).__mro__ if view.__module__.startswith("twotoken."))
         if self.operation is None or docstring not in {"", get_doc(ours)}:
@@ -128,7 +128,7 @@ class TokenSchema(ErrorSchema):
         return {media_type: dict(ref) for media_type in self.map_parsers()}
 
     def get_success(self) -> Any:
-        """Return the body of the successful response."""
+        """Return the description of the successful response. None if the response has no body."""
         return None
 
     def get_errors(self) -> list[ErrorClass]:
@@ -148,8 +148,7 @@ class TokenSchema(ErrorSchema):
     def get_override_parameters(self) -> list[Any]:
         """Return the request's parameters and the response headers.
 
-        Each header parameter names the statuses of the responses that have this header; drf-spectacular adds it to
-        them.
+        Each response header names statuses. drf-spectacular adds the header to the responses with these statuses.
         """
         parameters: list[Any] = super().get_override_parameters()
         if self.operation is None:
@@ -163,7 +162,7 @@ class TokenSchema(ErrorSchema):
         return f"{PREFIX}{name}" if type(serializer).__module__ == LoginSerializer.__module__ else name
 
     def pair(self) -> OpenApiResponse:
-        """Return the successful response of login and refresh."""
+        """Return the description of the successful response of login and refresh."""
         if self.delivery is not Delivery.BODY:
             return self.access()
         lifetime = int(conf.refresh_lifetime.total_seconds())
@@ -171,11 +170,11 @@ class TokenSchema(ErrorSchema):
         return self.tokens("Pair", refresh, {"refresh": EXAMPLE_TOKEN, "refresh_expires_in": lifetime})
 
     def access(self) -> OpenApiResponse:
-        """Return the successful response that has an access token only."""
+        """Return the description of a successful response that has an access token and no refresh token."""
         return self.tokens("Access", {}, {})
 
     def tokens(self, name: str, fields: Schema, example: Schema) -> OpenApiResponse:
-        """Return the successful response that has an access token and more fields."""
+        """Return the description of a successful response that has an access token, and the additional ``fields``."""
         lifetime = int(conf.access_lifetime.total_seconds())
         body = object_of({"access": TOKEN, "expires_in": SECONDS, **fields})
         if accepts_proofs():
@@ -193,7 +192,7 @@ class TokenSchema(ErrorSchema):
         """Register the security scheme of this mount's companion cookie, and return the requirement that names it.
 
         The companion cookie says which refresh cookie is this browser's own. Return an empty dict if the mount has no
-        companion, or if the companion's name is unknown. This name depends on the mount's path, and is unknown if the
+        companion cookie, or if the cookie's name is unknown. The name depends on the mount's path. It is unknown if the
         path has variables or is not in the URLconf.
         """
         request = HttpRequest()

@@ -16,7 +16,7 @@ from twotoken.contrib.spectacular.schemas import TokenSchema
 
 
 class JWKSSchema(TokenSchema):
-    """The public keys, as a JWK Set."""
+    """Describes the endpoint that lists the public keys as a JWK Set."""
 
     operations = {
         "GET": Operation(
@@ -35,7 +35,7 @@ class JWKSSchema(TokenSchema):
 
 
 class DiscoverySchema(TokenSchema):
-    """The issuer and the address of its keys."""
+    """Describes the endpoint that names the issuer and the URL of the issuer's public keys."""
 
     operations = {
         "GET": Operation(
@@ -52,7 +52,7 @@ class DiscoverySchema(TokenSchema):
 
 
 class RevocationsSchema(TokenSchema):
-    """The digests of the families that were revoked within the lifetime of an access token."""
+    """Describes the endpoint that lists digests of the families revoked within the lifetime of an access token."""
 
     operations = {
         "GET": Operation(

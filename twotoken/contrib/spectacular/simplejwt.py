@@ -18,9 +18,10 @@ from twotoken.serializers import RefreshSerializer
 
 
 class ExchangeSchema(RefreshSchema):
-    """The exchange of simplejwt's refresh tokens.
+    """Describes the exchange of simplejwt's refresh tokens for twotoken's.
 
-    It takes a token in the body, even at a cookie mount. A cookie mount with an ``old_cookie`` takes that cookie too.
+    The exchange takes a token in the body, even with the cookie delivery. If the view has an ``old_cookie``, the
+    exchange can also take the token from this cookie.
     """
 
     def get_request_serializer(self) -> Any:
@@ -32,7 +33,7 @@ class ExchangeSchema(RefreshSchema):
 
 
 class BlacklistSchema(TokenSchema):
-    """simplejwt's logout: takes any refresh token in the body."""
+    """Describes the logout at simplejwt's URL, which takes a refresh token of simplejwt or twotoken in the body."""
 
     operations = {
         "POST": Operation(
@@ -51,7 +52,7 @@ class BlacklistSchema(TokenSchema):
 
 
 class VerifySchema(BlacklistSchema):
-    """The endpoint where simplejwt's clients check a token: takes any token in the body."""
+    """Describes the endpoint at which simplejwt's clients check a token. The endpoint takes any token in the body."""
 
     operations = {
         "POST": Operation(

@@ -1,4 +1,4 @@
-"""Describes the 401 of a project's views that have RecentLogin."""
+"""Describes the 401 of a project's views that have the permission RecentLogin."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ UNAUTHORIZED = str(status.HTTP_401_UNAUTHORIZED)
 
 
 class StepUpSchema(ErrorSchema):
-    """Adds the 401 of RecentLogin to an operation, if the project does not describe a 401 itself."""
+    """Adds the 401 of the permission RecentLogin to an operation, unless the project describes a 401 itself."""
 
     def get_operation(self, *args: Any, **kwargs: Any) -> Schema | None:
         operation: Schema | None = super().get_operation(*args, **kwargs)
@@ -30,12 +30,12 @@ class StepUpSchema(ErrorSchema):
 
 
 def replacement_of(view: type[APIView]) -> type[APIView]:
-    """Return a subclass of a view, for drf-spectacular to describe in its place."""
+    """Return a subclass of a view, with RecentLogin's 401. drf-spectacular describes the subclass."""
     return with_schema(view, StepUpSchema)
 
 
 def has_recent_login(view: type[APIView]) -> bool:
-    """Tell whether a view or one of its extra actions has RecentLogin among its permissions."""
+    """Tell whether a view, or an extra action of a viewset, has RecentLogin among its permissions."""
     return any(recent_logins(permissions_of(view)))
 
 

@@ -1,1 +1,1 @@
-"""The app of a project that has tenants. It is imported as ``customers``, as on the page."""
+"""The app with a project's tenants. Tests import it as ``customers``, as the docs' page on tenants does."""

@@ -1,4 +1,4 @@
-"""The tenants, and the hosts that are theirs."""
+"""The models of django-tenants: tenants and their hosts."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from django_tenants.models import DomainMixin, TenantMixin
 
 
 class Client(TenantMixin):  # type: ignore[misc]  # it has no types
-    """A tenant with a schema of its own."""
+    """A tenant, which has a PostgreSQL schema of its own."""
 
     name = models.CharField(max_length=40)
 
 
 class Domain(DomainMixin):  # type: ignore[misc]
-    """A host of a tenant."""
+    """A host name of a tenant."""

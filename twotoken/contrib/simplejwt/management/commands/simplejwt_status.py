@@ -1,4 +1,4 @@
-"""``manage.py simplejwt_status``: how far the move from simplejwt has come."""
+"""``manage.py simplejwt_status`` tells how many refresh tokens of simplejwt can still be exchanged."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Command(BaseCommand):
             self.show_usable(until)
 
     def show_usable(self, until: datetime) -> None:
-        """Print how many of the old tokens on simplejwt's list can still be exchanged."""
+        """Print how many refresh tokens in simplejwt's table can still be exchanged, and when the last one expires."""
         usable = blacklist.usable(timezone.now())
         last = usable.aggregate(last=Max("expires_at"))["last"]
         if last is None:
