@@ -97,18 +97,18 @@ def check(run: Run) -> Any:
 
 
 def login(run: Run) -> Any:
-    """Measure the login with a cheap hasher: the cost of the framework."""
+    """Measure the login with a cheap password hasher, so that the time of the package's own work shows."""
     return run.interleave([(remote.competitor.name, remote, "login") for remote in run.doing("login")])
 
 
 def login_real(run: Run) -> Any:
-    """Measure the login with Django's default hasher, which takes most of the time."""
+    """Measure the login with Django's default password hasher, which takes most of the time."""
     cases = [(remote.competitor.name, remote, "login-real") for remote in run.doing("login")]
     return run.interleave(cases, batch=1, rounds=min(run.size.rounds, 15))
 
 
 def get(run: Run) -> Any:
-    """Measure a GET by each authentication class and one without any; and PyJWT, an HMAC and ES256 alone."""
+    """Measure a GET with each authentication class and without authentication, and PyJWT, HMAC and ES256 alone."""
     ours = run.remotes["twotoken"]
     cases = [
         (f"{remote.competitor.name} {label}", remote, f"get {label}")
@@ -142,7 +142,7 @@ PREPARED = " prepared"
 
 
 def prepared(run: Run) -> Any:
-    """Measure each package with and without prepared statements, in turn. Only PostgreSQL has them."""
+    """Measure each package with and without prepared statements, which take turns. PostgreSQL only."""
     if run.database.kind != "postgresql":
         return {}
     remotes = {
@@ -166,7 +166,7 @@ def prepared(run: Run) -> Any:
 def gunicorn(run: Run) -> Any:
     """Measure each package under gunicorn, with requests of several clients at the same time.
 
-    Only on PostgreSQL: the transactions of several packages fail on SQLite if others write too.
+    PostgreSQL only: on SQLite the transactions of several packages fail if another connection writes too.
     """
     if run.database.kind != "postgresql":
         return {}
@@ -211,7 +211,7 @@ def storage(run: Run) -> Any:
 
 
 def purge(run: Run) -> Any:
-    """Measure time and peak memory of deleting expired rows, each in a new process."""
+    """Measure time and peak memory of each package's purge, which deletes expired rows, in a new process."""
     kinds = {
         "twotoken": ("ended_families", "purge_token_families"),
         "simplejwt": ("expired_tokens", "flushexpiredtokens"),
@@ -234,7 +234,7 @@ def purge(run: Run) -> Any:
 
 
 def growth(run: Run) -> Any:
-    """Measure the refresh with more and more families in the table, and the admin's list with the most."""
+    """Measure the refresh in tables of more and more families, and the admin's list in the largest table."""
     competitor = run.competitors["twotoken"]
     remotes = {str(count): Remote(competitor, run.database, f"families_{count}") for count in run.size.families}
     try:
@@ -262,9 +262,10 @@ POLL_SECONDS = 5.0
 
 
 def revoked(run: Run) -> Any:
-    """Measure a GET by the stateless class with and without REVOCATION_INTERVAL, by the number of revoked families.
+    """Measure a GET with the stateless class, with and without REVOCATION_INTERVAL, by the number of revoked families.
 
-    GETs with it and without it take turns in one process: two processes of the same code differ by some percent.
+    GETs with and without the setting take turns in one process, because the times of two processes that run the same
+    code differ by some percent.
     """
     competitor = run.competitors["twotoken"]
     counts = REVOKED if run.size.warm else REVOKED[:2]
@@ -294,7 +295,7 @@ def revoked(run: Run) -> Any:
 
 
 def revoked_index(run: Run) -> Any:
-    """Measure login, refresh and logout with and without the index on ``revoked_at``, among many families."""
+    """Measure login, refresh and logout with and without the index on ``revoked_at``, in a table of many families."""
     competitor = run.competitors["twotoken"]
     remotes = {name: Remote(competitor, run.database, f"index_{name}") for name in ("with", WITHOUT)}
     rounds = 10 * run.size.rounds  # more than usual: the difference is small
@@ -337,4 +338,4 @@ MEASURES: dict[str, Callable[[Run], Any]] = {
 }
 
 BRIEF = ("storage", "statements", "get", "login", "refresh", "logout")
-"""The measures on MariaDB and SQLite, if the command names none."""
+"""The measures that run on MariaDB and SQLite if the command line names no measures."""

@@ -1,4 +1,4 @@
-"""Writes the results, as ratios, not as times: in tables on the terminal, and as the page in docs with its plot."""
+"""Writes the benchmarks' results as ratios: tables for the terminal, and the docs' page with its plot."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
 
 
 def cases(results: Results, measure: str, clock: str = "wall") -> dict[str, list[float]]:
-    """Return the measured rounds of each competitor. For GET, only those of its plain authentication class."""
+    """Return the times of each competitor's rounds in a measure. For GET, only its class named "access" counts."""
     return {
         name.removesuffix(" access"): case[clock]
         for name, case in results.get(measure, {}).items()
@@ -37,7 +37,7 @@ def cases(results: Results, measure: str, clock: str = "wall") -> dict[str, list
 
 
 def target_table(results: Results) -> str:
-    """Return the targets beside the measured values."""
+    """Return a table of the targets with their measured values."""
     lines = [
         (
             target.text,
@@ -47,11 +47,11 @@ def target_table(results: Results) -> str:
         )
         for target, found in judge(results)
     ]
-    return table(("target", "bound", "measured", ""), lines)
+    return table(("target", "bound", "measured", "verdict"), lines)
 
 
 def ratio_table(results: Results, clock: str = "wall") -> str:
-    """Return each competitor's time over twotoken's, by operation: how many times as many requests twotoken answers."""
+    """Return a table of each competitor's time divided by twotoken's, for each operation."""
     measured = {label: cases(results, measure, clock) for measure, label in OPERATIONS.items() if results.get(measure)}
     competitors = sorted({name for found in measured.values() for name in found} - {"twotoken"})
     lines = [
@@ -101,7 +101,7 @@ def summary(results: Results) -> str:
 
 
 def get_table(results: Results) -> str:
-    """Return the cost of each authentication class."""
+    """Return a table of what a GET costs with each authentication class."""
     found = results["get"]
     plain, floor, unit = (found[name] for name in ("twotoken access", "floor", "PyJWT decode"))
     lines = [
@@ -118,14 +118,15 @@ def get_table(results: Results) -> str:
     signature = ratio(found["ES256 verify"]["processor"], unit["processor"])
     heads = ("class", "throughput, twotoken access = 1", "processor time above the floor, in decodes")
     return (
-        f"{table(heads, lines)}\n\nThe floor, the same view on Django and DRF without authentication, takes as much"
-        f" processor time as {decode} PyJWT decodes. A decode takes as much as {digest} HMACs. The check of an ES256"
-        f" signature, of which a DPoP proof needs one, takes as much as {signature} decodes."
+        f"{table(heads, lines)}\n\nThe floor, a GET of the same view without authentication, takes as much processor"
+        f" time as {decode} PyJWT decodes. One PyJWT decode takes as much processor time as {digest} HMACs with"
+        f" SHA-256. The check of one ES256 signature, which each DPoP proof needs, takes as much processor time as"
+        f" {signature} PyJWT decodes."
     )
 
 
 def statement_table(results: Results) -> str:
-    """Return the SQL statements per operation."""
+    """Return a table of the number of SQL statements of each operation."""
     found = {name: operations for name, operations in results["statements"].items() if operations}
     heads = list(dict.fromkeys(operation for operations in found.values() for operation in operations))
     lines = [
@@ -136,7 +137,7 @@ def statement_table(results: Results) -> str:
 
 
 def storage_table(results: Results) -> str:
-    """Return rows and bytes that one login and its refreshes leave."""
+    """Return a table of the rows and bytes that one login and its refreshes leave in the database."""
     lines = []
     for name, found in results["storage"].items():
         before, login, after, clean = (found[moment] for moment in ("before", "login", "after", "vacuumed"))
@@ -151,12 +152,19 @@ def storage_table(results: Results) -> str:
                 f"{hot / updated:.1%}" if updated else "",
             )
         )
-    heads = ("", "rows of a login", "rows of the refreshes", "KiB", "KiB after VACUUM", "heap-only updates")
+    heads = (
+        "package",
+        "rows that the login adds",
+        "rows that the refreshes add",
+        "KiB of both",
+        "KiB after VACUUM",
+        "heap-only share of updates",
+    )
     return table(heads, lines)
 
 
 def purge_table(results: Results) -> str:
-    """Return the costs of deleting expired rows."""
+    """Return a table of the time and memory of a purge, which deletes expired rows."""
     found = results["purge"]
     lines = [
         (
@@ -168,12 +176,18 @@ def purge_table(results: Results) -> str:
         )
         for name, case in found.items()
     ]
-    heads = ("", "rows per second, simplejwt = 1", "MiB at start", "peak MiB, a tenth of the rows", "peak MiB, all")
+    heads = (
+        "package",
+        "rows per second, simplejwt = 1",
+        "MiB at start",
+        "peak MiB with a tenth of the rows",
+        "peak MiB with all rows",
+    )
     return table(heads, lines)
 
 
 def growth_table(results: Results) -> str:
-    """Return the cost of a refresh by the number of families, and of the admin's list."""
+    """Return a table of the time of a refresh by the number of families, and the cost of the admin's list."""
     families = results["growth"]["families"]
     first = families[min(families, key=int)]
     lines = [
@@ -185,15 +199,15 @@ def growth_table(results: Results) -> str:
         for count, case in families.items()
     ]
     listed = [
-        f"{what}: {count} statements, as long as {seconds / spread(first['wall']).middle:.0f} refreshes"
+        f"{what}: {count} SQL statements, as long as {seconds / spread(first['wall']).middle:.0f} refreshes"
         for what, (seconds, count) in results["growth"]["admin"].items()
     ]
-    heads = ("families", "time of a refresh", "heap-only updates")
-    return table(heads, lines) + f"\n\nThe admin's list with the most families. {'; '.join(listed)}."
+    heads = ("families", "time of a refresh, with the fewest families = 1", "heap-only share of updates")
+    return table(heads, lines) + f"\n\nThe admin's list with the most families costs: {'; '.join(listed)}."
 
 
 def prepared_table(results: Results) -> str:
-    """Return what prepared statements gain, and the ratios of twotoken to each package without and with them."""
+    """Return a table of what prepared statements gain, and twotoken's ratio to each package without and with them."""
     lines = []
     for operation, found in results["prepared"].items():
         ours, theirs = found["twotoken"]["wall"], found[f"twotoken{PREPARED}"]["wall"]
@@ -201,12 +215,18 @@ def prepared_table(results: Results) -> str:
             without, with_them = found[name]["wall"], found[f"{name}{PREPARED}"]["wall"]
             gain = str(ratio(without, with_them))
             lines.append((OPERATIONS[operation], name, gain, str(ratio(without, ours)), str(ratio(with_them, theirs))))
-    heads = ("", "", "throughput with them, without = 1", "twotoken over it, both without", "both with")
+    heads = (
+        "operation",
+        "package",
+        "its throughput with prepared statements, without = 1",
+        "twotoken over it, both without prepared statements",
+        "twotoken over it, both with prepared statements",
+    )
     return table(heads, lines)
 
 
 def gunicorn_table(results: Results) -> str:
-    """Return each package's throughput and latency under gunicorn, beside twotoken's."""
+    """Return a table of twotoken's throughput and latency under gunicorn, compared with each package."""
     lines = []
     for operation, found in results["gunicorn"].items():
         ours = found["twotoken"]
@@ -219,11 +239,20 @@ def gunicorn_table(results: Results) -> str:
             )
             for name, case in found.items()
         ]
-    heads = ("", "", "requests per second, twotoken over it", "median, its over twotoken's", "p95", "p99", "its p99")
+    heads = (
+        "operation",
+        "package",
+        "requests per second, twotoken over it",
+        "median latency, its over twotoken's",
+        "p95 latency, its over twotoken's",
+        "p99 latency, its over twotoken's",
+        "its p99 latency",
+    )
     return (
-        f"{CLIENTS} clients send requests at the same time, each one after the other, over connections that are kept"
-        f" alive. Each package has a gunicorn with {WORKERS} workers of {THREADS} threads, and they take turns. The"
-        f" last four columns are about how long a client waits for an answer.\n\n{table(heads, lines)}"
+        f"{CLIENTS} clients send requests at the same time, over connections that are kept alive. Each client sends"
+        f" its next request after the answer to the last one. Each package has its own gunicorn with {WORKERS} workers"
+        f" of {THREADS} threads, and the packages take turns. Latency is how long a client waits for an"
+        f" answer.\n\n{table(heads, lines)}"
     )
 
 
@@ -231,7 +260,7 @@ BOUND = "twotoken-dpop"
 
 
 def bound_table(results: Results) -> str:
-    """Return the cost of a DPoP proof in each request."""
+    """Return a table of the time of a request with a DPoP proof, divided by its time without a proof."""
     lines = [
         (OPERATIONS[measure], str(ratio(found[BOUND]["wall"], found["twotoken"]["wall"])))
         for measure in ("login", "refresh")
@@ -246,7 +275,7 @@ def bound_table(results: Results) -> str:
 
 
 def revoked_table(results: Results) -> str:
-    """Return the cost of a GET by the stateless class with REVOCATION_INTERVAL, divided by that without it."""
+    """Return a table of what REVOCATION_INTERVAL costs: in a GET with the stateless class, and in each reading."""
     lines = []
     for count, found in results["revoked"].items():
         first, later, kept = found["readings"]
@@ -265,14 +294,14 @@ def revoked_table(results: Results) -> str:
         "processor time of a GET, without = 1",
         "first reading",
         "later reading",
-        "share of a processor",
-        "MiB kept",
+        "share of a processor for later readings",
+        "MiB of the list",
     )
     return table(heads, lines)
 
 
 def revoked_index_table(results: Results) -> str:
-    """Return the cost of the index on ``revoked_at``."""
+    """Return a table of the time of each operation with the index on ``revoked_at``, divided by the time without it."""
     lines = []
     for operation, found in results["revoked-index"].items():
         shares = [
@@ -280,7 +309,10 @@ def revoked_index_table(results: Results) -> str:
             for updated, hot in (found[name]["updates"] for name in ("with", "without"))
         ]
         lines.append((operation, str(ratio(found["with"]["wall"], found["without"]["wall"])), *shares))
-    return table(("", "time with the index, without = 1", "heap-only updates with it", "without it"), lines)
+    return table(
+        ("operation", "time with the index, without = 1", "heap-only updates with it", "heap-only updates without it"),
+        lines,
+    )
 
 
 SECTIONS = {
@@ -289,7 +321,7 @@ SECTIONS = {
     "get": ("An authenticated GET, by class", get_table),
     "statements": ("SQL statements per operation, with BEGIN, COMMIT and SAVEPOINT", statement_table),
     "storage": ("What one login and {refreshes:,} refreshes leave", storage_table),
-    "purge": ("Purging {rows:,} ended families, or as many expired tokens", purge_table),
+    "purge": ("Purging {rows:,} expired families, or as many expired tokens", purge_table),
     "growth": ("A refresh, as the number of families grows", growth_table),
     "revoked": ("The stateless class with REVOCATION_INTERVAL of 5 seconds", revoked_table),
     "revoked-index": ("The index on `revoked_at`", revoked_index_table),
@@ -297,14 +329,14 @@ SECTIONS = {
 
 
 def body(results: Results, level: str) -> str:
-    """Return all tables of a database."""
+    """Return all tables of the results on one database. ``level`` is the Markdown mark of their headings."""
     parts = [
         f"{level} Targets",
         target_table(results),
         *least_of_a_refresh(results),
         f"{level} Requests per second, twotoken's divided by each competitor's",
         ratio_table(results),
-        f"{level} The same, but by processor time of the Python process alone",
+        f"{level} Requests per second of the Python process's processor time, twotoken's divided by each competitor's",
         ratio_table(results, "processor"),
     ]
     if any(name.startswith(BOUND) for measure in ("login", "get", "refresh") for name in results.get(measure, {})):
@@ -316,7 +348,7 @@ def body(results: Results, level: str) -> str:
 
 
 def terminal(results: Results) -> str:
-    """Return the tables for a terminal."""
+    """Return the tables of one run as text for a terminal."""
     return body(results, "##")
 
 
