@@ -1,4 +1,4 @@
-"""Unbind token families from their devices: the families' refresh tokens then work without a proof."""
+"""Unbind token families from their devices, so that the families' refresh tokens work without a proof."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def unbind_each(
 ) -> int:
     """Unbind those of the families that are bound to a device and can be revoked; return how many were unbound.
 
-    This works in batches: each is one SELECT, one UPDATE and an INSERT of events. From then on, a copied refresh token
-    works too. Access tokens that were issued before stay bound. The families are read from the write database,
+    Each batch is one SELECT, one UPDATE and an INSERT of events. Afterwards, a copied refresh token works on any
+    device. Access tokens that were issued before stay bound. The families are read from the write database,
     whichever database the queryset uses: a replica may lag. ``on_batch`` is called after each batch.
     """
     total = 0

@@ -66,7 +66,7 @@ class AccessToken(Mapping[str, Any]):
     def thumbprint(self) -> str:
         """The thumbprint of the key that the token is bound to, from ``cnf`` (RFC 9449 section 6.1).
 
-        Empty if the token is not bound, or bound by other means than DPoP.
+        The thumbprint is empty if the token is not bound, or is bound by other means than DPoP.
         """
         return thumbprint_of(self._claims)
 
@@ -82,11 +82,11 @@ class AccessToken(Mapping[str, Any]):
 
 
 def check_claims(extra: object, *, client_id: str | None = None) -> None:
-    """Raise ClaimsError if a claim of the project has a reserved name or a value that JSON can't hold unchanged.
+    """Raise ClaimsError if one of the project's claims has a reserved name or a value that JSON can't hold unchanged.
 
-    The error gives the claim's name and type, but not its value, which may be personal data. If the setting CLIENT_ID
-    has a value, given as ``client_id``, the name ``client_id`` is reserved too. Otherwise a project may set this claim
-    for each login.
+    The error gives the claim's name and type, but not its value, which may be personal data. ``client_id`` is the value
+    of the setting CLIENT_ID. If it is not None, the name ``client_id`` is reserved too. If it is None, a project may
+    set this claim for each login.
     """
     if not isinstance(extra, dict):
         raise ClaimsError("ACCESS_CLAIMS must return a dict.")
