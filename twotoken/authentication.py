@@ -37,7 +37,7 @@ class RevocableAccessTokenAuthentication(AccessTokenAuthentication):
 
 
 class StatelessAccessTokenAuthentication(AccessTokenAuthentication):
-    """Make a user from the claims, without a query. Reading anything but the user's primary key loads the real user.
+    """Make a user from a token's claims, without a query. Reading anything but its primary key loads the real user.
 
     If REVOCATION_INTERVAL is set, tokens of revoked families are refused too. To learn which families were revoked,
     each process makes one query per interval.

@@ -115,7 +115,7 @@ class BearerAuthentication(BaseAuthentication, ABC):
         return challenge(error, by_dpop=error is not None and by_dpop(request), offers_dpop=offers_dpop)
 
     def get_token(self, request: Request) -> str | None:
-        """Return the token of a request, or None if the request has no token; raise a TokenNotValid to refuse it."""
+        """Return the token of a request, or None if it has no token; raise a TokenNotValid to refuse the request."""
         return bearer_token(request)
 
     def verify(self, token: str) -> AccessToken:

@@ -37,7 +37,7 @@ class Client:
 
 
 def sent_by_browser(request: HttpRequest | Request) -> bool:
-    """Tell whether a request seems to come from a browser. Any client can pretend to be one: ask only at a login."""
+    """Tell whether a request seems to come from a browser. Any client can fake this, so use this only for a login."""
     return bool(request.META.get("HTTP_SEC_FETCH_SITE") or request.META.get("HTTP_ORIGIN"))
 
 

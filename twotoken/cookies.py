@@ -43,14 +43,14 @@ def cookie_values(request: HttpRequest | Request, name: str) -> list[str]:
 
 
 def token_from_cookie(request: HttpRequest | Request) -> RefreshClaims:
-    """Return the claims of the refresh token in the cookie. Of several such cookies, choose one. Makes no query.
+    """Return the claims of the refresh token in the cookie. If there are several such cookies, choose one. No query.
 
     A sibling subdomain can add cookies with the same name, and can evict the real one (RFC 6265 section 8.6). So tokens
     without a valid signature are ignored. If the mount (an ``include`` of ``twotoken.urls``) uses a companion cookie,
-    only tokens of the family that the companion cookie names are kept, see ``companion_name``. Without this cookie, no
-    token is kept. So a sibling subdomain can log users out, but can't replace their login by its own. If tokens of
-    several generations of one family are left, the newest is chosen: after a change of COOKIE_PATH, browsers send older
-    tokens too, and a refresh with an older token would look like reuse.
+    only tokens of the family that the companion cookie names are kept (see ``companion_name``). Without the companion
+    cookie, no token is kept. So a sibling subdomain can log users out, but can't replace their login by its own. If
+    tokens of several generations of one family are left, the newest is chosen: after a change of COOKIE_PATH, browsers
+    send older tokens too, and a refresh with an older token would look like reuse.
 
     Raises MissingToken if there is no such cookie, InvalidToken if no token has a valid signature, and
     ConflictingCookies unless exactly one family is left.
@@ -93,7 +93,7 @@ def set_refresh_cookie(response: HttpResponseBase, pair: TokenPair, request: Htt
 def clear_refresh_cookie(response: HttpResponseBase, request: HttpRequest | Request) -> None:
     """Clear the refresh token's cookie, with the same attributes with which it is set.
 
-    If the mount (an ``include`` of ``twotoken.urls``) has a companion cookie (``companion_name``), clear this too.
+    If the mount (an ``include`` of ``twotoken.urls``) has a companion cookie (``companion_name``), clear both cookies.
     """
     _set(response, request, "", "", 0)
 
@@ -110,7 +110,7 @@ def warn_if_dropped(request: HttpRequest | Request) -> None:
     try:
         host = split_domain_port(request.get_host())[0]
     except DisallowedHost:
-        return  # a login must not fail for a log line
+        return  # a login must not fail because of a log line
     if not is_this_machine(host):
         logger.warning(
             "Browsers drop the Secure refresh cookie of a login over plain http on %s. Use https, and set Django's "
@@ -130,13 +130,13 @@ def is_this_machine(host: str) -> bool:
 
 
 def companion_name(path: str) -> str | None:
-    """Return the name of the companion cookie, which names the browser's token family, for a refresh cookie's Path.
+    """Return the name of the companion cookie of a refresh cookie with the Path ``path``, or None if there is none.
 
-    Return None if the refresh cookie has no companion cookie. With the prefix ``__Host-`` it needs none, because
-    sibling subdomains can't set such a cookie. With COOKIE_DOMAIN it has none, because sibling subdomains are trusted.
-    Without COOKIE_SECURE it has none, because the companion cookie's name has the prefix ``__Host-``, which browsers
-    accept only with Secure. All companion cookies have the Path ``/``, so for each Path of a refresh cookie the name of
-    the companion cookie is different.
+    The companion cookie contains the id of the browser's token family. If the refresh cookie's name has the prefix
+    ``__Host-``, there is no companion cookie, because sibling subdomains can't set the refresh cookie. With
+    COOKIE_DOMAIN there is none, because sibling subdomains are trusted. Without COOKIE_SECURE there is none, because
+    browsers would refuse it: its name has the prefix ``__Host-``, which requires Secure. All companion cookies have the
+    Path ``/``, so the companion cookie's name contains a digest of ``path``.
     """
     name = conf.cookie_name
     if name.startswith(HOST) or conf.cookie_domain is not None or not conf.cookie_secure:
@@ -146,11 +146,11 @@ def companion_name(path: str) -> str | None:
 
 
 def cookie_path(request: HttpRequest | Request) -> str:
-    """Return the refresh cookie's Path: COOKIE_PATH, or by default the parent of the request's mount's refresh URL.
+    """Return the Path of the refresh cookie: COOKIE_PATH or, if COOKIE_PATH is None, the parent of the refresh URL.
 
-    A mount is an ``include`` of ``twotoken.urls``. The Path is percent-encoded, as in a browser's request. For a
-    request outside of every mount, the mount with the namespace ``twotoken`` is used. Raises ImproperlyConfigured if
-    there is neither a COOKIE_PATH nor such a mount.
+    The refresh URL is that of the request's mount, the ``include`` of ``twotoken.urls`` that the request was sent to.
+    For other requests, the mount with the namespace ``twotoken`` is used. The Path is percent-encoded, as in a
+    browser's request. Raises ImproperlyConfigured if there is neither a COOKIE_PATH nor such a mount.
     """
     if conf.cookie_path is not None:
         return conf.cookie_path
@@ -163,7 +163,7 @@ def cookie_path(request: HttpRequest | Request) -> str:
 
 
 def endpoint_path(request: HttpRequest | Request, name: str) -> str:
-    """Return the percent-encoded path of an endpoint in the request's mount or, if it has none, in the default mount.
+    """Return the percent-encoded path of an endpoint in the request's mount, or else in the default mount.
 
     A mount is an ``include`` of ``twotoken.urls``. The default mount has the namespace ``twotoken``. Raises
     NoReverseMatch if neither mount has an endpoint with this name.

@@ -72,7 +72,7 @@ class RevokedToken(TokenNotValid):
 
 
 class ReusedToken(TokenNotValid):
-    """A refresh token was used again after it was replaced. Its family is now revoked (RFC 9700 section 4.14.2)."""
+    """A refresh token was used again after it was replaced. The family is now revoked (RFC 9700 section 4.14.2)."""
 
     reason: ClassVar[str] = "reused"
     message: ClassVar[str] = gettext_noop("The refresh token was used before. Its token family is revoked.")
@@ -190,7 +190,7 @@ class RotationConflict(TwoTokenError):
 
 
 class Unavailable(TwoTokenError):
-    """The database, or something else that the answer needs, is not available now. The client may ask again."""
+    """The database, or something else that the answer needs, is not available now. The client may try again."""
 
     code: ClassVar[str] = "unavailable"
     message: ClassVar[str] = gettext_noop("The service is not available right now. Try again.")

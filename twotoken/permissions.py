@@ -183,7 +183,7 @@ def presented_token(request: Request) -> AccessToken | None:
     """
     if isinstance(request.auth, AccessToken):
         return request.auth
-    # Kept on the request, because the proof of a bound token is good only once.
+    # The token is kept on the request, because the proof of a bound token is accepted only once.
     kept: Any = request
     if not hasattr(kept, "_twotoken_presented"):
         kept._twotoken_presented = next(tokens_of(request), None)

@@ -25,7 +25,7 @@ logger = logging.getLogger("twotoken")
 
 
 class _Held(NamedTuple, Generic[T]):
-    """A fetched value, and the time at which its fetch started. The value may lack changes that were made later."""
+    """A fetched value, and the time at which its fetch started. Later changes at the source may be missing."""
 
     value: T
     fetched_at: float
@@ -66,7 +66,7 @@ class Polled(Generic[T]):
         _ALL.add(self)
 
     def get(self, interval: float | None = None, *, wait: bool = False) -> T:
-        """Return the value. If it is older than ``interval`` (by default that of this object), it is due for a fetch.
+        """Return the value. If it is older than ``interval`` (by default this object's), it has to be fetched again.
 
         With ``wait``, the call waits for this fetch, its own or another request's, even if the old value is still good.
         In the pause after an error, the call does not wait, but returns the old value. Raises Unavailable if there is

@@ -1,4 +1,4 @@
-"""The status, the body and the headers ``WWW-Authenticate`` and ``Retry-After`` of an error's answer."""
+"""Decides the status, the body and the headers ``WWW-Authenticate`` and ``Retry-After`` of an error's answer."""
 
 from __future__ import annotations
 

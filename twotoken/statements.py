@@ -124,7 +124,7 @@ SELDOM_CHANGED = frozenset({"auth_hash", "ip_address", "user_agent"})
 
 
 def write_rotation(family: RefreshToken, presented: int, rotation: Rotation) -> bool:
-    """Rotate a family in one UPDATE, if its row still allows it; tell whether the row was updated.
+    """Rotate a family in one UPDATE, if the family's row still allows this; tell whether the row was updated.
 
     The row must not be revoked, and its generation must not be newer than ``presented``, that of the client's token.
     Without these conditions, two requests that read the same row would both rotate it, or a request would rotate a

@@ -46,7 +46,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Card:
-    """What the overview shows of a ``Series``: a main number, the day with the most, a plot, and each day's number.
+    """What the overview shows of a ``Series``: a main number, the largest number of a day, a plot, and all numbers.
 
     The main number is the number now or the sum of all days; ``period`` says which of the two.
     """

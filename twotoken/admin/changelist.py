@@ -40,7 +40,7 @@ class CappedPaginator(Paginator):  # type: ignore[type-arg]  # not generic when 
 
     @cached_property
     def count(self) -> int:
-        """The number of families. If there are more than ``limit``, it is ``limit``.
+        """The number of families, but not more than ``limit``.
 
         If ``newest_first`` is True, the newest families are counted first. This is for a list of active families:
         without an order, the database would first read the oldest rows, few of which are active.
@@ -50,7 +50,7 @@ class CappedPaginator(Paginator):  # type: ignore[type-arg]  # not generic when 
 
 
 class FamilyList(ChangeList):
-    """Django's ``ChangeList``, with one change: if any value in the URL is invalid, it redirects to ``?e=1``.
+    """Django's ``ChangeList``, with one change: if any value in the URL is invalid, the list redirects to ``?e=1``.
 
     Django's own class redirects for most invalid values, and answers a 500 for the others.
     """
@@ -79,9 +79,9 @@ class ListQuerySet(RefreshTokenQuerySet):
         self._spans: dict[str, dict[str, Any]] = {}
 
     def aggregate(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """Aggregate as Django does. Only if the date hierarchy asks for the first and last date, answer in another way.
+        """Aggregate as Django does, but find the first and last date for the date hierarchy with a faster query.
 
-        These two dates are found as in ``datetimes``, with two lookups in an index.
+        This query needs two lookups in an index, as in ``datetimes``.
         """
         ends: list[Any] = [field for field in kwargs.values() if isinstance(field, Min | Max)]
         spans = {field.source_expressions[0].name for field in ends}
@@ -90,7 +90,8 @@ class ListQuerySet(RefreshTokenQuerySet):
     def datetimes(self, field_name: str, kind: str, *args: Any, **kwargs: Any) -> Any:
         """Return every year, month or day (``kind``) from the first family's date to the last family's date.
 
-        Those without a family are included. So only two lookups in an index are needed, for the first and last family.
+        Years, months and days without a family are included. So the query needs only two lookups in an index, for the
+        first and the last family.
         """
         span = self._span(field_name)
         if span["first"] is None:

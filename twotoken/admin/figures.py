@@ -50,7 +50,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Ranked:
-    """A user with the number of the user's active families, or an IP address with the number of reuses from there."""
+    """A user with the number of the user's active families, or an IP address with the number of reuses from it."""
 
     key: Any
     count: int

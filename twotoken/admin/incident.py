@@ -1,7 +1,7 @@
 """Explains the reuse of a refresh token to staff: what happened, who came first, what is certain and what is not.
 
 A refresh token works once. If it is sent twice, either a thief sent one of the two requests, or the user's own program
-sent both. The server can't tell which request came from the user, so none of the texts here says which one did.
+sent both. The server can't tell which request came from the user, so no text of this module says which.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from twotoken.models import EventKind, RefreshToken, RevokedReason
 
 @dataclass(frozen=True, slots=True)
 class Party:
-    """A request that used the family. ``compared`` compares its device and IP address with those of the login."""
+    """A request that used the family. ``compared`` says how its device and IP address differ from the login's."""
 
     what: str
     time: str

@@ -1,4 +1,4 @@
-"""The admin's list of token families, and the page of each family. All are read-only and show no part of a token."""
+"""The admin's list of token families, and a page for each family. These pages are read-only and show no tokens."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class RefreshTokenAdmin(OverviewAdmin, RevokingAdmin):
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Forbid deleting families here. Staff who may delete a user may delete the user's families with the user."""
+        """Forbid deleting on the pages of families. Staff who may delete a user may delete the user's families too."""
         match = request.resolver_match
         ours = f"{self.opts.app_label}_{self.opts.model_name}_"
         if obj is None or match is None or (match.url_name or "").startswith(ours):
@@ -261,7 +261,7 @@ def _two_lines(first: str, second: str) -> str:
 
 
 def _user_names() -> list[str]:
-    """Return those of the USERNAME_FIELD and the e-mail field that the user model has."""
+    """Return the names of the USERNAME_FIELD and of the e-mail field, as far as the user model has these fields."""
     model: Any = get_user_model()
     there = {field.name for field in model._meta.get_fields()}
     return [name for name in dict.fromkeys([model.USERNAME_FIELD, model.get_email_field_name()]) if name in there]

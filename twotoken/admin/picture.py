@@ -26,7 +26,7 @@ TRIANGLE = "M0-13 13 9H-13z"
 
 
 class Mark(NamedTuple):
-    """A mark in the picture. ``tone`` is a class in ``admin.css``. Shapes differ for people who do not see colours."""
+    """A mark in the picture. ``tone`` is a CSS class. ``shape`` tells marks apart for people who do not see colours."""
 
     tone: str
     shape: str
@@ -57,7 +57,7 @@ TICKS = 40
 
 
 class Column(NamedTuple):
-    """The moments shown at one place of the timeline, each with its number. ``hidden`` counts those not shown there."""
+    """The moments shown at one place of the timeline, each with its number. ``hidden`` is how many are not shown."""
 
     place: float
     marks: list[tuple[int, Moment]]

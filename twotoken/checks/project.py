@@ -96,7 +96,7 @@ def check_authenticators(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMess
 
 
 def check_permissions(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
-    """W019: DEFAULT_PERMISSION_CLASSES must require a login: they protect each view without permission_classes."""
+    """W019: DEFAULT_PERMISSION_CLASSES must require a login, because views without permission_classes use them."""
     if all(permission is AllowAny for permission in cast("Any", api_settings.DEFAULT_PERMISSION_CLASSES)):
         yield Warning(
             "Nothing in DEFAULT_PERMISSION_CLASSES needs a login.",

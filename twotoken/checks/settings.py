@@ -238,5 +238,5 @@ def check_deployed_cookie(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMes
 
 
 def callable_of_fine(key: str) -> Callable[[], object] | None:
-    """Return the callable of a setting, as ``callable_of`` does. If E003 reports the setting's value, return None."""
+    """Return the callable of a setting, as ``callable_of`` does. If the setting's value is invalid, return None."""
     return callable_of(key) if are_fine(key) else None

@@ -60,7 +60,7 @@ class Settings:
     def access_secret(self) -> tuple[str, ...]:
         """The secret that signs access tokens (32 bytes or more), or a key as PEM.
 
-        If it is a list, the first secret signs new tokens, and a token is accepted if any secret of the list signed it.
+        In a list, the first secret signs new tokens, and a token is accepted if any secret of the list signed it.
         """
         return secrets_of("ACCESS_SECRET")
 
@@ -73,7 +73,7 @@ class Settings:
     def refresh_secret(self) -> tuple[str, ...]:
         """The secret that signs refresh tokens (32 bytes or more). It must differ from ACCESS_SECRET and SECRET_KEY.
 
-        If it is a list, the first secret signs new tokens, and a token is accepted if any secret of the list signed it.
+        In a list, the first secret signs new tokens, and a token is accepted if any secret of the list signed it.
         """
         return secrets_of("REFRESH_SECRET")
 
@@ -102,7 +102,7 @@ class Settings:
 
     @property
     def cookie_name(self) -> str:
-        """The name of the refresh token's cookie. None: the name is a prefix and ``refresh_token``.
+        """The name of the refresh token's cookie. None: the name is ``refresh_token`` with a prefix.
 
         The prefix is ``__Host-`` if COOKIE_PATH is "/" and COOKIE_DOMAIN is None, otherwise ``__Secure-``. If
         COOKIE_SECURE is False, the name has no prefix.
@@ -140,7 +140,7 @@ class Settings:
     def browser_grace(self) -> timedelta:
         """How long after a rotation the replaced refresh token is still accepted, in a family that a browser started.
 
-        If the rotation or the repeated request has an Idempotency-Key, there is no such grace.
+        If the rotation or the repeated request has an Idempotency-Key, there is no grace.
         """
         return duration_of("BROWSER_GRACE", 10)
 
@@ -148,7 +148,7 @@ class Settings:
     def reuse_grace(self) -> timedelta:
         """How long after a rotation the replaced refresh token is still accepted, in a family that no browser started.
 
-        If the rotation or the repeated request has an Idempotency-Key, there is no such grace.
+        If the rotation or the repeated request has an Idempotency-Key, there is no grace.
         """
         return duration_of("REUSE_GRACE", 0)
 
@@ -227,7 +227,7 @@ class Settings:
 
     @property
     def revocation_interval(self) -> timedelta | None:
-        """How often a process reads which token families were revoked, if requests come. None: it does not read this.
+        """How often a process reads which token families were revoked, as long as it gets requests. None: never.
 
         ``StatelessAccessTokenAuthentication`` reads the database, and ``RemoteAccessTokenAuthentication`` reads
         REVOCATIONS_URL. A revoked family is refused within this time plus the duration of one reading, or within twice
@@ -309,7 +309,7 @@ class Settings:
     def nonce_secrets(self) -> tuple[bytes, ...]:
         """The secrets from which nonces for DPoP proofs are computed. The first secret makes new nonces.
 
-        They are those of REFRESH_SECRET. If it is not set, they are Django's SECRET_KEY and SECRET_KEY_FALLBACKS.
+        They come from REFRESH_SECRET or, if it is not set, from Django's SECRET_KEY and SECRET_KEY_FALLBACKS.
         """
         if value_of("REFRESH_SECRET", None) is None:
             return tuple(map(force_bytes, (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)))
@@ -329,7 +329,7 @@ class Settings:
 
     @property
     def refresh_keys(self) -> KeyRing:
-        """The keys of refresh tokens, made from REFRESH_SECRET. Only HS256, because no other service needs them."""
+        """The keys of refresh tokens, made from REFRESH_SECRET: for HS256 only, because no other service needs them."""
         return keys_of("REFRESH_SECRET", self.refresh_secret, (HS256,))
 
 

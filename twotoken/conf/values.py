@@ -60,7 +60,7 @@ def _is_dotted_path(value: str) -> bool:
 
 
 def issuer_from(found: Callable[[], object]) -> str:
-    """Return the string that the callable of ISSUER returns. Raises ImproperlyConfigured for any other value, or ''."""
+    """Return the string that ISSUER's callable returns. Raises ImproperlyConfigured if it is empty or not a string."""
     value = found()
     if not isinstance(value, str) or not value:
         # Without an issuer, each tenant would accept the tokens of the others.
@@ -100,7 +100,7 @@ def duration_of(key: str, default: float) -> timedelta:
 
 
 def secrets_of(key: str) -> tuple[str, ...]:
-    """Return the secrets in a setting. Raises ImproperlyConfigured unless it is a string or a list of strings."""
+    """Return the secrets in a setting. Raises ImproperlyConfigured if it is not a string or a list of strings."""
     value: Any = value_of(key, None)
     if isinstance(value, str):
         return (value,)

@@ -1,8 +1,9 @@
 """Verify and make DPoP proofs (RFC 9449). Pure: no Django, no cache, no database.
 
 A proof is a JWT that shows possession of a private key. It names the method, URL and time of one request.
-``verify_proof`` compares it with the expected request, and returns a ``Proof`` or raises InvalidProof. The caller must
-check whether the proof was used before. ``cryptography`` is used only through PyJWT. Without it every proof is refused.
+``verify_proof`` verifies the proof for the expected request, and returns a ``Proof`` or raises InvalidProof. The caller
+must check whether the proof was used before. ``cryptography`` is used only through PyJWT. Without it every proof is
+refused.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ def verify_proof(
     access_token: str | None = None,
     is_nonce: Callable[[str], bool] | None = None,
 ) -> Proof:
-    """Verify the value of a ``DPoP`` header (RFC 9449 section 4.3) and return what it proves.
+    """Verify the value of a ``DPoP`` header (RFC 9449 section 4.3), and return it as a Proof.
 
     ``address`` is the absolute URL of the request. ``iat`` may differ from ``now`` by up to ``leeway`` seconds. If
     ``access_token`` is given, the proof must be for this token. If ``is_nonce`` is given, the proof must have a nonce

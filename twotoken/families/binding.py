@@ -1,4 +1,4 @@
-"""Bind a token family to a device just after its login."""
+"""Bind a token family to a device just after the login."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ logger = logging.getLogger("twotoken")
 def bind(claims: RefreshClaims, device_key: str, *, within: timedelta) -> bool:
     """Bind the family of a refresh token to a device's key, and tell whether the family is now bound to this key.
 
-    One SELECT, one UPDATE.
+    This takes one SELECT and one UPDATE.
 
     Only a family that is active, is not bound, has never rotated and was started less than ``within`` ago can be bound.
     Binding a family to the same key again changes nothing. The caller must make sure that the request comes from the

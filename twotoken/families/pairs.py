@@ -44,7 +44,7 @@ def login_event(family: RefreshToken) -> AuthEvent:
     """Return when and how the user proved their identity for a family's login.
 
     If the family's context has an ``auth_time`` before the login, this time is returned. For example, with a single
-    sign-on the user may have typed the password last week, and the exchange of an old token proves no identity anew.
+    sign-on the user may have typed the password last week. An old token that is exchanged is also no new proof.
     """
     login = int(family.created_at.timestamp())
     proven = family.context.get("auth_time", login)

@@ -32,7 +32,7 @@ logger = logging.getLogger("twotoken")
 
 
 class Batch(NamedTuple):
-    """The number of families that a batch has changed, and the share of all work that is done by then, from 0 to 1."""
+    """The number of families that a batch has changed, and the share of all work done after it, from 0 to 1."""
 
     changed: int
     done: float
@@ -90,7 +90,7 @@ def revoke_each(
     actor: str = "",
     on_batch: Callable[[Batch], object] | None = None,
 ) -> int:
-    """Revoke, in batches, those of the families that can be revoked (see ``revocable``); return how many were revoked.
+    """Revoke, in batches, all of these families that can be revoked (see ``revocable``); return how many were revoked.
 
     Each batch is one SELECT and one UPDATE and, with an ``actor``, an INSERT of events. The families are read from the
     write database, whichever database the queryset uses: a replica may lag. ``on_batch`` is called after each batch.

@@ -1,4 +1,4 @@
-"""Rotate a token family correctly even if several requests do so at the same time.
+"""Rotate a token family correctly even if several requests rotate it at the same time.
 
 A rotation is one conditional UPDATE (``statements.write_rotation``), which needs no transaction. If the rotation rule
 says that the family must be revoked, the revocation is written before any other step that could fail.
@@ -65,7 +65,7 @@ def rotate(claims: RefreshClaims, client: Client, idempotency_key: str = "", *, 
 
 
 def _try_to_rotate(claims: RefreshClaims, client: Client, retry_key: bytes, device_key: str) -> TokenPair | None:
-    """Try once to rotate the family, and return the pair. If another request changed the family meanwhile, None."""
+    """Try once to rotate the family, and return the pair, or None if another request changed the family meanwhile."""
     family = find(claims)
     now = timezone.now()
     verdict = verdict_on(family, claims.generation, retry_key, device_key, now)
@@ -142,7 +142,7 @@ def _follow_refusal(family: RefreshToken, claims: RefreshClaims, client: Client,
 
 
 def _tell_wrong_device(family: RefreshToken, claims: RefreshClaims, client: Client) -> None:
-    """Record a refresh without a proof by the device's key. The family stays active, so its own device can go on."""
+    """Record a refresh without a proof by the device's key. The family stays active: its device can still refresh."""
     logger.warning(
         "A refresh of token family %s of user %s from %s did not prove the key of its device.",
         family.pk,

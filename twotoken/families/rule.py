@@ -60,7 +60,7 @@ def judge(
     user_is_active: bool,
     password_unchanged: bool,
 ) -> Verdict:
-    """Apply the rotation rule to a refresh token whose ``jti`` fits the family's row. It reads only its arguments.
+    """Apply the rotation rule to a refresh token whose ``jti`` fits the family's row. Only the arguments are read.
 
     ``generation`` is the token's generation. ``retry_key`` is the digest of the request's Idempotency-Key, or empty
     without this header. ``device_key`` is the key that the request has proven to hold, or empty without a proof. Clocks

@@ -11,7 +11,7 @@ from twotoken.models import RefreshTokenQuerySet
 
 
 class Sample(NamedTuple):
-    """``rows`` has fields of some families. ``share`` is the share of these among all families: 1 means all."""
+    """``rows`` has fields of some families. ``share`` is the share of these families among all: 1 means all."""
 
     rows: list[tuple[Any, ...]]
     share: float
@@ -20,8 +20,9 @@ class Sample(NamedTuple):
 def sample(families: RefreshTokenQuerySet, *fields: str, size: int) -> Sample:
     """Return the values of ``fields`` for a sample of up to ``size`` families. One SELECT.
 
-    Primary keys are random, so the families with the lowest keys are a random sample, and the database finds them by
-    its index. The last key that is read shows what share of all families the sample is, so nothing has to be counted.
+    Primary keys are random, so the families with the lowest keys are a random sample, and the database finds them with
+    the primary key's index. The last key that is read shows what share of all families the sample is, so nothing has to
+    be counted.
     """
     found = list(families.order_by("pk").values_list("pk", *fields)[: size + 1])
     rows = [values[1:] for values in found[:size]]

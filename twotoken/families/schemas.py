@@ -8,7 +8,7 @@ from django.db import connections
 
 
 def schema(alias: str) -> str | None:
-    """Return the current tenant's schema, which django-tenants keeps on the connection, or None without it."""
+    """Return the schema of the current tenant, from the connection. Without django-tenants, return None."""
     return getattr(connections[alias], "schema_name", None) if has_schemas(alias) else None
 
 

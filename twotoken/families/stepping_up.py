@@ -17,7 +17,7 @@ logger = logging.getLogger("twotoken")
 
 @dataclass(frozen=True, slots=True)
 class SteppedUp:
-    """What a step-up returns: an access token, the token's lifetime in seconds, and its type as in ``TokenPair``."""
+    """What a step-up returns: an access token, its lifetime in seconds, and its ``token_type`` as in ``TokenPair``."""
 
     access: str = field(repr=False)
     expires_in: int

@@ -18,7 +18,7 @@ logger = logging.getLogger("twotoken")
 def unbind_each(
     families: RefreshTokenQuerySet, *, actor: str = "", on_batch: Callable[[Batch], object] | None = None
 ) -> int:
-    """Unbind those of the families that are bound to a device and can be revoked; return how many were unbound.
+    """Unbind, in batches, all of these families that are bound and can be revoked; return how many were unbound.
 
     Each batch is one SELECT, one UPDATE and an INSERT of events. Afterwards, a copied refresh token works on any
     device. Access tokens that were issued before stay bound. The families are read from the write database,

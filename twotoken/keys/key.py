@@ -82,14 +82,14 @@ Key = SecretKey | AsymmetricKey
 
 
 def secret_key(text: str) -> SecretKey:
-    """Return the key of an HS256 secret. Raises ValueError if the secret is weak; the message does not contain it."""
+    """Return the key of an HS256 secret. Raises ValueError if the secret is weak; the message does not quote it."""
     if problem := weakness(text):
         raise ValueError(problem)
     return SecretKey(text.encode())
 
 
 def asymmetric_key(pem: str) -> AsymmetricKey:
-    """Return the private or public key in a PEM. Raises ValueError if it can't be used; the message contains no key."""
+    """Return the private or public key in a PEM. Raises ValueError if the key can't be used; the message has no key."""
     for algorithm in reversed(ASYMMETRIC) if has_crypto else ():  # RS256 first: RSA keys load slowly, so load them once
         scheme = _schemes[algorithm]
         try:

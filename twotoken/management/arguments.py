@@ -29,7 +29,7 @@ def family(text: str) -> UUID:
 
 
 def duration(text: str) -> timedelta:
-    """Return a duration, read from an argument such as 30s, 10m or 1.5h. Raises ArgumentTypeError."""
+    """Return a duration, read from an argument such as 30s, 10m or 1.5h. Other texts raise ArgumentTypeError."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", text, re.ASCII)
     if match is None:
         raise ArgumentTypeError(f"{text!r} is not a duration. Use a number with s, m or h, such as 30s, 10m or 1.5h.")
@@ -39,7 +39,7 @@ def duration(text: str) -> timedelta:
 def user_id(name: str) -> Any:
     """Return the primary key of the user with this login name. Raises CommandError if there is no such user."""
     model = get_user_model()
-    # Not from a replica: if it lags, it may have another user with this name, or none.
+    # Don't read from a replica: if it lags, it may have another user with this name, or no such user.
     manager: Any = model._default_manager.db_manager(router.db_for_write(model))
     try:
         return manager.get_by_natural_key(name).pk

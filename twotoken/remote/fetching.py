@@ -44,7 +44,7 @@ class Answer:
 
 
 class NoRedirects(HTTPRedirectHandler):
-    """Refuses redirects. Otherwise, by an open redirect of the other service, an attacker could supply other keys."""
+    """Refuses redirects. Otherwise an open redirect in the other service would let an attacker supply other keys."""
 
     def redirect_request(self, *args: Any, **kwargs: Any) -> None:
         return None

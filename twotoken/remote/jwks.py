@@ -62,7 +62,7 @@ def _read(entry: Mapping[str, Any]) -> list[AsymmetricKey]:
 
 
 def _key(algorithm: str, members: Mapping[str, Any]) -> AsymmetricKey | None:
-    """Return the key that these members of a JWK describe. If they describe no key, or one of a wrong size, None."""
+    """Return the key that these members of a JWK describe, or None if they describe no key or one of a wrong size."""
     if not all(isinstance(value, str) and len(value) <= MAX_MEMBER_LENGTH for value in members.values()):
         return None
     if len(members.get("e", "")) > MAX_EXPONENT_LENGTH:

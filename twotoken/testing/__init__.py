@@ -73,7 +73,7 @@ class TokenClient(APIClient):
         return super().request(**kwargs)
 
     def refresh(self) -> TokenPair:
-        """Rotate the refresh token, use the new pair from now on, and return it. Raises a TokenNotValid if refused."""
+        """Rotate the refresh token, use the new pair from now on, and return it. Raises a TokenNotValid on refusal."""
         claims = families.verify(self.pair.refresh)
         return self._use(families.rotate(claims, Client(), device_key=self.device_key))
 

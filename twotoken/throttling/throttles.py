@@ -109,8 +109,8 @@ class RefreshThrottle(_IdentThrottle):
     The view verifies the token before it counts the request, so nobody can use up another family's requests.
 
     Requests with a proof by the key of the token's device are counted separately. Otherwise a thief with a copied token
-    of a bound family could use up the requests of its user. Requests with a proof by any other key are not counted
-    separately: a client could make a new key for each request.
+    of a bound family could use up the requests that the user may make. Requests with a proof by any other key are not
+    counted separately, because a client could make a new key for each request.
     """
 
     scope = "twotoken_refresh"

@@ -31,7 +31,7 @@ class RefreshClaims:
 class AccessToken(Mapping[str, Any]):
     """The claims of a verified access token, as a mapping.
 
-    ``request.auth`` is such an object: ``request.auth["role"]`` is the claim ``role``.
+    ``request.auth`` is an AccessToken: ``request.auth["role"]`` is the claim ``role``.
     """
 
     __slots__ = ("_claims", "_family_id")
@@ -104,7 +104,7 @@ def check_claims(extra: object, *, client_id: str | None = None) -> None:
 
 
 def check_auth_event(auth_time: object, amr: object) -> None:
-    """Raise ClaimsError if ``auth_time`` is not a whole number, or ``amr`` not a list of strings. Both may be None."""
+    """Raise ClaimsError if ``auth_time`` is not an int, or if ``amr`` is not a list of strings. Both may be None."""
     if auth_time is not None and type(auth_time) is not int:
         raise ClaimsError("auth_time must be a whole number of seconds.")
     if amr is not None and not (isinstance(amr, list | tuple) and all(isinstance(each, str) and each for each in amr)):
@@ -112,7 +112,7 @@ def check_auth_event(auth_time: object, amr: object) -> None:
 
 
 def thumbprint_of(claims: Mapping[str, Any]) -> str:
-    """Return the ``jkt`` of the claim ``cnf`` (RFC 9449 section 6.1), or an empty string if there is no valid one."""
+    """Return the ``jkt`` of the claim ``cnf`` (RFC 9449 section 6.1), or an empty string without a valid ``jkt``."""
     confirmation = claims.get("cnf")
     found = confirmation.get("jkt") if isinstance(confirmation, dict) else None
     return found if isinstance(found, str) and found.isascii() else ""

@@ -1,4 +1,4 @@
-"""The endpoints that take credentials: login and reauthenticate."""
+"""The views of the endpoints that take credentials: login and reauthenticate."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ class ReauthenticateView(CredentialView):
         return authenticate(request._request, **{name: request.user.get_username(), **data})
 
     def get_login_name(self, data: Mapping[str, Any]) -> str:
-        """Return the user name by which the login throttle counts the request: that of the access token's user."""
+        """Return the user name by which the login throttle counts the request: the name of the access token's user."""
         return self.request.user.get_username()
 
     def get_amr(self, user: AbstractBaseUser, data: Mapping[str, Any]) -> Sequence[str]:

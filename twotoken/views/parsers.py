@@ -33,7 +33,7 @@ def read_body(stream: Any) -> Any:
 
 
 def as_utf8(parser_context: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return a parser context with the encoding UTF-8. The client's may be one that is not for text, such as base64."""
+    """Return a parser context with the encoding UTF-8: a client may name an encoding that is not for text (base64)."""
     return {**(parser_context or {}), "encoding": "utf-8"}
 
 

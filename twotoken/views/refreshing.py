@@ -1,4 +1,4 @@
-"""The endpoints that take a refresh token: refresh and logout."""
+"""The views of the endpoints that take a refresh token: refresh and logout."""
 
 from __future__ import annotations
 

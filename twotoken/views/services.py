@@ -109,7 +109,7 @@ class RevocationsView(TokenView):
 
 
 def cursor(request: Request) -> int | None:
-    """Return the cursor in ``?since=``, a time in seconds since the epoch. None if the URL has no ``?since=``.
+    """Return the cursor in ``?since=``, a time in seconds since the epoch. If there is no ``?since=``, return None.
 
     Raises DRF's ValidationError if the value is not a cursor.
     """

@@ -45,7 +45,10 @@ class LogoutAllView(TokenView):
 
 
 class SessionsView(TokenView):
-    """A GET lists the user's active families, with the project's pagination. A DELETE revokes all but the current."""
+    """A GET lists the user's active token families, with the project's pagination.
+
+    A DELETE revokes all families of the user except the one that the request's access token belongs to.
+    """
 
     authentication_classes = [RevocableAccessTokenAuthentication]
     permission_classes = [IsAuthenticated, RecentLoginForSessions]

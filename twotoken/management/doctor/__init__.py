@@ -44,7 +44,7 @@ TELLING = (ImproperlyConfigured, OperationalError, NoAnswer)
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the doctor examines. ``url`` is that of ``twotoken.urls``, ``front_end`` is that of the front end's page.
+    """What the doctor examines: ``url``, where clients reach ``twotoken.urls``, and ``front_end``, the URL of a page.
 
     ``credentials`` are the body of a login. If ``over_http`` is False, nothing is sent to ``url``: the requests run
     inside this process. ``databases`` are passed to the system checks; the default is the database with the families.
@@ -85,7 +85,7 @@ def examine(options: Options) -> Iterator[Finding]:
 
 
 def _outside(mount: Mount, url: SplitResult, options: Options) -> Iterator[Finding]:
-    """Yield the findings of the probes that send requests to a mount, as a front end or another client does."""
+    """Yield the findings of the probes that send requests to ``twotoken.urls`` as a front end or a client does."""
     server = OverHTTP(url) if options.over_http else None
     transport: Transport = server or InProcess(url, mount.path)
     yield from (found := _guarded("reach", partial(_reach, transport, mount)))
@@ -126,7 +126,7 @@ def _reach(transport: Transport, mount: Mount) -> Iterator[Finding]:
 
 
 def _guarded(name: str, probe: Callable[[], Iterable[Finding]]) -> list[Finding]:
-    """Return the findings of a probe. An error becomes a finding, with its text only if its class is in TELLING."""
+    """Return the findings of a probe. An error becomes a finding. Its text is shown only if its class is in TELLING."""
     found: list[Finding] = []
     try:
         found.extend(probe())
@@ -138,7 +138,7 @@ def _guarded(name: str, probe: Callable[[], Iterable[Finding]]) -> list[Finding]
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Switch logging off while the probes run: their requests are no events of the project to be logged."""
+    """Switch logging off while the probes run: the log must not show their requests as events of the project."""
     manager: Any = logging.root.manager
     before = manager.disable
     logging.disable(logging.CRITICAL)

@@ -39,7 +39,7 @@ class Cookie:
 
 
 def fault_of(cookie: Cookie, page: SplitResult, api: SplitResult) -> Fault | None:
-    """Return why a browser drops the API's cookie or does not send it from a page. If it keeps and sends it, None.
+    """Return why a browser drops the API's cookie or does not send it from a page, or None if there is no fault.
 
     ``page`` is the URL of the page. ``api`` is the URL at which clients reach ``twotoken.urls``.
     """

@@ -143,7 +143,7 @@ class _NoRedirects(HTTPRedirectHandler):
 
 
 def mount_url(text: str) -> SplitResult:
-    """Return the URL of a mount, with a slash at its end and without a default port.
+    """Return the URL at which clients reach ``twotoken.urls``, with a slash at its end and without a default port.
 
     Raises ValueError if the text is not an http or https URL.
     """
