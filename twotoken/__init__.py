@@ -1,3 +1,3 @@
-"""Two tokens, two jobs: rotating refresh tokens and stateless access tokens for Django REST Framework."""
+"""Token authentication for Django REST Framework: stateless access tokens and rotating refresh tokens."""
 
 __version__ = "1.0.0rc1"

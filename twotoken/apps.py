@@ -1,4 +1,4 @@
-"""The Django app."""
+"""The app configuration of ``twotoken`` for Django."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class TwoTokenConfig(AppConfig):
     def ready(self) -> None:
         """Register the checks, and import the receivers and the OpenAPI description, which register themselves.
 
-        These two modules need the models, so they are imported only here.
+        Both imports need the models. So they happen here, after Django has loaded the models.
         """
         for check in checks.CHECKS:
             register(check)

@@ -16,10 +16,10 @@ from twotoken.users import ClaimsUser, load_user
 
 
 class AccessTokenAuthentication(BearerAuthentication):
-    """Authenticate the user of an access token, who must exist and be active. One query.
+    """Authenticate the user of an access token. The user must exist and be active. Each request makes one query.
 
     Override ``get_user`` to change which user a token stands for, ``get_token`` to read the token from another place,
-    and ``verify`` to change what makes it valid.
+    and ``verify`` to change what makes a token valid.
     """
 
     def get_user(self, access: AccessToken) -> Any:
@@ -27,9 +27,9 @@ class AccessTokenAuthentication(BearerAuthentication):
 
 
 class RevocableAccessTokenAuthentication(AccessTokenAuthentication):
-    """Check the user and also the token family. One query.
+    """Authenticate the user of an access token, and check that the family is active. Each request makes one query.
 
-    So logout, revocation and a changed password take effect at once.
+    So a logout, a revocation or a changed password takes effect at once.
     """
 
     def get_user(self, access: AccessToken) -> Any:
@@ -37,10 +37,10 @@ class RevocableAccessTokenAuthentication(AccessTokenAuthentication):
 
 
 class StatelessAccessTokenAuthentication(AccessTokenAuthentication):
-    """Make a user from the claims, without a query. Reading anything but the user's primary key loads the real user.
+    """Make a user from a token's claims, without a query. Reading anything but its primary key loads the real user.
 
-    With REVOCATION_INTERVAL, tokens of revoked families are refused too. To learn which families were revoked, one
-    request per interval and process makes one query.
+    If REVOCATION_INTERVAL is set, tokens of revoked families are refused too. To learn which families were revoked,
+    each process makes one query per interval.
     """
 
     def verify(self, token: str) -> AccessToken:

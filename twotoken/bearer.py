@@ -1,6 +1,6 @@
 """Read and verify the token of an Authorization header, and answer a refusal as RFC 6750 and RFC 9449 require.
 
-This module knows no models. It must not import ``rest_framework.views``, not even indirectly: that module reads
+This module imports no models. It must not import ``rest_framework.views``, not even indirectly: that module reads
 DEFAULT_AUTHENTICATION_CLASSES when it is imported.
 """
 
@@ -27,17 +27,17 @@ from twotoken.tokens import AccessToken
 
 
 class DPoPToken(str):
-    """A token that came with the scheme DPoP."""
+    """An access token from an Authorization header with the scheme DPoP."""
 
     __slots__ = ()
 
 
 @sensitive_variables()
 def bearer_token(request: HttpRequest | Request) -> str | None:
-    """Return the token of an Authorization header. None: there is no such header, or its scheme is not ours.
+    """Return the token of an Authorization header. Without a header of an accepted scheme, return None.
 
-    The schemes are Bearer (RFC 6750 section 2.1) and, if DPoP is in use, DPoP (RFC 9449 section 7.1). The caller must
-    also call ``check_binding``. Raises InvalidToken if not exactly one word follows the scheme.
+    The accepted schemes are Bearer (RFC 6750 section 2.1) and, if DPoP is in use, DPoP (RFC 9449 section 7.1). The
+    caller must also call ``check_binding``. Raises InvalidToken unless exactly one word follows the scheme.
     """
     words: list[str] = request.META.get("HTTP_AUTHORIZATION", "").split()
     is_bearer = bool(words) and words[0].lower() == "bearer"
@@ -49,20 +49,20 @@ def bearer_token(request: HttpRequest | Request) -> str | None:
 
 
 def by_dpop(request: HttpRequest | Request) -> bool:
-    """Tell whether the Authorization header has the scheme DPoP. If DPoP is not in use (``accepts_proofs``), False."""
+    """Tell whether the Authorization header has the scheme DPoP and DPoP is in use (``accepts_proofs``)."""
     words: list[str] = request.META.get("HTTP_AUTHORIZATION", "").split(maxsplit=1)
     return bool(words) and words[0].lower() == "dpop" and accepts_proofs()
 
 
 @sensitive_variables()
 def check_binding(request: HttpRequest | Request, token: str, access: AccessToken) -> None:
-    """Check that a bound access token comes with a proof by its key, and any other as Bearer (RFC 9449 section 7).
+    """Check that a bound access token comes with a proof by its key, and an unbound one as Bearer (RFC 9449 section 7).
 
-    ``token`` is what ``bearer_token`` returned, and ``access`` has its claims. No other request can use the proof
-    afterwards.
+    ``token`` is what ``bearer_token`` returned, and ``access`` has the token's claims. After this call, no other
+    request can use the proof.
 
     Raises WrongDevice if a bound token comes as Bearer or the proof is by another key; InvalidToken if an unbound token
-    comes as DPoP; InvalidProof; or Unavailable if the cache does not work.
+    comes as DPoP; InvalidProof if the proof is missing or invalid; and Unavailable if the cache does not work.
     """
     if not access.is_bound:
         if isinstance(token, DPoPToken):
@@ -79,17 +79,17 @@ def check_binding(request: HttpRequest | Request, token: str, access: AccessToke
 
 
 class ServiceUnavailable(APIException):
-    """A 503 with Retry-After: something that is needed to check the token, such as the cache, is not available."""
+    """A 503 with Retry-After: something that the check of the token needs, such as the cache, is not available."""
 
     status_code = status.HTTP_503_SERVICE_UNAVAILABLE
     wait = RETRY_AFTER  # DRF's exception handler sends it as Retry-After
 
 
 class BearerAuthentication(BaseAuthentication, ABC):
-    """Base of the authentication classes: reads and verifies the token. A subclass finds the user by its claims.
+    """Base of the authentication classes: reads and verifies a token. A subclass finds the user by the token's claims.
 
     Override ``get_user`` to change which user a token stands for, ``get_token`` to read the token from another place,
-    and ``verify`` to change what makes it valid. A bound token is accepted from an Authorization header only.
+    and ``verify`` to change what makes a token valid. A bound token is accepted from an Authorization header only.
     """
 
     @sensitive_variables()
@@ -115,11 +115,11 @@ class BearerAuthentication(BaseAuthentication, ABC):
         return challenge(error, by_dpop=error is not None and by_dpop(request), offers_dpop=offers_dpop)
 
     def get_token(self, request: Request) -> str | None:
-        """Return the token that the request carries, or None; raise a TokenNotValid to refuse the request."""
+        """Return the token of a request, or None if it has no token; raise a TokenNotValid to refuse the request."""
         return bearer_token(request)
 
     def verify(self, token: str) -> AccessToken:
-        """Return the claims of a token; raise a TokenNotValid to refuse it."""
+        """Return the claims of a token; raise a TokenNotValid to refuse the token."""
         return tokens.decode_access(token, conf.access_policy, timezone.now())
 
     @abstractmethod

@@ -1,4 +1,4 @@
-"""Read what a request says about its sender: address, user agent, whether it is a browser. Compare two user agents."""
+"""Read a request's IP address and user agent, tell whether a browser sent the request, and compare two user agents."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _WITH_PORT = re.compile(r"\[([^\]]+)\](?::\d+)?|(\d+(?:\.\d+){3}):\d+")
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """The address and the user agent of a request's sender. Both are empty if RECORD_CLIENT is False."""
+    """The IP address and the user agent of a request's sender. Both are empty if RECORD_CLIENT is False."""
 
     ip_address: str | None = None
     user_agent: str = ""
 
     @classmethod
     def from_request(cls, request: HttpRequest | Request) -> Client:
-        """Read the address and the user agent of a request. If RECORD_CLIENT is False, both stay empty."""
+        """Return the Client of a request. If RECORD_CLIENT is False, its IP address and user agent are empty."""
         if not conf.record_client:
             return cls()
         user_agent = request.META.get("HTTP_USER_AGENT", "").replace("\x00", "")[:USER_AGENT_LENGTH]
@@ -37,7 +37,7 @@ class Client:
 
 
 def sent_by_browser(request: HttpRequest | Request) -> bool:
-    """Tell whether a request claims to come from a browser. Any client can claim it, so use this only at a login."""
+    """Tell whether a request seems to come from a browser. Any client can fake this, so use this only for a login."""
     return bool(request.META.get("HTTP_SEC_FETCH_SITE") or request.META.get("HTTP_ORIGIN"))
 
 
@@ -47,9 +47,9 @@ def is_same_device(user_agent: str, other: str) -> bool:
 
 
 def client_address(request: HttpRequest | Request) -> str:
-    """Return the sender's address as text, empty if there is none.
+    """Return the IP address of a request's sender as text, or an empty string if it is unknown.
 
-    X-Forwarded-For is used only as far as DRF's ``NUM_PROXIES`` allows: any client can send the header.
+    DRF's ``NUM_PROXIES`` decides which address of X-Forwarded-For is trusted, because any client can send this header.
     """
     address: str = request.META.get("REMOTE_ADDR") or ""
     forwarded = request.META.get("HTTP_X_FORWARDED_FOR")
@@ -60,7 +60,7 @@ def client_address(request: HttpRequest | Request) -> str:
 
 
 def stored_address(text: str) -> str | None:
-    """Return an address in the form that is stored, or None if it is invalid or has an IPv6 zone."""
+    """Return an IP address in the form that is stored, or None if the address is invalid or has an IPv6 zone."""
     return _stored(text) if len(text) <= ADDRESS_LENGTH else None  # lru_cache must not keep long headers
 
 
@@ -72,7 +72,10 @@ def _stored(text: str) -> str | None:
 
 
 def network(text: str) -> str:
-    """Return what counts as one client: an IPv4 address, the /64 network of an IPv6 address, or any other text."""
+    """Return what counts as one client: an IPv4 address, or the /64 network of an IPv6 address.
+
+    A text that is no IP address is returned unchanged.
+    """
     match = _WITH_PORT.fullmatch(text)  # some proxies forward the port with the address
     address = _parse(match[1] or match[2] if match else text)
     if isinstance(address, ipaddress.IPv6Address):

@@ -1,4 +1,4 @@
-"""Retry conflicting writes; detect unavailable servers."""
+"""Retry database writes after a conflict with another transaction; detect database servers that are unavailable."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _CONNECT: Final = inspect.unwrap(BaseDatabaseWrapper.connect).__code__
 
 
 def retry_on_conflict(write: Callable[[], T]) -> T:
-    """Run one write, and retry it after each conflict, as often as ``tries`` allows. Raises the last try's error."""
+    """Run a write, and run it again after each conflict, as often as ``tries`` allows. Raises the last run's error."""
     for _ in tries():
         try:
             return write()
@@ -48,9 +48,9 @@ def retry_on_conflict(write: Callable[[], T]) -> T:
 
 
 def tries(*, clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep) -> Iterator[int]:
-    """Yield the number of each try, and pause before each try but the first.
+    """Yield the number of each try, from 0. Before each try except the first, sleep.
 
-    There are at most ATTEMPTS tries, and no further one once PATIENCE seconds have passed.
+    There are at most ATTEMPTS tries. After PATIENCE seconds no further try starts.
     """
     deadline = clock() + PATIENCE
     yield 0
@@ -68,18 +68,18 @@ def is_conflict(error: DatabaseError) -> bool:
 
 
 def may_try_again(error: DatabaseError) -> bool:
-    """Tell whether the failed write can be retried.
+    """Tell whether a failed write can be run again: it failed because of a conflict, and no transaction is broken.
 
-    In a broken transaction it can't: only the caller can retry the whole transaction.
+    A broken transaction must be run again as a whole. Only the caller can do this.
     """
     return is_conflict(error) and not any(known.needs_rollback for known in connections.all(initialized_only=True))
 
 
 def is_refusal(error: DatabaseError) -> bool:
-    """Tell whether the server refused to execute the statement, and may accept it later.
+    """Tell whether the database server refused to execute a statement, and may accept the statement later.
 
-    A failed connection counts too. Its traceback identifies it, because PostgreSQL's drivers give no code for it, and
-    the message is in the server's language.
+    A failed connection counts too. It is recognized by its traceback, because PostgreSQL's drivers give no code for it,
+    and the message is in the server's language.
     """
     frames = traceback.walk_tb(error.__traceback__)
     return not REFUSALS.isdisjoint(_codes(error)) or any(frame.f_code is _CONNECT for frame, _ in frames)

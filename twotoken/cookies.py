@@ -1,4 +1,4 @@
-"""Read, set and clear the refresh token's cookie (RFC 6265). ``conf.cookie_name`` decides its name."""
+"""Read, set and clear the refresh token's cookie (RFC 6265). ``conf.cookie_name`` is the name of this cookie."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _CAPTURED = re.compile(r"<(?:[^<>:]+:)?([^<>:]+)>")  # the names in a route of p
 
 
 def cookie_values(request: HttpRequest | Request, name: str) -> list[str]:
-    """Return the distinct, non-empty values that the request has for a cookie.
+    """Return the distinct, non-empty values that a request has for the cookie ``name``.
 
-    Names are compared byte for byte. Django's ``parse_cookie`` also strips blanks that browsers keep in a name, such as
-    U+00A0. A sibling subdomain, such as blog.example.com beside api.example.com, can't set ``__Host-…``. But it can set
-    ``\\xa0__Host-…``, which Django would read as the same name. ``request.COOKIES`` can't be used either, because it
-    has only the last value of each name.
+    Names are compared byte for byte. Django's ``parse_cookie`` would strip blanks such as U+00A0 from a name, although
+    browsers keep them. A sibling subdomain, such as blog.example.com beside api.example.com, can't set ``__Host-…``,
+    but it can set ``\\xa0__Host-…``, and Django would read both as the same name. ``request.COOKIES`` is not used,
+    because it has only the last value of each name.
     """
     header: str = request.META.get("HTTP_COOKIE", "")
     if name not in header:
@@ -43,16 +43,17 @@ def cookie_values(request: HttpRequest | Request, name: str) -> list[str]:
 
 
 def token_from_cookie(request: HttpRequest | Request) -> RefreshClaims:
-    """Return the claims of the refresh token in the cookie. If there are several, decide which one counts. No query.
+    """Return the claims of the refresh token in the cookie. If there are several such cookies, choose one. No query.
 
-    A sibling subdomain can add cookies with our name, and can evict ours (RFC 6265 section 8.6). So values that don't
-    verify are dropped. A mount, one ``include`` of ``twotoken.urls``, may use a companion cookie (``companion_name``).
-    Then only the family that the companion names counts, and without the companion no family counts. So a sibling can
-    log people out, but can't put its own session in place of theirs. If several generations of this family are left,
-    the newest counts: after a change of COOKIE_PATH, browsers send older ones too, and a refresh with an older one
-    would look like reuse.
+    A sibling subdomain can add cookies with the same name, and can evict the real one (RFC 6265 section 8.6). So tokens
+    without a valid signature are ignored. If the mount (an ``include`` of ``twotoken.urls``) uses a companion cookie,
+    only tokens of the family that the companion cookie names are kept (see ``companion_name``). Without the companion
+    cookie, no token is kept. So a sibling subdomain can log users out, but can't replace their login by its own. If
+    tokens of several generations of one family are left, the newest is chosen: after a change of COOKIE_PATH, browsers
+    send older tokens too, and a refresh with an older token would look like reuse.
 
-    Raises MissingToken; InvalidToken if no value verifies; ConflictingCookies if not exactly one family is left.
+    Raises MissingToken if there is no such cookie, InvalidToken if no token has a valid signature, and
+    ConflictingCookies unless exactly one family is left.
     """
     values = cookie_values(request, conf.cookie_name)
     if not values:
@@ -73,7 +74,10 @@ def token_from_cookie(request: HttpRequest | Request) -> RefreshClaims:
 
 
 def hide_cookie(request: HttpRequest | Request, name: str | None = None) -> None:
-    """Remove our cookie from ``request.COOKIES``: Django's error reports hide only cookies with certain names."""
+    """Remove a cookie, by default the refresh cookie, from ``request.COOKIES``.
+
+    Otherwise Django's error reports would show the cookie's value: they hide only cookies with certain names.
+    """
     if request.META.get("HTTP_COOKIE"):
         request.COOKIES.pop(name or conf.cookie_name, None)
 
@@ -81,24 +85,24 @@ def hide_cookie(request: HttpRequest | Request, name: str | None = None) -> None
 def set_refresh_cookie(response: HttpResponseBase, pair: TokenPair, request: HttpRequest | Request) -> None:
     """Set the refresh token's cookie on any response, such as the redirect of an OAuth callback.
 
-    If the mount, the ``include`` of ``twotoken.urls``, has a companion cookie (``companion_name``), set it too.
+    If the mount (an ``include`` of ``twotoken.urls``) has a companion cookie (``companion_name``), set this cookie too.
     """
     _set(response, request, pair.refresh, str(pair.family_id), pair.refresh_expires_in)
 
 
 def clear_refresh_cookie(response: HttpResponseBase, request: HttpRequest | Request) -> None:
-    """Clear the refresh cookie, with the attributes that it was set with.
+    """Clear the refresh token's cookie, with the same attributes with which it is set.
 
-    If the mount, the ``include`` of ``twotoken.urls``, has a companion cookie (``companion_name``), clear it too.
+    If the mount (an ``include`` of ``twotoken.urls``) has a companion cookie (``companion_name``), clear both cookies.
     """
     _set(response, request, "", "", 0)
 
 
 def warn_if_dropped(request: HttpRequest | Request) -> None:
-    """Log a warning if browsers drop the cookie of this answer: it is Secure, and the request came over plain http.
+    """Log a warning if browsers drop the refresh cookie, because it is Secure and the request came over plain http.
 
-    For localhost there is no warning, because browsers keep its Secure cookies over http too. If the page came over
-    https, there is none either, because then a proxy in front of Django speaks https.
+    There is no warning for localhost, because browsers keep its Secure cookies over http too. There is no warning if
+    the page came over https, because then a proxy in front of Django speaks https with the browser.
     """
     is_plain = not request.is_secure() and not request.META.get("HTTP_ORIGIN", "").startswith("https://")
     if not conf.cookie_secure or not is_plain:
@@ -106,7 +110,7 @@ def warn_if_dropped(request: HttpRequest | Request) -> None:
     try:
         host = split_domain_port(request.get_host())[0]
     except DisallowedHost:
-        return  # a login must not fail for a log line
+        return  # a login must not fail because of a log line
     if not is_this_machine(host):
         logger.warning(
             "Browsers drop the Secure refresh cookie of a login over plain http on %s. Use https, and set Django's "
@@ -116,7 +120,7 @@ def warn_if_dropped(request: HttpRequest | Request) -> None:
 
 
 def is_this_machine(host: str) -> bool:
-    """Tell whether a host is this machine itself. Browsers keep Secure cookies over http only from such hosts."""
+    """Tell whether a host is this machine, such as localhost: browsers keep its Secure cookies even over http."""
     if host == "localhost" or host.endswith(".localhost"):  # RFC 6761 section 6.3
         return True
     try:
@@ -126,12 +130,13 @@ def is_this_machine(host: str) -> bool:
 
 
 def companion_name(path: str) -> str | None:
-    """Return the name of the cookie that says which family is this browser's, for the mount with this cookie path.
+    """Return the name of the companion cookie of a refresh cookie with the Path ``path``, or None if there is none.
 
-    None if the mount has no such companion cookie. A refresh cookie with the prefix ``__Host-`` needs none, because
-    sibling subdomains can't set it. With COOKIE_DOMAIN there is none, because sibling subdomains are trusted. Without
-    COOKIE_SECURE there is none, because browsers would refuse it: its own prefix is ``__Host-``. All companions have
-    the Path ``/``, so each mount's companion has a different name.
+    The companion cookie contains the id of the browser's token family. If the refresh cookie's name has the prefix
+    ``__Host-``, there is no companion cookie, because sibling subdomains can't set the refresh cookie. With
+    COOKIE_DOMAIN there is none, because sibling subdomains are trusted. Without COOKIE_SECURE there is none, because
+    browsers would refuse it: its name has the prefix ``__Host-``, which requires Secure. All companion cookies have the
+    Path ``/``, so the companion cookie's name contains a digest of ``path``.
     """
     name = conf.cookie_name
     if name.startswith(HOST) or conf.cookie_domain is not None or not conf.cookie_secure:
@@ -141,11 +146,11 @@ def companion_name(path: str) -> str | None:
 
 
 def cookie_path(request: HttpRequest | Request) -> str:
-    """Return the Path of the cookie: COOKIE_PATH if it is set, or the parent of the refresh URL of the request's mount.
+    """Return the Path of the refresh cookie: COOKIE_PATH or, if COOKIE_PATH is None, the parent of the refresh URL.
 
-    The URL's path is percent-encoded, as in a browser's request. A request outside of ``twotoken.urls`` gets the Path
-    of the default mount, whose namespace is ``twotoken``. Raises ImproperlyConfigured if there is neither a COOKIE_PATH
-    nor such a mount.
+    The refresh URL is that of the request's mount, the ``include`` of ``twotoken.urls`` that the request was sent to.
+    For other requests, the mount with the namespace ``twotoken`` is used. The Path is percent-encoded, as in a
+    browser's request. Raises ImproperlyConfigured if there is neither a COOKIE_PATH nor such a mount.
     """
     if conf.cookie_path is not None:
         return conf.cookie_path
@@ -158,10 +163,10 @@ def cookie_path(request: HttpRequest | Request) -> str:
 
 
 def endpoint_path(request: HttpRequest | Request, name: str) -> str:
-    """Return the path of an endpoint of the request's own mount, or of the default mount, percent-encoded.
+    """Return the percent-encoded path of an endpoint in the request's mount, or else in the default mount.
 
-    The default mount is the one whose namespace is ``twotoken``. Raises NoReverseMatch if neither mount has an endpoint
-    with this name.
+    A mount is an ``include`` of ``twotoken.urls``. The default mount has the namespace ``twotoken``. Raises
+    NoReverseMatch if neither mount has an endpoint with this name.
     """
     match = request.resolver_match
     if match is not None and match.namespace:

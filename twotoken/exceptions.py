@@ -1,7 +1,7 @@
-"""The error tree. Each class has a stable ``code``. The classes for a refused token also have a ``reason``.
+"""twotoken's exceptions. Each class has a stable ``code``. The classes for a refused token also have a ``reason``.
 
-This module does not import Django. The messages are in English and in ASCII: ``error_description`` must be ASCII
-(RFC 6750 section 3). An answer's ``detail`` is the translated message.
+This module does not import Django. The messages are in English and in ASCII, because ``error_description`` must be
+ASCII (RFC 6750 section 3). The ``detail`` of an answer is the translated message.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class TwoTokenError(Exception):
 
 
 class TokenNotValid(TwoTokenError):
-    """A token was refused. ``reason`` says why, in one word that clients can test."""
+    """A token was refused. ``reason`` says why, as a fixed string that clients can test."""
 
     code: ClassVar[str] = "token_not_valid"
     reason: ClassVar[str]
@@ -39,9 +39,9 @@ class MissingToken(TokenNotValid):
 
 
 class InvalidToken(TokenNotValid):
-    """The token is malformed, not signed by us as a token of this kind, or of another issuer or audience.
+    """The token is malformed, has no valid signature for a token of its kind, or has another issuer or audience.
 
-    This is also the error if the token's family is unknown, or if no refresh cookie can be trusted.
+    This error is also raised if the token's family is unknown, or if no refresh cookie can be trusted.
     """
 
     reason: ClassVar[str] = "invalid"
@@ -49,7 +49,7 @@ class InvalidToken(TokenNotValid):
 
 
 class ConflictingCookies(InvalidToken):
-    """It is unknown which refresh cookie is this browser's own: another subdomain may have set or evicted cookies.
+    """It is unclear which refresh cookie is the browser's own: another subdomain may have set or evicted cookies.
 
     See RFC 6265 section 8.6.
     """
@@ -72,7 +72,7 @@ class RevokedToken(TokenNotValid):
 
 
 class ReusedToken(TokenNotValid):
-    """A refresh token was used again after it was replaced. Its family is now revoked (RFC 9700 section 4.14.2)."""
+    """A refresh token was used again after it was replaced. The family is now revoked (RFC 9700 section 4.14.2)."""
 
     reason: ClassVar[str] = "reused"
     message: ClassVar[str] = gettext_noop("The refresh token was used before. Its token family is revoked.")
@@ -100,14 +100,14 @@ class WrongDevice(TokenNotValid):
 
 
 class NoActiveAccount(TwoTokenError):
-    """The credentials are wrong, or the account is unknown or inactive. The answer does not say which."""
+    """The credentials are wrong, or the account is unknown or inactive. The answer does not say which is the case."""
 
     code: ClassVar[str] = "no_active_account"
     message: ClassVar[str] = gettext_noop("No active account found with the given credentials.")
 
 
 class InsufficientUserAuthentication(TwoTokenError):
-    """The user's last proof of identity is too old for this request, and a fresh one would help (RFC 9470).
+    """The user's last proof of identity is too old for this request, and a new proof would be enough (RFC 9470).
 
     ``max_age`` says how old the proof may be, in seconds. The access token stays valid.
     """
@@ -122,9 +122,9 @@ class InsufficientUserAuthentication(TwoTokenError):
 
 
 class CrossOrigin(TwoTokenError):
-    """A browser sent the request from an untrusted origin. The cookie stays as it is.
+    """A browser sent the request from an untrusted origin. The refresh cookie is not changed.
 
-    The log names the origin. With DEBUG, ``detail`` does too.
+    The log names the origin. If DEBUG is True, ``detail`` also names the origin.
     """
 
     code: ClassVar[str] = "cross_origin"
@@ -158,7 +158,7 @@ class MissingProof(InvalidProof):
 
 
 class ProofAddress(InvalidProof):
-    """The DPoP proof is for another method or URL (``htm``, ``htu``) than the request's. The log names both."""
+    """The DPoP proof's method or URL (``htm``, ``htu``) differs from the request's. The log names both values."""
 
     message: ClassVar[str] = gettext_noop("The DPoP proof is for another method or address.")
 
@@ -170,13 +170,13 @@ class ProofTime(InvalidProof):
 
 
 class ProofReplayed(InvalidProof):
-    """The DPoP proof was used before. Each request needs a new one."""
+    """The DPoP proof was used before. Each request needs a new proof."""
 
     message: ClassVar[str] = gettext_noop("The DPoP proof was used before.")
 
 
 class NonceRequired(InvalidProof):
-    """The DPoP proof lacks the server's current nonce. The client repeats the request with the nonce of this answer."""
+    """The DPoP proof lacks the server's current nonce. The client sends a new proof with the nonce of this answer."""
 
     code: ClassVar[str] = "use_dpop_nonce"
     message: ClassVar[str] = gettext_noop("The DPoP proof needs the nonce of this answer.")

@@ -1,4 +1,4 @@
-"""The tables: one row per token family, and the events of its timeline. ``families`` holds the rules."""
+"""The models of a token family and of an event in its timeline. The package ``families`` has the rules."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NOTHING = "SELECT 1"  # a statement that changes nothing
 
 
 def new_secret() -> bytes:
-    """Return random bytes for a row's ``secret``: the ``jti`` of its refresh tokens is computed from them."""
+    """Return random bytes for a family's ``secret``, from which the ``jti`` of its refresh tokens is computed."""
     return secrets.token_bytes(SECRET_BYTES)
 
 
@@ -88,17 +88,17 @@ class RefreshTokenQuerySet(models.QuerySet["RefreshToken"]):
         return self.filter(inactive_before(moment))
 
     def revocable(self, now: datetime | None = None) -> RefreshTokenQuerySet:
-        """Families that can be revoked: those that are not revoked yet and not past their absolute lifetime.
+        """Families that can be revoked: those that are neither revoked nor past their absolute lifetime.
 
-        Families that are past their idle lifetime can be revoked too: a longer REFRESH_LIFETIME, set later, would make
-        them active again.
+        Families that are past their idle lifetime can be revoked too, because a longer REFRESH_LIFETIME, set later,
+        would make them active again.
         """
         return self.filter(Q(expires_at=None) | Q(expires_at__gt=now or timezone.now()), revoked_at=None)
 
     def bound(self, prefix: str = "") -> RefreshTokenQuerySet:
         """Families that are bound to a device.
 
-        With a ``prefix``, one of ``dpop.PREFIXES``, only the families that the protocol with this prefix has bound.
+        If a ``prefix`` is given, which is one of ``dpop.PREFIXES``, only the families that this protocol has bound.
         """
         families = self.exclude(device_key="")
         return families.filter(device_key__startswith=prefix) if prefix else families
@@ -123,7 +123,7 @@ if TYPE_CHECKING:
 
 
 class PartialIndex(models.Index):
-    """Index of the rows where its last column is not null. MariaDB has no partial indexes: there it covers all rows."""
+    """An index of the rows where its last column is not null. MariaDB has no partial indexes: there it has all rows."""
 
     def create_sql(self, model: type[models.Model], schema_editor: Any, using: str = "", **kwargs: Any) -> Any:
         is_set = Q(**{f"{self.fields[-1]}__isnull": False})
@@ -133,7 +133,7 @@ class PartialIndex(models.Index):
 
 
 class OptionalIndex(models.Index):
-    """Index of the rows that meet a condition. MariaDB has no partial indexes: there it does not exist."""
+    """An index of the rows that meet a condition. MariaDB has no partial indexes, so the index is not created there."""
 
     where: ClassVar[Q]
 
@@ -149,13 +149,13 @@ class OptionalIndex(models.Index):
 
 
 class BoundIndex(OptionalIndex):
-    """Index of the families that are bound to a device."""
+    """An index of the families that are bound to a device."""
 
     where = ~Q(device_key="")
 
 
 class UnrevokedIndex(OptionalIndex):
-    """Index of the families that are not revoked."""
+    """An index of the families that are not revoked."""
 
     where = Q(revoked_at=None)
 
@@ -163,7 +163,7 @@ class UnrevokedIndex(OptionalIndex):
 class RefreshToken(models.Model):
     """One token family: a login on one device, with the one refresh token that is valid now.
 
-    Rotation changes the row in place and touches no indexed column, so that PostgreSQL can update it heap-only.
+    A rotation changes the row in place and writes no indexed column, so that PostgreSQL can make a heap-only update.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -247,7 +247,7 @@ class RefreshToken(models.Model):
 
 
 class EventKind(models.TextChoices):
-    """The kinds of stored events in a token family's timeline. Its start and its expiry are not stored as events."""
+    """The kinds of events that are stored for a family's timeline. Its start and expiry are not stored as events."""
 
     DEVICE = "device", pgettext_lazy("family", "device changed")
     RETRIED = "retried", pgettext_lazy("family", "retried from another device or address")
@@ -260,8 +260,8 @@ class EventKind(models.TextChoices):
 class FamilyEvent(models.Model):
     """One event of a token family's timeline.
 
-    The foreign key has no constraint in the database. So a new event locks no family's row, and when a purge deletes
-    families, the database does not look for each family's events.
+    The foreign key has no constraint in the database. So a new event does not lock the family's row, and when a purge
+    deletes families, the database does not look for the events of each family.
     """
 
     family = models.ForeignKey(

@@ -1,6 +1,6 @@
 """``RecentLogin``: a DRF permission that asks for a recent proof of identity (RFC 9470).
 
-This module knows no models. It must not import ``rest_framework.views``, not even indirectly: that module reads
+This module imports no models. It must not import ``rest_framework.views``, not even indirectly: that module reads
 DEFAULT_PERMISSION_CLASSES when it is imported.
 """
 
@@ -29,8 +29,8 @@ class AskedFirst(BasePermissionMetaclass):
     """Makes ``IsOwner | RecentLogin`` the same as ``RecentLogin | IsOwner``.
 
     In ``IsOwner | RecentLogin``, if IsOwner grants the request, DRF asks RecentLogin only while it checks an object.
-    That is too late for a challenge: ``StepUp``, which sends the challenge, replaces the view's
-    ``check_object_permissions``, and must do so before this method is called.
+    This is too late for a challenge. ``StepUp``, which sends the challenge, replaces the view's
+    ``check_object_permissions``, and must do this before DRF calls that method.
     """
 
     def __ror__(self, other: Any) -> Any:
@@ -41,12 +41,12 @@ class RecentLogin(BasePermission, metaclass=AskedFirst):
     """Grants a request if the user of its access token proved their identity recently: by a login, or a step-up.
 
     Otherwise the answer is a 401 with a challenge (RFC 9470), whichever authentication class the view has. If nobody is
-    logged in, or another permission denies the request too, a fresh proof would not help. Then the answer is DRF's
-    usual one.
+    logged in, or another permission denies the request too, a new proof of identity would not help. In this case DRF
+    answers as usual.
 
-    ``max_age`` is 5 minutes. Set another with ``RecentLogin.within(timedelta(hours=1))``, or in a subclass. DRF's
-    ``&``, ``|`` and ``~`` combine this class with others. In an expression of three or more permissions, if some of
-    them look at objects, write this class first.
+    ``max_age`` is 5 minutes. ``RecentLogin.within(timedelta(hours=1))`` or a subclass sets another value. DRF's ``&``,
+    ``|`` and ``~`` combine this class with others. If an expression has three or more permissions, and some of them
+    look at objects, write this class first.
     """
 
     max_age: ClassVar[timedelta] = timedelta(minutes=5)
@@ -84,7 +84,7 @@ class RecentLogin(BasePermission, metaclass=AskedFirst):
 
 
 class RecentLoginForSessions(RecentLogin):
-    """A RecentLogin whose ``max_age`` is the setting STEP_UP_SESSIONS. If that is None, it grants every request."""
+    """A RecentLogin with the setting STEP_UP_SESSIONS as ``max_age``. If this is None, every request is granted."""
 
     def get_max_age(self) -> timedelta | None:
         return conf.step_up_sessions
@@ -93,9 +93,9 @@ class RecentLoginForSessions(RecentLogin):
 class StepUp:
     """Replaces a view's ``permission_denied`` for one request, and answers with a challenge if a login would help.
 
-    A permission can't send the challenge itself. If ``has_permission`` raised, ``RecentLogin | IsAdminUser`` would
-    refuse staff; if it only returns False, DRF answers 403. The request may be denied by another permission too, or DRF
-    may grant it in the end. So this class asks the view's permissions again as if the login were recent.
+    RecentLogin can't send the challenge itself. If its ``has_permission`` raised, ``RecentLogin | IsAdminUser`` would
+    refuse staff. If it only returned False, DRF would answer 403. Another permission may also deny the request, or
+    grant it. So this class asks all permissions of the view again, as if the login were recent.
     """
 
     def __init__(self, view: Any, max_age: timedelta) -> None:
@@ -107,7 +107,7 @@ class StepUp:
 
     @classmethod
     def prepare(cls, view: Any, max_age: timedelta) -> None:
-        """Make a view ready to answer with a challenge. If called again, the shortest ``max_age`` counts."""
+        """Make a view ready to answer with a challenge. After several calls, the shortest ``max_age`` counts."""
         known = getattr(view, "_twotoken_step_up", None)
         if known is not None:
             known.max_age = min(known.max_age, max_age)
@@ -131,7 +131,7 @@ class StepUp:
         self.usual_denial(request, message=message, code=code)
 
     def is_granted(self, request: Request, *, with_recent_login: bool = False) -> bool:
-        """Tell whether the view's permissions grant a request, as it is or with a recent login."""
+        """Tell whether the view's permissions grant a request as it is, or as if the login were recent."""
         request._twotoken_assumes_recent = with_recent_login  # type: ignore[attr-defined]
         try:
             permissions = self.view.get_permissions()
@@ -145,7 +145,8 @@ class StepUp:
 class Challenge(APIException):
     """The 401 that asks for a fresh proof of identity.
 
-    It is not a subclass of NotAuthenticated: DRF would turn that into a 403 if SessionAuthentication comes first.
+    This is no subclass of NotAuthenticated, because DRF turns a NotAuthenticated into a 403 if SessionAuthentication
+    comes first.
     """
 
     def __init__(self, error: InsufficientUserAuthentication, request: Request) -> None:
@@ -157,7 +158,7 @@ class Challenge(APIException):
 
 
 class Seconds(int):
-    """A number in the detail of an APIException, where DRF wants each value to have a code."""
+    """A number of seconds for the detail of an APIException, where DRF requires that each value has a ``code``."""
 
     code = InsufficientUserAuthentication.code
 
@@ -165,8 +166,8 @@ class Seconds(int):
 def is_recent(access: AccessToken | None, max_age: timedelta) -> bool:
     """Tell whether an access token's ``auth_time`` is at most ``max_age`` ago.
 
-    It may also be up to ``max_age`` in the future, because the clock of the server that signed the token may be ahead.
-    LEEWAY is added to both limits.
+    ``auth_time`` may also be up to ``max_age`` in the future, because the clock of the server that signed the token may
+    be ahead. LEEWAY is added to both limits.
     """
     auth_time = None if access is None else access.get("auth_time")
     if type(auth_time) is not int:
@@ -178,11 +179,11 @@ def is_recent(access: AccessToken | None, max_age: timedelta) -> bool:
 def presented_token(request: Request) -> AccessToken | None:
     """Return the verified access token of a request, even if another authentication class found its user first.
 
-    None if the token is missing, invalid or another user's.
+    Return None if the token is missing, invalid or another user's.
     """
     if isinstance(request.auth, AccessToken):
         return request.auth
-    # Kept on the request, because the proof of a bound token is good only once.
+    # The token is kept on the request, because the proof of a bound token is accepted only once.
     kept: Any = request
     if not hasattr(kept, "_twotoken_presented"):
         kept._twotoken_presented = next(tokens_of(request), None)
@@ -193,7 +194,8 @@ def presented_token(request: Request) -> AccessToken | None:
 def tokens_of(request: Request) -> Iterator[AccessToken]:
     """Yield the verified access token of a request, if it belongs to the request's user.
 
-    Those authentication classes of the view that are twotoken's read the token. One that refuses it yields nothing.
+    Each of the view's authentication classes that is twotoken's reads the token. Nothing is yielded for a class that
+    refuses the token.
     """
     for authenticator in request.authenticators or ():
         if isinstance(authenticator, BearerAuthentication):
@@ -204,7 +206,7 @@ def tokens_of(request: Request) -> Iterator[AccessToken]:
 
 
 def recent_logins(permissions: Iterable[Any]) -> Iterator[type[RecentLogin]]:
-    """Yield every RecentLogin among permission classes, also inside DRF's ``&``, ``|`` and ``~``."""
+    """Yield every RecentLogin among permission classes, including those inside DRF's ``&``, ``|`` and ``~``."""
     for permission in permissions:
         if isinstance(permission, type):
             yield from [permission] if issubclass(permission, RecentLogin) else []

@@ -1,7 +1,7 @@
 """A value that each process keeps and fetches again when it is old: revoked families, or the keys of another service.
 
-The request that finds the value older than the interval fetches it, so a process without requests does no work. This
-module knows no models and no HTTP.
+A request that finds the value older than the interval fetches the value, so a process without requests does no work.
+This module imports no models and uses no HTTP.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ logger = logging.getLogger("twotoken")
 
 
 class _Held(NamedTuple, Generic[T]):
-    """A value, and when its fetch started. The value may lack what changed at its source after that."""
+    """A fetched value, and the time at which its fetch started. Later changes at the source may be missing."""
 
     value: T
     fetched_at: float
@@ -41,7 +41,7 @@ class Polled(Generic[T]):
 
     If ``fetch`` raises, the error is logged, and the old value stays in use until ``max_age``. After an error there is
     a pause in which no request calls ``fetch``, so that a source that fails is not asked at each request. ``pause`` is
-    its longest duration while the old value is good.
+    the longest duration of this pause while the old value is good.
     """
 
     def __init__(
@@ -66,11 +66,11 @@ class Polled(Generic[T]):
         _ALL.add(self)
 
     def get(self, interval: float | None = None, *, wait: bool = False) -> T:
-        """Return the value. If it is older than ``interval`` (by default that of this object), it is due for a fetch.
+        """Return the value. If it is older than ``interval`` (by default this object's), it has to be fetched again.
 
         With ``wait``, the call waits for this fetch, its own or another request's, even if the old value is still good.
-        In the pause after an error it gets the old value all the same. Raises Unavailable if there is no good value,
-        and none can be fetched now.
+        In the pause after an error, the call does not wait, but returns the old value. Raises Unavailable if there is
+        no good value and none can be fetched now.
         """
         held = self._held
         interval = self._interval if interval is None else interval
@@ -79,7 +79,7 @@ class Polled(Generic[T]):
         return self._renewed(held, wait=wait)
 
     def renew_lock(self) -> None:
-        """Make a new lock in a forked process: another thread of the parent may have held the old one."""
+        """Make a new lock in a forked process, because another thread of the parent may hold the old lock."""
         self._lock = threading.Lock()
 
     def _renewed(self, seen: _Held[T] | None, *, wait: bool) -> T:
@@ -105,7 +105,7 @@ class Polled(Generic[T]):
     def _fetch_and_release(self, seen: _Held[T] | None, lock: threading.Lock) -> None:
         """Fetch the value, and release the lock in any case.
 
-        Fetch nothing during the pause after a failure, or if another request has fetched it since this request looked.
+        Fetch nothing during the pause after a failure, or if another request has fetched the value since ``seen``.
         """
         try:
             if self._is_pausing() or self._held is not seen:
@@ -143,7 +143,7 @@ _ALL: Final[WeakSet[Polled[Any]]] = WeakSet()
 
 
 def renew_locks() -> None:
-    """Renew the lock of each value of this process, after a fork."""
+    """Renew the lock of each Polled object of this process, after a fork."""
     for polled in list(_ALL):
         polled.renew_lock()
 

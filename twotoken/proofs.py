@@ -1,6 +1,6 @@
-"""The DPoP proof of a request (RFC 9449): read it, verify it for the URL that Django sees, and accept it once.
+"""Read the DPoP proof of a request (RFC 9449), verify it for the URL that Django sees, and accept it only once.
 
-This module knows no models. A request without a ``DPoP`` header costs one look at its headers.
+This module imports no models. For a request without a ``DPoP`` header it only looks at the headers.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ def accepts_proofs() -> bool:
 
 @sensitive_variables()
 def read_proof(request: HttpRequest | Request, access_token: str | None = None) -> Proof | None:
-    """Return the verified proof of a request, without using it up.
+    """Return the verified DPoP proof of a request. Call ``spend`` with the proof, so that nobody can use it again.
 
-    Returns None if the request has no proof, or if proofs are ignored (``accepts_proofs``). ``access_token`` is the
-    token that the proof must be for. With DPOP_NONCE, the answer to the request gets a fresh nonce. Raises
-    InvalidProof.
+    Returns None if the request has no proof, or if proofs are ignored (``accepts_proofs``). If ``access_token`` is
+    given, the proof must be for this token. With DPOP_NONCE, the answer to the request gets a new nonce. Raises
+    InvalidProof if the proof is not valid.
     """
     header: str | None = request.META.get("HTTP_DPOP")
     if header is None or not accepts_proofs():
@@ -72,11 +72,11 @@ def read_proof(request: HttpRequest | Request, access_token: str | None = None) 
 
 
 def spend(request: HttpRequest | Request, proof: Proof | None) -> None:
-    """Use up the proof of a request, if it has one: no process that shares the cache accepts it in another request.
+    """Use up a request's proof, if it has one: no process that shares the cache accepts the proof in another request.
 
-    One atomic ``cache.add``. Within the same request the proof stays good: a middleware may authenticate before the
-    view does. Raises ProofReplayed if the proof was used before, or Unavailable if the cache does not work: then nobody
-    can tell whether the proof was used, and the request must be refused.
+    This takes one atomic ``cache.add``. Within the same request the proof stays valid, because a middleware may
+    authenticate before the view does. Raises ProofReplayed if the proof was used before. Raises Unavailable if the
+    cache does not work: then nobody can tell whether the proof was used, and the request must be refused.
     """
     own: Any = getattr(request, "_request", request)  # DRF wraps Django's
     if proof is None or getattr(own, "_twotoken_spent", None) == proof:
@@ -102,8 +102,9 @@ def spend(request: HttpRequest | Request, proof: Proof | None) -> None:
 def proven_key(request: HttpRequest | Request) -> str:
     """Return the ``device_key`` that a request's proof shows, for ``families.start`` in a project's own login view.
 
-    Empty without a proof. No other request can use the proof afterwards. Raises InvalidProof; MissingProof if DPOP is
-    ``"required"`` and there is no proof; or Unavailable if the cache does not work.
+    Without a proof the result is empty. After this call, no other request can use the proof. Raises InvalidProof if the
+    proof is not valid; MissingProof if DPOP is ``"required"`` and there is no proof; and Unavailable if the cache does
+    not work.
     """
     proof = read_proof(request)
     if proof is None:
@@ -120,7 +121,7 @@ def address_of(request: HttpRequest | Request) -> str:
 
 
 def current_nonce() -> str:
-    """Return the nonce that the next proof must have with DPOP_NONCE."""
+    """Return the nonce that the client's next DPoP proof must have if DPOP_NONCE is True."""
     return dpop.nonce_at(conf.nonce_secrets[0], timezone.now())
 
 
@@ -129,7 +130,7 @@ def _is_nonce(nonce: str) -> bool:
 
 
 def _offer_nonce(request: HttpRequest | Request) -> None:
-    """Put a fresh nonce on the answer (RFC 9449 section 8.2), whether the proof is accepted or refused."""
+    """Add a new DPoP nonce to the answer's headers (RFC 9449 section 8.2), whether the proof is accepted or refused."""
     context: dict[str, Any] | None = getattr(request, "parser_context", None)
     view = (context or {}).get("view")
     if view is not None:  # a view of DRF puts its ``headers`` on each answer, errors included

@@ -1,4 +1,4 @@
-"""An error's status, body, ``WWW-Authenticate`` and ``Retry-After``. No other module of the core decides them."""
+"""Decides the status, the body and the headers ``WWW-Authenticate`` and ``Retry-After`` of an error's answer."""
 
 from __future__ import annotations
 
@@ -53,8 +53,9 @@ def status_of(error: type[TwoTokenError]) -> int | None:
 def body_of(error: TwoTokenError) -> dict[str, Any]:
     """Return the JSON body of an error.
 
-    If a token was refused, the body has a ``reason``. If a fresh proof of identity is wanted, it has a ``max_age``.
-    With DEBUG, the ``detail`` of a cross-origin refusal also names the origin and the setting CSRF_TRUSTED_ORIGINS.
+    If a token was refused, the body has a ``reason``. If a new proof of identity is required, the body has a
+    ``max_age``. With DEBUG, the ``detail`` of a cross-origin refusal also names the origin and the setting
+    CSRF_TRUSTED_ORIGINS.
     """
     body = {"detail": gettext(error.message), "code": error.code}
     if settings.DEBUG and isinstance(error, CrossOrigin):
@@ -69,8 +70,8 @@ def body_of(error: TwoTokenError) -> dict[str, Any]:
 def challenge(error: TwoTokenError | None = None, *, by_dpop: bool = False, offers_dpop: bool = False) -> str:
     """Return a ``WWW-Authenticate`` value (RFC 6750 section 3, RFC 9449 section 7.1, RFC 9470 section 3).
 
-    Without an error, or if the request has no token, the value names no error. ``by_dpop`` says that the request had
-    the scheme DPoP. ``offers_dpop`` adds the challenge of DPoP to that of Bearer.
+    Without an error, or if the request has no token, the value names no error. ``by_dpop`` says that the request's
+    Authorization header had the scheme DPoP. ``offers_dpop`` adds a challenge for DPoP to the challenge for Bearer.
     """
     if isinstance(error, InsufficientUserAuthentication):
         scheme = f"{DPOP}," if by_dpop else "Bearer"

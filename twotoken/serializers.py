@@ -1,4 +1,4 @@
-"""Serializers of logins, refresh tokens and sessions. They check only the format of the input."""
+"""Serializers for logins, refresh tokens and sessions. They check only the format of the input."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class PasswordSerializer(serializers.Serializer[Any]):
 
 
 class LoginSerializer(PasswordSerializer):
-    """The user model's USERNAME_FIELD and a password: the keyword arguments of ``authenticate``."""
+    """The user model's USERNAME_FIELD and a password, which are the keyword arguments of Django's ``authenticate``."""
 
     def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
         user_model: Any = get_user_model()
@@ -36,7 +36,7 @@ class LoginSerializer(PasswordSerializer):
 
 
 class TokenField(serializers.Field[str, str, str, Any]):
-    """Accepts any string, unchanged. Whether it is a valid token is checked later, when it is verified."""
+    """A field that accepts any string, unchanged. Whether the string is a valid token is checked by the view."""
 
     default_error_messages: ClassVar[dict[str, Any]] = {
         "invalid": serializers.CharField.default_error_messages["invalid"]
@@ -49,13 +49,13 @@ class TokenField(serializers.Field[str, str, str, Any]):
 
 
 class RefreshSerializer(serializers.Serializer[Any]):
-    """A refresh token in the body."""
+    """A request body with a refresh token."""
 
     refresh = TokenField(write_only=True)
 
 
 class SessionSerializer(serializers.ModelSerializer[RefreshToken]):
-    """A token family as its own user sees it. It contains no token."""
+    """A token family as the family's own user sees it. The output contains no token."""
 
     last_used_at = serializers.SerializerMethodField()
     bound = serializers.SerializerMethodField()
@@ -67,7 +67,7 @@ class SessionSerializer(serializers.ModelSerializer[RefreshToken]):
         read_only_fields = fields
 
     def get_current(self, family: RefreshToken) -> bool:
-        """Tell whether the family is that of the request's access token."""
+        """Tell whether the request's access token belongs to this family."""
         return bool(family.pk == self.context["current"])
 
     def get_bound(self, family: RefreshToken) -> bool:
@@ -77,8 +77,8 @@ class SessionSerializer(serializers.ModelSerializer[RefreshToken]):
     def get_last_used_at(self, family: RefreshToken) -> str:
         """Return when the family was last refreshed, rounded down to ten minutes. For the current family, return now.
 
-        Without the rounding, a thief with copied tokens of two families could use one to see, to the second, when the
-        user refreshes the other. A refresh with the other copy right after that would be taken for a retry.
+        Without the rounding, a thief with copied tokens of two families could use one to see exactly when the user
+        refreshes the other family. If the thief then sends that family's copied token at once, it seems to be a retry.
         """
         moment = timezone.now()
         if not self.get_current(family):

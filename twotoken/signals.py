@@ -1,28 +1,31 @@
-"""Signals. All are sent with ``send_robust``. Those of a family have ``sender=RefreshToken``.
+"""twotoken's signals. All are sent with ``send_robust``. Signals about a family have ``sender=RefreshToken``.
 
-They are sent after the change is written. If a receiver raises, Django logs the error and the request goes on. No
+A signal is sent after the change is written. If a receiver raises, Django logs the error and the request goes on. No
 signal carries a token or a key.
 
 ``family_started``: ``family_id``, ``user_id``, ``ip_address``, ``user_agent``. A login started a token family.
 
 ``token_rotated``: ``family_id``, ``user_id``, ``generation``, ``ip_address``, ``user_agent``. A refresh token was
-replaced; ``generation`` is that of the new token. Not sent for a retry, which writes nothing.
+replaced; ``generation`` is that of the new token. This signal is not sent for a retry, which writes nothing.
 
 ``token_retried``: ``family_id``, ``user_id``, ``generation`` (of the request's token), ``current_generation``,
-``ip_address``, ``user_agent``. A refresh was retried, and the retry has another address or user agent than the first
-request. Not sent for other retries.
+``ip_address``, ``user_agent``. A refresh was retried, and the retry has another IP address or user agent than the
+first request. This signal is not sent for other retries.
 
 ``wrong_device_refused``: ``family_id``, ``user_id``, ``generation`` (of the request's token), ``current_generation``,
-``ip_address``, ``user_agent``. A refresh token of a bound family was sent without a proof of the device's key. Sent
-each time. Nothing was revoked.
+``ip_address``, ``user_agent``. A refresh token of a bound family was sent without a proof by the device's key. This
+signal is sent for each such request. Nothing is revoked.
 
-``family_revoked``: ``family_id``, ``user_id``, ``reason``. Sent once per family.
+``family_revoked``: ``family_id``, ``user_id``, ``reason``. A token family was revoked. This signal is sent once per
+family.
 
 ``reuse_detected``: ``family_id``, ``user_id``, ``generation`` (of the reused token), ``current_generation``,
-``ip_address``, ``user_agent`` (of the request that reused it). Sent once per family, after its ``family_revoked``.
+``ip_address``, ``user_agent`` (of the request with the reused token). A refresh token was reused, and its family was
+revoked. This signal is sent once per family, after ``family_revoked``.
 
 ``request_refused``: ``status``, ``code``, ``reason``. An endpoint answered with this status, which is 400 or more.
-``code`` and ``reason`` are those of the answer, or empty. ``sender`` is the class of the view. Sent each time.
+``code`` and ``reason`` are those of the answer, or empty. ``sender`` is the class of the view. This signal is sent for
+each such answer.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The statements of a refresh and a logout: the one SELECT, compiled once, and the UPDATEs, which are plain SQL."""
+"""The SQL statements of a refresh and a logout: a SELECT that is compiled only once, and UPDATEs in plain SQL."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ M = TypeVar("M", bound=Model)
 
 
 def has_fixed_rows(manager: BaseManager[Any]) -> bool:
-    """Tell whether a manager always returns the whole table. A project's own manager may filter the rows."""
+    """Tell whether a manager returns all rows of its table. A project's own manager may filter the rows."""
     made_by: Any = manager
     return type(manager).get_queryset is BaseManager.get_queryset and made_by._queryset_class is QuerySet
 
 
 @dataclass(frozen=True, slots=True)
 class _Compiled:
-    """A SELECT that was compiled for one connection. If ``sql`` is empty, the ORM has to run the query."""
+    """A SELECT that was compiled for one connection. If ``sql`` is empty, the query must run through the ORM."""
 
     connection: BaseDatabaseWrapper
     compiler: Any
@@ -39,9 +39,9 @@ class _Compiled:
 
 
 class CompiledSelect(threading.local, Generic[M]):
-    """Finds a row by the value of a unique field, and the row that its foreign key ``related`` points to. One SELECT.
+    """Finds a row by a unique field, and the row to which its foreign key ``related`` points. One SELECT.
 
-    Django needs several times as long to build and compile a query as the database needs to run it. So each thread
+    Django takes several times as long to build and compile a query as the database takes to run it. So each thread
     compiles this query only once for each of its connections, with Django's own compiler, and keeps the result.
     Everything else works as in any query: the field prepares the value, and the connection wraps the cursor.
     """
@@ -56,7 +56,7 @@ class CompiledSelect(threading.local, Generic[M]):
         self.pointer = None if related is None else options.get_field(related)
 
     def get(self, value: Any) -> M | None:
-        """Return the row, or None. Raises ValueError or ValidationError for an invalid value of the field."""
+        """Return the row with this value, or None. Raises ValueError or ValidationError for an invalid value."""
         try:
             select = self.compiled(value)
             params = _params(select.compiler, value)
@@ -70,9 +70,9 @@ class CompiledSelect(threading.local, Generic[M]):
         return None if row is None else self._load(select, list(row))
 
     def compiled(self, value: Any) -> _Compiled:
-        """Return the statement for the write database: a replica may lag.
+        """Return the SELECT, compiled for the write database, because a replica may lag.
 
-        ``value`` is only an example: Django can't compile the condition without one.
+        ``value`` is only an example of a value, which Django needs to compile the condition.
         """
         alias = router.db_for_write(self.model)
         connection = connections[alias]
@@ -83,7 +83,7 @@ class CompiledSelect(threading.local, Generic[M]):
         return known
 
     def compile(self, connection: BaseDatabaseWrapper, value: Any) -> _Compiled:
-        """Compile the statement for one connection, with Django's compiler."""
+        """Compile the SELECT for one connection, with Django's compiler."""
         query: Any = self._rows(connection.alias, value).query
         compiler = query.get_compiler(connection=connection)
         sql, params = compiler.as_sql()
@@ -109,7 +109,7 @@ class CompiledSelect(threading.local, Generic[M]):
 
 
 class Rotation(NamedTuple):
-    """What a rotation writes to the row. None of these columns is indexed."""
+    """The values that a rotation writes to the family's row. These columns have no indexes."""
 
     generation: int
     refreshed_at: datetime
@@ -126,7 +126,7 @@ SELDOM_CHANGED = frozenset({"auth_hash", "ip_address", "retry_key", "user_agent"
 
 
 def write_rotation(family: RefreshToken, presented: int, rotation: Rotation) -> bool:
-    """Rotate a family in one UPDATE, if its row still allows it; tell whether the row was updated.
+    """Rotate a family in one UPDATE, if the family's row still allows this; tell whether the row was updated.
 
     The row must not be revoked, and its generation must not be newer than ``presented``, that of the client's token.
     Without these conditions, two requests that read the same row would both rotate it, or a request would rotate a
@@ -173,7 +173,10 @@ def _update(values: dict[str, Any], where: dict[str, Any]) -> bool:
 
 @cache
 def _update_sql(alias: str, names: tuple[str, ...], conditions: tuple[str, ...]) -> str:
-    """Return the UPDATE that sets the fields ``names`` of the row that meets the CONDITIONS on the other fields."""
+    """Return an UPDATE that sets the fields ``names`` of the row that meets the CONDITIONS on some fields.
+
+    Its parameters are the values of these fields and then those of the WHERE clause.
+    """
     quote = connections[alias].ops.quote_name
     options: Any = RefreshToken._meta
     table = quote(options.db_table)
@@ -184,7 +187,7 @@ def _update_sql(alias: str, names: tuple[str, ...], conditions: tuple[str, ...])
 
 
 def _params(compiler: Any, value: Any) -> list[Any]:
-    """Return the parameters of a query's one condition for this value. Raises EmptyResultSet if no row can have it."""
+    """Return the parameters of the query's one condition for a value. Raises EmptyResultSet if no row can match."""
     (condition,) = compiler.query.where.children
     _, params = type(condition)(condition.lhs, value).process_rhs(compiler, compiler.connection)
     return list(params)

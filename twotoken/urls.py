@@ -1,4 +1,4 @@
-"""URLs to include: ``path("api/auth/", include("twotoken.urls"))``."""
+"""The URLs of the endpoints. A project includes them: ``path("api/auth/", include("twotoken.urls"))``."""
 
 from __future__ import annotations
 

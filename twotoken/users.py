@@ -23,7 +23,7 @@ from twotoken.tokens import AccessToken
 
 
 def is_user(thing: object) -> TypeGuard[AbstractBaseUser]:
-    """Tell whether an object is a user. If AUTH_USER_MODEL is a proxy, users of the model behind it count too."""
+    """Tell whether an object is a user. If AUTH_USER_MODEL is a proxy model, users of its concrete model count too."""
     model: Any = get_user_model()._meta.concrete_model
     return isinstance(thing, model)
 
@@ -31,9 +31,9 @@ def is_user(thing: object) -> TypeGuard[AbstractBaseUser]:
 def may_log_in(user: AbstractBaseUser) -> bool:
     """Tell whether an authenticated user may log in: the user still exists, is active, and has the same password.
 
-    A project may read its users from a replica. Such a user is reloaded from the write database. Otherwise a lagging
+    If the user was read from a replica, this function reloads the user from the write database. Otherwise a lagging
     replica would let in somebody who was deactivated a moment ago, or who knows an old password. Without a replica
-    this costs no query.
+    there is no query.
     """
     alias = router.db_for_write(user.__class__, instance=user)
     # ``_state.db`` alone does not show that the user was read from a replica: it names the write database after any
@@ -52,7 +52,8 @@ def may_log_in(user: AbstractBaseUser) -> bool:
 def load_user(access: AccessToken) -> AbstractBaseUser:
     """Return the active user of an access token, from the write database: a replica may lag.
 
-    Raises UserInactive if the user is inactive or gone, or InvalidToken if ``sub`` can't be a value of USER_ID_FIELD.
+    Raises UserInactive if the user is inactive or was deleted, and InvalidToken if the claim ``sub`` can't be a value
+    of the field USER_ID_FIELD.
     """
     model, field = get_user_model(), conf.user_id_field
     manager = model._default_manager
@@ -70,14 +71,14 @@ def load_user(access: AccessToken) -> AbstractBaseUser:
 
 @cache
 def user_lookup(model: type[AbstractBaseUser], field: str) -> CompiledSelect[AbstractBaseUser]:
-    """Return the compiled SELECT that finds a user by a field."""
+    """Return the compiled SELECT that finds a user of ``model`` by ``field``."""
     return CompiledSelect(model, field)
 
 
 class ClaimsUser(SimpleLazyObject):  # type: ignore[type-arg]  # not generic at run time
     """A user made from an access token's claims. Using anything but its primary key loads the real user.
 
-    Loading raises AuthenticationFailed, a 401, if the real user is gone or inactive by then.
+    Loading raises AuthenticationFailed, a 401, if the real user has been deleted or is inactive.
     """
 
     is_authenticated = True

@@ -1,4 +1,4 @@
-"""The admin's pages for token families. Django's autodiscovery imports this package."""
+"""Django admin pages for token families. Django's admin autodiscovery imports this package."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Turns the numbers of the admin's overview into what its page shows: texts, plots, and links to counted families."""
+"""Turns the numbers of the admin's overview page into texts, plots, and links to lists of the counted families."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ PLOT_HEIGHT = 60
 
 @dataclass(frozen=True)
 class Number:
-    """A number as text.
+    """A number of the admin's overview, as text.
 
-    ``query`` is the query string with which the admin's list shows the families that the number counts. If it is empty,
-    the number is not a link.
+    ``query`` is the query string with which the admin's list shows the families that the number counts. If ``query`` is
+    empty, the number is not a link.
     """
 
     text: str
@@ -36,7 +36,7 @@ class Number:
 
 @dataclass(frozen=True)
 class Bar:
-    """The bar of one day in a plot. ``text`` is its tooltip."""
+    """The bar of one day in a plot. ``text`` is the bar's tooltip."""
 
     x: int
     y: int
@@ -46,9 +46,9 @@ class Bar:
 
 @dataclass(frozen=True)
 class Card:
-    """What the overview shows of a ``Series``: a main number, the highest day, a plot, and each day's number.
+    """What the overview shows of a ``Series``: a main number, the largest number of a day, a plot, and all numbers.
 
-    The main number is the present one or the sum of all days; ``period`` says which of the two.
+    The main number is the number now or the sum of all days; ``period`` says which of the two.
     """
 
     title: str
@@ -63,7 +63,8 @@ class Card:
 def make_cards(figures: Figures) -> list[Card]:
     """Return the cards of active families, of logins, and of the revocations for each reason.
 
-    Reuse is the first reason. The other reasons that occurred follow, the most frequent first.
+    Among the reasons, reuse comes first, even if no token was reused. The other reasons follow if they occurred, the
+    most frequent first.
     """
     active = Number(_shown(figures.active.by_day[-1], figures.active.is_estimate), _query(state=State.ACTIVE))
     cards = [
@@ -85,9 +86,9 @@ def numbers_by_day(figures: Figures, cards: list[Card]) -> list[tuple[datetime, 
 
 
 def user_numbers(figures: Figures, alias: str) -> list[tuple[str, Number]]:
-    """Return the names of the users who have the most active families, each with the number of these families.
+    """Return the names of the users who have the most active families, each with the user's number of active families.
 
-    The names are read from the database at each call. The numbers are those of ``figures``, which may be cached.
+    The names are read from the database at each call. The numbers come from ``figures``, which may be cached.
     """
     names = get_user_model()._base_manager.using(alias).in_bulk([user.key for user in figures.users])
     return [
@@ -143,7 +144,7 @@ def _card(
 
 
 def _bars(values: Sequence[int], texts: Sequence[str]) -> Iterator[Bar]:
-    """Yield the bars of a plot. The highest bar is as high as the plot, and any number except 0 has a visible bar."""
+    """Yield the bars of a plot. The highest bar is as high as the plot. Every number except 0 has a visible bar."""
     most = max(values)
     for place, value in enumerate(values):
         height = max(PLOT_HEIGHT * value // most, 1) if value else 0

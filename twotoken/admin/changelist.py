@@ -1,6 +1,6 @@
-"""The paginator, the queryset and the filters of the admin's list, fast with millions of token families.
+"""The paginator, queryset and filters of the admin's list of token families. They are fast with millions of families.
 
-``pages`` has the list's columns and their order.
+The module ``pages`` defines the list's columns and their order.
 """
 
 from __future__ import annotations
@@ -33,26 +33,26 @@ LOOKUPS = ("", "__exact", "__in", "__isnull", "__isempty", "__gt", "__gte", "__l
 
 
 class CappedPaginator(Paginator):  # type: ignore[type-arg]  # not generic when it runs
-    """A paginator that counts no more than LISTED families."""
+    """A paginator that counts at most LISTED families, because a COUNT of millions takes seconds."""
 
     limit = LISTED
     newest_first = False
 
     @cached_property
     def count(self) -> int:
-        """The number of families, or the limit if there are more.
+        """The number of families, but not more than ``limit``.
 
-        With ``newest_first``, as in a list of active families, the newest are counted first: without an order, the
-        database would first read the oldest rows, few of which are active.
+        If ``newest_first`` is True, the newest families are counted first. This is for a list of active families:
+        without an order, the database would first read the oldest rows, few of which are active.
         """
         rows: Any = self.object_list if self.newest_first else self.object_list.order_by()  # type: ignore[attr-defined]
         return int(rows[: self.limit].count())
 
 
 class FamilyList(ChangeList):
-    """Django's list, but a URL with any invalid value is redirected to ``?e=1``.
+    """Django's ``ChangeList``, with one change: if any value in the URL is invalid, the list redirects to ``?e=1``.
 
-    Django itself redirects most of these URLs, and answers the others with a 500.
+    Django's own class redirects for most invalid values, and answers a 500 for the others.
     """
 
     def __init__(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
@@ -69,9 +69,9 @@ class FamilyList(ChangeList):
 
 
 class ListQuerySet(RefreshTokenQuerySet):
-    """Token families for the list and its date hierarchy, the links by year, month and day.
+    """Token families for the admin's list and its date hierarchy (the links by year, month and day).
 
-    For these links Django's own queries read the whole table. The methods here need only the first and the last date.
+    For these links, Django's own queries read the whole table. The methods here read only the first and the last date.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -79,18 +79,19 @@ class ListQuerySet(RefreshTokenQuerySet):
         self._spans: dict[str, dict[str, Any]] = {}
 
     def aggregate(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """Aggregate as Django does, unless its date hierarchy asks for the first and the last date.
+        """Aggregate as Django does, but find the first and last date for the date hierarchy with a faster query.
 
-        These two dates are found as in ``datetimes``, with two lookups in an index.
+        This query needs two lookups in an index, as in ``datetimes``.
         """
         ends: list[Any] = [field for field in kwargs.values() if isinstance(field, Min | Max)]
         spans = {field.source_expressions[0].name for field in ends}
         return self._span(*spans) if len(spans) == 1 and not args else super().aggregate(*args, **kwargs)
 
     def datetimes(self, field_name: str, kind: str, *args: Any, **kwargs: Any) -> Any:
-        """Return every year, month or day from the first family's date to the last one's, also those without a family.
+        """Return every year, month or day (``kind``) from the first family's date to the last family's date.
 
-        This takes only two lookups in an index, for the first and the last family.
+        Years, months and days without a family are included. So the query needs only two lookups in an index, for the
+        first and the last family.
         """
         span = self._span(field_name)
         if span["first"] is None:
@@ -101,7 +102,7 @@ class ListQuerySet(RefreshTokenQuerySet):
     def _span(self, field_name: str) -> dict[str, Any]:
         """Return the first and the last date in a column. Of the list's filters, only those on this column apply.
 
-        With the other filters the query would be slow. The answer is kept, because Django asks for these dates twice.
+        With the other filters the query would be slow. The result is cached, because Django asks for these dates twice.
         """
         if field_name not in self._spans:
             self._spans[field_name] = self._read_span(field_name)
@@ -118,7 +119,7 @@ class ListQuerySet(RefreshTokenQuerySet):
 
 
 class StateFilter(admin.SimpleListFilter):
-    """Filters by state: active, revoked or expired."""
+    """Filters token families by state: active, revoked or expired."""
 
     title = pgettext_lazy("family", "state")
     parameter_name = "state"
@@ -135,7 +136,7 @@ class StateFilter(admin.SimpleListFilter):
 
 
 class BoundFilter(admin.SimpleListFilter):
-    """Filters by whether a family is bound to its device."""
+    """Filters token families by whether they are bound to a device."""
 
     title = pgettext_lazy("family", "bound to its device")
     parameter_name = "bound"
@@ -150,9 +151,9 @@ class BoundFilter(admin.SimpleListFilter):
 
 
 class ReasonFilter(admin.SimpleListFilter):
-    """Filters by the reason of the revocation. It offers only twotoken's reasons, not a project's own.
+    """Filters by the reason of the revocation. The filter offers only twotoken's reasons, not a project's own reasons.
 
-    To find out which reasons of a project occur, it would have to read the whole table.
+    To find out which reasons of a project occur, the filter would have to read the whole table.
     """
 
     title = pgettext_lazy("family", "reason")
@@ -174,7 +175,7 @@ def revoked_because(families: Any, reason: Any) -> Any:
 
 
 def allowed_lookups(model_admin: admin.ModelAdmin[Any], request: HttpRequest) -> set[str]:
-    """Return the lookups that a URL of the list may have: those of its links and filters."""
+    """Return the lookups that the URL of the list may use: those of the list's own links and filters."""
     allowed = {f"{model_admin.date_hierarchy}__{part}" for part in ("year", "month", "day")}
     for listed in ("user", "revoked_at", *model_admin.get_list_filter(request)):
         if isinstance(listed, type):
@@ -190,7 +191,7 @@ def allowed_lookups(model_admin: admin.ModelAdmin[Any], request: HttpRequest) ->
 
 
 def is_no_field(lookup: str) -> bool:
-    """Tell whether a URL parameter starts with something else than a field's name.
+    """Tell whether a URL parameter does not start with the name of a field.
 
     Django does not filter by such a parameter.
     """
@@ -203,7 +204,7 @@ def is_no_field(lookup: str) -> bool:
 
 
 def _leaves(condition: Any) -> Iterable[Any]:
-    """Return those conditions of a WHERE clause that are joined by AND: each row fulfils all of them."""
+    """Return the conditions of a WHERE clause that every row must fulfil: those that are joined by AND."""
     if not isinstance(condition, WhereNode):
         return [condition] if hasattr(condition, "lhs") else []
     together = condition.connector == AND and not condition.negated

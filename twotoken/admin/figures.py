@@ -1,9 +1,9 @@
-"""Counts the numbers of the admin's overview, quickly even if there are millions of families.
+"""Counts the numbers of the admin's overview. This is quick even if there are millions of token families.
 
-With up to LIMIT families every number is exact. With more, most numbers are estimates from a random sample of LIMIT
-families. If an estimate is small, the sample may have missed some of the few families that belong to the number. So
+With up to LIMIT families every number is exact. With more families, most numbers are estimates from a random sample of
+LIMIT families. A small estimate would be rough, because the sample may miss some of the few families that it counts. So
 a small number of logins or revocations is counted exactly, with an index. The active families of each day remain an
-estimate. The reuses by address are counted without the sample, in the newest LIMIT events.
+estimate. The reuses by address are not counted in the sample, but among the newest LIMIT events of reuse.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ class Series:
 
     @property
     def total(self) -> int:
-        """The sum over all days."""
+        """The sum of the numbers of all days."""
         return sum(self.by_day)
 
 
 @dataclass(frozen=True)
 class Ranked:
-    """A user with the number of active families, or an address with the number of reuses."""
+    """A user with the number of the user's active families, or an IP address with the number of reuses from it."""
 
     key: Any
     count: int
@@ -62,7 +62,7 @@ class Figures:
     """The numbers of the overview at the time ``now``, for the last DAYS days, today included.
 
     ``active`` says how many families were active at the end of each day; its last entry says how many are active now.
-    ``users`` are those with the most active families, ``addresses`` those from which the most tokens were reused.
+    ``users`` are the users with the most active families. ``addresses`` are the IP addresses with the most reuses.
     """
 
     now: datetime
@@ -75,10 +75,10 @@ class Figures:
 
 
 def count(found: RefreshTokenQuerySet) -> Figures:
-    """Count the numbers of the overview among these families.
+    """Return the numbers of the admin's overview for these families.
 
-    It takes two statements if the sample has all families. Otherwise it takes up to eleven, and one more for each of
-    the project's own reasons that the sample has.
+    This takes two SQL statements if the sample contains all families. Otherwise it takes up to eleven, and one more for
+    each of the project's own revocation reasons that occurs in the sample.
     """
     now = timezone.now()
     starts = day_starts(now)
@@ -151,7 +151,7 @@ def _by_day(moments: Iterable[datetime], starts: tuple[datetime, ...]) -> tuple[
 def _exact_if_small(found: RefreshTokenQuerySet, field: str, starts: tuple[datetime, ...], estimate: Series) -> Series:
     """Count families by the day of ``field``, an indexed date column.
 
-    Return the estimate unchanged if it is already exact, or if there are too many families to read.
+    Return ``estimate`` unchanged if it is already exact, or if there are too many families to read.
     """
     if not estimate.is_estimate or estimate.total > SMALL:
         return estimate
@@ -163,8 +163,8 @@ def _exact_if_small(found: RefreshTokenQuerySet, field: str, starts: tuple[datet
 def _users_with_most(found: RefreshTokenQuerySet, users: Counter[Any], share: float) -> list[Ranked]:
     """Return the users with the most active families.
 
-    If the sample has few families of a user, they are counted exactly. Otherwise a user with one family in the sample
-    would seem to have as many families as each family of the sample stands for.
+    If the sample has only a few families of a user, the user's families are counted exactly. An estimate would be
+    rough: if the sample is 1 % of all families, a user with one family in the sample would seem to have 100.
     """
     most = [Ranked(key, round(seen / share), share < 1) for key, seen in users.most_common(CANDIDATES)]
     rare = [user.key for user in most if user.is_estimate and users[user.key] < SURE]

@@ -1,7 +1,7 @@
-"""Explains a theft to staff: what happened, who came first, what is certain and what is not.
+"""Explains the reuse of a refresh token to staff: what happened, who came first, what is certain and what is not.
 
-A refresh token works once. When it comes a second time, either a thief sent one of the two requests, or the user's own
-program sent both. The server can't tell which of the two is the user, so no sentence here says so.
+A refresh token works once. If it is sent twice, either a thief sent one of the two requests, or the user's own program
+sent both. The server can't tell which request came from the user, so no text of this module says which.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from twotoken.models import EventKind, RefreshToken, RevokedReason
 
 @dataclass(frozen=True, slots=True)
 class Party:
-    """A request that used the family. ``compared`` says how its device and address differ from those of the login."""
+    """A request that used the family. ``compared`` says how its device and IP address differ from the login's."""
 
     what: str
     time: str
@@ -44,12 +44,15 @@ class Incident:
 
     @property
     def addresses(self) -> list[str]:
-        """The addresses of everybody who used the family, each once."""
+        """The IP addresses of all requests in ``parties``, each once."""
         return list(dict.fromkeys(party.ip_address for party in self.parties if party.ip_address))
 
 
 def incident(family: RefreshToken, moments: Sequence[Moment]) -> Incident | None:
-    """Return what staff have to know about the reuse that ended a family. None if it was not revoked for reuse."""
+    """Return what staff have to know about the reuse for which a family was revoked.
+
+    If the family was not revoked for reuse, return None.
+    """
     if family.revoked_at is None or family.revoked_reason != RevokedReason.REUSE:
         return None
     reuse = next((moment for moment in moments if moment.kind == EventKind.REUSE), None)
@@ -75,7 +78,7 @@ def incident(family: RefreshToken, moments: Sequence[Moment]) -> Incident | None
 
 
 def _last_change(moments: Sequence[Moment], last: Moment) -> list[Moment]:
-    """Return the last change of device before the last rotation, or an empty list.
+    """Return a list with the last change of device before the last rotation. Without such a change, the list is empty.
 
     From this change on, somebody other than the user may have had the token.
     """
@@ -90,9 +93,9 @@ def _elsewhere() -> str:
 
 
 def _is_old(reuse: Moment) -> bool:
-    """Tell whether the family had rotated again after the first use of the token that was then reused.
+    """Tell whether the family had rotated more than once since the reused token was issued.
 
-    If so, it is unknown who sent this token first.
+    If so, it is unknown who used this token first, because only the last rotation is stored.
     """
     return (reuse.generations_behind or 0) > 1
 
@@ -123,7 +126,7 @@ def _access_ends(revoked_at: datetime) -> str:
 
 
 def _uncertain(reuse: Moment, first: Moment | None) -> list[str]:
-    """Return what nobody can know. ``first`` is the request that used the token first, if it is known."""
+    """Return texts about what nobody can know. ``first`` is the request that used the token first, if it is known."""
     texts = [gettext("Which of the two is the user. A thief can come first or second.")]
     if first and reuse.ip_address == first.ip_address and is_same_device(reuse.user_agent, first.user_agent):
         texts.append(
@@ -149,7 +152,7 @@ def _party(what: str, moment: Moment, compared: str) -> Party:
 
 
 def _compared(moment: Moment, login: Moment) -> str:
-    """Say how a moment's device and address differ from those of the login."""
+    """Return a text that compares the device and address of a moment in the timeline with those of the login."""
     if not (moment.ip_address or moment.user_agent):
         return gettext("neither device nor address is stored")
     if login.ip_address is None:

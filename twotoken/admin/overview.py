@@ -1,4 +1,4 @@
-"""The admin's overview of token families: plots of the last days, and the users and addresses that stand out."""
+"""The admin's overview page of token families: plots of the last days, and the users and addresses that stand out."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ logger = logging.getLogger("twotoken")
 
 
 class ReuseAddressFilter(admin.SimpleListFilter):
-    """Filters by the address from which a token was reused. The list shows this filter only if the URL uses it."""
+    """Filters by the IP address from which a token was reused. The list shows this filter only if the URL uses it."""
 
     title = pgettext_lazy("family", "address of the reuse")
     parameter_name = "reused_from"
@@ -47,7 +47,7 @@ class ReuseAddressFilter(admin.SimpleListFilter):
 
 
 class OverviewAdmin(FamilyModelAdmin):
-    """Adds the overview. It counts only the families that ``get_queryset`` returns."""
+    """Adds the overview page to the admin. The page counts only the families that ``get_queryset`` returns."""
 
     def get_urls(self) -> list[Any]:
         view = self.admin_site.admin_view(self.overview_view)
@@ -55,7 +55,7 @@ class OverviewAdmin(FamilyModelAdmin):
         return [path("overview/", view, name=name), *super().get_urls()]
 
     def get_ordering(self, request: HttpRequest) -> Any:
-        """If the list is filtered by the time of revocation, show the latest one first: an index has this order."""
+        """In a list that is filtered by ``revoked_at``, show the latest revocation first: an index has this order."""
         by_end = any(name.startswith("revoked_at") for name in request.GET)
         return ("-revoked_at", "-pk") if by_end else super().get_ordering(request)
 
@@ -91,10 +91,10 @@ class OverviewAdmin(FamilyModelAdmin):
 
 
 def _cache_key(request: HttpRequest, found: RefreshTokenQuerySet) -> str:
-    """Return a key for the families that this person may count now, so that nobody gets the numbers of others.
+    """Return a cache key for the overview's numbers, so that nobody sees numbers that were counted for somebody else.
 
     The SQL of ``get_queryset`` is part of the key, because a project may restrict which families a person finds. The
-    key is a digest, because the SQL is too long for a key, and its parameters may name people.
+    key is a digest, because the SQL is too long for a cache key, and its parameters may name people.
     """
     try:
         statement: object = found.query.get_compiler(using=found.db).as_sql()
@@ -106,7 +106,7 @@ def _cache_key(request: HttpRequest, found: RefreshTokenQuerySet) -> str:
 
 
 def _cached(key: str, make: Callable[[], Figures]) -> Figures:
-    """Return the numbers from the cache, or make them. The page also works if the cache fails."""
+    """Return the overview's numbers from the cache. If they are not there, or the cache fails, call ``make``."""
     try:
         figures: Figures | None = cache.get(key)
     except Exception:

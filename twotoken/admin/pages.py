@@ -1,4 +1,4 @@
-"""The admin's list of token families and the page of each. They are read-only and show no part of a token."""
+"""The admin's list of token families, and a page for each family. These pages are read-only and show no tokens."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ else:
 
 @admin.register(RefreshToken)
 class RefreshTokenAdmin(OverviewAdmin, RevokingAdmin):
-    """Token families: overview, list, page and timeline. Revoking has its own permission."""
+    """The admin of token families: overview, list, and a page with a timeline. Revoking needs a separate permission."""
 
     change_form_template = "admin/twotoken/refreshtoken/change_form.html"
     change_list_template = "admin/twotoken/refreshtoken/change_list.html"
@@ -76,7 +76,7 @@ class RefreshTokenAdmin(OverviewAdmin, RevokingAdmin):
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Forbid deleting on these pages. Staff who may delete a user may delete the user's families with the user."""
+        """Forbid deleting on the pages of families. Staff who may delete a user may delete the user's families too."""
         match = request.resolver_match
         ours = f"{self.opts.app_label}_{self.opts.model_name}_"
         if obj is None or match is None or (match.url_name or "").startswith(ours):
@@ -96,14 +96,14 @@ class RefreshTokenAdmin(OverviewAdmin, RevokingAdmin):
         return FamilyList
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
-        """Allow only the lookups of our links and filters. Others would let staff guess a secret letter by letter."""
+        """Allow only the lookups of the list's links and filters. Others would let staff guess a secret bit by bit."""
         return lookup in allowed_lookups(self, request) or is_no_field(lookup)
 
     def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:
         return tuple(f"user__{name}" for name in _user_names())
 
     def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
-        """Find families by id, by address, or by the beginning of the user's name.
+        """Find families by id, by IP address, or by the beginning of the user's name.
 
         The term "*part*" finds a user's name that contains "part" anywhere.
         """
@@ -133,7 +133,7 @@ class RefreshTokenAdmin(OverviewAdmin, RevokingAdmin):
         return paginator
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Add the times at which an active family will expire, or the time at which the family ended."""
+        """Add the times at which an active family will expire, or the time at which it was revoked or expired."""
         is_over = obj is not None and obj.state() is not State.ACTIVE
         return [*self.fields, ("ended_at",) if is_over else ("idle_end", "expires_at")]
 
@@ -142,14 +142,14 @@ class RefreshTokenAdmin(OverviewAdmin, RevokingAdmin):
 
     @admin.display(description=pgettext_lazy("family", "user"))
     def user_link(self, family: RefreshToken) -> str:
-        """The user, as a link if this site has an admin for users."""
+        """The user's name. It is a link if the admin site has an admin for users."""
         if not self.admin_site.is_registered(get_user_model()):
             return str(family.user)
         return format_html('<a href="{}">{}</a>', self._user_url(family), family.user)
 
     @admin.display(description=pgettext_lazy("family", "state"))
     def state(self, family: RefreshToken) -> str:
-        """Active, expired, or the reason of the revocation, with a mark."""
+        """The state of the family with a mark: active, expired, or the reason of its revocation."""
         state = family.state()
         text = reason_label(family) if state is State.REVOKED else str(state.label)
         tag = "strong" if family.revoked_reason == RevokedReason.REUSE else "span"
@@ -157,17 +157,17 @@ class RefreshTokenAdmin(OverviewAdmin, RevokingAdmin):
 
     @admin.display(description=pgettext_lazy("family", "device"))
     def device(self, family: RefreshToken) -> str:
-        """Browser and system in words; a tooltip shows the raw user agent."""
+        """The browser and operating system in words; a tooltip shows the raw user agent."""
         return device_label(family.user_agent)
 
     @admin.display(description=pgettext_lazy("family", "device"))
     def sender(self, family: RefreshToken) -> str:
-        """The device, and below it the address."""
+        """The device, and below it the IP address."""
         return _two_lines(device_label(family.user_agent), family.ip_address or "")
 
     @admin.display(description=pgettext_lazy("family", "bound to its device"))
     def bound(self, family: RefreshToken) -> str:
-        """The protocol that binds the family to its device, or "no"."""
+        """The protocol that binds the family to its device, or "no" if the family is not bound."""
         return family.bound_by or pgettext("bound", "no")
 
     @admin.display(description=pgettext_lazy("family", "last used"))
@@ -213,7 +213,7 @@ class RefreshTokenAdmin(OverviewAdmin, RevokingAdmin):
         return super().change_view(request, object_id, form_url, context)
 
     def _links(self, request: HttpRequest, family: RefreshToken, found: Incident) -> dict[str, Any]:
-        """Return the links of the panel about a theft: only those that this person may follow."""
+        """Return the links for the panel about a reused token: only those that ``request.user`` may follow."""
         users: Any = self.admin_site._registry.get(get_user_model())
         user: Any = family.user
         addresses = [(address, f"{self._url('changelist')}?{urlencode({'q': address})}") for address in found.addresses]
@@ -232,7 +232,7 @@ class RefreshTokenAdmin(OverviewAdmin, RevokingAdmin):
 
 
 class TokenFamiliesMixin(UserModelAdmin):
-    """Adds buttons to a project's own user admin: they list and revoke a user's families.
+    """Adds buttons to a project's own user admin: one lists the user's token families, one revokes them.
 
     Use it as ``class UserAdmin(TokenFamiliesMixin, BaseUserAdmin)``.
     """
@@ -261,7 +261,7 @@ def _two_lines(first: str, second: str) -> str:
 
 
 def _user_names() -> list[str]:
-    """Return the fields that name a user: the USERNAME_FIELD and the e-mail address."""
+    """Return the names of the USERNAME_FIELD and of the e-mail field, as far as the user model has these fields."""
     model: Any = get_user_model()
     there = {field.name for field in model._meta.get_fields()}
     return [name for name in dict.fromkeys([model.USERNAME_FIELD, model.get_email_field_name()]) if name in there]

@@ -1,7 +1,7 @@
-"""Draws a family's timeline as SVG, and the mark of a state. It needs no JavaScript and no inline style.
+"""Draws a family's timeline as SVG, and the mark of a state. The SVG needs no JavaScript and no inline style.
 
-The picture has no width of its own: places on the line are percentages, and marks and letters keep their size. So it is
-as readable on a phone as on a wide screen. Colours come from ``admin.css``.
+The picture has no fixed width: positions on the line are percentages, and marks and letters keep their size. So the
+picture is as readable on a phone as on a wide screen. Colours come from ``admin.css``.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ TRIANGLE = "M0-13 13 9H-13z"
 
 
 class Mark(NamedTuple):
-    """A tone, which is a class in ``admin.css``, and a shape. The shapes differ for people who do not see colours."""
+    """A mark in the picture. ``tone`` is a CSS class. ``shape`` tells marks apart for people who do not see colours."""
 
     tone: str
     shape: str
@@ -57,7 +57,7 @@ TICKS = 40
 
 
 class Column(NamedTuple):
-    """The moments shown at one place of the line, each with its number; and how many more this place has."""
+    """The moments shown at one place of the timeline, each with its number. ``hidden`` is how many are not shown."""
 
     place: float
     marks: list[tuple[int, Moment]]
@@ -65,7 +65,7 @@ class Column(NamedTuple):
 
 
 def state_mark(family: RefreshToken) -> SafeString:
-    """Return the mark of a family's state. Screen readers skip it: the words are beside it."""
+    """Return the mark of a family's state. Screen readers skip the mark, because the state is written beside it."""
     state = family.state()
     if state is State.ACTIVE:
         return _alone(GOOD)
@@ -75,12 +75,12 @@ def state_mark(family: RefreshToken) -> SafeString:
 
 
 def numbered_mark(moment: Moment, number: int) -> SafeString:
-    """Return the mark that a moment has in the picture, with its number."""
+    """Return the mark that a moment of the timeline has in the picture, with the moment's number."""
     return _alone(MARKS[moment.kind], str(number))
 
 
 def draw(family: RefreshToken, moments: Sequence[Moment]) -> SafeString:
-    """Return the picture: a line from the login to now or to the family's end, with a mark for each moment."""
+    """Return the timeline as SVG: a line from the login to now or to the family's end, with a mark for each moment."""
     start, last = moments[0].time, max(moment.time for moment in moments)
     is_active = family.state() is State.ACTIVE
     end = max(last, timezone.now()) if is_active else last
@@ -152,7 +152,7 @@ def _line(line: int, *, is_active: bool) -> SafeString:
 
 
 def _ticks(family: RefreshToken, start: datetime, end: datetime, line: int) -> SafeString:
-    """Draw a tick for each rotation, up to TICKS. They are spread evenly: only the last rotation's time is stored."""
+    """Draw a tick for each rotation, at most TICKS. They are spread evenly: only the last rotation's time is stored."""
     count = min(family.generation, TICKS)
     last = _place(family.refreshed_at, start, end)
     places = (round(EDGE + (last - EDGE) * number / count, 2) for number in range(1, count + 1))

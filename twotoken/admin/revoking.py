@@ -39,25 +39,25 @@ SECRETS = ("secret", "retry_key", "auth_hash")
 
 
 class Batch(NamedTuple):
-    """A batch of families: those that the logged-in member of staff may revoke, and those that this person may not."""
+    """A batch of families: ``allowed`` has those that the logged-in user may revoke, ``refused`` has the others."""
 
     allowed: list[RefreshToken]
     refused: list[RefreshToken]
 
 
 class RevokingAdmin(FamilyModelAdmin):
-    """Adds the pages that revoke families.
+    """Adds pages to the admin that revoke token families.
 
-    They revoke only families that ``get_queryset`` returns and ``has_revoke_permission`` allows.
+    These pages revoke only families that ``get_queryset`` returns and ``has_revoke_permission`` allows.
     """
 
     actions = ("revoke_families", "revoke_all_of_users")
 
     def has_revoke_permission(self, request: HttpRequest, obj: RefreshToken | None = None) -> bool:
-        """Tell whether the logged-in member of staff may revoke the family ``obj``. Without ``obj``: any family.
+        """Tell whether the logged-in user may revoke the family ``obj``, or, without ``obj``, any family at all.
 
-        Override this method to protect some families. It is called without a family first, and then with each family
-        before that family is revoked. The permission to view does not include the permission to revoke.
+        Override this method to protect some families. The method is called without a family first, and then with each
+        family before that family is revoked. The permission to view does not include the permission to revoke.
         """
         return bool(_staff(request).has_perm(f"{self.opts.app_label}.revoke_refreshtoken"))
 
@@ -71,7 +71,7 @@ class RevokingAdmin(FamilyModelAdmin):
         ]
 
     def revocable(self, request: HttpRequest, user_id: Any) -> Any:
-        """Return the user's families that can still be revoked and that ``get_queryset`` returns for this person."""
+        """Return the user's families that can still be revoked and that ``get_queryset`` returns for this request."""
         found: Any = self.get_queryset(request)
         return found.primary().revocable().filter(user_id=user_id)
 
@@ -189,12 +189,12 @@ class RevokingAdmin(FamilyModelAdmin):
         return TemplateResponse(request, "admin/twotoken/refreshtoken/revoke_confirmation.html", context)
 
     def _newest(self, request: HttpRequest, found: list[RefreshToken]) -> list[RefreshToken]:
-        """Return the newest families that this person may view. The permission to revoke does not include viewing."""
+        """Return the newest of the families ``found``, without those that ``request.user`` may revoke but not view."""
         visible = [family for family in found if self.has_view_permission(request, family)]
         return heapq.nlargest(SHOWN, visible, key=attrgetter("created_at"))
 
     def _revoke(self, request: HttpRequest, selected: list[Any], objects: list[Any]) -> None:
-        """Revoke the selected families, and write the admin's log.
+        """Revoke the selected families, and write entries to the admin's log.
 
         The log gets one entry for each of ``objects``, such as the user, and one for each of the first LISTED families.
         """
@@ -232,7 +232,7 @@ class RevokingAdmin(FamilyModelAdmin):
 
 
 def _walk(selected: Iterable[Any]) -> Iterator[list[RefreshToken]]:
-    """Yield the families that can still be revoked, with their users, in the order of their keys."""
+    """Yield batches of the families that can still be revoked, with their users, in the order of the primary keys."""
     for rows in selected:
         page = ordered = rows.primary().revocable().select_related("user").defer(*SECRETS).order_by("pk")
         while batch := list(page[:SIZE]):

@@ -1,4 +1,4 @@
-"""The search of the admin's list: by id, address, or user name, with the indexes that exist."""
+"""Searches the admin's list by id, IP address, or user name. A search uses an index if the database has one for it."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ LAST: Final = "\U0010ffff"  # no character sorts after this one
 
 
 def part(term: str) -> str:
-    """Return the part of a name that a term such as "*part*" asks for, or an empty string."""
+    """Return the text between the asterisks of a term such as "*part*". Without them, return an empty string."""
     return term.strip(EVERYWHERE).strip() if term.startswith(EVERYWHERE) and term.endswith(EVERYWHERE) else ""
 
 
 def by_key(families: QuerySet[RefreshToken], term: str) -> QuerySet[RefreshToken] | None:
-    """Return the family with this id, or the families of this IP address. None if the term is no id or address."""
+    """Return the family with this id, or the families of this IP address. If the term is neither, return None."""
     try:
         return families.filter(pk=UUID(term))
     except ValueError:
@@ -43,9 +43,9 @@ def by_key(families: QuerySet[RefreshToken], term: str) -> QuerySet[RefreshToken
 def by_beginning(families: QuerySet[RefreshToken], names: tuple[str, ...], term: str) -> QuerySet[RefreshToken]:
     """Return the families of the users with a name that begins with the term.
 
-    ``names`` are paths from a family to the names of its user. Fields without an index are left out, because the
-    database would read all users. But all fields are searched if none has an index, or if the term can be an e-mail
-    address.
+    ``names`` are the paths from a family to the fields with its user's names. Fields without an index are not searched,
+    because the database would read all users. If no field has an index, or if the term may be an e-mail address, all
+    fields are searched.
     """
     fields = {name: get_fields_from_path(RefreshToken, name)[-1] for name in names}
     indexed = [name for name, field in fields.items() if _is_indexed(field)]
@@ -58,8 +58,8 @@ def by_beginning(families: QuerySet[RefreshToken], names: tuple[str, ...], term:
 def begins(name: str, field: Any, term: str, vendor: str) -> Q:
     """Return the condition that a text column begins with a term, in a form for which the database can use an index.
 
-    MariaDB's collation ignores case. On the other databases the condition accepts the term as typed, in lower case, in
-    upper case, and with capitals at the beginning of the term or of each word.
+    On MariaDB the condition ignores case. On other databases it accepts the term as typed, in lower case, in upper
+    case, and with a capital at the beginning of the term or of each word.
     """
     if vendor == "mysql" or not isinstance(field, CharField | TextField):
         return Q(**{f"{name}__istartswith": term})
@@ -73,7 +73,7 @@ def begins(name: str, field: Any, term: str, vendor: str) -> Q:
 
 
 def _is_indexed(field: Any) -> bool:
-    """Tell whether the field is the first one of an index."""
+    """Tell whether the field has an index or is the first field of one."""
     options = field.model._meta
     unique = [constraint for constraint in options.constraints if isinstance(constraint, UniqueConstraint)]
     firsts = {index.fields[0] for index in [*options.indexes, *unique] if index.fields}

@@ -1,4 +1,4 @@
-"""Describes a token family in words: its timeline, the reason of its revocation, its times, its device."""
+"""Describes a token family in words: its timeline, its device, its times, and the reason of its revocation."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ EXPIRED: Final = "expired"
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A moment of a family's life: one row of the timeline's table, and one mark in its picture."""
+    """One entry of a family's timeline, such as a rotation: a row of the timeline's table and a mark in its picture."""
 
     kind: str
     time: datetime
@@ -35,14 +35,15 @@ class Moment:
 
     @property
     def time_label(self) -> str:
-        """The time to the second: a theft and its discovery may be less than a minute apart."""
+        """The time with its seconds, because a theft and its discovery may be less than a minute apart."""
         return exact_label(self.time)
 
 
 def timeline(family: RefreshToken) -> list[Moment]:
-    """Return the moments of a family's life, the oldest first.
+    """Return the moments of a family's timeline, the oldest first.
 
-    Start, last rotation, revocation and expiry come from the family's own row, the others from its events.
+    The start, the last rotation, the revocation and the expiry come from the family's row. The other moments come from
+    the family's events.
     """
     found = FamilyEvent.objects.using(family._state.db).filter(family=family.pk).order_by("created_at", "pk")
     events = list(found)
@@ -103,23 +104,23 @@ def reason_label(family: RefreshToken) -> str:
 
 
 def local_time(moment: datetime) -> datetime:
-    """Return a time in the current time zone. With ``USE_TZ`` off, the time already is in that zone."""
+    """Return a time in the current time zone. If ``USE_TZ`` is False, the time is in that zone already."""
     return timezone.localtime(moment) if timezone.is_aware(moment) else moment
 
 
 def time_label(moment: datetime) -> str:
-    """Return a time as the admin shows it."""
+    """Return a time as text, in the project's DATETIME_FORMAT."""
     return str(date_format(local_time(moment), "DATETIME_FORMAT"))
 
 
 def exact_label(moment: datetime) -> str:
-    """Return a time with its seconds, which no date format of Django has."""
+    """Return a time as text with seconds, which Django's date formats don't show."""
     local = local_time(moment)
     return f"{date_format(local, 'DATE_FORMAT')}, {local:%H:%M:%S}"
 
 
 def distance_label(moment: datetime) -> str:
-    """Return the distance to a time, such as "2 days ago"; a tooltip shows the time itself."""
+    """Return how far a time is from now, such as "2 days ago"; a tooltip shows the time itself."""
     now = timezone.now()
     text = gettext("%(time)s ago") if moment <= now else gettext("in %(time)s")
     nearer, later = sorted((moment, now))
@@ -129,5 +130,5 @@ def distance_label(moment: datetime) -> str:
 
 
 def device_label(user_agent: str) -> str:
-    """Return a device in words; a tooltip shows the raw user agent."""
+    """Return the device that a user agent names, in words; a tooltip shows the raw user agent."""
     return format_html('<span title="{}">{}</span>', user_agent, describe(user_agent)) if user_agent else "-"

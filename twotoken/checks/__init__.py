@@ -1,4 +1,4 @@
-"""The system checks of ``manage.py check``. The id of a check that was removed is never used again."""
+"""The system checks that twotoken adds to ``manage.py check``. The id of a removed check is never used again."""
 
 from __future__ import annotations
 

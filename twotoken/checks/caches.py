@@ -38,9 +38,9 @@ PROOF_FAULTS: tuple[tuple[type[BaseCache], str], ...] = (
 
 
 def check_deployed_cache(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
-    """W006: the default cache must count requests without losing counts, and all processes must share it.
+    """W006: the default cache must count requests without losing any, and all processes must share this cache.
 
-    The throttles of logins and refreshes count in this cache.
+    The throttles of logins and refreshes count requests in it.
     """
     if not are_fine("LOGIN_THROTTLE", "REFRESH_THROTTLE") or not (conf.login_throttle or conf.refresh_throttle):
         return
@@ -61,9 +61,9 @@ def check_deployed_cache(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMess
 
 
 def check_deployed_proofs(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
-    """W014 and W017 run only for a project that sets DPOP, DPOP_ACCESS or DPOP_NONCE: others don't use this feature.
+    """W014 and W017 run only for a project that sets DPOP, DPOP_ACCESS or DPOP_NONCE, because others don't use DPoP.
 
-    W014: the default cache must remember which DPoP proofs were used, and all processes must share it.
+    W014: the default cache must remember which DPoP proofs were used, and all processes must share this cache.
 
     W017: behind a proxy that ends TLS, SECURE_PROXY_SSL_HEADER must be set. Otherwise every DPoP proof is refused: the
     proof names an https URL, and Django sees an http URL.
@@ -95,7 +95,7 @@ def check_deployed_proofs(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMes
 
 
 def uses_proofs() -> bool:
-    """Tell whether proofs are accepted, and the project has chosen this: it sets DPOP, DPOP_ACCESS or DPOP_NONCE."""
+    """Tell whether DPoP proofs are accepted and the project sets DPOP, DPOP_ACCESS or DPOP_NONCE."""
     chosen = {"DPOP", "DPOP_ACCESS", "DPOP_NONCE"}.intersection(values_of_project())
     return bool(chosen) and accepts_proofs()
 

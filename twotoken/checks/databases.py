@@ -1,4 +1,4 @@
-"""Checks of the database. Those that query it run with ``manage.py check --database`` and ``manage.py migrate``."""
+"""Checks of the database. ``manage.py check --database`` and ``manage.py migrate`` run those that make queries."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Apps = Sequence[AppConfig] | None
 def check_deployed_statements(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
     """W018: behind a connection pooler in transaction mode, such as PgBouncer, prepared statements must be off.
 
-    The check takes DISABLE_SERVER_SIDE_CURSORS as the sign of such a pooler. If the pooler does not know of prepared
+    The check takes DISABLE_SERVER_SIDE_CURSORS as the sign of such a pooler. If the pooler does not support prepared
     statements, a client can get the answer to the statement of another client.
     """
     database = connections[router.db_for_write(apps.get_model("twotoken", "RefreshToken"))].settings_dict
@@ -41,7 +41,7 @@ def check_deployed_statements(app_configs: Apps, **kwargs: Any) -> Iterator[Chec
 
 
 def check_cluster(app_configs: Apps, databases: Sequence[str] | None = None, **kwargs: Any) -> Iterator[CheckMessage]:
-    """W009: in a Galera cluster, each read must wait until its node has the writes of the other nodes."""
+    """W009: in a Galera cluster, each read from a node must wait until this node has the writes of the other nodes."""
     alias = router.db_for_write(apps.get_model("twotoken", "RefreshToken"))
     if alias not in (databases or ()):
         return
@@ -62,9 +62,9 @@ def check_cluster(app_configs: Apps, databases: Sequence[str] | None = None, **k
 def check_claims_of_latest(
     app_configs: Apps, databases: Sequence[str] | None = None, **kwargs: Any
 ) -> Iterator[CheckMessage]:
-    """W015: ACCESS_CLAIMS must return valid claims. The check calls it for the user of the latest login.
+    """W015: ACCESS_CLAIMS must return valid claims. The check calls ACCESS_CLAIMS for the user of the latest login.
 
-    If nobody has logged in yet, the check calls it for the first user.
+    If nobody has logged in yet, the check calls ACCESS_CLAIMS for the first user.
     """
     alias = router.db_for_write(apps.get_model("twotoken", "RefreshToken"))
     if alias not in (databases or ()) or not are_fine("ACCESS_CLAIMS") or list(check_claims(None)):

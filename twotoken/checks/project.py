@@ -1,4 +1,4 @@
-"""Checks of the project around twotoken: its tenants, its users, and the defaults of Django and REST framework."""
+"""Checks of a project's tenants, its user model, and its settings for Django and REST framework."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ def check_tenants(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
 def check_user_id(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
     """E012: USER_ID_FIELD must be 'pk' or a unique field of the user model.
 
-    W003: USER_ID_FIELD must not be the field of the user name or of the e-mail address: a value there may later belong
-    to another user.
+    W003: USER_ID_FIELD must not be the field of the user name or of the e-mail address, because the same name or
+    address may later belong to another user.
     """
     if not are_fine("USER_ID_FIELD") or conf.user_id_field == "pk":
         return
@@ -78,9 +78,9 @@ def check_user_id(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
 
 
 def check_authenticators(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
-    """W001: the first of DEFAULT_AUTHENTICATION_CLASSES must have an authenticate_header that returns a value.
+    """W001: the authenticate_header of the first class in DEFAULT_AUTHENTICATION_CLASSES must return a value.
 
-    Otherwise DRF answers 403 where clients need a 401.
+    Otherwise DRF answers a 403 where clients need a 401.
     """
     classes: list[type[BaseAuthentication]] = list(cast("Any", api_settings.DEFAULT_AUTHENTICATION_CLASSES))
     if not any(_is_ours(authenticator) for authenticator in classes) or _is_ours(classes[0]):
@@ -96,7 +96,7 @@ def check_authenticators(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMess
 
 
 def check_permissions(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
-    """W019: DEFAULT_PERMISSION_CLASSES must require a login, for the views that name no permissions of their own."""
+    """W019: DEFAULT_PERMISSION_CLASSES must require a login, because views without permission_classes use them."""
     if all(permission is AllowAny for permission in cast("Any", api_settings.DEFAULT_PERMISSION_CLASSES)):
         yield Warning(
             "Nothing in DEFAULT_PERMISSION_CLASSES needs a login.",
@@ -128,7 +128,7 @@ def _tenant_apps() -> list[Sequence[str]]:
 
 
 def _has_app(listed: Sequence[str], label: str) -> bool:
-    """Tell whether a list contains an app, by its name or the path of its AppConfig: django-tenants accepts both."""
+    """Tell whether a list contains an app's name or the path of its AppConfig: django-tenants accepts both."""
     config = apps.get_app_config(label)
     return config.name in listed or f"{config.__module__}.{type(config).__name__}" in listed
 

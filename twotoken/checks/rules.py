@@ -1,4 +1,4 @@
-"""The rules for single values of TWOTOKEN: what type and range each must have."""
+"""The rule for each key of TWOTOKEN: which type and range its value must have."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _is_audience(value: object) -> bool:
 
 
 def is_service_url(value: object) -> bool:
-    """Tell whether a value is an https URL, or an http URL of this machine. On a network, others could read http."""
+    """Tell whether a value is an https URL, or an http URL of localhost. Over a network, others could read http."""
     if not isinstance(value, str) or not URL.fullmatch(value):
         return False
     try:
@@ -143,5 +143,5 @@ def wrong_keys(values: dict[str, Any]) -> list[str]:
 
 
 def are_fine(*keys: str) -> bool:
-    """Tell whether these keys of TWOTOKEN have valid values. If one has not, E001 or E003 reports it."""
+    """Tell whether these keys of TWOTOKEN have valid values. The checks E001 and E003 report invalid values."""
     return is_dict() and not set(keys).intersection(wrong_keys(values_of_project()))

@@ -1,4 +1,4 @@
-"""Checks of JWKSView and DiscoveryView: what a project publishes for services that verify its access tokens."""
+"""Checks of JWKSView and DiscoveryView, which publish what other services need to verify access tokens."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ KEYS_VIEW, DISCOVERY_VIEW = "twotoken.views.services.JWKSView", "twotoken.views.
 def check_discovery(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
     """E014: if DiscoveryView is mounted, ISSUER must be an https URL without a query (RFC 8414 section 2).
 
-    http is accepted for localhost.
+    An http URL is accepted for localhost.
 
     E015: if DiscoveryView is mounted, JWKSView must be mounted too. Its URL name must be DiscoveryView's jwks_url_name,
     which is 'jwks' by default.
@@ -49,7 +49,7 @@ def check_discovery(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
 def check_published_keys(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
     """W012: if JWKSView is mounted, ISSUER and AUDIENCE must be set.
 
-    Then each access token names its issuer and the services that it is for.
+    With both settings, each access token names its issuer and the services that it is for.
     """
     missing = [
         key
@@ -65,7 +65,7 @@ def check_published_keys(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMess
 
 
 def _is_computed(key: str) -> bool:
-    """Tell whether a setting is a callable. Then its value may depend on the request, so no check can know it."""
+    """Tell whether a setting is a callable. If so, its value may depend on the request, and no check can know it."""
     try:
         return callable_of_fine(key) is not None
     except ImproperlyConfigured:  # E013 reports it
@@ -77,7 +77,7 @@ def _is_issuer_url(issuer: str | None) -> bool:
 
 
 def _mounted(name: str) -> Iterator[tuple[Any, Mapping[str, Any]]]:
-    """Yield the class and the options of each mounted view whose class has this name, or inherits from such a class."""
+    """Yield the class and the options of each mounted view whose class, or one of its base classes, has this name."""
     if not getattr(settings, "ROOT_URLCONF", None):
         return
     for pattern in _patterns(get_resolver().url_patterns):

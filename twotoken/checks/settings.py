@@ -1,4 +1,4 @@
-"""Checks of TWOTOKEN: its names, its secrets, and values that must fit together. ``rules`` has the types and ranges."""
+"""Checks of TWOTOKEN: its keys, its secrets, and values that must fit together. ``rules`` has types and ranges."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def check_shape(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
 def check_secrets(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
     """E004: ACCESS_SECRET and REFRESH_SECRET must be set, each to a string or a list of strings.
 
-    E005: every secret must be strong enough and fit its algorithm. The first one of a list must be able to sign.
+    E005: every secret must be strong enough and fit its algorithm. The first secret of a list must be able to sign.
 
     E006: ACCESS_SECRET, REFRESH_SECRET and Django's SECRET_KEY must differ.
     """
@@ -177,7 +177,7 @@ def check_cookie(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
 
 
 def check_claims(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
-    """E011: ACCESS_CLAIMS, if it is set, must be the dotted path of a callable."""
+    """E011: if ACCESS_CLAIMS is set, it must be the dotted path of a callable."""
     path = values_of_project().get("ACCESS_CLAIMS")
     if path is None or not are_fine("ACCESS_CLAIMS"):
         return
@@ -195,7 +195,7 @@ def check_claims(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
 
 
 def check_issuer(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
-    """E013: if ISSUER or AUDIENCE is a dotted path, it must lead to a callable."""
+    """E013: if ISSUER or AUDIENCE is a dotted path, the path must lead to a callable."""
     for key in ("ISSUER", "AUDIENCE"):
         try:
             callable_of_fine(key)
@@ -238,5 +238,5 @@ def check_deployed_cookie(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMes
 
 
 def callable_of_fine(key: str) -> Callable[[], object] | None:
-    """Return the callable of a setting, as ``callable_of`` does, or None if the value is wrong, which E003 reports."""
+    """Return the callable of a setting, as ``callable_of`` does. If the setting's value is invalid, return None."""
     return callable_of(key) if are_fine(key) else None

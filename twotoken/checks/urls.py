@@ -1,4 +1,4 @@
-"""Checks of the project's URLs: the mounts of ``twotoken.urls``, and the views that need a recent login."""
+"""Checks of the project's URLs: each ``include`` of ``twotoken.urls``, and the views that need a recent login."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def mounts(patterns: Sequence[URLPattern | URLResolver], outer: str = "") -> Ite
 
 
 def _asked_by_views() -> Iterator[tuple[str, timedelta]]:
-    """Yield the name of each view that has RecentLogin, with the ``max_age`` that it asks for."""
+    """Yield the name of each view with the permission RecentLogin, and the ``max_age`` of that permission."""
     callbacks = _callbacks(get_resolver().url_patterns) if getattr(settings, "ROOT_URLCONF", None) else []
     for callback in callbacks:
         view, options = getattr(callback, "cls", None), getattr(callback, "initkwargs", {})

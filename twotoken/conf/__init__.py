@@ -1,4 +1,4 @@
-"""The settings of the project, ``TWOTOKEN``. Read them through ``conf``, when you use them."""
+"""The project's settings for twotoken, the dict ``TWOTOKEN``. Read a setting through ``conf``, when you use it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The settings: one dict, ``TWOTOKEN``. Each key has a typed property, which reads it on every use.
+"""The settings of twotoken. Each key of the dict ``TWOTOKEN`` has a typed property, which reads the key on each use.
 
-Because settings are not cached, ``override_settings`` works. ``manage.py check`` reports wrong values. This module
-raises ImproperlyConfigured only for a value that it can't use.
+Settings are not cached, so ``override_settings`` works. ``manage.py check`` reports wrong values. This module raises
+ImproperlyConfigured only for a value that it can't use.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ SECURE = "__Secure-"
 
 
 class Delivery(StrEnum):
-    """How the refresh token travels: in a cookie, in the body, or not at all, because a login returns none."""
+    """How the client gets and sends the refresh token: in a cookie, in the body, or not at all."""
 
     COOKIE = "cookie"
     BODY = "body"
@@ -45,7 +45,7 @@ class Delivery(StrEnum):
 
 
 def delivery(value: object) -> Delivery:
-    """Return the delivery with this name. Raises ImproperlyConfigured for any other value."""
+    """Return the Delivery with this value. Raises ImproperlyConfigured if there is no such Delivery."""
     try:
         return Delivery(cast("str", value))
     except ValueError as exc:
@@ -58,22 +58,22 @@ class Settings:
 
     @property
     def access_secret(self) -> tuple[str, ...]:
-        """Secret of access tokens (32 bytes or more), or a key as PEM.
+        """The secret that signs access tokens (32 bytes or more), or a key as PEM.
 
-        In a list, the first one signs new tokens, and a token is accepted if any of them has signed it.
+        In a list, the first secret signs new tokens, and a token is accepted if any secret of the list signed it.
         """
         return secrets_of("ACCESS_SECRET")
 
     @property
     def access_algorithm(self) -> str:
-        """Algorithm of the first ACCESS_SECRET: HS256 for a secret; EdDSA, ES256 or RS256 for a private key."""
+        """The algorithm of the first ACCESS_SECRET: HS256 for a secret; EdDSA, ES256 or RS256 for a private key."""
         return value_of("ACCESS_ALGORITHM", HS256)
 
     @property
     def refresh_secret(self) -> tuple[str, ...]:
-        """Secret of refresh tokens (32 bytes or more). It must differ from ACCESS_SECRET and SECRET_KEY.
+        """The secret that signs refresh tokens (32 bytes or more). It must differ from ACCESS_SECRET and SECRET_KEY.
 
-        In a list, the first one signs new tokens, and a token is accepted if any of them has signed it.
+        In a list, the first secret signs new tokens, and a token is accepted if any secret of the list signed it.
         """
         return secrets_of("REFRESH_SECRET")
 
@@ -89,7 +89,7 @@ class Settings:
 
     @property
     def family_lifetime(self) -> timedelta | None:
-        """How long after login a token family expires, even if it is used. None: never."""
+        """How long after the login a token family expires, even if it is used. None: there is no such limit."""
         return value_of("FAMILY_LIFETIME", timedelta(days=30))
 
     @property
@@ -102,7 +102,7 @@ class Settings:
 
     @property
     def cookie_name(self) -> str:
-        """Name of the refresh token's cookie. With None the name is ``refresh_token`` after a prefix.
+        """The name of the refresh token's cookie. None: the name is ``refresh_token`` with a prefix.
 
         The prefix is ``__Host-`` if COOKIE_PATH is "/" and COOKIE_DOMAIN is None, otherwise ``__Secure-``. If
         COOKIE_SECURE is False, the name has no prefix.
@@ -115,40 +115,40 @@ class Settings:
 
     @property
     def cookie_path(self) -> str | None:
-        """Path of the cookie. None: the parent of the refresh URL, such as ``/api/auth/``."""
+        """The Path of the refresh token's cookie. None: the parent of the refresh URL, such as ``/api/auth/``."""
         return value_of("COOKIE_PATH", None)
 
     @property
     def cookie_domain(self) -> str | None:
-        """Domain of the cookie. None: only the host that set it.
+        """The Domain of the refresh token's cookie. None: only the host that set the cookie gets it.
 
-        With a domain, every host below it gets the cookie and can replace it.
+        With a Domain, every host below it gets the cookie and can replace it.
         """
         return value_of("COOKIE_DOMAIN", None)
 
     @property
     def cookie_samesite(self) -> str:
-        """SameSite attribute of the cookie, a string: "Strict", "Lax" or "None"."""
+        """The SameSite attribute of the refresh token's cookie, a string: "Strict", "Lax" or "None"."""
         return value_of("COOKIE_SAMESITE", "Strict")
 
     @property
     def cookie_secure(self) -> bool:
-        """Whether browsers send the cookie over https only."""
+        """Whether browsers send the refresh token's cookie over https only."""
         return value_of("COOKIE_SECURE", True)
 
     @property
     def browser_grace(self) -> timedelta:
         """How long after a rotation the replaced refresh token is still accepted, in a family that a browser started.
 
-        Only a rotation without an Idempotency-Key has this grace.
+        If the rotation or the repeated request has an Idempotency-Key, there is no grace.
         """
         return duration_of("BROWSER_GRACE", 10)
 
     @property
     def reuse_grace(self) -> timedelta:
-        """How long after a rotation the replaced refresh token is still accepted, in any other family.
+        """How long after a rotation the replaced refresh token is still accepted, in a family that no browser started.
 
-        Only a rotation without an Idempotency-Key has this grace.
+        If the rotation or the repeated request has an Idempotency-Key, there is no grace.
         """
         return duration_of("REUSE_GRACE", 0)
 
@@ -159,15 +159,15 @@ class Settings:
 
     @property
     def max_families_per_user(self) -> int | None:
-        """How many active families a user may have: one more login revokes the oldest. None: any number."""
+        """How many active families a user may have. A login beyond this number revokes the oldest. None: no limit."""
         return value_of("MAX_FAMILIES_PER_USER", None)
 
     @property
     def access_claims(self) -> Callable[[Any, Any], Mapping[str, Any]] | None:
-        """Dotted path to a callable ``(user, family) -> dict``: the project's own claims for each access token.
+        """Dotted path to a callable ``(user, family) -> dict``, which returns a project's own claims for access tokens.
 
-        It is called at every login and refresh. The dict may hold only what JSON can: text, finite numbers, booleans,
-        None, lists, and dicts with text as keys. Turn a UUID, a date or a lazy translation into text.
+        The callable is called at every login and refresh. The dict may hold only what JSON can hold: text, finite
+        numbers, booleans, None, lists, and dicts with text as keys. Turn UUIDs, dates and lazy translations into text.
         """
         path = value_of("ACCESS_CLAIMS", None)
         return None if path is None else import_string(path)
@@ -176,8 +176,8 @@ class Settings:
     def issuer(self) -> str | None:
         """The ``iss`` claim of access tokens: each new token has it, and a token without it is refused.
 
-        A string; or a callable without arguments that returns the string and is called on each use; or the callable's
-        dotted path. With a callable, refresh tokens have the claim too.
+        The value is a string, or a callable without arguments that returns a string, or the callable's dotted path. A
+        callable is called on each use. With a callable, refresh tokens have the claim too.
         """
         value: Any = value_of("ISSUER", None)
         found = callable_in("ISSUER", value)
@@ -185,10 +185,10 @@ class Settings:
 
     @property
     def audience(self) -> tuple[str, ...]:
-        """The ``aud`` claim of access tokens: new tokens have all values. A token is accepted if it has one of them.
+        """The ``aud`` claim of access tokens. New tokens have all values. A token is accepted if it has one of them.
 
-        A string or a list of strings; or a callable without arguments that returns a string or a list and is called on
-        each use; or the callable's dotted path.
+        The setting is a string, or a list of strings, or a callable without arguments that returns one of these, or the
+        callable's dotted path. A callable is called on each use.
         """
         value: Any = value_of("AUDIENCE", None)
         found = callable_in("AUDIENCE", value)
@@ -196,7 +196,7 @@ class Settings:
 
     @property
     def client_id(self) -> str | None:
-        """The ``client_id`` claim of access tokens, for verifiers that require RFC 9068. None: no such claim.
+        """The ``client_id`` claim of access tokens, for services that require RFC 9068. None: there is no such claim.
 
         With ISSUER, AUDIENCE and CLIENT_ID an access token has every claim that RFC 9068 requires.
         """
@@ -204,7 +204,9 @@ class Settings:
 
     @property
     def jwks_url(self) -> str | None:
-        """Where ``RemoteAccessTokenAuthentication`` fetches the public keys (a JWK Set). None: ACCESS_SECRET has them.
+        """The URL of the JWK Set with the public keys for ``RemoteAccessTokenAuthentication``.
+
+        None: the keys are in ACCESS_SECRET.
 
         Only a service that verifies the access tokens of another service needs this setting.
         """
@@ -217,7 +219,7 @@ class Settings:
 
     @property
     def revocations_url(self) -> str | None:
-        """Where ``RemoteAccessTokenAuthentication`` asks which token families were revoked: a ``RevocationsView``.
+        """The URL of a ``RevocationsView``: it tells ``RemoteAccessTokenAuthentication`` which families were revoked.
 
         Only a service that verifies the access tokens of another service needs this setting.
         """
@@ -225,7 +227,7 @@ class Settings:
 
     @property
     def revocation_interval(self) -> timedelta | None:
-        """How often a process reads which token families were revoked. It reads only when a request comes. None: never.
+        """How often a process reads which token families were revoked, as long as it gets requests. None: never.
 
         ``StatelessAccessTokenAuthentication`` reads the database, and ``RemoteAccessTokenAuthentication`` reads
         REVOCATIONS_URL. A revoked family is refused within this time plus the duration of one reading, or within twice
@@ -237,77 +239,77 @@ class Settings:
     def dpop(self) -> str:
         """Whether a login with a DPoP proof binds its token family to the client's key (RFC 9449).
 
-        ``"optional"``: a login with a proof binds its family, a login without one does not. ``"required"``: every new
-        family is bound, and a login without a proof is refused. ``"off"``: proofs are ignored, and families that DPoP
-        has bound already are refused. Without the package cryptography ``"optional"`` means ``"off"``.
+        ``"optional"``: a login with a proof binds its family, a login without a proof does not. ``"required"``: every
+        new family is bound, and a login without a proof is refused. ``"off"``: proofs are ignored, and tokens that are
+        already bound are refused. Without the package cryptography ``"optional"`` means ``"off"``.
         """
         return value_of("DPOP", "optional")
 
     @property
     def dpop_access(self) -> bool:
-        """Whether the access tokens of a family that is bound by DPoP are bound too: each API call needs a proof.
+        """Whether, in a family that DPoP binds, the access tokens are bound too, so that each API call needs a proof.
 
-        False: only the refresh token is bound.
+        False: only the family's refresh token is bound.
         """
         return value_of("DPOP_ACCESS", True)
 
     @property
     def dpop_nonce(self) -> bool:
-        """Whether each DPoP proof must have a nonce of the server.
+        """Whether each DPoP proof must contain a nonce from the server (RFC 9449 section 8).
 
-        Otherwise a malicious script in a page could sign proofs for later times, and send them to an attacker, who
-        could use them then.
+        Without a nonce, a malicious script in a page could sign proofs with later times and send them to an attacker,
+        who could use them at these times.
         """
         return value_of("DPOP_NONCE", False)
 
     @property
     def user_id_field(self) -> str:
-        """The field of the user model whose value is the ``sub`` claim."""
+        """The field of the user model that gives the ``sub`` claim of access tokens."""
         return value_of("USER_ID_FIELD", "pk")
 
     @property
     def login_throttle(self) -> str | None:
-        """How often one address may try one user name. None: off.
+        """How often one IP address may try to log in with one user name. None: no limit.
 
-        Spellings of a name that the database treats as equal count together.
+        Spellings of a name that the database treats as equal count as one name.
         """
         return value_of("LOGIN_THROTTLE", "10/min")
 
     @property
     def refresh_throttle(self) -> str | None:
-        """How often one family may refresh. None: off."""
+        """How often one token family may be refreshed. None: no limit."""
         return value_of("REFRESH_THROTTLE", "60/min")
 
     @property
     def step_up_sessions(self) -> timedelta | None:
-        """How recent the user's last proof of identity must be to list or revoke sessions. None: any age."""
+        """How old the user's last proof of identity may be when they list or revoke their sessions. None: no limit."""
         return value_of("STEP_UP_SESSIONS", None)
 
     @property
     def record_client(self) -> bool:
-        """Whether to store the address and user agent of logins and refreshes."""
+        """Whether to store the IP address and user agent of logins and refreshes."""
         return value_of("RECORD_CLIENT", True)
 
     @property
     def retention(self) -> timedelta:
-        """How long ``purge_token_families`` keeps a revoked or expired family, for people to look at.
+        """How long ``purge_token_families`` keeps a revoked or expired family, so that people can look at it.
 
         The family is kept at least for the life of an access token plus a minute, because REVOCATION_INTERVAL and
-        ``RevocationsView`` need it for that long.
+        ``RevocationsView`` need the family for that long.
         """
         return value_of("RETENTION", timedelta(days=30))
 
     @property
     def tenant_issuer(self) -> str | None:
-        """The issuer if ISSUER is a callable, otherwise None. It is part of refresh tokens and of cache keys."""
+        """What ISSUER returns if it is a callable, otherwise None. Refresh tokens and cache keys contain this value."""
         found = callable_of("ISSUER")
         return None if found is None else issuer_from(found)
 
     @property
     def nonce_secrets(self) -> tuple[bytes, ...]:
-        """The secrets from which the nonces of DPOP_NONCE are computed. The first one makes new nonces.
+        """The secrets from which nonces for DPoP proofs are computed. The first secret makes new nonces.
 
-        They are REFRESH_SECRET, or Django's SECRET_KEY if REFRESH_SECRET is not set.
+        They come from REFRESH_SECRET or, if it is not set, from Django's SECRET_KEY and SECRET_KEY_FALLBACKS.
         """
         if value_of("REFRESH_SECRET", None) is None:
             return tuple(map(force_bytes, (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)))
@@ -315,19 +317,19 @@ class Settings:
 
     @property
     def access_policy(self) -> AccessPolicy:
-        """How access tokens are signed and verified, made from the settings above."""
+        """The keys and rules for signing and verifying access tokens, made from the settings."""
         return _access_policy(
             self.access_secret, self.access_algorithm, self.issuer, self.audience, self.leeway, self.client_id
         )
 
     @property
     def access_keys(self) -> KeyRing:
-        """The keys of access tokens, made from the settings above."""
+        """The keys of access tokens, made from ACCESS_SECRET and ACCESS_ALGORITHM."""
         return _access_keys(self.access_secret, self.access_algorithm)
 
     @property
     def refresh_keys(self) -> KeyRing:
-        """The keys of refresh tokens, made from the settings above. Only HS256, because no other service needs them."""
+        """The keys of refresh tokens, made from REFRESH_SECRET: for HS256 only, because no other service needs them."""
         return keys_of("REFRESH_SECRET", self.refresh_secret, (HS256,))
 
 

@@ -1,4 +1,4 @@
-"""Read a value of ``TWOTOKEN``, and turn it into the type that its property in ``settings`` returns."""
+"""Read a value of ``TWOTOKEN``, and turn it into the type that the property in ``conf.settings`` returns."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ T = TypeVar("T")
 
 
 def callable_of(key: str) -> Callable[[], object] | None:
-    """Return a setting's callable, given directly or as a dotted path. If the setting is a plain value, return None.
+    """Return the callable that a setting is or names by a dotted path. If the setting is a plain value, return None.
 
-    Raises ImproperlyConfigured for a dotted path that leads to no callable. Otherwise a misspelt path would itself be
-    used as the issuer, the same one for all tenants.
+    Raises ImproperlyConfigured for a dotted path that leads to no callable. Otherwise a misspelt path in ISSUER would
+    itself become the issuer, and all tenants would have the same issuer.
     """
     return callable_in(key, value_of(key, None))
 
 
 def callable_in(key: str, value: Any) -> Callable[[], object] | None:
-    """Return the callable of a setting that has this value, as ``callable_of`` does."""
+    """Do what ``callable_of`` does, for a setting with this value."""
     if not isinstance(value, str):
         return value if callable(value) else None
     if not _is_dotted_path(value):
@@ -45,9 +45,9 @@ def callable_in(key: str, value: Any) -> Callable[[], object] | None:
 def _is_dotted_path(value: str) -> bool:
     """Tell whether a string is a dotted path to something in a module that Python can import.
 
-    A host such as auth.example.com looks like a dotted path too. So a string counts as a dotted path only if Python
-    finds its first part, and finds it as a package. If the string has only one dot, the first part may also be a plain
-    module. Nothing is imported.
+    A host such as auth.example.com looks like a dotted path too. So a string counts as a dotted path only if its first
+    part is a package that Python finds. If the string has only one dot, the first part may also be a module that is not
+    a package. Nothing is imported.
     """
     names = value.split(".")
     if len(names) < 2 or not all(name.isidentifier() for name in names):
@@ -60,7 +60,7 @@ def _is_dotted_path(value: str) -> bool:
 
 
 def issuer_from(found: Callable[[], object]) -> str:
-    """Return what the callable of ISSUER returns. Raises ImproperlyConfigured if that is not a text."""
+    """Return the string that ISSUER's callable returns. Raises ImproperlyConfigured if it is empty or not a string."""
     value = found()
     if not isinstance(value, str) or not value:
         # Without an issuer, each tenant would accept the tokens of the others.
@@ -71,9 +71,9 @@ def issuer_from(found: Callable[[], object]) -> str:
 
 
 def audience_from(found: Callable[[], object]) -> tuple[str, ...]:
-    """Return the texts that the callable of AUDIENCE returns.
+    """Return the strings that the callable of AUDIENCE returns, as a tuple.
 
-    Raises ImproperlyConfigured if it returns anything but a string or a list of strings.
+    Raises ImproperlyConfigured if the callable returns anything but a string or a list of strings.
     """
     value: Any = found()
     values = texts_of(value) if isinstance(value, str | list | tuple) else ()
@@ -83,7 +83,7 @@ def audience_from(found: Callable[[], object]) -> tuple[str, ...]:
 
 
 def texts_of(value: str | Sequence[str] | None) -> tuple[str, ...]:
-    """Return a text, several texts or None as a tuple."""
+    """Return a tuple of strings, made from one string, several strings or None."""
     return (value,) if isinstance(value, str) else tuple(value or ())
 
 
@@ -94,13 +94,13 @@ def value_of(key: str, default: T) -> T:
 
 
 def duration_of(key: str, default: float) -> timedelta:
-    """Return a duration that is given as a timedelta or in seconds."""
+    """Return the value of a key of ``TWOTOKEN`` that is a timedelta or a number of seconds, as a timedelta."""
     value = value_of(key, default)
     return value if isinstance(value, timedelta) else timedelta(seconds=value)
 
 
 def secrets_of(key: str) -> tuple[str, ...]:
-    """Return the secrets that a setting holds. Raises ImproperlyConfigured if it holds none."""
+    """Return the secrets in a setting. Raises ImproperlyConfigured if it is not a string or a list of strings."""
     value: Any = value_of(key, None)
     if isinstance(value, str):
         return (value,)
@@ -112,7 +112,7 @@ def secrets_of(key: str) -> tuple[str, ...]:
 
 
 def keys_of(key: str, secrets: tuple[str, ...], algorithms: tuple[str, ...]) -> KeyRing:
-    """Make the key ring from a setting's secrets. Raises ImproperlyConfigured if one of them can't be used."""
+    """Make the key ring from a setting's secrets. Raises ImproperlyConfigured if one of the secrets can't be used."""
     try:
         return key_ring(secrets, algorithms)
     except ValueError as exc:

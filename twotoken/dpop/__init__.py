@@ -1,4 +1,4 @@
-"""DPoP proofs (RFC 9449), their nonces, and the keys that families are bound to. Pure: no Django, no cache."""
+"""DPoP proofs (RFC 9449), their nonces, and the keys that token families are bound to. Pure: no Django, no cache."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Compare the URL in a DPoP proof, ``htu``, with that of the request (RFC 9449 section 4.3). Pure: no Django."""
+"""Compare the URL in a DPoP proof (``htu``) with the URL of the request (RFC 9449 section 4.3). Pure: no Django."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _URL = re.compile(r"[!-~]+")  # a URL has no blanks and only ASCII (RFC 3986 sec
 def normal(url: str) -> tuple[str, str, int | None, bytes]:
     """Return scheme, host, port and path of a URL for comparison (RFC 3986 section 6.2), without query and fragment.
 
-    All percent-encodings are decoded, also those of reserved characters: the path of a request reaches Django decoded,
-    so ``%40`` and ``@`` are the same path for Django. Raises ProofAddress if this is not an http or https URL.
+    All percent-encodings are decoded, even those of reserved characters: the path of a request reaches Django decoded,
+    so ``%40`` and ``@`` are the same for Django. Raises ProofAddress if ``url`` is not an http or https URL.
     """
     parts = _split(url)
     path = unquote_to_bytes(parts.path)

@@ -1,7 +1,8 @@
 """The device keys that token families are bound to, as text. No Django, no ``cryptography``.
 
-A device key is the prefix of a protocol and a public key: the JWK's required members as JSON, sorted and without spaces
-(RFC 7638 section 3). ``RefreshToken.device_key`` stores it. It is empty for a family that is not bound.
+A device key consists of the prefix of a protocol and a public key. The public key is written as the required members of
+its JWK, as JSON, sorted and without spaces (RFC 7638 section 3). ``RefreshToken.device_key`` stores the device key; for
+a family that is not bound, this field is empty.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ PREFIXES: Final = tuple(PROTOCOLS)
 
 
 def protocol(device_key: str) -> str:
-    """Return the name of the protocol that a device key belongs to, or an empty string."""
+    """Return the name of the protocol whose prefix a device key has, or an empty string if it has no such prefix."""
     return next((name for prefix, name in PROTOCOLS.items() if device_key.startswith(prefix)), "")
 
 

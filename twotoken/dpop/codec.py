@@ -1,8 +1,9 @@
 """Verify and make DPoP proofs (RFC 9449). Pure: no Django, no cache, no database.
 
-A proof is a JWT that shows possession of a private key. It names one request: method, URL and time. To verify it, the
-header, the expected request and the time come in; a ``Proof`` or an InvalidProof comes out. The caller checks whether
-the proof was used before. ``cryptography`` is used only through PyJWT. Without it every proof is refused.
+A proof is a JWT that shows possession of a private key. It names the method, URL and time of one request.
+``verify_proof`` verifies the proof for the expected request, and returns a ``Proof`` or raises InvalidProof. The caller
+must check whether the proof was used before. ``cryptography`` is used only through PyJWT. Without it every proof is
+refused.
 """
 
 from __future__ import annotations
@@ -43,10 +44,10 @@ _SMALL_ORDER = frozenset({0, 1, _P25519 - 1, _Y8, _P25519 - _Y8})  # y of the po
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """A verified proof.
+    """A verified DPoP proof.
 
-    ``key`` is its public key, as ``canonical`` returns it, and ``thumbprint`` that key's thumbprint (RFC 7638). The
-    caller must accept each ``jti`` only once. ``issued_at`` is in seconds since the epoch.
+    ``key`` is the proof's public key in the form that ``canonical`` returns, and ``thumbprint`` is the thumbprint of
+    this key (RFC 7638). The caller must accept each ``jti`` only once. ``issued_at`` is in seconds since the epoch.
     """
 
     key: str
@@ -56,13 +57,13 @@ class Proof:
 
     @property
     def device_key(self) -> str:
-        """The key in the form that ``RefreshToken.device_key`` stores."""
+        """The proof's public key in the form that ``RefreshToken.device_key`` stores."""
         return DPOP + self.key
 
 
 @dataclass(frozen=True, slots=True)
 class _ParsedKey:
-    """The public key in a proof's header, ready to verify signatures."""
+    """The public key in the header of a DPoP proof, ready to verify signatures."""
 
     verifier: AsymmetricKey
     canonical: str
@@ -79,11 +80,11 @@ def verify_proof(
     access_token: str | None = None,
     is_nonce: Callable[[str], bool] | None = None,
 ) -> Proof:
-    """Verify the value of a ``DPoP`` header (RFC 9449 section 4.3) and return what it proves.
+    """Verify the value of a ``DPoP`` header (RFC 9449 section 4.3), and return it as a Proof.
 
-    ``address`` is the absolute URL of the request. ``leeway`` is by how many seconds ``iat`` may differ from ``now``.
-    If ``access_token`` is given, the proof must be for this token. If ``is_nonce`` is given, the proof must have a
-    nonce for which ``is_nonce`` returns True.
+    ``address`` is the absolute URL of the request. ``iat`` may differ from ``now`` by up to ``leeway`` seconds. If
+    ``access_token`` is given, the proof must be for this token. If ``is_nonce`` is given, the proof must have a nonce
+    for which ``is_nonce`` returns True.
 
     Raises InvalidProof with the name of the problem, or its subclasses NonceRequired, ProofAddress and ProofTime.
     """
@@ -117,10 +118,10 @@ def make_proof(
     access_token: str | None = None,
     nonce: str | None = None,
 ) -> str:
-    """Return a proof for one request, signed with a private key as PEM (P-256 or Ed25519). For clients.
+    """Return a client's DPoP proof for one request, signed with a private key, which is a PEM (P-256 or Ed25519).
 
-    ``access_token`` is the token that the request carries, ``nonce`` the latest ``DPoP-Nonce`` of the server. Raises
-    ValueError if the key can't be used.
+    ``access_token`` is the token that the request carries, and ``nonce`` is the latest ``DPoP-Nonce`` of the server.
+    Raises ValueError if the key can't be used.
     """
     key = _private_key(private_key)
     members = {name: value for name, value in key.jwk.items() if name in {"crv", "kty", "x", "y"}}
@@ -147,16 +148,17 @@ def device_key_of(private_key: str) -> str:
 
 
 def token_hash(access_token: str) -> str:
-    """Return the digest of an access token that a proof has as ``ath`` (RFC 9449 section 4.2)."""
+    """Return the ``ath`` claim of a proof for an access token: the token's digest (RFC 9449 section 4.2)."""
     digest = hashlib.sha256(access_token.encode(errors="surrogatepass")).digest()
     return urlsafe_b64encode(digest)[:43].decode()
 
 
 @lru_cache(maxsize=1024)
 def _key_of(protected: str) -> _ParsedKey:
-    """Check the protected header of a proof, and return the key in it.
+    """Check the protected header of a DPoP proof, and return the public key in it.
 
-    A client sends the same header with each proof, so the result is kept: parsing a key costs as much as a signature.
+    A client sends the same header with each proof, so the result is cached: parsing a key takes as long as verifying a
+    signature.
     """
     header = _object(protected, "header")
     if header.get("typ") != TYPE:
@@ -182,7 +184,7 @@ def _key_of(protected: str) -> _ParsedKey:
 
 
 def _public_members(jwk: dict[str, Any], kind: str, curve: str) -> dict[str, str]:
-    """Return the members of a JWK that define the key. Raises InvalidProof for a key of another type or curve."""
+    """Return the members of a JWK that define its key. Raises InvalidProof if it is not of this type and curve."""
     names = ("x", "y") if kind == "EC" else ("x",)
     members = {"kty": jwk.get("kty"), "crv": jwk.get("crv"), **{name: jwk.get(name) for name in names}}
     try:

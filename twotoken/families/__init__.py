@@ -1,11 +1,11 @@
 """Start, bind, rotate, step up, revoke and purge token families. Import these functions from here.
 
-A token family is one login on one device, with the refresh tokens that follow each other. A rotation replaces the
-family's refresh token; its ``generation`` says how many rotations came before it. A retry repeats a rotation whose
-answer was lost, and gets the same refresh token again. Each refresh of a bound family needs a proof by a key that its
-device holds.
+A token family is one login on one device, with the refresh tokens that replace each other. A rotation replaces the
+family's refresh token; a token's ``generation`` says how many rotations came before it. A retry repeats a rotation
+whose answer was lost, and gets the same refresh token again. Each refresh of a bound family needs a proof by a key that
+the family's device holds.
 
-This package knows nothing of HTTP. ``rule`` decides what happens to a refresh token. ``queries``, ``revoked`` and
+This package does not handle HTTP. ``rule`` decides what happens to a refresh token. ``queries``, ``revoked`` and
 ``sampling`` read families. ``logins``, ``rotation``, ``revocation``, ``binding``, ``unbinding`` and ``purging`` write
 them. ``pairs`` makes tokens, and ``stepping_up`` makes access tokens after a fresh proof of identity. ``events``
 records events and sends signals. ``receivers`` revokes the families of a user who is saved as inactive.

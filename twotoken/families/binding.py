@@ -1,4 +1,4 @@
-"""Bind a token family to a device just after its login."""
+"""Bind a token family to a device just after the login."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ logger = logging.getLogger("twotoken")
 def bind(claims: RefreshClaims, device_key: str, *, within: timedelta) -> bool:
     """Bind the family of a refresh token to a device's key, and tell whether the family is now bound to this key.
 
-    One SELECT, one UPDATE.
+    This takes one SELECT and one UPDATE.
 
     Only a family that is active, is not bound, has never rotated and was started less than ``within`` ago can be bound.
-    Binding it to the same key again changes nothing. Callers must make sure that the request comes from the device of
-    the login: somebody else who binds the family to their own key locks its user out. Raises InvalidToken if the token
-    does not fit the family.
+    Binding a family to the same key again changes nothing. The caller must make sure that the request comes from the
+    device that logged in: an attacker who binds the family to another key locks the user out. Raises InvalidToken if
+    the token does not fit the family.
     """
     family = find(claims)
     now = timezone.now()

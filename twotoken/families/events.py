@@ -1,4 +1,4 @@
-"""Record the events of a family's timeline, and send our signals. ``models.EventKind`` lists the kinds of events."""
+"""Record events in a token family's timeline, and send signals. ``models.EventKind`` lists the kinds of events."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ logger = logging.getLogger("twotoken")
 
 
 def send(signal: Signal, family_id: UUID, user_id: Any, **details: Any) -> None:
-    """Send one of our signals. If a receiver raises, Django logs the error, and the caller goes on."""
+    """Send a signal of twotoken about a family. If a receiver raises, Django logs the error, and the caller goes on."""
     signal.send_robust(sender=RefreshToken, family_id=family_id, user_id=user_id, **details)
 
 
@@ -45,7 +45,7 @@ def record(kind: EventKind, family_ids: Iterable[UUID], *, actor: object = "", *
 
 
 def record_device(family: RefreshToken, client: Client) -> None:
-    """Record a refresh if its user agent shows another device than that of the refresh or login before it."""
+    """Record an event if a refresh's user agent shows another device than that of the last refresh, or of the login."""
     before, after = family.user_agent, client.user_agent
     if is_same_device(before, after):
         return
@@ -94,7 +94,7 @@ def _failures_logged() -> Iterator[None]:
 
 
 def _in_savepoint(call: Callable[[], T]) -> T:
-    """Make a call, in a savepoint if a transaction is open, so that a failure does not break that transaction."""
+    """Call ``call``. If a transaction is open, use a savepoint, so that a failure does not break the transaction."""
     alias = _rows().db
     with transaction.atomic(using=alias) if connections[alias].in_atomic_block else nullcontext():
         return call()

@@ -1,4 +1,4 @@
-"""Start a token family, and keep it active when its user changes the password."""
+"""Start a token family at a login, and keep it active when the user changes the password."""
 
 from __future__ import annotations
 
@@ -50,19 +50,20 @@ def start(
 ) -> TokenPair:
     """Start a token family for an authenticated user, and return its first token pair. One INSERT.
 
-    ``lifetime`` is the absolute lifetime of this login, in place of FAMILY_LIFETIME; None means no limit. The idle
+    ``lifetime`` is the absolute lifetime of this family, in place of FAMILY_LIFETIME; None means no limit. The idle
     limit REFRESH_LIFETIME applies too. ``is_browser`` gives the family the BROWSER_GRACE: pass True if a browser keeps
     the refresh token in a cookie, because its tabs may refresh at the same time. ``context`` is a JSON object with what
     the project wants to know of this login later: ACCESS_CLAIMS finds it in ``family.context``. Pass ``family_id`` if
     one proof of identity, such as an old token that is exchanged, must not start two families. Derive the id from the
-    proof, as a UUID of version 5: then the second start fails. ``device_key`` binds the family to the key of a device:
-    the caller must have verified the request's proof by this key. It consists of the prefix ``dpop:`` or ``dbsc:`` and
-    the JSON from which RFC 7638 computes the thumbprint of the public key. Only ``bind`` can bind the family later.
+    proof, as a UUID of version 5: then the second call fails. ``device_key`` binds the family to the key of a device:
+    the caller must have verified the request's proof by this key. A device key consists of the prefix ``dpop:`` or
+    ``dbsc:`` and the JSON from which RFC 7638 computes the thumbprint of the public key. Later, only ``bind`` can bind
+    the family.
 
-    If the user then has more active families than MAX_FAMILIES_PER_USER, the oldest are revoked. Raises UserInactive if
-    the user may not log in; IntegrityError if a family with this id exists; MissingProof if DPOP is ``"required"`` and
-    there is no ``device_key``; and ValueError if the ``device_key`` has no prefix. The caller has to send Django's
-    ``user_logged_in``.
+    If the user then has more active families than MAX_FAMILIES_PER_USER, the oldest are revoked. The caller has to send
+    Django's ``user_logged_in``. Raises UserInactive if the user may not log in; IntegrityError if a family with this id
+    exists; MissingProof if DPOP is ``"required"`` and there is no ``device_key``; and ValueError if the ``device_key``
+    has no prefix.
     """
     if not may_log_in(user):
         raise UserInactive
@@ -101,8 +102,8 @@ def start(
 def update_auth_hash(family_id: UUID, user: AbstractBaseUser) -> None:
     """Keep a family active after its user changed the password, as ``update_session_auth_hash`` does for a session.
 
-    Call it in the transaction that saves the password. A refresh between the change of the password and this call would
-    revoke the family.
+    Call this function in the transaction that saves the password. Otherwise a refresh after the change of the password
+    and before this call would revoke the family.
     """
     families = rows().filter(pk=family_id, user_id=user.pk, revoked_at=None)
     retry_on_conflict(lambda: families.update(auth_hash=user.get_session_auth_hash()))

@@ -1,4 +1,4 @@
-"""Make a token pair: a new access token, and the family's current refresh token."""
+"""Make a token pair: a new access token, and a token family's current refresh token."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class TokenPair:
     """The tokens that a login or a refresh returns. Durations are in seconds.
 
     ``generation`` says how many rotations came before the refresh token. If DPoP binds the family, ``token_type`` is
-    the scheme with which the client sends the access token: "DPoP", or "Bearer" if DPOP_ACCESS is False. Otherwise it
-    is empty.
+    the scheme with which the client sends the access token: "DPoP", or "Bearer" if DPOP_ACCESS is False. If DPoP does
+    not bind the family, ``token_type`` is empty.
     """
 
     access: str = field(repr=False)
@@ -43,8 +43,8 @@ class AuthEvent(NamedTuple):
 def login_event(family: RefreshToken) -> AuthEvent:
     """Return when and how the user proved their identity for a family's login.
 
-    If the family's context has an ``auth_time`` before the login, that time counts. With a single sign-on, for example,
-    the user may have typed the password last week. An old token that is exchanged is no new proof of identity either.
+    If the family's context has an ``auth_time`` before the login, this time is returned. For example, with a single
+    sign-on the user may have typed the password last week. An old token that is exchanged is also no new proof.
     """
     login = int(family.created_at.timestamp())
     proven = family.context.get("auth_time", login)
@@ -56,8 +56,8 @@ def mint_access(
 ) -> tuple[str, int]:
     """Return a new access token and its lifetime in seconds. The token never outlives the family's absolute lifetime.
 
-    ``event`` is the fresh proof of identity of a step-up. Without it, the token has the ``auth_time`` and ``amr`` of
-    the login.
+    ``event`` is the new proof of identity of a step-up. Without ``event``, the token has the ``auth_time`` and ``amr``
+    of the login.
 
     Raises ClaimsError if the project's claims can't go into a token.
     """
@@ -85,10 +85,10 @@ def mint_access(
 def make_pair(
     family: RefreshToken, access: tuple[str, int], now: datetime, *, generation: int, refreshed_at: datetime
 ) -> TokenPair:
-    """Return a pair: the given access token, and the refresh token of a generation.
+    """Return a token pair: the given access token, and the family's refresh token of this generation.
 
     ``access`` is what ``mint_access`` returned: the token and its lifetime in seconds. ``refreshed_at`` is the time of
-    the login or rotation that made this generation: the idle limit REFRESH_LIFETIME starts then.
+    the login or rotation that started this generation. The idle limit REFRESH_LIFETIME counts from this time.
     """
     end = family.idle_end(refreshed_at)
     refresh = tokens.encode_refresh(

@@ -58,14 +58,14 @@ def rows() -> RefreshTokenQuerySet:
 
 
 def get(family_id: UUID) -> RefreshToken | None:
-    """Return a token family with its user, or None. One SELECT."""
+    """Return the token family with this id, and its user, or None. One SELECT."""
     return FAMILY.get(family_id)
 
 
 def find(claims: RefreshClaims) -> RefreshToken:
     """Return the family of a refresh token, with its user. One SELECT.
 
-    Raises InvalidToken if there is no such family, or if the token's ``jti`` does not fit it.
+    Raises InvalidToken if there is no such family, or if the token's ``jti`` does not fit the family.
     """
     family = get(claims.family_id)
     if family is None or not tokens.token_id_fits(claims, bytes(family.secret)):
@@ -84,7 +84,7 @@ def count() -> int:
 
 
 def is_active(family_id: UUID) -> bool:
-    """Tell whether a token family is neither revoked nor expired. Its user may still be inactive."""
+    """Tell whether a token family is neither revoked nor expired. The user is not checked, and may be inactive."""
     return rows().active().filter(pk=family_id).exists()
 
 
@@ -94,7 +94,7 @@ def active(user: AbstractBaseUser) -> RefreshTokenQuerySet:
 
 
 def select(**criteria: Unpack[Criteria]) -> RefreshTokenQuerySet:
-    """Return the families that can be revoked (``revocable``) and meet all the criteria."""
+    """Return the families that can be revoked (see ``revocable``) and meet all of these criteria."""
     lookups = {
         "user_id": "user_id",
         "family_id": "pk",
@@ -117,7 +117,7 @@ def user_of(access: AccessToken | RefreshClaims) -> AbstractBaseUser:
 
 
 def family_of(access: AccessToken | RefreshClaims) -> RefreshToken:
-    """Return the active family of a token, with its user. One SELECT. Raises what ``user_of`` raises."""
+    """Return the active family of a token, with its user. One SELECT. Raises the same errors as ``user_of``."""
     family = get(access.family_id)
     if family is None:
         raise RevokedToken
@@ -131,7 +131,7 @@ def family_of(access: AccessToken | RefreshClaims) -> RefreshToken:
 
 
 def verdict_on(family: RefreshToken, generation: int, retry_key: bytes, device_key: str, now: datetime) -> Verdict:
-    """Return what the rotation rule says of a family's refresh token. ``judge`` explains the arguments."""
+    """Return what the rotation rule decides about a family's refresh token. ``judge`` explains the arguments."""
     return judge(
         cast("Row", family),  # pyright gives a model's fields the types that they have on the class
         generation=generation,

@@ -25,10 +25,10 @@ def revoke_families_of_inactive(
     update_fields: Collection[str] | None,
     **kwargs: Any,
 ) -> None:
-    """Revoke the token families of a user who was saved as inactive: activating the user again must not revive them.
+    """Revoke the token families of a user who was saved as inactive, so that a later activation does not revive them.
 
     This receiver is connected to every sender, because a proxy or subclass of the user model is a sender of its own.
-    It runs in the transaction of the save, if there is one. For active users it runs no query.
+    The receiver runs in the transaction of the save, if there is one. For an active user it makes no query.
     """
     if created or raw or not is_user(instance):
         return

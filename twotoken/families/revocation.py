@@ -1,8 +1,8 @@
 """Revoke token families, one or many.
 
-A revocation is an UPDATE by primary key of a row that is not revoked yet. After a conflict with another write it is
-retried, so that no concurrent request prevents it. Many families are read in batches in the order of their keys: no
-statement locks the table, and memory use stays constant.
+A revocation is an UPDATE, by primary key, of a family's row that is not revoked yet. After a conflict with another
+write the UPDATE is run again, so that no concurrent request prevents the revocation. Many families are read in batches,
+in the order of their primary keys: no statement locks the table, and memory use stays constant.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ logger = logging.getLogger("twotoken")
 
 
 class Batch(NamedTuple):
-    """How many families a batch has changed, and how much of all the work is finished by then, from 0 to 1."""
+    """The number of families that a batch has changed, and the share of all work done after it, from 0 to 1."""
 
     changed: int
     done: float
@@ -42,7 +42,7 @@ class Batch(NamedTuple):
 def revoke(family_id: UUID, reason: str = RevokedReason.ADMIN, *, actor: str = "") -> RefreshToken | None:
     """Revoke a token family. Return it, with its user, if this call revoked it, otherwise None.
 
-    One SELECT and one UPDATE. ``actor`` says who revokes it, for the family's timeline.
+    This takes one SELECT and one UPDATE. ``actor`` says who revokes the family, for the family's timeline.
     """
     family = rows().select_related("user").filter(pk=family_id).first()
     if family is None or family.revoked_at is not None or not revoke_family(family, reason):
@@ -65,7 +65,7 @@ def revoke_presented(claims: RefreshClaims, reason: str = RevokedReason.LOGOUT) 
 
 
 def revoke_own(user: AbstractBaseUser, family_id: UUID, reason: str = RevokedReason.LOGOUT) -> bool:
-    """Revoke a family if it belongs to this user, and tell whether it does. A reason that it already has is kept."""
+    """Revoke a family if it belongs to this user; tell whether it does. An earlier revocation keeps its reason."""
     family = rows().filter(pk=family_id, user_id=user.pk).first()
     if family is not None and family.revoked_at is None:
         revoke_family(family, reason)
@@ -77,8 +77,8 @@ def revoke_all(
 ) -> int:
     """Revoke every token family of a user except the one to ``keep``; return how many. ``user`` may be a primary key.
 
-    ``keep`` is the id of a family. RevocableAccessTokenAuthentication refuses access tokens that were issued before at
-    once. An authentication class that does not check the family accepts them until they expire.
+    ``keep`` is the id of a family. RevocableAccessTokenAuthentication refuses the access tokens of revoked families at
+    once. An authentication class that does not check the family accepts these tokens until they expire.
     """
     families = select(user_id=user.pk if isinstance(user, AbstractBaseUser) else user)
     return revoke_each(families if keep is None else families.exclude(pk=keep), reason, actor=actor)
@@ -91,7 +91,7 @@ def revoke_each(
     actor: str = "",
     on_batch: Callable[[Batch], object] | None = None,
 ) -> int:
-    """Revoke those of the families that can be revoked (``revocable``), in batches; return how many were revoked.
+    """Revoke, in batches, all of these families that can be revoked (see ``revocable``); return how many were revoked.
 
     Each batch is one SELECT and one UPDATE and, with an ``actor``, an INSERT of events. The families are read from the
     write database, whichever database the queryset uses: a replica may lag. ``on_batch`` is called after each batch.
@@ -114,7 +114,7 @@ def revoke_each(
 
 
 def revoke_family(family: RefreshToken, reason: str) -> bool:
-    """Revoke one family that was read already; tell whether this call revoked it."""
+    """Revoke a family that has been read from the database; tell whether this call revoked it."""
     if not retry_on_conflict(lambda: write_revocation(family.pk, reason)):
         return False
     _tell_revoked(family.pk, family.user_id, reason)
@@ -127,10 +127,10 @@ def _tell_revoked(family_id: UUID, user_id: Any, reason: str) -> None:
 
 
 def walk(families: RefreshTokenQuerySet) -> Iterator[tuple[dict[UUID, Any], float]]:
-    """Yield the families in batches, in the order of their keys, each with the share of the work that is done after it.
+    """Yield batches of the families, in the order of their primary keys, each with the share of work done after it.
 
-    A batch gives for each family's id the id of its user. Keys are random, so the value of the last key gives the share
-    without a count.
+    A batch maps the id of each family to the id of its user. Primary keys are random, so the last key of a batch shows
+    the share, and nothing has to be counted.
     """
     page = ordered = families.order_by("pk").values_list("pk", "user_id")
     while batch := dict(page[:BATCH]):
@@ -142,6 +142,6 @@ def walk(families: RefreshTokenQuerySet) -> Iterator[tuple[dict[UUID, Any], floa
 
 
 def place(key: UUID, vendor: str) -> float:
-    """Return where a key lies in this database's order of all possible keys: 0 is the beginning, 1 the end."""
+    """Return the place of a primary key in the database's order of all possible keys: 0 is the beginning, 1 the end."""
     # MariaDB sorts its UUIDs by their last group first.
     return key.node / 2**48 if vendor == "mysql" else key.int / 2**128

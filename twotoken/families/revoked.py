@@ -1,6 +1,6 @@
-"""The list of the families that were revoked within the life of an access token.
+"""A list of the token families that were revoked within the life of an access token.
 
-Each process keeps it, and reads it again once per REVOCATION_INTERVAL.
+Each process keeps its own list, and reads the list again once per REVOCATION_INTERVAL.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ _LISTS: Final[dict[tuple[str, str | None, str | None, timedelta], Polled[Collect
 
 
 def refuse_revoked(access: AccessToken, interval: timedelta) -> None:
-    """Raise RevokedToken if the token's family is in the list of revoked ones, which is at most two intervals old.
+    """Raise RevokedToken if the token's family is in this process's list of revoked families.
 
-    In each process, one request per interval makes a query, which reads the list. Raises Unavailable if there is no
-    list that is new enough, and none can be read.
+    In each process, one request per interval reads the list with a query. Raises Unavailable if the list is older than
+    two intervals, or missing, and can't be read now.
     """
     alias = router.db_for_write(RefreshToken)
     # The token was verified, so its issuer is the current tenant's. To read ISSUER again would take longer.
@@ -53,7 +53,7 @@ def refuse_revoked(access: AccessToken, interval: timedelta) -> None:
 
 
 def forget_revoked() -> None:
-    """Forget the revoked families, so that the next request of this process reads them again. For tests."""
+    """Forget which families were revoked, so that the next request of this process reads them again. For tests."""
     _LISTS.clear()
     has_schemas.cache_clear()
 
@@ -76,8 +76,8 @@ def revoked_since(moment: datetime) -> list[str]:
 def revoked_digests(now: datetime, age: timedelta | None = None) -> list[str]:
     """Return the sorted digests of the families that were revoked in the last ``age``. One SELECT.
 
-    ``age`` is by default, and at most, the life of an access token. The list also has revocations that are older by up
-    to OVERLAP.
+    The default and the maximum of ``age`` is the life of an access token. The result also has the families that were
+    revoked earlier by up to OVERLAP.
     """
     longest = longest_access()
     age = longest if age is None else min(max(age, timedelta()), longest)
@@ -90,9 +90,9 @@ def longest_access() -> timedelta:
 
 
 class RevokedFamilies:
-    """The ids of the families revoked lately, as numbers, which are small and quick to look up.
+    """The ids of the families that were revoked lately, as numbers, because these are small and quick to look up.
 
-    ``clock`` returns seconds, and is never set back.
+    ``clock`` returns seconds, and its time never goes back.
     """
 
     def __init__(self, alias: str, clock: Callable[[], float] = time.monotonic) -> None:
@@ -103,10 +103,10 @@ class RevokedFamilies:
         self.read_at: tuple[float, datetime] | None = None
 
     def read(self) -> Collection[int]:
-        """Bring the ids up to date, and return them.
+        """Update the ids from the database, and return them.
 
-        The families that were revoked since the last reading are added. Those whose access tokens have all expired are
-        dropped.
+        The families that were revoked since the last reading are added. Families whose access tokens have all expired
+        are dropped.
         """
         seen, now, longest = self.clock(), timezone.now(), longest_access()
         since = longest
@@ -141,12 +141,12 @@ def _number(text: str) -> int:
 
 
 def _canonical(text: str) -> str:
-    """Return an id in the form of ``str(UUID(...))`` and of the ``sid`` claim. SQLite stores it without hyphens."""
+    """Return a family's id with hyphens, as in the ``sid`` claim. SQLite stores ids without hyphens."""
     return text if len(text) > 32 else "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
 
 
 def _outside_event_loop(read: Callable[[], T], alias: str) -> T:
-    """Call ``read``. If this thread runs an event loop, where Django refuses queries, call it in another thread.
+    """Call ``read``. If this thread runs an event loop, where Django refuses queries, call ``read`` in another thread.
 
     The event loop waits meanwhile, because authentication is synchronous. So the other thread may use this thread's
     connection.

@@ -1,7 +1,7 @@
-"""Rotate a token family, safe against concurrent requests.
+"""Rotate a token family correctly even if several requests rotate it at the same time.
 
-A rotation is one conditional UPDATE, ``statements.write_rotation``, for which we open no transaction. If the rule says
-that the family must be revoked, the revocation is written before anything else is done that could fail.
+A rotation is one conditional UPDATE (``statements.write_rotation``), which needs no transaction. If the rotation rule
+says that the family must be revoked, the revocation is written before any other step that could fail.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ def rotate(claims: RefreshClaims, client: Client, idempotency_key: str = "", *, 
     """Exchange a refresh token for a new pair: one SELECT and one UPDATE, or one SELECT for a retry.
 
     ``device_key`` is the key that the request has proven to hold, in the form that ``start`` takes. If the family is
-    bound and this is not its key, the call raises WrongDevice, and the family stays active.
+    bound to another key, the call raises WrongDevice, and the family stays active.
 
-    Raises a TokenNotValid with its reason, after revoking the family if the rule says so; or RotationConflict if at
-    each attempt another request changed the family first.
+    If the rotation rule refuses the token, the call revokes the family where the rule says so, and raises a
+    TokenNotValid with the reason. Raises RotationConflict if at each attempt another request changed the family first.
     """
     retry_key = hashlib.sha256(idempotency_key.encode()).digest() if idempotency_key else b""
     deadline = time.monotonic() + PATIENCE
@@ -65,7 +65,7 @@ def rotate(claims: RefreshClaims, client: Client, idempotency_key: str = "", *, 
 
 
 def _try_to_rotate(claims: RefreshClaims, client: Client, retry_key: bytes, device_key: str) -> TokenPair | None:
-    """Try to rotate once, and return the pair; None if another request changed the family meanwhile."""
+    """Try once to rotate the family, and return the pair, or None if another request changed the family meanwhile."""
     family = find(claims)
     now = timezone.now()
     verdict = verdict_on(family, claims.generation, retry_key, device_key, now)
@@ -116,7 +116,7 @@ def _send_presented(signal: Signal, family: RefreshToken, claims: RefreshClaims,
 
 
 def _tell_retried(family: RefreshToken, claims: RefreshClaims, client: Client) -> None:
-    """Record a retry if its address or user agent is not that of the rotation: a thief may have sent a copied token."""
+    """Record a retry if its IP address or user agent differs from the rotation's: a thief may have copied the token."""
     if (client.ip_address, client.user_agent) == (family.ip_address, family.user_agent):
         return
     logger.warning(
@@ -130,7 +130,7 @@ def _tell_retried(family: RefreshToken, claims: RefreshClaims, client: Client) -
 
 
 def _follow_refusal(family: RefreshToken, claims: RefreshClaims, client: Client, verdict: Verdict) -> None:
-    """Do what the verdict requires, such as a revocation, before the client gets the refusal."""
+    """Do what the rotation rule's verdict requires, such as a revocation, before the client gets the refusal."""
     if verdict is Verdict.USER_INACTIVE:
         revoke_family(family, RevokedReason.USER_INACTIVE)
     elif verdict is Verdict.PASSWORD_CHANGED:
@@ -142,7 +142,7 @@ def _follow_refusal(family: RefreshToken, claims: RefreshClaims, client: Client,
 
 
 def _tell_wrong_device(family: RefreshToken, claims: RefreshClaims, client: Client) -> None:
-    """Record a refresh without a proof by the device's key. The family stays active: its device did nothing wrong."""
+    """Record a refresh without a proof by the device's key. The family stays active: its device can still refresh."""
     logger.warning(
         "A refresh of token family %s of user %s from %s did not prove the key of its device.",
         family.pk,

@@ -1,6 +1,6 @@
-"""The rotation rule, a pure function: what to do with a refresh token whose ``jti`` fits its family's row.
+"""The rotation rule, a pure function. It decides what happens to a refresh token whose ``jti`` fits the family's row.
 
-RFC 9700 section 4.14.2 says why the reuse of an old token revokes its family.
+RFC 9700 section 4.14.2 says why the reuse of an old token revokes the token's family.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ KEY_LIFETIME = timedelta(minutes=1)  # after this, an Idempotency-Key with the c
 
 
 class Verdict(Enum):
-    """What the rule says about a refresh token."""
+    """What the rotation rule decides about a refresh token."""
 
     ROTATE = auto()
     RETRY = auto()
@@ -29,7 +29,7 @@ class Verdict(Enum):
 
 
 class Row(Protocol):
-    """What the rule reads of a token family."""
+    """The fields of a token family that the rotation rule reads."""
 
     @property
     def generation(self) -> int: ...
@@ -60,11 +60,11 @@ def judge(
     user_is_active: bool,
     password_unchanged: bool,
 ) -> Verdict:
-    """Judge a refresh token whose ``jti`` fits the row. Pure: it reads only its arguments.
+    """Apply the rotation rule to a refresh token whose ``jti`` fits the family's row. Only the arguments are read.
 
-    ``generation`` is that of the token; ``retry_key`` is the digest of the request's Idempotency-Key, empty without
-    one; ``device_key`` is the key that the request has proven to hold, empty without a proof. Clocks of servers may
-    differ, so the last refresh may be later than ``now``. See RFC 9700 section 4.14.2.
+    ``generation`` is the token's generation. ``retry_key`` is the digest of the request's Idempotency-Key, or empty
+    without this header. ``device_key`` is the key that the request has proven to hold, or empty without a proof. Clocks
+    of servers may differ, so the last refresh may be later than ``now``. See RFC 9700 section 4.14.2.
     """
     if row.revoked_at is not None:
         return Verdict.REVOKED
@@ -105,11 +105,11 @@ def judge(
 
 
 def grace_of(row: Row, browser_grace: timedelta, reuse_grace: timedelta) -> timedelta:
-    """Return how long the last rotation may be retried without an Idempotency-Key.
+    """Return how long after the last rotation a request without an Idempotency-Key may retry it.
 
-    After a login there is no rotation to retry. After a rotation with an Idempotency-Key, only a request with this key
-    is a retry. Whether a browser started the family was stored at the login: a thief who later pretends to be a browser
-    does not get a longer grace.
+    The result is 0 before the first rotation, because there is nothing to retry. It is 0 after a rotation with an
+    Idempotency-Key, because only a request with this key is a retry. Whether a browser started the family was stored at
+    the login: a thief who later pretends to be a browser does not get a longer grace.
     """
     if row.generation == 0 or row.retry_key:
         return timedelta()

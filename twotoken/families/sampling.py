@@ -1,4 +1,4 @@
-"""A random sample of token families, for estimates that take the same time however many families there are."""
+"""A random sample of token families. An estimate from it takes the same time however many families there are."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from twotoken.models import RefreshTokenQuerySet
 
 
 class Sample(NamedTuple):
-    """Fields of some families, and what share of all families these are: from 0 to 1, where 1 means all."""
+    """``rows`` has fields of some families. ``share`` is the share of these families among all: 1 means all."""
 
     rows: list[tuple[Any, ...]]
     share: float
 
 
 def sample(families: RefreshTokenQuerySet, *fields: str, size: int) -> Sample:
-    """Return these fields of up to ``size`` of the families. One SELECT.
+    """Return the values of ``fields`` for a sample of up to ``size`` families. One SELECT.
 
-    Keys are random, so the families with the lowest keys are a random sample, and the database finds them by the
-    primary key. The last key that is read shows what share of all families the sample is, so they need not be counted.
+    Primary keys are random, so the families with the lowest keys are a random sample, and the database finds them with
+    the primary key's index. The last key that is read shows what share of all families the sample is, so nothing has to
+    be counted.
     """
     found = list(families.order_by("pk").values_list("pk", *fields)[: size + 1])
     rows = [values[1:] for values in found[:size]]

@@ -1,4 +1,4 @@
-"""The database schema of the current tenant, in a project with django-tenants."""
+"""Find the database schema of the current tenant, in a project with django-tenants."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from django.db import connections
 
 
 def schema(alias: str) -> str | None:
-    """Return the schema of the current tenant, which django-tenants keeps on the connection, or None."""
+    """Return the schema of the current tenant, from the connection. Without django-tenants, return None."""
     return getattr(connections[alias], "schema_name", None) if has_schemas(alias) else None
 
 

@@ -1,4 +1,4 @@
-"""Step up: make an access token that says that its user has just proven their identity again (RFC 9470)."""
+"""Step up: make an access token which says that the user has just proven their identity again (RFC 9470)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ logger = logging.getLogger("twotoken")
 
 @dataclass(frozen=True, slots=True)
 class SteppedUp:
-    """What a step-up returns: an access token, its lifetime in seconds, and a ``token_type`` as in ``TokenPair``."""
+    """What a step-up returns: an access token, its lifetime in seconds, and its ``token_type`` as in ``TokenPair``."""
 
     access: str = field(repr=False)
     expires_in: int
@@ -28,12 +28,12 @@ class SteppedUp:
 def step_up(family: RefreshToken, amr: Sequence[str] = ()) -> SteppedUp:
     """Return a new access token for a family, with the present time as its ``auth_time``. Nothing is written.
 
-    Call it after the family's user has proven their identity, with the family that ``family_of(request.auth)`` returns.
-    ``amr`` names the methods of this proof (RFC 8176), not those of the login.
+    Call this function after the family's user has proven their identity. ``family`` is what ``family_of(request.auth)``
+    returns. ``amr`` names the methods of this proof (RFC 8176), not those of the login.
 
     Only this access token has the new ``auth_time``. After the next refresh, the access token has the ``auth_time`` of
     the login again. If the new time were stored in the family's row, a thief with a copy of the refresh token would get
-    the new time too, by a refresh.
+    an access token with the new time by a refresh.
 
     Raises ClaimsError if the project's claims can't go into a token.
     """

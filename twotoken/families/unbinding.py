@@ -1,4 +1,4 @@
-"""Unbind token families from their devices: the families' refresh tokens then work without a proof."""
+"""Unbind token families from their devices, so that the families' refresh tokens work without a proof."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ logger = logging.getLogger("twotoken")
 def unbind_each(
     families: RefreshTokenQuerySet, *, actor: str = "", on_batch: Callable[[Batch], object] | None = None
 ) -> int:
-    """Unbind those of the families that are bound to a device and can be revoked; return how many were unbound.
+    """Unbind, in batches, all of these families that are bound and can be revoked; return how many were unbound.
 
-    This works in batches: each is one SELECT, one UPDATE and an INSERT of events. From then on, a copied refresh token
-    works too. Access tokens that were issued before stay bound. The families are read from the write database,
+    Each batch is one SELECT, one UPDATE and an INSERT of events. Afterwards, a copied refresh token works on any
+    device. Access tokens that were issued before stay bound. The families are read from the write database,
     whichever database the queryset uses: a replica may lag. ``on_batch`` is called after each batch.
     """
     total = 0

@@ -1,4 +1,4 @@
-"""The keys that sign and verify tokens and proofs, and which secrets are too weak. Pure: no Django, no database."""
+"""Keys that sign and verify tokens and proofs, and a check for weak secrets. Pure: no Django, no database."""
 
 from __future__ import annotations
 

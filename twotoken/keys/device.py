@@ -1,4 +1,4 @@
-"""Make a device's key for DPoP proofs."""
+"""Make a private key for a device, to sign DPoP proofs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def new_key() -> str:
-    """Return a new private key as PEM, for ES256. Raises ImportError without cryptography."""
+    """Return a new private key for ES256, as PEM. Raises ImportError without the package cryptography."""
     curves: Any = import_module("cryptography.hazmat.primitives.asymmetric.ec")
     forms: Any = import_module("cryptography.hazmat.primitives.serialization")
     key = curves.generate_private_key(curves.SECP256R1())

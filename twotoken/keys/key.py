@@ -1,7 +1,7 @@
 """One key that signs or verifies, made from a secret, a PEM or a JWK (RFC 7515, 7517, 7518).
 
-Pure: no Django, no database, and ``cryptography`` only through PyJWT. A key has one algorithm (RFC 8725 section 3.1),
-which follows from the key itself: a token whose header names another algorithm matches no key.
+Pure: no Django, no database, and ``cryptography`` only through PyJWT. Each key has one algorithm (RFC 8725 section
+3.1), which follows from the key itself. So a token fits no key if its header names another algorithm.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class SecretKey:
         return b64encode(hmac.digest(self.secret, message, hashlib.sha256))
 
     def verifies(self, message: bytes, signature: str) -> bool:
-        """Tell in constant time whether this is the signature of a message."""
+        """Tell in constant time whether a signature is this key's signature of a message."""
         return hmac.compare_digest(self.sign(message), signature)
 
 
@@ -58,7 +58,7 @@ class AsymmetricKey:
 
     @property
     def kid(self) -> str:
-        """The name of the key in JWTs: its thumbprint (RFC 7638), so that a project does not have to name its keys."""
+        """The name of the key in JWTs. It is the key's thumbprint (RFC 7638), so a project need not name its keys."""
         return self.jwk["kid"]
 
     @property
@@ -71,7 +71,7 @@ class AsymmetricKey:
         return b64encode(_schemes[self.algorithm].sign(message, self.private))
 
     def verifies(self, message: bytes, signature: str) -> bool:
-        """Tell whether this is a signature of a message."""
+        """Tell whether a signature is this key's signature of a message."""
         try:
             return _schemes[self.algorithm].verify(message, self.public, b64decode(signature))
         except ValueError:
@@ -82,14 +82,14 @@ Key = SecretKey | AsymmetricKey
 
 
 def secret_key(text: str) -> SecretKey:
-    """Return the key of an HS256 secret. Raises ValueError if the secret is weak; the message does not contain it."""
+    """Return the key of an HS256 secret. Raises ValueError if the secret is weak; the message does not quote it."""
     if problem := weakness(text):
         raise ValueError(problem)
     return SecretKey(text.encode())
 
 
 def asymmetric_key(pem: str) -> AsymmetricKey:
-    """Return the private or public key in a PEM. Raises ValueError if it can't be used; the message contains no key."""
+    """Return the private or public key in a PEM. Raises ValueError if the key can't be used; the message has no key."""
     for algorithm in reversed(ASYMMETRIC) if has_crypto else ():  # RS256 first: RSA keys load slowly, so load them once
         scheme = _schemes[algorithm]
         try:
@@ -107,7 +107,7 @@ def asymmetric_key(pem: str) -> AsymmetricKey:
 
 
 def public_key(algorithm: str, jwk: Mapping[str, str]) -> AsymmetricKey:
-    """Return the key that a public JWK describes, for verifying.
+    """Return the key that a public JWK describes. This key can only verify.
 
     Raises a PyJWTError or ValueError if the JWK is not a key for this algorithm, and KeyError without the package
     cryptography.
@@ -122,7 +122,7 @@ def canonical(members: Mapping[str, Any]) -> str:
 
 
 def thumbprint_of(canonical_jwk: str) -> str:
-    """Return the thumbprint of a public key, given as ``canonical`` returns it."""
+    """Return the thumbprint (RFC 7638) of a public key in the form that ``canonical`` returns."""
     return b64encode(hashlib.sha256(canonical_jwk.encode()).digest())
 
 
@@ -133,12 +133,12 @@ def _jwk(algorithm: str, members: Mapping[str, Any]) -> dict[str, str]:
 
 
 def b64encode(data: bytes) -> str:
-    """Return base64url without padding (RFC 7515 section 2)."""
+    """Return bytes as base64url without padding (RFC 7515 section 2)."""
     return urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
 def b64decode(text: str) -> bytes:
-    """Decode base64url. Raises ValueError for a string that ``b64encode`` never returns.
+    """Return the bytes of a base64url string. Raises ValueError for a string that ``b64encode`` never returns.
 
     So each token has exactly one valid spelling.
     """

@@ -1,4 +1,4 @@
-"""The list of keys that sign and verify one kind of token, so that a key can be replaced. Pure: no Django."""
+"""A list of keys for one kind of token. With several keys, a project can replace a key. Pure: no Django."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NO_SIGNING = "the first key is a public key, which can not sign: put the privat
 
 
 class KeyRing:
-    """The keys of one kind of token, in order: the first signs new tokens, and all of them verify."""
+    """The keys of one kind of token. The first key signs new tokens. A token is valid if any of the keys signed it."""
 
     def __init__(self, keys: Sequence[Key]) -> None:
         self.keys = tuple(keys)
@@ -24,7 +24,7 @@ class KeyRing:
 
     @property
     def signing_problem(self) -> str:
-        """Why these keys can only verify, or an empty string if the first one can sign."""
+        """The reason why these keys can only verify, or an empty string if the first key can sign."""
         first = self.keys[0]
         return _NO_SIGNING if isinstance(first, AsymmetricKey) and first.private is None else ""
 
@@ -39,7 +39,7 @@ class KeyRing:
         return f"{signed}.{self.keys[0].sign(signed.encode())}"
 
     def verify(self, token: str, kind: str) -> bytes:
-        """Return the payload of a JWS in compact form whose ``typ`` is ``kind``. Raises InvalidToken.
+        """Verify a JWS in compact form whose ``typ`` is ``kind``, and return its payload. Raises InvalidToken.
 
         Nearly every token has exactly the header that one of the keys writes. Such a header is looked up, not parsed.
         """
@@ -61,7 +61,7 @@ class KeyRing:
         return list({key.kid: key.jwk for key in self.keys if isinstance(key, AsymmetricKey)}.values())
 
     def _headers(self, kind: str) -> dict[str, tuple[Key, ...]]:
-        """Return the JWS headers that the keys write, encoded, each with the keys that write it.
+        """Return the encoded JWS headers that the keys write, each with the keys that write this header.
 
         The header of the signing key comes first.
         """
@@ -76,7 +76,7 @@ class KeyRing:
         return found
 
     def _fitting(self, encoded: str, kind: str) -> list[Key]:
-        """Return the keys that fit a header which another library wrote, with other members or in another order.
+        """Return the keys that fit a JWS header that another library wrote, with other members or in another order.
 
         A header with ``crit`` (RFC 7515 section 4.1.11) is refused, because no extension is supported. A header with
         ``b64`` (RFC 7797) is refused too, because ``b64`` changes what is signed. Keys in a header (``jwk``, ``jku``,
@@ -94,10 +94,11 @@ class KeyRing:
 
 @lru_cache(maxsize=32)
 def key_ring(secrets: tuple[str, ...], algorithms: tuple[str, ...] = (HS256,)) -> KeyRing:
-    """Prepare keys, each a secret or a PEM. The first key signs, and must be for the first algorithm; all keys verify.
+    """Return a KeyRing from texts, each a secret or a PEM. The first key signs, and must be for the first algorithm.
 
-    If the first key is a public key, the ring can only verify. Raises ValueError if there is no key, or if a key can't
-    be used (a weak secret, an RSA key under 2048 bits) or is for another algorithm. The message contains no key.
+    All keys verify. If the first key is a public key, the ring can only verify. Raises ValueError if there is no key,
+    or if a key can't be used (a weak secret, an RSA key under 2048 bits) or is for another algorithm. The message
+    contains no key.
     """
     if not secrets:
         raise ValueError("at least one secret is needed")
@@ -113,9 +114,9 @@ def key_ring(secrets: tuple[str, ...], algorithms: tuple[str, ...] = (HS256,)) -
 
 @lru_cache(maxsize=32)
 def verifying_ring(pems: tuple[str, ...]) -> KeyRing:
-    """Prepare keys that only verify, each a PEM of any of the asymmetric algorithms.
+    """Return a KeyRing that only verifies, from PEMs of any of the asymmetric algorithms.
 
-    Raises ValueError if one is a secret or can't be used. The message contains no key.
+    Raises ValueError if one of the texts is a secret or can't be used. The message contains no key.
     """
     if not all("-----BEGIN" in pem for pem in pems):
         raise ValueError("a service that only verifies has no secret, but public keys as PEM")

@@ -1,10 +1,11 @@
 """Find texts that must not be an HS256 secret: encoded keys, paths of files, texts that are short or easy to guess.
 
-Anybody who knows the secret can sign tokens, and everybody may know a public key (CVE-2022-29217, CVE-2017-11424).
-``ring`` recognizes a PEM by its BEGIN line. This module finds keys in other forms, such as a PEM without that line.
+Whoever knows the secret can sign tokens. So a public key, which anybody may know, must not be a secret (CVE-2022-29217,
+CVE-2017-11424). The module ``ring`` recognizes a PEM by its BEGIN line. This module finds keys in other forms, such as
+a PEM without its BEGIN line.
 
-A random secret of 32 bytes, as hex, base64 or base64url, is refused with a probability below 10⁻¹². The file system is
-asked only whether a file with the text as its name exists. No file is read.
+A random secret of 32 bytes, as hex, base64 or base64url, is refused with a probability below 10⁻¹². This module asks
+the file system only whether a file with the text as its path exists. No file is read.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ _NOT_BASE64 = re.compile(r"[._@-]")  # and "/": base64 has "/" but none of these
 
 
 def weakness(text: str) -> str | None:
-    """Return why a text must not be a secret, without quoting it. If it may be a secret, return None."""
+    """Return why a text must not be a secret, without quoting the text. If it may be a secret, return None."""
     if found := _disguise(text):
         return f"a secret looks like {found}: {_USE_PEM}"
     if _is_path(text.strip(" \t\r\n\"'")):
@@ -63,13 +64,13 @@ def weakness(text: str) -> str | None:
 
 
 def holds(text: str, parts: Iterable[bytes]) -> bool:
-    """Tell whether the bytes that a text encodes, as hex or base64, contain one of these parts."""
+    """Tell whether a text is hex or base64 of bytes that contain one of ``parts``."""
     parts = list(parts)
     return any(part in data for data in _decoded(text) for part in parts)
 
 
 def _disguise(text: str, *, wrapped: bool = False) -> str | None:
-    """Return what kind of key a text is, or None. ``wrapped`` says that another text held it in base64 or hex."""
+    """Return what kind of key a text is, or None. ``wrapped`` says that the text was decoded from base64 or hex."""
     if wrapped and "-----BEGIN" in text:
         return "a PEM in base64 or hex"
     if _JWK.search(text):
@@ -92,9 +93,10 @@ def _bare(text: str) -> str:
 
 
 def _decoded(text: str) -> list[bytes]:
-    """Return the bytes that a text, or a long run of characters in it, encodes: as hex, as base64, or both.
+    """Return the bytes for which a text, or a long run of characters in the text, is hex or base64.
 
-    A run may stand between quotes, or after a prefix such as "base64:". Hex may have colons, as openssl prints it.
+    A run may stand between quotes, or after a prefix such as "base64:". Hex may have colons, as openssl prints it. A
+    run that is both hex and base64 is decoded in both ways.
     """
     bare = _bare(text)
     found = []
@@ -121,7 +123,7 @@ def _is_der(data: bytes) -> bool:
 
 
 def _value(data: bytes, start: int) -> tuple[int, int]:
-    """Return where the value of an ASN.1 element begins and ends (X.690 section 8.1.3)."""
+    """Return the indexes at which the value of an ASN.1 element begins and ends (X.690 section 8.1.3)."""
     begin = start + 2
     length = data[start + 1] if begin <= len(data) else 0
     if length > 0x80:

@@ -1,6 +1,6 @@
-"""Reads command-line arguments that name token families, and asks before a command changes all families.
+"""Reads command-line arguments that name token families, and asks for confirmation before all families are changed.
 
-The commands' texts are translated, because Django runs commands in LANGUAGE_CODE.
+The commands' texts are translated: Django runs the commands in the language of LANGUAGE_CODE.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from twotoken import families
 
 
 def family(text: str) -> UUID:
-    """Read the id of a token family."""
+    """Return the id of a token family, read from an argument. Raises ArgumentTypeError if it is not a UUID."""
     try:
         return UUID(text)
     except ValueError as exc:
@@ -29,7 +29,7 @@ def family(text: str) -> UUID:
 
 
 def duration(text: str) -> timedelta:
-    """Read a duration such as 30s, 10m or 1.5h."""
+    """Return a duration, read from an argument such as 30s, 10m or 1.5h. Other texts raise ArgumentTypeError."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", text, re.ASCII)
     if match is None:
         raise ArgumentTypeError(f"{text!r} is not a duration. Use a number with s, m or h, such as 30s, 10m or 1.5h.")
@@ -39,7 +39,7 @@ def duration(text: str) -> timedelta:
 def user_id(name: str) -> Any:
     """Return the primary key of the user with this login name. Raises CommandError if there is no such user."""
     model = get_user_model()
-    # Not from a replica: if it lags, it may have another user with this name, or none.
+    # Don't read from a replica: if it lags, it may have another user with this name, or no such user.
     manager: Any = model._default_manager.db_manager(router.db_for_write(model))
     try:
         return manager.get_by_natural_key(name).pk
@@ -54,7 +54,7 @@ def check_family(family_id: UUID) -> None:
 
 
 def confirm(stream: Any, warning: str, otherwise: str) -> None:
-    """Print a warning and ask for a yes. Raises CommandError with the text ``otherwise`` if the answer is not "yes"."""
+    """Print a warning and ask for "yes". If the answer is anything else, raise CommandError with ``otherwise``."""
     stream.write(warning)
     try:
         answer = input(gettext("Type 'yes' to continue: "))

@@ -20,7 +20,7 @@ DELAY = 1.0  # seconds. A command that ends earlier shows no bar
 def with_progress(verb: Callable[[Callable[[Batch], object]], int], stream: Any) -> int:
     """Call ``verb``, and return its result: how many families it has changed. On a terminal, show a progress bar.
 
-    ``verb`` gets a function, which it must call after each batch.
+    The argument of ``verb`` is a function that ``verb`` must call after each batch.
     """
     if tqdm is None or not stream.isatty():
         return verb(_silent)
@@ -37,4 +37,4 @@ def with_progress(verb: Callable[[Callable[[Batch], object]], int], stream: Any)
 
 
 def _silent(batch: Batch) -> None:
-    """Show nothing."""
+    """Do nothing. ``with_progress`` passes this function if there is no progress bar."""

@@ -12,7 +12,7 @@ import twotoken.models
 
 
 def leave_room_for_updates(apps: Any, schema_editor: Any) -> None:
-    """Leave room in each of PostgreSQL's pages, so that a rotation can update a row in its own page (heap-only)."""
+    """Leave room in each page of a PostgreSQL table, so that a rotation can update a row in its page (heap-only)."""
     if schema_editor.connection.vendor == "postgresql":
         table = schema_editor.quote_name(apps.get_model("twotoken", "RefreshToken")._meta.db_table)
         schema_editor.execute(f"ALTER TABLE {table} SET (fillfactor = 80)")

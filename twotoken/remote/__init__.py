@@ -1,6 +1,7 @@
-"""For a service that only verifies the access tokens of a login project: no user table, no secret, no app to install.
+"""Authentication for a service that only verifies access tokens. Another project, the login project, issues them.
 
-``"twotoken"`` need not be in INSTALLED_APPS. This package must load no model and no view.
+The service needs no user table and no secret, and ``"twotoken"`` need not be in INSTALLED_APPS. So this package must
+load no model and no view.
 
 ``authentication`` verifies tokens, makes a user from the claims, and keeps the public keys. ``jwks`` reads these keys,
 ``revocations`` keeps the list of revoked families, and ``fetching`` makes the requests.

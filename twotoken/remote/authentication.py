@@ -1,8 +1,8 @@
-"""Authenticate by an access token of the login project, and make a user from its claims.
+"""Authenticate with an access token that another project, the login project, has issued. Make a user from its claims.
 
 This module also fetches and keeps the public keys of the login project.
 
-``"twotoken"`` need not be in INSTALLED_APPS, so no system check runs: the settings are checked on first use.
+``"twotoken"`` need not be in INSTALLED_APPS, so no system check runs. Instead, the settings are checked on first use.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ NO_CRYPTO = "Public keys need the package cryptography: pip install 'twotoken[cr
 
 
 class RemoteUser:
-    """A user made from an access token's claims. A claim is an attribute: ``user.email`` is the claim ``email``.
+    """A user made from an access token's claims. Each claim is an attribute: ``user.email`` is the claim ``email``.
 
-    Permissions and groups are those that the claims ``permissions`` and ``groups`` list, as strings. ``is_staff``,
-    ``is_superuser`` and ``is_active`` are claims too: without them the user is active, and is neither staff nor
+    The user's permissions and groups are the strings in the claims ``permissions`` and ``groups``. ``is_staff``,
+    ``is_superuser`` and ``is_active`` are claims too. Without these claims the user is active, and is neither staff nor
     superuser.
     """
 
@@ -86,14 +86,14 @@ class RemoteUser:
         return name if isinstance(name, str) else self.pk
 
     def get_all_permissions(self, obj: object = None) -> frozenset[str]:
-        """Return the ``permissions`` claim. For a single object it is empty, as in Django's own back end."""
+        """Return the ``permissions`` claim. For a single object, return an empty set, as Django's own back end does."""
         return self._names("permissions") if self.is_active and obj is None else frozenset()
 
     def get_user_permissions(self, obj: object = None) -> frozenset[str]:
         return self.get_all_permissions(obj)
 
     def get_group_permissions(self, obj: object = None) -> frozenset[str]:
-        """Return nothing: the claims don't tell which permissions come from a group."""
+        """Return an empty set, because the claims don't tell which permissions come from a group."""
         return frozenset()
 
     def has_perm(self, perm: str, obj: object = None) -> bool:
@@ -109,7 +109,7 @@ class RemoteUser:
         return self.is_active and (self.is_superuser or any(name.startswith(f"{app_label}.") for name in own))
 
     def _names(self, claim: str) -> frozenset[str]:
-        """Return a claim that is a list of text. A single text is no list: each of its letters would be a name."""
+        """Return the strings in a claim that is a list. If the claim is missing or not a list, return an empty set."""
         value = self._access.get(claim)
         return frozenset(name for name in value if isinstance(name, str)) if isinstance(value, list) else frozenset()
 
@@ -144,7 +144,7 @@ class KeySource:
     """The public keys at a URL, kept in this process and fetched again by a request that finds them old.
 
     Requests that come during this fetch use the old keys. If the other service does not answer, the old keys stay in
-    use, and only the log shows it.
+    use, and only the log shows the failure.
     """
 
     def __init__(
@@ -157,13 +157,13 @@ class KeySource:
         )
 
     def keys(self) -> KeyRing:
-        """Return the keys. Raises Unavailable if there are none, and none can be fetched now."""
+        """Return the keys. Raises Unavailable if no keys were fetched before and none can be fetched now."""
         return self._polled.get()
 
     def newer_keys(self) -> KeyRing:
-        """Return the keys for a token whose key is unknown: fetch them again, but only once in UNKNOWN_KEY_PAUSE.
+        """Return the keys for a token whose key is unknown: fetch the keys again, at most once in UNKNOWN_KEY_PAUSE.
 
-        Requests that come while the keys are fetched wait for them.
+        Requests with unknown keys that come during this fetch wait for it.
         """
         return self._polled.get(interval=UNKNOWN_KEY_PAUSE, wait=True)
 
@@ -178,7 +178,7 @@ class KeySource:
 def revocation_source(
     url: str, interval: float, leeway: float, headers: tuple[tuple[str, str], ...]
 ) -> RevocationSource:
-    """Return this process's one object that keeps the list of revoked families at a URL. Times are in seconds."""
+    """Return the one object of this process that keeps the list of revoked families at a URL. Times are in seconds."""
     return RevocationSource(url, interval=interval, leeway=leeway, headers=dict(headers))
 
 
@@ -189,11 +189,11 @@ def key_source(url: str) -> KeySource:
 
 
 class RemoteAccessTokenAuthentication(BearerAuthentication):
-    """Authenticate as a RemoteUser, made from the claims, in a service that only verifies. No query.
+    """Authenticate with an access token that another project issued. The user is a RemoteUser. This makes no query.
 
     The keys come from JWKS_URL, or are the public keys that ACCESS_SECRET has as PEM. With REVOCATIONS_URL and
-    REVOCATION_INTERVAL, tokens of revoked families are refused. If no keys, or no list of revoked families, can be
-    fetched and none are kept, the answer is a 503. Override ``get_user`` to make another user from the claims.
+    REVOCATION_INTERVAL, tokens of revoked families are refused. The answer is a 503 if the keys or the list of revoked
+    families can't be fetched and no earlier ones are kept. Override ``get_user`` to make another user from the claims.
     ``revocations_headers`` are sent to REVOCATIONS_URL, for example an Authorization header.
     """
 
@@ -220,7 +220,7 @@ class RemoteAccessTokenAuthentication(BearerAuthentication):
         return revocation_source(url, interval.total_seconds(), conf.leeway.total_seconds(), headers)
 
     def verify_with(self, source: KeySource, token: str) -> AccessToken:
-        """Return the claims of a token that a key of this source signed; raise a TokenNotValid to refuse the token."""
+        """Return the claims of a token that a key of ``source`` signed; raise a TokenNotValid to refuse the token."""
         keys = source.keys()
         try:
             return self.decode(token, keys)
@@ -243,7 +243,7 @@ class RemoteAccessTokenAuthentication(BearerAuthentication):
 
     @classmethod
     def check_settings(cls) -> None:
-        """Check the settings on their first use. Raises ImproperlyConfigured with a text that says what is wrong."""
+        """Check the settings on their first use. Raises ImproperlyConfigured, whose text says what is wrong."""
         value = getattr(settings, "TWOTOKEN", None)
         if value is not None and value is cls._checked:
             return

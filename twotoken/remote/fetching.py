@@ -1,7 +1,7 @@
-"""GET a document of another service, bounded in time and size. No Django, no redirects, and only the standard library.
+"""GET a document of another service, with limits for time and size. This module uses only the standard library.
 
-``urllib`` uses the certificates and, for https, the proxy that the environment names. Only a URL of this machine may be
-http.
+Redirects are refused. ``urllib`` uses the certificates and, for https, the proxy that the environment names. Only a URL
+of this machine may be http.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class FetchError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the other service answered: a 200 with a body, or a 304 (RFC 9110 section 15.4.5) without one."""
+    """The answer of the other service: a 200 with a body, or a 304 (RFC 9110 section 15.4.5) without a body."""
 
     status: int
     headers: Message
@@ -44,7 +44,7 @@ class Answer:
 
 
 class NoRedirects(HTTPRedirectHandler):
-    """Refuses a redirect. Otherwise an open redirect of the other service would let an attacker give us other keys."""
+    """Refuses redirects. Otherwise an open redirect in the other service would let an attacker supply other keys."""
 
     def redirect_request(self, *args: Any, **kwargs: Any) -> None:
         return None
@@ -55,9 +55,9 @@ def fetch(url: str, *, seconds: float, limit: int, headers: Mapping[str, str] | 
 
     ``seconds`` limits the time, ``limit`` the bytes of the answer.
 
-    A thread makes the request, because ``urllib``'s timeout is for each read: it limits neither the look-up of the
-    name, nor a server that sends a byte every second. When the time is over, the connection is shut down, so that the
-    thread ends too.
+    A thread makes the request, because ``urllib``'s timeout is for each read: it limits neither the DNS look-up, nor a
+    server that sends a byte every second. When the time is over, the connection is shut down, so that the thread ends
+    too.
     """
     results: SimpleQueue[Answer | FetchError] = SimpleQueue()
     opened: list[socket] = []

@@ -1,6 +1,6 @@
-"""Read a JWK Set (RFC 7517 section 5): the public keys of a service whose tokens we verify.
+"""Read a JWK Set (RFC 7517 section 5), the public keys with which tokens of another service are verified.
 
-Pure: no Django, no network. The document comes from another machine, so it may contain anything.
+Pure: no Django, no network. The JWK Set comes from another machine, so it may contain anything.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def read_key_set(document: bytes) -> KeyRing:
 
 
 def _read(entry: Mapping[str, Any]) -> list[AsymmetricKey]:
-    """Return a list with the key of an entry. It is empty if the entry has no key that may verify a token."""
+    """Return a list with the key of an entry. The list is empty if the entry has no key that may verify a token."""
     operations = entry.get("key_ops", ["verify"])
     if entry.get("use", "sig") != "sig" or not isinstance(operations, list) or "verify" not in operations:
         return []
@@ -62,7 +62,7 @@ def _read(entry: Mapping[str, Any]) -> list[AsymmetricKey]:
 
 
 def _key(algorithm: str, members: Mapping[str, Any]) -> AsymmetricKey | None:
-    """Return the key that these members of a JWK describe; None if they describe no key, or one of a wrong size."""
+    """Return the key that these members of a JWK describe, or None if they describe no key or one of a wrong size."""
     if not all(isinstance(value, str) and len(value) <= MAX_MEMBER_LENGTH for value in members.values()):
         return None
     if len(members.get("e", "")) > MAX_EXPONENT_LENGTH:

@@ -1,8 +1,8 @@
-"""Keep the list of token families that the login project revoked lately.
+"""Keep a list of the token families that another project, the login project, has revoked lately.
 
 Each process asks the RevocationsView of the login project once per interval.
 
-This module loads no models and no views, because a service that only verifies does not install the app.
+This module loads no models and no views, because a service that only verifies tokens does not install the app.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ LONGEST_LIFETIME = 100 * 365 * 86_400  # seconds
 
 
 class Listed(NamedTuple):
-    """An answer of RevocationsView. ``lifetime`` is in seconds."""
+    """The content of an answer of RevocationsView. ``lifetime`` is in seconds."""
 
     revoked: list[str]
     since: str
@@ -35,8 +35,8 @@ class Listed(NamedTuple):
 class RevocationSource:
     """The digests of revoked families at a URL, kept in this process and fetched by a request that finds them old.
 
-    Each fetch asks only for what was revoked since the last fetch. During a fetch, other requests use the digests that
-    are known, until these are two intervals old. After that, requests are refused with Unavailable until a fetch
+    Each fetch asks only for families that were revoked since the last fetch. During a fetch, other requests use the
+    known digests, until these are two intervals old. After that, requests are refused with Unavailable until a fetch
     succeeds. ``leeway`` is how long a token is still accepted after its ``exp``. ``interval`` and ``leeway`` are in
     seconds.
     """
@@ -62,7 +62,7 @@ class RevocationSource:
         self._polled = Polled(self._fetch, interval=interval, max_age=2 * interval, clock=clock)
 
     def refuse_revoked(self, access: AccessToken) -> None:
-        """Raise RevokedToken if the token's family was revoked. Raises Unavailable if the list is too old."""
+        """Raise RevokedToken if the token's family was revoked. Raises Unavailable if the digests are too old."""
         if family_digest(access["sid"]) in self._polled.get():
             raise RevokedToken
 
@@ -92,7 +92,7 @@ class RevocationSource:
 
 
 def read_list(document: bytes) -> Listed:
-    """Return an answer of RevocationsView. Raises ValueError if the document is not such an answer."""
+    """Parse the JSON of an answer of RevocationsView. Raises ValueError if the document is not such an answer."""
     try:
         found: Any = json.loads(document)
     except RecursionError as exc:

@@ -14,7 +14,7 @@ register = template.Library()
 
 @register.filter
 def in_words(duration: timedelta) -> str:
-    """Return a duration in words, such as "1 hour, 30 minutes". Django's timesince leaves out the seconds."""
+    """Return a duration in words, such as "1 hour, 30 minutes". Unlike Django's ``timesince``, it includes seconds."""
     minutes, seconds = divmod(int(duration.total_seconds()), 60)
     hours, minutes = divmod(minutes, 60)
     days, hours = divmod(hours, 24)

@@ -1,4 +1,4 @@
-"""Helpers for a project's own tests: a logged-in API client, expired and revoked tokens, a clock, a bad network.
+"""Helpers for a project's tests: a logged-in API client, expired and revoked tokens, a shifted clock, a bad network.
 
 from twotoken.testing import LossyProxy, TokenClient, expired_access_token, revoked_access_token, time_travel
 """
@@ -41,8 +41,9 @@ class TokenClient(APIClient):
     """DRF's APIClient, logged in as a user: each request carries a Bearer access token.
 
     ``lifetime`` and ``context`` are those of ``families.start``: with ``context={"auth_time": 0}`` the user's proof of
-    identity is old. ``private_key`` is a PEM of P-256 or Ed25519: it binds the family, and each request carries a DPoP
-    proof. ``client.pair`` is the TokenPair; ``client.refresh()`` rotates it, ``client.revoke()`` revokes its family.
+    identity is old. ``private_key`` is a PEM of P-256 or Ed25519: this key binds the family, and each request carries a
+    DPoP proof. ``client.pair`` is the TokenPair. ``client.refresh()`` rotates the refresh token, and
+    ``client.revoke()`` revokes the family.
     """
 
     def __init__(
@@ -72,7 +73,7 @@ class TokenClient(APIClient):
         return super().request(**kwargs)
 
     def refresh(self) -> TokenPair:
-        """Rotate the refresh token, and use the new pair from then on. Raises a TokenNotValid."""
+        """Rotate the refresh token, use the new pair from now on, and return it. Raises a TokenNotValid on refusal."""
         claims = families.verify(self.pair.refresh)
         return self._use(families.rotate(claims, Client(), device_key=self.device_key))
 
@@ -100,7 +101,7 @@ def poll_revocations() -> None:
 
 
 def expired_pair(user: AbstractBaseUser) -> TokenPair:
-    """Return a pair of expired tokens."""
+    """Return a token pair in which both tokens have expired."""
     longest = max(conf.refresh_lifetime, conf.access_lifetime + conf.leeway)
     with time_travel(-longest - timedelta(seconds=2)):
         return families.start(user)
@@ -113,25 +114,25 @@ def expired_access_token(user: AbstractBaseUser) -> str:
 
 
 def expired_refresh_token(user: AbstractBaseUser) -> str:
-    """Return a refresh token whose token family was idle for too long and has expired."""
+    """Return a refresh token of a family that was not refreshed for REFRESH_LIFETIME and has expired."""
     return expired_pair(user).refresh
 
 
 def revoked_pair(user: AbstractBaseUser, reason: str = RevokedReason.ADMIN) -> TokenPair:
-    """Return a pair whose token family is revoked."""
+    """Return a token pair of a family that is revoked."""
     pair = families.start(user)
     families.revoke(pair.family_id, reason)
     return pair
 
 
 def revoked_access_token(user: AbstractBaseUser, reason: str = RevokedReason.ADMIN) -> str:
-    """Return an access token whose token family is revoked.
+    """Return an access token of a family that is revoked.
 
-    Only an authentication class that checks the family refuses it.
+    Only an authentication class that checks the family refuses this token.
     """
     return revoked_pair(user, reason).access
 
 
 def revoked_refresh_token(user: AbstractBaseUser, reason: str = RevokedReason.ADMIN) -> str:
-    """Return a refresh token whose token family is revoked."""
+    """Return a refresh token of a family that is revoked."""
     return revoked_pair(user, reason).refresh

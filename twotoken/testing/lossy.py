@@ -1,4 +1,4 @@
-"""A bad network for tests of clients: the server handles each request, and some answers are lost."""
+"""A bad network for tests of clients: the server handles each request, but the client does not get some answers."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ TIMEOUT = 60  # seconds
 
 
 class LossyProxy:
-    """A proxy that passes every request to a server, and loses every fifth answer: it closes the connection instead.
+    """A proxy that passes every request to a server, but closes the connection instead of sending every fifth answer.
 
-    Use it in a ``with`` statement, and have the client call ``proxy.url``. ``server`` is the server's URL, such as that
-    of pytest-django's ``live_server``; it must be http. ``every=3`` loses every third answer, ``every=1`` loses all.
-    ``requests`` and ``lost`` count the requests and the lost answers by path.
+    Use the proxy in a ``with`` statement, and let the client call ``proxy.url``. ``server`` is the server's URL, such
+    as that of pytest-django's ``live_server``; it must be http. With ``every=3`` every third answer is lost, with
+    ``every=1`` all are lost. ``requests`` and ``lost`` count the requests and the lost answers by path.
     """
 
     def __init__(self, server: str, *, every: int = 5) -> None:
@@ -47,7 +47,7 @@ class LossyProxy:
         self._http.server_close()
 
     def loses(self, path: str) -> bool:
-        """Count an answer, and tell whether to lose it. A subclass may choose other answers to lose."""
+        """Count an answer, and tell whether it is lost. A subclass may choose which answers are lost."""
         with self._lock:
             is_lost = next(self._numbers) % self.every == 0
             self.requests[path] += 1
@@ -57,7 +57,7 @@ class LossyProxy:
     def forward(self, request: BaseHTTPRequestHandler, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
         """Pass a request on to the server, and return the status, headers and body of its answer.
 
-        A subclass may return an answer of its own instead.
+        A subclass may return another answer instead.
         """
         upstream = http.client.HTTPConnection(*self.server, timeout=TIMEOUT)
         try:
@@ -83,7 +83,7 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
 
     def answer(self) -> None:
-        """Forward a request to the server, and send the answer back, or lose it and close the connection."""
+        """Forward a request to the server. Send the answer back or, if ``loses`` says so, close the connection."""
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         status, headers, content = self.proxy.forward(self, body)
         if self.proxy.loses(urlsplit(self.path).path):

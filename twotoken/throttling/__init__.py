@@ -1,4 +1,4 @@
-"""Limit how often a client may log in and refresh: throttles, atomic counters, and how user names are compared."""
+"""Limit how often a client may log in and refresh: throttles, atomic counters, and a comparison of user names."""
 
 from __future__ import annotations
 

@@ -30,14 +30,14 @@ class _Counter(ABC):
 
     @abstractmethod
     def take(self, window: str, taken: int, room: int) -> bool:
-        """Take a place in a window if fewer than ``room`` are taken. Tell whether a place was taken.
+        """Take a place in a window if fewer than ``room`` places are taken. Tell whether this call took a place.
 
         ``taken`` is the number that ``read`` returned for this window. Raises CacheRefuses if the cache stores nothing.
         """
 
 
 class _Increments(_Counter):
-    """For caches with an atomic ``incr``: Redis, Memcached, local memory. Each window is one key, with a count."""
+    """A counter for caches with an atomic ``incr``: Redis, Memcached, local memory. A window is a key with a count."""
 
     def read(self, current: str, previous: str, limit: int) -> tuple[int, int]:
         counts = self.cache.get_many([current, previous])
@@ -63,7 +63,7 @@ class _Increments(_Counter):
 
 
 class _Places(_Counter):
-    """For caches whose ``incr`` is not atomic, because it reads and then writes, such as the database cache.
+    """A counter for caches whose ``incr`` reads and then writes, so that it is not atomic, such as the database cache.
 
     Each place of a window is one key.
     """
@@ -88,10 +88,10 @@ class _Places(_Counter):
 
 
 def counter_of(cache: BaseCache, *, timeout: int) -> _Counter:
-    """Return a counter that counts atomically in this cache. Its counts last for ``timeout`` seconds."""
+    """Return a counter that counts atomically in this cache. The counts are kept for ``timeout`` seconds."""
     return (_Increments if increments(cache) else _Places)(cache, timeout)
 
 
 def increments(cache: BaseCache) -> bool:
-    """Tell whether a cache has an ``incr`` of its own. The one of Django's base class is not atomic."""
+    """Tell whether a cache has an ``incr`` of its own. The ``incr`` of Django's base class is not atomic."""
     return getattr(cache.incr, "__func__", None) is not BaseCache.incr

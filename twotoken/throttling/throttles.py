@@ -1,7 +1,8 @@
-"""Throttles for login and refresh. They extend DRF's, read their rates from ``TWOTOKEN`` on use, and count atomically.
+"""Throttles for login and refresh. They extend DRF's throttle, read rates from ``TWOTOKEN``, and count atomically.
 
-DRF's throttle reads a list of times, adds one and writes it back. Concurrent requests all read the same list, so all of
-them pass. Here each request takes one place of a time window, and the cache gives each place to one request only.
+DRF's throttle reads a list of times, adds one and writes the list back. Concurrent requests all read the same list, so
+all of them pass. Here each request takes one place of a time window, and the cache gives each place to one request
+only.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ logger = logging.getLogger("twotoken")
 
 
 class _IdentThrottle(SimpleRateThrottle, ABC):
-    """Counts the requests of one identity, such as a token family. The cache key is a digest: no cache holds a name.
+    """Counts the requests of one identity, such as a token family. The cache key is a digest, which shows no user name.
 
     The throttle approximates a sliding window. For ``10/min``, each minute of the clock is a window. All requests of
     the current window count. The previous window's requests count in proportion to the part of that window that lies
@@ -39,7 +40,7 @@ class _IdentThrottle(SimpleRateThrottle, ABC):
 
     @abstractmethod
     def ident(self) -> str:
-        """Return the identity whose requests are counted. Called only if a rate is set."""
+        """Return the identity whose requests are counted. This method is called only if a rate is set."""
 
     def get_cache_key(self, request: Request, view: APIView) -> str:
         ident = f"{conf.tenant_issuer or ''}\n{self.ident()}"
@@ -47,9 +48,9 @@ class _IdentThrottle(SimpleRateThrottle, ABC):
         return self.cache_format % {"scope": self.scope, "ident": digest}
 
     def allow_request(self, request: Request, view: APIView) -> bool:
-        """Count a request; return False if there were too many. Then ``wait`` returns the seconds to wait.
+        """Count a request, and tell whether it may pass. If not, ``wait`` returns the seconds to wait.
 
-        If the cache fails, every request passes: a login without its throttle is better than no login.
+        If the cache fails, every request passes: a login without a throttle is better than no login.
         """
         if self.rate is None:
             return True
@@ -78,14 +79,14 @@ class _IdentThrottle(SimpleRateThrottle, ABC):
         return False
 
     def wait(self) -> float:
-        """Return the whole seconds after which a refused request would pass, if no other request comes first."""
+        """Return after how many whole seconds a refused request would pass, if no other request comes first."""
         return max(math.floor(round(self._wait, 6)) + 1, 1)
 
 
 class LoginThrottle(_IdentThrottle):
-    """Counts logins by the client's address and the user name together.
+    """Counts logins by the client's IP address and the user name together.
 
-    It never counts by the address alone, because a whole office may share an address.
+    It never counts by the IP address alone, because all people of an office may share an IP address.
     """
 
     scope = "twotoken_login"
@@ -108,8 +109,8 @@ class RefreshThrottle(_IdentThrottle):
     The view verifies the token before it counts the request, so nobody can use up another family's requests.
 
     Requests with a proof by the key of the token's device are counted separately. Otherwise a thief with a copied token
-    of a bound family could use up the requests of its user. Requests with a proof by any other key are not counted
-    separately: a client could make a new key for each request.
+    of a bound family could use up the requests that the user may make. Requests with a proof by any other key are not
+    counted separately, because a client could make a new key for each request.
     """
 
     scope = "twotoken_refresh"

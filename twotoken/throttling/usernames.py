@@ -1,4 +1,4 @@
-"""Make one text of all spellings of a user name, so that the login throttle counts them as one name."""
+"""Turn all spellings of a user name into one text, so that the login throttle counts these spellings as one name."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def normalize_username(name: str) -> str:
     """Return the same text for all spellings that the database treats as one name, whether such a user exists or not.
 
     On MariaDB and MySQL, and on PostgreSQL if the field has a ``db_collation``, one statement asks the database for
-    this text. The statement reads no rows of the user table: if the throttle's count depended on them, it would reveal
-    who has an account. Raises a DatabaseError if the statement fails.
+    this text. The statement reads no rows of the user table: if the text depended on these rows, the throttle's counts
+    would reveal who has an account. Raises a DatabaseError if the statement fails.
     """
     model: Any = get_user_model()
     field: Any = model._meta.get_field(model.USERNAME_FIELD)
@@ -56,7 +56,7 @@ def _mysql_digest(
 def _postgresql_digest(
     connection: BaseDatabaseWrapper, collation: str, name: str
 ) -> str | None:  # pragma: no cover - not on SQLite
-    """Return the hash by which PostgreSQL groups names of a collation; None if the collation is deterministic."""
+    """Return the hash by which PostgreSQL groups names of a collation, or None for a deterministic collation."""
     collation = connection.ops.quote_name(collation)
     sql = (
         f"SELECT CASE WHEN NOT collisdeterministic THEN hashtextextended(%s::text COLLATE {collation}, 0) END "  # noqa: S608
@@ -77,9 +77,9 @@ def _select_text(
 def _fold(name: str) -> str:
     """Return a name without the differences between its spellings: case, accents, spaces, invisible characters.
 
-    This is for databases that compare names exactly. Case is removed all the same, because back ends that look up a
-    name by ``iexact`` ignore it, and so does the column type citext. The name is cut first, because the time that
-    ``normalize`` takes grows with the square of the number of accents: 100,000 of them take half a minute.
+    This is for databases that compare names exactly. Case is removed too, because authentication back ends may look up
+    a name by ``iexact``, and the column type citext ignores case. The name is cut first, because the time that
+    ``unicodedata.normalize`` takes grows with the square of the number of accents: 100,000 accents take half a minute.
     """
     name = name[:LONGEST_NAME]
     name = unicodedata.normalize("NFKD", name).upper().casefold()  # upper(), because casefold() keeps the dotless i

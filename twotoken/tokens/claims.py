@@ -31,7 +31,7 @@ class RefreshClaims:
 class AccessToken(Mapping[str, Any]):
     """The claims of a verified access token, as a mapping.
 
-    ``request.auth`` is such an object: ``request.auth["role"]`` is the claim ``role``.
+    ``request.auth`` is an AccessToken: ``request.auth["role"]`` is the claim ``role``.
     """
 
     __slots__ = ("_claims", "_family_id")
@@ -66,7 +66,7 @@ class AccessToken(Mapping[str, Any]):
     def thumbprint(self) -> str:
         """The thumbprint of the key that the token is bound to, from ``cnf`` (RFC 9449 section 6.1).
 
-        Empty if the token is not bound, or bound by other means than DPoP.
+        The thumbprint is empty if the token is not bound, or is bound by other means than DPoP.
         """
         return thumbprint_of(self._claims)
 
@@ -82,11 +82,11 @@ class AccessToken(Mapping[str, Any]):
 
 
 def check_claims(extra: object, *, client_id: str | None = None) -> None:
-    """Raise ClaimsError if a claim of the project has a reserved name or a value that JSON can't hold unchanged.
+    """Raise ClaimsError if one of the project's claims has a reserved name or a value that JSON can't hold unchanged.
 
-    The error gives the claim's name and type, but not its value, which may be personal data. If the setting CLIENT_ID
-    has a value, given as ``client_id``, the name ``client_id`` is reserved too. Otherwise a project may set this claim
-    for each login.
+    The error gives the claim's name and type, but not its value, which may be personal data. ``client_id`` is the value
+    of the setting CLIENT_ID. If it is not None, the name ``client_id`` is reserved too. If it is None, a project may
+    set this claim for each login.
     """
     if not isinstance(extra, dict):
         raise ClaimsError("ACCESS_CLAIMS must return a dict.")
@@ -104,7 +104,7 @@ def check_claims(extra: object, *, client_id: str | None = None) -> None:
 
 
 def check_auth_event(auth_time: object, amr: object) -> None:
-    """Raise ClaimsError if ``auth_time`` is not a whole number, or ``amr`` not a list of strings. Both may be None."""
+    """Raise ClaimsError if ``auth_time`` is not an int, or if ``amr`` is not a list of strings. Both may be None."""
     if auth_time is not None and type(auth_time) is not int:
         raise ClaimsError("auth_time must be a whole number of seconds.")
     if amr is not None and not (isinstance(amr, list | tuple) and all(isinstance(each, str) and each for each in amr)):
@@ -112,7 +112,7 @@ def check_auth_event(auth_time: object, amr: object) -> None:
 
 
 def thumbprint_of(claims: Mapping[str, Any]) -> str:
-    """Return the ``jkt`` of the claim ``cnf`` (RFC 9449 section 6.1), or an empty string if there is no valid one."""
+    """Return the ``jkt`` of the claim ``cnf`` (RFC 9449 section 6.1), or an empty string without a valid ``jkt``."""
     confirmation = claims.get("cnf")
     found = confirmation.get("jkt") if isinstance(confirmation, dict) else None
     return found if isinstance(found, str) and found.isascii() else ""

@@ -1,7 +1,7 @@
 """Encode and decode access and refresh tokens, two JWTs (RFC 7519, 8725, 9068). Pure: no Django, no database.
 
-Keys, policy and time come in; a string, claims or an exception come out. Neither token is accepted in place of the
-other: each has its own secret and its own ``typ`` header (RFC 8725 section 3.11).
+The functions take keys, policy and time as arguments. No token is accepted as a token of the other kind: each kind has
+its own secret and its own ``typ`` header (RFC 8725 section 3.11).
 """
 
 from __future__ import annotations
@@ -55,9 +55,9 @@ def encode_refresh(
     issuer: str | None = None,
     thumbprint: str = "",
 ) -> str:
-    """Return a refresh token. It depends only on the family's row and the issuer, so a retry gets the same string.
+    """Return a refresh token, made only from the family's row and the issuer. So a retry gets the same string.
 
-    ``thumbprint`` is that of the public key which the family is bound to (RFC 9449 section 6.1), or empty.
+    ``thumbprint`` is the thumbprint of the public key to which the family is bound (RFC 9449 section 6.1), or empty.
     """
     claims: dict[str, Any] = {
         "sid": str(family_id),
@@ -73,9 +73,10 @@ def encode_refresh(
 
 
 def decode_refresh(token: str, keys: KeyRing, issuer: str | None = None) -> RefreshClaims:
-    """Check signature, ``typ`` and shape of a refresh token, but not ``exp``: the family's row decides about expiry.
+    """Check signature, ``typ`` and shape of a refresh token, and return its claims.
 
-    If ``issuer`` is given, the token's ``iss`` must equal it. Raises InvalidToken.
+    ``exp`` is not checked, because the family's row decides about expiry. If ``issuer`` is given, the token's ``iss``
+    must equal ``issuer``. Raises InvalidToken.
     """
     claims = _decode(token, keys, REFRESH_TYPE)
     if issuer is not None and claims.get("iss") != issuer:
@@ -101,7 +102,7 @@ def encode_access(
     """Return an access token (RFC 9068 section 2.2). Times are in seconds since the epoch.
 
     ``auth_time`` says when the user proved their identity, and ``amr`` by which methods, as a list of strings
-    (RFC 9068 section 2.2.1, RFC 8176). ``thumbprint`` is that of the public key which the token is bound to
+    (RFC 9068 section 2.2.1, RFC 8176). ``thumbprint`` is the thumbprint of the public key to which the token is bound
     (RFC 9449 section 6.1), or empty.
 
     Raises ClaimsError if a claim of ``extra`` has a reserved name or is not JSON, if ``auth_time`` or ``amr`` has a
@@ -136,7 +137,7 @@ def encode_access(
 
 
 def decode_access(token: str, policy: AccessPolicy, now: datetime) -> AccessToken:
-    """Check signature, ``typ``, shape, issuer, audience and expiry of an access token.
+    """Check signature, ``typ``, shape, issuer, audience and expiry of an access token, and return its claims.
 
     ``iat`` is not compared with the clock: a server whose clock is some seconds behind must not refuse a fresh token.
     Raises InvalidToken or ExpiredToken.

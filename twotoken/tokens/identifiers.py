@@ -16,22 +16,22 @@ CURSOR = re.compile("[0-9]{1,12}")  # the cursor of a list of revoked families: 
 def token_id(secret: bytes, generation: int) -> str:
     """Return the ``jti`` of a family's refresh token of this generation.
 
-    It is an HMAC-SHA256 of the generation with the secret of the family's row, shortened to 128 bits. Each row has its
-    own secret, so nobody can forge a token with REFRESH_SECRET alone. The database holds no token that could be used.
+    The ``jti`` is an HMAC-SHA256 of the generation with the secret of the family's row, shortened to 128 bits. Each row
+    has its own secret, so nobody can forge a token with REFRESH_SECRET alone. The database contains no usable token.
     """
     digest = hmac.digest(secret, str(generation).encode(), hashlib.sha256)
     return b64encode(digest[:16])
 
 
 def token_id_fits(claims: RefreshClaims, secret: bytes) -> bool:
-    """Tell in constant time whether a refresh token was made from the row with this secret."""
+    """Tell in constant time whether a refresh token was made from the family's row with this secret."""
     return hmac.compare_digest(claims.token_id.encode(), token_id(secret, claims.generation).encode())
 
 
 def family_digest(family_id: str) -> str:
     """Return the digest under which RevocationsView lists a family: the SHA-256 of its ``sid`` claim, as base64url.
 
-    Shortened to 72 bits: 12 characters without padding. Among 10 million families in use and 100,000 revoked ones, the
-    chance that any family in use has the digest of a revoked one is 1 in 4 billion.
+    The digest is shortened to 72 bits, which are 12 characters without padding. With 10 million families in use and
+    100,000 revoked families, the chance that any family in use has the digest of a revoked family is 1 in 4 billion.
     """
     return b64encode(hashlib.sha256(family_id.encode()).digest()[:FAMILY_DIGEST_BYTES])

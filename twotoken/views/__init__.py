@@ -1,4 +1,4 @@
-"""The endpoints: they read requests, call the functions of ``families``, and answer."""
+"""The views of twotoken's endpoints. They read requests, call the functions of ``families``, and answer."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Base classes of the endpoints: they answer errors, check the origin and deliver tokens.
+"""Base classes of the endpoints' views. They answer errors, check the request's origin and deliver tokens.
 
-``responses`` decides an error's status, body and headers, ``Retry-After`` among them.
+The module ``responses`` decides the status, the body and the headers of an error's answer.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ logger = logging.getLogger("twotoken")
 
 
 class NoVariables:
-    """A mixin for an error report filter, Django's or the project's own. It hides the variables of all frames.
+    """A mixin for Django's error report filter, or the project's own. It hides the variables of all frames.
 
     ``sensitive_variables`` is not enough: for each frame, Django looks only at the nearest caller with this decorator,
     and hides only the names that the decorator lists. The caller of an authentication back end is Django's
@@ -65,12 +65,12 @@ class NoVariables:
 
 @cache
 def without_variables(base: Any) -> Any:
-    """Return a subclass of a filter's class that hides all variables."""
+    """Return a subclass of an error report filter's class. The subclass hides all variables."""
     return type(base.__name__, (NoVariables, base), {})
 
 
 def _tell_refused(view: type[APIView], response: Response) -> None:
-    """Send the signal ``request_refused``. A project's exception handler may have given the answer any shape."""
+    """Send the signal ``request_refused``. A project's exception handler may have changed the answer's shape."""
     data = getattr(response, "data", None)
     said = {name: data.get(name) if isinstance(data, dict) else None for name in ("code", "reason")}
     texts = {name: str(value) if isinstance(value, str) else "" for name, value in said.items()}
@@ -78,11 +78,12 @@ def _tell_refused(view: type[APIView], response: Response) -> None:
 
 
 class TokenView(APIView):
-    """The base of all endpoints. A project's DRF defaults don't apply to them.
+    """The base of all endpoints' views. A project's DRF defaults don't apply to these views.
 
-    The delivery says how the refresh token travels. It is an option of the mount, the ``include`` of ``twotoken.urls``.
-    If the mount has no such option, the attribute ``delivery`` of the class counts, and if that is None, the setting
-    DELIVERY. With the delivery ``body`` the view accepts forms too, as DRF does by default.
+    The delivery says how the refresh token travels: in a cookie, in the body, or not at all. An ``include`` of
+    ``twotoken.urls`` can set it by the option ``delivery``. Without this option, the class attribute ``delivery``
+    counts or, if it is None, the setting DELIVERY. With the delivery ``body`` the view accepts forms too, as DRF does
+    by default.
     """
 
     delivery: str | None = None
@@ -119,7 +120,7 @@ class TokenView(APIView):
         return super().dispatch(request, *args, **kwargs)
 
     def get_delivery(self, options: Mapping[str, Any]) -> Delivery:
-        """Return the delivery for a request, given the options of its mount."""
+        """Return the delivery for a request. ``options`` are those of the ``include`` of ``twotoken.urls``."""
         name = options.get("delivery", self.delivery)
         return conf.delivery if name is None else delivery(name)
 
@@ -146,7 +147,7 @@ class TokenView(APIView):
         return response
 
     def translate(self, error: DatabaseError) -> Exception:
-        """Return the error that answers a database error: a 503 for a conflict or an unavailable server.
+        """Return the error with which a database error is answered: a 503 for a conflict or an unavailable server.
 
         Any other database error is returned as it is.
         """
@@ -174,16 +175,16 @@ class TokenView(APIView):
         return Response(body_of(error), status=status_of(type(error)), headers=headers_of(error))
 
     def check_throttle(self, throttle: SimpleRateThrottle) -> None:
-        """Count a request. Raises DRF's Throttled, a 429 with Retry-After, if there were too many."""
+        """Count a request. Raises DRF's Throttled, a 429 with Retry-After, if there were too many requests."""
         if not throttle.allow_request(self.request, self):
             self.throttled(self.request, throttle.wait() or 0)
 
     def check_device(self, device_key: str) -> None:
-        """Check that the request has a DPoP proof by a family's key.
+        """Check that the request has a DPoP proof by a family's device key.
 
-        A family that is not bound (an empty key), or that another protocol has bound, needs no proof. With DPOP_ACCESS,
-        the authentication class has checked the proof already, for the access token. Without DPOP_ACCESS, only this
-        method checks it. Raises WrongDevice, InvalidProof or Unavailable.
+        If the family is not bound (an empty key), or another protocol than DPoP has bound it, no proof is needed. If
+        DPOP_ACCESS is True, the authentication class has checked the proof already, for the access token. Otherwise
+        only this method checks the proof. Raises WrongDevice, InvalidProof or Unavailable.
         """
         if not device_key.startswith(DPOP):
             return
@@ -199,14 +200,14 @@ class TokenView(APIView):
 
     @property
     def client(self) -> Client:
-        """The address and the user agent of the request."""
+        """The IP address and the user agent of the request's sender."""
         return Client.from_request(self.request)
 
 
 class CredentialView(TokenView):
-    """Base of login, reauthenticate, refresh and logout.
+    """Base of the views for login, reauthenticate, refresh and logout.
 
-    With the delivery ``cookie``, it refuses requests that a browser sends from an untrusted origin.
+    With the delivery ``cookie``, these views refuse requests that a browser sends from an untrusted origin.
     """
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
@@ -215,9 +216,9 @@ class CredentialView(TokenView):
         super().initial(request, *args, **kwargs)
 
     def answer(self, pair: TokenPair, *, already_held: bool = False) -> Response:
-        """Answer with a token pair.
+        """Return the answer with a token pair.
 
-        The view's delivery says where the refresh token goes: into the cookie, into the body, or nowhere.
+        The view's delivery says whether the answer has the refresh token in a cookie, in the body, or not at all.
 
         ``already_held`` says that the client already has this refresh token. Then no cookie is set: if this answer
         arrives late, its cookie could replace a newer token.

@@ -1,4 +1,4 @@
-"""The endpoints that take credentials: login and reauthenticate."""
+"""The views of the endpoints that take credentials: login and reauthenticate."""
 
 from __future__ import annotations
 
@@ -31,9 +31,10 @@ from twotoken.views.base import CredentialView, current_family_id
 
 
 class LoginView(CredentialView):
-    """POST the credentials, get a token pair. A DPoP proof binds the token family to the client's key.
+    """A POST with credentials returns a token pair. If it has a DPoP proof, the family is bound to the proof's key.
 
-    A subclass may have another ``serializer_class``. Its validated data are the arguments of Django's ``authenticate``.
+    A subclass may set another ``serializer_class``. The validated data of this serializer are the arguments of Django's
+    ``authenticate``.
     """
 
     serializer_class: type[BaseSerializer[Any]] = LoginSerializer
@@ -71,14 +72,14 @@ class LoginView(CredentialView):
     def authenticate(self, request: Request, data: Mapping[str, Any]) -> AbstractBaseUser | None:
         """Return the user with these credentials, or None. Only Django's authentication back ends decide.
 
-        A back end can also lock somebody out, as that of django-axes does.
+        A back end can also lock a user out, as the back end of django-axes does.
 
         A subclass may raise a subclass of NoActiveAccount with a ``code`` and a ``message`` of its own.
         """
         return authenticate(request._request, **data)
 
     def get_login_name(self, data: Mapping[str, Any]) -> str:
-        """Return the name that the login throttle counts by."""
+        """Return the user name by which the login throttle counts the request."""
         return str(data.get(cast("Any", get_user_model()).USERNAME_FIELD, ""))
 
     def get_lifetime(self, user: AbstractBaseUser, data: Mapping[str, Any]) -> Lifetime:
@@ -88,19 +89,19 @@ class LoginView(CredentialView):
     def get_context(self, user: AbstractBaseUser, data: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return what to store with the family of this login, for example a tenant, or how the user logged in.
 
-        ACCESS_CLAIMS finds it in ``family.context``, at the login and at each refresh.
+        The callable of ACCESS_CLAIMS finds this in ``family.context``, at the login and at each refresh.
         """
         return {}
 
     def revoke_replaced(self, request: Request) -> None:
-        """Revoke the family whose cookie this login replaces: without that cookie, the browser can't log it out."""
+        """Revoke the family whose refresh cookie this login replaces: without its cookie it can't be logged out."""
         for token in cookie_values(request, conf.cookie_name):
             with suppress(InvalidToken):
                 families.revoke_presented(families.verify(token), RevokedReason.REPLACED)
 
 
 class ReauthenticateView(CredentialView):
-    """POST the password and an access token, get an access token whose ``auth_time`` is now.
+    """A POST with the password and an access token returns an access token with the present time as ``auth_time``.
 
     The view writes nothing, except if Django has renewed the stored hash of the password.
 
@@ -137,7 +138,7 @@ class ReauthenticateView(CredentialView):
         return Response({**body, "token_type": stepped_up.token_type} if stepped_up.token_type else body)
 
     def authenticate(self, request: Request, data: Mapping[str, Any]) -> AbstractBaseUser | None:
-        """Return the user who has these credentials, or None. The view refuses any user but that of the access token.
+        """Return the user with these credentials, or None. The view refuses all users but the access token's own.
 
         A subclass may raise a subclass of NoActiveAccount with a ``code`` and a ``message`` of its own.
         """
@@ -145,9 +146,9 @@ class ReauthenticateView(CredentialView):
         return authenticate(request._request, **{name: request.user.get_username(), **data})
 
     def get_login_name(self, data: Mapping[str, Any]) -> str:
-        """Return the name that the login throttle counts by: the one that the user logs in with."""
+        """Return the user name by which the login throttle counts the request: the name of the access token's user."""
         return self.request.user.get_username()
 
     def get_amr(self, user: AbstractBaseUser, data: Mapping[str, Any]) -> Sequence[str]:
-        """Return the methods of this proof of identity for the ``amr`` claim (RFC 8176), not those of the login."""
+        """Return how the user has proven their identity now, for the claim ``amr`` (RFC 8176)."""
         return ["pwd"]

@@ -24,7 +24,7 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})  # RFC 9110 sectio
 
 
 def check_origin(request: HttpRequest | Request) -> None:
-    """Raise CrossOrigin if a browser sent the request from an origin that is neither this site's own nor trusted."""
+    """Raise CrossOrigin if a browser sent the request from an origin that is neither the server's own nor trusted."""
     if request.method in SAFE_METHODS:
         return
     site = request.META.get("HTTP_SEC_FETCH_SITE", "")

@@ -1,4 +1,4 @@
-"""Read the body of a request. A hostile body gets a 400, never a 500. Answers are always JSON."""
+"""Read the body of a request. A hostile body is answered with a 400, never a 500. Answers are always JSON."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def parse_errors() -> Iterator[None]:
 
 
 def read_body(stream: Any) -> Any:
-    """Return the whole body. Raises RequestDataTooBig if it exceeds DATA_UPLOAD_MAX_MEMORY_SIZE."""
+    """Return the whole body. Raises RequestDataTooBig if the body exceeds DATA_UPLOAD_MAX_MEMORY_SIZE."""
     return stream.body if isinstance(stream, HttpRequest) else stream.read()
 
 
 def as_utf8(parser_context: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return a parser context whose encoding is UTF-8: the client may name one that is not for text, such as base64."""
+    """Return a parser context with the encoding UTF-8: a client may name an encoding that is not for text (base64)."""
     return {**(parser_context or {}), "encoding": "utf-8"}
 
 

@@ -1,4 +1,4 @@
-"""The endpoints that take a refresh token: refresh and logout."""
+"""The views of the endpoints that take a refresh token: refresh and logout."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ IDEMPOTENCY_KEY = re.compile(r'"([!#-~]{8,255})"|([!#-~]{8,255})')
 
 
 class RefreshView(CredentialView):
-    """POST the refresh token, get the next token pair."""
+    """A POST with a refresh token returns the next token pair."""
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
@@ -77,19 +77,19 @@ class RefreshView(CredentialView):
         return self.verify(self.get_token(request))
 
     def get_device_key(self, claims: RefreshClaims, proof: Proof | None) -> str:
-        """Return the key that the request proves to hold, as ``families.rotate`` takes it. Empty without a proof."""
+        """Return the device key of the request's proof, for ``families.rotate``. Without a proof, an empty string."""
         return "" if proof is None else proof.device_key
 
     def rotate(self, claims: RefreshClaims, idempotency_key: str, device_key: str) -> TokenPair:
-        """Exchange the refresh token, after the throttle has counted the request."""
+        """Exchange the refresh token for a new pair. The throttle has counted the request before."""
         return families.rotate(claims, self.client, idempotency_key, device_key=device_key)
 
     def get_token(self, request: Request) -> str:
-        """Return the refresh token of the body."""
+        """Return the refresh token in the body of the request."""
         return body_token(request)
 
     def verify(self, token: str) -> RefreshClaims:
-        """Check the signature and return the claims. Raises a TokenNotValid."""
+        """Check the signature of a refresh token, and return the token's claims. Raises a TokenNotValid."""
         return families.verify(token)
 
     def refuse(self, error: TwoTokenError) -> Response:
@@ -104,10 +104,10 @@ class RefreshView(CredentialView):
 
 
 class LogoutView(CredentialView):
-    """POST to revoke the family of the refresh token, and that of the access token in the Authorization header.
+    """A POST revokes the family of the refresh token, and the family of the access token in the Authorization header.
 
-    With the delivery ``cookie`` no token is required: a request without one gets a 204 too, and the body is not read.
-    With another delivery a request is refused if it has neither a refresh token nor a valid access token, because it
+    With the delivery ``cookie`` no token is required: a request without a token gets a 204 too, and the body is not
+    read. With another delivery, a request with neither a refresh token nor a valid access token is refused, because it
     logs nobody out. An invalid refresh token is never an error.
     """
 
@@ -135,11 +135,10 @@ class LogoutView(CredentialView):
         return response
 
     def get_tokens(self, request: Request) -> list[str]:
-        """Return the refresh tokens of the cookies or of the body, as the mount's delivery says.
+        """Return the refresh tokens in the cookies, or the refresh token in the body. The delivery says which.
 
-        There can be several cookies with different tokens.
-
-        Raises MissingToken, or an error that says what is wrong with the body.
+        There can be several cookies with different tokens. Raises MissingToken if the delivery is ``none``, or an error
+        that says what is wrong with the body.
         """
         if self.by_cookie:
             return cookie_values(request, conf.cookie_name)
@@ -153,7 +152,7 @@ class LogoutView(CredentialView):
         return [token]
 
     def revoke(self, token: str) -> RefreshToken | None:
-        """Revoke the family of a refresh token and return it, if this call revoked it. Raises a TokenNotValid."""
+        """Revoke the family of a refresh token. Return the family if this call revoked it. Raises a TokenNotValid."""
         return families.revoke_presented(families.verify(token))
 
     def revoke_bearer(self, request: Request) -> bool:
@@ -177,16 +176,16 @@ class LogoutView(CredentialView):
         return response
 
     def send_logged_out(self, family: RefreshToken | None) -> None:
-        """Send Django's ``user_logged_out`` if a family was revoked."""
+        """Send Django's signal ``user_logged_out`` if a family was revoked, that is, if ``family`` is not None."""
         if family is not None:
             user = family.user
             user_logged_out.send_robust(sender=type(user), request=self.request._request, user=user)
 
 
 def idempotency_key(request: Request) -> str:
-    """Return the request's Idempotency-Key without its quotes, or an empty string.
+    """Return the request's Idempotency-Key without its quotes, or an empty string if there is no such header.
 
-    Raises InvalidIdempotencyKey.
+    Raises InvalidIdempotencyKey if the header is not 8 to 255 visible ASCII characters.
     """
     header = request.META.get("HTTP_IDEMPOTENCY_KEY")
     if header is None:
@@ -198,7 +197,7 @@ def idempotency_key(request: Request) -> str:
 
 
 def body_token(request: Request) -> str:
-    """Return the refresh token in a body. Raises DRF's ValidationError, which names the field, if there is none."""
+    """Return the refresh token in a request's body. If it is missing, raise a ValidationError that names the field."""
     token: Any = request.data.get("refresh") if isinstance(request.data, dict) else None
     if not isinstance(token, str):
         RefreshSerializer(data=request.data).is_valid(raise_exception=True)  # says what is wrong

@@ -1,4 +1,4 @@
-"""The endpoints for services that verify tokens: keys, the issuer, revoked families. Not in ``twotoken.urls``."""
+"""The views for services that verify tokens: keys, issuer, revoked families. They are not in ``twotoken.urls``."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ JWKS_MAX_AGE = 300  # seconds for which a service may keep the keys. KEYS_INTERV
 
 
 class WellKnownView(TokenView):
-    """Base of JWKSView and DiscoveryView, which need no token. Services may cache the answer for JWKS_MAX_AGE."""
+    """Base of JWKSView and DiscoveryView. Requests need no token. Services may cache the answer for JWKS_MAX_AGE."""
 
     def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:
         response = super().finalize_response(request, response, *args, **kwargs)
@@ -43,9 +43,9 @@ class WellKnownView(TokenView):
 
 
 class JWKSView(WellKnownView):
-    """GET the public keys of access tokens as a JWK Set (RFC 7517 section 5), for services that verify tokens.
+    """A GET returns the public keys of access tokens as a JWK Set (RFC 7517 section 5), for services that verify them.
 
-    Not part of ``twotoken.urls``: mount it once, at ``.well-known/jwks.json``.
+    The view is not part of ``twotoken.urls``. Add it once to the project's URLs, at ``.well-known/jwks.json``.
     """
 
     def get(self, request: Request, **kwargs: Any) -> Response:
@@ -53,10 +53,10 @@ class JWKSView(WellKnownView):
 
 
 class DiscoveryView(WellKnownView):
-    """GET the issuer and the URL of its keys (RFC 8414), for services that find the keys by the issuer.
+    """A GET returns the issuer and the URL of its keys (RFC 8414), for services that find the keys by the issuer.
 
-    Not part of ``twotoken.urls``: mount it at ``.well-known/oauth-authorization-server``, beside JWKSView, whose URL
-    must have the name ``jwks``.
+    The view is not part of ``twotoken.urls``. Add it to the project's URLs at
+    ``.well-known/oauth-authorization-server``. JWKSView must be there too, and its URL must have the name ``jwks``.
     """
 
     jwks_url_name = "jwks"
@@ -71,15 +71,16 @@ class DiscoveryView(WellKnownView):
 
 
 class RevocationsView(TokenView):
-    """GET the digests of the families revoked within the life of an access token, for services that verify tokens.
+    """A GET returns digests of the families that were revoked within the life of an access token.
 
-    ``revoked`` has the digests, see ``tokens.family_digest``. ``lifetime`` says for how many seconds a service needs to
-    keep them. ``since`` is a cursor: with ``?since=`` and this value, the next answer has only what was revoked since
-    then, and once more what was revoked in the minute before.
+    This is for services that verify tokens. ``revoked`` has the digests, see ``tokens.family_digest``. ``lifetime``
+    says for how many seconds a service needs to keep them. ``since`` is a cursor: if the next request has this value in
+    ``?since=``, its answer has only the families that were revoked since then and in the minute before.
 
-    Not part of ``twotoken.urls``: mount it once. By default anyone may read it. A digest can't be turned back into an
-    id, and an id gives no access, so a reader learns only how many families were revoked. To restrict it, give
-    ``as_view`` the ``authentication_classes`` and ``permission_classes`` of your services.
+    The view is not part of ``twotoken.urls``. Add it once to the project's URLs. By default anyone may read the answer.
+    A digest can't be turned back into an id, and an id gives no access, so a reader learns only how many families were
+    revoked. To restrict the access, give ``as_view`` the ``authentication_classes`` and ``permission_classes`` of your
+    services.
     """
 
     def get(self, request: Request, **kwargs: Any) -> HttpResponse:
@@ -108,7 +109,7 @@ class RevocationsView(TokenView):
 
 
 def cursor(request: Request) -> int | None:
-    """Return the cursor in ``?since=``, a time in seconds since the epoch. None if the URL has no ``?since=``.
+    """Return the cursor in ``?since=``, a time in seconds since the epoch. If there is no ``?since=``, return None.
 
     Raises DRF's ValidationError if the value is not a cursor.
     """

@@ -1,4 +1,4 @@
-"""The endpoints for a user's sessions: list them, revoke one, revoke all."""
+"""The views for a user's sessions, which are the user's token families: list them, revoke one, revoke all."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MAX_PAGE_SIZE = 1000  # sessions
 
 
 class LogoutAllView(TokenView):
-    """POST to revoke every token family of the access token's user."""
+    """A POST revokes every token family of the access token's user."""
 
     authentication_classes = [RevocableAccessTokenAuthentication]
     permission_classes = [IsAuthenticated, RecentLoginForSessions]
@@ -45,7 +45,10 @@ class LogoutAllView(TokenView):
 
 
 class SessionsView(TokenView):
-    """GET the user's active token families, with the project's pagination. DELETE to revoke all but the current one."""
+    """A GET lists the user's active token families, with the project's pagination.
+
+    A DELETE revokes all families of the user except the one that the request's access token belongs to.
+    """
 
     authentication_classes = [RevocableAccessTokenAuthentication]
     permission_classes = [IsAuthenticated, RecentLoginForSessions]
@@ -76,7 +79,7 @@ class SessionsView(TokenView):
 
 
 class SessionView(TokenView):
-    """DELETE to revoke one of the user's own token families. If it is revoked or expired already, that is no error."""
+    """A DELETE revokes one of the user's own token families. It is no error if the family is revoked or expired."""
 
     authentication_classes = [RevocableAccessTokenAuthentication]
     permission_classes = [IsAuthenticated, RecentLoginForSessions]

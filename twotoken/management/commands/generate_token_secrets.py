@@ -1,4 +1,4 @@
-"""``manage.py generate_token_secrets``: two secrets for an environment file."""
+"""The command ``manage.py generate_token_secrets``, which prints two secrets for an environment file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``manage.py purge_token_families``."""
+"""The command ``manage.py purge_token_families``, which deletes old token families."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from twotoken.management.progress import with_progress
 
 
 class Command(BaseCommand):
-    """Deletes old token families."""
+    """Deletes token families that were revoked or expired longer than RETENTION ago."""
 
     help = "Delete the token families that were revoked or expired longer than RETENTION ago. Safe under live traffic."
 

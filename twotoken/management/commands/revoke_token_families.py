@@ -1,4 +1,4 @@
-"""``manage.py revoke_token_families``."""
+"""The command ``manage.py revoke_token_families``, which revokes the families that its options select."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ACTOR = "manage.py revoke_token_families"
 
 
 def moment(text: str) -> datetime:
-    """Read an ISO 8601 time. Without an offset it is in the project's time zone."""
+    """Return the time in an ISO 8601 argument. A time without an offset is in the project's time zone."""
     try:
         value = parse_datetime(text)
         if value is None:
@@ -44,7 +44,7 @@ def moment(text: str) -> datetime:
 
 
 def address(text: str) -> str:
-    """Read an IP address."""
+    """Return an IP address, read from an argument. Raises ArgumentTypeError if it is invalid."""
     found = stored_address(text)
     if found is None:
         raise ArgumentTypeError(gettext("%(text)r is not an IP address.") % {"text": text})
@@ -52,7 +52,7 @@ def address(text: str) -> str:
 
 
 class Command(BaseCommand):
-    """Revokes token families, for example during an incident."""
+    """Revokes the token families that the options select, for example during an incident."""
 
     help = (
         "Revoke the token families that match all of the options. Access tokens that were already issued stay valid "
@@ -104,7 +104,7 @@ class Command(BaseCommand):
         self.report(count)
 
     def preview(self, count: int) -> None:
-        """Print what a dry run has found."""
+        """Print how many families would be revoked, for a dry run."""
         said = ngettext("%(count)d token family would be revoked.", "%(count)d token families would be revoked.", count)
         self.stdout.write(said % {"count": count})
 
@@ -118,7 +118,7 @@ class Command(BaseCommand):
         confirm(self.stdout, warning % {"count": count}, gettext("Nothing was revoked."))
 
     def report(self, count: int) -> None:
-        """Print the result."""
+        """Print how many families were revoked, and for how long their access tokens may stay valid."""
         said = ngettext("%(count)d token family revoked.", "%(count)d token families revoked.", count)
         self.stdout.write(said % {"count": count})
         if count:
@@ -127,7 +127,7 @@ class Command(BaseCommand):
 
 
 def check_combination(*, is_all: bool, is_limited: bool) -> None:
-    """Raise CommandError if --all comes with an option that limits the families, or if neither is given."""
+    """Raise CommandError if --all is combined with an option that limits the families, or if no option is given."""
     if is_all and is_limited:
         raise CommandError(gettext("--all can't be combined with --user, --family, --before, --address or --inactive."))
     if not is_all and not is_limited:

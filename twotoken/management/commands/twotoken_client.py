@@ -1,4 +1,4 @@
-"""``manage.py twotoken_client``."""
+"""The command ``manage.py twotoken_client``, which prints or copies the folder of the JavaScript client."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MANIFEST = "package.json"
 
 
 class Command(BaseCommand):
-    """Prints the folder of the JavaScript client, for npm to install."""
+    """Prints the folder of the JavaScript client, from which npm can install it."""
 
     help = (
         "Print the folder of the JavaScript client, which is an npm package. To install it into a front end: "
@@ -43,7 +43,7 @@ class Command(BaseCommand):
 
 
 def copy(source: Path, target: Path) -> None:
-    """Copy the package's files to a folder. The folder may have an older copy, but must not have another package."""
+    """Copy the package's files to a folder, over an older copy. Raises CommandError if another package is there."""
     package = json.loads((source / MANIFEST).read_text())
     if (target / MANIFEST).exists() and name_of(target) != package["name"]:
         said = gettext("%(folder)s holds another package. Name a folder of its own, such as %(example)s.")
@@ -54,7 +54,7 @@ def copy(source: Path, target: Path) -> None:
 
 
 def name_of(folder: Path) -> str:
-    """Return the name of the npm package in a folder, or "" if its manifest can't be read."""
+    """Return the name of the npm package in a folder, or "" if its package.json can't be read."""
     try:
         return str(json.loads((folder / MANIFEST).read_text())["name"])
     except (ValueError, KeyError, TypeError):  # TypeError: the JSON is not an object

@@ -1,4 +1,4 @@
-"""``manage.py twotoken_doctor``."""
+"""The command ``manage.py twotoken_doctor``, which finds out why logins or cookies don't work."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PASSWORD = "TWOTOKEN_DOCTOR_PASSWORD"  # noqa: S105 - the name of a variable
 
 
 def address(text: str) -> SplitResult:
-    """Read an absolute http or https URL."""
+    """Return an absolute http or https URL, read from an argument. Raises ArgumentTypeError if it is invalid."""
     try:
         return mount_url(text)
     except ValueError as exc:
@@ -27,7 +27,7 @@ def address(text: str) -> SplitResult:
 
 
 class Command(BaseCommand):
-    """Finds out why logins or cookies don't work."""
+    """Examines a project with ``management.doctor``, and prints what is wrong and what to set."""
 
     help = (
         "Try logins, cookies, CORS, the proxy, the cache and the database, and say what is wrong, why it matters and "
@@ -83,15 +83,15 @@ class Command(BaseCommand):
             raise CommandError(f"{faults} {'thing is' if faults == 1 else 'things are'} wrong.")
 
     def tell(self, finding: Finding) -> None:
-        """Print a finding on one line."""
+        """Print a finding of the doctor on one line."""
         style = {Status.OK: self.style.SUCCESS, Status.WRONG: self.style.ERROR, Status.SKIPPED: self.style.WARNING}
         self.stdout.write(f"{style[finding.status](f'{finding.status:7}')} {finding.probe}: {finding.sentence}")
 
 
 def credentials(name: str | None) -> dict[str, str] | None:
-    """Return the credentials of the named user, or None without a name.
+    """Return the credentials of the user with this name. If ``name`` is None, return None.
 
-    The password is no argument of the command, because other users of the machine can see arguments.
+    The password is not an argument of the command, because other users of the machine can see a command's arguments.
     """
     if name is None:
         return None

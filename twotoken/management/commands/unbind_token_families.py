@@ -1,4 +1,4 @@
-"""``manage.py unbind_token_families``."""
+"""The command ``manage.py unbind_token_families``, which unbinds families from their devices."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Examine a project for ``manage.py twotoken_doctor``: checks, login, cache, database, front end, proxy.
+"""Examine a project for ``manage.py twotoken_doctor``: its checks, login, cache, database, front end and proxy.
 
 A probe is a function that yields findings. The probes are in ``project``, ``stores``, ``front_end``, ``visit`` and
-``mounts``. A mount is a place where the project includes ``twotoken.urls``. ``transports`` sends the probes' requests;
-``sites`` and ``browser`` know what browsers do.
+``mounts``. A mount is a place where the project includes ``twotoken.urls``. ``transports`` sends the probes' requests.
+``sites`` and ``browser`` predict what browsers do.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ TELLING = (ImproperlyConfigured, OperationalError, NoAnswer)
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What to examine. Clients reach ``twotoken.urls`` at ``url``; ``front_end`` is the URL of the front end's page.
+    """What the doctor examines: ``url``, where clients reach ``twotoken.urls``, and ``front_end``, the URL of a page.
 
     ``credentials`` are the body of a login. If ``over_http`` is False, nothing is sent to ``url``: the requests run
-    inside this process. ``databases`` are those whose system checks run, by default the one with the families.
+    inside this process. ``databases`` are passed to the system checks; the default is the database with the families.
     """
 
     url: SplitResult | None = None
@@ -58,7 +58,7 @@ class Options:
 
 
 def examine(options: Options) -> Iterator[Finding]:
-    """Yield the findings of every probe. If a probe raises an error, that is a finding too."""
+    """Yield the findings of every probe. If a probe raises an error, yield the error as a finding."""
     with _quiet():
         alias = router.db_for_write(RefreshToken)
         deployed = not settings.DEBUG or (options.url is not None and options.url.scheme == "https")
@@ -85,7 +85,7 @@ def examine(options: Options) -> Iterator[Finding]:
 
 
 def _outside(mount: Mount, url: SplitResult, options: Options) -> Iterator[Finding]:
-    """Yield the findings of the probes that send requests to a mount, as a front end or another client does."""
+    """Yield the findings of the probes that send requests to ``twotoken.urls`` as a front end or a client does."""
     server = OverHTTP(url) if options.over_http else None
     transport: Transport = server or InProcess(url, mount.path)
     yield from (found := _guarded("reach", partial(_reach, transport, mount)))
@@ -113,7 +113,7 @@ def _outside(mount: Mount, url: SplitResult, options: Options) -> Iterator[Findi
 
 
 def _reach(transport: Transport, mount: Mount) -> Iterator[Finding]:
-    """Yield what ``probe_reach`` finds. If no answer comes, which is the most common fault, say how to mend that."""
+    """Yield what ``probe_reach`` finds. If no answer comes, which is the most common fault, say what to do about it."""
     try:
         yield from probe_reach(transport, mount)
     except NoAnswer as exc:
@@ -126,7 +126,7 @@ def _reach(transport: Transport, mount: Mount) -> Iterator[Finding]:
 
 
 def _guarded(name: str, probe: Callable[[], Iterable[Finding]]) -> list[Finding]:
-    """Return the findings of a probe. An error becomes one too, with the error's text only if TELLING has its class."""
+    """Return the findings of a probe. An error becomes a finding. Its text is shown only if its class is in TELLING."""
     found: list[Finding] = []
     try:
         found.extend(probe())
@@ -138,7 +138,7 @@ def _guarded(name: str, probe: Callable[[], Iterable[Finding]]) -> list[Finding]
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Switch logging off. The probes' requests are not events of the project, and the report says what failed."""
+    """Switch logging off while the probes run: the log must not show their requests as events of the project."""
     manager: Any = logging.root.manager
     before = manager.disable
     logging.disable(logging.CRITICAL)

@@ -1,4 +1,4 @@
-"""Predict what a browser does with a cookie (RFC 6265bis): whether the browser keeps it and sends it back. Pure."""
+"""Predict whether a browser keeps a cookie and sends it back (RFC 6265bis). Pure: no network."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LOST = "Each page load would ask the user to log in again."
 
 @dataclass(frozen=True, slots=True)
 class Cookie:
-    """A cookie of an answer, without its value."""
+    """The name and the attributes of a cookie that an answer sets. The cookie's value is left out."""
 
     name: str
     path: str
@@ -25,7 +25,7 @@ class Cookie:
 
     @classmethod
     def parse(cls, header: str, request_path: str) -> Cookie:
-        """Read a ``Set-Cookie`` header. Without a Path, browsers use the folder of the request."""
+        """Read a ``Set-Cookie`` header. Without a Path attribute, browsers use the folder of the request's path."""
         first, *rest = header.split(";")
         found = {name.strip().lower(): value.strip() for name, _, value in (part.partition("=") for part in rest)}
         path = found.get("path", "")
@@ -39,15 +39,15 @@ class Cookie:
 
 
 def fault_of(cookie: Cookie, page: SplitResult, api: SplitResult) -> Fault | None:
-    """Return why a browser drops a cookie of the API, or does not send it back from a page. None if it does neither.
+    """Return why a browser drops the API's cookie or does not send it from a page, or None if there is no fault.
 
-    ``page`` is the URL of the page, ``api`` the URL of the mount.
+    ``page`` is the URL of the page. ``api`` is the URL at which clients reach ``twotoken.urls``.
     """
     return _dropped(cookie, api) or _withheld(cookie, page, api)
 
 
 def is_third_party(cookie: Cookie, page: SplitResult, api: SplitResult) -> bool:
-    """Tell whether the cookie is sent to another site than the page's. Safari blocks such cookies."""
+    """Tell whether a cookie is sent to the API although the page is of another site. Safari blocks such cookies."""
     return relation(page, api) == "cross-site" and cookie.samesite == "None"
 
 

@@ -1,4 +1,4 @@
-"""What a probe found, as one line. If something is wrong, the line also says why it matters and what to do."""
+"""What a probe of the doctor found, as one line. A fault's line also says why the fault matters and what to do."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Status(StrEnum):
-    """Whether a probe found a fault."""
+    """Whether a probe of the doctor found no fault, found a fault, or was skipped."""
 
     OK = "ok"
     WRONG = "wrong"
@@ -16,7 +16,7 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of the report. No part of it may hold a token, a secret or a password."""
+    """One line of the doctor's report. It must not contain a token, a secret or a password."""
 
     probe: str
     status: Status
@@ -28,19 +28,19 @@ class Finding:
     def sentence(self) -> str:
         """What was found, why it matters, and what to do, as one line.
 
-        Control characters are replaced: otherwise a header that a server sent could control the terminal.
+        Control characters are replaced, because otherwise text from a server's header could control the terminal.
         """
         line = " ".join(" ".join(part.split()) for part in (self.text, self.why, self.remedy) if part)
         return "".join(character if character.isprintable() else "?" for character in line)
 
     def as_dict(self) -> dict[str, str]:
-        """Return the finding for JSON."""
+        """Return the finding as a dict of strings, for JSON."""
         return {name: str(value) for name, value in asdict(self).items()}
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What is wrong, why it matters, and what to do. The function ``wrong`` makes a Finding of it."""
+    """What is wrong, why it matters, and what to do. The function ``wrong`` makes a Finding of a Fault."""
 
     text: str
     why: str

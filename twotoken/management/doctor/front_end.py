@@ -1,4 +1,4 @@
-"""Probes of what a front end needs: its cookie, its origin, CORS. They log nobody in."""
+"""The doctor's probes of what a front end needs: the cookie, a trusted origin, CORS. These probes log nobody in."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ADDRESS_WHY = (
 
 
 def probe_reach(transport: Transport, mount: Mount) -> Iterator[Finding]:
-    """Look whether the mount answers at its address, and whether the server's clock agrees with this machine's."""
+    """Check whether ``twotoken.urls`` answers at its URL, and whether the server's clock agrees with this machine's."""
     answer = first_answer(transport, mount)
     fault = _unreached(transport.url, mount, answer)
     if fault is not None:
@@ -40,10 +40,10 @@ def probe_reach(transport: Transport, mount: Mount) -> Iterator[Finding]:
 
 
 def first_answer(transport: Transport, mount: Mount) -> Answer:
-    """Return the answer to a request that changes nothing.
+    """Send a request that changes nothing, and return the answer.
 
-    With the delivery ``cookie``, it is a refresh with RUBBISH in the cookie. Otherwise it is a GET of ``sessions/``
-    without a token.
+    With the delivery ``cookie``, the request is a refresh with RUBBISH, an invalid token, in the cookie. Otherwise the
+    request is a GET of ``sessions/`` without a token.
     """
     if mount.delivery is Delivery.COOKIE:
         return transport.send("POST", "refresh/", {"Cookie": f"{conf.cookie_name}={RUBBISH}"})
@@ -53,8 +53,8 @@ def first_answer(transport: Transport, mount: Mount) -> Answer:
 def probe_address(transport: Transport) -> Iterator[Finding]:
     """Find out whether Django sees the scheme and host that clients use.
 
-    The probe tries more than one Origin. A request without Sec-Fetch-Site is accepted if its Origin has the scheme and
-    host that Django sees, or is in CSRF_TRUSTED_ORIGINS.
+    The probe sends the client's origin and the same origin with the other scheme. Without Sec-Fetch-Site, twotoken
+    accepts an Origin only if it has the scheme and host that Django sees, or is in CSRF_TRUSTED_ORIGINS.
     """
     url = transport.url
     own, other = (origin_of(url._replace(scheme=scheme)) for scheme in _schemes(url))
@@ -90,7 +90,7 @@ def probe_address(transport: Transport) -> Iterator[Finding]:
 
 
 def probe_cookie(url: SplitResult, page: SplitResult, answer: Answer) -> Iterator[Finding]:
-    """Look whether a browser keeps the refresh cookie of an answer and sends it back from the page."""
+    """Check whether a browser would keep the refresh cookie of an answer and send it back from the front end's page."""
     path = f"{url.path}refresh/"
     cookies = {cookie.name: cookie for cookie in (Cookie.parse(header, path) for header in answer.set_cookies)}
     cookie = cookies.get(conf.cookie_name)
@@ -112,7 +112,7 @@ def probe_cookie(url: SplitResult, page: SplitResult, answer: Answer) -> Iterato
 
 
 def probe_origin(transport: Transport, page: SplitResult) -> Iterator[Finding]:
-    """Look whether twotoken accepts logins and refreshes from the page's origin."""
+    """Check whether twotoken accepts logins and refreshes from the origin of the front end's page."""
     origin = origin_of(page)
     headers = {"Origin": origin, "Sec-Fetch-Site": relation(page, transport.url)}
     answer = transport.send("POST", "refresh/", headers)
@@ -206,7 +206,7 @@ def _passes(transport: Transport, origin: str) -> bool:
 
 
 def _unreached(url: SplitResult, mount: Mount, answer: Answer) -> Fault | None:
-    """Return why the answer does not come from twotoken. None if it does."""
+    """Return why an answer does not come from twotoken. If it comes from twotoken, return None."""
     why = "No client reaches twotoken there."
     said = f"{url.geturl()} answers with a {answer.status}"
     if answer.code == "token_not_valid":

@@ -1,4 +1,4 @@
-"""Find the mounts of the project: where it includes ``twotoken.urls``."""
+"""Find the project's mounts. A mount is a place where the project includes ``twotoken.urls``."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Mount:
 
 
 def find_mounts() -> list[Mount]:
-    """Return the mounts whose path is fixed. A mount whose path has a variable, such as a tenant, is left out."""
+    """Return the mounts with a fixed path. Mounts with a variable in the path, such as a tenant, are left out."""
     found = []
     for namespace, options in checks.mounts(get_resolver().url_patterns):
         with suppress(NoReverseMatch):
@@ -32,7 +32,7 @@ def find_mounts() -> list[Mount]:
 
 
 def probe_mounts() -> Iterator[Finding]:
-    """Look whether twotoken.urls is mounted."""
+    """Check whether the project includes ``twotoken.urls``, and list the paths."""
     mounts = find_mounts()
     if mounts:
         named = ", ".join(f"{mount.path} ({mount.delivery})" for mount in mounts)
@@ -49,9 +49,10 @@ def probe_mounts() -> Iterator[Finding]:
 
 
 def mount_at(mounts: Sequence[Mount], path: str) -> Mount:
-    """Return the mount that a client reaches at a path. A proxy may have stripped the beginning of the path.
+    """Return the mount (``include`` of ``twotoken.urls``) that a client reaches at a path.
 
-    If no mount fits, return the first mount with the delivery ``cookie`` or, without such a mount, the first mount.
+    A proxy may strip the beginning of the path, so the path only has to end with the mount's path. If no mount fits,
+    return the first mount with the delivery ``cookie`` or, without such a mount, the first mount.
     """
     fitting = [mount for mount in mounts if path.endswith(mount.path)]
     if fitting:

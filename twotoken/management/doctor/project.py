@@ -1,4 +1,4 @@
-"""Probes of the project itself: its checks, and a login inside this process."""
+"""The doctor's probes of the project itself: its system checks, its tables, and a login inside this process."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NAME_USER = "Name a user with --user."
 
 
 def probe_checks(databases: Sequence[str], *, deployed: bool) -> Iterator[Finding]:
-    """Run the system checks, and report the errors of all apps, but only twotoken's warnings."""
+    """Run the system checks. Report the errors of all apps, and the warnings of twotoken."""
     messages = [
         message
         for message in run_checks(include_deployment_checks=deployed, databases=databases)
@@ -39,7 +39,7 @@ def probe_checks(databases: Sequence[str], *, deployed: bool) -> Iterator[Findin
 
 
 def probe_tables(alias: str) -> Iterator[Finding]:
-    """Look whether twotoken's tables exist."""
+    """Check whether twotoken's tables exist."""
     connection = connections[alias]
     missing = {RefreshToken._meta.db_table, FamilyEvent._meta.db_table} - set(connection.introspection.table_names())
     if missing:
@@ -58,7 +58,7 @@ def probe_tables(alias: str) -> Iterator[Finding]:
 def probe_login(mount: Mount, url: SplitResult, credentials: Mapping[str, str] | None) -> Iterator[Finding]:
     """Log in, refresh and log out inside this process, in a transaction that is rolled back.
 
-    If the project has several databases, also look whether token families are read from the one they are written to.
+    If the project has several databases, also check whether families are read from the database they are written to.
     """
     if conf.dpop == "required":
         reason = "TWOTOKEN['DPOP'] is 'required', and a login inside this process sends no proof."
@@ -119,7 +119,7 @@ def _session(transport: InProcess, mount: Mount, credentials: Mapping[str, str])
 
 
 def login_fault(answer: Answer) -> Fault:
-    """Return the fault of a login that was refused."""
+    """Return the fault to report for a login that was refused."""
     remedies = {
         "no_active_account": "Check the name and password, is_active of the user, and AUTHENTICATION_BACKENDS.",
         "throttled": "Wait as long as Retry-After says, or look at TWOTOKEN['LOGIN_THROTTLE'].",
@@ -129,7 +129,7 @@ def login_fault(answer: Answer) -> Fault:
 
 
 def step_fault(step: str, answer: Answer) -> Fault:
-    """Return the fault of a refused request: its status, and a code or the exception's name, but never the body."""
+    """Return the fault to report for a refused request, with the answer's status and code, but never its body."""
     code = f" {answer.code or answer.error}".rstrip()
     return Fault(
         f"The {step} was answered with a {answer.status}{code}.",
@@ -142,7 +142,7 @@ def step_fault(step: str, answer: Answer) -> Fault:
 
 @contextmanager
 def _rolled_back() -> Iterator[None]:
-    """At the end, undo every change in all databases to which the project's models are written."""
+    """When the block ends, roll back every change in all databases to which the project's models are written."""
     aliases = {router.db_for_write(model) for model in apps.get_models()}
     with ExitStack() as stack:
         for alias in sorted(aliases):
@@ -153,7 +153,7 @@ def _rolled_back() -> Iterator[None]:
 
 @contextmanager
 def _watched() -> Iterator[set[str]]:
-    """Collect the aliases of the databases from which token families are read, without the one they are written to."""
+    """Collect the aliases of the databases from which families are read, except the one to which they are written."""
     read: set[str] = set()
     table = RefreshToken._meta.db_table
 
@@ -172,7 +172,7 @@ def _watched() -> Iterator[set[str]]:
 
 
 def _new_user() -> dict[str, str]:
-    """Create a user with a random name, and return its credentials. Sends neither pre_save nor post_save."""
+    """Create a user with a random name, and return the user's credentials. Sends neither pre_save nor post_save."""
     model: Any = get_user_model()
     name = f"twotoken-doctor-{secrets.token_hex(6)}"
     values = {
@@ -190,6 +190,6 @@ def _new_user() -> dict[str, str]:
 
 
 def local_url() -> str:
-    """Return the URL for requests inside this process. Its host is one that ALLOWED_HOSTS allows."""
+    """Return the URL for requests inside this process. Its host is one that ALLOWED_HOSTS accepts."""
     hosts = [host.lstrip(".") for host in settings.ALLOWED_HOSTS if host != "*"]
     return f"https://{[*hosts, 'localhost'][0]}/"

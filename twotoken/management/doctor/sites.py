@@ -1,4 +1,4 @@
-"""Origins and sites, as browsers compare them."""
+"""Compare the origins and sites of URLs as browsers do."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def origin_of(url: str | SplitResult) -> str:
 
 
 def site_of(host: str) -> str:
-    """Return the registrable domain of a host. For SameSite cookies, all hosts of one such domain are one site."""
+    """Return the registrable domain of a host. For SameSite, all hosts of one registrable domain are one site."""
     labels = host.split(".")
     if is_address(host) or len(labels) < 3:
         return host
@@ -42,7 +42,7 @@ def site_of(host: str) -> str:
 
 
 def is_suffix(domain: str) -> bool:
-    """Tell whether the subdomains of a domain have different owners. Browsers accept no cookie with such a Domain."""
+    """Tell whether a domain is a public suffix, such as co.uk. Browsers accept no cookie with such a Domain."""
     labels = domain.split(".")
     return (
         len(labels) == 1

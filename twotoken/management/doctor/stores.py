@@ -1,4 +1,4 @@
-"""Probes of what the processes share: the cache and the database."""
+"""The doctor's probes of what a project's processes share: the cache and the database."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ RIVALS = 8  # so many threads try to add the same key to the cache at the same t
 
 
 def probe_cache() -> Iterator[Finding]:
-    """Look whether the cache keeps values, and whether only one of several threads can add the same key."""
+    """Check whether the cache keeps values, and whether only one of several threads can add the same key."""
     key = f"twotoken_doctor_{uuid4().hex}"
     name = type(caches[DEFAULT_CACHE_ALIAS]).__name__
     try:
@@ -72,7 +72,7 @@ def probe_clock(alias: str) -> Iterator[Finding]:
 
 
 def compared_clocks(probe: str, other: str, ahead: float) -> Finding:
-    """Return a finding about another clock, which is ``ahead`` seconds ahead of this machine's; if negative, behind."""
+    """Return a finding about a clock that is ``ahead`` seconds ahead of this machine's clock, or behind if negative."""
     if abs(ahead) <= LARGEST_DIFFERENCE:
         return ok(probe, f"The clocks of {other} and of this machine agree.")
     return wrong(
@@ -86,7 +86,7 @@ def compared_clocks(probe: str, other: str, ahead: float) -> Finding:
 
 
 def probe_families() -> Iterator[Finding]:
-    """Count the families, and look whether old ones are purged."""
+    """Count the token families, and check whether old families are purged."""
     count = families.count()
     counted = f"{count:,} token {'family' if count == 1 else 'families'}"
     # The database reads the index of created_at, oldest family first. If purges run, few families come before the first

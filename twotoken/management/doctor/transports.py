@@ -1,4 +1,4 @@
-"""Two ways to send a request to a mount: inside this process, and over HTTP."""
+"""Two ways to send the doctor's requests to ``twotoken.urls``: inside this process, and over HTTP."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CODES = (*STATUS_CODES, "throttled")  # a tuple, because a server may send a val
 
 
 class NoAnswer(Exception):
-    """The server did not answer. The message says why, and holds nothing that the server sent."""
+    """The server did not answer. The message says why, and contains nothing that the server sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +40,9 @@ class Answer:
 
     @property
     def code(self) -> str:
-        """The ``code`` of the body if it is one of twotoken's, otherwise an empty string.
+        """The ``code`` of the body if it is one of twotoken's codes, otherwise an empty string.
 
-        The report must not repeat text that another server, such as a proxy, has written.
+        The doctor's report must not repeat text that another server, such as a proxy, has written.
         """
         code = self.body.get("code") if isinstance(self.body, dict) else None
         return str(code) if code in CODES else ""
@@ -58,7 +58,7 @@ class Answer:
 
 
 class Transport(Protocol):
-    """Sends requests to the endpoints of one mount, as JSON if there is a body. ``send`` may raise NoAnswer."""
+    """Sends requests to the endpoints of one ``include`` of ``twotoken.urls``. ``send`` may raise NoAnswer."""
 
     url: SplitResult
 
@@ -72,7 +72,7 @@ class InProcess:
         self.url, self._path = url, path  # a path without the script prefix
 
     def send(self, method: str, endpoint: str, headers: Mapping[str, str], body: object = None) -> Answer:
-        """Send a request."""
+        """Send a request, with ``body`` as JSON, and return the answer."""
         client = Client(raise_request_exception=False)  # new for each request, so that it sends no cookie by itself
         response: Any = client.generic(
             method,
@@ -95,7 +95,7 @@ class OverHTTP:
         self._opener = build_opener(_NoRedirects)
 
     def send(self, method: str, endpoint: str, headers: Mapping[str, str], body: object = None) -> Answer:
-        """Send a request. ``SSL_CERT_FILE`` in the environment may name a file with your own certificate authority."""
+        """Send a request, and return the answer. The variable SSL_CERT_FILE may name your own certificate authority."""
         data = None if body is None else json.dumps(body).encode()
         request = Request(  # noqa: S310 - the command accepts only http and https
             self.url.geturl() + endpoint,
@@ -118,16 +118,16 @@ class OverHTTP:
         return _answer(response.status, response.headers.items(), cookies, content)
 
     def own_address(self) -> str:
-        """Return this machine's IP address as the server sees it, if no proxy or NAT between them changes it."""
+        """Return this machine's IP address as the server sees it, if no proxy or NAT changes the address."""
         port = self.url.port or DEFAULT_PORTS[self.url.scheme]
         with socket.create_connection((self.url.hostname or "", port), timeout=TIMEOUT) as connection:
             return str(connection.getsockname()[0])
 
 
 def _read(response: Any) -> bytes:
-    """Read an answer. Raises TimeoutError when a part of it comes later than TIMEOUT after the first read began.
+    """Return the body of an answer. Raises TimeoutError if reading takes longer than TIMEOUT.
 
-    Without this, a server that sends a byte now and then could keep the doctor waiting.
+    Without this limit, a server that sends a byte now and then could keep the doctor waiting.
     """
     content, deadline = b"", time.monotonic() + TIMEOUT
     while len(content) < LONGEST_ANSWER and (part := response.read1(LONGEST_ANSWER)):
@@ -143,7 +143,7 @@ class _NoRedirects(HTTPRedirectHandler):
 
 
 def mount_url(text: str) -> SplitResult:
-    """Return the URL of a mount, with a slash at its end and without a default port.
+    """Return the URL at which clients reach ``twotoken.urls``, with a slash at its end and without a default port.
 
     Raises ValueError if the text is not an http or https URL.
     """

@@ -1,4 +1,4 @@
-"""Probes that log in over HTTP as a user of the project, and log out again."""
+"""The doctor's probes that log in over HTTP as a user of the project, and log out again."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def probe_proof(transport: OverHTTP, mount: Mount, credentials: Mapping[str, str
 
 
 class _Prover:
-    """A client with a new key, which makes DPoP proofs for POST requests."""
+    """A client with a new key. It makes DPoP proofs for POST requests."""
 
     def __init__(self, transport: OverHTTP) -> None:
         self.address = transport.url.geturl()
@@ -76,7 +76,7 @@ class _Prover:
         self._key = new_key()
 
     def proof(self, endpoint: str, access_token: str | None = None) -> dict[str, str]:
-        """Return the header with a proof for a request to this endpoint."""
+        """Return the ``DPoP`` header with a proof for a POST request to this endpoint."""
         address, now = self.address + endpoint, timezone.now()
         proof = dpop.make_proof(
             self._key, method="POST", address=address, now=now, access_token=access_token, nonce=self.nonce
@@ -89,7 +89,7 @@ class _Session:
         self.transport, self.mount, self.latest, self._prover = transport, mount, login, prover
 
     def refresh(self) -> Finding:
-        """Refresh as a client that sends every cookie back."""
+        """Send a refresh request with every cookie of the last answer, as a browser does."""
         if self.mount.delivery is Delivery.NONE:
             return ok("login over HTTP", "Login works. The mount has no refresh tokens.")
         answer = self.transport.send("POST", "refresh/", *self._token())
@@ -99,7 +99,7 @@ class _Session:
         return ok("login over HTTP", "Login and refresh work, and the doctor has logged out again.")
 
     def secrets(self) -> Finding:
-        """Look whether the doctor's settings have the secret with which the server has signed the access token."""
+        """Check whether the doctor's settings contain the secret with which the server has signed the access token."""
         try:
             conf.access_keys.verify(self.latest.body["access"], ACCESS_TYPE)
         except InvalidToken:
