@@ -1,4 +1,4 @@
-"""The measures. Each is a function that takes the run and returns its part of the JSON file."""
+"""The measures. Each measure is a function that takes a ``Run`` and returns its part of the results."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Case = tuple[str, Remote, str]
 
 @dataclass(frozen=True)
 class Size:
-    """How much is measured. ``seconds`` limits one interleaved measure; each client sends ``load`` requests."""
+    """How much is measured. ``seconds`` limits one call of ``interleave``; each client sends ``load`` requests."""
 
     rounds: int
     batch: int
@@ -36,7 +36,7 @@ QUICK = Size(1, 2, 2, 5, 200, (50,), 10, warm=False)
 
 @dataclass
 class Run:
-    """One run: a worker per competitor on one database."""
+    """One run of the benchmarks: one worker per competitor, on one kind of database."""
 
     database: Database
     competitors: dict[str, Competitor]
@@ -45,7 +45,7 @@ class Run:
 
     @contextmanager
     def workers(self) -> Iterator[None]:
-        """Start a worker for each competitor, and drop their databases at the end."""
+        """Start a worker for each competitor, and drop the workers' databases at the end."""
         try:
             for name, competitor in self.competitors.items():
                 self.remotes[name] = Remote(competitor, self.database, name)
@@ -61,7 +61,7 @@ class Run:
         return [remote for remote in self.remotes.values() if operation in remote.competitor.operations]
 
     def packages(self, operation: str) -> list[Remote]:
-        """Return the workers with this operation, without twotoken's variants: one per package, two for simplejwt."""
+        """Return the workers with this operation, except twotoken's variants: one per package, two for simplejwt."""
         return [remote for remote in self.doing(operation) if not remote.name.startswith("twotoken-")]
 
     def interleave(
@@ -75,7 +75,7 @@ class Run:
     ) -> dict[str, dict[str, list[float]]]:
         """Run a batch of each case in turn, for several rounds, with every other round in reverse order.
 
-        ``call`` is the worker's method that runs a batch, and ``figures`` are the names of what it returns.
+        ``call`` is the worker's method that runs a batch, and ``figures`` are the names of the values that it returns.
         """
         found: dict[str, dict[str, list[float]]] = {name: {figure: [] for figure in figures} for name, _, _ in cases}
         batch = batch or self.size.batch
@@ -92,23 +92,23 @@ class Run:
 
 
 def check(run: Run) -> Any:
-    """Check each competitor's operations and promises."""
+    """Check each competitor's operations and promises, and return what was checked."""
     return {name: remote.call("check") for name, remote in run.remotes.items()}
 
 
 def login(run: Run) -> Any:
-    """Measure the login with a cheap hasher: the cost of the framework."""
+    """Measure the login with a cheap password hasher, so that the result shows the cost of the framework."""
     return run.interleave([(remote.competitor.name, remote, "login") for remote in run.doing("login")])
 
 
 def login_real(run: Run) -> Any:
-    """Measure the login with Django's default hasher, which takes most of the time."""
+    """Measure the login with Django's default password hasher, which takes most of the login's time."""
     cases = [(remote.competitor.name, remote, "login-real") for remote in run.doing("login")]
     return run.interleave(cases, batch=1, rounds=min(run.size.rounds, 15))
 
 
 def get(run: Run) -> Any:
-    """Measure a GET by each authentication class and one without any; and PyJWT, an HMAC and ES256 alone."""
+    """Measure a GET with each authentication class, and without any. Also measure PyJWT, an HMAC and ES256 alone."""
     ours = run.remotes["twotoken"]
     cases = [
         (f"{remote.competitor.name} {label}", remote, f"get {label}")
@@ -142,7 +142,7 @@ PREPARED = " prepared"
 
 
 def prepared(run: Run) -> Any:
-    """Measure each package with and without prepared statements, in turn. Only PostgreSQL has them."""
+    """Measure each package with and without prepared statements, in turn. Only PostgreSQL has prepared statements."""
     if run.database.kind != "postgresql":
         return {}
     remotes = {
@@ -166,7 +166,7 @@ def prepared(run: Run) -> Any:
 def gunicorn(run: Run) -> Any:
     """Measure each package under gunicorn, with requests of several clients at the same time.
 
-    Only on PostgreSQL: the transactions of several packages fail on SQLite if others write too.
+    This runs only on PostgreSQL: on SQLite, transactions of several packages fail if other requests write too.
     """
     if run.database.kind != "postgresql":
         return {}
@@ -191,7 +191,7 @@ def gunicorn(run: Run) -> Any:
 
 
 def statements(run: Run) -> Any:
-    """Count the SQL statements of an operation, with BEGIN, COMMIT and SAVEPOINT."""
+    """Return the SQL statements of each operation, with BEGIN, COMMIT and SAVEPOINT."""
     found: dict[str, dict[str, list[str]]] = {}
     for name, remote in run.remotes.items():
         operations = sorted(remote.competitor.operations - {"get"})
@@ -202,7 +202,7 @@ def statements(run: Run) -> Any:
 
 
 def storage(run: Run) -> Any:
-    """Measure rows and bytes of one login and many refreshes, in a new database."""
+    """Measure the rows and bytes that one login and many refreshes add to a new database."""
     found = {}
     for remote in run.doing("refresh"):
         if remote.competitor.storage:
@@ -211,7 +211,7 @@ def storage(run: Run) -> Any:
 
 
 def purge(run: Run) -> Any:
-    """Measure time and peak memory of deleting expired rows, each in a new process."""
+    """Measure the time and peak memory of each command that deletes expired rows. Each run has a new process."""
     kinds = {
         "twotoken": ("ended_families", "purge_token_families"),
         "simplejwt": ("expired_tokens", "flushexpiredtokens"),
@@ -234,7 +234,7 @@ def purge(run: Run) -> Any:
 
 
 def growth(run: Run) -> Any:
-    """Measure the refresh with more and more families in the table, and the admin's list with the most."""
+    """Measure the refresh with more and more families in the table, and the admin's list with the most families."""
     competitor = run.competitors["twotoken"]
     remotes = {str(count): Remote(competitor, run.database, f"families_{count}") for count in run.size.families}
     try:
@@ -264,7 +264,7 @@ POLL_SECONDS = 5.0
 def revoked(run: Run) -> Any:
     """Measure a GET by the stateless class with and without REVOCATION_INTERVAL, by the number of revoked families.
 
-    GETs with it and without it take turns in one process: two processes of the same code differ by some percent.
+    GETs with the setting and without it take turns in one process, because two processes differ by some percent.
     """
     competitor = run.competitors["twotoken"]
     counts = REVOKED if run.size.warm else REVOKED[:2]
@@ -294,7 +294,7 @@ def revoked(run: Run) -> Any:
 
 
 def revoked_index(run: Run) -> Any:
-    """Measure login, refresh and logout with and without the index on ``revoked_at``, among many families."""
+    """Measure login, refresh and logout with and without the index on ``revoked_at``, in a table of many families."""
     competitor = run.competitors["twotoken"]
     remotes = {name: Remote(competitor, run.database, f"index_{name}") for name in ("with", WITHOUT)}
     rounds = 10 * run.size.rounds  # more than usual: the difference is small

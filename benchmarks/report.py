@@ -1,4 +1,4 @@
-"""Writes the results, as ratios, not as times: in tables on the terminal, and as the page in docs with its plot."""
+"""Writes the results as ratios, not as times: as tables for the terminal, and as a page of the docs with a plot."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
 
 
 def cases(results: Results, measure: str, clock: str = "wall") -> dict[str, list[float]]:
-    """Return the measured rounds of each competitor. For GET, only those of its plain authentication class."""
+    """Return the measured rounds of each competitor. For GET, return only those of the plain authentication class."""
     return {
         name.removesuffix(" access"): case[clock]
         for name, case in results.get(measure, {}).items()
@@ -37,7 +37,7 @@ def cases(results: Results, measure: str, clock: str = "wall") -> dict[str, list
 
 
 def target_table(results: Results) -> str:
-    """Return the targets beside the measured values."""
+    """Return a table of the targets beside the measured values."""
     lines = [
         (
             target.text,
@@ -51,7 +51,7 @@ def target_table(results: Results) -> str:
 
 
 def ratio_table(results: Results, clock: str = "wall") -> str:
-    """Return each competitor's time over twotoken's, by operation: how many times as many requests twotoken answers."""
+    """Return each competitor's time divided by twotoken's, for each operation."""
     measured = {label: cases(results, measure, clock) for measure, label in OPERATIONS.items() if results.get(measure)}
     competitors = sorted({name for found in measured.values() for name in found} - {"twotoken"})
     lines = [
@@ -68,7 +68,7 @@ def ratio_table(results: Results, clock: str = "wall") -> str:
 
 
 def summary(results: Results) -> str:
-    """Return the README's table: the median ratio for each competitor and each of the four operations."""
+    """Return the README's table: the median of each competitor's time divided by twotoken's, for four operations."""
     measures = ("login", "get", "refresh", "logout")
     measured = [cases(results, measure) for measure in measures]
     lines = [
@@ -85,7 +85,7 @@ def summary(results: Results) -> str:
 
 
 def get_table(results: Results) -> str:
-    """Return the cost of each authentication class."""
+    """Return the throughput and the processor time of a GET with each authentication class."""
     found = results["get"]
     plain, floor, unit = (found[name] for name in ("twotoken access", "floor", "PyJWT decode"))
     lines = [
@@ -109,7 +109,7 @@ def get_table(results: Results) -> str:
 
 
 def statement_table(results: Results) -> str:
-    """Return the SQL statements per operation."""
+    """Return the number of SQL statements of each operation."""
     found = {name: operations for name, operations in results["statements"].items() if operations}
     heads = list(dict.fromkeys(operation for operations in found.values() for operation in operations))
     lines = [
@@ -120,7 +120,7 @@ def statement_table(results: Results) -> str:
 
 
 def storage_table(results: Results) -> str:
-    """Return rows and bytes that one login and its refreshes leave."""
+    """Return the rows and bytes that one login and its refreshes leave in the database."""
     lines = []
     for name, found in results["storage"].items():
         before, login, after, clean = (found[moment] for moment in ("before", "login", "after", "vacuumed"))
@@ -140,7 +140,7 @@ def storage_table(results: Results) -> str:
 
 
 def purge_table(results: Results) -> str:
-    """Return the costs of deleting expired rows."""
+    """Return the speed and the memory of each command that deletes expired rows."""
     found = results["purge"]
     lines = [
         (
@@ -157,7 +157,7 @@ def purge_table(results: Results) -> str:
 
 
 def growth_table(results: Results) -> str:
-    """Return the cost of a refresh by the number of families, and of the admin's list."""
+    """Return the time of a refresh for each number of families in the table, and the cost of the admin's list."""
     families = results["growth"]["families"]
     first = families[min(families, key=int)]
     lines = [
@@ -177,7 +177,7 @@ def growth_table(results: Results) -> str:
 
 
 def prepared_table(results: Results) -> str:
-    """Return what prepared statements gain, and the ratios of twotoken to each package without and with them."""
+    """Return each package's gain by prepared statements, and its time divided by twotoken's without and with them."""
     lines = []
     for operation, found in results["prepared"].items():
         ours, theirs = found["twotoken"]["wall"], found[f"twotoken{PREPARED}"]["wall"]
@@ -190,7 +190,7 @@ def prepared_table(results: Results) -> str:
 
 
 def gunicorn_table(results: Results) -> str:
-    """Return each package's throughput and latency under gunicorn, beside twotoken's."""
+    """Return each package's throughput and latency under gunicorn, compared with twotoken's."""
     lines = []
     for operation, found in results["gunicorn"].items():
         ours = found["twotoken"]
@@ -215,7 +215,7 @@ BOUND = "twotoken-dpop"
 
 
 def bound_table(results: Results) -> str:
-    """Return the cost of a DPoP proof in each request."""
+    """Return the time of a request with a DPoP proof, divided by the time without a proof."""
     lines = [
         (OPERATIONS[measure], str(ratio(found[BOUND]["wall"], found["twotoken"]["wall"])))
         for measure in ("login", "refresh")
@@ -230,7 +230,7 @@ def bound_table(results: Results) -> str:
 
 
 def revoked_table(results: Results) -> str:
-    """Return the cost of a GET by the stateless class with REVOCATION_INTERVAL, divided by that without it."""
+    """Return the cost of a GET by the stateless class with REVOCATION_INTERVAL, divided by the cost without it."""
     lines = []
     for count, found in results["revoked"].items():
         first, later, kept = found["readings"]
@@ -256,7 +256,7 @@ def revoked_table(results: Results) -> str:
 
 
 def revoked_index_table(results: Results) -> str:
-    """Return the cost of the index on ``revoked_at``."""
+    """Return the time of each operation with the index on ``revoked_at``, divided by the time without the index."""
     lines = []
     for operation, found in results["revoked-index"].items():
         shares = [
@@ -281,7 +281,7 @@ SECTIONS = {
 
 
 def body(results: Results, level: str) -> str:
-    """Return all tables of a database."""
+    """Return all tables of the results on one database."""
     parts = [
         f"{level} Targets",
         target_table(results),
@@ -307,7 +307,7 @@ INTRODUCTION = Path(__file__).with_name("introduction.md").read_text()
 
 
 def page(found: Mapping[str, Results]) -> str:
-    """Return the page of the docs, with the results on each kind of database."""
+    """Return the page of the docs that shows the results on each kind of database."""
     parts = [INTRODUCTION.rstrip()]
     for results in found.values():
         about = results["about"]
@@ -326,7 +326,7 @@ WIDTH, LEFT, BAR, GAP, HEAD = 760, 170, 16, 14, 24
 
 
 def plot(found: Mapping[str, Results]) -> str:
-    """Return the plot: throughput by operation and competitor, twotoken = 1, on the first database."""
+    """Return a plot of each competitor's throughput by operation, divided by twotoken's, on the first database."""
     results = next(iter(found.values()))
     bars: list[tuple[str, str, Spread]] = []
     for measure in ("login", "get", "refresh", "logout"):

@@ -1,4 +1,4 @@
-"""The targets of twotoken, each judged by measured values."""
+"""twotoken's targets for the measured values, and how each is judged."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ class Target:
 
 
 def faster(measure: str, ours: str, theirs: str) -> Callable[[Results], Spread]:
-    """Return our throughput divided by theirs."""
+    """Return a function of the results that returns the throughput of ``ours`` divided by that of ``theirs``."""
     return lambda results: ratio(results[measure][theirs]["wall"], results[measure][ours]["wall"])
 
 
 def processor_above_floor(results: Results) -> Spread:
-    """Return the stateless class's processor time above a GET without authentication, in PyJWT decodes."""
+    """Return the processor time that the stateless class adds to a GET without authentication, in PyJWT decodes."""
     cases = results["get"]
     return above(*(cases[name]["processor"] for name in ("twotoken stateless", "twotoken none", "PyJWT decode")))
 
 
 def login_beside_the_fastest(results: Results) -> Spread:
-    """Return our processor time of a login with the real hasher, divided by the fastest competitor's.
+    """Return the fastest competitor's processor time of a login with the real hasher, divided by twotoken's.
 
-    The hash is only processor time, so this shows differences of a percent, which the wall clock does not.
+    The hash takes only processor time, so this ratio shows differences of a percent. Wall-clock time would hide them.
     """
     cases = {name: case["processor"] for name, case in results["login-real"].items()}
     competitor = fastest(cases, but=lambda name: name.startswith("twotoken"))
@@ -48,13 +48,13 @@ def login_beside_the_fastest(results: Results) -> Spread:
 
 
 def rows_grown(results: Results) -> Spread:
-    """Return the number of rows that refreshes added."""
+    """Return the number of rows that the refreshes of one login added."""
     found = results["storage"]["twotoken"]
     return spread([found["after"]["rows"] - found["login"]["rows"]])
 
 
 def heap_only(results: Results) -> Spread:
-    """Return the smallest share of heap-only updates: of one family many times, and of many families once each."""
+    """Return the smallest share of heap-only updates, in refreshes of one family and of many families."""
     counts = [
         results["storage"]["twotoken"]["updates"],
         *(case["updates"] for case in results["growth"]["families"].values()),
@@ -63,12 +63,12 @@ def heap_only(results: Results) -> Spread:
 
 
 def purge_speed(results: Results) -> Spread:
-    """Return rows purged per second, divided by simplejwt's."""
+    """Return the rows that twotoken purges per second, divided by those that simplejwt purges per second."""
     return ratio(results["purge"]["simplejwt"]["seconds"], results["purge"]["twotoken"]["seconds"])
 
 
 def purge_memory(results: Results) -> Spread:
-    """Return the peak memory of the purge, divided by its peak memory with a tenth of the rows."""
+    """Return the peak memory of twotoken's purge, divided by its peak memory with a tenth of the rows."""
     found = results["purge"]["twotoken"]
     return spread([peak / found["peak of a tenth"] for peak in found["peak"]])
 
@@ -80,7 +80,7 @@ def refresh_growth(results: Results) -> Spread:
 
 
 def revoked_cost(results: Results) -> Spread:
-    """Return the worst case of a stateless GET's processor time with REVOCATION_INTERVAL, divided by that without."""
+    """Return a stateless GET's processor time with REVOCATION_INTERVAL, divided by that without, in the worst case."""
     return max((ratio(case["with"], case["without"]) for case in results["revoked"].values()), key=_middle)
 
 
@@ -122,7 +122,7 @@ TARGETS = (
 
 
 def judge(results: Results) -> list[tuple[Target, Spread]]:
-    """Return the targets whose values were measured."""
+    """Return each target that has measured values, with the median and the quartiles of these values."""
     found = []
     for target in TARGETS:
         try:
