@@ -274,7 +274,7 @@ def run(statement: str) -> None:
 
 
 def rotation() -> str:
-    """Return the SQL of a rotation that changes every column, with ``%s`` for each value. It is run once, on no row."""
+    """Return the SQL of a rotation that changes every column, with ``%s`` for each value. No row is changed."""
     statements = import_module("twotoken.statements")  # the workers of other competitors don't have this app
     family = apps.get_model("twotoken", "RefreshToken")()
     seen: list[str] = []
@@ -290,7 +290,7 @@ def rotation() -> str:
 
 
 def expired_tokens(count: int) -> None:
-    """Insert refresh tokens that simplejwt's command deletes. None is blacklisted: such a token would cost more."""
+    """Insert refresh tokens that simplejwt's command deletes. None is blacklisted, which would cost more."""
     user = apps.get_model("auth", "User").objects.get(username="user0")
     then = timezone.now() - timedelta(days=90)
     values = {

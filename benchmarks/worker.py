@@ -1,4 +1,4 @@
-"""The worker. ``remote`` creates it in a process for one competitor. It calls this competitor's WSGI application."""
+"""The worker: the module ``remote`` creates one in each competitor's process, and it calls the WSGI application."""
 
 from __future__ import annotations
 
@@ -309,12 +309,12 @@ class Worker:
         rows.drop_revoked_index()
 
     def poll_revocations(self, seconds: float | None) -> None:
-        """Set REVOCATION_INTERVAL to these seconds, or to None: then the stateless class accepts revoked families."""
+        """Set REVOCATION_INTERVAL to these seconds. With None, the stateless class accepts revoked families."""
         interval = None if seconds is None else timedelta(seconds=seconds)
         settings.TWOTOKEN = {**settings.TWOTOKEN, "REVOCATION_INTERVAL": interval}
 
     def readings(self) -> list[float]:
-        """Read the revoked families twice; return the processor seconds of each reading, and the bytes of the list."""
+        """Read the list of revoked families twice; return each reading's processor seconds, and the list's bytes."""
         made = import_module("twotoken.families.revoked").RevokedFamilies  # other competitors have no such app
         known, times = made("default"), []
         for _ in range(2):

@@ -1,6 +1,6 @@
 """Screenshots of the admin and of the demo page, for the built site.
 
-``python docs/screenshots.py`` takes them with Chromium (named in CHROMIUM, or found on the PATH) and writes them into
+``python docs/screenshots.py`` takes them with Chromium (named in CHROMIUM, or found on the PATH), and writes them into
 ``docs/_screenshots``. A page shows a screenshot by a comment, ``<!-- screenshot: name, what it shows -->``. The build
 of the site replaces the comment by the picture. So people who read the pages beside the code see no broken picture.
 """

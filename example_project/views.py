@@ -140,7 +140,7 @@ class EmailView(APIView):
 
 
 class FamilyView(APIView):
-    """Returns the row of the session's token family, which stays one row after any number of refreshes."""
+    """Returns the row of the session's token family. It stays a single row after any number of refreshes."""
 
     authentication_classes = [RevocableAccessTokenAuthentication]
 

@@ -142,7 +142,7 @@ def a_user_who_may_not_log_in_is_refused(row: Row, request: Request, project: Pr
 
 
 def a_bound_family_wants_its_key(row: Row, request: Request, project: Project) -> None:
-    """In a bound family, a request without a proof by its key is not answered, and is not reuse that revokes it."""
+    """In a bound family, a request without a proof by the family's key is neither answered nor judged as reuse."""
     assert row.is_bound and not (request.has_proof and request.same_device)
     assert judged(row, request, project) not in {*ANSWERED, Verdict.REUSED}
 
@@ -228,7 +228,7 @@ def false_the_replaced_token_is_never_answered(row: Row, request: Request, proje
 
 
 def false_a_key_retries_the_current_token_at_its_last_moment(row: Row, request: Request, project: Project) -> None:
-    """An untrue contract: for a minute, a key does not rotate the token it made. After exactly a minute it does."""
+    """An untrue contract: within a minute, a request with the last key does not rotate. At exactly a minute it does."""
     assert (
         request.has_key
         and request.same_key

@@ -123,7 +123,7 @@ class At(IntEnum):
 
 
 class Doing(IntEnum):
-    """What the client is doing. A client without a key is always ``IDLE`` or ``ENDED``."""
+    """What the client is doing. A client that sends neither keys nor proofs is always ``IDLE`` or ``ENDED``."""
 
     IDLE = auto()
     KEYED = auto()
@@ -236,5 +236,5 @@ class Scenario:
 
     @property
     def finds_a_thief(self) -> bool:
-        """Tell whether NEVER_BOTH is promised: to clients with keys, and to those without grace and without device."""
+        """Tell whether NEVER_BOTH is promised: to clients with keys, and to clients without grace and device."""
         return self.has_key or not (self.grace or self.bound)

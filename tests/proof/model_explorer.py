@@ -214,9 +214,9 @@ class Model:
     # --- the others
 
     def crimes(self, state: State, token: int) -> Iterator[Request]:
-        """Yield the requests that a thief may send with a token. They claim anything, except a key of the client.
+        """Yield the requests that a thief may send with a token. A thief may claim anything, except a client's key.
 
-        In a bound family, they are the requests of a thief who can use the private key. ``check_copier`` tries others.
+        In a bound family, this thief can use the private key. ``check_copier`` tries the requests of other thieves.
         """
         proofs = (self.owner, THIEF) if self.scenario.offers_proof else (self.owner,)
         for key, proof in product((0, *KEYS_OF_THIEF), proofs):
@@ -252,7 +252,7 @@ class Model:
             )
 
     def is_timely(self, request: Request) -> bool:
-        """Tell whether a request can still matter. If its proof is too old, it is refused, and nothing changes."""
+        """Tell whether a request can still matter. A request with too old a proof is refused and changes nothing."""
         return request.at is not At.SENT or request.proof_age < PROOF_LIFE + self.scenario.skew
 
     def older_client(self, client: Client, seconds: int) -> Client:

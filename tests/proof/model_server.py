@@ -32,7 +32,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def rotated(family: Family, request: Request) -> Family:
-    """Return the row after a rotation. Only the login decides whether a browser has the family, not this request."""
+    """Return the row after a rotation. The login has decided whether the family is a browser's."""
     return family._replace(generation=request.token + 1, key=request.key, age=0)
 
 

@@ -156,7 +156,7 @@ class Oracle:
         return "expired" if self.now >= expires_at else self.refusal(family)
 
     def refusal(self, family: Family) -> str:
-        """Return why a family refuses every token, or an empty text. Families expire a second before their end."""
+        """Return why a family refuses every token, or an empty text. A family expires a second before its end."""
         if family.revoked_at is not None:
             return "revoked"
         if self.is_over(family) or (family.expires_at is not None and self.now > family.expires_at - SECOND):

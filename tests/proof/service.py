@@ -113,7 +113,7 @@ class Service(RuleBasedStateMachine):
     def log_in(
         self, user: int, mount: str, number: int | None, back: int, client: Client, claims: dict[str, str], device: str
     ) -> None:
-        """Log in with the right password. The family of a sent cookie is replaced. A proof binds the new family."""
+        """Log in with the right password. The family of a sent cookie is revoked. A proof binds the new family."""
         self.pass_seconds(1)  # no two logins at the very same time: which is older?
         replaced, extra = None, {**claims, **sent_by(client), **proof_of(device, mount + "login/")}
         if number is not None and mount == COOKIE_MOUNT:

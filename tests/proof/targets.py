@@ -214,7 +214,7 @@ def signed_device_proof(data: bytes) -> None:
 
 
 def origin(data: bytes) -> None:
-    """Read the data as Sec-Fetch-Site and Origin on two lines. Only our own origin, trusted ones and scripts pass."""
+    """Read the data as Sec-Fetch-Site and Origin on two lines. Only our origin, trusted origins and scripts pass."""
     site, _, sent = data.decode("latin-1").partition("\n")
     with override_settings(CSRF_TRUSTED_ORIGINS=TRUSTED, ALLOWED_HOSTS=["testserver"]):
         try:

@@ -93,7 +93,7 @@ def store(
 
 @pytest.fixture(scope="module")
 def service(store: Database, tmp_path_factory: pytest.TempPathFactory, django_db_blocker: Any) -> Iterator[Service]:
-    """Serve twotoken on this database. A test may kill the server and start it again."""
+    """Serve twotoken on the database ``store``. A test may kill the server and start it again."""
     with django_db_blocker.unblock():
         server = Service(store, tmp_path_factory.mktemp("service"), atomic=False)
         server.start()

@@ -255,7 +255,7 @@ def test_half_a_character(script: Caller, field: str, text: str) -> None:
 
 @pytest.mark.parametrize("size", [8_193, 100_000])
 def test_an_oversized_cookie(jar: Caller, size: int) -> None:
-    """An oversized refresh cookie is refused without a query. A thousand other cookies do no harm."""
+    """An oversized refresh cookie is refused without a query. A refresh with a thousand other cookies succeeds."""
     r0 = log_in(jar)
     with CaptureQueriesContext(connection) as queries:
         assert_refused(jar.refresh("x" * size), "invalid")
@@ -304,7 +304,7 @@ class Lockout:
     AUTHENTICATION_BACKENDS=["tests.proof.test_hostile.Lockout", "django.contrib.auth.backends.ModelBackend"]
 )
 def test_a_back_end_that_says_no(script: Caller) -> None:
-    """CVE-2024-21543: if an authentication back end denies a login, no other back end is asked; it is a 401."""
+    """CVE-2024-21543: if an authentication back end denies a login, no other is asked, and the login is a 401."""
     response = script.log_in()
     assert (response.status_code, response.json()["code"]) == (401, "no_active_account")
 

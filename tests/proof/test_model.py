@@ -143,7 +143,7 @@ NEEDED = {
 
 @pytest.mark.parametrize("name", NEEDED)
 def test_every_excuse_is_needed(name: str, tried: Tried) -> None:
-    """Without an excuse, some state of the scenario breaks the promise STAYS. With all excuses, no state does."""
+    """Without an excuse, some state of the scenario breaks the promise STAYS. With all excuses, no state breaks it."""
     with pytest.raises(BrokenError) as caught:
         Model(NEEDED[name]).explore()
     assert caught.value.promise is Promise.STAYS
@@ -234,7 +234,7 @@ def grace_after_a_login(row: Row, request: dict[str, Any], verdict: Verdict) -> 
 
 
 def no_grace_for_the_first_token(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
-    """Broken rule: give no grace to the token of generation 0. Right is: no grace while the row has generation 0."""
+    """Broken rule: give no grace to the token of generation 0. Right: no grace while the row has generation 0."""
     none = {"browser_grace": timedelta(), "reuse_grace": timedelta()}
     return judge(row, **{**request, **none}) if request["generation"] == 0 else verdict
 
@@ -262,7 +262,7 @@ def key_for_ever(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict
 
 
 def key_for_a_minute(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
-    """Broken rule: accept a key's retry for a minute only. A client that missed the answer may come hours later."""
+    """Broken rule: accept a retry by its key for a minute only. A client that lost the answer may come hours later."""
     is_late = request["retry_key"] and age(row, request) >= KEY_LIFETIME
     return Verdict.REUSED if verdict is Verdict.RETRY and is_late else verdict
 

@@ -132,7 +132,7 @@ def test_the_configuration_is_what_it_says(service: Service, request: pytest.Fix
 
 @pytest.mark.usefixtures("turn")
 def test_one_token_and_one_key(crowd: Crowd, tried: Tried) -> None:
-    """If 64 requests refresh one token with one key, all get the same successor. Later, the old token is reuse."""
+    """If 64 requests refresh one token with one key, all get the same successor, and the next refresh works too."""
     r0 = start_family()
     answers = crowd.at_once(lambda client, _: client.refresh(r0, KEY))
     assert [answer.status for answer in answers] == [200] * CONNECTIONS
@@ -318,7 +318,7 @@ def test_one_token_and_a_proof_each(crowd: Crowd, device: Device, tried: Tried) 
 
 @pytest.mark.usefixtures("turn")
 def test_copies_race_their_owner(service: Service, crowd: Crowd, device: Device, tried: Tried) -> None:
-    """If sixty thieves without the private key send the tokens of four bound families, all are refused.
+    """If sixty thieves without the private key send the tokens of four bound families, all these requests are refused.
 
     The owners refresh at the same time, and all their refreshes succeed.
     """

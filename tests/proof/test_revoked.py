@@ -93,7 +93,7 @@ def revoke_beside_requests(crowd: Crowd, tried: Tried) -> float:
 
 
 def refuses_at_once(crowd: Crowd) -> None:
-    """Revoke a family. Two intervals later, each thread must refuse it at once, and accept another family."""
+    """Revoke a family. Two intervals later, each thread must refuse its token at once, and accept another token."""
     user = new_user()
     gone, other = families.start(user), families.start(user)
     families.revoke(gone.family_id)
@@ -104,7 +104,7 @@ def refuses_at_once(crowd: Crowd) -> None:
 
 
 def test_everywhere_within_the_interval(service: Service, tried: Tried) -> None:
-    """All 64 threads refuse a revoked family within the interval. New and idle processes refuse it at once."""
+    """All 64 threads refuse a revoked family's token within the interval. New and idle processes refuse it at once."""
     pair = families.start(new_user())
     families.revoke(pair.family_id)
     service.start()

@@ -46,7 +46,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path, django_db_blocker: Any
 
 @pytest.fixture
 def service(store: Database, tmp_path: Path) -> Iterator[Service]:
-    """Return a service on this database, which the test starts."""
+    """Return a service on the database ``store``. The test starts the service."""
     server = Service(store, tmp_path, atomic=False, processes=2)
     yield server
     server.stop()

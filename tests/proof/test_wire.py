@@ -81,7 +81,7 @@ def test_requests_that_are_ambiguous(service: Service, headers: list[str], tried
 
 
 def test_a_key_that_comes_twice(service: Service) -> None:
-    """If the header Idempotency-Key comes twice, the server joins both to one key, and a retry with both works."""
+    """If the header Idempotency-Key comes twice, the server joins both values to one key, which works for a retry."""
     r0 = start_family()
     lines, body = refresh(r0, "Idempotency-Key: a-key-of-some-length", "Idempotency-Key: another-key")
     for _ in range(2):

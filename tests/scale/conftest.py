@@ -15,7 +15,7 @@ __all__ = ["pytest_terminal_summary", "tried"]
 
 
 def pytest_sessionstart() -> None:
-    """Name the packages that are missing. The tests start their own servers, even if others run."""
+    """Stop if packages are missing, and name them. The tests start their own servers, even if others run."""
     demand({"postgresql", "pgbouncer", "mariadb-server", "galera-4", "rsync"})
 
 

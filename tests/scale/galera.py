@@ -93,7 +93,7 @@ class Node:
 
     @contextmanager
     def behind(self, other: Node) -> Iterator[None]:
-        """Make the node apply no writes of other nodes until the block ends, as if they came late. It still answers."""
+        """Make the node apply no writes of other nodes until the block ends. The node still answers."""
         self.execute("SET GLOBAL default_week_format = 7")
         try:
             other.execute(f"INSERT INTO held (node) VALUES ('node{self.number}')")

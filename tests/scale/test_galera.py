@@ -239,7 +239,7 @@ def test_the_tables(nodes: list[Node]) -> None:
 
 @pytest.mark.parametrize(("suffix", "found"), [("", []), ("-at-once", ["twotoken.W009"])])
 def test_sessions_that_do_not_wait_are_told_of(nodes: list[Node], suffix: str, found: list[str]) -> None:
-    """The database check W009 reports a database with sessions that don't wait for other nodes, and no other."""
+    """The check W009 reports a database with sessions that don't wait for other nodes, and no other database."""
     alias = f"node1{suffix}"
     with at(nodes[0], waits=not suffix):
         messages = run_checks(databases=[alias], tags=[Tags.database])

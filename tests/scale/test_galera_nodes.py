@@ -1,4 +1,4 @@
-"""Tests in which a Galera node is killed, cut off or paused: clients use other nodes, and revoked families stay so."""
+"""A Galera node is killed, cut off or paused: clients use other nodes, and revoked families stay revoked."""
 
 from __future__ import annotations
 

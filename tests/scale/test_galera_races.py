@@ -115,7 +115,7 @@ def test_purges_at_every_node(nodes: list[Node], crowd: Crowd, tried: Tried) -> 
 
 
 def test_all_of_a_user_ended_at_every_node(nodes: list[Node], crowd: Crowd, tried: Tried) -> None:
-    """If all nodes revoke a user's families during refreshes, each family is revoked once, and no token works."""
+    """If all nodes revoke a user's families during refreshes, each family is revoked once, and then no token works."""
     user = new_user()
     tokens = [start_family(user) for _ in range(FAMILIES)]
     wait_for_all(nodes)
@@ -133,7 +133,7 @@ def test_all_of_a_user_ended_at_every_node(nodes: list[Node], crowd: Crowd, trie
 
 
 def test_a_key_that_wanders(crowd: Crowd, tried: Tried) -> None:
-    """If clients send each refresh to two nodes with one key, both nodes answer the same token, and it rotates once."""
+    """If clients send each refresh to two nodes with one key, both answer the same token, and rotate only once."""
 
     def wander(client: Connection, number: int) -> tuple[str, str]:
         first = token = start_family()

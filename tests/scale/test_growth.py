@@ -19,7 +19,7 @@ def found(django_db_blocker: Any) -> growth.Figures:
 
 
 def test_what_an_operation_looks_at(found: growth.Figures, tried: Tried) -> None:
-    """With many families an operation reads at most twice as many blocks as with few, plus ten: indexes are deeper."""
+    """With many families an operation reads at most twice as many blocks as with few, plus ten."""
     for operation, case in found["operations"].items():
         few, many = case["blocks"]
         assert many <= 2 * few + 10, operation
