@@ -1,6 +1,6 @@
-"""The translations' catalogues: this checks that they are as the code has it, ``--write`` brings them up to date.
+"""Checks that the translations' catalogues have the texts of the code. ``--write`` brings the catalogues up to date.
 
-Needs Django, and GNU gettext for its commands.
+Needs Django and the commands of GNU gettext.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ LANGUAGES = sorted(path.parts[-3] for path in PACKAGE.glob(CATALOGUE))
 
 
 def run(*command: str, cwd: Path = PACKAGE) -> str:
-    """Run a command, in English, and return what it says."""
+    """Run a command with English messages, and return what it prints. If the command fails, print this and stop."""
     environment = {**os.environ, "LC_ALL": "C.UTF-8", "LANGUAGE": "en"}
     done = subprocess.run(command, cwd=cwd, env=environment, text=True, capture_output=True)  # noqa: S603 - our own
     if done.returncode:
@@ -29,7 +29,7 @@ def run(*command: str, cwd: Path = PACKAGE) -> str:
 
 
 def write(package: Path) -> None:
-    """Write what is new into the catalogues, take out what is gone, and compile them."""
+    """Add the code's new texts to the catalogues, remove texts that the code no longer has, and compile all."""
     languages = [word for name in LANGUAGES for word in ("--locale", name)]
     # Neither lines nor wrapping: they would change with each change of the code, and with each version of gettext.
     options = ("--no-location", "--no-wrap", "--no-obsolete", "--verbosity", "0")
@@ -39,12 +39,12 @@ def write(package: Path) -> None:
 
 
 def undated(text: str) -> list[str]:
-    """Return the lines of a catalogue, but for the time of its making."""
+    """Return the lines of a catalogue without the line that has its creation date."""
     return [line for line in text.splitlines(keepends=True) if "POT-Creation-Date" not in line]
 
 
 def problems(package: Path) -> list[str]:
-    """Return what is wrong with the catalogues, beside a copy that was brought up to date."""
+    """Return what is wrong with the catalogues, compared with a copy of the package that was brought up to date."""
     found = []
     for new in sorted(package.glob(CATALOGUE)):
         old = PACKAGE / new.relative_to(package)
@@ -66,7 +66,7 @@ def problems(package: Path) -> list[str]:
 
 
 def check() -> int:
-    """Say what is wrong, and return how many things are."""
+    """Print what is wrong with the catalogues, and return the number of faults."""
     with tempfile.TemporaryDirectory() as folder:
         package = Path(shutil.copytree(PACKAGE, Path(folder) / PACKAGE.name))
         write(package)

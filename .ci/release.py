@@ -1,4 +1,4 @@
-"""Build what a release publishes, twice, and install it from a local index. Needs the packages of ``tox -e release``.
+"""Builds the files of a release twice, and installs them from a local index. Needs the packages of ``tox -e release``.
 
 The result is in ``dist``: the wheel, the sdist, the software bill of materials (CycloneDX), and the npm package.
 """
@@ -40,7 +40,7 @@ NEEDED = {
 
 
 def run(*command: str | Path, cwd: Path = ROOT, **environment: str) -> str:
-    """Run a command and return what it prints. If it fails, print that and stop."""
+    """Run a command and return what it prints. If the command fails, print its output and stop."""
     done = subprocess.run(  # noqa: S603 - our own commands
         [str(word) for word in command], cwd=cwd, env={**os.environ, **environment}, text=True, capture_output=True
     )
@@ -61,7 +61,7 @@ def build(target: Path) -> dict[str, bytes]:
 
 
 def check_wheel(path: Path) -> None:
-    """Stop if the wheel lacks a file that is not Python, or has one that is not of the package."""
+    """Stop if the wheel lacks a file of NEEDED, or has a file that does not belong to the package."""
     names = set(zipfile.ZipFile(path).namelist())
     foreign = {name for name in names if not name.startswith("twotoken")}
     if missing := NEEDED - names or foreign:
@@ -70,7 +70,7 @@ def check_wheel(path: Path) -> None:
 
 @contextmanager
 def index(folder: Path) -> Iterator[str]:
-    """Serve a local package index that accepts uploads, and give its address."""
+    """Serve a local package index that accepts uploads, and yield its URL."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -91,7 +91,7 @@ def index(folder: Path) -> Iterator[str]:
 
 
 def install(address: str, folder: Path) -> str:
-    """Install the package from an index into a new environment, and return the version that it says."""
+    """Install the package from an index into a new environment, write the bill of materials, and return the version."""
     venv.create(folder, with_pip=True)
     python = folder / "bin/python"
     run(python, "-m", "pip", "install", "-q", "--pre", "--extra-index-url", f"{address}simple/", "twotoken")
@@ -109,7 +109,7 @@ def install(address: str, folder: Path) -> str:
 
 
 def main() -> None:
-    """Build twice, compare, upload, install, describe."""
+    """Build twice, compare the builds, check the wheel, upload to a local index, install, and print the result."""
     shutil.rmtree(DIST, ignore_errors=True)
     DIST.mkdir()
     first = build(DIST)

@@ -22,7 +22,7 @@ DRIVERS = {"postgresql": "psycopg[binary]", "mariadb": "mysqlclient"}
 
 
 def install(packages: set[str]) -> Path:
-    """Return the Python of an environment that has these packages."""
+    """Return the path of Python in an environment that has these packages. Install those that are missing."""
     python, note = ENVIRONMENT / "bin" / "python", ENVIRONMENT / "packages.json"
     installed = set(json.loads(note.read_text())) if note.exists() else set()
     if not packages <= installed:

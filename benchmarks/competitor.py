@@ -1,7 +1,7 @@
 """What a competitor is: a package to install, its settings, and its operations as plain HTTP requests.
 
-A competitor is data and strings. This module imports neither Django nor a measured package: the coordinator can
-read all competitors and each worker can have its own settings.
+A competitor consists of data and strings. This module imports neither Django nor a measured package, so the
+coordinator can read all competitors, and each worker can have its own settings.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ class Answer:
 
     @property
     def data(self) -> Any:
-        """The JSON of the body."""
+        """The body, read as JSON."""
         return json.loads(self.body)
 
     def cookie(self, name: str) -> str:
-        """Return the value that a cookie is set to."""
+        """Return the value to which the answer sets a cookie."""
         cookies = SimpleCookie("; ".join(value for header, value in self.headers if header.lower() == "set-cookie"))
         return str(cookies[name].value)
 
@@ -62,7 +62,7 @@ class Tokens:
 
 
 class Competitor:
-    """A package, or one way to use it. A subclass describes it by class attributes and by its requests."""
+    """A package, or one way to use a package. Each subclass describes one, by class attributes and by its requests."""
 
     name: ClassVar[str]
     packages: ClassVar[Sequence[str]] = []
@@ -96,7 +96,7 @@ class Competitor:
         raise NotImplementedError
 
     def get(self, path: str, tokens: Tokens) -> Call:
-        """Return an authenticated GET."""
+        """Return a GET with the access token."""
         return Call("GET", path, headers={"Authorization": f"Bearer {tokens.access}"})
 
     def refresh(self, tokens: Tokens) -> Call:

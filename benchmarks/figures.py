@@ -1,4 +1,4 @@
-"""Medians, quartiles and ratios of measured rounds. Pure functions."""
+"""Pure functions for medians, quartiles and ratios of measured rounds."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ def spread(values: Rounds) -> Spread:
 
 
 def quotients(over: Rounds, under: Rounds) -> list[float]:
-    """Return the quotients of rounds that were measured side by side."""
+    """Return each round of ``over`` divided by the round of ``under`` that was measured beside it."""
     return [one / other for one, other in zip(over, under, strict=True)]
 
 
 def ratio(over: Rounds, under: Rounds) -> Spread:
-    """Return the spread of the quotients of rounds that were measured side by side."""
+    """Return median and quartiles of ``over`` divided by ``under``, of rounds that were measured side by side."""
     return spread(quotients(over, under))
 
 
 def above(whole: Rounds, floor: Rounds, unit: Rounds) -> Spread:
-    """Return how much a cost exceeds its floor, in units of another cost."""
+    """Return how much the cost ``whole`` exceeds the cost ``floor``, as a multiple of the cost ``unit``."""
     return spread([(cost - base) / one for cost, base, one in zip(whole, floor, unit, strict=True)])
 
 

@@ -1,4 +1,4 @@
-"""A competitor's application under gunicorn, and the clients that send it requests at the same time."""
+"""A competitor's application under gunicorn, and the requests that clients send to it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.
 
 
 class Gunicorn:
-    """A gunicorn with the same number of workers and threads for every competitor."""
+    """A gunicorn server, with the same number of workers and threads for every competitor."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         with socket.socket() as listener:
@@ -44,11 +44,11 @@ class Gunicorn:
                 return
 
     def connect(self) -> http.client.HTTPConnection:
-        """Return a connection that its first request opens, and that stays open."""
+        """Return a connection. The first request opens the connection, and it stays open."""
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
 
     def stop(self) -> None:
-        """Stop the server, and wait until it has ended: its database can't be dropped before."""
+        """Stop the server, and wait until it has ended: before its end, its database can't be dropped."""
         self.process.terminate()
         self.process.wait(PATIENCE)
 

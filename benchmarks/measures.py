@@ -1,4 +1,4 @@
-"""The measures. Each is a function that takes the run and returns its part of the JSON file."""
+"""The measures. Each measure is a function that takes a ``Run`` and returns its part of the results."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Case = tuple[str, Remote, str]
 
 @dataclass(frozen=True)
 class Size:
-    """How much is measured. ``seconds`` limits one interleaved measure; each client sends ``load`` requests."""
+    """How much is measured. ``seconds`` limits one call of ``interleave``; each client sends ``load`` requests."""
 
     rounds: int
     batch: int
@@ -36,7 +36,7 @@ QUICK = Size(1, 2, 2, 5, 200, (50,), 10, warm=False)
 
 @dataclass
 class Run:
-    """One run: a worker per competitor on one database."""
+    """One run of the benchmarks: one worker per competitor, on one kind of database."""
 
     database: Database
     competitors: dict[str, Competitor]
@@ -45,7 +45,7 @@ class Run:
 
     @contextmanager
     def workers(self) -> Iterator[None]:
-        """Start a worker for each competitor, and drop their databases at the end."""
+        """Start a worker for each competitor, and drop the workers' databases at the end."""
         try:
             for name, competitor in self.competitors.items():
                 self.remotes[name] = Remote(competitor, self.database, name)
@@ -61,7 +61,7 @@ class Run:
         return [remote for remote in self.remotes.values() if operation in remote.competitor.operations]
 
     def packages(self, operation: str) -> list[Remote]:
-        """Return the workers with this operation, without twotoken's variants: one per package, two for simplejwt."""
+        """Return the workers with this operation, except twotoken's variants: one per package, two for simplejwt."""
         return [remote for remote in self.doing(operation) if not remote.name.startswith("twotoken-")]
 
     def interleave(
@@ -75,7 +75,7 @@ class Run:
     ) -> dict[str, dict[str, list[float]]]:
         """Run a batch of each case in turn, for several rounds, with every other round in reverse order.
 
-        ``call`` is the worker's method that runs a batch, and ``figures`` are the names of what it returns.
+        ``call`` is the worker's method that runs a batch, and ``figures`` are the names of the values that it returns.
         """
         found: dict[str, dict[str, list[float]]] = {name: {figure: [] for figure in figures} for name, _, _ in cases}
         batch = batch or self.size.batch
@@ -92,7 +92,7 @@ class Run:
 
 
 def check(run: Run) -> Any:
-    """Check each competitor's operations and promises."""
+    """Check each competitor's operations and promises, and return what was checked."""
     return {name: remote.call("check") for name, remote in run.remotes.items()}
 
 
@@ -191,7 +191,7 @@ def gunicorn(run: Run) -> Any:
 
 
 def statements(run: Run) -> Any:
-    """Count the SQL statements of an operation, with BEGIN, COMMIT and SAVEPOINT."""
+    """Return the SQL statements of each operation, with BEGIN, COMMIT and SAVEPOINT."""
     found: dict[str, dict[str, list[str]]] = {}
     for name, remote in run.remotes.items():
         operations = sorted(remote.competitor.operations - {"get"})
@@ -202,7 +202,7 @@ def statements(run: Run) -> Any:
 
 
 def storage(run: Run) -> Any:
-    """Measure rows and bytes of one login and many refreshes, in a new database."""
+    """Measure the rows and bytes that one login and many refreshes add to a new database."""
     found = {}
     for remote in run.doing("refresh"):
         if remote.competitor.storage:

@@ -1,4 +1,4 @@
-"""Lets the coordinator call the workers. Each is a process with one competitor, and its own settings and database."""
+"""Lets the coordinator call the workers. Each worker is a process with one competitor, its settings and a database."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def serve(pipe: Connection, environment: dict[str, str]) -> None:
 
 @dataclass(frozen=True)
 class Database:
-    """A server, or a folder for SQLite, for the databases of the benchmarks."""
+    """A database server, or a folder of SQLite files, in which the benchmarks create their databases."""
 
     kind: str
     server: str
@@ -47,7 +47,7 @@ class Database:
     """The beginning of the names of the databases that are created, so that two checkouts can share a server."""
 
     def environment(self, name: str, *, exists: bool) -> dict[str, str]:
-        """Return the variables that tell ``benchmarks.settings`` which database to create or use."""
+        """Return the environment variables that tell ``benchmarks.settings`` which database to create or use."""
         full = f"{self.prefix}_{name.replace('-', '_')}"
         if self.kind == "sqlite":
             full = f"{self.server.removeprefix('sqlite:///')}/{full}.sqlite3"
@@ -84,7 +84,7 @@ class Remote:
         return self.receive()
 
     def receive(self) -> Any:
-        """Return the next answer. Raises RuntimeError with the worker's traceback if it has failed, or TimeoutError."""
+        """Return the worker's next answer. Raises RuntimeError with its traceback if a call failed, or TimeoutError."""
         if not self.pipe.poll(LIMIT):
             raise TimeoutError(f"{self.name} did not answer within {LIMIT} s")
         good, result = self.pipe.recv()
@@ -93,7 +93,7 @@ class Remote:
         return result
 
     def ready(self) -> None:
-        """Wait until the database exists. Several are created at the same time."""
+        """Wait until the worker has created its database. Several workers create theirs at the same time."""
         if self.fresh:
             self.receive()
 

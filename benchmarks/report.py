@@ -84,7 +84,7 @@ def least_of_a_refresh(results: Results) -> list[str]:
 
 
 def summary(results: Results) -> str:
-    """Return the README's table: the median ratio for each competitor and each of the four operations."""
+    """Return the README's table: the median of each competitor's time divided by twotoken's, for four operations."""
     measures = ("login", "get", "refresh", "logout")
     measured = [cases(results, measure) for measure in measures]
     lines = [
@@ -356,7 +356,7 @@ INTRODUCTION = Path(__file__).with_name("introduction.md").read_text()
 
 
 def page(found: Mapping[str, Results]) -> str:
-    """Return the page of the docs, with the results on each kind of database."""
+    """Return the page of the docs that shows the results on each kind of database."""
     parts = [INTRODUCTION.rstrip()]
     for results in found.values():
         about = results["about"]
@@ -375,7 +375,7 @@ WIDTH, LEFT, BAR, GAP, HEAD = 760, 170, 16, 14, 24
 
 
 def plot(found: Mapping[str, Results]) -> str:
-    """Return the plot: throughput by operation and competitor, twotoken = 1, on the first database."""
+    """Return a plot of each competitor's throughput by operation, divided by twotoken's, on the first database."""
     results = next(iter(found.values()))
     bars: list[tuple[str, str, Spread]] = []
     for measure in ("login", "get", "refresh", "logout"):

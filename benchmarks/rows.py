@@ -1,4 +1,4 @@
-"""The tables of a competitor: their sizes, and inserts of hundreds of thousands of rows inside the database."""
+"""Measures the sizes of a competitor's tables, and inserts hundreds of thousands of rows by one SQL statement."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def tables(labels: Sequence[str]) -> list[str]:
 
 
 def sizes(names: Sequence[str]) -> dict[str, int]:
-    """Return rows and bytes of some tables, with their indexes. Bytes are 0 on SQLite, which has one file for all."""
+    """Return rows and bytes of tables with their indexes. On SQLite, which has one file for all, bytes are 0."""
     found = {"rows": 0, "bytes": 0}
     with connection.cursor() as cursor:
         for name in names:
@@ -71,7 +71,7 @@ def sizes(names: Sequence[str]) -> dict[str, int]:
 
 
 def updates(names: Sequence[str]) -> list[int]:
-    """Return PostgreSQL's counts of updated rows of some tables, and of the heap-only ones. Other databases: zeros."""
+    """Return PostgreSQL's counts of updated rows and of heap-only updates in some tables; zeros on other databases."""
     if connection.vendor != "postgresql" or not names:
         return [0, 0]
     with connection.cursor() as cursor:
@@ -84,7 +84,7 @@ def updates(names: Sequence[str]) -> list[int]:
 
 
 def vacuum(names: Sequence[str]) -> None:
-    """Free dead rows, as autovacuum does after some time. MariaDB purges by itself."""
+    """Free the space of dead rows, as autovacuum does after some time. MariaDB frees it by itself."""
     if connection.vendor != "mysql":
         with connection.cursor() as cursor:
             for name in names if connection.vendor == "postgresql" else [""]:
@@ -92,7 +92,7 @@ def vacuum(names: Sequence[str]) -> None:
 
 
 def insert(model: Any, count: int, values: dict[str, object]) -> None:
-    """Insert rows with the same values. A value in a list is an SQL expression of n, the number of the row."""
+    """Insert rows with these values. A value in a list is an SQL expression, in which n is the number of the row."""
     numbers = NUMBERS[connection.vendor].format(count=count)
     fields = [field for field in model._meta.concrete_fields if field.attname in values]
     expressions, parameters = [], []
@@ -135,7 +135,7 @@ def ended_families(count: int) -> None:
 def revoked_families(count: int) -> None:
     """Insert families that were revoked one after the other, from 16 minutes ago until a minute from now.
 
-    So for a minute there are always new ones, as if people logged out at this rate.
+    So for the next minute there are always new revocations, as if people logged out at this rate.
     """
     now = timezone.now()
     moment = MOMENTS[connection.vendor].format(start=16 * 60, step=17 * 60 / max(count, 1))
@@ -182,7 +182,7 @@ def _families(count: int, **different: object) -> None:
 def people(first: int, count: int) -> None:
     """Insert active families, numbered from ``first`` on, and a user for every two of them. Only for PostgreSQL.
 
-    A family's key follows from its number, and lies anywhere among the others as a random one does.
+    A family's primary key is computed from its number. Its place in the index is as random as that of a real key.
     """
     user = apps.get_model("auth", "User").objects.get(username="user0")
     values: dict[str, object] = {
@@ -214,8 +214,9 @@ def people(first: int, count: int) -> None:
 def sixty_days(first: int, count: int) -> None:
     """Insert families as sixty days of logins leave them, for the users that ``people`` has made. Only for PostgreSQL.
 
-    40% are revoked, one in 25,000 of all for reuse. Of the others, those from the first half have expired. 1% are
-    bound to a device. Everything is newer than the default of RETENTION, so a purge finds nothing to delete.
+    40% of the families are revoked, and one in 25,000 is revoked for reuse. Of the others, those from the first thirty
+    days have expired. 1% of all families are bound to a device. No family ended longer ago than the default of
+    RETENTION, so a purge finds nothing to delete.
     """
     number = f"({first} + n)"
     # The time since the login. A day less than sixty, so nothing becomes due during a run.
@@ -246,7 +247,7 @@ def sixty_days(first: int, count: int) -> None:
 
 
 def drop_indexes() -> list[str]:
-    """Drop the keys and indexes of the table of families for a load, and return the statements that restore them."""
+    """Drop the keys and indexes of the table of families before a load. Return the statements that restore them."""
     table = apps.get_model("twotoken", "RefreshToken")._meta.db_table
     with connection.cursor() as cursor:
         cursor.execute(
@@ -269,13 +270,13 @@ def drop_indexes() -> list[str]:
 
 
 def run(statement: str) -> None:
-    """Run a statement."""
+    """Run an SQL statement."""
     with connection.cursor() as cursor:
         cursor.execute(statement)
 
 
 def rotation() -> str:
-    """Return the statement of a rotation that changes every column, with ``%s`` for each value. It finds no row."""
+    """Return the SQL of a rotation that changes every column, with ``%s`` for each value. No row is changed."""
     statements = import_module("twotoken.statements")  # the workers of other competitors don't have this app
     family = apps.get_model("twotoken", "RefreshToken")()
     seen: list[str] = []
@@ -291,7 +292,7 @@ def rotation() -> str:
 
 
 def expired_tokens(count: int) -> None:
-    """Insert refresh tokens of simplejwt that its command deletes. None is blacklisted, which would cost more."""
+    """Insert refresh tokens that simplejwt's command deletes. None is blacklisted, which would cost more."""
     user = apps.get_model("auth", "User").objects.get(username="user0")
     then = timezone.now() - timedelta(days=90)
     values = {
@@ -306,7 +307,7 @@ def expired_tokens(count: int) -> None:
 
 
 def sample(count: int) -> list[Tokens]:
-    """Return tokens of families from all parts of the table."""
+    """Return the tokens of families from all parts of the table."""
     families: Any = apps.get_model("twotoken", "RefreshToken")
     found = families.objects.filter(generation=0, secret=ROW_SECRET).order_by("?")
     now = int(time.time())

@@ -1,4 +1,4 @@
-"""The coordinator, inside the benchmarks' own environment: measure, print, write."""
+"""The coordinator of the benchmarks, in their own environment. It measures, prints the results, and writes them."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ PACKAGES = (
 
 
 def arguments() -> Namespace:
-    """Return what the command line asks for."""
+    """Return the parsed arguments of the command line."""
     parser = ArgumentParser(
         prog="python -m benchmarks", description="Measure twotoken and its competitors side by side."
     )
@@ -70,7 +70,7 @@ def arguments() -> Namespace:
 
 
 def about(run: Run, results: dict[str, Any], *, whole: bool) -> dict[str, Any]:
-    """Return the facts about a run for its reader. If only a part was measured, keep the other commands."""
+    """Return facts about a run for readers of its results. If only a part was measured, keep the earlier commands."""
     command = f"{datetime.now(UTC).date().isoformat()} `{' '.join(['python -m benchmarks', *sys.argv[1:]])}`"
     before = [] if whole else results.get("about", {}).get("commands", [])
     names = ((package.name.replace("_", "-"), package.version) for package in distributions())
@@ -85,7 +85,7 @@ def about(run: Run, results: dict[str, Any], *, whole: bool) -> dict[str, Any]:
 
 
 def write(found: dict[str, Any]) -> None:
-    """Write the page, its plot, and the README's table of the first database."""
+    """Write the docs' page on benchmarks, its plot, and the README's table, which shows the first database."""
     (DOCS / "benchmarks.md").write_text(page(found))
     (DOCS / "benchmarks.svg").write_text(plot(found))
     readme = ROOT / "README.md"
@@ -106,7 +106,7 @@ def main() -> None:
 
 
 def measure(asked: Namespace) -> None:
-    """Run the measures that were asked for."""
+    """Run the measures that the command line asks for, and print and save the results."""
     competitors = all_competitors()
     if asked.competitors:
         competitors = {
@@ -139,7 +139,7 @@ def measure(asked: Namespace) -> None:
 
 
 def write_profiles(run: Run, folder: Path) -> None:
-    """Write a profile of each of twotoken's operations."""
+    """Write a profile of each of twotoken's operations into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     remote = run.remotes["twotoken"]
     for operation in ["login", "refresh", "logout", *(f"get {label}" for label in remote.competitor.authentication)]:

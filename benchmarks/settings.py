@@ -1,4 +1,4 @@
-"""Django settings of one process: the same for every competitor, plus the competitor's own."""
+"""Django settings of a worker's process: the same for every competitor, plus the competitor's own settings."""
 
 from __future__ import annotations
 

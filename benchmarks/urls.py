@@ -1,4 +1,4 @@
-"""URLs of a worker: the view without authentication, the view by each authentication class, the competitor's URLs."""
+"""URLs of a worker: a view without authentication, the view with each authentication class, the competitor's URLs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from benchmarks.settings import competitor
 
 
 class View(APIView):
-    """Says who is asking."""
+    """Returns the id of the user who sends the request."""
 
     permission_classes = [IsAuthenticated]
 

@@ -12,5 +12,5 @@ from benchmarks.settings import competitor
 
 
 def post_worker_init(worker: Any) -> None:
-    """Check the competitor in a process that gunicorn has just started."""
+    """Run every operation of the competitor once, in a process that gunicorn has just started."""
     import_module("benchmarks.worker").Worker(competitor).check()  # imported now, because it needs the apps ready

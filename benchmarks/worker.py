@@ -1,4 +1,4 @@
-"""The worker in a competitor's process. ``remote`` creates it, and it calls the competitor's WSGI application."""
+"""The worker: the module ``remote`` creates one in each competitor's process, and it calls the WSGI application."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ CLAIMS = {"sub": "1", "sid": "6b2f5c9e-9d0f-4b7e-8f44-0d3c1f0a9b11", "jti": "Zk3
 
 
 class WrongAnswerError(Exception):
-    """A competitor gave a wrong answer, so a table would not show what its heading says."""
+    """A competitor gave a wrong answer, so its results would not be what the table's heading says."""
 
 
 class Worker:
@@ -59,7 +59,7 @@ class Worker:
         self.token = jwt.encode(CLAIMS | {"exp": int(time.time()) + 86400}, SECRET, "HS256")
 
     def create(self) -> str:
-        """Make the database with its users, and return its name."""
+        """Create the database and its users, and return the name of the database."""
         connection.creation.create_test_db(verbosity=0, autoclobber=True)
         user = apps.get_model("auth", "User")
         for name in [*(f"user{number}" for number in range(USERS)), REAL]:
@@ -93,7 +93,7 @@ class Worker:
         return self.expect(self.send(environ(call)), what, refused=refused)
 
     def expect(self, answer: Answer, what: str, *, refused: bool = False) -> Answer:
-        """Return the answer. Raises WrongAnswerError if it is no success, or, with ``refused``, no refusal."""
+        """Return the answer. Raises WrongAnswerError if it is not a success or, with ``refused``, not a refusal."""
         wanted = range(400, 404) if refused else range(200, 300)
         if answer.status not in wanted and not (what == "logout" and answer.status == self.competitor.logged_out):
             raise WrongAnswerError(f"{self.competitor.name}: {what}: {answer.status} {answer.body[:300]!r}")
@@ -104,7 +104,7 @@ class Worker:
         return self.competitor.tokens(self.ask(self.competitor.login(name or next(self.users), PASSWORD), "login"))
 
     def check(self) -> list[str]:
-        """Run each operation and check the competitor's promises; return what holds."""
+        """Run each operation, check the competitor's promises, and return the names of what was checked."""
         competitor = self.competitor
         self.ask(Call("GET", "/get/none/"), "get none")
         seen = ["get none"]
@@ -137,7 +137,7 @@ class Worker:
         return seen
 
     def batch(self, operation: str, count: int) -> tuple[float, float]:
-        """Run an operation several times; return the wall-clock and processor seconds that one took."""
+        """Run an operation several times, and return the wall-clock seconds and the processor seconds per operation."""
         if operation in {"pyjwt", "hmac", "es256"}:
             return self.bare(operation, count)
         if operation == "refresh-durable":
@@ -158,7 +158,7 @@ class Worker:
         return wall / count, processor / count
 
     def prepare(self, operation: str, count: int) -> tuple[list[Call], Callable[[list[Answer]], None]]:
-        """Return the requests of a batch, and a function to call with their answers afterwards. Neither is timed."""
+        """Return the requests of a batch, and a function that takes the answers. Neither of them is timed."""
         competitor = self.competitor
         if operation == "get none":
             return [Call("GET", "/get/none/")] * count, _nothing
@@ -179,14 +179,14 @@ class Worker:
         return [self.call_for(operation, tokens) for tokens in taken], _nothing
 
     def take(self, count: int) -> list[Tokens]:
-        """Take the tokens of several logins out of the pool. The caller puts their next tokens back at its end."""
+        """Remove the tokens of several logins from the pool. The caller adds the next tokens to the end of the pool."""
         while len(self.pool) < max(POOL, count):
             self.pool.append(self.log_in())
         taken, self.pool = self.pool[:count], self.pool[count:]
         return taken
 
     def start_gunicorn(self, environment: dict[str, str]) -> None:
-        """Start a gunicorn on this worker's database, for ``load``, without waiting: several start at the same time."""
+        """Start gunicorn on this worker's database, for ``load``. Don't wait: several start at the same time."""
         self.gunicorn = Gunicorn(environment)
 
     def await_gunicorn(self) -> None:
@@ -200,8 +200,8 @@ class Worker:
     def load(self, operation: str, count: int) -> tuple[float, ...]:
         """Let several clients send requests to gunicorn at the same time. Each sends its requests one after the other.
 
-        Return the seconds that all took, divided by the number of requests. Also return how many seconds a client
-        waited for an answer: the median, the 95th and the 99th percentile.
+        Return the seconds until the last answer, divided by the number of requests. Also return how many seconds a
+        client waited for an answer: the median, the 95th and the 99th percentile.
         """
 
         def client(tokens: Tokens) -> tuple[Tokens, list[float]]:
@@ -226,7 +226,7 @@ class Worker:
         return took / (CLIENTS * count), percentiles[49], percentiles[94], percentiles[98]
 
     def call_for(self, operation: str, tokens: Tokens) -> Call:
-        """Return the request of an operation."""
+        """Return the request of an operation, with these tokens if it needs them."""
         if operation == "login":
             return self.competitor.login(next(self.users), PASSWORD)
         if operation == "refresh":
@@ -234,7 +234,7 @@ class Worker:
         return self.competitor.get(f"/{operation.replace(' ', '/')}/", tokens)
 
     def bare(self, operation: str, count: int) -> tuple[float, float]:
-        """Time PyJWT, the HMAC, or cryptography's check of an ES256 signature alone."""
+        """Time PyJWT, an HMAC, or cryptography's check of an ES256 signature alone, without a request."""
         key, message = SECRET.encode(), self.token.rpartition(".")[0].encode()
         ec = import_module("cryptography.hazmat.primitives.asymmetric.ec")
         scheme = ec.ECDSA(import_module("cryptography.hazmat.primitives.hashes").SHA256())
@@ -253,7 +253,7 @@ class Worker:
         return (time.perf_counter() - wall) / count, (time.process_time() - processor) / count
 
     def statements(self, operation: str) -> list[str]:
-        """Return the SQL of one operation, with BEGIN, COMMIT and SAVEPOINT."""
+        """Return the SQL statements of one operation, with BEGIN, COMMIT and SAVEPOINT."""
         self.batch(operation, 1)
         calls, finish = self.prepare(operation, 1)
         with CaptureQueriesContext(connection) as captured:
@@ -295,13 +295,13 @@ class Worker:
         }
 
     def fill(self, kind: str, *numbers: int) -> float:
-        """Insert rows: ``kind`` is the function of ``rows`` that does it. Return the seconds that it took."""
+        """Insert rows by the function ``kind`` of the module ``rows``. Return the seconds that this took."""
         began = time.perf_counter()
         getattr(rows, kind)(*numbers)
         return time.perf_counter() - began
 
     def drop_indexes(self) -> list[str]:
-        """Drop the indexes of the table of families; return the statements that restore them."""
+        """Drop the keys and indexes of the table of families; return the statements that restore them."""
         return rows.drop_indexes()
 
     def drop_revoked_index(self) -> None:
@@ -309,12 +309,12 @@ class Worker:
         rows.drop_revoked_index()
 
     def poll_revocations(self, seconds: float | None) -> None:
-        """Make the stateless class refuse revoked families, with this interval. None: it accepts them."""
+        """Set REVOCATION_INTERVAL to these seconds. With None, the stateless class accepts revoked families."""
         interval = None if seconds is None else timedelta(seconds=seconds)
         settings.TWOTOKEN = {**settings.TWOTOKEN, "REVOCATION_INTERVAL": interval}
 
     def readings(self) -> list[float]:
-        """Read the revoked families twice; return the processor seconds of each reading, and the bytes of the list."""
+        """Read the list of revoked families twice; return each reading's processor seconds, and the list's bytes."""
         made = import_module("twotoken.families.revoked").RevokedFamilies  # other competitors have no such app
         known, times = made("default"), []
         for _ in range(2):
@@ -330,19 +330,19 @@ class Worker:
         return [*times, float(kept)]
 
     def run(self, statement: str) -> None:
-        """Run a statement."""
+        """Run an SQL statement."""
         rows.run(statement)
 
     def rotation(self) -> str:
-        """Return the statement of a rotation, with ``%s`` for each value."""
+        """Return the SQL statement of a rotation, with ``%s`` for each value."""
         return rows.rotation()
 
     def sample(self, count: int) -> None:
-        """Collect tokens of families from all parts of the table."""
+        """Fill the pool with the tokens of families from all parts of the table."""
         self.pool = rows.sample(count)
 
     def updates(self) -> list[int]:
-        """Return PostgreSQL's counts of updated rows and of heap-only ones among them."""
+        """Return PostgreSQL's count of updated rows, and its count of the heap-only updates among them."""
         return rows.updates(rows.tables(self.competitor.storage))
 
     def command(self, name: str) -> tuple[float, int, int]:
@@ -354,7 +354,7 @@ class Worker:
         return took, before * 1024, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
     def admin_page(self, address: str) -> tuple[float, int]:
-        """Render a page of the admin of families; return its seconds and SQL statements."""
+        """Render a page of the admin of families; return the seconds that it took and its number of SQL statements."""
         request = RequestFactory().get(f"/admin/twotoken/refreshtoken/{address}")
         request.user = apps.get_model("auth", "User").objects.get(username="user0")
         view, arguments, options = resolve(request.path)

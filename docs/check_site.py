@@ -1,4 +1,4 @@
-"""Looks at the built site: each link in it and in llms.txt leads somewhere, and nothing is loaded from another host."""
+"""Checks the built site: each link in its pages and llms.txt leads somewhere, and no page loads from another host."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LOADED = {("img", "src"), ("script", "src"), ("link", "href"), ("iframe", "src")
 
 
 class Page(HTMLParser):
-    """A page's places, its links, and what it loads."""
+    """The ids, the links and the loaded URLs of an HTML page."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -34,7 +34,7 @@ class Page(HTMLParser):
 
 
 def wrong(site: Path) -> list[str]:
-    """Return what is wrong with the site."""
+    """Print and return what is wrong with the site: links that lead nowhere, and loads from other hosts."""
     pages = {path.resolve(): Page(path) for path in site.rglob("*.html")}
     found = []
     for path, page in pages.items():

@@ -1,4 +1,4 @@
-"""Sphinx, for ``tox -e docs``. Nothing is fetched: no inventories, no fonts, no scripts of other hosts."""
+"""Sphinx's configuration, for ``tox -e docs``. The build fetches nothing: no inventories, fonts or scripts."""
 
 from __future__ import annotations
 
@@ -51,9 +51,10 @@ PATTERN = re.compile(r"^[\w/-]*\*$\n", re.MULTILINE)
 
 
 def read(app: Any, docname: str, source: list[str]) -> None:
-    """Make a page as the site has it.
+    """Change the source of a page into the source for the site.
 
-    The reference is made anew from the code, texts and links come from the folder above, screenshots replace comments.
+    Generate the reference anew from the code. Replace a line that only links to a file above this folder, such as the
+    README, by the text of the file. Correct the links to these files. Show screenshots in place of their comments.
     """
     up = "../" * docname.count("/")
     text = generate.filled(source[0])
@@ -68,18 +69,18 @@ def read(app: Any, docname: str, source: list[str]) -> None:
 
 
 def any_page(pattern: str) -> bool:
-    """Tell whether a pattern fits a page."""
+    """Tell whether a pattern of a table of contents fits a page."""
     return any(generate.DOCS.glob(f"{pattern}.md"))
 
 
 def write_llms(app: Any, exception: Exception | None) -> None:
-    """Put llms.txt at the root of the site, with links to its pages."""
+    """Write llms.txt to the root of the site, with links to the site's pages."""
     if exception is None and app.builder.format == "html":
         (Path(app.outdir) / "llms.txt").write_text(generate.llms("html"))
 
 
 def setup(app: Any) -> dict[str, Any]:
-    """Read the pages through ``read``, and add llms.txt."""
+    """Connect ``read`` and ``write_llms`` to Sphinx's events."""
     app.connect("source-read", read)
     app.connect("build-finished", write_llms)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

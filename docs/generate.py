@@ -1,7 +1,7 @@
-"""The reference, read from the code (settings, error codes, system checks, signals), and llms.txt, read from the pages.
+"""Generates the reference (settings, errors, system checks, signals) from the code, and llms.txt from the pages.
 
-``python docs/generate.py`` writes the reference into the pages, between markers, for people who read them beside the
-code, and writes ``docs/llms.txt``. The build of the site makes both anew.
+``python docs/generate.py`` writes the reference into the pages, between markers, for people who read the pages beside
+the code, and writes ``docs/llms.txt``. The build of the site generates both anew.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ ID = re.compile(r"twotoken\.[EW]\d{3}")
 
 
 def settings() -> str:
-    """Return every key of TWOTOKEN: an index, and for each its meaning, value, default, type and checks."""
+    """Return an index of all keys of TWOTOKEN, and for each key its meaning, value, default, type and checks."""
     keys = [name.upper() for name in vars(conf.Settings) if name.upper() in conf.SETTING_NAMES]
     covered = coverage()
     rows = [[f"[`{key}`](#{slug(key)})", default(key)] for key in keys]
@@ -67,7 +67,7 @@ def _setting(key: str, ids: list[str]) -> str:
 
 
 def default(key: str) -> str:
-    """Return a key's default as one would write it, or that there is none."""
+    """Return a key's default as a person would write it. For a required key, say that it has no default."""
     call = next(
         node
         for node in ast.walk(tree(vars(conf.Settings)[key.lower()].fget))
@@ -86,7 +86,7 @@ def default(key: str) -> str:
 
 
 def value_of(node: ast.expr, module: ModuleType) -> Any:
-    """Return what an expression is that reads nothing but a module's own names."""
+    """Return the value of an expression that reads only names of its module."""
     return eval(compile(ast.Expression(node), "<default>", "eval"), vars(module))  # noqa: S307 - our own code
 
 
@@ -94,7 +94,7 @@ def value_of(node: ast.expr, module: ModuleType) -> Any:
 
 
 def codes() -> str:
-    """Return every code with its status, and the meaning of its class."""
+    """Return every error code with its HTTP status and the meaning of its exception class."""
     return items(
         [
             f"`{error.code}`, {responses.STATUS_CODES.get(error.code, 500)}: {prose(error)}"
@@ -105,12 +105,12 @@ def codes() -> str:
 
 
 def reasons() -> str:
-    """Return every reason of a ``token_not_valid`` with the meaning of its class."""
+    """Return every reason of the error code ``token_not_valid``, with the meaning of its exception class."""
     return items([f"`{error.reason}`: {prose(error)}" for error in errors() if "reason" in vars(error)])
 
 
 def exception_classes() -> str:
-    """Return every exception with its base, code, reason, status and detail."""
+    """Return every exception of twotoken with its base class, code, reason, status and detail."""
     return "\n\n".join(_exception(error) for error in errors() if "message" in vars(error))
 
 
@@ -125,7 +125,7 @@ def _exception(error: Any) -> str:
 
 
 def errors() -> list[Any]:
-    """Return the error tree, in the order of its module."""
+    """Return twotoken's exception classes, in the order of their module."""
     return [value for value in vars(exceptions).values() if isinstance(value, type)]
 
 
@@ -133,7 +133,7 @@ def errors() -> list[Any]:
 
 
 class Message(NamedTuple):
-    """One call of Error() or Warning(), as far as it can be read without running it."""
+    """One call of Error() or Warning() in a system check, as far as it can be read without running the check."""
 
     id: str
     level: str
@@ -144,7 +144,7 @@ class Message(NamedTuple):
 
 
 def system_checks() -> str:
-    """Return every check id with what must be true, its messages and its hints."""
+    """Return every id of a system check with what must be true in a project, its messages and its hints."""
     found = messages()
     ids = sorted({message.id for message in found}, key=lambda name: name.partition(".")[2])
     return "\n\n".join(_check(name, [message for message in found if message.id == name]) for name in ids)
@@ -168,7 +168,7 @@ def rules(check: Callable[..., Any]) -> dict[str, str]:
 
 
 def coverage() -> dict[str, list[str]]:
-    """Return the ids of the checks that look at each key."""
+    """Return, for each key of TWOTOKEN, the ids of the system checks that read or name it."""
     covered = {key: {"twotoken.E003"} for key in checks.RULES}
     for message in messages():
         for key in message.keys:
@@ -177,7 +177,7 @@ def coverage() -> dict[str, list[str]]:
 
 
 def messages() -> list[Message]:
-    """Return every message that twotoken's registered checks may give."""
+    """Return every message that twotoken's registered system checks may give."""
     ours = {
         check
         for check in registry.registered_checks | registry.deployment_checks
@@ -212,7 +212,7 @@ def _messages(check: Callable[..., Any]) -> Iterator[Message]:
 
 
 def keys_in(part: ast.AST) -> Iterator[str]:
-    """Return the keys of TWOTOKEN that an expression names: in a text, or as an attribute of conf."""
+    """Return the keys of TWOTOKEN that an expression names, in a string or as an attribute of ``conf``."""
     for node in ast.walk(part):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             yield from conf.SETTING_NAMES.intersection(re.findall(r"\w+", node.value))
@@ -221,7 +221,7 @@ def keys_in(part: ast.AST) -> Iterator[str]:
 
 
 def words(node: ast.expr, module: ModuleType) -> str:
-    """Return a text of the code, with an ellipsis for what only a run would tell."""
+    """Return the text of a string expression, with an ellipsis for each part that is known only when the code runs."""
     if isinstance(node, ast.Constant):
         return str(node.value)
     if isinstance(node, ast.Name) and isinstance(getattr(module, node.id, None), str | int):
@@ -238,7 +238,7 @@ def words(node: ast.expr, module: ModuleType) -> str:
 
 
 def all_signals() -> str:
-    """Return every signal with what it carries and when it is sent, from the docstring of their module."""
+    """Return every signal with what it carries and when it is sent, from the docstring of ``twotoken.signals``."""
     names = [name for name, value in vars(signals).items() if isinstance(value, Signal)]
     found = dict(re.findall(r"^``(\w+)``: (.*?)(?:\n\n|\Z)", inspect.getdoc(signals) or "", re.MULTILINE | re.DOTALL))
     return "\n\n".join(f"## `{name}`\n\n{markdown(found[name])}" for name in names)
@@ -257,7 +257,7 @@ PARTS: dict[str, Callable[[], str]] = {
 
 
 def filled(text: str) -> str:
-    """Return a page with its parts as the code has them now."""
+    """Return a page with its generated parts up to date."""
     for name, part in PARTS.items():
         start, end = f"<!-- {name}: written by python docs/generate.py -->\n", f"<!-- /{name} -->"
         before, marker, rest = text.partition(start)
@@ -267,7 +267,7 @@ def filled(text: str) -> str:
 
 
 def write() -> list[Path]:
-    """Write the parts into the pages, and llms.txt; return the files that changed."""
+    """Write the generated parts into the pages, and write llms.txt. Return the files that changed."""
     changed = []
     for path in [*sorted(DOCS.rglob("*.md")), DOCS / "llms.txt"]:
         old = path.read_text() if path.exists() else ""
@@ -301,49 +301,49 @@ def _entry(page: Path, suffix: str) -> str:
 
 
 def first_sentence(text: str) -> str:
-    """Return the first sentence of a page's first paragraph, without its links."""
+    """Return the first sentence of a page's first paragraph, with the text of each link in place of the link."""
     match = PARAGRAPH.search(text)
     paragraph = re.sub(r"\[([^]]+)\]\([^)]+\)", r"\1", " ".join(match[1].split()) if match else "")
     return re.split(r"(?<=[.:]) (?=[A-Z`])", paragraph)[0]
 
 
 def tree(thing: Any) -> ast.AST:
-    """Return the source of a function as a tree."""
+    """Return the syntax tree of a function's source."""
     return ast.parse(textwrap.dedent(inspect.getsource(thing)))
 
 
 def prose(thing: Any) -> str:
-    """Return a docstring as Markdown."""
+    """Return the docstring of an object as Markdown."""
     return markdown(inspect.getdoc(thing) or "")
 
 
 def markdown(text: str) -> str:
-    """Return a text of the code as Markdown: code has one backtick there."""
+    """Return a docstring's text as Markdown on one line: code has one backtick on each side instead of two."""
     return re.sub(r"``(.+?)``", r"`\1`", " ".join(text.split()))
 
 
 def code(text: str) -> str:
-    """Return a text as code."""
+    """Return a text as inline code of Markdown."""
     return f"`{text}`"
 
 
 def slug(heading: str) -> str:
-    """Return what a heading is called in links, as code hosts make it."""
+    """Return the anchor of a heading, as code hosts make it for links."""
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
 def unique(lines: Iterable[str]) -> list[str]:
-    """Return the lines, each once."""
+    """Return the lines without repetitions."""
     return list(dict.fromkeys(lines))
 
 
 def items(lines: list[str]) -> str:
-    """Return a list."""
+    """Return the lines as a Markdown list."""
     return "\n".join(f"- {line}" for line in lines)
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:
-    """Return a table."""
+    """Return a Markdown table."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 

@@ -1,8 +1,8 @@
 """Screenshots of the admin and of the demo page, for the built site.
 
-``python docs/screenshots.py`` takes them with Chromium (named in CHROMIUM, or found on the PATH) and writes them into
-``docs/_screenshots``. A page shows one by a comment, ``<!-- screenshot: name, what it shows -->``, which the build of
-the site replaces by the picture. So the pages have no dead picture where people read them beside the code.
+``python docs/screenshots.py`` takes them with Chromium (named in CHROMIUM, or found on the PATH), and writes them into
+``docs/_screenshots``. A page shows a screenshot by a comment, ``<!-- screenshot: name, what it shows -->``. The build
+of the site replaces the comment by the picture. So people who read the pages beside the code see no broken picture.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ FIREFOX = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:140.0) Gecko/20100101 Fi
 
 
 def take_all(folder: Path) -> None:
-    """Take every screenshot."""
+    """Take every screenshot, and write it into the folder."""
     folder.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as temporary, running_chromium() as browser:
         server = Server(Path(temporary), TEST_BROWSER_GRACE="0")
@@ -39,7 +39,7 @@ def take_all(folder: Path) -> None:
 
 
 def admin(server: Server, browser: Browser, folder: Path) -> None:
-    """Show the admin after a theft: the list, the family's page, and what is asked before a revocation."""
+    """Take screenshots of the admin after a theft: the list, a family's page, the overview, and a confirmation page."""
     stolen = log_in(server, **{"User-Agent": PHONE})
     refresh(server, stolen["refresh"], **{"User-Agent": "python-requests/2.32"})
     refresh(server, stolen["refresh"], **{"User-Agent": PHONE})
@@ -68,7 +68,7 @@ def admin(server: Server, browser: Browser, folder: Path) -> None:
 
 
 def demo(server: Server, browser: Browser, folder: Path) -> None:
-    """Show the theft on the demo page, and the page after a login."""
+    """Take screenshots of the demo page: the theft, and the page after a login."""
     page = browser.new_page(viewport={"width": 1100, "height": 1190})
     page.goto(server.url)
     for step in page.locator("[data-step]").all():

@@ -1,4 +1,4 @@
-"""Sends a Content-Security-Policy with Django 5.2. It reads SECURE_CSP, a setting that Django has since version 6.0."""
+"""A middleware for Django 5.2 that sends a Content-Security-Policy. It reads SECURE_CSP, a setting of Django 6.0."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponseBase
 
 
 def build_policy(directives: Mapping[str, Iterable[str]]) -> str:
-    """Return the value of the header."""
+    """Return the value of the header Content-Security-Policy."""
     return "; ".join(f"{name} {' '.join(sources)}" for name, sources in directives.items())
 
 

@@ -1,4 +1,4 @@
-"""The URLs of the example. Browsers refresh by cookie, apps by body."""
+"""The URLs of the example. Browsers send the refresh token in a cookie, and apps send it in the body."""
 
 from __future__ import annotations
 

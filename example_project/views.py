@@ -57,7 +57,7 @@ class FrontEndView(View):
 
 
 class DocsView(SpectacularSwaggerSplitView):
-    """Swagger UI, without an inline script."""
+    """Shows the API's routes with Swagger UI, without an inline script."""
 
     def finalize_response(self, *args: Any, **kwargs: Any) -> Response:
         response = super().finalize_response(*args, **kwargs)
@@ -124,7 +124,7 @@ class EmailSerializer(serializers.Serializer[Any]):
 class EmailView(APIView):
     """Changes the user's e-mail address.
 
-    The login or the step-up must be recent: ten seconds here, so that you see it.
+    The login or the step-up must be at most ten seconds old, so that a visitor of the demo soon has to step up.
     """
 
     permission_classes = [IsAuthenticated, RecentLogin.within(timedelta(seconds=10))]
@@ -140,7 +140,7 @@ class EmailView(APIView):
 
 
 class FamilyView(APIView):
-    """Returns what the server stores about the session: one row, for any number of refreshes."""
+    """Returns the row of the session's token family. It stays a single row after any number of refreshes."""
 
     authentication_classes = [RevocableAccessTokenAuthentication]
 

@@ -1,6 +1,6 @@
-"""django-allauth headless with its JWT strategy, HS256 and no rate limits, like the others.
+"""django-allauth headless with its JWT strategy. Like the other competitors it uses HS256 and has no rate limits.
 
-It needs Django's sessions and a middleware of its own.
+django-allauth needs Django's sessions and a middleware of its own.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ BASE = "/_allauth/app/v1"
 
 
 class Allauth(Competitor):
-    """Headless for apps, with the JWT strategy, which rotates by default."""
+    """The headless API for apps, with the JWT strategy, which rotates refresh tokens by default."""
 
     name = "allauth"
     packages = ["django-allauth[headless]==65.21.1"]

@@ -1,4 +1,4 @@
-"""dj-rest-auth: the tokens of simplejwt in cookies. Rotation and blacklist on, no Django session besides."""
+"""dj-rest-auth: the tokens of simplejwt in cookies, with rotation and blacklist, and without a Django session."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from benchmarks.competitor import SECRET, Answer, Call, Competitor, Tokens
 
 
 class DjRestAuth(Competitor):
-    """The tokens in cookies."""
+    """dj-rest-auth with its tokens in cookies."""
 
     name = "dj-rest-auth"
     packages = ["dj-rest-auth==7.2.0", "djangorestframework-simplejwt==5.5.1"]

@@ -1,4 +1,4 @@
-"""django-rest-knox: one opaque token, no refresh. Login is by Basic authentication, as in its documentation."""
+"""django-rest-knox: one opaque token and no refresh. The login uses Basic authentication, as its documentation does."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from benchmarks.competitor import Answer, Call, Competitor, Tokens
 
 
 class Knox(Competitor):
-    """One database token per login."""
+    """knox with one token in the database per login."""
 
     name = "knox"
     packages = ["django-rest-knox==5.1.0"]

@@ -1,4 +1,4 @@
-"""django-oauth-toolkit: rotation (its default) and reuse protection; login is the password grant of a public client."""
+"""django-oauth-toolkit with rotation (its default) and reuse protection. Login is a public client's password grant."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ CLIENT = "benchmarks"
 
 
 class OAuthToolkit(Competitor):
-    """An OAuth 2 server."""
+    """django-oauth-toolkit as an OAuth 2 server."""
 
     name = "oauth-toolkit"
     packages = ["django-oauth-toolkit==3.4.1"]

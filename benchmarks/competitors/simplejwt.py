@@ -1,4 +1,4 @@
-"""djangorestframework-simplejwt: with rotation and blacklist, and with its defaults, without rotation."""
+"""djangorestframework-simplejwt in two variants: with rotation and blacklist, and with its defaults (no rotation)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ CLASSES = "rest_framework_simplejwt.authentication"
 
 
 class SimpleJWT(Competitor):
-    """With rotation and blacklist."""
+    """simplejwt with rotation and blacklist."""
 
     name = "simplejwt"
     packages = ["djangorestframework-simplejwt==5.5.1"]
@@ -43,7 +43,7 @@ class SimpleJWT(Competitor):
 
 
 class WithoutRotation(SimpleJWT):
-    """One refresh token for the whole login: no rotation, no blacklist, and nothing is written."""
+    """simplejwt with one refresh token for the whole login: no rotation, no blacklist, and a refresh writes nothing."""
 
     name = "simplejwt-norotation"
     apps = ["rest_framework_simplejwt"]

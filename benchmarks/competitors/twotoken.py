@@ -1,4 +1,4 @@
-"""This checkout's twotoken: with the body for the comparison, with cookies, and with its default throttles."""
+"""This checkout's twotoken: with tokens in the body for the comparison, with cookies, with throttles, and with DPoP."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ COMPANION = "__Host-refresh_token-38898add93f2-sid"
 
 
 def cookies(tokens: Tokens) -> str:
-    """Return the two cookies that a browser sends: the token, and the one that names its family."""
+    """Return the two cookies that a browser sends: the refresh token, and the cookie that names the token's family."""
     payload = tokens.refresh.split(".")[1]
     return f"{COOKIE}={tokens.refresh}; {COMPANION}={json.loads(urlsafe_b64decode(payload + '=='))['sid']}"
 
 
 class TwoToken(Competitor):
-    """Tokens in the body. The throttles are off, because no competitor has any."""
+    """twotoken with its tokens in the body. The throttles are off, because the other packages have no throttles."""
 
     name = "twotoken"
     packages = ["Django>=5.2", "djangorestframework>=3.16", "PyJWT>=2.14", "ua-parser"]
@@ -50,7 +50,7 @@ class TwoToken(Competitor):
 
 
 class ByCookie(TwoToken):
-    """With the refresh token in the cookie."""
+    """twotoken with the refresh token in the cookie."""
 
     name = "twotoken-cookie"
     settings = {"TWOTOKEN": {**TwoToken.settings["TWOTOKEN"], "DELIVERY": "cookie"}}
@@ -68,7 +68,7 @@ class ByCookie(TwoToken):
 
 
 class Throttled(TwoToken):
-    """With both throttles, at rates that no run reaches; the work is the same at any rate."""
+    """twotoken with both throttles, at rates that no run reaches. A throttle does the same work at any rate."""
 
     name = "twotoken-throttled"
     settings = {
@@ -94,14 +94,14 @@ hlfRPpvHzO1Ku3pmCVepJNQe6aUhL01ls7WVg1rW5TjXRTkLuAPdK8Bf
 
 
 def proof(path: str, method: str = "POST", access: str | None = None) -> dict[str, str]:
-    """Return the headers of a DPoP proof, which is made before the clock starts."""
+    """Return the headers of a request with a DPoP proof. The proof is made before the clock starts."""
     dpop = import_module("twotoken.dpop")  # imported only in a worker: the coordinator has no twotoken
     made = dpop.make_proof(KEY, method=method, address=HOST + path, now=datetime.now(UTC), access_token=access)
     return {"DPoP": made} if access is None else {"DPoP": made, "Authorization": f"DPoP {access}"}
 
 
 class Bound(TwoToken):
-    """With a DPoP proof by an ES256 key in each request, remembered in Django's default cache."""
+    """twotoken with a DPoP proof by an ES256 key in each request. Django's default cache remembers the proofs."""
 
     name = "twotoken-dpop"
     packages = [*TwoToken.packages, "cryptography"]

@@ -1,4 +1,4 @@
-"""Cache servers: a running Redis is used, or one is started; a Memcached is always started."""
+"""Cache servers for the tests. A running Redis is used, or a new one is started. Memcached is always started."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ REDIS = "redis://127.0.0.1:6379"
 
 @contextmanager
 def cache(kind: str) -> Iterator[dict[str, Any]]:
-    """Give Django's settings of a cache that all processes share."""
+    """Yield Django's settings for a cache that all processes share."""
     if kind == "redis":
         with redis() as url:
             yield {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": url}
@@ -35,7 +35,7 @@ def cache(kind: str) -> Iterator[dict[str, Any]]:
 
 @contextmanager
 def redis() -> Iterator[str]:
-    """Yield the URL of a running server: the one in the environment, the usual one, or a new one."""
+    """Yield the URL of a Redis server: the one in the environment, a running one at the usual port, or a new one."""
     url = os.environ.get("REDIS_URL")
     if url is None and listens(6379):
         url = REDIS
@@ -49,7 +49,7 @@ def redis() -> Iterator[str]:
 
 @contextmanager
 def memcached() -> Iterator[str]:
-    """Start a server and yield its address."""
+    """Start a Memcached server, yield its address, and stop it at the end."""
     port = free_port()
     account = ["-u", "nobody"] if os.geteuid() == 0 else []
     with running("memcached", "memcached", port, "-l", "127.0.0.1", "-p", str(port), "-U", "0", *account):
@@ -58,7 +58,7 @@ def memcached() -> Iterator[str]:
 
 @contextmanager
 def running(program: str, package: str, port: int, *arguments: str) -> Iterator[None]:
-    """Run a server, and stop it."""
+    """Run a server program until the block ends. Raises RuntimeError if the program is not installed."""
     path = found(program)
     if path is None:
         raise RuntimeError(f"{program} is not installed. Install Debian's {package}.")

@@ -1,4 +1,4 @@
-"""Hooks for Schemathesis: an active token for each call, and sometimes data that lead to a success."""
+"""Hooks for Schemathesis. Each call gets an active token, and some calls get data that lead to a success."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def credentials() -> dict[str, str]:
 
 
 def log_in() -> dict[str, str]:
-    """Return a new pair."""
+    """Log in at the body mount, and return the answer with the new tokens."""
     url = os.environ["API_URL"] + BODY_MOUNT + "login/"
     request = urllib.request.Request(url, json.dumps(credentials()).encode(), {"Content-Type": "application/json"})
     with urllib.request.urlopen(request, timeout=30) as response:
@@ -38,14 +38,14 @@ def log_in() -> dict[str, str]:
 
 @schemathesis.auth(refresh_interval=None)
 class LiveToken:
-    """A new login for each call, because calls may revoke it."""
+    """Logs in anew for each call, because a call may revoke its token."""
 
     def get(self, case: schemathesis.Case[Any], context: schemathesis.AuthContext) -> dict[str, str]:
-        """Log in."""
+        """Log in, and return the new tokens."""
         return log_in()
 
     def set(self, case: schemathesis.Case[Any], pair: dict[str, str], context: schemathesis.AuthContext) -> None:
-        """Present the token that the operation asks for."""
+        """Put the token that the operation needs into the request: the refresh cookie or the access token."""
         if case.path in (COOKIE_MOUNT + "refresh/", COOKIE_MOUNT + "logout/"):
             case.cookies[COOKIE] = pair["refresh"]
             case.cookies[COMPANION] = family_of(pair["refresh"])
@@ -55,7 +55,7 @@ class LiveToken:
 
 @schemathesis.hook
 def before_call(context: schemathesis.HookContext, case: schemathesis.Case[Any], kwargs: dict[str, Any]) -> None:
-    """Make every other valid call a successful one: no generator guesses a password, a token or an id."""
+    """Give every other valid call data that succeed, because no generator guesses a password, a token or an id."""
     if case.meta is None or case.meta.generation.mode.is_negative:
         return
     if "DPoP" in case.headers:  # any text is valid by the description, and only a proof is accepted

@@ -1,4 +1,4 @@
-"""What all proof tests share: the size of a run, and a report of how much was tried."""
+"""What all tests of this folder share: the size of a run, and a report of how much was tried."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _tried: Counter[str] = Counter()
 
 
 class Tried(Protocol):
-    """Counts what a test has tried, for the report."""
+    """A function that counts what a test has tried, for the report."""
 
     def __call__(self, what: str, count: int = 1) -> None: ...
 
 
 def pytest_sessionstart() -> None:
-    """Name the servers that are missing."""
+    """Stop if the package of a needed server is missing, and name all missing packages."""
     demand({"postgresql", "mariadb-server", "redis-server", "memcached"} - running())
 
 
@@ -37,7 +37,7 @@ def tried() -> Tried:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print how many of each were tried."""
+    """Print how often each thing was tried."""
     terminalreporter.section(f"tried, {'in full' if FULL else 'in short'}")
     for what, count in sorted(_tried.items()):
         terminalreporter.write_line(f"{count:>12,}  {what}")

@@ -1,4 +1,4 @@
-"""Database servers: running ones are used; if none runs, the proof starts one and stops it."""
+"""Database servers for the tests. A running server is used; otherwise one is started, and stopped at the end."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ START_SECONDS = 60
 
 
 def execute(url: str, statement: str) -> list[Any]:
-    """Run a statement over a connection of its own, and return its rows."""
+    """Run an SQL statement over a new connection, and return the rows."""
     connection = ConnectionHandler({"default": dict(dj_database_url.parse(url))})["default"]
     try:
         with connection.cursor() as cursor:
@@ -37,14 +37,14 @@ def execute(url: str, statement: str) -> list[Any]:
 
 
 def found(program: str) -> str | None:
-    """Return the path of a program: Debian keeps PostgreSQL's and the servers out of a user's PATH."""
+    """Return the path of a program. Debian keeps PostgreSQL's programs and other servers out of a user's PATH."""
     folders = [os.environ["PATH"], "/usr/sbin", *map(str, Path("/usr/lib/postgresql").glob("*/bin"))]
     return shutil.which(program, path=os.pathsep.join(folders))
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of database server: where one may run, and how to start a new one."""
+    """A kind of database server: where such a server may run already, and how to start a new one."""
 
     vendor: str
     variable: str
@@ -79,13 +79,13 @@ MARIADB = Kind(
 
 
 def address(url: str) -> tuple[str, int]:
-    """Return where the server of a URL listens."""
+    """Return the host and the port of a database URL."""
     values = dj_database_url.parse(url)
     return values["HOST"], int(values["PORT"])
 
 
 def listens(url: str) -> bool:
-    """Tell whether a server listens there."""
+    """Tell whether a server listens at the host and port of a database URL."""
     try:
         socket.create_connection(address(url), timeout=5).close()
     except OSError:
@@ -95,7 +95,7 @@ def listens(url: str) -> bool:
 
 @contextmanager
 def running(kind: Kind) -> Iterator[str]:
-    """Yield the URL of a running server: the one in the environment, the usual one, or a new one."""
+    """Yield the URL of a server: the one in the environment, a running one at the usual address, or a new one."""
     url = os.environ.get(kind.variable)
     if url is None and listens(kind.default):
         url = kind.default
@@ -108,7 +108,7 @@ def running(kind: Kind) -> Iterator[str]:
 
 @contextmanager
 def of_our_own(kind: Kind) -> Iterator[str]:
-    """Start a server with its own folder and port; stop it and delete the folder at the end."""
+    """Start a new server with its own folder and port, and yield its URL. Stop the server at the end."""
     install, serve = map(found, kind.programs)
     if install is None or serve is None:
         raise RuntimeError(
@@ -153,7 +153,7 @@ def of_our_own(kind: Kind) -> Iterator[str]:
 
 
 def wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    """Wait until the server takes statements."""
+    """Wait until the server accepts statements. Raises RuntimeError with its log if it does not start."""
     deadline = time.monotonic() + START_SECONDS
     while True:
         try:
@@ -167,7 +167,7 @@ def wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
 
 
 def maintenance(url: str) -> str:
-    """Return the URL of a database that exists on every such server."""
+    """Return the URL of a database that every PostgreSQL or MariaDB server has."""
     name = "postgres" if url.startswith("postgres") else "mysql"
     return f"{url.rpartition('/')[0]}/{name}"
 
@@ -180,7 +180,7 @@ class Database:
     kind: Kind | None = None
 
     def cut_connections(self) -> int:
-        """Cut every connection to it, as a restarting server does; return how many there were."""
+        """Cut every connection to the database, as a restarting server does. Return how many there were."""
         assert self.kind is not None
         server, name = maintenance(self.url), self.url.rpartition("/")[2]
         statements = [statement for (statement,) in execute(server, self.kind.kill.format(name=name))]

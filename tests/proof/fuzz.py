@@ -1,4 +1,4 @@
-"""Fuzz one target, guided by coverage: ``python -m tests.proof.fuzz TARGET FOLDER -max_total_time=60``."""
+"""Fuzzes one target, guided by coverage: ``python -m tests.proof.fuzz TARGET FOLDER -max_total_time=60``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import django
 
 
 def main() -> None:
-    """Write the seeds into the folder and fuzz; libFuzzer ends the process, with an error if it has found something."""
+    """Write the target's seeds into the folder, and fuzz. libFuzzer ends the process, by an error if an input fails."""
     name, folder, *options = sys.argv[1:]
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
     with atheris.instrument_imports(include=["twotoken", "jwt"]):

@@ -1,21 +1,21 @@
-"""The rotation rule among everyone who may use it, as a state machine that is explored to its last state.
+"""A model of the rotation rule and everyone who uses it: a state machine of which the tests explore every state.
 
-The verdicts come from ``twotoken.families.rule.judge`` itself. The model adds, each as small steps that may interleave
-in any order: the server (read the row, judge, write under the guard, judge again if the guard refused the write,
-revoke), one honest client (the owner), its network, a thief, the clock, and a logout or revocation at any moment. If a
-step never comes, this stands for a lost request, a lost answer or a server that died. So these need no own steps.
+The verdicts come from ``twotoken.families.rule.judge`` itself. The model adds the server, an honest client (the owner),
+its network, a thief, the clock, and a logout or revocation at any moment. They act in small steps, which may interleave
+in any order. The server's steps are: read the row, judge, write if the condition of the SQL holds, judge again if it
+does not, revoke. If a step never comes, this stands for a lost request, a lost answer or a server that died.
 
 A thief may claim whatever a request can claim: any token that was ever handed out, no key or a key of its own, and to
 be a browser at the cookie mount or a script at the body mount.
 
 A family may be bound to the key of a device. Then, in every state, a thief without the private key tries every token,
 every Idempotency-Key, also that of the client, and every proof that it can get. A second kind of thief can also use the
-private key: always, or, as a script in the client's page, only while this page is open. Such a script also signs proofs
-for later.
+private key. It can do so always or, as a script in the client's page, only while this page is open. Such a script also
+signs proofs for later.
 
-A refresh token is a pure function of the row and a generation, so the model represents a token by its generation. It
-keeps ages instead of times. If two states differ only in what can't matter later, it treats them as one state. So the
-number of states is finite, and small.
+A refresh token is a pure function of the row and a generation, so the model represents a token by its generation. The
+model keeps ages instead of times. If two states differ only in what can't matter later, the model treats them as one
+state. So the number of states is finite, and small.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ LOGIN = -1  # in place of the last rotation's key: there was no rotation yet
 
 
 class Promise(Enum):
-    """A property that holds in every state, whoever does what in whatever order."""
+    """A property that holds in every state, whatever everyone does, in any order."""
 
     ONE_LIVE = "At no moment would the rule rotate two tokens of one family."
     ONCE = "No token is rotated twice."
@@ -79,7 +79,7 @@ class Promise(Enum):
 
 
 class Excuse(IntFlag):
-    """An allowed reason for which an honest client, whose tokens nobody stole, loses its family."""
+    """A reason for which an honest client may lose its family although nobody stole its tokens."""
 
     NONE = 0
     # The client stopped waiting for a request, and the request or its answer arrived after the client had gone on with
@@ -94,7 +94,7 @@ class Excuse(IntFlag):
 
 
 class Thieves(Enum):
-    """What a thief of a bound family has besides its tokens."""
+    """What a thief of a bound family has in addition to its tokens."""
 
     NO_KEY = auto()  # every Idempotency-Key, and every proof that was used
     PAGE = auto()  # proofs by the private key as long as the owner's page is open, for later too
@@ -102,7 +102,7 @@ class Thieves(Enum):
 
 
 class BrokenError(Exception):
-    """A promise does not hold. ``trace`` tells how that state was reached, one step a line."""
+    """A promise does not hold in some state. ``trace`` has the steps that lead to this state, one per line."""
 
     def __init__(self, promise: Promise, trace: str = "") -> None:
         super().__init__(promise, trace)
@@ -123,7 +123,7 @@ class At(IntEnum):
 
 
 class Doing(IntEnum):
-    """What the client does. A client without a key is ``IDLE`` or ``ENDED``: its requests under way say the rest."""
+    """What the client is doing. A client that sends neither keys nor proofs is always ``IDLE`` or ``ENDED``."""
 
     IDLE = auto()
     KEYED = auto()
@@ -133,7 +133,7 @@ class Doing(IntEnum):
 
 
 class Family(NamedTuple):
-    """The row, and after it what only the model knows, to check the answers by."""
+    """A family: first the columns of its row, and then what only the model knows, to check the answers."""
 
     is_browser: bool
     device: int = NOBODY
@@ -152,7 +152,7 @@ class Family(NamedTuple):
 
 
 class Request(NamedTuple):
-    """A refresh under way. Its sender waits for it as long as it is ``awaited``."""
+    """A refresh under way. ``awaited`` says whether its sender still waits for the answer."""
 
     token: int
     key: int
@@ -167,7 +167,7 @@ class Request(NamedTuple):
 
 
 class Client(NamedTuple):
-    """What the honest client keeps. Tabs, or processes of one script, share it."""
+    """What the honest client stores. Its tabs, or the processes of one script, share these values."""
 
     token: int = 0
     key: int = 0
@@ -189,7 +189,7 @@ class Thief(NamedTuple):
 
 
 class Left(NamedTuple):
-    """What bounds the model."""
+    """The numbers of requests, thefts and ticks that may still come, which bound the model."""
 
     requests: int
     thefts: int
@@ -208,7 +208,7 @@ class State(NamedTuple):
 
 @dataclass(frozen=True)
 class Scenario:
-    """The kind of client, and the bound."""
+    """The kinds of client, network and thief, and the bound of the exploration."""
 
     name: str
     has_key: bool
@@ -231,10 +231,10 @@ class Scenario:
 
     @property
     def grace(self) -> int:
-        """Return how long the family's last rotation may be retried without a key."""
+        """Return for how many seconds the family's last rotation may be retried without a key."""
         return BROWSER_GRACE if self.is_browser else self.reuse_grace
 
     @property
     def finds_a_thief(self) -> bool:
-        """Tell whether NEVER_BOTH is promised to this client. A proof makes a retry for a thief with the key too."""
+        """Tell whether NEVER_BOTH is promised: to clients with keys, and to clients without grace and device."""
         return self.has_key or not (self.grace or self.bound)

@@ -1,4 +1,4 @@
-"""Every interleaving of a scenario: server, honest client, thief and clock, and a logout at any moment."""
+"""Explores every interleaving of a scenario: server, honest client, thief and clock, and a logout at any moment."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ KEYS_OF_THIEF = (101, 102)
 
 @dataclass
 class Model:
-    """A scenario under a rule. ``transitions`` counts the steps that were explored."""
+    """A scenario, explored under a rule. ``transitions`` counts the steps that were explored."""
 
     scenario: Scenario
     rule: Rule = field(default_factory=Rule)
@@ -55,7 +55,7 @@ class Model:
         self.proofs_of_copier = (NOBODY, THIEF) if self.rule.proofs_once else (NOBODY, THIEF, OWNER)
 
     def explore(self) -> int:
-        """Visit every state that can be reached, the nearest first, and count them. Raises BrokenError."""
+        """Visit every state that can be reached, the nearest first. Return how many there are. Raises BrokenError."""
         start = State(
             Family(self.scenario.is_browser, self.owner),
             Client(),
@@ -78,7 +78,7 @@ class Model:
         return len(came_from)
 
     def steps(self, state: State) -> Iterator[State]:
-        """Yield the next possible states."""
+        """Yield the states that can follow a state."""
         family, client, network, thief, left = state
         for place, request in enumerate(network):
             others = network[:place] + network[place + 1 :]
@@ -117,22 +117,23 @@ class Model:
     # --- the honest client
 
     def owner_steps(self, state: State) -> Iterator[State]:
-        """Yield the next possible steps of the honest client, by its kind."""
+        """Yield the states that can follow by a step of the honest client."""
         if self.scenario.has_key:
             return self.client_steps(state)
         is_one = self.scenario.bound == DPOP and self.scenario.tabs == 1
         return self.bound_steps(state) if is_one else self.keyless_steps(state)
 
     def request(self, token: int, key: int = 0) -> Request:
-        """Return a request of the owner, with a proof if the family is bound. A device cookie has no age."""
+        """Return a request of the owner, with a proof if the family is bound. With DBSC the proof has no age."""
         proof_age = 0 if self.scenario.bound == DPOP else ACCEPTED
         return Request(token, key, self.scenario.is_browser, self.owner, proof_age)
 
     def bound_steps(self, state: State) -> Iterator[State]:
-        """Yield the steps of a client that sends proofs and no keys. All tabs count as one client, with one lock.
+        """Yield the next states of a client with proofs and no keys. Its tabs share a lock, so they are one client.
 
-        It may give up and send the same token again at once, but a newer one only when the proof is too old to be
-        accepted. It writes the token and the time down before it sends, so a crash is the same as giving up.
+        The client may give up and send the same token again at once. It sends a newer token only when the proof of the
+        given-up request is too old to be accepted. It stores token and time before it sends, so a crash is no special
+        case.
         """
         client, left = state.client, state.left
         if client.doing is Doing.WAITING:
@@ -150,7 +151,7 @@ class Model:
             )
 
     def client_steps(self, state: State) -> Iterator[State]:
-        """Yield the steps of a client with a key: write it down, send it, store the token, forget it, or crash."""
+        """Yield the next states of a client with a key. It stores the key, sends, stores the token, drops the key."""
         client, left = state.client, state.left
         if client.doing is Doing.IDLE and left.requests:
             keeps = client.key and (not client.key_answered or client.key_age < self.scenario.key_kept)
@@ -171,7 +172,7 @@ class Model:
             yield state._replace(client=kept)
 
     def keyless_steps(self, state: State) -> Iterator[State]:
-        """Yield the steps of independent tabs or processes, or of a script that takes one step after the other."""
+        """Yield the next states of tabs or processes without keys, each of which sends one request at a time."""
         awaited = sum(request.awaited for request in state.network)
         if state.left.requests and awaited < self.scenario.tabs:
             yield state._replace(
@@ -183,7 +184,7 @@ class Model:
             yield state._replace(family=excused, network=given_up(state.network))
 
     def arrive(self, state: State, request: Request, others: tuple[Request, ...]) -> State:
-        """Take an answer. A browser stores its cookie even if nobody waits for the answer any more."""
+        """Return the state after an answer arrives. A browser stores its cookie even if nobody waits for the answer."""
         family, client = state.family, state.client
         if client.doing is Doing.ENDED:
             return state._replace(network=others)
@@ -204,7 +205,7 @@ class Model:
         return state._replace(family=family, client=client, network=others)
 
     def under_way(self, others: tuple[Request, ...], request: Request) -> tuple[Request, ...]:
-        """Add a request to those on the network, unless its answer would be discarded. Their order is irrelevant."""
+        """Add a request to the network, unless its answer would be discarded. The requests' order does not matter."""
         changes_nothing = not self.scenario.is_browser or request.answer in (REFUSED, request.token)
         if request.at is At.ANSWERED and not request.awaited and changes_nothing:
             return others
@@ -213,9 +214,9 @@ class Model:
     # --- the others
 
     def crimes(self, state: State, token: int) -> Iterator[Request]:
-        """Yield what a thief may send with a token: whatever a request can claim, except a key of the client's.
+        """Yield the requests that a thief may send with a token. A thief may claim anything, except a client's key.
 
-        In a bound family only a thief who can use the private key counts here. ``check_copier`` tries all others.
+        In a bound family, this thief can use the private key. ``check_copier`` tries the requests of other thieves.
         """
         proofs = (self.owner, THIEF) if self.scenario.offers_proof else (self.owner,)
         for key, proof in product((0, *KEYS_OF_THIEF), proofs):
@@ -227,13 +228,13 @@ class Model:
                     yield request
 
     def check_copier(self, state: State) -> None:
-        """Try all that a thief can send who has copied everything but the private key. It changes no state."""
+        """Check that a thief who has copied everything except the private key can send nothing that has an effect."""
         keys = {0, KEYS_OF_THIEF[0], state.client.key, state.family.key}
         for token, key, proof in product(range(state.family.newest + 1), keys, self.proofs_of_copier):
             self.server.check_nothing(Request(token, key, self.scenario.is_browser, proof), state.family)
 
     def ticks(self, state: State) -> Iterator[State]:
-        """Let time pass. A prompt network delivers what is under way before its time is over."""
+        """Yield the states after some time. A prompt network delivers each request before its time is over."""
         prompt = self.scenario.prompt
         left = state.left._replace(ticks=state.left.ticks - 1)
         if self.scenario.bound == DPOP and any(is_held(request) for request in state.network):
@@ -251,7 +252,7 @@ class Model:
             )
 
     def is_timely(self, request: Request) -> bool:
-        """Tell whether a request can still matter. The server refuses a proof that is too old, and nothing happens."""
+        """Tell whether a request can still matter. A request with too old a proof is refused and changes nothing."""
         return request.at is not At.SENT or request.proof_age < PROOF_LIFE + self.scenario.skew
 
     def older_client(self, client: Client, seconds: int) -> Client:
@@ -276,14 +277,14 @@ class Model:
         return thief
 
     def older(self, request: Request, seconds: int) -> Request:
-        """Let time pass for a request, and for the row as the server has read it."""
+        """Let time pass for a request, and for the copy of the row that the server has read for it."""
         age = request.age if self.scenario.prompt is None else request.age + seconds
         seen = self.older_family(request.seen, seconds) if isinstance(request.seen, Family) else ()
         proof_age = request.proof_age if request.proof_age == ACCEPTED else request.proof_age + seconds
         return request._replace(seen=seen, age=age, proof_age=proof_age)
 
     def _older_family(self, family: Family, seconds: int) -> Family:
-        """Let time pass for a row. Beyond the graces and a key's minute, only the idle limit makes a difference."""
+        """Let time pass for a row. Ages beyond the graces and a key's minute count as equal, up to the idle limit."""
         grace = BROWSER_GRACE if family.is_browser else self.scenario.grace
         bound = KEY_LIFE if family.key or family.made_under > 0 else 3 * grace
         age, since = (
@@ -293,34 +294,34 @@ class Model:
 
 
 def is_held(request: Request) -> bool:
-    """Tell whether the server has started on a request. In a bound family this takes no measurable time.
+    """Tell whether the server has accepted a request's proof and not yet answered. In this state no time passes.
 
-    Otherwise no wait of a client would be long enough: the proof was accepted in time.
+    Otherwise no client could wait long enough, because an accepted proof no longer gets too old.
     """
     return request.at is not At.ANSWERED and request.proof_age == ACCEPTED
 
 
 def given_up(network: tuple[Request, ...]) -> tuple[Request, ...]:
-    """Return the requests on the network, as requests that nobody waits for any more."""
+    """Return the requests on the network, marked as requests that nobody waits for any more."""
     return tuple(sorted(request._replace(awaited=False) for request in network))
 
 
 def learned(thief: Thief, request: Request) -> Thief:
-    """Add an answer to the tokens that the thief knows. A thief loses no answer."""
+    """Add the token of an answer to the tokens that the thief knows. A thief never loses an answer."""
     if request.at is not At.ANSWERED:
         return thief._replace(request=request)
     return thief._replace(tokens=tuple(sorted({*thief.tokens, request.answer} - {REFUSED})), request=None)
 
 
 def fresh_key(state: State) -> int:
-    """Return a key that nobody has. A key that nobody remembers counts as new."""
+    """Return a key that is used nowhere in a state. A key that nobody remembers counts as new."""
     seen = [request.seen.key for request in state.network if isinstance(request.seen, Family)]
     used = {state.family.key, state.client.key, *seen, *(request.key for request in state.network)}
     return next(key for key in range(1, len(used) + 2) if key not in used)
 
 
 def trace(came_from: dict[State, State | None], state: State | None) -> str:
-    """Tell how a state was reached: what changed, one step a line."""
+    """Return the steps that lead to a state, one per line, each with the fields that it changes."""
     lines: list[str] = []
     while state is not None:
         before = came_from[state]

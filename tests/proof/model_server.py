@@ -1,4 +1,4 @@
-"""The model's server: production's rule in small steps. Each answer and each write is checked against the promises."""
+"""The model's server. It runs production's rule in small steps, and checks the promises at each answer and write."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def rotated(family: Family, request: Request) -> Family:
-    """Write a rotation to the row. Who is a browser was settled at login: the request's claim changes nothing."""
+    """Return the row after a rotation. The login has decided whether the family is a browser's."""
     return family._replace(generation=request.token + 1, key=request.key, age=0)
 
 
 def may_write(family: Family, request: Request) -> bool:
-    """Check the condition that the SQL of ``twotoken.statements.write_rotation`` has. No password changes here."""
+    """Check the condition in the SQL of ``twotoken.statements.write_rotation``. In the model no password changes."""
     return family.generation <= request.token and not family.revoked
 
 
@@ -48,7 +48,7 @@ def nothing(family: Family) -> Family:
 
 @dataclass(frozen=True)
 class Rule:
-    """The server's rule: production's, unless a test replaces it by a broken one."""
+    """The server's rule: production's rule, unless a test replaces a part of it by a broken one."""
 
     judge: Callable[..., Verdict] = judge
     rotated: Callable[[Family, Request], Family] = rotated
@@ -63,7 +63,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class Row:
-    """What ``judge`` reads."""
+    """The columns of a family's row that ``judge`` reads."""
 
     generation: int
     retry_key: bytes
@@ -108,7 +108,7 @@ class Server:
         return self.answered(request, REFUSED), family._replace(revoked=revoked, ended=True)
 
     def judged(self, is_thief: bool, request: Request, seen: Family, family: Family) -> Served:
-        """Judge by the row as it was read, which may have changed since."""
+        """Judge a request by the row as the server has read it. The row may have changed since."""
         verdict = self.verdict_on(seen, request.token, request.key, request.proof)
         if verdict is Verdict.WRONG_DEVICE:
             if not is_thief:
@@ -133,12 +133,12 @@ class Server:
         return self.answered(request, seen.generation), after._replace(answered_thief=after.answered_thief or is_thief)
 
     def check_owner(self, is_thief: bool, family: Family) -> None:
-        """Check an answer to the owner, by the row that it goes by."""
+        """Check NEVER_BOTH, if it is promised: the owner is not answered after a thief was answered."""
         if self.scenario.finds_a_thief and not is_thief and family.answered_thief:
             raise BrokenError(Promise.NEVER_BOTH)
 
     def check_nothing(self, request: Request, family: Family) -> None:
-        """Check that a request without a proof by the family's key, from its first step to its last, does nothing."""
+        """Check that a request without a proof by the family's key is refused, and that the row stays as it is."""
         for _ in range(2):
             request, after = self.serve(True, request, family)
             if after != family:
@@ -147,14 +147,14 @@ class Server:
             raise BrokenError(Promise.NOTHING)
 
     def check_page(self, request: Request, family: Family) -> None:
-        """Check a proof that a thief had made while the page was open, now that its nonce is too old."""
+        """Check that a proof which a thief signed while the page was open is not accepted when its nonce is too old."""
         if self.rule.checks_nonces:
             return  # refused, before the rule is asked
         if self.verdict_on(family, request.token, request.key, request.proof) in (Verdict.ROTATE, Verdict.RETRY):
             raise BrokenError(Promise.PAGE)
 
     def check_retry(self, request: Request, seen: Family) -> None:
-        """Check an answer without a rotation, by what the model knows. The row may say something else."""
+        """Check an answer without a rotation by what the model knows. The row of a broken rule may differ from this."""
         behind, grace = seen.generation - request.token, self.scenario.grace
         if seen.ended:
             raise BrokenError(Promise.DEAD)
@@ -173,7 +173,7 @@ class Server:
             raise BrokenError(Promise.CURRENT)
 
     def written(self, is_thief: bool, request: Request, family: Family) -> Served:
-        """Write the rotation to the row as it is now, if the condition of the SQL allows it."""
+        """Write the rotation to the present row, if the condition of the SQL allows it."""
         if not self.rule.may_write(family, request):
             if self.rule.judges_again:  # without end: production's 503 after four attempts is like a lost request
                 return request._replace(at=At.SENT), family
@@ -200,17 +200,17 @@ class Server:
         return self.verdict_on(family, token, -1, family.device) is Verdict.ROTATE
 
     def answered(self, request: Request, answer: int) -> Request:
-        """Return the request on its way back."""
+        """Return the request with its answer, which is now on its way back."""
         return request._replace(at=At.ANSWERED, seen=(), answer=answer, age=request.age if self.scenario.has_key else 0)
 
     def verdict_on(self, family: Family, token: int, key: int, proof: int) -> Verdict:
-        """Ask the rule about a token, a key and a proof."""
+        """Return the rule's verdict on a token, a key and a proof."""
         keys = bool(key), bool(family.key), key == family.key
         devices = family.device, proof
         return self.verdict(family.revoked, family.is_browser, family.generation, token, *keys, *devices, family.age)
 
     def device_key(self, device: int) -> str:
-        """Return the device key of the owner or the thief, empty for nobody's."""
+        """Return the device key of the owner or of the thief; empty for NOBODY."""
         return "" if device == NOBODY else f"{self.scenario.bound or DPOP}{device}"
 
     def _verdict(

@@ -1,4 +1,4 @@
-"""What the service should do, written from the design alone, with dates and lists and without twotoken's code."""
+"""The oracle: it predicts what the service does. It is written from the design alone, without twotoken's code."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ EVENTS_KEPT = {"device": 18, "retried": 10, "wrong_device": 10}  # of each famil
 
 
 class Client(NamedTuple):
-    """The sender of a request: the address and user agent that it leaves."""
+    """The sender of a request: its address and its user agent."""
 
     address: str
     user_agent: str
 
     @property
     def device(self) -> str:
-        """Return the user agent without versions, because an update is the same device."""
+        """Return the user agent without version numbers, because an updated browser is the same device."""
         return re.sub(r"[\d._]+", "", self.user_agent)
 
 
 class Event(NamedTuple):
-    """An event of a family's timeline."""
+    """An event of a family's timeline: its kind, and the client that caused it."""
 
     kind: str
     client: Client
@@ -36,7 +36,7 @@ class Event(NamedTuple):
 
 @dataclass
 class User:
-    """A user as far as tokens go. ``password`` counts how often it was changed."""
+    """What the oracle knows of a user. ``password`` counts the changes of the password."""
 
     is_active: bool = True
     password: int = 0
@@ -44,7 +44,7 @@ class User:
 
 @dataclass
 class Family:
-    """One login on one device."""
+    """A token family: one login on one device."""
 
     user: User
     is_browser: bool
@@ -66,7 +66,7 @@ class Family:
 
 @dataclass
 class Outcome:
-    """The result of a refresh: the generation answered, or the reason of the refusal."""
+    """The result of a refresh: the generation of the token in the answer, or the reason of the refusal."""
 
     generation: int | None = None
     reason: str = ""
@@ -77,7 +77,7 @@ class Outcome:
 
 @dataclass
 class Oracle:
-    """The families of a service with these settings, at a time."""
+    """The state that the service should have: the time, the settings, and the families."""
 
     now: datetime
     lifetime: timedelta | None
@@ -98,7 +98,7 @@ class Oracle:
         by_cookie: bool,
         has_browser_headers: bool,
     ) -> Family:
-        """Start a family, a browser's or not. Revoke the replaced family, and the oldest beyond the limit."""
+        """Start a family. Revoke the family that it replaces, and the oldest families beyond the limit."""
         expires_at = None if self.lifetime is None else self.now + self.lifetime
         is_browser = by_cookie and has_browser_headers
         family = Family(
@@ -113,9 +113,9 @@ class Oracle:
         return family
 
     def refresh(self, family: Family, generation: int, key: str, device: str, client: Client) -> Outcome:
-        """Judge by the table of the rotation rule. What the request claims to be has no part in it.
+        """Judge a refresh by the table of the rotation rule. The request's browser headers make no difference.
 
-        ``device`` is the one that the request has a proof of, or empty.
+        ``device`` is the device that made the request's proof; empty if the request has no proof.
         """
         reason = self.refusal(family)
         if reason:
@@ -156,7 +156,7 @@ class Oracle:
         return "expired" if self.now >= expires_at else self.refusal(family)
 
     def refusal(self, family: Family) -> str:
-        """Return why a family refuses every token, or an empty text. It has expired a second before its end."""
+        """Return why a family refuses every token, or an empty text. A family expires a second before its end."""
         if family.revoked_at is not None:
             return "revoked"
         if self.is_over(family) or (family.expires_at is not None and self.now > family.expires_at - SECOND):
@@ -167,19 +167,19 @@ class Oracle:
         return "" if is_same else "password_changed"
 
     def record(self, family: Family, kind: str, client: Client) -> int:
-        """Add an event to a family's timeline, unless there are enough of its kind. Return the number of statements."""
+        """Add an event to a family's timeline, unless it has enough of this kind. Return the number of statements."""
         if sum(event.kind == kind for event in family.events) >= EVENTS_KEPT[kind]:
             return 1
         family.events.append(Event(kind, client))
         return 2
 
     def change_secret_key(self) -> None:
-        """Change SECRET_KEY. The old one becomes its fallback."""
+        """Change SECRET_KEY. The old key becomes the only fallback."""
         self.fallbacks = [self.secret_key]
         self.secret_key += 1
 
     def revoke(self, family: Family, reason: str) -> None:
-        """Revoke a family. A revoked one stays as it is."""
+        """Revoke a family, if it is not revoked already."""
         if family.revoked_at is None:
             family.revoked_at, family.reason = self.now, reason
 
@@ -213,7 +213,7 @@ class Oracle:
 
 
 def row_of(family: Family) -> dict[str, Any]:
-    """Return what the family's row should hold, apart from its digests."""
+    """Return the values that the family's row should have, except its digests."""
     return {
         "generation": family.generation,
         "is_browser": family.is_browser,

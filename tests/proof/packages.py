@@ -1,4 +1,4 @@
-"""The packages that have the servers which the tests start. Before the first test, they must be installed."""
+"""The Debian packages of the servers that the tests start. They must be installed before the first test."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ BRINGS = {
 
 
 def running() -> set[str]:
-    """Return the packages whose servers run already, so that the proof starts none."""
+    """Return the packages of the servers that run already, which the tests don't start again."""
     kinds = {kind.package for kind in (POSTGRESQL, MARIADB) if kind.variable in os.environ or listens(kind.default)}
     return kinds | ({"redis-server"} if "REDIS_URL" in os.environ or caches.listens(6379) else set())
 
 
 def demand(packages: set[str]) -> None:
-    """Stop with one message that names all packages which are missing."""
+    """Stop if packages are missing, with one message that names all of them."""
     missing = [name for name in sorted(packages) if not (os.path.exists(BRINGS[name]) or found(BRINGS[name]))]
     if missing:
         raise pytest.UsageError(f"Some tests need servers. Run first: apt-get install {' '.join(missing)}")

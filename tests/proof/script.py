@@ -1,7 +1,8 @@
-"""A script with many threads or tasks that share one TokenAuth, until its stdin ends. It knows no Django.
+"""A script in which many threads or tasks share one TokenAuth. It runs until its stdin ends, and uses no Django.
 
 ``python -m tests.proof.script usual-httpx http://127.0.0.1:8000 session 13`` reads its credentials from stdin, as JSON.
-What should not happen goes to stderr; ``ready`` goes to stdout with the first good answer, and ``done`` at the end.
+The script prints unexpected answers and errors to stderr. It prints ``ready`` to stdout after the first good answer,
+and ``done`` at the end.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ SHORT, LONG = 0.2, 1.5  # seconds between requests
 
 
 class Hasty(TokenProtocol):
-    """Has no key pause, so each refresh rotates. The proxy delays no request, or it would look like a theft."""
+    """Keeps no key after an answer, so each refresh rotates. This is safe here, because the proxy delays no request."""
 
     key_kept = 0
 
@@ -45,7 +46,7 @@ class HastyRequests(for_requests.TokenAuth):
 
 
 class Script:
-    """Sends requests until it is told to stop, and expects nothing but good or lost answers."""
+    """Sends requests until it is told to stop, and reports each answer that is neither a 200 nor lost."""
 
     def __init__(self, kind: str, server: str, credentials: Any, path: str) -> None:
         manner, client = kind.split("-")
@@ -65,7 +66,7 @@ class Script:
         self.is_ready = False
 
     def judge(self, status: int) -> None:
-        """Report an answer that should not have come."""
+        """Report an answer that is not a 200. Print ``ready`` after the first 200."""
         if status != 200:
             print(f"an answer was {status}", file=sys.stderr, flush=True)
         elif not self.is_ready:
@@ -78,7 +79,7 @@ class Script:
         self.stopped.set()
 
     def stop_with_stdin(self) -> None:
-        """Stop when stdin ends."""
+        """Stop the script when stdin ends."""
         sys.stdin.read()
         self.stopped.set()
 
@@ -125,7 +126,7 @@ class Script:
             await asyncio.sleep(random.uniform(SHORT, LONG))
 
     def run(self, kind: str, number: int) -> None:
-        """Run this many threads or tasks."""
+        """Send requests in this many threads or tasks until the script stops."""
         threading.Thread(target=self.stop_with_stdin).start()
         if kind.endswith("async"):
             asyncio.run(self.with_tasks(number))
@@ -139,7 +140,7 @@ class Script:
 
 
 def new_request() -> dict[str, str]:
-    """Name a request, so that the network refuses it only once."""
+    """Return a header with a new name for a request, so that the network refuses the request only once."""
     return {"X-Request": token_hex(8)}
 
 

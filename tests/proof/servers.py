@@ -1,4 +1,4 @@
-"""The served application, its clients, and what the proof asks of its database."""
+"""The served project, its clients, and helpers for its database."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ BODY, COOKIE = "/api/app/auth/", "/api/auth/"
 
 
 class Router:
-    """Makes the ORM of this process use the service's database."""
+    """A database router that makes the ORM of this process use the service's database."""
 
     def db_for_read(self, model: Any, **hints: Any) -> str:
         """Read from the service's database."""
@@ -51,7 +51,7 @@ class Router:
 
 @contextmanager
 def within_reach(url: str, isolation: str = READ_COMMITTED) -> Iterator[None]:
-    """Make the ORM of this process, in any thread, use a database."""
+    """Make the ORM of this process use a database, in all threads."""
     values = configured(url, isolation, atomic=False)
     connections.settings[ALIAS] = connections.configure_settings({"default": values})["default"]
     try:
@@ -64,7 +64,7 @@ def within_reach(url: str, isolation: str = READ_COMMITTED) -> Iterator[None]:
 
 @contextmanager
 def in_reach(database: Database, isolation: str = READ_COMMITTED) -> Iterator[None]:
-    """Make the ORM use a database of the proof, after creating its tables."""
+    """Make the ORM of this process use a database, and create the tables in it."""
     with within_reach(database.url, isolation):
         call_command("migrate", database=ALIAS, verbosity=0)
         yield
@@ -72,7 +72,7 @@ def in_reach(database: Database, isolation: str = READ_COMMITTED) -> Iterator[No
 
 @dataclass(frozen=True)
 class Answer:
-    """The answer to a request: ``token`` is the refresh token, from body or cookie, or empty."""
+    """The answer to a request. ``token`` is the refresh token in the body or the cookie; empty if there is no token."""
 
     status: int
     body: Any
@@ -85,14 +85,14 @@ class Answer:
 
 
 class Connection:
-    """A client's connection that is kept alive."""
+    """A client's HTTP connection, which is kept alive."""
 
     def __init__(self, port: int, statuses: Counter[int]) -> None:
         self.http = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         self.statuses = statuses
 
     def post(self, path: str, data: Any = None, **headers: str) -> Answer:
-        """POST JSON."""
+        """POST JSON, and count the answer by its status."""
         headers = {name.replace("_", "-"): value for name, value in headers.items()}
         self.http.request("POST", path, json.dumps(data), {"Content-Type": "application/json", **headers})
         response = self.http.getresponse()
@@ -112,7 +112,7 @@ class Connection:
         return Answer(response.status, json.loads(response.read()))
 
     def refresh(self, token: str, key: str = "", device: Device | None = None) -> Answer:
-        """Refresh as a script does, with a fresh proof by a device if there is one."""
+        """Refresh as a script does, with a new proof if there is a device."""
         headers = {"Idempotency_Key": key} if key else {}
         if device is not None:
             headers["DPoP"] = device.proof(f"{BODY}refresh/")
@@ -124,7 +124,7 @@ class Connection:
 
 
 class Service(Gunicorn):
-    """The tests' project on a database of the proof, by default in eight processes of four threads each."""
+    """A server of the tests' project on a database, by default with eight processes of four threads each."""
 
     def __init__(
         self,
@@ -156,25 +156,25 @@ class Service(Gunicorn):
         super().__init__("tests.wsgi", *arguments, environment=environment, log=folder / "error.log")
 
     def kill(self) -> None:
-        """Send ``kill -9`` to all its processes at once."""
+        """Send ``kill -9`` to all processes of the server at once."""
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(30)
 
     def processes(self) -> int:
-        """Return how many processes have answered."""
+        """Return how many processes of the server have answered requests."""
         return len({line.split()[0] for line in self.access_log.read_text().splitlines()})
 
     def answered(self, key: str) -> int:
-        """Return how many requests with this key are finished, even if nobody waited for the answer."""
+        """Return how many requests with this Idempotency-Key are finished, even if the client had hung up."""
         return [line.split()[1] for line in self.access_log.read_text().splitlines()].count(key)
 
     def errors(self) -> str:
-        """Return the server's log."""
+        """Return the server's error log."""
         return self.log.read_text()
 
 
 class Crowd:
-    """Many connections at once, a thread for each; counts every answer by its status."""
+    """Many connections, with a thread for each. It counts every answer by its status."""
 
     def __init__(self, port: int, size: int = CONNECTIONS) -> None:
         self.statuses: Counter[int] = Counter()
@@ -203,18 +203,18 @@ class Crowd:
 
 
 def new_user() -> Any:
-    """Return another user of the service."""
+    """Create a user of the service."""
     return UserFactory()
 
 
 def start_family(user: Any = None, *, is_browser: bool = False, device: Device | None = None) -> str:
-    """Start a family, which may be bound to a device, and return R0."""
+    """Start a family, which may be bound to a device. Return its first refresh token."""
     device_key = "" if device is None else device.device_key
     return families.start(user or new_user(), is_browser=is_browser, device_key=device_key).refresh
 
 
 def claims_of(token: str) -> Any:
-    """Return the claims of a refresh token, unverified."""
+    """Return the claims of a refresh token, without verifying it."""
     return jwt.decode(token, options={"verify_signature": False})
 
 

@@ -1,4 +1,4 @@
-"""The service as the stateful test calls it: requests, access tokens, and what is compared with the oracle."""
+"""The service for the stateful test: sends requests, and compares answers, rows and events with the oracle."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Service(RuleBasedStateMachine):
         limit=st.sampled_from([None, None, 2]),
     )
     def start(self, **values: Any) -> None:
-        """A service with settings of its own, one user logged in."""
+        """Start a run with settings that Hypothesis chooses, and log one user in."""
         cache.clear()
         self.clock = time_machine.travel(START, tick=False)
         self.traveller = self.clock.start()
@@ -83,18 +83,18 @@ class Service(RuleBasedStateMachine):
         self.log_in(0, BODY_MOUNT, None, 0, OWNER, {}, "")
 
     def teardown(self) -> None:
-        """Delete everything."""
+        """Delete all users and events, and with the users their families."""
         if hasattr(self, "stack"):
             self.stack.close()
         get_user_model().objects.all().delete()
         FamilyEvent.objects.all().delete()
 
     def hear(self, signal: Signal, **kwargs: Any) -> None:
-        """Record a signal."""
+        """Record a signal that twotoken has sent."""
         self.heard.append(signal)
 
     def use_secret_key(self) -> None:
-        """Set SECRET_KEY and its fallbacks to the oracle's."""
+        """Set Django's SECRET_KEY and its fallbacks to those of the oracle."""
         key, *fallbacks = (
             f"{number}, a key of some length" for number in (self.oracle.secret_key, *self.oracle.fallbacks)
         )
@@ -113,7 +113,7 @@ class Service(RuleBasedStateMachine):
     def log_in(
         self, user: int, mount: str, number: int | None, back: int, client: Client, claims: dict[str, str], device: str
     ) -> None:
-        """Log in with the right password. A family whose cookie is sent is revoked as replaced. A proof binds."""
+        """Log in with the right password. The family of a sent cookie is revoked. A proof binds the new family."""
         self.pass_seconds(1)  # no two logins at the very same time: which is older?
         replaced, extra = None, {**claims, **sent_by(client), **proof_of(device, mount + "login/")}
         if number is not None and mount == COOKIE_MOUNT:
@@ -136,22 +136,22 @@ class Service(RuleBasedStateMachine):
         self.check_answer(response, family, mount)
 
     def pass_seconds(self, seconds: float) -> None:
-        """Let time pass."""
+        """Let time pass for the oracle and for the service."""
         self.oracle.now += timedelta(seconds=seconds)
         self.traveller.move_to(self.oracle.now)
 
     def send(self, path: str, data: Any = None, **extra: Any) -> Any:
-        """POST JSON without any cookie of before."""
+        """POST JSON without cookies of earlier answers."""
         return APIClient().post(path, data, format="json", **extra)
 
     def present(self, path: str, token: str, mount: str, **extra: Any) -> Any:
-        """Send a refresh token in the way of a mount."""
+        """Send a refresh token as the mount reads it: in the cookie or in the body."""
         if mount == COOKIE_MOUNT:
             return self.send(mount + path, HTTP_COOKIE=cookies(token), **extra)
         return self.send(mount + path, {"refresh": token}, **extra)
 
     def with_bearer(self, method: str, path: str, number: int, status: int) -> tuple[Family | None, Any]:
-        """Call with an access token. Returns the answer, and the family if the token must be accepted."""
+        """Call a route with an access token. Return the response, and the family, or None if the token is refused."""
         token, family, expires_at, device = self.access(number)
         header = {"HTTP_AUTHORIZATION": f"{'DPoP' if device else 'Bearer'} {token}"}
         response = getattr(APIClient(), method)(path, **header, **proof_of(device, path, method.upper(), token))
@@ -165,14 +165,14 @@ class Service(RuleBasedStateMachine):
         return family, response
 
     def token(self, number: int, back: int) -> tuple[Family, str, int]:
-        """Return a family, usually an active one, and one of its tokens: the newest or an older one."""
+        """Return a family, usually an active one, one of its tokens, new or old, and the generation of this token."""
         choice = (number and self.live()) or self.oracle.families
         family = choice[-1 - number % len(choice)]
         generation = max(max(family.tokens) - back, 0)
         return family, family.tokens[generation], generation
 
     def live(self) -> list[Family]:
-        """Return the families of either user that the oracle calls active."""
+        """Return the families of both users that the oracle calls active."""
         return [family for user in self.users for family in self.oracle.live(user)]
 
     def access(self, number: int) -> tuple[str, Family, datetime, str]:
@@ -181,11 +181,11 @@ class Service(RuleBasedStateMachine):
         return token, self.oracle.families[place], expires_at, device
 
     def place(self, family: Family) -> int:
-        """Return which one it is."""
+        """Return the index of a family in the oracle's list of families."""
         return next(index for index, other in enumerate(self.oracle.families) if other is family)
 
     def newest(self) -> UUID:
-        """Return the key of the row that the oracle does not know yet."""
+        """Return the primary key of the one row that is not in ``ids`` yet."""
         (pk,) = set(RefreshToken.objects.values_list("pk", flat=True)) - set(self.ids)
         return pk
 
@@ -197,7 +197,10 @@ class Service(RuleBasedStateMachine):
     def check_answer(
         self, response: Any, family: Family, mount: str, *, is_retry: bool = False, is_held: bool = False
     ) -> None:
-        """Check a pair: only by the mount's delivery. A retry gets the same refresh token; no cookie if it has it."""
+        """Check the answer to a login or a refresh: its members, its cookies and its tokens.
+
+        With ``is_retry`` the refresh token must be the newest one again. With ``is_held`` the request had this token
+        already, so the answer must set no cookie."""
         assert response.status_code == 200, response.content
         body = response.json()
         by_cookie = mount == COOKIE_MOUNT
@@ -220,19 +223,19 @@ class Service(RuleBasedStateMachine):
         family.tokens[family.generation] = token
 
     def check_refusal(self, response: Any, outcome: Outcome, mount: str) -> None:
-        """Check a 401: its reason, and that the cookie is cleared, except after ``wrong_device``."""
+        """Check the reason of a 401, and that it clears the cookie, except after ``wrong_device``."""
         assert (response.status_code, response.json()["reason"]) == (401, outcome.reason)
         assert response["WWW-Authenticate"].startswith('Bearer realm="api", error="invalid_token"')
         self.check_cleared(response, mount == COOKIE_MOUNT and outcome.reason != "wrong_device")
 
     def check_cleared(self, response: Any, is_cleared: bool) -> None:
-        """The cookie and its companion are cleared, or left alone."""
+        """Check that a response clears the refresh cookie and its companion, or sets no cookie."""
         found = {name: (cookie.value, cookie["max-age"]) for name, cookie in response.cookies.items()}
         assert found == ({COOKIE: ("", 0), COMPANION: ("", 0)} if is_cleared else {})
 
     @invariant()
     def every_row_is_as_it_should_be(self) -> None:
-        """Check that the rows and events are exactly those of the oracle."""
+        """Check that the rows and events in the database are exactly those that the oracle predicts."""
         if not hasattr(self, "stack"):
             return
         self.tried("steps over HTTP against the oracle")
@@ -252,10 +255,10 @@ class Service(RuleBasedStateMachine):
 
 
 def proof_of(device: str, path: str, method: str = "POST", access: str | None = None) -> dict[str, str]:
-    """Return the header of a proof by a device, or none."""
+    """Return the header with a DPoP proof by a device. Without a device, return no header."""
     return {"HTTP_DPOP": DEVICES[device].proof(path, method, access)} if device else {}
 
 
 def sent_by(client: Client) -> dict[str, str]:
-    """Return a client's address and user agent as a request has them."""
+    """Return a client's address and user agent as entries of a request's META."""
     return {"REMOTE_ADDR": client.address, "HTTP_USER_AGENT": client.user_agent}

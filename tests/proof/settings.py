@@ -1,4 +1,4 @@
-"""The tests' project as the proof serves it. The environment sets database, isolation, throttles, cache and more."""
+"""Settings of the project that these tests serve. The environment sets database, isolation, throttles and more."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LIMIT = 5  # families per user
 
 
 def configured(url: str, isolation: str, *, atomic: bool) -> dict[str, Any]:
-    """Return Django's settings of a database."""
+    """Return Django's settings for a database."""
     values: dict[str, Any] = dict(dj_database_url.parse(url, conn_max_age=600))
     engine = values["ENGINE"].rpartition(".")[2]
     level = isolation.replace(" ", "\\ ")

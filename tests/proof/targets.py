@@ -1,4 +1,4 @@
-"""Targets of the fuzzer: each is called with bytes, and raises an AssertionError if the code has a wrong result."""
+"""Targets of the fuzzer. Each target takes bytes, and raises an AssertionError if twotoken handles them wrongly."""
 
 from __future__ import annotations
 
@@ -68,12 +68,12 @@ def request(**meta: str) -> HttpRequest:
 
 
 def b64(data: bytes) -> bytes:
-    """Encode as a JWT does."""
+    """Encode bytes as a JWT does: base64url without padding."""
     return urlsafe_b64encode(data).rstrip(b"=")
 
 
 def decoded(token: str) -> bool:
-    """Decode as both kinds of token, and tell whether one was accepted."""
+    """Decode a text as a refresh token and as an access token. Tell whether one of the two was accepted."""
     taken = False
     try:
         claims = tokens.decode_refresh(token, KEYS)
@@ -98,7 +98,7 @@ def decoded(token: str) -> bool:
 
 
 def token(data: bytes) -> None:
-    """A token as text: only the two that we signed are accepted, and anything else is refused without an error."""
+    """Decode the data as a token. Only the two tokens that we signed are accepted; all other data are refused."""
     try:
         text = data.decode("utf-8", "surrogatepass")
     except UnicodeDecodeError:
@@ -107,21 +107,21 @@ def token(data: bytes) -> None:
 
 
 def signed_token(data: bytes) -> None:
-    """A token with a valid signature and any header and payload, which a line break separates."""
+    """Sign the data, a header and a payload on two lines, with our key. An accepted token has valid claims."""
     header, _, payload = data.partition(b"\n")
     text = b64(header) + b"." + b64(payload)
     decoded((text + b"." + b64(hmac.digest(SECRET, text, hashlib.sha256))).decode())
 
 
 def foreign_token(data: bytes) -> None:
-    """A token that another key has signed: nothing is accepted."""
+    """Sign the data, a header and a payload on two lines, with a foreign key. The token is never accepted."""
     header, _, payload = data.partition(b"\n")
     text = b64(header) + b"." + b64(payload)
     assert not decoded((text + b"." + b64(hmac.digest(b"k" * 32, text, hashlib.sha256))).decode())
 
 
 def cookie(data: bytes) -> None:
-    """A Cookie header: only a token that we signed, of the family that the companion cookie names, is accepted."""
+    """Read the data as a Cookie header. Only our token is accepted, if the companion cookie names its family."""
     found = request(HTTP_COOKIE=data.decode("latin-1"))
     values = cookie_values(found, COOKIE)
     assert len(values) == len(set(values))
@@ -138,7 +138,7 @@ def cookie(data: bytes) -> None:
 
 
 def key(data: bytes) -> None:
-    """An Idempotency-Key: bare or quoted, 8 to 255 visible characters. Anything else is refused."""
+    """Read the data as an Idempotency-Key. 8 to 255 visible characters are accepted, bare or quoted."""
     header = data.decode("latin-1")
     bare = header[1:-1] if len(header) > 1 and header[0] == header[-1] == '"' else header
     good = 8 <= len(bare) <= 255 and set(bare) <= VISIBLE
@@ -153,7 +153,7 @@ def key(data: bytes) -> None:
 
 
 def bearer(data: bytes) -> None:
-    """An Authorization header: one word after Bearer or DPoP, another scheme, or a refusal."""
+    """Read the data as an Authorization header. Only one word after Bearer or DPoP is a token."""
     header = data.decode("latin-1")
     words = header.split()
     try:
@@ -167,7 +167,7 @@ def bearer(data: bytes) -> None:
 
 
 def proof(data: bytes) -> None:
-    """A DPoP header: only a proof by the known key for the known request is accepted."""
+    """Read the data as a DPoP header. Only the two proofs that we signed for this request are accepted."""
     try:
         found = dpop.verify_proof(data.decode("latin-1"), method="POST", address=ADDRESS, now=NOW)
     except InvalidProof:
@@ -177,7 +177,7 @@ def proof(data: bytes) -> None:
 
 
 def signed_proof(data: bytes) -> None:
-    """A signed proof with any header and claims, which a line break separates: it proves exactly what they say."""
+    """Sign the data, header and claims on two lines, as a DPoP proof. If it is accepted, it fits the request."""
     header, _, claims = data.partition(b"\n")
     try:
         found = dpop.verify_proof(sign(header, claims, EC_KEY), method="POST", address=ADDRESS, now=NOW)
@@ -191,7 +191,7 @@ def signed_proof(data: bytes) -> None:
 
 
 def device_proof(data: bytes) -> None:
-    """A Secure-Session-Response header: it registers the seed's key, or is refused."""
+    """Read the data as a Secure-Session-Response header. Only the two proofs that we signed register a key."""
     header = data.decode("latin-1")
     try:
         found = registered_key(parse_proof(header))
@@ -202,7 +202,7 @@ def device_proof(data: bytes) -> None:
 
 
 def signed_device_proof(data: bytes) -> None:
-    """The header and the claims of a registration, parted by a line break and signed: it registers the key it names."""
+    """Sign the data, header and claims on two lines, as a registration. An accepted one registers the signing key."""
     header, _, claims = data.partition(b"\n")
     try:
         found = parse_proof(sign(header, claims, EC_KEY))
@@ -214,7 +214,7 @@ def signed_device_proof(data: bytes) -> None:
 
 
 def origin(data: bytes) -> None:
-    """The data are Sec-Fetch-Site, a line break and Origin. Only own, trusted or browserless requests pass."""
+    """Read the data as Sec-Fetch-Site and Origin on two lines. Only our origin, trusted origins and scripts pass."""
     site, _, sent = data.decode("latin-1").partition("\n")
     with override_settings(CSRF_TRUSTED_ORIGINS=TRUSTED, ALLOWED_HOSTS=["testserver"]):
         try:

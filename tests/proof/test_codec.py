@@ -1,4 +1,4 @@
-"""The reader of signed strings compared with PyJWT's: both accept the same strings."""
+"""Compares twotoken's reader of signed strings with PyJWT's: both accept the same strings, with known exceptions."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def theirs(token: str) -> bytes | None:
 
 
 def ours(token: str) -> bytes | None:
-    """Return the payload as our codec decodes it."""
+    """Return the payload as twotoken's codec decodes it, or None if it refuses the string."""
     try:
         return RING.verify(token, KIND)
     except InvalidToken:
@@ -80,7 +80,7 @@ def ours(token: str) -> bytes | None:
 def test_what_ours_takes_theirs_takes(
     header: dict[str, Any], payload: bytes, key: int, spaces: bool, cut: tuple[int, int, str], tried: Tried
 ) -> None:
-    """Our codec and PyJWT accept the same tokens, except that ours refuses ``crit`` and ``b64``."""
+    """What twotoken accepts, PyJWT accepts too. twotoken also refuses ``crit``, ``b64``, odd base64 and long texts."""
     if header["alg"] == "that of the key":
         header = {**header, "alg": RING.keys[key].algorithm}
     written = json.dumps(header, separators=None if spaces else (",", ":"), sort_keys=not spaces).encode()
@@ -97,12 +97,12 @@ def test_what_ours_takes_theirs_takes(
 
 
 def _spelt_otherwise(token: str) -> bool:
-    """Tell whether a part is another spelling of its bytes: PyJWT accepts some."""
+    """Tell whether a part is not the usual base64url of its bytes. PyJWT accepts some of these spellings."""
     return any(b64encode(jwt.utils.base64url_decode(part)) != part for part in token.split("."))
 
 
 def test_the_strategy_reaches_both_ends(tried: Tried) -> None:
-    """The strategy generates strings that both accept and strings that both refuse."""
+    """Both readers accept some signed strings and refuse others, so the comparison is not empty."""
     good = [RING.sign(b"{}", KIND)]
     for key in RING.keys:
         for names in ({}, {"kid": key.kid or "any"}, {"jku": "x", "typ": KIND}):

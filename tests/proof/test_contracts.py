@@ -22,7 +22,7 @@ CONTRACTS = [
 
 
 def analysed(contract: Any) -> list[Any]:
-    """Return what CrossHair says of a contract."""
+    """Return CrossHair's messages about a contract."""
     kinds = [AnalysisKind.asserts]
     options = AnalysisOptionSet(analysis_kind=kinds, per_condition_timeout=SECONDS, report_all=True)
     return list(run_checkables(analyze_function(contract, options)))
@@ -31,7 +31,7 @@ def analysed(contract: Any) -> list[Any]:
 @pytest.mark.filterwarnings("ignore")  # CrossHair imports what is deprecated, to look at it
 @pytest.mark.parametrize("contract", CONTRACTS, ids=lambda contract: contract.__name__)
 def test_a_contract(contract: Any, tried: Tried) -> None:
-    """CrossHair confirms a true contract over all paths, and refutes an untrue one by an example."""
+    """CrossHair confirms each true contract over all paths, and refutes each untrue contract by an example."""
     (message,) = analysed(contract)
     if contract.__name__.startswith("false_"):
         assert message.state is MessageType.EXEC_ERR, message.message

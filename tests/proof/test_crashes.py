@@ -1,6 +1,6 @@
-"""Crashes: servers killed, connections cut, databases gone.
+"""Crashes: servers are killed, clients hang up, and database connections are cut.
 
-A client that repeats the lost refresh with its Idempotency-Key, or with a DPoP proof, keeps its session.
+A client that got no answer and repeats the refresh with its Idempotency-Key, or with a DPoP proof, stays logged in.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ PATIENCE = 120  # seconds for one refresh, crashes and all
 
 @dataclass
 class Client:
-    """A client as the docs describe it: it keeps one key for a refresh until it has an answer."""
+    """A client that follows the docs: it keeps the Idempotency-Key of a refresh until it has an answer."""
 
     token: str
     settle: Callable[[str], None]
@@ -43,7 +43,7 @@ class Client:
     refused: list[Any] = field(default_factory=list)
 
     def refresh(self, post: Callable[[str, str], tuple[int, Any]]) -> None:
-        """Refresh; while no answer comes, or a 5xx, ask again by the same key."""
+        """Refresh. As long as no answer or a 5xx comes, repeat the request with the same key."""
         key, deadline, cut = token_hex(8), time.monotonic() + PATIENCE, self.cut
         while time.monotonic() < deadline:
             try:
@@ -66,7 +66,7 @@ class Client:
 
 
 def post_to(port: int, token: str, key: str, device: Device | None = None) -> tuple[int, Any]:
-    """Refresh over a connection of its own: with a key, or with a fresh proof by a device instead."""
+    """Refresh over a new connection, with a key or with a new proof by a device. Return the status and the body."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
     try:
         headers = {"Content-Type": "application/json"}
@@ -82,7 +82,7 @@ def post_to(port: int, token: str, key: str, device: Device | None = None) -> tu
 def store(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, django_db_blocker: Any
 ) -> Iterator[Database]:
-    """A database of each kind, with its tables, which the ORM uses."""
+    """Create a database of each kind with its tables, and connect the ORM to it."""
     with (
         django_db_blocker.unblock(),
         database(request.param, tmp_path_factory.mktemp("database")) as made,
@@ -93,7 +93,7 @@ def store(
 
 @pytest.fixture(scope="module")
 def service(store: Database, tmp_path_factory: pytest.TempPathFactory, django_db_blocker: Any) -> Iterator[Service]:
-    """The service, which a test may kill and start again."""
+    """Serve twotoken on the database ``store``. A test may kill the server and start it again."""
     with django_db_blocker.unblock():
         server = Service(store, tmp_path_factory.mktemp("service"), atomic=False)
         server.start()
@@ -112,7 +112,7 @@ def run(
     refreshes: int = REFRESHES,
     device: Device | None = None,
 ) -> None:
-    """Have the clients refresh while something is disturbed, and hold every session to what its client knows."""
+    """Have clients refresh while ``disturb`` runs. Each family must stay active and have its client's generation."""
     clients = [Client(start_family(device=device), settle) for _ in range(CLIENTS)]
     first = [client.token for client in clients]
     done = threading.Event()
@@ -149,7 +149,7 @@ def run(
 
 @pytest.mark.parametrize("is_bound", [False, True])
 def test_kill_9(service: Service, is_bound: bool, tried: Tried) -> None:
-    """All processes are killed at random moments. Clients with a key or a proof retry, and stay logged in."""
+    """If all processes are killed at random moments, clients that retry with a key or a proof stay logged in."""
     device = Device(host=f"http://127.0.0.1:{service.port}") if is_bound else None
     kills: list[int] = []
 
@@ -177,14 +177,14 @@ def known(clients: list[Client]) -> int:
 
 
 def idle(clients: list[Client], done: threading.Event) -> None:
-    """Do nothing."""
+    """Disturb nothing: a ``disturb`` for ``run``."""
 
 
 def test_clients_that_hang_up(service: Service, tried: Tried) -> None:
-    """Clients hang up at any moment, and stay logged in.
+    """Clients that hang up at any moment, and retry with their key, stay logged in.
 
-    A client keeps its key until a request that it gave up can't arrive any more. Here that is as long as it takes;
-    real clients keep it for thirty seconds.
+    A client keeps its key until a request that it gave up can't arrive any more. Here a client waits until the server
+    has finished each of its requests; real clients keep the key for thirty seconds.
     """
     sent: Counter[str] = Counter()
 
@@ -205,7 +205,7 @@ def test_clients_that_hang_up(service: Service, tried: Tried) -> None:
 
 
 def hang_up(port: int, token: str, key: str) -> bool:
-    """Send a refresh, or a part of it, and close; tell whether the server has heard enough to do something."""
+    """Send a refresh or a part of it, and close the connection. Tell whether the server has got enough to act on it."""
     body = json.dumps({"refresh": token})
     head = f"POST {BODY}refresh/ HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     head = f"{head}Idempotency-Key: {key}\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -225,7 +225,7 @@ def hang_up(port: int, token: str, key: str) -> bool:
 
 @pytest.mark.parametrize("store", ["postgresql", "mariadb"], indirect=True)  # SQLite has none
 def test_a_database_that_cuts_its_connections(service: Service, store: Database, tried: Tried) -> None:
-    """If connections are cut during requests, as in a failover, clients get an error, and later their token."""
+    """If database connections are cut during requests, as in a failover, clients that retry get their next token."""
 
     cuts: list[int] = []
 

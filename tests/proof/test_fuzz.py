@@ -1,4 +1,4 @@
-"""Fuzzing of all parsers that run before authentication: tokens, cookies, keys, headers, origins."""
+"""Fuzzes all parsers that run before authentication: tokens, cookies, keys, headers, origins."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BOUNDS = ["-max_total_time=60"] if FULL else ["-max_total_time=15", "-runs=10000
 
 
 def spoilt(seeds: list[bytes]) -> st.SearchStrategy[bytes]:
-    """Return any bytes, or a seed with a part replaced."""
+    """Return a strategy for random bytes, and for seeds with a part replaced."""
 
     def splice(seed: bytes, start: int, length: int, middle: bytes) -> bytes:
         start %= len(seed) + 1
@@ -33,7 +33,7 @@ def spoilt(seeds: list[bytes]) -> st.SearchStrategy[bytes]:
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_fuzz(name: str, tried: Tried) -> None:
-    """No target fails for damaged seeds and random bytes."""
+    """No target fails for random bytes or for damaged seeds."""
     target, seeds = TARGETS[name]
 
     @settings(max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
@@ -48,7 +48,7 @@ def test_fuzz(name: str, tried: Tried) -> None:
 @pytest.mark.skipif(find_spec("atheris") is None, reason="atheris has wheels for Linux on x86-64 only")
 @pytest.mark.parametrize("name", TARGETS)
 def test_fuzz_guided_by_coverage(name: str, tmp_path: Path, tried: Tried) -> None:
-    """The same targets with atheris, which looks for inputs that reach new code."""
+    """No target fails for the inputs of atheris, which looks for inputs that reach new code."""
     command = [sys.executable, "-m", "tests.proof.fuzz", name, str(tmp_path), *BOUNDS, f"-artifact_prefix={tmp_path}/"]
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)

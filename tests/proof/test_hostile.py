@@ -1,4 +1,4 @@
-"""Hostile input: the weaknesses of the table that no other test covers."""
+"""Hostile input: tests against the weaknesses in ``weaknesses.py`` that no other test covers."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ KEYS = key_ring((SECRET,))
 
 @pytest.mark.parametrize("weakness", WEAKNESSES, ids=lambda weakness: weakness.what)
 def test_the_table(weakness: Weakness, tried: Tried) -> None:
-    """Each weakness names tests that exist."""
+    """Each weakness in the table names tests that exist."""
     for name in weakness.tests:
         module, _, function = name.rpartition(".")
         assert callable(getattr(importlib.import_module(f"tests.{module}"), function))
@@ -86,7 +86,7 @@ HOSTILE_PROOFS: list[Any] = [
 
 @pytest.mark.parametrize("proof", HOSTILE_PROOFS, ids=lambda proof: ascii(proof)[:30])
 def test_hostile_proofs(script: Caller, proof: str) -> None:
-    """A hostile proof is a 400 before any query, and the owner stays logged in."""
+    """A refresh with a hostile DPoP proof is a 400 before any query, and the owner stays logged in."""
     path = f"{script.mount}refresh/"
     r0 = token_of(script.log_in(**DEVICE.headers(f"{script.mount}login/")))
     with CaptureQueriesContext(connection) as queries:
@@ -128,7 +128,7 @@ NAMED_KEYS: list[tuple[dict[str, Any], bytes]] = [
 @pytest.mark.usefixtures("_no_network")
 @pytest.mark.parametrize(("header", "key"), NAMED_KEYS)
 def test_a_key_that_the_token_names(script: Caller, header: dict[str, Any], key: bytes) -> None:
-    """CVE-2018-0114, CVE-2026-48524: a key that the token names is not read. Only the settings' keys count."""
+    """CVE-2018-0114, CVE-2026-48524: a token signed by a key that it names itself is refused; nothing is fetched."""
     r0 = log_in(script)
     claims = claims_of(r0)
     assert_invalid(script, r0, forge({**HEADER, **header}, {**claims, "gen": 0}, key))
@@ -142,13 +142,13 @@ PUBLIC_KEY = (
 @pytest.mark.parametrize("algorithm", ["HS256", "RS256", "ES256", "EdDSA", "PS256", "HS384", "A128KW", "dir"])
 @pytest.mark.parametrize("key", [PUBLIC_KEY, PUBLIC_KEY + "\n", "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI"])
 def test_a_foreign_key(script: Caller, algorithm: str, key: str) -> None:
-    """CVE-2022-29217, CVE-2024-33663: a token signed with a public key's text is refused under every algorithm."""
+    """CVE-2022-29217, CVE-2024-33663: a token signed with a public key's text is refused, for every algorithm."""
     r0 = log_in(script)
     assert_invalid(script, r0, forge({**HEADER, "alg": algorithm}, claims_of(r0), key.encode()))
 
 
 def sign(header: str, payload: str) -> str:
-    """Sign two texts as they are, with our own key."""
+    """Return a token made of these two texts as they are, signed with our own key."""
     text = f"{b64(header.encode())}.{b64(payload.encode())}"
     return f"{text}.{b64(hmac.digest(SECRET.encode(), text.encode(), hashlib.sha256))}"
 
@@ -166,7 +166,7 @@ DUPLICATE_HEADERS = [
 
 @pytest.mark.parametrize(("header", "taken"), DUPLICATE_HEADERS)
 def test_duplicate_names_in_a_token(script: Caller, header: str, taken: bool) -> None:
-    """Of duplicate names in a token the last value counts, for every check."""
+    """If a token's header has a name twice, the last value counts for every check."""
     r0 = log_in(script)
     payload = json.dumps(claims_of(r0))
     foreign = sign(header, payload).rpartition(".")[0] + "." + b64(b"x" * 32)
@@ -178,7 +178,7 @@ def test_duplicate_names_in_a_token(script: Caller, header: str, taken: bool) ->
 
 
 def test_duplicate_claims(script: Caller) -> None:
-    """Of duplicate claims the last value counts, and ``jti`` binds it to its row."""
+    """If a token has ``sid`` twice, the last one counts, and the token is refused: its ``jti`` is of another row."""
     mine, other = log_in(script), log_in(script)
     claims = json.dumps(claims_of(mine))[:-1]
     token = sign(GOOD_HEADER, f'{claims},"sid":"{claims_of(other)["sid"]}"}}')
@@ -188,7 +188,7 @@ def test_duplicate_claims(script: Caller) -> None:
 
 
 def test_duplicate_names_in_a_body(script: Caller) -> None:
-    """Of duplicate names in a body the last value counts, for a token and for a user name."""
+    """If a JSON body has a name twice, the last value counts, for a refresh token and for a user name."""
     r0, r1 = log_in(script), "rubbish"
     body = f'{{"refresh": "{r0}", "refresh": "{r1}"}}'.encode()
     assert_refused(post_raw(script, f"{BODY_MOUNT}refresh/", body, "application/json"), "invalid")
@@ -218,14 +218,14 @@ ODD_NUMBERS = [
 
 @pytest.mark.parametrize("number", ODD_NUMBERS, ids=lambda number: number[:9])
 def test_odd_numbers(script: Caller, number: str) -> None:
-    """A generation must be a whole number in plain digits; a number of 5,000 digits is refused."""
+    """A token is refused if its generation is not a whole number in plain digits, or has 5,000 digits."""
     r0 = log_in(script)
     claims = json.dumps({**claims_of(r0), "gen": "?"}).replace('"?"', number)
     assert_invalid(script, r0, sign(GOOD_HEADER, claims))
 
 
 def test_a_number_beyond_every_column(script: Caller) -> None:
-    """A generation of 400 digits fits no row and causes no 5xx."""
+    """A token with a generation of 400 digits is refused with a 401 ``invalid``, not with a 5xx."""
     r0 = log_in(script)
     claims = json.dumps({**claims_of(r0), "gen": 10**400})
     with unchanged():
@@ -236,7 +236,7 @@ def test_a_number_beyond_every_column(script: Caller) -> None:
 @pytest.mark.parametrize("text", ['"\\ud800"', '"\\udfff\\ud800"', '"\\u0000"', '"a\\ud800b"'])
 @pytest.mark.parametrize("field", ["refresh", "name", "password", "sid", "jti"])
 def test_half_a_character(script: Caller, field: str, text: str) -> None:
-    """Half of a surrogate pair, which JSON can contain and no database stores, is a 400 or a 401 in every field."""
+    """In every field, a text that no database can store, such as half a surrogate pair, is a 400 or a 401."""
     r0 = log_in(script)
     name = script.user.USERNAME_FIELD
     if field in {"sid", "jti"}:
@@ -255,7 +255,7 @@ def test_half_a_character(script: Caller, field: str, text: str) -> None:
 
 @pytest.mark.parametrize("size", [8_193, 100_000])
 def test_an_oversized_cookie(jar: Caller, size: int) -> None:
-    """An oversized cookie is refused before it is parsed; a thousand cookies beside ours do no harm."""
+    """An oversized refresh cookie is refused without a query. A refresh with a thousand other cookies succeeds."""
     r0 = log_in(jar)
     with CaptureQueriesContext(connection) as queries:
         assert_refused(jar.refresh("x" * size), "invalid")
@@ -270,7 +270,7 @@ def test_an_oversized_cookie(jar: Caller, size: int) -> None:
 
 @override_settings(PASSWORD_HASHERS=["tests.conformance.helpers.CountingHasher"])
 def test_an_unusable_password(script: Caller) -> None:
-    """CVE-2024-39329: an account without a password takes as much work as one that does not exist."""
+    """CVE-2024-39329: a login runs the hasher once, for an account without a password and for an unknown name."""
     single_sign_on: Any = UserFactory()
     single_sign_on.set_unusable_password()
     single_sign_on.save()
@@ -283,7 +283,7 @@ def test_an_unusable_password(script: Caller) -> None:
 
 @override_settings(PASSWORD_HASHERS=["tests.conformance.helpers.CountingHasher"])
 def test_a_long_password(script: Caller) -> None:
-    """CVE-2013-1443: more than 4,096 characters are not hashed."""
+    """CVE-2013-1443: a login with a password of more than 4,096 characters is a 400, and nothing is hashed."""
     CountingHasher.runs = 0
     for name in (script.user.get_username(), "nobody-of-that-name"):
         response = script.send("login/", {script.user.USERNAME_FIELD: name, "password": "x" * 4_097})
@@ -292,10 +292,10 @@ def test_a_long_password(script: Caller) -> None:
 
 
 class Lockout:
-    """A back end before Django's that refuses every login, as a lockout does."""
+    """An authentication back end that refuses every login, as a lockout does. It comes before Django's back end."""
 
     def authenticate(self, request: Any, **credentials: Any) -> None:
-        """Refuse."""
+        """Refuse every login."""
         assert request is not None
         raise PermissionDenied
 
@@ -304,7 +304,7 @@ class Lockout:
     AUTHENTICATION_BACKENDS=["tests.proof.test_hostile.Lockout", "django.contrib.auth.backends.ModelBackend"]
 )
 def test_a_back_end_that_says_no(script: Caller) -> None:
-    """CVE-2024-21543: if a back end denies a user, no other back end is asked."""
+    """CVE-2024-21543: if an authentication back end denies a login, no other is asked, and the login is a 401."""
     response = script.log_in()
     assert (response.status_code, response.json()["code"]) == (401, "no_active_account")
 
@@ -315,7 +315,7 @@ def test_a_back_end_that_says_no(script: Caller) -> None:
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"])
 @pytest.mark.parametrize("headers", [{"HTTP_ORIGIN": "https://evil.example"}, {"HTTP_ORIGIN": "null"}, {}])
 def test_login_by_a_foreign_form(jar: Caller, kind: str, headers: dict[str, Any]) -> None:
-    """Another site's form needs no preflight, and a text form can look like JSON: neither can log a visitor in."""
+    """A form of another site, which needs no preflight and can look like JSON, can't log a visitor in."""
     data = {jar.user.USERNAME_FIELD: jar.user.get_username(), "password": PASSWORD, "x": "="}
     response = post_raw(jar, f"{COOKIE_MOUNT}login/", json.dumps(data).encode(), kind, **headers)
     expected = (403, "cross_origin") if headers else (415, "unsupported_media_type")
@@ -346,7 +346,7 @@ NOT_OURS = [
 
 @pytest.mark.parametrize("origin", NOT_OURS)
 def test_origins_that_are_not_ours(jar: Caller, origin: str) -> None:
-    """An Origin in a form that browsers never send for our own pages is refused."""
+    """A refresh whose Origin is not exactly our own is a 403 without a query, even if both look alike."""
     r0 = log_in(jar)
     with CaptureQueriesContext(connection) as queries:
         response = jar.send("refresh/", HTTP_ORIGIN=origin)
@@ -358,7 +358,7 @@ def test_origins_that_are_not_ours(jar: Caller, origin: str) -> None:
 @pytest.mark.parametrize("host", ["[::1]:8000", "[::1]", "xn--bcher-kva.example", "127.0.0.1:8000", "a-b.example:8443"])
 @override_settings(ALLOWED_HOSTS=["[::1]", "xn--bcher-kva.example", "127.0.0.1", "a-b.example"])
 def test_origins_that_are_ours(jar: Caller, host: str) -> None:
-    """IPv6, punycode and ports are compared exactly, as a browser writes them."""
+    """A refresh passes if its Origin is exactly our own, with IPv6, punycode or a port. Similar origins are a 403."""
     r0 = log_in(jar, HTTP_HOST=host)
     for other in (
         f"http://{host}0",
@@ -384,7 +384,7 @@ FORWARDED: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("headers", FORWARDED)
 def test_forwarded_headers_make_no_origin_ours(jar: Caller, headers: dict[str, Any]) -> None:
-    """X-Forwarded headers count only if the settings tell Django to trust them."""
+    """Forwarded headers that Django is not told to trust make no foreign origin ours: a refresh is a 403."""
     r0 = log_in(jar)
     assert jar.send("refresh/", **headers).json()["code"] == "cross_origin"
     assert state(r0) == (0, "")
@@ -394,7 +394,7 @@ def test_forwarded_headers_make_no_origin_ours(jar: Caller, headers: dict[str, A
 
 
 def test_a_token_in_the_address(script: Caller, jar: Caller) -> None:
-    """RFC 6750 section 2.3: a token in the URL, which logs and histories would keep, is not read."""
+    """RFC 6750 section 2.3: no endpoint reads a token from the URL, because logs and histories would keep it."""
     login = script.log_in().json()
     access, r0 = login["access"], login["refresh"]
     for route in ROUTES:
@@ -411,7 +411,7 @@ def test_a_token_in_the_address(script: Caller, jar: Caller) -> None:
 
 @pytest.mark.parametrize("name", ["HTTP_X_HTTP_METHOD_OVERRIDE", "HTTP_X_HTTP_METHOD", "HTTP_X_METHOD_OVERRIDE"])
 def test_method_overrides(script: Caller, name: str) -> None:
-    """Only the request line decides the method, not a header, a query parameter or a field."""
+    """A header, a query parameter or a field of a form can't override the method of a request."""
     login = script.log_in().json()
     r0, header = login["refresh"], bearer(login["access"])
     with unchanged():
@@ -450,7 +450,7 @@ def records() -> Iterator[list[str]]:
 
 @override_settings(REST_FRAMEWORK={**settings.REST_FRAMEWORK, "NUM_PROXIES": 1})
 def test_line_breaks(script: Caller, records: list[str]) -> None:
-    """Line breaks in a name, key, address or user agent reach neither response headers nor our log lines."""
+    """Line breaks in a name, key, address or user agent reach neither response headers nor twotoken's log lines."""
     headers: Any = {"HTTP_USER_AGENT": BREAK, "HTTP_X_FORWARDED_FOR": BREAK, "HTTP_X_REQUEST_ID": BREAK}
     login = script.log_in(**headers)
     r0 = login.json()["refresh"]
@@ -484,7 +484,7 @@ JOINED: list[tuple[dict[str, Any], int]] = [
 
 @pytest.mark.parametrize(("headers", "status"), JOINED)
 def test_headers_that_a_server_may_join(jar: Caller, headers: dict[str, Any], status: int) -> None:
-    """A header that came twice is joined with a comma, and neither value is accepted."""
+    """If a server has joined two values of a header with a comma, a refresh is refused without a query."""
     r0 = log_in(jar)
     with CaptureQueriesContext(connection) as queries:
         response = jar.send("refresh/", **headers)
@@ -494,7 +494,7 @@ def test_headers_that_a_server_may_join(jar: Caller, headers: dict[str, Any], st
 
 
 def test_two_authorization_headers(script: Caller) -> None:
-    """Two Authorization headers, joined with a comma in any order, are not a token."""
+    """Two Authorization headers that a server has joined with a comma get a 401 ``invalid`` at every API route."""
     access = script.log_in().json()["access"]
     for value in (f"Bearer {access}, Bearer {access}", f"Bearer {access},Bearer x", f"Bearer {access},"):
         for route in ROUTES:

@@ -1,4 +1,4 @@
-"""Every interleaving up to a bound: the rule's promises hold in each state, and the model sees each broken rule."""
+"""Explores the model up to a bound: the rule keeps its promises in each state, and each broken rule breaks one."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ LONG = [
 
 @pytest.mark.parametrize("scenario", [*SHORT, *(LONG if FULL else [])], ids=lambda scenario: scenario.name)
 def test_every_promise_holds(scenario: Scenario, tried: Tried) -> None:
-    """Every promise holds in every state that can be reached."""
+    """Every promise holds in every state of the scenario that can be reached."""
     model = Model(scenario)
     tried("states of the model", model.explore())
     tried("transitions of the model", model.transitions)
@@ -143,7 +143,7 @@ NEEDED = {
 
 @pytest.mark.parametrize("name", NEEDED)
 def test_every_excuse_is_needed(name: str, tried: Tried) -> None:
-    """Each exception to a promise is needed: without it some state breaks the promise."""
+    """Without an excuse, some state of the scenario breaks the promise STAYS. With all excuses, no state breaks it."""
     with pytest.raises(BrokenError) as caught:
         Model(NEEDED[name]).explore()
     assert caught.value.promise is Promise.STAYS
@@ -155,9 +155,9 @@ def test_every_excuse_is_needed(name: str, tried: Tried) -> None:
     ("waits", "skew", "holds"), [(0, 0, False), (35, 0, False), (60, 0, True), (60, 25, False), (85, 25, True)]
 )
 def test_how_long_a_bound_client_waits(waits: int, skew: int, holds: bool, tried: Tried) -> None:
-    """A bound client that gave up a refresh waits until the server refuses that proof.
+    """A bound client that gave up a refresh must wait until the server refuses the proof of this refresh.
 
-    If it sends a newer token earlier, the old request may arrive late and look like reuse.
+    If the client sends a newer token earlier, the old request may arrive late and look like reuse.
     """
     model = Model(replace(BOUND_SCRIPT, waits=waits, skew=skew))
     if holds:
@@ -171,17 +171,17 @@ def test_how_long_a_bound_client_waits(waits: int, skew: int, holds: bool, tried
 
 @dataclass(frozen=True)
 class NeverBoth(Scenario):
-    """A scenario that promises NEVER_BOTH to a client that may not have it."""
+    """A scenario that promises NEVER_BOTH to every client, even if the rule does not keep this promise."""
 
     @property
     def finds_a_thief(self) -> bool:
-        """Promise NEVER_BOTH."""
+        """Return True: NEVER_BOTH is promised to every client."""
         return True
 
 
 @pytest.mark.parametrize("thief", [Thieves.KEY, Thieves.PAGE])
 def test_who_uses_the_private_key_is_not_found(thief: Thieves, tried: Tried) -> None:
-    """A thief who uses the owner's private key is not found, because a proof makes a retry for both.
+    """If a thief uses the owner's private key, NEVER_BOTH does not hold, because a proof makes a retry for both.
 
     With Idempotency-Keys NEVER_BOTH holds: see the scenario "bound script with key".
     """
@@ -195,7 +195,7 @@ def test_who_uses_the_private_key_is_not_found(thief: Thieves, tried: Tried) -> 
 
 
 def judging(change: Callable[[Row, dict[str, Any], Verdict], Verdict]) -> Rule:
-    """Return a rule that changes the verdicts of production's rule."""
+    """Return a rule that passes each verdict of production's rule through ``change``."""
 
     def changed(row: Row, **request: Any) -> Verdict:
         return change(row, request, judge(row, **request))
@@ -213,164 +213,164 @@ def age(row: Row, request: dict[str, Any]) -> timedelta:
 
 
 def within(graces: int, row: Row, request: dict[str, Any]) -> bool:
-    """Tell whether a request without a key comes within so many times the grace."""
+    """Tell whether a request has no key and comes within the grace times ``graces``."""
     grace = grace_of(row, request["browser_grace"], request["reuse_grace"])
     return not request["retry_key"] and age(row, request) < graces * grace
 
 
 def grace_for_two_behind(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
-    """Give the grace also to a token two generations behind."""
+    """Broken rule: give the grace also to a token two generations behind."""
     return Verdict.RETRY if behind(row, request) == 2 and within(1, row, request) else verdict
 
 
 def keyless_grace_after_a_key(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
-    """Let requests without a key use the grace even if the last rotation had a key."""
+    """Broken rule: let requests without a key use the grace even if the last rotation had a key."""
     return verdict if request["retry_key"] else judge(replace(row, retry_key=b""), **request)
 
 
 def grace_after_a_login(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
-    """Apply the grace also to a family that has not rotated since its login."""
+    """Broken rule: apply the grace also to a family that has not rotated since its login."""
     return judge(replace(row, generation=row.generation + 1), **{**request, "generation": request["generation"] + 1})
 
 
 def no_grace_for_the_first_token(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
-    """Take "generation 0 has no grace" for the token's generation. It is the row's."""
+    """Broken rule: give no grace to the token of generation 0. Right: no grace while the row has generation 0."""
     none = {"browser_grace": timedelta(), "reuse_grace": timedelta()}
     return judge(row, **{**request, **none}) if request["generation"] == 0 else verdict
 
 
 def browser_grace_for_all(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
-    """Give each family the browsers' grace."""
+    """Broken rule: give each family the browsers' grace."""
     return judge(replace(row, is_browser=True), **request)
 
 
 def any_key(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
-    """Accept any key as the key of the last rotation."""
+    """Broken rule: accept any key as the key of the last rotation."""
     return judge(row, **{**request, "retry_key": row.retry_key if request["retry_key"] else b""})
 
 
 def no_key_for_a_minute(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
-    """Ignore the key of the last rotation for a minute."""
+    """Broken rule: for a minute after a rotation with a key, accept retries without a key."""
     is_within = row.retry_key and not request["retry_key"] and age(row, request) < KEY_LIFETIME
     return Verdict.RETRY if is_within and behind(row, request) in (0, 1) else verdict
 
 
 def key_for_ever(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
-    """Answer the current token with itself as long as it comes with its key."""
+    """Broken rule: answer the current token with itself for ever, if the request has the key that made the token."""
     is_its_key = request["retry_key"] and request["retry_key"] == row.retry_key
     return Verdict.RETRY if verdict is Verdict.ROTATE and is_its_key else verdict
 
 
 def key_for_a_minute(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
-    """Retry for a minute only. A client that missed the answer may come hours later."""
+    """Broken rule: accept a retry by its key for a minute only. A client that lost the answer may come hours later."""
     is_late = request["retry_key"] and age(row, request) >= KEY_LIFETIME
     return Verdict.REUSED if verdict is Verdict.RETRY and is_late else verdict
 
 
 def current_token_rotates(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
-    """Forget that the current token is answered with itself within twice the grace."""
+    """Broken rule: rotate the current token even within twice the grace, instead of answering it with itself."""
     is_keyless_retry = verdict is Verdict.RETRY and behind(row, request) == 0 and not request["retry_key"]
     return Verdict.ROTATE if is_keyless_retry else verdict
 
 
 def current_token_of_a_script_rotates(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
-    """Rotate the current token of a script with REUSE_GRACE, within twice the grace too."""
+    """Broken rule: rotate a script's current token within twice REUSE_GRACE, instead of answering it with itself."""
     return verdict if row.is_browser else current_token_rotates(row, request, verdict)
 
 
 def single_grace(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
-    """Answer the current token with itself for the grace, not for twice as long."""
+    """Broken rule: answer the current token with itself only for the grace, instead of twice the grace."""
     return verdict if within(1, row, request) else current_token_rotates(row, request, verdict)
 
 
 def triple_grace(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
-    """Answer the current token with itself for longer than twice the grace."""
+    """Broken rule: answer the current token with itself for three times the grace, instead of twice the grace."""
     return Verdict.RETRY if verdict is Verdict.ROTATE and within(3, row, request) else verdict
 
 
 def double_grace_for_both(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
-    """Accept a retry with the token that is one behind for as long as a retry with the current token."""
+    """Broken rule: retry with the token one generation behind for twice the grace, as with the current token."""
     is_one_behind = behind(row, request) == 1 and within(2, row, request)
     return Verdict.RETRY if verdict is Verdict.REUSED and is_one_behind else verdict
 
 
 def reuse_is_a_rotation(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
-    """Rotate every token with a valid signature."""
+    """Broken rule: rotate even a reused token."""
     return Verdict.ROTATE if verdict is Verdict.REUSED else verdict
 
 
 def revoked_is_not_read(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
-    """Leave out the check of ``revoked_at``."""
+    """Broken rule: leave out the check of ``revoked_at``."""
     return judge(replace(row, revoked_at=None), **request)
 
 
 def idle_is_not_read(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
-    """Leave out the idle limit."""
+    """Broken rule: leave out the idle limit."""
     return judge(row, **{**request, "idle_limit": timedelta.max})
 
 
 def device_is_judged_last(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
-    """Judge the generation before the device: a copied old token would revoke the family as reuse."""
+    """Broken rule: judge the generation before the device, so that a copied old token revokes the family as reuse."""
     first = judge(replace(row, device_key=""), **request)
     return first if first is Verdict.REUSED else verdict
 
 
 def device_is_judged_for_rotations(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
-    """Ask for a proof only before a rotation: a copied token would get a retry within a grace."""
+    """Broken rule: ask for a proof only before a rotation, so that a copied token gets a retry within a grace."""
     first = judge(replace(row, device_key=""), **request)
     return first if first is Verdict.RETRY else verdict
 
 
 def no_device_is_asked_for(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
-    """Never ask for a proof."""
+    """Broken rule: never ask for a proof."""
     return judge(replace(row, device_key=""), **request)
 
 
 def no_proof_is_fine(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
-    """Refuse only a proof by another key: an empty device key would match every family."""
+    """Broken rule: refuse only a proof by another key, so that a request without a proof matches every family."""
     return verdict if request["device_key"] else no_device_is_asked_for(row, request, verdict)
 
 
 def any_proof_is_fine(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
-    """Accept a proof by any key."""
+    """Broken rule: accept a proof by any key."""
     return judge(row, **{**request, "device_key": row.device_key}) if request["device_key"] else verdict
 
 
 def proof_for_two_behind(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
-    """With a proof, retry with a token two generations behind too."""
+    """Broken rule: with a proof, accept a retry also with a token two generations behind."""
     is_proven = row.device_key and request["device_key"] == row.device_key and not request["retry_key"]
     return Verdict.RETRY if is_proven and behind(row, request) == 2 else verdict
 
 
 def proof_makes_no_retry(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
-    """Leave out the retry by a proof."""
+    """Broken rule: leave out the retry by a proof."""
     return judge(replace(row, device_key=""), **request) if verdict is Verdict.RETRY else verdict
 
 
 def proof_instead_of_a_key(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
-    """Let a proof make a retry even if the last rotation had a key."""
+    """Broken rule: let a proof make a retry even if the last rotation had a key."""
     is_proven = row.device_key and request["device_key"] == row.device_key
     return Verdict.RETRY if is_proven and behind(row, request) == 1 else verdict
 
 
 def cookie_makes_a_retry(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
-    """Take a device cookie for a proof that can't be copied."""
+    """Broken rule: treat a device cookie, which can be copied, like a proof by a private key."""
     as_dpop = {"device_key": request["device_key"].replace(DBSC, DPOP)}
     return judge(replace(row, device_key=row.device_key.replace(DBSC, DPOP)), **{**request, **as_dpop})
 
 
 def bound_by_a_refresh(family: Family, request: Request) -> Family:
-    """Let a refresh bind the family: a thief could bind it to his key and lock out the owner."""
+    """Broken rule: let a refresh bind the family, so that a thief can bind it to his key and lock out the owner."""
     return rotated(family, request)._replace(device=family.device or request.proof)
 
 
 def rotated_by_who_claims(family: Family, request: Request) -> Family:
-    """Give the browsers' grace by what the rotation's request claims. Our rule did so once."""
+    """Broken rule: let each rotation's request decide who gets the browsers' grace. twotoken once had this rule."""
     return rotated(family, request)._replace(is_browser=request.claims_browser)
 
 
 def key_forgotten(family: Family, request: Request) -> Family:
-    """Rotate without storing the key."""
+    """Broken rule: rotate without storing the key."""
     return rotated(family, request)._replace(key=0)
 
 
@@ -384,7 +384,7 @@ def guards_no_revocation(family: Family, request: Request) -> bool:
 
 @dataclass(frozen=True)
 class Mutant:
-    """A broken rule, the scenario that shows it, and the promise that it breaks."""
+    """A broken rule, a scenario that shows the error, and the promise that the rule breaks."""
 
     name: str
     rule: Rule
@@ -451,7 +451,7 @@ MUTANTS = [
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_a_broken_rule_is_seen(mutant: Mutant, tried: Tried) -> None:
-    """Each broken rule breaks the promise that is named. Our own rule keeps it in the same scenario."""
+    """In its scenario, each broken rule breaks the promise that its mutant names, and the model sees this."""
     with pytest.raises(BrokenError) as caught:
         Model(mutant.scenario, mutant.rule).explore()
     assert caught.value.promise is mutant.promise, caught.value
@@ -459,5 +459,5 @@ def test_a_broken_rule_is_seen(mutant: Mutant, tried: Tried) -> None:
 
 
 def test_every_promise_is_broken_by_some_rule() -> None:
-    """Each promise is broken by some broken rule, so no promise is empty."""
+    """Each promise is broken by at least one broken rule, so the model can see each promise fail."""
     assert {mutant.promise for mutant in MUTANTS} == set(Promise)

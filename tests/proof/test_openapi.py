@@ -1,4 +1,4 @@
-"""The running service answers as its OpenAPI description says, to whatever Schemathesis sends."""
+"""The running service answers as its OpenAPI description says, whatever Schemathesis sends."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def manage(server: Gunicorn, *arguments: str) -> None:
 
 @pytest.fixture(scope="module")
 def description(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The file that the description is written to."""
+    """Return the path of the file that the OpenAPI description is written to."""
     return tmp_path_factory.mktemp("openapi") / "schema.yml"
 
 
 @pytest.fixture(scope="module")
 def server(description: Path) -> Iterator[Gunicorn]:
-    """The tests' project with a mount for each delivery, and a user."""
+    """Serve the tests' project with a mount for each delivery, and create a user."""
     environment = {
         "DJANGO_SETTINGS_MODULE": "tests.proof.settings",
         "DATABASE_URL": f"sqlite:///{description.parent}/db.sqlite3",
@@ -50,7 +50,7 @@ def server(description: Path) -> Iterator[Gunicorn]:
 
 @pytest.mark.parametrize("mount", MOUNTS)
 def test_the_service_answers_as_described(server: Gunicorn, description: Path, mount: str, tried: Tried) -> None:
-    """Each answer has a described status, type, body and headers. Wrong data and a missing token are refused."""
+    """Each answer has a status, type, body and headers as described. Wrong data and a missing token are refused."""
     url = f"http://127.0.0.1:{server.port}"
     environment = {
         **os.environ,

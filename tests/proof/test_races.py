@@ -1,4 +1,4 @@
-"""Races: eight server processes, sixty-four connections, three databases, both isolation levels."""
+"""Races of 64 connections to eight server processes, on three databases and with two isolation levels."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def name_of(configuration: Any) -> str:
 
 @pytest.fixture(scope="module")
 def databases(tmp_path_factory: pytest.TempPathFactory, django_db_blocker: Any) -> Iterator[dict[str, Database]]:
-    """A database of each kind."""
+    """Create a database of each kind."""
     with django_db_blocker.unblock(), ExitStack() as stack:
         yield {
             name: stack.enter_context(database(name, tmp_path_factory.mktemp(name)))
@@ -79,7 +79,7 @@ def service(
     tmp_path_factory: pytest.TempPathFactory,
     django_db_blocker: Any,
 ) -> Iterator[Service]:
-    """The service in each configuration. At the end: no 5xx, no deadlock, and every process has answered."""
+    """Serve twotoken in each configuration. At the end, no error is logged, and most processes have answered."""
     vendor, isolation, atomic = request.param
     server = Service(databases[vendor], tmp_path_factory.mktemp("service"), isolation=isolation, atomic=atomic)
     with django_db_blocker.unblock(), in_reach(databases[vendor], isolation):
@@ -92,12 +92,12 @@ def service(
 
 @pytest.fixture(params=range(ROUNDS))
 def turn() -> None:
-    """One turn of a race, or many in the full run."""
+    """Run a race once, or several times in the full run."""
 
 
 @pytest.fixture
 def crowd(service: Service, tried: Tried) -> Iterator[Crowd]:
-    """Sixty-four connections, which accept only answers that twotoken gives."""
+    """Open 64 connections. At the end, each answer must have been a 200, 204 or 401."""
     crowd = Crowd(service.port)
     yield crowd
     crowd.close()
@@ -106,12 +106,12 @@ def crowd(service: Service, tried: Tried) -> Iterator[Crowd]:
 
 
 def refresh_each(crowd: Crowd, tokens: list[str]) -> list[Answer]:
-    """Refresh with each token at the same time."""
+    """Refresh with all these tokens at the same moment, each over its own connection."""
     return crowd.at_once(lambda client, number: client.refresh(tokens[number]), len(tokens))
 
 
 def assert_all_dead(crowd: Crowd, tokens: set[str]) -> None:
-    """Assert that every token that was handed out gets a 401."""
+    """Assert that each of these tokens gets a 401 ``revoked``."""
     handed_out = sorted(tokens)
     for start in range(0, len(handed_out), CONNECTIONS):
         answers = refresh_each(crowd, handed_out[start : start + CONNECTIONS])
@@ -119,7 +119,7 @@ def assert_all_dead(crowd: Crowd, tokens: set[str]) -> None:
 
 
 def test_the_configuration_is_what_it_says(service: Service, request: pytest.FixtureRequest) -> None:
-    """The database has the isolation level that the configuration names."""
+    """The database has the isolation level that the configuration names; SQLite has the journal mode WAL."""
     connection = connections[ALIAS]
     if connection.vendor == "sqlite":
         query, expected = "PRAGMA journal_mode", "wal"
@@ -132,7 +132,7 @@ def test_the_configuration_is_what_it_says(service: Service, request: pytest.Fix
 
 @pytest.mark.usefixtures("turn")
 def test_one_token_and_one_key(crowd: Crowd, tried: Tried) -> None:
-    """All requests with one token and one key get the same successor; it works, and the old token does not."""
+    """If 64 requests refresh one token with one key, all get the same successor, and the next refresh works too."""
     r0 = start_family()
     answers = crowd.at_once(lambda client, _: client.refresh(r0, KEY))
     assert [answer.status for answer in answers] == [200] * CONNECTIONS
@@ -148,7 +148,7 @@ def test_one_token_and_one_key(crowd: Crowd, tried: Tried) -> None:
 
 @pytest.mark.usefixtures("turn")
 def test_one_token_and_no_key(crowd: Crowd, tried: Tried) -> None:
-    """At most one request gets an answer, and the family is revoked."""
+    """If 64 requests refresh one token without a key, at most one gets a new token, and the family is revoked."""
     r0 = start_family()
     answers = crowd.at_once(lambda client, _: client.refresh(r0))
     won = {answer.token for answer in answers if answer.status == 200}
@@ -162,7 +162,7 @@ def test_one_token_and_no_key(crowd: Crowd, tried: Tried) -> None:
 
 @pytest.mark.usefixtures("turn")
 def test_logouts_race_refreshes(crowd: Crowd, tried: Tried) -> None:
-    """After a logout beside three refreshes with one key, no token that was handed out works."""
+    """If a logout races three refreshes with one key, no token of the family works afterwards."""
     tokens = [start_family() for _ in range(FAMILIES)]
 
     def race(client: Connection, number: int) -> Answer:
@@ -178,7 +178,7 @@ def test_logouts_race_refreshes(crowd: Crowd, tried: Tried) -> None:
 
 @pytest.mark.usefixtures("turn")
 def test_revocations_race_refreshes(crowd: Crowd, tried: Tried) -> None:
-    """After ``families.revoke`` beside three refreshes with one key, no token that was handed out works."""
+    """If ``families.revoke`` races three refreshes with one key, no token of the family works afterwards."""
     tokens = [start_family() for _ in range(FAMILIES)]
     ended: list[RefreshToken | None] = []
 
@@ -197,7 +197,7 @@ def test_revocations_race_refreshes(crowd: Crowd, tried: Tried) -> None:
 
 
 def chain(client: Connection, token: str) -> set[str]:
-    """Refresh with keys until the family is revoked; return every token that was handed out."""
+    """Refresh again and again until the family is revoked; return every token that was handed out."""
     handed_out = {token}
     for step in range(5_000):
         answer = client.refresh(token, f"{KEY}-{step}")
@@ -210,7 +210,7 @@ def chain(client: Connection, token: str) -> set[str]:
 
 
 def test_the_command_races_refreshes(service: Service, crowd: Crowd, tried: Tried) -> None:
-    """``manage.py revoke_token_families`` ends the families of sixteen clients that refresh without a pause."""
+    """``manage.py revoke_token_families`` revokes the families of sixteen clients that refresh without a pause."""
     user = new_user()
     tokens = [start_family(user) for _ in range(FAMILIES)]
     command = [sys.executable, "-m", "django", "revoke_token_families", "--user", user.get_username()]
@@ -228,7 +228,7 @@ def test_the_command_races_refreshes(service: Service, crowd: Crowd, tried: Trie
 
 @pytest.mark.usefixtures("turn")
 def test_logins_race_the_limit(crowd: Crowd, tried: Tried) -> None:
-    """Of thirty-two logins at once the newest five families stay active."""
+    """If one user logs in 32 times at once, exactly the five newest families stay active."""
     user = new_user()
     credentials = {user.USERNAME_FIELD: user.get_username(), "password": PASSWORD}
     answers = crowd.at_once(lambda client, _: client.post(f"{BODY}login/", credentials), 32)
@@ -244,7 +244,7 @@ def test_logins_race_the_limit(crowd: Crowd, tried: Tried) -> None:
 
 
 def test_two_purges_beside_traffic(crowd: Crowd, tried: Tried) -> None:
-    """Two purges beside rotations delete each old family once, and no active one."""
+    """If two purges race rotations, each old family is deleted once, and no active family is deleted."""
     user = new_user()
     long_ago = timezone.now() - timedelta(days=40)
     old = [
@@ -277,7 +277,7 @@ def test_two_purges_beside_traffic(crowd: Crowd, tried: Tried) -> None:
 
 
 def test_a_purge_of_what_is_refreshed(crowd: Crowd) -> None:
-    """A token of an old family is refused before, during and after the purge that deletes the family."""
+    """A token of an expired family is refused before, during and after the purge that deletes the family."""
     tokens = [start_family() for _ in range(FAMILIES)]
     long_ago = timezone.now() - timedelta(days=40)
     RefreshToken.objects.filter(pk__in=[claims_of(token)["sid"] for token in tokens]).update(
@@ -299,13 +299,13 @@ def test_a_purge_of_what_is_refreshed(crowd: Crowd) -> None:
 
 @pytest.fixture
 def device(service: Service) -> Device:
-    """The device that the families of a test are bound to."""
+    """Return the device to which a test binds its families."""
     return Device(EC_KEY, f"http://127.0.0.1:{service.port}")
 
 
 @pytest.mark.usefixtures("turn")
 def test_one_token_and_a_proof_each(crowd: Crowd, device: Device, tried: Tried) -> None:
-    """In a bound family, all requests with a proof get the same successor without an Idempotency-Key."""
+    """If 64 requests refresh one token of a bound family with a proof each, all get the same successor."""
     r0 = start_family(device=device)
     answers = crowd.at_once(lambda client, _: client.refresh(r0, device=device))
     assert [answer.status for answer in answers] == [200] * CONNECTIONS
@@ -318,9 +318,9 @@ def test_one_token_and_a_proof_each(crowd: Crowd, device: Device, tried: Tried) 
 
 @pytest.mark.usefixtures("turn")
 def test_copies_race_their_owner(service: Service, crowd: Crowd, device: Device, tried: Tried) -> None:
-    """Sixty thieves without the key send every token of four bound families.
+    """If sixty thieves without the private key send the tokens of four bound families, all these requests are refused.
 
-    All are refused, and the owners' refreshes succeed.
+    The owners refresh at the same time, and all their refreshes succeed.
     """
     handed_out = [[start_family(device=device)] for _ in range(4)]
     thief = Device(OTHER_KEY, device.host)
@@ -352,7 +352,7 @@ def test_copies_race_their_owner(service: Service, crowd: Crowd, device: Device,
 
 
 def test_unbinding_races_refreshes(crowd: Crowd, device: Device, tried: Tried) -> None:
-    """Owners who refresh with proofs during an unbinding are never refused, and no rotation binds again."""
+    """If families are unbound while owners refresh with proofs, each refresh succeeds, and no family is bound again."""
     tokens = [start_family(device=device) for _ in range(FAMILIES)]
 
     def race(client: Connection, number: int) -> str:
@@ -374,14 +374,14 @@ def test_unbinding_races_refreshes(crowd: Crowd, device: Device, tried: Tried) -
 
 
 class Tabs:
-    """A browser's tabs: one jar, which holds the newest cookie that an answer has brought."""
+    """The tabs of one browser, which share the refresh token of the last answer that set a cookie."""
 
     def __init__(self, token: str) -> None:
         self.token = token
         self.lock = Lock()
 
     def refresh(self, client: Connection) -> Answer:
-        """Refresh from one tab."""
+        """Refresh from one tab, and keep the token that the answer sets."""
         with self.lock:
             token = self.token
         answer = client.post(f"{COOKIE}refresh/", Cookie=cookies(token), Sec_Fetch_Site="same-origin")
@@ -392,7 +392,7 @@ class Tabs:
 
 
 def test_tabs(crowd: Crowd, tried: Tried) -> None:
-    """Eight browsers with eight tabs each refresh in all tabs at once, three times: nobody is logged out."""
+    """If eight browsers with eight tabs each refresh in all tabs at once, three times, nobody is logged out."""
     browsers = [Tabs(start_family(is_browser=True)) for _ in range(8)]
     first = [browser.token for browser in browsers]
     for _ in range(3):

@@ -1,4 +1,4 @@
-"""A stateless class with REVOCATION_INTERVAL: every thread of every process refuses a revoked family in time."""
+"""The stateless class with REVOCATION_INTERVAL: each thread of each process refuses a revoked family in time."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CONFIGURATIONS = [
 
 
 class Asked(NamedTuple):
-    """One request: when it began, how long it took, and the answer."""
+    """A request: when it began, how many seconds it took, and its answer."""
 
     begun: float
     took: float
@@ -39,7 +39,7 @@ class Asked(NamedTuple):
 
 @pytest.fixture(params=CONFIGURATIONS, ids=lambda values: f"{values[0]}-{values[1]}")
 def service(request: pytest.FixtureRequest, tmp_path: Path, django_db_blocker: Any) -> Iterator[Service]:
-    """The service, which the test starts, with its database in reach."""
+    """Return a service, which the test starts, and connect the ORM to its database."""
     vendor, isolation, atomic = request.param
     with django_db_blocker.unblock(), database(vendor, tmp_path) as made, in_reach(made, isolation):
         yield Service(
@@ -54,7 +54,7 @@ def service(request: pytest.FixtureRequest, tmp_path: Path, django_db_blocker: A
 
 
 def asking(connection: Connection, access: str, done: threading.Event) -> list[Asked]:
-    """Send requests in a loop."""
+    """Send requests in a loop until ``done`` is set, and return them."""
     asked = []
     while not done.is_set():
         begun = time.monotonic()
@@ -65,7 +65,7 @@ def asking(connection: Connection, access: str, done: threading.Event) -> list[A
 
 
 def revoke_beside_requests(crowd: Crowd, tried: Tried) -> float:
-    """Revoke a family while all threads send its token. Return how many seconds later it was accepted last."""
+    """Revoke a family while all threads send its token. Return after how many seconds the token was last accepted."""
     pair = families.start(new_user())
     done, revoked_at = threading.Event(), []
 
@@ -93,7 +93,7 @@ def revoke_beside_requests(crowd: Crowd, tried: Tried) -> float:
 
 
 def refuses_at_once(crowd: Crowd) -> None:
-    """Assert that each thread refuses a revoked family at its first answer and accepts another family."""
+    """Revoke a family. Two intervals later, each thread must refuse its token at once, and accept another token."""
     user = new_user()
     gone, other = families.start(user), families.start(user)
     families.revoke(gone.family_id)
@@ -104,7 +104,7 @@ def refuses_at_once(crowd: Crowd) -> None:
 
 
 def test_everywhere_within_the_interval(service: Service, tried: Tried) -> None:
-    """A revoked family is refused within the interval by 64 threads, and by idle and new processes."""
+    """All 64 threads refuse a revoked family's token within the interval. New and idle processes refuse it at once."""
     pair = families.start(new_user())
     families.revoke(pair.family_id)
     service.start()

@@ -1,4 +1,4 @@
-"""Scripts that share one session, on a bad network, killed at random: their family lives on, and they log in once."""
+"""Scripts that share a session, on a bad network, are killed at random. They log in once, and stay logged in."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ Answered = tuple[int, list[tuple[str, str]], bytes]
 
 
 class BadNetwork(LossyProxy):
-    """Loses every fifth answer, and now and then refuses an access token for good, but no request a second time.
+    """A proxy that loses every fifth answer, and refuses some access tokens, but refuses no request twice.
 
-    It lets one refresh pass at a time, so none arrives late: a network that holds a request back for longer than a
-    client keeps its key makes it look like a theft, and that is not what is tried here.
+    It lets one refresh pass at a time, so no refresh arrives late. A refresh that arrives when its client has dropped
+    the key would look like a theft, which is not the subject of this test.
     """
 
     def __init__(self, server: str) -> None:
@@ -59,7 +59,7 @@ class BadNetwork(LossyProxy):
         return super().forward(request, body)
 
     def refuses(self, request: str | None, token: str) -> bool:
-        """Tell whether to refuse a script's request. A request that is sent again is never refused."""
+        """Tell whether to refuse a script's request. A request that was refused once is not refused again."""
         if request is None or request in self.refused:
             return False
         if random.randrange(REFUSED_ONE_IN) == 0:
@@ -71,7 +71,7 @@ class BadNetwork(LossyProxy):
 
 
 class Scripts:
-    """Processes of tests.proof.script that share a file."""
+    """Processes of ``tests.proof.script`` that share a session file."""
 
     def __init__(self, kinds: list[str], url: str, user: Any, folder: Path) -> None:
         self.kinds, self.url, self.folder = kinds, url, folder
@@ -93,13 +93,13 @@ class Scripts:
         return process
 
     def start_all(self) -> None:
-        """Start all processes at once, and wait until the first has a good answer."""
+        """Start all processes at once, and wait until the first one has a good answer."""
         self.processes = [self.start(number) for number in range(SCRIPTS)]
         assert self.processes[0].stdout is not None
         assert self.processes[0].stdout.readline() == "ready\n", self.errors.read_text()
 
     def kill_some(self) -> None:
-        """``kill -9`` to one of them at a time, and start it again."""
+        """For some seconds, kill one process after the other with ``kill -9``, and start it again."""
         end = time.monotonic() + SECONDS
         while time.monotonic() < end:
             time.sleep(random.uniform(*KILL_SECONDS))
@@ -121,7 +121,7 @@ class Scripts:
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory, django_db_blocker: Any) -> Iterator[Service]:
-    """The service on PostgreSQL, whose access tokens live for seconds."""
+    """Serve twotoken on PostgreSQL, with access tokens that live for seconds."""
     with (
         django_db_blocker.unblock(),
         database("postgresql", tmp_path_factory.mktemp("database")) as made,
@@ -139,9 +139,9 @@ def service(tmp_path_factory: pytest.TempPathFactory, django_db_blocker: Any) ->
 def test_scripts_that_are_killed(
     service: Service, tmp_path: Path, manner: str, tried: Tried, django_db_blocker: Any
 ) -> None:
-    """A hundred threads in eight processes that are killed log in once, and no family is revoked.
+    """A hundred threads in eight processes that are killed at random log in once, and no family is revoked.
 
-    Some of them rotate at each refresh, and some are bound to a key.
+    ``manner`` says whether each refresh rotates (hasty), or the family is bound to a key (bound), or neither.
     """
     with django_db_blocker.unblock():
         user: Any = UserFactory()
@@ -170,7 +170,7 @@ def test_scripts_that_are_killed(
 
 
 def held_to(url: str, path: Path) -> None:
-    """Assert that the file holds a token that still refreshes, and that nothing but the logout revokes its family."""
+    """Assert that the session file has a refresh token that still works, and then log out."""
     store = FileStore(path)
     auth = TokenAuth(f"{url}{BODY}", store=store)
     store.save(replace(store.load(), access=""))

@@ -1,6 +1,6 @@
-"""The real service with a real database, in any order of requests, times and users, against the oracle.
+"""Compares the real service, on a real database, with the oracle, for requests, times and users in any order.
 
-After each step the answer, its cookie, the number of its statements, all rows and events are what the oracle says.
+After each step, the answer, its cookie, the number of statements, all rows and all events must be as the oracle says.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ AGES = st.sampled_from([timedelta(minutes=15), timedelta(hours=11), timedelta(da
 
 
 def rarely(method: Any) -> Any:
-    """Make a rule wait for some refreshes first; otherwise soon no family would be active."""
+    """Let Hypothesis choose a step only after three refreshes; otherwise soon no family would be active."""
 
     @wraps(method)
     def wrapped(self: ServiceInAnyOrder, **values: Any) -> None:
@@ -57,12 +57,12 @@ def rarely(method: Any) -> Any:
 
 
 class ServiceInAnyOrder(Service):
-    """The rules, from which Hypothesis chooses in any order."""
+    """The steps, which Hypothesis chooses in any order."""
 
     @rule(user=st.integers(0, 1), mount=MOUNTS)
     @rarely
     def fail_to_log_in(self, user: int, mount: str) -> None:
-        """Log in with a wrong password."""
+        """Log in with a wrong password, which is refused."""
         response = self.send(mount + "login/", {**self.credentials(user), "password": "wrong"})
         assert (response.status_code, response.json()["code"]) == (401, "no_active_account")
 
@@ -87,14 +87,14 @@ class ServiceInAnyOrder(Service):
         claims: dict[str, str],
         device: str,
     ) -> None:
-        """Refresh with any token there ever was, with or without key and proof, at either mount, from any client."""
+        """Refresh with any token that was issued, with or without key and proof, at either mount, from any client."""
         self.pass_seconds(wait)
         self.show(*self.token(number, back), key, mount, client, claims, device)
 
     @precondition(lambda self: self.last)
     @rule(wait=MOMENTS, key=st.none() | KEYS, client=CLIENTS, claims=CLAIMS, device=PROOFS)
     def refresh_again(self, wait: float, key: str | None, client: Client, claims: dict[str, str], device: str) -> None:
-        """Repeat the last refresh, with its key or another, from any client."""
+        """Repeat the last refresh, with its key or another key, from any client."""
         self.pass_seconds(wait)
         assert self.last is not None
         family, token, generation, last_key, mount = self.last
@@ -104,7 +104,7 @@ class ServiceInAnyOrder(Service):
     def refresh_in_turn(
         self, wait: float, number: int, key: str, mount: str, times: int, claims: dict[str, str]
     ) -> None:
-        """Refresh with the newest token, as an undisturbed client does, or log in again after a refusal."""
+        """Refresh with the newest token, as an undisturbed client does. If no family is active, log in first."""
         if not self.live():
             self.reactivate()
             self.log_in(number % 2, mount, None, 0, OWNER, claims, "")
@@ -123,7 +123,7 @@ class ServiceInAnyOrder(Service):
         claims: dict[str, str] | None = None,
         device: str = OWN,
     ) -> None:
-        """Refresh, and compare the answer with the oracle's."""
+        """Refresh, and compare the answer, the signals and the number of statements with the oracle's outcome."""
         self.last = (family, token, generation, key, mount)
         self.refreshes += 1
         extra: dict[str, Any] = {"HTTP_IDEMPOTENCY_KEY": key} if key else {}
@@ -150,7 +150,7 @@ class ServiceInAnyOrder(Service):
     @rule(number=NUMBERS, back=GENERATIONS_BACK, mount=MOUNTS, place=st.floats(0, 0.999))
     @rarely
     def refresh_with_a_forgery(self, number: int, back: int, mount: str, place: float) -> None:
-        """Change one character of a token, even in unused bits: no statement, and the family stays as it is."""
+        """Refresh with a token that has one changed character: it is refused without a query."""
         _, token, _ = self.token(number, back)
         index = int(len(token) * place)
         forged = token[:index] + ("A" if token[index] != "A" else "B") + token[index + 1 :]
@@ -172,7 +172,7 @@ class ServiceInAnyOrder(Service):
     @rule(number=st.integers(0, 30), mount=MOUNTS)
     @rarely
     def log_out_everywhere(self, number: int, mount: str) -> None:
-        """Log out of all families with an access token."""
+        """Log out of all families of the user, with an access token."""
         family, response = self.with_bearer("post", mount + "logout/all/", number, 204)
         if family is not None:
             self.oracle.revoke_all(family.user, "logout")
@@ -181,7 +181,7 @@ class ServiceInAnyOrder(Service):
     @rule(number=st.integers(0, 30), mount=MOUNTS)
     @rarely
     def end_the_other_sessions(self, number: int, mount: str) -> None:
-        """Revoke all of the user's families except the current one."""
+        """Revoke all families of the user except that of the access token."""
         family, _ = self.with_bearer("delete", mount + "sessions/", number, 204)
         if family is not None:
             self.oracle.revoke_all(family.user, "logout", keep=family)
@@ -189,7 +189,7 @@ class ServiceInAnyOrder(Service):
     @rule(number=st.integers(0, 30), other=NUMBERS, mount=MOUNTS)
     @rarely
     def end_a_session(self, number: int, other: int, mount: str) -> None:
-        """Revoke one of the user's own families; another user's is a 404."""
+        """Revoke a family of the user by its id. For the family of another user the answer is a 404."""
         ended, _, _ = self.token(other, 0)
         _, asking, _, _ = self.access(number)
         is_own = asking.user is ended.user
@@ -202,7 +202,7 @@ class ServiceInAnyOrder(Service):
     @rule(number=st.integers(0, 30), mount=MOUNTS)
     @rarely
     def list_sessions(self, number: int, mount: str) -> None:
-        """List the user's active families."""
+        """List the user's sessions, which must be the active families."""
         family, response = self.with_bearer("get", mount + "sessions/", number, 200)
         if family is not None:
             shown = {UUID(each["id"]): (each["current"], each["bound"]) for each in response.json()}
@@ -212,7 +212,7 @@ class ServiceInAnyOrder(Service):
     @rule(number=NUMBERS, early=st.sampled_from([0, 0.001, 0.999, 1]), key=KEYS, mount=MOUNTS)
     @rarely
     def refresh_at_the_end(self, number: int, early: float, key: str, mount: str) -> None:
-        """Refresh at the idle or absolute limit, within its last second, or just before."""
+        """Refresh when the family expires by the idle or absolute limit, or up to a second before."""
         family, token, generation = self.token(number, 0)
         self.pass_seconds(max((self.oracle.end_of(family) - self.oracle.now).total_seconds() - early, 0))
         self.show(family, token, generation, key, mount)
@@ -220,7 +220,7 @@ class ServiceInAnyOrder(Service):
     @rule(by=AGES)
     @rarely
     def grow_old(self, by: timedelta) -> None:
-        """Let time pass, across an access token's life, the idle limit or the absolute one."""
+        """Let so much time pass that access tokens expire, and perhaps families too."""
         self.pass_seconds(by.total_seconds())
 
     @rule(number=NUMBERS)
@@ -235,7 +235,7 @@ class ServiceInAnyOrder(Service):
     @rule(number=NUMBERS)
     @rarely
     def unbind(self, number: int) -> None:
-        """Unbind a family, as staff do. The access tokens that it has stay bound."""
+        """Unbind a family, as staff do. The family's older access tokens stay bound."""
         family, _, _ = self.token(number, 0)
         is_active = family.revoked_at is None and (family.expires_at is None or self.oracle.now < family.expires_at)
         is_bound = family.device != "" and is_active
@@ -246,7 +246,7 @@ class ServiceInAnyOrder(Service):
     @rule(user=st.integers(0, 1), kept=st.none() | NUMBERS)
     @rarely
     def change_the_password(self, user: int, kept: int | None) -> None:
-        """Change the password, and keep the user's own family or not."""
+        """Change the password, and perhaps keep one family. If it is another user's family, this has no effect."""
         self.users[user].password += 1
         account = self.accounts[user]
         account.refresh_from_db()
@@ -261,14 +261,14 @@ class ServiceInAnyOrder(Service):
     @rule()
     @rarely
     def change_the_secret_key(self) -> None:
-        """Change SECRET_KEY; the old one becomes the fallback."""
+        """Change SECRET_KEY. The old key becomes the fallback."""
         self.oracle.change_secret_key()
         self.use_secret_key()
 
     @rule()
     @rarely
     def drop_the_fallback(self) -> None:
-        """Remove the fallback. Families that have rotated since then don't need it."""
+        """Remove the fallback of SECRET_KEY. Families that rotated under the new key don't need the fallback."""
         self.oracle.fallbacks = []
         self.use_secret_key()
 
@@ -281,7 +281,7 @@ class ServiceInAnyOrder(Service):
     @precondition(lambda self: not all(user.is_active for user in self.users))
     @rule()
     def reactivate(self) -> None:
-        """Save the user as active again. This revives no family."""
+        """Activate both users by a query. A revoked family stays revoked."""
         for user in (0, 1):
             self.activate(user, is_active=True)
 
@@ -293,7 +293,7 @@ class ServiceInAnyOrder(Service):
     @rule(number=NUMBERS)
     @rarely
     def restore_a_backup(self, number: int) -> None:
-        """Restore a family's row from before its last rotation, so that clients have a newer token."""
+        """Set a family's row back by one rotation, as a restored backup does, so that clients have a newer token."""
         family, _, _ = self.token(number, 0)
         family.generation, family.is_rewritten = max(family.generation - 1, 0), True
         RefreshToken.objects.filter(pk=self.ids[self.place(family)]).update(generation=family.generation)
@@ -301,7 +301,7 @@ class ServiceInAnyOrder(Service):
 
 @pytest.mark.django_db(transaction=True)
 def test_the_service_does_as_designed(tried: Tried) -> None:
-    """The oracle, which is written from the design, predicts every answer and every row."""
+    """The oracle, which is written from the design, predicts every answer, row and event of the service."""
     size = settings(
         max_examples=600 if FULL else 40,
         stateful_step_count=50,

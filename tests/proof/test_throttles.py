@@ -1,6 +1,6 @@
-"""Throttles: counts of eight processes in each kind of shared cache, and names as databases compare them.
+"""Throttles: eight processes count in a shared cache, and names that a database treats as equal share one count.
 
-DPoP proofs are accepted once by the same caches.
+The same caches remember DPoP proofs, so that each proof is accepted once.
 """
 
 from __future__ import annotations
@@ -66,18 +66,18 @@ ICU_LOCALES = ["und-u-ks-level1", "und-u-ks-level2", "und-u-ka-shifted-ks-level1
 
 
 def guess(credentials: dict[str, str], client: Connection, number: int) -> Answer:
-    """Try a password."""
+    """Try to log in."""
     return client.post(f"{BODY}login/", credentials)
 
 
 def refresh(token: str, client: Connection, number: int) -> Answer:
-    """Refresh under the one key."""
+    """Refresh a token with the Idempotency-Key KEY."""
     return client.refresh(token, KEY)
 
 
 @pytest.fixture(params=CONFIGURATIONS, ids="-".join)
 def service(request: pytest.FixtureRequest, tmp_path: Any, django_db_blocker: Any) -> Iterator[Service]:
-    """The service with its throttles on. At the end: no error of its cache is logged."""
+    """Serve twotoken with throttles and a shared cache. At the end, no error is logged."""
     kind, vendor = request.param
     with django_db_blocker.unblock(), ExitStack() as stack:
         ours = stack.enter_context(database(vendor, tmp_path))
@@ -103,7 +103,7 @@ def service(request: pytest.FixtureRequest, tmp_path: Any, django_db_blocker: An
 
 
 def wait_for_all_processes(server: Service) -> None:
-    """Wait until most processes accept connections: the first one would get all that come before the others are up."""
+    """Wait until most processes have answered; otherwise the first process would get all requests."""
     deadline = time.monotonic() + 30
     while server.processes() <= PROCESSES // 2 and time.monotonic() < deadline:
         crowd = Crowd(server.port)
@@ -113,13 +113,13 @@ def wait_for_all_processes(server: Service) -> None:
 
 
 def wait_for_the_middle_of_a_minute() -> None:
-    """Wait for a moment at which all following requests fall into one window."""
+    """Wait for a moment after which all requests of a test fall into one window of the throttle."""
     while not 2 < time.time() % 60 < 45:
         time.sleep(0.1)
 
 
 def test_many_tries_at_once(service: Service, tried: Tried) -> None:
-    """Of 64 guesses at one name, and of 64 refreshes of one family, exactly as many pass as the rate allows."""
+    """Of 64 logins of one name at once, and of 64 refreshes of one family, exactly as many pass as the rate allows."""
     crowd = Crowd(service.port)
     try:
         for _ in range(ROUNDS):
@@ -136,7 +136,7 @@ def test_many_tries_at_once(service: Service, tried: Tried) -> None:
 
 
 def test_one_proof_many_times_at_once(service: Service, tried: Tried) -> None:
-    """Of 64 refreshes with one proof, on eight processes, one works. The others are refused as used."""
+    """Of twenty refreshes at once with one proof, exactly one succeeds. The others are refused: the proof was used."""
     crowd = Crowd(service.port)
     device = Device(host=f"http://127.0.0.1:{service.port}")
     try:
@@ -159,7 +159,7 @@ def test_one_proof_many_times_at_once(service: Service, tried: Tried) -> None:
 
 
 def names() -> list[str]:
-    """Return names that differ in one character, and what it does to its neighbours."""
+    """Return user names with many characters, each alone, between letters, and beside blanks and accents."""
     letters = [
         chr(point) for point in itertools.chain(range(1, 0x3100), range(0xFB00, 0x10000), range(0x1D400, 0x1D800))
     ]
@@ -170,7 +170,7 @@ def names() -> list[str]:
 
 
 def groups(column: str) -> dict[int, list[str]]:
-    """Store names in a new table; return those that the database takes for the same."""
+    """Store names in a new table. Return them in groups that the database treats as equal."""
     found: dict[int, list[str]] = defaultdict(list)
     with connections[ALIAS].cursor() as cursor:
         cursor.execute("DROP TABLE IF EXISTS spellings")
@@ -183,7 +183,7 @@ def groups(column: str) -> dict[int, list[str]]:
 
 
 def assert_counted_alike(same: dict[int, list[str]], tried: Tried) -> None:
-    """Assert that names which are equal in the database share one count, and nearly all others don't."""
+    """Assert that names which the database treats as equal share one count, and that nearly all others don't."""
     counts = [{normalize_username(name) for name in spellings} for spellings in same.values()]
     assert [len(count) for count in counts] == [1] * len(counts)
     assert any(len(spellings) > 1 for spellings in same.values())
@@ -203,7 +203,7 @@ def test_spellings_in_mariadb(tmp_path: Any, django_db_blocker: Any, tried: Trie
 def test_spellings_in_postgresql(
     tmp_path: Any, django_db_blocker: Any, tried: Tried, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The same for a nondeterministic collation, and for a deterministic one, where names are folded."""
+    """Names that a nondeterministic collation treats as equal share one count. For others, names are folded."""
     field = get_user_model()._meta.get_field("username")
     with django_db_blocker.unblock(), database("postgresql", tmp_path) as ours, in_reach(ours):
         for number, locale in enumerate(ICU_LOCALES):

@@ -1,4 +1,4 @@
-"""PostgreSQL when it refuses work: each answer is a 503, and the token is valid afterwards."""
+"""If PostgreSQL refuses work, each refresh is a 503, and the token stays valid."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ ROLE = "twotoken_proof_unavailable"
 
 
 def refresh(token: str) -> Any:
-    """Refresh, by a connection of the database that is in reach."""
+    """Refresh with Django's test client, on the database that the ORM uses."""
     return Client().post(f"{BODY}refresh/", {"refresh": token}, content_type="application/json")
 
 
 def assert_unavailable(token: str) -> None:
-    """Assert that the answer is a 503 with Retry-After."""
+    """Assert that a refresh is a 503 with Retry-After."""
     response = refresh(token)
     assert (response.status_code, response["Retry-After"], response.json()["code"]) == (503, "1", "unavailable")
 
@@ -43,7 +43,7 @@ def lets_in(url: str) -> bool:
 
 @pytest.fixture
 def served(tmp_path: Path, django_db_blocker: Any) -> Iterator[Database]:
-    """A database on a running server, and a role of our own there."""
+    """Create a database on a running server, and a role on this server."""
     with django_db_blocker.unblock(), database("postgresql", tmp_path) as ours:
         server = maintenance(ours.url)
         execute(server, f"DROP ROLE IF EXISTS {ROLE}")
@@ -60,7 +60,7 @@ def served(tmp_path: Path, django_db_blocker: Any) -> Iterator[Database]:
     ids=["53300", "25006"],
 )
 def test_a_server_that_refuses(served: Database, change: str) -> None:
-    """If a server has too many connections or is read-only, the answer is a 503, and the token stays valid."""
+    """If PostgreSQL allows no more connections or is read-only, a refresh is a 503, and the token stays valid."""
     execute(maintenance(served.url), f"ALTER ROLE {ROLE} {change}")
     with in_reach(served):
         token = start_family()
@@ -71,7 +71,7 @@ def test_a_server_that_refuses(served: Database, change: str) -> None:
 
 
 def test_a_server_that_stops(django_db_blocker: Any) -> None:
-    """While a server stops and when it is down, the answer is a 503, and the token stays valid."""
+    """While PostgreSQL stops, and when it is down, a refresh is a 503 with Retry-After."""
     with django_db_blocker.unblock(), of_our_own(POSTGRESQL) as url, in_reach(Database(maintenance(url))):
         token = start_family()
         ((files,),) = execute(maintenance(url), "SELECT pg_read_file('postmaster.pid')")

@@ -1,4 +1,4 @@
-"""A database that the first migration made is migrated to a later version, while clients stay logged in.
+"""Migrates a database of the first migration to a later version, while clients stay logged in.
 
 The later version is twotoken's own newest migration, and a made-up one after it.
 """
@@ -33,7 +33,7 @@ KEY = "a-key-of-some-length"
 
 @pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
 def store(request: pytest.FixtureRequest, tmp_path: Path, django_db_blocker: Any) -> Iterator[Database]:
-    """A database of each kind with the tables of the first migration, which the ORM uses."""
+    """Create a database of each kind with the tables of the first migration, and connect the ORM to it."""
     with (
         django_db_blocker.unblock(),
         database(request.param, tmp_path) as made,
@@ -46,20 +46,20 @@ def store(request: pytest.FixtureRequest, tmp_path: Path, django_db_blocker: Any
 
 @pytest.fixture
 def service(store: Database, tmp_path: Path) -> Iterator[Service]:
-    """The service, which is not started yet."""
+    """Return a service on the database ``store``. The test starts the service."""
     server = Service(store, tmp_path, atomic=False, processes=2)
     yield server
     server.stop()
 
 
 def old_model() -> Any:
-    """Return the model as the first migration has it."""
+    """Return the model ``RefreshToken`` as the first migration has it."""
     state = MigrationExecutor(connections[ALIAS]).loader.project_state([FIRST])
     return state.apps.get_model("twotoken", "RefreshToken")
 
 
 def populate(old: Any) -> None:
-    """Write families of a few users; every fifth is revoked."""
+    """Write families of ten users. Every fifth family is revoked."""
     users = [new_user() for _ in range(10)]
     now = timezone.now()
     old.objects.bulk_create(
@@ -77,19 +77,19 @@ def populate(old: Any) -> None:
 
 
 def contents(old: Any) -> list[tuple[Any, ...]]:
-    """Return what the first version wrote of these families, secrets included."""
+    """Return all columns that the first migration has, of the families that ``populate`` wrote."""
     names = [field.attname for field in old._meta.concrete_fields]
     return list(old.objects.filter(user_agent__startswith="agent").order_by("pk").values_list(*names))
 
 
 def token(family: Any, generation: int) -> str:
-    """Return a refresh token of a family, as the first version gave it out."""
+    """Return a refresh token of a family, as the first version issued it."""
     claims = {"family_id": family.pk, "secret": bytes(family.secret), "expires_at": timezone.now() + timedelta(days=1)}
     return encode_refresh(conf.refresh_keys, generation=generation, **claims)
 
 
 def refreshing(service: Service, clients: list[Client], done: threading.Event) -> list[threading.Thread]:
-    """Have the clients refresh until they are told to stop, and return their threads."""
+    """Start threads in which clients refresh until ``done`` is set, and return the threads."""
 
     def work(client: Client) -> None:
         while not (done.is_set() or client.refused):
@@ -102,7 +102,7 @@ def refreshing(service: Service, clients: list[Client], done: threading.Event) -
 
 
 def test_an_upgrade(store: Database, service: Service, tried: Tried) -> None:
-    """Clients refresh and log in before, during and after the migration. Nothing is lost, and reuse is still found."""
+    """If clients refresh before, during and after a migration, no data and no login is lost, and reuse is detected."""
     old = old_model()
     populate(old)
     before = contents(old)

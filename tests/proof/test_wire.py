@@ -1,4 +1,4 @@
-"""Requests as raw bytes to a real server: those that a proxy and a server could read differently."""
+"""Sends raw bytes to a real server: requests that a proxy and a server could read differently."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.proof.servers import BODY, COOKIE, Service, in_reach, row, start_fami
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory, django_db_blocker: Any) -> Iterator[Service]:
-    """The service on SQLite."""
+    """Serve twotoken on SQLite."""
     folder = tmp_path_factory.mktemp("service")
     with django_db_blocker.unblock(), database("sqlite", folder) as made, in_reach(made):
         server = Service(made, folder, atomic=False)
@@ -28,7 +28,7 @@ def service(tmp_path_factory: pytest.TempPathFactory, django_db_blocker: Any) ->
 
 
 def send(service: Service, *lines: str, body: str = "") -> list[int]:
-    """Send a request line by line; return the status of every answer that comes back before the server hangs up."""
+    """Send a request of these lines. Return the status of every answer before the server closes the connection."""
     request = "\r\n".join([*lines, "", body]).encode("latin-1")
     with socket.create_connection(("127.0.0.1", service.port), timeout=20) as client:
         client.sendall(request)
@@ -47,7 +47,7 @@ def refresh(token: str, *headers: str) -> tuple[list[str], str]:
 
 
 def test_a_plain_request(service: Service) -> None:
-    """A plain request works, so the others are not refused because of how they are sent."""
+    """A plain refresh succeeds, so the requests of other tests are not refused because of the way they are sent."""
     r0 = start_family()
     lines, body = refresh(r0)
     assert send(service, *lines, f"Content-Length: {len(body)}", body=body) == [200]
@@ -71,7 +71,7 @@ AMBIGUOUS: dict[str, list[str]] = {
 
 @pytest.mark.parametrize("headers", AMBIGUOUS.values(), ids=AMBIGUOUS)
 def test_requests_that_are_ambiguous(service: Service, headers: list[str], tried: Tried) -> None:
-    """CWE-444: an ambiguous request gets one answer, a refusal, and changes nothing."""
+    """CWE-444: an ambiguous request gets a single refusal or no answer, and changes nothing."""
     r0 = start_family()
     lines, body = refresh(r0)
     statuses = send(service, *lines, *(line.format(length=len(body)) for line in headers), body=body)
@@ -81,7 +81,7 @@ def test_requests_that_are_ambiguous(service: Service, headers: list[str], tried
 
 
 def test_a_key_that_comes_twice(service: Service) -> None:
-    """If a key comes twice, the server joins both with a comma, and the result works like any key."""
+    """If the header Idempotency-Key comes twice, the server joins both values to one key, which works for a retry."""
     r0 = start_family()
     lines, body = refresh(r0, "Idempotency-Key: a-key-of-some-length", "Idempotency-Key: another-key")
     for _ in range(2):
@@ -97,7 +97,7 @@ SPELLINGS = ["Sec_Fetch_Site: same-origin", "Sec-Fetch_Site: same-origin", "SEC_
 @pytest.mark.parametrize("spelling", SPELLINGS)
 @pytest.mark.parametrize("first", [True, False])
 def test_a_header_spelt_with_underscores(service: Service, spelling: str, first: bool) -> None:
-    """CVE-2015-0219: a header with underscores does not count as one that only browsers set."""
+    """CVE-2015-0219: ``Sec_Fetch_Site`` does not replace ``Sec-Fetch-Site``: a cross-site refresh is a 403."""
     r0 = start_family()
     pair = [spelling, "Sec-Fetch-Site: cross-site"] if first else ["Sec-Fetch-Site: cross-site", spelling]
     lines = [f"POST {COOKIE}refresh/ HTTP/1.1", "Host: localhost", f"Cookie: {cookies(r0)}", "Connection: close"]
@@ -106,7 +106,7 @@ def test_a_header_spelt_with_underscores(service: Service, spelling: str, first:
 
 
 def test_two_cookie_headers(service: Service) -> None:
-    """Two Cookie headers, one with a sibling subdomain's cookies, are refused in either order."""
+    """A request with two Cookie headers, one of them from a sibling subdomain, is a 401 in either order."""
     r0 = start_family()
     lines = [f"POST {COOKIE}refresh/ HTTP/1.1", "Host: localhost", "Connection: close", "Content-Length: 0"]
     for values in ([r0, "tossed"], ["tossed", r0]):
@@ -116,7 +116,7 @@ def test_two_cookie_headers(service: Service) -> None:
 
 @pytest.mark.parametrize("blank", ["\xa0", "\x85"])
 def test_a_cookie_header_that_begins_with_another_blank(service: Service, blank: str) -> None:
-    """The server does not strip the blank, or a sibling's cookie would have the companion's name."""
+    """The server does not strip U+00A0 or U+0085 before the companion cookie's name, so a refresh is a 401."""
     r0 = start_family()
     tossed = cookies(r0).replace(COMPANION, f"{blank}{COMPANION}")
     header = "; ".join(tossed.split("; ")[::-1])

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Weakness(NamedTuple):
-    """A weakness: what it is, where it was seen, and the tests against it as ``module.function``."""
+    """A weakness: what it is, where it was found, and the tests against it as ``module.function``."""
 
     what: str
     seen: str

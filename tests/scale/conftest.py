@@ -1,4 +1,4 @@
-"""Beyond one machine: the size of a run and the report are those of the proof."""
+"""Fixtures for tests with several database servers. The size of a run and the report are those of ``tests.proof``."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ __all__ = ["pytest_terminal_summary", "tried"]
 
 
 def pytest_sessionstart() -> None:
-    """Name the servers that are missing. The tests start servers of their own, even if others run."""
+    """Stop if packages are missing, and name them. The tests start their own servers, even if others run."""
     demand({"postgresql", "pgbouncer", "mariadb-server", "galera-4", "rsync"})
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out tests marked ``full`` in the short form."""
+    """In the short run, leave out the tests that are marked ``full``."""
     if not FULL:
         left_out = [item for item in items if item.get_closest_marker("full")]
         items[:] = [item for item in items if item not in left_out]
@@ -29,13 +29,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(scope="session")
 def galera(django_db_blocker: Any) -> Iterator[list[Node]]:
-    """A cluster of three nodes."""
+    """Start a Galera cluster of three nodes."""
     with django_db_blocker.unblock(), cluster() as made:
         yield made
 
 
 @pytest.fixture(scope="module")
 def nodes(galera: list[Node], django_db_blocker: Any) -> Iterator[list[Node]]:
-    """The cluster, with the ORM connected to it."""
+    """Connect the ORM to the nodes of the Galera cluster."""
     with django_db_blocker.unblock(), in_reach(galera):
         yield galera

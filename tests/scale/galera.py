@@ -1,4 +1,4 @@
-"""A MariaDB Galera cluster for the tests, whose nodes can lag, be cut off, paused, killed and restarted."""
+"""A MariaDB Galera cluster for the tests. A node can lag, be cut off, paused, killed and restarted."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ gcache.size=32M;gcs.fc_limit=10000"
 
 
 class Node:
-    """One server of a cluster. It keeps its ports and its folder while it is down."""
+    """One server of a Galera cluster. It keeps its ports and its folder while the server is down."""
 
     process: subprocess.Popen[bytes] | None = None
 
@@ -74,26 +74,26 @@ class Node:
         self.account = MARIADB.account if os.geteuid() == 0 else None
 
     def url(self, *, waits: bool, name: str = NAME) -> str:
-        """Return the URL of the database, with the server's default or with reads that wait for other nodes' writes."""
+        """Return the URL of the node's database. With ``waits``, reads wait for the writes of other nodes."""
         query = f"?init_command={quote('SET SESSION wsrep_sync_wait=1')}" if waits else ""
         return f"mysql://root@127.0.0.1:{self.port}/{name}{query}"
 
     def execute(self, statement: str) -> list[Any]:
-        """Run a statement over a connection of its own, and return its rows."""
+        """Run an SQL statement over a new connection, and return the rows."""
         return execute(self.url(waits=False), statement)
 
     def status(self, name: str) -> str:
-        """Return a value of SHOW STATUS."""
+        """Return the value of a variable of SHOW GLOBAL STATUS."""
         ((_, value),) = execute(self.url(waits=False, name="mysql"), f"SHOW GLOBAL STATUS LIKE '{name}'")
         return str(value)
 
     def conflicts(self) -> int:
-        """Return how many of its transactions were rolled back because of another node's."""
+        """Return how many of the node's transactions were rolled back because of another node's transaction."""
         return int(self.status("wsrep_local_cert_failures")) + int(self.status("wsrep_local_bf_aborts"))
 
     @contextmanager
     def behind(self, other: Node) -> Iterator[None]:
-        """Make the node apply no writes of others until the end, as if these were on their way. It still works."""
+        """Make the node apply no writes of other nodes until the block ends. The node still answers."""
         self.execute("SET GLOBAL default_week_format = 7")
         try:
             other.execute(f"INSERT INTO held (node) VALUES ('node{self.number}')")
@@ -105,7 +105,7 @@ class Node:
 
     @contextmanager
     def cut_off(self) -> Iterator[None]:
-        """Cut the node off from the others."""
+        """Cut the node off from the others; at the end, join it again and wait until it is synced."""
         self.execute("SET GLOBAL wsrep_provider_options = 'gmcast.isolate=1'")
         try:
             self.wait(lambda: self.status("wsrep_cluster_status") == "non-Primary")
@@ -115,28 +115,29 @@ class Node:
             self.wait(self.is_synced)
 
     def configure(self, members: str) -> None:
-        """Write its configuration."""
+        """Make the node's folders, and write its configuration file."""
         self._make(self.folder)
         self._make(self.folder / "data")
         values = {**vars(self), "members": members, "provider": PROVIDER, "name": NAME}
         (self.folder / "my.cnf").write_text(CONFIGURATION.format(**values))
 
     def install(self) -> None:
-        """Make the first tables. The other nodes get theirs from the first one."""
+        """Create the system tables. Only the first node needs this: the other nodes copy its tables."""
         arguments = ["--auth-root-authentication-method=normal", "--skip-test-db", "--skip-log-bin", "--wsrep-on=OFF"]
         self._run("mariadb-install-db", *arguments)
 
     def start(self, *arguments: str) -> None:
-        """Start the server. ``--wsrep-new-cluster`` is for the first of all."""
+        """Start the server. The first node of a cluster needs the argument ``--wsrep-new-cluster``."""
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
                 self._command("mariadbd", *arguments), cwd=self.folder, user=self.account, stdout=log, stderr=log
             )
 
     def restart(self, *, empty: bool = False) -> None:
-        """Start again after a crash, at the position that its files are at, as Debian's service does; or without any.
+        """Start the server again after a crash. Another node sends it the writes that it missed.
 
-        It gets what it has missed from another node, or all that there is.
+        Like Debian's service, first find out which writes the data folder has. With ``empty``, delete the data folder,
+        so that the other node sends everything.
         """
         if empty:
             shutil.rmtree(self.folder / "data")
@@ -148,14 +149,14 @@ class Node:
         self.start(f"--wsrep-start-position={position}")
 
     def kill(self) -> None:
-        """``kill -9``."""
+        """Send ``kill -9`` to the server."""
         assert self.process is not None
         self.process.kill()
         self.process.wait(PATIENCE)
 
     @contextmanager
     def paused(self, others: list[Node]) -> Iterator[None]:
-        """Stop the process until the others have gone on without it, and to the end; then wait until it is synced."""
+        """Pause the process, and wait until the other nodes go on without it. At the end, wait until it is synced."""
         assert self.process is not None
         self.process.send_signal(signal.SIGSTOP)
         try:
@@ -166,7 +167,7 @@ class Node:
         self.wait(lambda: all(node.sees(len(others) + 1) for node in others) and self.is_synced())
 
     def stop(self) -> None:
-        """Stop it, if it runs."""
+        """Kill the server if it runs."""
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(signal.SIGCONT)
             self.process.kill()  # its data are thrown away
@@ -180,11 +181,11 @@ class Node:
         return False
 
     def sees(self, size: int) -> bool:
-        """Tell whether the node knows of this many nodes in the cluster."""
+        """Tell whether the node counts this many nodes in the cluster."""
         return self.status("wsrep_cluster_size") == str(size)
 
     def wait(self, condition: Callable[[], bool]) -> None:
-        """Wait until a condition holds."""
+        """Wait until a condition holds. Raises RuntimeError if the server ends, or after PATIENCE seconds."""
         deadline = time.monotonic() + PATIENCE
         while not condition():
             if self.process is None or self.process.poll() is not None or time.monotonic() > deadline:
@@ -213,7 +214,7 @@ class Node:
 
 @contextmanager
 def cluster(size: int = 3) -> Iterator[list[Node]]:
-    """Start this many nodes, each with its own folder and port; kill them and delete the folders at the end."""
+    """Start a cluster of this many nodes, each with its own folder and port. Kill the nodes at the end."""
     if not PROVIDER.exists():
         raise RuntimeError(f"{PROVIDER} is not there: install Debian's packages mariadb-server, galera-4 and rsync.")
     folder = Path(tempfile.mkdtemp(prefix="twotoken-galera-"))
@@ -244,14 +245,14 @@ _alias: ContextVar[str] = ContextVar("alias", default="node1")
 
 
 class Router:
-    """Makes the ORM of this process use the node that ``at`` names, or the first one."""
+    """A database router that makes the ORM of this process use the node that ``at`` names, or else the first node."""
 
     def db_for_read(self, model: Any, **hints: Any) -> str:
-        """Read from that node."""
+        """Read from the node that ``at`` names."""
         return _alias.get()
 
     def db_for_write(self, model: Any, **hints: Any) -> str:
-        """Write to that node."""
+        """Write to the node that ``at`` names."""
         return _alias.get()
 
     def allow_relation(self, one: Any, other: Any, **hints: Any) -> bool:
@@ -261,7 +262,7 @@ class Router:
 
 @contextmanager
 def at(node: Node, *, waits: bool = True) -> Iterator[None]:
-    """Make the ORM of this thread use a node."""
+    """Make the ORM of this thread use a node. With ``waits``, reads wait for the writes of other nodes."""
     token = _alias.set(f"node{node.number}" + ("" if waits else "-at-once"))
     try:
         yield
@@ -277,7 +278,7 @@ def wait_for_all(nodes: list[Node]) -> None:
 
 @contextmanager
 def in_reach(nodes: list[Node], isolation: str = READ_COMMITTED) -> Iterator[None]:
-    """Make the ORM of this process use the nodes, after creating the tables."""
+    """Connect the ORM of this process to the nodes, and create the tables of twotoken."""
     aliases = {
         f"node{node.number}{suffix}": configured(node.url(waits=waits), isolation, atomic=False)
         for node in nodes

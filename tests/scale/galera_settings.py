@@ -1,4 +1,4 @@
-"""The proof's project on a Galera node, with connections that are checked before use: a node may have died."""
+"""Settings of ``tests.proof`` for a Galera node. Django checks connections before use, because a node may have died."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What ten million token families cost, compared with a thousand, and what a million rotations leave.
+"""Measures what ten million token families cost, compared with a thousand, and what a million rotations leave.
 
-``python -m tests.scale.growth`` measures on a PostgreSQL server of its own, by the workers of the benchmarks. Read
-ratios, not times.
+``python -m tests.scale.growth`` starts its own PostgreSQL server, and measures with the workers of the benchmarks. Only
+the ratios mean something on other machines, not the times.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ class Population:
         return value
 
     def load(self, kind: str = "people") -> None:
-        """Insert families and, with "people", their users. Make the indexes afterwards."""
+        """Insert families and, with the kind "people", their users. Create the indexes afterwards."""
         statements = self.remote.call("drop_indexes")
         for first in range(0, self.count, CHUNK):
             self.remote.call("fill", kind, first, min(CHUNK, self.count - first))
@@ -117,7 +117,7 @@ class Population:
         return {"table": self.ask(f"pg_table_size('{TABLE}')"), **dict(self.server.execute(indexes, self.name))}
 
     def updates(self) -> Figures:
-        """Return how many rows were updated, how many heap-only, and how often autovacuum ran."""
+        """Return the number of updated rows, the number of heap-only updates, and how often autovacuum ran."""
         columns = ("n_tup_upd", "n_tup_hot_upd", "autovacuum_count")
         ((*values,),) = self.server.execute(
             f"SELECT {', '.join(columns)} FROM pg_stat_user_tables WHERE relname = '{TABLE}'", self.name
@@ -125,9 +125,9 @@ class Population:
         return dict(zip(columns, values, strict=True))
 
     def blocks(self, operation: str, count: int) -> float:
-        """Return how many blocks of the database an operation reads, of tables, indexes and catalogues.
+        """Return how many blocks of tables, indexes and catalogues an operation reads in the database.
 
-        The result is the lowest of five counts, because the blocks that autovacuum reads meanwhile are counted too.
+        The result is the lowest of five counts, because a count also has the blocks that autovacuum reads meanwhile.
         """
         found = []
         for _ in range(5):
@@ -143,7 +143,7 @@ class Population:
         return int(self.ask(column))
 
     def cost(self, operation: str, count: int) -> Figures:
-        """Return an operation's processor seconds in application and server, and its bytes of log."""
+        """Return an operation's processor seconds in application and database, and its bytes of write-ahead log."""
         self.remote.call("batch", operation, count)
         before, position = processor_seconds(self.server), self.ask("pg_current_wal_lsn()")
         _, application = self.remote.call("batch", operation, count)
@@ -212,12 +212,12 @@ def told(what: str) -> Iterator[None]:
 
 
 def bytes_of_a_family(population: Population) -> Figures:
-    """Return what a family takes in the table and in each index."""
+    """Return the bytes that a family takes in the table and in each index."""
     return {name: size / population.count for name, size in population.sizes().items()}
 
 
 def operations(database: Database, small: Population, large: Population, size: Size) -> Figures:
-    """Return each operation's time and blocks with many families, divided by those with few."""
+    """Return each operation's time with many families divided by that with few, and its blocks with few and many."""
     run = Run(database, {}, replace(QUICK, rounds=size.rounds, batch=size.batch, seconds=900, warm=True))
     cases = [
         (f"{operation} {population.count}", population.remote, operation)
@@ -237,7 +237,7 @@ def operations(database: Database, small: Population, large: Population, size: S
 
 
 def pages(large: Population, rounds: int) -> Figures:
-    """Return the seconds of each page of the admin, opened for the first time and later, and its SQL statements."""
+    """Return each admin page's number of SQL statements, and its seconds at the first opening and at later ones."""
     found: Figures = {}
     family = large.ask("md5('family7')::uuid")
     for name, address in PAGES.items():
@@ -250,7 +250,7 @@ def pages(large: Population, rounds: int) -> Figures:
 
 
 def purge(database: Database, large: Population, ended: int) -> Figures:
-    """Return how long the purge takes, by what is to be deleted, and how many families it deleted."""
+    """Return how many seconds the purge takes and how many families it deletes, for each kind of families in DUE."""
     found: Figures = {}
     for name, change in DUE.items():
         if change:
@@ -266,7 +266,7 @@ def purge(database: Database, large: Population, ended: int) -> Figures:
 
 
 def rotate(population: Population, statement: str, rotations: int, *, beside_an_old_snapshot: bool = False) -> Figures:
-    """Run rotations with pgbench, as statements like ours, each committed; return what they left."""
+    """Run rotations with pgbench, each as twotoken's SQL statement. Return how table and indexes have changed."""
     values = iter(
         (
             ":generation + 1",
@@ -318,12 +318,12 @@ def rotate(population: Population, statement: str, rotations: int, *, beside_an_
 
 
 def index_bytes(sizes: Figures) -> float:
-    """Return the bytes of all indexes."""
+    """Return the bytes of all indexes together."""
     return float(sum(size for name, size in sizes.items() if name != "table"))
 
 
 def processor_seconds(server: Postgres) -> float:
-    """Return the processor time of all processes of a server, ended ones included."""
+    """Return the processor seconds of all processes of a server, including processes that have ended."""
     ticks = os.sysconf("SC_CLK_TCK")
     total = 0
     for pid in [server.process.pid, *children_of(server.process.pid)]:
@@ -333,7 +333,7 @@ def processor_seconds(server: Postgres) -> float:
 
 
 def report(found: Figures) -> str:
-    """Return the figures as tables of Markdown."""
+    """Return the measured values as Markdown tables."""
     size = found["size"]
     tables: list[tuple[tuple[str, ...], list[tuple[str, ...]]]] = [
         (
@@ -379,12 +379,12 @@ def report(found: Figures) -> str:
 
 
 def items(found: Figures, measured: str) -> list[tuple[str, Any]]:
-    """Return the measured values by name."""
+    """Return the names and values of one part of the results."""
     return list(found[measured].items())
 
 
 def main() -> None:
-    """Measure, print, and save the measured values as JSON."""
+    """Measure, print the results, and save them as JSON if the command line names a file."""
     parser = ArgumentParser(prog="python -m tests.scale.growth", description=__doc__)
     for name, value in vars(FULL).items():
         parser.add_argument(f"--{name}", type=int, default=value)

@@ -1,4 +1,4 @@
-"""The settings of the main suite for a database behind PgBouncer, as Django's documentation has them."""
+"""The main suite's settings, for a database behind PgBouncer: changed as Django's documentation says."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""PostgreSQL servers to be killed and promoted: a primary, its streaming replica, and PgBouncer in front."""
+"""PostgreSQL servers that tests can kill and promote: a primary, a streaming replica, and PgBouncer."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SETTINGS = {
 
 
 def wait_until(happened: Callable[[], bool], what: str) -> None:
-    """Wait until a condition holds, for a short time."""
+    """Wait until a condition holds. After PATIENCE seconds, fail with the message ``what``."""
     deadline = time.monotonic() + PATIENCE
     while not happened():
         assert time.monotonic() < deadline, what
@@ -40,7 +40,7 @@ def wait_until(happened: Callable[[], bool], what: str) -> None:
 
 
 def program(name: str, package: str) -> str:
-    """Return the path of a program, or say what to install."""
+    """Return the path of a program. Raises RuntimeError that names the package to install."""
     path = found(name)
     if path is None:
         raise RuntimeError(f"{name} is not installed. Install Debian's {package}.")
@@ -48,7 +48,7 @@ def program(name: str, package: str) -> str:
 
 
 def account() -> str | None:
-    """Return the system user of the servers, which can't be root."""
+    """Return the system user for the servers if this process is root: the servers refuse to run as root."""
     return ACCOUNT if os.geteuid() == 0 else None
 
 
@@ -64,31 +64,31 @@ class Server:
 
     @property
     def url(self) -> str:
-        """Return the URL of its database."""
+        """Return the URL of the server's database."""
         return f"postgres://postgres@127.0.0.1:{self.port}/{NAME}"
 
     @property
     def database(self) -> Database:
-        """Return its database for the proof's helpers."""
+        """Return the server's database as an object for the helpers of ``tests.proof``."""
         return Database(self.url)
 
     def execute(self, statement: str, name: str = NAME) -> list[Any]:
-        """Run a statement over a connection of its own, and return its rows."""
+        """Run an SQL statement over a new connection, and return the rows."""
         return execute(f"{self.url.rpartition('/')[0]}/{name}", statement)
 
     def run(self, *command: str) -> None:
-        """Run another of its programs to the end."""
+        """Run another program, such as ``initdb``, in the server's folder, and wait for its end."""
         done = subprocess.run(command, cwd=self.folder, user=account(), capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{command[0]} failed: {done.stdout} {done.stderr}"
 
     def start(self) -> None:
-        """Start, and wait until it accepts statements."""
+        """Start the server, and wait until it accepts statements."""
         with self.log.open("a") as log:
             self.process = subprocess.Popen(self.command, cwd=self.folder, user=account(), stdout=log, stderr=log)
         wait_until(self.answers, f"{self.command[0]} does not answer: see {self.log}")
 
     def answers(self) -> bool:
-        """Tell whether it accepts statements."""
+        """Tell whether the server accepts statements."""
         assert self.process.poll() is None, self.log.read_text()
         try:
             self.execute("SELECT 1", "postgres")
@@ -97,7 +97,7 @@ class Server:
         return True
 
     def stop(self) -> None:
-        """Stop without waiting for clients."""
+        """Stop the server without waiting for clients to disconnect."""
         self.process.send_signal(signal.SIGINT)
         self.process.wait(PATIENCE)
 
@@ -112,7 +112,7 @@ class Postgres(Server):
         self.command += ["-k", f"{folder}"]
 
     def create(self, **settings: str) -> None:
-        """Make its folder, start it, and make its database."""
+        """Create the server's data folder, start the server, and create its database."""
         install = program("initdb", "postgresql")
         self.run(install, "-D", f"{self.data}", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync")
         self.configure(**{**SETTINGS, **settings})
@@ -120,7 +120,7 @@ class Postgres(Server):
         self.execute(f"CREATE DATABASE {NAME}", "postgres")
 
     def follow(self, primary: Postgres, **settings: str) -> None:
-        """Become a streaming replica of another server."""
+        """Start the server as a streaming replica of another server."""
         backup = program("pg_basebackup", "postgresql")
         source = ["-h", "127.0.0.1", "-p", f"{primary.port}", "-U", "postgres"]
         self.run(backup, *source, "-D", f"{self.data}", "-R", "-X", "stream", "-c", "fast", "--no-sync")
@@ -139,7 +139,7 @@ class Postgres(Server):
         wait_until(lambda: self.execute(f"SHOW {name}") == [(value,)], f"{name} is not {value!r}")
 
     def kill(self) -> None:
-        """Send ``kill -9`` to all its processes. They lose their memory; the operating system keeps what they wrote."""
+        """Send ``kill -9`` to all processes of the server. The operating system keeps what they wrote to files."""
         children = [self.process.pid, *children_of(self.process.pid)]
         for pid in children:
             with suppress(ProcessLookupError):
@@ -148,22 +148,22 @@ class Postgres(Server):
         wait_until(lambda: not any(map(lives, children)), "a server process does not die")
 
     def promote(self) -> None:
-        """Become a primary."""
+        """Make the replica a primary."""
         self.execute("SELECT pg_promote()")
         wait_until(lambda: self.execute("SELECT pg_is_in_recovery()") == [(False,)], "not promoted")
 
     def miss_what_comes(self) -> None:
-        """Receive nothing more from the primary, as if the network were cut."""
+        """Make the replica receive nothing more from the primary, as if the network were cut."""
         self.set("primary_conninfo", "")
         wait_until(lambda: self.execute("SELECT 1 FROM pg_stat_wal_receiver") == [], "the replica goes on receiving")
 
     def stand_still(self) -> None:
-        """Show the present data, and nothing new from the primary, until ``catch_up``."""
+        """Make the replica show only its present data, and nothing new from the primary, until ``catch_up``."""
         self.execute("SELECT pg_wal_replay_pause()")
         wait_until(lambda: self.execute("SELECT pg_get_wal_replay_pause_state()") == [("paused",)], "not paused")
 
     def catch_up(self, primary: Postgres) -> None:
-        """Wait until everything that the primary has written can be read here. Ends a ``stand_still``."""
+        """Wait until the replica shows all that the primary has written. After a ``stand_still``, pause it again."""
         ((written,),) = primary.execute("SELECT pg_current_wal_lsn()")
         ((stands_still,),) = self.execute("SELECT pg_is_wal_replay_paused()")
         replayed = f"SELECT pg_last_wal_replay_lsn() >= '{written}'::pg_lsn"
@@ -175,7 +175,7 @@ class Postgres(Server):
 
 
 class PgBouncer(Server):
-    """PgBouncer: a client has a server connection for one transaction, or in session pooling until it disconnects.
+    """PgBouncer. It lends a server connection for one transaction, or in session pooling until the client disconnects.
 
     ``prepared`` is PgBouncer's ``max_prepared_statements``, which versions before 1.21 don't know.
     """
@@ -198,7 +198,7 @@ class PgBouncer(Server):
 
 @contextmanager
 def folder() -> Iterator[Path]:
-    """Yield a folder that the servers' system user may write to, and delete it."""
+    """Yield a folder that the servers' system user may write to, and delete the folder at the end."""
     made = Path(tempfile.mkdtemp(prefix="twotoken-scale-"))
     if (name := account()) is not None:
         shutil.chown(made, name)
@@ -210,7 +210,7 @@ def folder() -> Iterator[Path]:
 
 @contextmanager
 def running(server: Server) -> Iterator[None]:
-    """Stop a server at the end, if it runs."""
+    """Stop a server at the end of the block, if it still runs."""
     try:
         yield
     finally:
@@ -220,7 +220,7 @@ def running(server: Server) -> Iterator[None]:
 
 @contextmanager
 def primary(**settings: str) -> Iterator[Postgres]:
-    """Yield a server with an empty database."""
+    """Yield a new PostgreSQL server with an empty database, and stop it at the end."""
     with folder() as made:
         server = Postgres(made)
         with running(server):
@@ -230,7 +230,7 @@ def primary(**settings: str) -> Iterator[Postgres]:
 
 @contextmanager
 def replica_of(server: Postgres, **settings: str) -> Iterator[Postgres]:
-    """Yield a streaming replica."""
+    """Yield a new streaming replica of a server, and stop it at the end."""
     with folder() as made:
         replica = Postgres(made)
         with running(replica):
@@ -242,7 +242,7 @@ def replica_of(server: Postgres, **settings: str) -> Iterator[Postgres]:
 def pgbouncer(
     server: Postgres, *, pool: int, mode: str = "transaction", prepared: int | None = None
 ) -> Iterator[PgBouncer]:
-    """Yield a PgBouncer in front of a server."""
+    """Yield a new PgBouncer in front of a server, and stop it at the end."""
     with folder() as made:
         bouncer = PgBouncer(made, server, pool=pool, mode=mode, prepared=prepared)
         with running(bouncer):
@@ -251,7 +251,7 @@ def pgbouncer(
 
 
 def children_of(pid: int) -> list[int]:
-    """Return the child processes of a process."""
+    """Return the process ids of a process's children."""
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 

@@ -23,19 +23,19 @@ class ReadsFromReplica:
         return self.written
 
     def allow_relation(self, one: Any, other: Any, **hints: Any) -> bool:
-        """Treat rows of both as rows of one database."""
+        """Treat rows of the primary and of the replica as rows of one database."""
         return True
 
 
 class InThisProcess(ReadsFromReplica):
-    """The same router for a test that runs in a server's place."""
+    """The router ``ReadsFromReplica`` for the process of the tests, where the primary has another alias."""
 
     written = ALIAS
 
 
 class UsersFromPrimary(InThisProcess):
-    """Sends all reads but those of users to the replica, so a login knows a new password at once."""
+    """Sends all reads except reads of users to the replica, so a login knows a new password at once."""
 
     def db_for_read(self, model: Any, **hints: Any) -> str:
-        """Read users from the primary."""
+        """Read users from the primary, and everything else from the replica."""
         return self.written if model is get_user_model() else super().db_for_read(model, **hints)

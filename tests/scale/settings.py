@@ -1,4 +1,4 @@
-"""The proof's project in another set-up. The environment has the settings that differ, as JSON."""
+"""The settings of ``tests.proof``, changed by the JSON in the environment variable SCALE_SETTINGS."""
 
 from __future__ import annotations
 

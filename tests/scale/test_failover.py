@@ -1,4 +1,4 @@
-"""The primary is killed, and recovers, or is replaced by a replica that may lack the last writes."""
+"""Tests that kill the primary. It recovers, or a replica that may lack the last writes replaces it."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ KEY = "a-key-of-some-length"
 def served(
     tmp_path_factory: pytest.TempPathFactory, first: Postgres, second: Postgres | None = None, **options: str
 ) -> Iterator[Service]:
-    """Serve a primary, or whichever of two servers accepts writes, and make this process use the same one."""
+    """Serve twotoken on a primary, or on the one of two servers that accepts writes. This process uses the same."""
     changes: dict[str, Any] = {"OPTIONS": options}
     if second is not None:
         # What libpq has for it: of several servers, the one that takes writes. Django notices that one has gone.
@@ -67,17 +67,17 @@ def served(
 
 @pytest.fixture(autouse=True)
 def _database(django_db_blocker: Any) -> Iterator[None]:
-    """These tests have servers of their own."""
+    """Let these tests use databases on servers that they start themselves."""
     with django_db_blocker.unblock():
         yield
 
 
 @pytest.mark.parametrize("commit", ["on", "off"])
 def test_kill_9_of_the_primary(tmp_path_factory: pytest.TempPathFactory, tried: Tried, commit: str) -> None:
-    """The primary is killed again and again while clients with keys refresh. It recovers, and nobody is logged out.
+    """If the primary is killed and recovers while clients with an Idempotency-Key refresh, nobody is logged out.
 
-    With ``synchronous_commit`` on, nothing that a client was told is lost. With it off, clients' tokens may be
-    ahead of their rows, and still work.
+    With ``synchronous_commit`` on, no answered rotation is lost. With ``synchronous_commit`` off, a client's token may
+    be newer than the generation in its row, and the token still works.
     """
     with primary() as server, served(tmp_path_factory, server, options=f"-c synchronous_commit={commit}") as service:
         lost: list[int] = []
@@ -109,7 +109,7 @@ def test_kill_9_of_the_primary(tmp_path_factory: pytest.TempPathFactory, tried: 
 
 
 def wait_until_all_rotate(clients: list[Client]) -> None:
-    """Wait until each client has rotated, or was refused, which the run reports."""
+    """Wait until each client has rotated once more or was refused. ``run`` reports refusals."""
     first = [client.rotations for client in clients]
 
     def all_went_on() -> bool:
@@ -122,7 +122,7 @@ def wait_until_all_rotate(clients: list[Client]) -> None:
 
 @pytest.fixture
 def pair() -> Iterator[tuple[Postgres, Postgres]]:
-    """A primary and its replica."""
+    """Start a primary and its streaming replica."""
     with primary() as first, replica_of(first) as second:
         yield first, second
 
@@ -137,7 +137,7 @@ def fail_over(first: Postgres, second: Postgres) -> None:
 def test_a_replica_that_missed_the_last_rotations(
     tmp_path_factory: pytest.TempPathFactory, pair: tuple[Postgres, Postgres], tried: Tried
 ) -> None:
-    """If a replica misses the last rotations, honest clients stay logged in, and theft is still detected."""
+    """If a promoted replica misses the last rotations, honest clients stay logged in, and a theft is still detected."""
     first, second = pair
     with served(tmp_path_factory, first, second) as service:
         crowd = Crowd(service.port, 1)
@@ -192,7 +192,7 @@ def test_a_replica_that_missed_the_last_rotations(
 
 
 class Person:
-    """A client that has never lost an answer."""
+    """An honest client that has got every answer."""
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
@@ -201,11 +201,11 @@ class Person:
 
     @property
     def token(self) -> str:
-        """The newest token."""
+        """The newest refresh token."""
         return self.tokens[-1]
 
     def refresh(self, client: Connection) -> None:
-        """Refresh with the newest token."""
+        """Refresh with the newest token, and keep the new one."""
         key = {"Idempotency_Key": f"{KEY}-{self.rotations}"} if self.kind in {"keys", "browser"} else {}
         if self.kind == "browser":
             answer = client.post(f"{COOKIE}refresh/", Cookie=cookies(self.token), Sec_Fetch_Site="same-origin", **key)
@@ -220,7 +220,7 @@ class Person:
 def test_failover_beside_traffic(
     tmp_path_factory: pytest.TempPathFactory, pair: tuple[Postgres, Postgres], tried: Tried
 ) -> None:
-    """In a failover to an asynchronous replica, clients with keys stay logged in."""
+    """After a failover to an asynchronous replica, clients that send Idempotency-Keys stay logged in."""
     first, second = pair
     with served(tmp_path_factory, first, second) as service:
         fail_over_once(service, first, second, tried, "a failover")
@@ -229,7 +229,7 @@ def test_failover_beside_traffic(
 def test_failover_to_a_synchronous_replica(
     tmp_path_factory: pytest.TempPathFactory, pair: tuple[Postgres, Postgres], tried: Tried
 ) -> None:
-    """If commits wait for the replica, no rotation and no logout that was answered is lost."""
+    """If commits wait for the replica, a failover loses no rotation and no logout that was answered."""
     first, second = pair
     with served(tmp_path_factory, first, second) as service:
         second.catch_up(first)
@@ -247,7 +247,7 @@ def test_failover_to_a_synchronous_replica(
 
 
 def fail_over_once(service: Service, first: Postgres, second: Postgres, tried: Tried, what: str) -> int:
-    """Fail over during refreshes; return how many answered rotations were lost."""
+    """Kill the primary during refreshes and promote the replica; return how many answered rotations were lost."""
     finished = threading.Event()
     lost: list[int] = []
 

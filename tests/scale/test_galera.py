@@ -1,4 +1,4 @@
-"""Three MariaDB Galera nodes that all accept writes: what always holds, and what holds only with a setting."""
+"""twotoken on three MariaDB Galera nodes that all accept writes, with and without ``wsrep_sync_wait``."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ A_MOMENT = 1 if FULL else 0.4  # seconds, by which a call that waits for nothing
 
 @pytest.fixture
 def script(nodes: list[Node]) -> Caller:
-    """A script with a user of its own."""
+    """Return a script's client for a new user."""
     return Caller(new_user(), mount="/api/app/auth/")
 
 
 def of_a_node_behind(
     nodes: list[Node], before: Callable[[], Any], call: Callable[[], Any], *, waits: bool
 ) -> tuple[Any, bool]:
-    """Write at the first node, call at the second before it has the write; tell whether the call waited."""
+    """Call ``before`` at one node, then ``call`` at a lagging one. Return its result, and whether ``call`` waited."""
     first, second, _ = nodes
 
     def run() -> Any:
@@ -67,7 +67,7 @@ def of_a_node_behind(
 
 @dataclass
 class Session:
-    """A login, and the calls it makes at either node."""
+    """A login and its requests, which a test sends to any node."""
 
     script: Caller
     access: str = ""
@@ -75,11 +75,11 @@ class Session:
     first: str = ""
 
     def log_in(self) -> None:
-        """Start a family."""
+        """Log in, and keep the tokens."""
         self.take(self.script.log_in())
 
     def rotate(self) -> None:
-        """Refresh with the key, and keep the new token."""
+        """Refresh with the Idempotency-Key KEY, and keep the new tokens."""
         self.take(self.refresh(KEY))
 
     def take(self, response: Any) -> None:
@@ -88,32 +88,33 @@ class Session:
         self.first = self.first or self.token
 
     def refresh(self, key: str | None = None) -> Any:
-        """Refresh with the kept token."""
+        """Refresh with the newest token."""
         return self.script.refresh(self.token, key)
 
     def log_out(self) -> Any:
-        """Log out."""
+        """Log out with the newest token."""
         return self.script.send("logout/", {"refresh": self.token})
 
     def log_out_everywhere(self) -> Any:
-        """Revoke every family of the user, with the access token of another one."""
+        """Revoke every family of the user by ``logout/all/``, with the kept access token."""
         return self.script.send("logout/all/", HTTP_AUTHORIZATION=f"Bearer {self.access}")
 
     def ask(self) -> Any:
-        """Call the revocable route."""
+        """Send a GET to the route of RevocableAccessTokenAuthentication."""
         return APIClient().get("/api/revocable/", HTTP_AUTHORIZATION=f"Bearer {self.access}")
 
     def change_password(self) -> None:
-        """Change the password."""
+        """Change the user's password."""
         self.script.user.set_password(f"another {PASSWORD}")
         self.script.user.save()
 
 
 @dataclass(frozen=True)
 class Case:
-    """A call at one node, then one at a lagging node, and the expected status or reason and row.
+    """A call at one node, a call at a lagging node, and the second call's expected result.
 
-    ``at_once`` is what comes where sessions don't wait, None where it is the same.
+    ``waiting`` and ``at_once`` are this result, with and without sessions that wait: the status or reason, and then the
+    row's generation and its reason of revocation. If ``at_once`` is None, both results are the same.
     """
 
     before: Callable[[Session], Any]
@@ -128,12 +129,12 @@ def nothing(session: Session) -> None:
 
 
 def replay(session: Session) -> Any:
-    """Send the login's token again, even if it has rotated."""
+    """Refresh with the token of the login, even if it was replaced."""
     return session.script.refresh(session.first)
 
 
 def retry(session: Session) -> Any:
-    """Send it again with the key that rotated it."""
+    """Refresh with the token of the login and the key that replaced it."""
     return session.script.refresh(session.first, KEY)
 
 
@@ -144,7 +145,7 @@ def log_in_and_rotate(session: Session) -> None:
 
 
 def log_in_elsewhere(session: Session) -> None:
-    """Log in once more, and keep the earlier access token."""
+    """Log in once more, but keep the access token of the earlier login."""
     access = session.access
     session.log_in()
     session.access = access
@@ -179,7 +180,7 @@ CASES = {**WRITES, **READS}
 @pytest.mark.parametrize("waits", [True, False])
 @pytest.mark.parametrize("name", CASES)
 def test_a_node_that_is_behind(nodes: list[Node], script: Caller, name: str, waits: bool, tried: Tried) -> None:
-    """If sessions wait, a cluster behaves as one server. If not, new tokens may be unknown, but no family forks."""
+    """At a lagging node, sessions that wait see all writes. Others may miss a write, but never rotate a token twice."""
     case, session = CASES[name], Session(script)
     case.prepare(session)
     wait_for_all(nodes)
@@ -193,7 +194,7 @@ def test_a_node_that_is_behind(nodes: list[Node], script: Caller, name: str, wai
 
 
 def test_a_revocation_that_loses_is_written_again(nodes: list[Node], tried: Tried) -> None:
-    """If another node rotates between read and write, the revocation is retried."""
+    """If another node rotates between a revocation's read and its write, the revocation is written again."""
     token = start_family()
     with at(nodes[1]):
         family = row(token)
@@ -214,7 +215,7 @@ def test_a_revocation_that_loses_is_written_again(nodes: list[Node], tried: Trie
 
 
 def test_the_tables(nodes: list[Node]) -> None:
-    """Galera replicates only InnoDB tables with a primary key; two nodes never give the same number."""
+    """All tables are InnoDB with a primary key, as Galera requires. Two nodes never give events the same key."""
     columns = (
         "engine, (SELECT COUNT(*) FROM information_schema.key_column_usage AS k WHERE k.table_schema = t.table_schema"
     )
@@ -238,7 +239,7 @@ def test_the_tables(nodes: list[Node]) -> None:
 
 @pytest.mark.parametrize(("suffix", "found"), [("", []), ("-at-once", ["twotoken.W009"])])
 def test_sessions_that_do_not_wait_are_told_of(nodes: list[Node], suffix: str, found: list[str]) -> None:
-    """``check --database`` and ``migrate`` report sessions that do not wait."""
+    """The check W009 reports a database with sessions that don't wait for other nodes, and no other database."""
     alias = f"node1{suffix}"
     with at(nodes[0], waits=not suffix):
         messages = run_checks(databases=[alias], tags=[Tags.database])

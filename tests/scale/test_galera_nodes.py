@@ -1,4 +1,4 @@
-"""Galera nodes die, lose the others or stand still: clients go on at others, and what was revoked stays revoked."""
+"""A Galera node is killed, cut off or paused: clients use other nodes, and revoked families stay revoked."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ CRASHES = 5
 
 @pytest.fixture(scope="module")
 def services(nodes: list[Node], tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Service]]:
-    """The service at each node."""
+    """Start a server of twotoken for each Galera node."""
     with ExitStack() as stack:
         servers = []
         for node in nodes:
@@ -46,14 +46,14 @@ def services(nodes: list[Node], tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 @pytest.fixture(autouse=True)
 def _new_connections() -> Iterator[None]:
-    """Close all connections to earlier nodes."""
+    """Close this process's connections to the nodes after each test."""
     yield
     connections.close_all()
 
 
 @pytest.mark.full
 def test_kill_9_of_a_node(nodes: list[Node], services: list[Service], tried: Tried) -> None:
-    """Two nodes are killed again and again while clients with keys use all of them. Each rotation counts once."""
+    """If nodes are killed again and again, clients with keys stay logged in, and each rotation counts once."""
     kills: list[int] = []
 
     def kill_again_and_again(clients: list[Client], done: threading.Event) -> None:
@@ -75,7 +75,7 @@ def test_kill_9_of_a_node(nodes: list[Node], services: list[Service], tried: Tri
 @pytest.mark.full
 @pytest.mark.parametrize("empty", [False, True])
 def test_a_node_that_missed_a_logout(nodes: list[Node], services: list[Service], empty: bool, tried: Tried) -> None:
-    """A node that missed a logout catches up before it accepts work, even if its disk was lost."""
+    """A node that missed revocations while it was down catches up before it accepts work, even if its disk was lost."""
     node = nodes[2]
     user = new_user()
     tokens = [start_family(user) for _ in range(10)]
@@ -97,7 +97,7 @@ def test_a_node_that_missed_a_logout(nodes: list[Node], services: list[Service],
 
 @contextmanager
 def connection(service: Service) -> Iterator[Connection]:
-    """Yield a new connection."""
+    """Yield a new HTTP connection to a server."""
     made = Connection(service.port, Counter())
     try:
         yield made
@@ -110,7 +110,7 @@ ENDPOINTS = ["login/", "refresh/", "logout/", "logout/all/", "GET sessions/", "D
 
 @pytest.mark.parametrize("waits", [True, False] if FULL else [False])
 def test_a_node_without_the_others(nodes: list[Node], waits: bool, tried: Tried) -> None:
-    """Each endpoint is a 503 with Retry-After and a code; the other nodes go on, and so does it later."""
+    """A node that is cut off answers 503 at each endpoint. Other nodes work, and this node does later."""
     script = Caller(new_user(), mount=BODY, raise_request_exception=False)
     pair = script.log_in().json()
     credentials = {script.user.USERNAME_FIELD: script.user.get_username(), "password": PASSWORD}
@@ -136,7 +136,7 @@ def test_a_node_without_the_others(nodes: list[Node], waits: bool, tried: Tried)
 
 @pytest.mark.full
 def test_a_node_that_stands_still(nodes: list[Node], tried: Tried) -> None:
-    """A paused node that missed a logout answers no request from its old data when it goes on."""
+    """A node that missed a logout while it was paused accepts no token of the family when it goes on."""
     script = Caller(new_user(), mount=BODY, raise_request_exception=False)
     pair = script.log_in().json()
     r1 = script.refresh(pair["refresh"], KEY).json()["refresh"]

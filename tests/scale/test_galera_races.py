@@ -1,4 +1,4 @@
-"""The races of the proof on three Galera nodes: the server processes of the connections use different nodes."""
+"""The races of ``tests.proof.test_races`` on three Galera nodes: connections to different nodes race each other."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ CONFIGURATIONS = [(READ_COMMITTED, False), *([(REPEATABLE_READ, True)] if FULL e
 def services(
     request: pytest.FixtureRequest, nodes: list[Node], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[list[Service]]:
-    """The service at each node. At the end: no errors, and the nodes had conflicts with each other."""
+    """Start a server for each node. At the end, assert that there were no errors, and that nodes had conflicts."""
     isolation, atomic = request.param
     before = conflicts(nodes)
     with ExitStack() as stack:
@@ -58,18 +58,18 @@ def services(
 
 
 def conflicts(nodes: list[Node]) -> int:
-    """Return how many transactions were rolled back because of another node's."""
+    """Return how many transactions of all nodes were rolled back because of another node's transaction."""
     return sum(node.conflicts() for node in nodes)
 
 
 @pytest.fixture
 def service(services: list[Service]) -> Service:
-    """The service at the first node."""
+    """Return the server at the first node."""
     return services[0]
 
 
 class Spread(Crowd):
-    """Connections that are spread over the nodes in turn."""
+    """Connections that go to the nodes in turn."""
 
     def __init__(self, services: list[Service]) -> None:
         super().__init__(services[0].port)
@@ -80,7 +80,7 @@ class Spread(Crowd):
 
 @pytest.fixture
 def crowd(services: list[Service], nodes: list[Node], tried: Tried) -> Iterator[Crowd]:
-    """Sixty-four connections to three nodes, which accept only answers that twotoken gives."""
+    """Open 64 connections to three nodes. At the end, assert that each answer was a 200, 204 or 401."""
     before, crowd = conflicts(nodes), Spread(services)
     yield crowd
     crowd.close()
@@ -90,7 +90,7 @@ def crowd(services: list[Service], nodes: list[Node], tried: Tried) -> Iterator[
 
 
 def test_purges_at_every_node(nodes: list[Node], crowd: Crowd, tried: Tried) -> None:
-    """Each old family is deleted once, and no active one is deleted while it rotates at all nodes."""
+    """If all nodes purge at once, each old family is deleted once. Active families that rotate at all nodes stay."""
     user = new_user()
     long_ago = timezone.now() - timedelta(days=40)
     old = [RefreshToken(user=user, refreshed_at=long_ago, revoked_at=long_ago) for _ in range(5_000 if FULL else 1_000)]
@@ -115,7 +115,7 @@ def test_purges_at_every_node(nodes: list[Node], crowd: Crowd, tried: Tried) -> 
 
 
 def test_all_of_a_user_ended_at_every_node(nodes: list[Node], crowd: Crowd, tried: Tried) -> None:
-    """While others refresh, all nodes revoke all families of a user: each is revoked once and stays so."""
+    """If all nodes revoke a user's families during refreshes, each family is revoked once, and then no token works."""
     user = new_user()
     tokens = [start_family(user) for _ in range(FAMILIES)]
     wait_for_all(nodes)
@@ -133,7 +133,7 @@ def test_all_of_a_user_ended_at_every_node(nodes: list[Node], crowd: Crowd, trie
 
 
 def test_a_key_that_wanders(crowd: Crowd, tried: Tried) -> None:
-    """A client sends each request to another node, and each one twice, as after a lost answer."""
+    """If clients send each refresh to two nodes with one key, both answer the same token, and rotate only once."""
 
     def wander(client: Connection, number: int) -> tuple[str, str]:
         first = token = start_family()

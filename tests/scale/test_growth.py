@@ -1,4 +1,4 @@
-"""Costs and sizes stay the same with many families and rotations; ten million in the full run."""
+"""With many families and rotations, costs and sizes stay nearly the same. The full run has ten million families."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from tests.scale import growth
 
 @pytest.fixture(scope="module")
 def found(django_db_blocker: Any) -> growth.Figures:
-    """The measured values."""
+    """Return the values that ``growth`` measures."""
     with django_db_blocker.unblock():
         return growth.measure(growth.FULL if IN_FULL else growth.SHORT)
 
 
 def test_what_an_operation_looks_at(found: growth.Figures, tried: Tried) -> None:
-    """Blocks read, not time: with many families the indexes are deeper, and nothing else grows."""
+    """With many families an operation reads at most twice as many blocks as with few, plus ten."""
     for operation, case in found["operations"].items():
         few, many = case["blocks"]
         assert many <= 2 * few + 10, operation
@@ -28,13 +28,13 @@ def test_what_an_operation_looks_at(found: growth.Figures, tried: Tried) -> None
 
 @pytest.mark.full  # a few rounds say nothing of time
 def test_what_an_operation_takes(found: growth.Figures) -> None:
-    """Refresh, request and logout cost the same with many families as with few."""
+    """A refresh and a request take less than 1.5 times as long with many families as with few."""
     for operation in ("refresh", "get access", "get revocable"):
         assert float(found["operations"][operation]["time"].split()[0]) < 1.5
 
 
 def test_rotations_leave_nothing(found: growth.Figures, tried: Tried) -> None:
-    """Nearly every update is heap-only; table and indexes don't grow."""
+    """In many rotations, more than 95% of the updates are heap-only, and table and indexes hardly grow."""
     beside, *cases = sorted(found["rotations"].items(), key=lambda case: "beside" not in case[0])
     for name, case in cases:
         assert case["heap-only"] > 0.95, name
@@ -57,7 +57,7 @@ def test_what_a_purge_deletes(found: growth.Figures, tried: Tried) -> None:
 
 
 def test_report(found: growth.Figures, capsys: pytest.CaptureFixture[str]) -> None:
-    """The figures are printed for people."""
+    """The report names the operations. It is printed for people."""
     text = growth.report(found)
     assert "refresh" in text
     with capsys.disabled():

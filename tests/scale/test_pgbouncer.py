@@ -1,4 +1,4 @@
-"""PgBouncer in transaction pooling with four connections: the races, the main suite and the commands."""
+"""Races, the main suite and commands behind PgBouncer, with transaction pooling and four server connections."""
 
 from __future__ import annotations
 
@@ -40,21 +40,21 @@ SUITE = [] if FULL else ["tests/conformance"]
 
 @pytest.fixture(scope="module")
 def server(django_db_blocker: Any) -> Iterator[Postgres]:
-    """A PostgreSQL server for this module."""
+    """Start a PostgreSQL server for this module."""
     with django_db_blocker.unblock(), primary() as made:
         yield made
 
 
 @pytest.fixture(scope="module")
 def bouncer(server: Postgres) -> Iterator[PgBouncer]:
-    """A PgBouncer in front of the server."""
+    """Start a PgBouncer in front of the server."""
     with pgbouncer(server, pool=POOL) as made:
         yield made
 
 
 @pytest.fixture(scope="module")
 def service(bouncer: PgBouncer, tmp_path_factory: pytest.TempPathFactory, django_db_blocker: Any) -> Iterator[Service]:
-    """Eight processes of four threads, connected to PgBouncer."""
+    """Serve twotoken with eight processes of four threads, connected to PgBouncer."""
     service = Service(bouncer.database, tmp_path_factory.mktemp("service"), atomic=False)
     different = {"DATABASES": {"default": {"OPTIONS": {}, "DISABLE_SERVER_SIDE_CURSORS": True}}}
     service.environment |= {"DJANGO_SETTINGS_MODULE": "tests.scale.settings", VARIABLE: json.dumps(different)}
@@ -66,7 +66,7 @@ def service(bouncer: PgBouncer, tmp_path_factory: pytest.TempPathFactory, django
 
 
 def test_connections_are_shared(service: Service, server: Postgres, crowd: Crowd, tried: Tried) -> None:
-    """All clients together use at most the pool's connections, and each connection serves many processes."""
+    """If 64 clients refresh at once, PgBouncer uses at most four connections to the server."""
     tokens = [start_family() for _ in crowd.connections]
 
     def work(client: Any, number: int) -> int:
@@ -84,7 +84,7 @@ def test_connections_are_shared(service: Service, server: Postgres, crowd: Crowd
 
 
 def test_the_purge_command(service: Service, crowd: Crowd) -> None:
-    """``manage.py purge_token_families`` over the pool, beside clients that refresh."""
+    """``purge_token_families`` over PgBouncer deletes all old families, while clients refresh without an error."""
     user, long_ago = new_user(), timezone.now() - timedelta(days=90)
     RefreshToken.objects.bulk_create(RefreshToken(user=user, revoked_at=long_ago) for _ in range(12_000))
     tokens = [start_family() for _ in range(16)]
@@ -97,7 +97,7 @@ def test_the_purge_command(service: Service, crowd: Crowd) -> None:
 
 
 def test_the_main_suite(bouncer: PgBouncer, tried: Tried) -> None:
-    """The main suite passes, or its conformance tests in the short form, on a database made through PgBouncer."""
+    """The main suite passes on a database made through PgBouncer. The short run has only the conformance tests."""
     command = [sys.executable, "-m", "pytest", "-q", "--ds=tests.scale.pooled", "-p", "no:cacheprovider"]
     # PgBouncer's own connections would stand in the way of a DROP DATABASE; the server is deleted as a whole.
     command += ["--reuse-db", "--create-db", *SUITE]

@@ -1,4 +1,4 @@
-"""psycopg's pool: two processes of sixteen threads each share four connections per process."""
+"""psycopg's connection pool. There are two processes, and the sixteen threads of each share four connections."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ CLIENTS = PROCESSES * THREADS
 
 @pytest.fixture(scope="module")
 def server(django_db_blocker: Any) -> Iterator[Postgres]:
-    """A PostgreSQL server for this module, with the tables."""
+    """Start a PostgreSQL server for this module, and create the tables."""
     with django_db_blocker.unblock(), primary() as made, in_reach(made.database):
         yield made
 
 
 @contextmanager
 def pooled(server: Postgres, folder: Path, pool: Any, *, logged: Set[str] = frozenset()) -> Iterator[Crowd]:
-    """Serve the project with these options of the pool, and yield its clients. ``logged`` is what the log may have."""
+    """Serve twotoken with these options of the pool, and yield clients. The log must then have the lines ``logged``."""
     service = Service(server.database, folder, atomic=False, processes=PROCESSES, threads=THREADS)
     different = {"DATABASES": {"default": {"CONN_MAX_AGE": 0, "OPTIONS": {"pool": pool}}}}
     service.environment |= {"DJANGO_SETTINGS_MODULE": "tests.scale.settings", VARIABLE: json.dumps(different)}
@@ -47,13 +47,13 @@ def pooled(server: Postgres, folder: Path, pool: Any, *, logged: Set[str] = froz
 
 
 def connections_made(server: Postgres) -> int:
-    """Return how many connections to its database the server has accepted."""
+    """Return how many connections to the tests' database the server has accepted so far."""
     ((count,),) = server.execute("SELECT sessions FROM pg_stat_database WHERE datname = 'scale'", "postgres")
     return int(count)
 
 
 def test_sessions(server: Postgres, tmp_path: Path, tried: Tried) -> None:
-    """Logins, refreshes and logouts of all threads at once work, over the connections of the pools alone."""
+    """If 32 clients log in, refresh and log out at once, all succeed, and the pools open at most eight connections."""
     users = [new_user() for _ in range(CLIENTS)]
 
     def session(client: Any, number: int) -> None:
@@ -73,7 +73,7 @@ def test_sessions(server: Postgres, tmp_path: Path, tried: Tried) -> None:
 
 
 def test_one_token(server: Postgres, tmp_path: Path) -> None:
-    """All clients refresh one token under one key, and get the same successor."""
+    """If all clients refresh one token at once with one Idempotency-Key, all get the same new token."""
     token = start_family()
     with pooled(server, tmp_path, pool=True) as crowd:
         answers = crowd.at_once(lambda client, _: client.refresh(token, KEY), CLIENTS)
@@ -82,7 +82,7 @@ def test_one_token(server: Postgres, tmp_path: Path) -> None:
 
 
 def test_an_exhausted_pool(server: Postgres, tmp_path: Path) -> None:
-    """If no connection becomes free within the pool's timeout, the answer is a 503, and nothing is lost."""
+    """If no connection becomes free within the pool's timeout, a refresh is a 503, and its repetition succeeds."""
     tokens = [start_family() for _ in range(CLIENTS)]
     options = {"min_size": 1, "max_size": 1, "timeout": 0.5}
     with pooled(server, tmp_path, options, logged={f"Service Unavailable: {BODY}refresh/"}) as crowd:

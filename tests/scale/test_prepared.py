@@ -1,4 +1,4 @@
-"""Prepared statements of psycopg 3: direct connections, psycopg's pool, and PgBouncer in its two modes."""
+"""Prepared statements of psycopg 3 over direct connections, psycopg's pool, and PgBouncer in two pooling modes."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ WAYS: dict[str, dict[str, Any]] = {
 
 @cache
 def tracks() -> bool:
-    """Tell whether the installed PgBouncer tracks prepared statements, and understands psycopg's DEALLOCATE ALL."""
+    """Tell whether the installed PgBouncer tracks prepared statements and knows DEALLOCATE ALL, as 1.22 does."""
     said = subprocess.run([program("pgbouncer", "pgbouncer"), "--version"], capture_output=True, text=True, check=True)
     (major, minor), *_ = re.findall(r"PgBouncer (\d+)\.(\d+)", said.stdout)
     return (int(major), int(minor)) >= (1, 22)
@@ -58,7 +58,7 @@ def tracks() -> bool:
 
 @pytest.fixture(scope="module")
 def server(django_db_blocker: Any) -> Iterator[Postgres]:
-    """A PostgreSQL server for this module, with the tables. Its log names the prepared statement of each execution."""
+    """Start a PostgreSQL server and create the tables. Its log names the prepared statement of each execution."""
     with django_db_blocker.unblock(), primary(log_statement="all") as made, in_reach(made.database):
         yield made
 
@@ -67,7 +67,7 @@ def server(django_db_blocker: Any) -> Iterator[Postgres]:
 def served(
     server: Server, folder: Path, different: dict[str, Any], *, processes: int, threads: int = 4
 ) -> Iterator[Service]:
-    """Serve the project with prepared statements and these differences of the database's settings."""
+    """Serve twotoken with prepared statements, and with these changes of Django's database settings."""
     service = Service(server.database, folder, atomic=False, processes=processes, threads=threads)
     values = {"DATABASES": {"default": {"OPTIONS": OPTIONS, **different}}}
     service.environment |= {"DJANGO_SETTINGS_MODULE": "tests.scale.settings", VARIABLE: json.dumps(values)}
@@ -85,7 +85,7 @@ SHORT = {"direct", "transaction" if tracks() else "session"}
 def service(
     request: pytest.FixtureRequest, server: Postgres, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Service]:
-    """Four processes of four threads, connected in one of the ways. At the end: no error, all rotations prepared."""
+    """Serve twotoken, connected in one of WAYS. At the end, no error may be logged, and each rotation is prepared."""
     way: str = request.param
     if way == "transaction" and not tracks():
         pytest.skip("needs PgBouncer 1.22 or newer")
@@ -107,7 +107,7 @@ def service(
 
 
 def test_sessions(crowd: Crowd, tried: Tried) -> None:
-    """Logins, refreshes and logouts of sixteen clients at once work."""
+    """If many clients log in, refresh and log out at once with prepared statements, all requests succeed."""
     users = [new_user() for _ in range(FAMILIES)]
 
     def session(client: Any, number: int) -> None:
@@ -125,7 +125,7 @@ def test_sessions(crowd: Crowd, tried: Tried) -> None:
 
 @pytest.fixture
 def client(server: Postgres, tmp_path: Path) -> Iterator[Any]:
-    """A client of a single process with a single thread, and so a single connection, which lives for AGE seconds."""
+    """A client of a server with one thread, and so one database connection, which lives for AGE seconds."""
     with served(server, tmp_path, {"CONN_MAX_AGE": AGE}, processes=1, threads=1) as service:
         crowd = Crowd(service.port, 1)
         yield crowd.connections[0]
@@ -136,7 +136,7 @@ def client(server: Postgres, tmp_path: Path) -> Iterator[Any]:
 
 
 def test_a_migration_that_adds_columns(server: Postgres, client: Any) -> None:
-    """A new column disturbs no prepared statement, because Django names the columns that it reads."""
+    """If a migration adds columns, a refresh still works: Django's statements name the columns that they read."""
     token = client.refresh(start_family(), KEY).token
     for table in ("twotoken_refreshtoken", "auth_user"):
         server.execute(f"ALTER TABLE {table} ADD COLUMN another integer NOT NULL DEFAULT 0")
@@ -144,7 +144,7 @@ def test_a_migration_that_adds_columns(server: Postgres, client: Any) -> None:
 
 
 def test_a_migration_that_changes_a_type(server: Postgres, client: Any) -> None:
-    """A column of another type fails the statements that read it, until the connection closes. No token is lost."""
+    """If a migration changes a column's type, a refresh is a 500 until the connection closes. No token is lost."""
     token = client.refresh(start_family(), KEY).token
     server.execute("ALTER TABLE auth_user ALTER COLUMN username TYPE varchar(200)")
     try:
@@ -164,7 +164,7 @@ def test_a_migration_that_changes_a_type(server: Postgres, client: Any) -> None:
 
 
 def test_discard_all(server: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a DISCARD ALL on the connection, psycopg prepares the statements again."""
+    """After a DISCARD ALL on the connection, a rotation works, and psycopg prepares its statement again."""
     connection = connections[ALIAS]
     connection.close()
     monkeypatch.setitem(connection.settings_dict, "OPTIONS", OPTIONS)

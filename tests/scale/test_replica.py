@@ -1,4 +1,4 @@
-"""All reads of the project go to a replica that is seconds behind; twotoken itself reads the primary."""
+"""All reads of the project go to a replica that lags. twotoken's own reads still go to the primary."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ ROTATIONS = 100 if FULL else 15
 
 @pytest.fixture(scope="module", params=[PAUSED, SECONDS] if FULL else [PAUSED])
 def servers(request: pytest.FixtureRequest, django_db_blocker: Any) -> Iterator[tuple[Postgres, Postgres]]:
-    """A primary and a replica that is behind."""
+    """Start a primary and a replica that lags."""
     settings = {} if request.param == PAUSED else {"recovery_min_apply_delay": request.param}
     with django_db_blocker.unblock(), primary() as first, replica_of(first, **settings) as second:
         if request.param == PAUSED:
@@ -54,7 +54,7 @@ def servers(request: pytest.FixtureRequest, django_db_blocker: Any) -> Iterator[
 
 @contextmanager
 def replica_in_reach(server: Postgres) -> Iterator[None]:
-    """Make this process read from the replica, under the alias that the servers use."""
+    """Connect this process to the replica under the alias ``replica``, which the served processes also use."""
     before = connections["replica"].settings_dict
     del connections["replica"]
     connections.settings["replica"] = {**connections.settings[ALIAS], "PORT": server.port}
@@ -70,7 +70,7 @@ def replica_in_reach(server: Postgres) -> Iterator[None]:
 def service(
     servers: tuple[Postgres, Postgres], tmp_path_factory: pytest.TempPathFactory, django_db_blocker: Any
 ) -> Iterator[Service]:
-    """Eight processes whose router sends all reads to the replica."""
+    """Serve twotoken with a database router that sends all reads to the replica."""
     first, second = servers
     server = Service(first.database, tmp_path_factory.mktemp("service"), atomic=False)
     different = {
@@ -87,13 +87,13 @@ def service(
 
 @pytest.fixture
 def client(crowd: Crowd) -> Connection:
-    """A client of the service."""
+    """Return a connection to the served project."""
     return crowd.connections[0]
 
 
 @pytest.fixture
 def user(service: Service, servers: tuple[Postgres, Postgres]) -> Any:
-    """A user who exists on the replica too."""
+    """Create a user, and wait until the replica has this user too."""
     made = new_user()
     catch_up(servers)
     return made
@@ -118,7 +118,7 @@ def get(client: Connection, path: str, access: str, method: str = "GET") -> tupl
 
 
 def test_the_replica_is_behind(servers: tuple[Postgres, Postgres], user: Any) -> None:
-    """A new family is not on the replica yet, and is later: the other tests depend on this."""
+    """The replica gets a new family only after ``catch_up``: the other tests depend on this lag."""
     pair = families.start(user)
     replicated = RefreshToken.objects.using("replica").filter(pk=pair.family_id)
     assert not replicated.exists()
@@ -128,7 +128,7 @@ def test_the_replica_is_behind(servers: tuple[Postgres, Postgres], user: Any) ->
 
 @pytest.mark.parametrize("kind", ["keys", "no keys", "browser"])
 def test_refreshes_one_upon_the_other(client: Connection, user: Any, kind: str, tried: Tried) -> None:
-    """Refreshes follow each other faster than the replica does: each works, and an old token is reuse."""
+    """If refreshes follow each other before the replica has them, each works, and an old token is ``reused``."""
     mount, headers = (COOKIE, {"Sec_Fetch_Site": "same-origin"}) if kind == "browser" else (BODY, {})
     answer = client.post(f"{mount}login/", {user.USERNAME_FIELD: user.get_username(), "password": PASSWORD}, **headers)
     tokens = [answer.token]
@@ -151,7 +151,7 @@ def test_refreshes_one_upon_the_other(client: Connection, user: Any, kind: str, 
 
 
 def test_what_was_ended_is_ended_at_once(client: Connection, user: Any) -> None:
-    """After a logout or a revocation of sessions, refresh, revocable class and list see it at once."""
+    """After a logout or a revocation, refresh, the revocable class and the list of sessions see it at once."""
     pairs = [log_in(client, user) for _ in range(4)]
     access = pairs[0].body["access"]
     assert len(get(client, f"{BODY}sessions/", access)[1]) == 4
@@ -168,13 +168,13 @@ def test_what_was_ended_is_ended_at_once(client: Connection, user: Any) -> None:
 
 
 def assert_ended(client: Connection, pair: Answer) -> None:
-    """Assert that both tokens of a pair are refused."""
+    """Assert that both tokens of a login are refused as revoked."""
     assert client.refresh(pair.token).reason == "revoked"
     assert get(client, "/api/revocable/", pair.body["access"])[1]["reason"] == "revoked"
 
 
 def test_who_may_not_log_in_any_more(client: Connection, servers: tuple[Postgres, Postgres], user: Any) -> None:
-    """A deactivated user or an old password is refused, although the replica still has both as valid."""
+    """A login with an old password, and a deactivated user's tokens, are refused, whatever the replica still has."""
     user.set_password("another password")
     user.save()
     assert log_in(client, user).status == 401
@@ -191,7 +191,7 @@ def test_who_may_not_log_in_any_more(client: Connection, servers: tuple[Postgres
 
 @pytest.fixture
 def in_this_process(user: Any) -> Iterator[None]:
-    """Make this process read from the replica, as the servers do."""
+    """Make this process read from the replica, as the served processes do."""
     with override_settings(
         DATABASE_ROUTERS=["tests.scale.routers.InThisProcess"],
         SESSION_ENGINE="django.contrib.sessions.backends.signed_cookies",
@@ -201,7 +201,7 @@ def in_this_process(user: Any) -> Iterator[None]:
 
 @pytest.mark.usefixtures("in_this_process")
 def test_statements(user: Any) -> None:
-    """A refresh makes two and a request one, all on the primary; a login also reads the user from the replica."""
+    """A refresh makes two statements and a request one, on the primary. Only a login also reads from the replica."""
     script = Caller(user, mount=BODY)
     pair = script.log_in().json()
     bearer: Any = {"HTTP_AUTHORIZATION": f"Bearer {pair['access']}"}
@@ -223,7 +223,7 @@ def test_statements(user: Any) -> None:
 
 @override_settings(DATABASE_ROUTERS=["tests.scale.routers.UsersFromPrimary"])
 def test_users_read_where_they_are_written(service: Service) -> None:
-    """A new user can log in at once, and so can a user with a new password."""
+    """If users are read from the primary, a new user can log in at once, and a new password works at once."""
     user = new_user()
     script = Caller(user, mount=BODY)
     assert script.log_in().status_code == 200
@@ -235,7 +235,7 @@ def test_users_read_where_they_are_written(service: Service) -> None:
 
 
 def test_the_admin(servers: tuple[Postgres, Postgres], user: Any, request: pytest.FixtureRequest) -> None:
-    """Staff see a new family at once, revoke it, and see it revoked."""
+    """In the admin, staff see a new family at once, revoke it, and see at once that it is revoked."""
     revoker = staff("view_refreshtoken", "revoke_refreshtoken")
     catch_up(servers)
     request.getfixturevalue("in_this_process")
@@ -249,7 +249,7 @@ def test_the_admin(servers: tuple[Postgres, Postgres], user: Any, request: pytes
 
 
 def test_the_purge(servers: tuple[Postgres, Postgres], user: Any, request: pytest.FixtureRequest) -> None:
-    """It deletes an old family that the replica does not have, and keeps one that is old only on the replica."""
+    """The purge deletes an old family that the replica lacks, and keeps a family that is old only on the replica."""
     long_ago = timezone.now() - timedelta(days=90)
     kept = RefreshToken.objects.create(user=user, expires_at=long_ago)
     catch_up(servers)

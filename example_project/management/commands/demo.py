@@ -22,7 +22,7 @@ SECRET_BYTES, PASSWORD_BYTES = 32, 9
 
 
 class Command(BaseCommand):
-    """Prepares and serves the example."""
+    """Prepares the example project and serves it."""
 
     help = "Create missing secrets, database and users, show the passwords of the users, and start the server."
     requires_system_checks: list[str] = []
@@ -76,7 +76,7 @@ class Command(BaseCommand):
 
 
 def parse_addrport(addrport: str) -> tuple[str, int]:
-    """Return host and port of an argument as ``runserver`` takes it: a port, or an address and a port."""
+    """Return host and port from an argument like that of ``runserver``: a port, or an address and a port."""
     match = naiveip_re.match(addrport)
     if match is None or not 0 < int(match["port"]) < 65536:
         raise CommandError(f"{addrport!r} is neither a port nor an address and a port. Use 127.0.0.1:8000.")
@@ -84,7 +84,7 @@ def parse_addrport(addrport: str) -> tuple[str, int]:
 
 
 def ensure_free(host: str, port: int) -> None:
-    """Raise CommandError if the server can't use the address, before anything is created."""
+    """Raise CommandError if the server can't listen at this host and port. Called before anything is created."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind, protocol) as probe:

@@ -1,4 +1,4 @@
-"""Migrations of a later version: twotoken's own, then a made-up one. For MIGRATION_MODULES."""
+"""Migrations of a later version: twotoken's own, and then a made-up one. For the setting MIGRATION_MODULES."""
 
 from __future__ import annotations
 

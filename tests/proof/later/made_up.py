@@ -1,4 +1,4 @@
-"""What a later version may do: add a column and an index, and fill in the column."""
+"""The migration of a made-up later version. It adds a column and an index, and fills in the column."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.proof.later import newest
 
 
 def fill_in(apps: Any, schema_editor: Any) -> None:
-    """Write the new column of each family."""
+    """Write the new column in each family's row."""
     families = apps.get_model("twotoken", "RefreshToken")._default_manager.using(schema_editor.connection.alias)
     families.update(note_length=Length("user_agent"))
 
