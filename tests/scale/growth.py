@@ -52,14 +52,15 @@ PAGES = {
     "the page of a family": "{family}/change/",
     "the overview": "overview/",
 }
-# Changes that make families due for the purge, or make it look at them. Their times are those of one day, as before each
-# run of a daily purge.
-A_DAY = "now() - interval '31 days' - random() * interval '1 day'"
+# Changes that make families due for the purge, or make it look at them. The families of all but one ended within a day, as
+# before each run of a daily purge.
+THEN = "now() - interval '31 days'"
+A_DAY = f"{THEN} - random() * interval '1 day'"
 DUE = {
     "nothing to delete": "",
     "revoked families": f"SET revoked_at = {A_DAY} WHERE revoked_at IS NOT NULL",
-    "families that were revoked at one time": "SET revoked_at = now() - interval '31 days' WHERE revoked_at IS NOT NULL",
-    "expired families": f"SET expires_at = now() - interval '31 days', earliest_end = {A_DAY} WHERE revoked_at IS NULL",
+    "families that were revoked at one time": f"SET revoked_at = {THEN} WHERE revoked_at IS NOT NULL",
+    "expired families": f"SET expires_at = {THEN}, earliest_end = {A_DAY} WHERE revoked_at IS NULL",
     "families that may have expired, and have not": f"SET earliest_end = {A_DAY}, expires_at = NULL,"
     " refreshed_at = now() WHERE revoked_at IS NULL",
 }
