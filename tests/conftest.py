@@ -9,9 +9,11 @@ from socketserver import StreamRequestHandler
 from typing import Any
 
 import pytest
+from django.contrib.auth.management import create_permissions
 from django.core.cache import cache
 from django.core.servers.basehttp import ThreadedWSGIServer
 from django.db import connections
+from django.db.models.signals import post_migrate
 from django.test.testcases import LiveServerThread
 
 from tests.factories import UserFactory
@@ -35,6 +37,17 @@ LiveServerThread.server_class = _LiveServer
 def pytest_collection_finish() -> None:
     """Keep the modules and the tests out of each later garbage collection."""
     gc.freeze()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown() -> Iterator[None]:
+    """Make no permissions after a flush has deleted them: it takes the most time. No test that commits needs them."""
+    name = "django.contrib.auth.management.create_permissions"
+    post_migrate.disconnect(dispatch_uid=name)
+    try:
+        yield
+    finally:
+        post_migrate.connect(create_permissions, dispatch_uid=name)
 
 
 @pytest.fixture(scope="session", autouse=True)
