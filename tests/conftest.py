@@ -5,21 +5,49 @@ from __future__ import annotations
 import gc
 import shutil
 from collections.abc import Iterator
+from socketserver import StreamRequestHandler
 from typing import Any
 
 import pytest
+from django.contrib.auth.management import create_permissions
 from django.core.cache import cache
+from django.core.servers.basehttp import ThreadedWSGIServer
 from django.db import connections
+from django.db.models.signals import post_migrate
+from django.test.testcases import LiveServerThread
 
 from tests.factories import UserFactory
 from tests.http import Caller
 from tests.settings import FOLDER
 from tests.staff import staff
 
+# The head and the body of an answer are two packets. The body would wait 40 ms until the client acknowledges the head.
+StreamRequestHandler.disable_nagle_algorithm = True
+
+
+class _LiveServer(ThreadedWSGIServer):
+    def serve_forever(self, poll_interval: float = 0.01) -> None:
+        """Notice soon that the tests have ended."""
+        super().serve_forever(poll_interval)
+
+
+LiveServerThread.server_class = _LiveServer
+
 
 def pytest_collection_finish() -> None:
     """After pytest has collected the tests, exclude all objects in memory from later garbage collections."""
     gc.freeze()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown() -> Iterator[None]:
+    """Make no permissions after a flush has deleted them: it takes the most time. No test that commits needs them."""
+    name = "django.contrib.auth.management.create_permissions"
+    post_migrate.disconnect(dispatch_uid=name)
+    try:
+        yield
+    finally:
+        post_migrate.connect(create_permissions, dispatch_uid=name)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -123,7 +123,7 @@ class KeyServer(ThreadingHTTPServer):
 def running_key_server() -> Iterator[KeyServer]:
     """Run a key server at a free port, and hide CA certificates, which urllib reads even for plain HTTP."""
     with KeyServer() as server, patch.dict(os.environ, {"SSL_CERT_FILE": os.devnull}):
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.002})
         thread.start()
         yield server
         server.go.set()

@@ -21,7 +21,7 @@ from django.core.management import call_command
 from django.db import connections
 from django.test import override_settings
 
-from tests.factories import UserFactory
+from tests.factories import PASSWORD, UserFactory
 from tests.jar import COOKIE as REFRESH_COOKIE
 from tests.proof.databases import Database
 from tests.proof.settings import READ_COMMITTED, configured
@@ -205,6 +205,18 @@ class Crowd:
 def new_user() -> Any:
     """Create a user of the service."""
     return UserFactory()
+
+
+def live_a_session(client: Connection, user: Any) -> int:
+    """Log in, use the tokens, and log out. Return the number of refreshes."""
+    steps = 5
+    pair = client.post(f"{BODY}login/", {"username": user.get_username(), "password": PASSWORD})
+    for step in range(steps):
+        pair = client.refresh(pair.token, f"key-of-step-{step}")
+        assert client.get("/api/revocable/", pair.body["access"]).status == 200
+    assert client.log_out(pair.token).status == 204
+    assert client.refresh(pair.token).reason == "revoked"
+    return steps
 
 
 def start_family(user: Any = None, *, is_browser: bool = False, device: Device | None = None) -> str:

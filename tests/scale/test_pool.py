@@ -12,9 +12,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.factories import PASSWORD
 from tests.proof.conftest import Tried
-from tests.proof.servers import BODY, Crowd, Service, in_reach, new_user, row, start_family
+from tests.proof.servers import BODY, Crowd, Service, in_reach, live_a_session, new_user, row, start_family
 from tests.scale.postgres import Postgres, primary
 from tests.scale.settings import VARIABLE
 
@@ -55,21 +54,12 @@ def connections_made(server: Postgres) -> int:
 def test_sessions(server: Postgres, tmp_path: Path, tried: Tried) -> None:
     """If 32 clients log in, refresh and log out at once, all succeed, and the pools open at most eight connections."""
     users = [new_user() for _ in range(CLIENTS)]
-
-    def session(client: Any, number: int) -> None:
-        pair = client.post(f"{BODY}login/", {"username": users[number].get_username(), "password": PASSWORD})
-        for step in range(5):
-            pair = client.refresh(pair.token, f"{KEY}-{number}-{step}")
-            assert client.get("/api/revocable/", pair.body["access"]).status == 200
-        assert client.log_out(pair.token).status == 204
-        assert client.refresh(pair.token).reason == "revoked"
-
     before = connections_made(server)
     with pooled(server, tmp_path, pool=True) as crowd:
-        crowd.at_once(session, CLIENTS)
+        refreshes = crowd.at_once(lambda client, number: live_a_session(client, users[number]), CLIENTS)
         assert set(crowd.statuses) == {200, 204, 401}
     assert 0 < connections_made(server) - before <= PROCESSES * POOL
-    tried("refreshes over psycopg's pool", 5 * CLIENTS)
+    tried("refreshes over psycopg's pool", sum(refreshes))
 
 
 def test_one_token(server: Postgres, tmp_path: Path) -> None:

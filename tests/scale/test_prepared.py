@@ -16,9 +16,8 @@ import pytest
 from django.db import connections
 from psycopg.rows import scalar_row
 
-from tests.factories import PASSWORD
 from tests.proof.conftest import FULL, Tried
-from tests.proof.servers import ALIAS, BODY, Crowd, Service, in_reach, new_user, row, start_family
+from tests.proof.servers import ALIAS, BODY, Crowd, Service, in_reach, live_a_session, new_user, row, start_family
 from tests.proof.test_races import (
     FAMILIES,
     KEY,
@@ -109,18 +108,9 @@ def service(
 def test_sessions(crowd: Crowd, tried: Tried) -> None:
     """If many clients log in, refresh and log out at once with prepared statements, all requests succeed."""
     users = [new_user() for _ in range(FAMILIES)]
-
-    def session(client: Any, number: int) -> None:
-        pair = client.post(f"{BODY}login/", {"username": users[number].get_username(), "password": PASSWORD})
-        for step in range(5):
-            pair = client.refresh(pair.token, f"{KEY}-{step}")
-            assert client.get("/api/revocable/", pair.body["access"]).status == 200
-        assert client.log_out(pair.token).status == 204
-        assert client.refresh(pair.token).reason == "revoked"
-
-    crowd.at_once(session, FAMILIES)
+    refreshes = crowd.at_once(lambda client, number: live_a_session(client, users[number]), FAMILIES)
     assert set(crowd.statuses) == {200, 204, 401}
-    tried("refreshes with prepared statements", 5 * len(users))
+    tried("refreshes with prepared statements", sum(refreshes))
 
 
 @pytest.fixture
