@@ -46,7 +46,7 @@ def sign(challenge: Any, key: Any, *, with_key: bool, **header: Any) -> str:
 
 
 class BoundBrowser(Caller):
-    """A browser with a key, at COOKIE_MOUNT. ``challenge`` is the challenge that it signs next."""
+    """A browser that uses COOKIE_MOUNT and has a key. ``challenge`` is the challenge that the browser signs next."""
 
     def __init__(self, user: Any, key: Any = EC_KEY, **defaults: Any) -> None:
         defaults = {"HTTP_SEC_FETCH_SITE": "same-origin", "HTTP_ORIGIN": ORIGIN, **defaults}

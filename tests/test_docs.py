@@ -246,6 +246,15 @@ def test_the_map_of_the_code() -> None:
             pkgutil.resolve_name(f"twotoken.{name}")
 
 
+def test_the_map_of_everything_else() -> None:
+    """The files and folders in CONTRIBUTING's second map exist."""
+    _, _, table = (ROOT / "CONTRIBUTING.md").read_text().partition("Outside of `twotoken`:\n\n")
+    rows = [row.split("|") for row in table.split("\n\n")[0].splitlines()[2:]]
+    names = [re.findall(r"`(.*?)`", files) for _, _, files, _ in rows]
+    assert all(names)
+    assert all((ROOT / name).exists() for row in names for name in row)
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_links(page: Path) -> None:
     """Each link leads to a file and a heading in the project. A link in the docs leads to a page of the site."""

@@ -187,7 +187,7 @@ def test_many_are_not_all_named(user: Any, revoker: Any, monkeypatch: pytest.Mon
     ],
 )
 def test_who_is_not_there(revoker: Any, address: str) -> None:
-    """A page for an unknown or invalid key is a 404."""
+    """A page for an unknown or invalid primary key of a family is a 404."""
     assert revoker.get(LIST + address.format(id=uuid4())).status_code == 404
     assert revoker.get(page(uuid4())).status_code == 302
 

@@ -187,7 +187,7 @@ def _update_sql(alias: str, names: tuple[str, ...], conditions: tuple[str, ...])
 
 
 def _params(compiler: Any, value: Any) -> list[Any]:
-    """Return the parameters of the query's one condition for a value. Raises EmptyResultSet if no row can match."""
+    """Return the parameters with which the query finds a value. Raises EmptyResultSet if no row can have this value."""
     (condition,) = compiler.query.where.children
     _, params = type(condition)(condition.lhs, value).process_rhs(compiler, compiler.connection)
     return list(params)

@@ -21,9 +21,10 @@ DJANGO = "http://127.0.0.1:8000"  # the address of Django on the docs' pages
 
 
 class FrontEnd:
-    """A Vite project in a folder, made of files of the tests and of code blocks of a docs' page.
+    """A Vite project in a folder. Its files come from the tests and from code blocks of a docs page.
 
-    The keys of ``blocks`` are words that a code block contains. Each value is the block's language and its file.
+    A key of ``blocks`` selects the code block that contains these words. Its value gives the block's language and the
+    name of the file to write.
     """
 
     def __init__(self, folder: Path, page: str, blocks: Mapping[str, tuple[str, str]], *sources: Path) -> None:

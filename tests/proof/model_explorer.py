@@ -234,7 +234,7 @@ class Model:
             self.server.check_nothing(Request(token, key, self.scenario.is_browser, proof), state.family)
 
     def ticks(self, state: State) -> Iterator[State]:
-        """Yield the states after some time. A prompt network delivers each request before its time is over."""
+        """Yield the states after the clock has moved. A prompt network delivers each request before its deadline."""
         prompt = self.scenario.prompt
         left = state.left._replace(ticks=state.left.ticks - 1)
         if self.scenario.bound == DPOP and any(is_held(request) for request in state.network):

@@ -268,13 +268,13 @@ def key_for_a_minute(row: Row, request: dict[str, Any], verdict: Verdict) -> Ver
 
 
 def current_token_rotates(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
-    """Broken rule: rotate the current token even within twice the grace, instead of answering it with itself."""
+    """Broken rule: rotate the current token even within twice the grace, instead of sending the same token again."""
     is_keyless_retry = verdict is Verdict.RETRY and behind(row, request) == 0 and not request["retry_key"]
     return Verdict.ROTATE if is_keyless_retry else verdict
 
 
 def current_token_of_a_script_rotates(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
-    """Broken rule: rotate a script's current token within twice REUSE_GRACE, instead of answering it with itself."""
+    """Broken rule: rotate a script's current token within twice REUSE_GRACE, instead of sending the same token again."""
     return verdict if row.is_browser else current_token_rotates(row, request, verdict)
 
 

@@ -52,8 +52,8 @@ PAGES = {
     "the page of a family": "{family}/change/",
     "the overview": "overview/",
 }
-# Changes that make families due for the purge, or make it look at them. All but one spread the ends of the families over a
-# day, as before each run of a daily purge.
+# Changes that make families due for the purge, or make the purge look at them. All but one spread the ends of the
+# families over a day, as before each run of a daily purge.
 THEN = "now() - interval '31 days'"
 A_DAY = f"{THEN} - random() * interval '1 day'"
 DUE = {

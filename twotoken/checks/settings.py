@@ -213,7 +213,7 @@ def check_graces(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
         if are_fine(key) and getattr(conf, key.lower()) > LONGEST_GRACE:
             yield Warning(
                 f"TWOTOKEN[{key!r}] is longer than a minute.",
-                hint="For that long, a stolen token is accepted as if its request were only late. Use seconds.",
+                hint="During this time a stolen token is accepted like one that its owner sends late. Use seconds.",
                 id="twotoken.W002",
             )
 
