@@ -274,7 +274,7 @@ def current_token_rotates(row: Row, request: dict[str, Any], verdict: Verdict) -
 
 
 def current_token_of_a_script_rotates(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
-    """Broken rule: rotate a script's current token within twice REUSE_GRACE, instead of sending the same token again."""
+    """Broken rule: rotate a script's current token within twice REUSE_GRACE, instead of sending it again."""
     return verdict if row.is_browser else current_token_rotates(row, request, verdict)
 
 
