@@ -32,7 +32,7 @@ def jwk_of(key: Any) -> dict[str, str]:
 
 
 def canonical(key: Any) -> str:
-    """Return a key in the form of a bound family's ``device_key``."""
+    """Return a key as text, as a bound family stores it in ``device_key``."""
     return "dbsc:" + json.dumps(jwk_of(key), separators=(",", ":"), sort_keys=True)
 
 
@@ -46,7 +46,7 @@ def sign(challenge: Any, key: Any, *, with_key: bool, **header: Any) -> str:
 
 
 class BoundBrowser(Caller):
-    """A browser that uses COOKIE_MOUNT and has a key. ``challenge`` is the challenge that the browser signs next."""
+    """A browser that has a key and calls the cookie mount. The browser signs ``challenge`` next."""
 
     def __init__(self, user: Any, key: Any = EC_KEY, **defaults: Any) -> None:
         defaults = {"HTTP_SEC_FETCH_SITE": "same-origin", "HTTP_ORIGIN": ORIGIN, **defaults}
@@ -54,14 +54,14 @@ class BoundBrowser(Caller):
         self.key, self.challenge, self.session_id, self.registration = key, "", "", ""
 
     def sign_in(self) -> Any:
-        """Log in, and register the key for the challenge in the answer. Return the answer to the registration."""
+        """Log in, and register the key by signing the login's challenge. Return the answer to the registration."""
         self.registration = self.log_in()["Secure-Session-Registration"]
         match = re.fullmatch(r'\(ES256 RS256\);path="(/api/auth/device/)";challenge="([!#-~]+)"', self.registration)
         assert match, self.registration
         return self.register(match[2])
 
     def register(self, challenge: str, **extra: Any) -> Any:
-        """Register the key with a signed challenge, and keep the session id that the answer has."""
+        """Sign a challenge to register the key, and keep the session id of the answer."""
         proof = sign(challenge, self.key, with_key=True)
         response = self.post(f"{COOKIE_MOUNT}device/", HTTP_SECURE_SESSION_RESPONSE=proof, **extra)
         if response.status_code == 200:

@@ -27,7 +27,7 @@ StreamRequestHandler.disable_nagle_algorithm = True
 
 class _LiveServer(ThreadedWSGIServer):
     def serve_forever(self, poll_interval: float = 0.01) -> None:
-        """Notice soon that the tests have ended."""
+        """Check often whether the tests have ended, so that the server stops soon."""
         super().serve_forever(poll_interval)
 
 
@@ -41,7 +41,7 @@ def pytest_collection_finish() -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown() -> Iterator[None]:
-    """Make no permissions after a flush has deleted them: it takes the most time. No test that commits needs them."""
+    """After a flush don't recreate the permissions: this takes the most time, and no test that commits needs them."""
     name = "django.contrib.auth.management.create_permissions"
     post_migrate.disconnect(dispatch_uid=name)
     try:
@@ -52,7 +52,7 @@ def pytest_runtest_teardown() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _folder() -> Iterator[None]:
-    """Make a folder for SQLite's files, and delete it at the end. Some commands open the default database in it."""
+    """Make the folder for SQLite's files (some commands open the default database), and delete it at the end."""
     FOLDER.mkdir(mode=0o700)
     yield
     shutil.rmtree(FOLDER)
@@ -75,7 +75,7 @@ def _empty_cache() -> Iterator[None]:
 
 @pytest.fixture
 def no_authorities(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hide the certificates of authorities, because httpx would read all of them for each client."""
+    """Hide the CA certificates, because httpx would read all of them for each client."""
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)
     monkeypatch.setenv("SSL_CERT_DIR", str(FOLDER))
 

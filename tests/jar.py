@@ -1,4 +1,4 @@
-"""The names and values of the cookies that a browser gets at COOKIE_MOUNT. This module does not import Django."""
+"""The names and values of the cookies that the cookie mount sets. This module does not import Django."""
 
 from __future__ import annotations
 

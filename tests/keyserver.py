@@ -101,7 +101,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class KeyServer(ThreadingHTTPServer):
-    """A key server. ``behaviour`` is the name of a method of its handler, ``asked`` the list of the requested paths."""
+    """A key server. ``behaviour`` names the handler's method that answers. ``asked`` lists the requested paths."""
 
     daemon_threads = True
     request_queue_size = 128

@@ -21,7 +21,7 @@ def receiving(receiver: Any, *signals: Signal) -> Iterator[None]:
 
 @contextmanager
 def heard(*signals: Signal) -> Iterator[list[tuple[Signal, dict[str, Any]]]]:
-    """Yield a list to which each signal that is sent is added with its arguments."""
+    """Yield a list that collects each sent signal and the signal's arguments."""
     calls: list[tuple[Signal, dict[str, Any]]] = []
 
     def receiver(signal: Signal, **kwargs: Any) -> None:
@@ -44,7 +44,7 @@ def raising(*signals: Signal) -> Iterator[None]:
 
 @contextmanager
 def received(signal: Signal) -> Iterator[list[dict[str, Any]]]:
-    """Yield a list to which the arguments of each signal that is sent are added."""
+    """Yield a list that collects the arguments each time that the signal is sent."""
     calls: list[dict[str, Any]] = []
 
     def receiver(**details: Any) -> None:

@@ -104,7 +104,7 @@ MODULES = [path for path in sorted(PACKAGE.rglob("*.py")) if "migrations" not in
 
 
 def row_of(name: str, rows: list[list[str]]) -> int:
-    """Return the index of the row that contains a module, in ROWS or in a list of PACKAGES."""
+    """Return the index of the row that contains a module. ``rows`` is ROWS, or the rows of a package in PACKAGES."""
     return next(number for number, row in enumerate(rows) if name in row)
 
 

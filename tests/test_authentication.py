@@ -152,7 +152,7 @@ def test_only_the_revocable_class_looks_at_the_family(user: Any) -> None:
 @pytest.mark.parametrize("subject", ["no key", "", "1.5", "-", "9" * 5000, "\x00"])
 @pytest.mark.django_db
 def test_a_subject_of_the_wrong_type(subject: str) -> None:
-    """A ``sub`` that can't be a primary key is a 401 ``invalid``. If the keys are text, any ``sub`` can be a key."""
+    """A ``sub`` that can't be a primary key is a 401 ``invalid``. If primary keys are text, any ``sub`` can be one."""
     header = f"Bearer {signed(subject)}"
     response = ask("me", header)
     assert response.status_code == 401
@@ -287,7 +287,7 @@ def test_another_user_is_another(claimed: Any, django_assert_num_queries: Any) -
 
 
 def test_anything_else_loads_the_real_one_once(user: Any, claimed: Any, django_assert_num_queries: Any) -> None:
-    """The first access to an attribute other than the key loads a ClaimsUser's real user. Later accesses use it."""
+    """A ClaimsUser loads the real user once, when an attribute other than the primary key is first used."""
     with django_assert_num_queries(1):
         assert claimed.email == user.email
         assert claimed.get_username() == user.get_username()
@@ -312,7 +312,7 @@ def test_it_is_no_expression(claimed: Any, django_assert_num_queries: Any) -> No
 
 @pytest.mark.parametrize("gone", [True, False])
 def test_one_who_is_gone_or_inactive(user: Any, claimed: Any, gone: bool) -> None:
-    """If the real user is deleted or inactive, each attempt of a ClaimsUser to load it is a 401 ``user_inactive``."""
+    """If a ClaimsUser's real user is deleted or inactive, each attempt to load the user is a 401 ``user_inactive``."""
     users = User.objects.filter(pk=user.pk)
     _ = users.delete() if gone else users.update(is_active=False)
     for _ in range(2):

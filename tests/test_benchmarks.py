@@ -19,7 +19,7 @@ def timed(*seconds: float) -> dict[str, list[float]]:
 
 @pytest.fixture
 def results() -> dict[str, Any]:
-    """Results in which a refresh takes simplejwt six times as long as twotoken, and a login takes knox half as long."""
+    """Results: simplejwt needs six times as long as twotoken for a refresh, and knox half as long for a login."""
     return {
         "about": {"database": "SomeDB 1", "commands": [], "processors": 2, "versions": {}, "size": {}},
         "login": {"twotoken": timed(2, 2), "knox": timed(1, 1), "simplejwt": timed(4, 4)},
@@ -46,7 +46,7 @@ def test_above() -> None:
 
 
 def test_fastest() -> None:
-    """Of the competitors that ``but`` does not leave out, ``fastest`` returns the one with the lowest median."""
+    """``fastest`` returns the competitor with the lowest median. It skips competitors for which ``but`` is true."""
     cases = {"a": [1, 1, 1], "b": [2, 2, 2], "c": [0, 3, 3]}
     assert fastest(cases, but=lambda name: name == "a") == "b"
 
@@ -91,7 +91,7 @@ def test_targets_of_counts() -> None:
 
 
 def test_the_cost_of_revocation_in_seconds(results: dict[str, Any]) -> None:
-    """The worst case decides the target of REVOCATION_INTERVAL. The table has the time to read revoked families."""
+    """REVOCATION_INTERVAL is judged by its worst case. The table shows how long it takes to read revoked families."""
     results["revoked"] = {
         "0": {"without": [1, 1, 1], "with": [1, 1, 1], "readings": [0.001, 0.001, 0]},
         "100000": {"without": [1, 1, 1], "with": [1.04, 1.04, 1.24], "readings": [0.1, 0.01, 9 * 1024 * 1024]},
@@ -135,7 +135,7 @@ def test_the_cost_of_a_proof(results: dict[str, Any]) -> None:
 
 
 def test_the_least_that_a_refresh_can_cost(results: dict[str, Any]) -> None:
-    """The page compares the two bare statements of a refresh with simplejwt, if all three were measured."""
+    """The page compares a refresh's two SQL statements alone with simplejwt, with and without rotation, if measured."""
     assert "can't be faster than this" not in page({"somedb": results})
     results["refresh"] |= {"two-statements": timed(0.5, 1, 1.5), "simplejwt-norotation": timed(1, 2, 3)}
     assert "answers 12 times as many" in (text := page({"somedb": results}))

@@ -26,5 +26,5 @@ def test_the_protocol(device_key: str, name: str) -> None:
 
 @pytest.mark.parametrize("prefix", ["dpop:", "dbsc:"])
 def test_the_thumbprint(prefix: str) -> None:
-    """The thumbprint of a device key is that of its JWK without the prefix, as in the example of RFC 7638."""
+    """``thumbprint`` ignores a device key's prefix, and returns the JWK's thumbprint, as in the example of RFC 7638."""
     assert thumbprint(prefix + RSA) == "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"

@@ -132,7 +132,7 @@ SPELLINGS = [
 
 @pytest.mark.parametrize(("name", "term", "is_found"), SPELLINGS)
 def test_search_by_a_name_s_beginning(viewer: Any, name: str, term: str, is_found: bool) -> None:
-    """A term finds user names that begin with it, in usual upper and lower case. Only ``*term*`` finds other parts."""
+    """A term finds names that begin with it, as typed, lower, upper or capitalized. ``*term*`` finds other parts."""
     user: Any = UserFactory()
     User.objects.filter(pk=user.pk).update(**{NAME: name})
     families.start(user)

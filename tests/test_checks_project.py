@@ -41,7 +41,7 @@ OURS, OUR_CONFIG = "twotoken", "twotoken.apps.TwoTokenConfig"
 
 @pytest.mark.parametrize(("first", "expected"), [("SessionAuthentication", {"W001"}), ("BasicAuthentication", set())])
 def test_an_authenticator_before_ours(first: str, expected: set[str]) -> None:
-    """W001 reports an authentication class before twotoken's only if the class has no ``authenticate_header``."""
+    """W001 reports an authentication class without ``authenticate_header`` if it comes before twotoken's class."""
     classes = [f"rest_framework.authentication.{first}", "twotoken.authentication.AccessTokenAuthentication"]
     usual = settings.REST_FRAMEWORK
     with override_settings(REST_FRAMEWORK={**usual, "DEFAULT_AUTHENTICATION_CLASSES": classes}):

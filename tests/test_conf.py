@@ -201,7 +201,7 @@ def test_an_audience_that_is_asked_for(given: Any) -> None:
     ],
 )
 def test_names_that_are_no_path(name: str) -> None:
-    """A text that is no dotted path, such as a host, is the issuer itself. Refresh tokens don't contain this issuer."""
+    """An ISSUER that is no dotted path, such as a host, is used unchanged. Refresh tokens don't contain this issuer."""
     with with_settings(ISSUER=name, AUDIENCE=name):
         assert (conf.issuer, conf.audience, conf.tenant_issuer) == (name, (name,), None)
         assert callable_of("ISSUER") is callable_of("AUDIENCE") is None

@@ -43,7 +43,7 @@ def test_a_transaction_that_lost_is_for_its_owner_to_repeat(user: Any, verb: str
 
 
 def test_the_pauses_between_tries() -> None:
-    """The limit of the random pauses between tries doubles, up to LONGEST_PAUSE. A pause is at least half its limit."""
+    """The limit of the random pause doubles with each try, up to LONGEST_PAUSE. A pause is at least half the limit."""
     pauses: list[float] = []
     assert list(tries(sleep=pauses.append)) == [*range(ATTEMPTS)]
     longest = [min(PAUSE * 2**number, LONGEST_PAUSE) for number in range(ATTEMPTS - 1)]

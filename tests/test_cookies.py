@@ -164,7 +164,7 @@ def test_without_its_companion_no_token_counts(header: str) -> None:
     ],
 )
 def test_a_cookie_without_a_companion(values: dict[str, Any], name: str) -> None:
-    """With settings that rule out a companion cookie, invalid values are ignored. Tokens of two families conflict."""
+    """If the settings allow no companion cookie, invalid values are ignored, and tokens of two families are refused."""
     with with_settings(**values):
         assert companion_name("/api/auth/") is None
         assert counted(f"{name}={token()}") == (FIRST, 0)
@@ -183,7 +183,7 @@ def test_several_generations_of_a_family(path: str | None, order: int) -> None:
 
 
 def test_a_companion_for_each_mount() -> None:
-    """Companion cookies (with the family's id) have the path ``/``, so each mount has its own, constant cookie name."""
+    """Companion cookies (with the family's id) have the path ``/``. Each mount has its own constant name for them."""
     paths = ["/api/auth/", "/api-auth/", "/auth/", "/Auth/", "/a%3Bb/auth/", "/"]
     names = [companion_name(path) for path in paths]
     assert len(set(names)) == len(paths)

@@ -178,7 +178,7 @@ def test_a_login_that_is_bound_by_dpop(browser: Caller) -> None:
 
 
 def test_a_root_path_and_a_front_end_of_another_origin(user: Any) -> None:
-    """With the path ``/`` the device cookie's prefix is ``__Host-``. Trusted origins are allowed refresh initiators."""
+    """At path ``/`` the device cookie's prefix is ``__Host-``. ``allowed_refresh_initiators`` has the trusted hosts."""
     trusted = ["https://app.example.com", "https://*.example.org"]
     with with_settings(COOKIE_PATH="/"), override_settings(CSRF_TRUSTED_ORIGINS=trusted):
         body = BoundBrowser(user).sign_in().json()

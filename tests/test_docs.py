@@ -141,7 +141,7 @@ def test_defaults(key: str) -> None:
 
 
 def test_which_check_looks_at_a_setting() -> None:
-    """``generate.coverage`` lists a check at each setting that its code reads or its message names."""
+    """``generate.coverage`` lists a check under each setting that the check's code reads or its message names."""
     covered = generate.coverage()
     assert covered["COOKIE_SAMESITE"] == ["twotoken.E003", "twotoken.E008"]
     assert covered["ACCESS_SECRET"] == ["twotoken.E004", "twotoken.E005", "twotoken.E006"]
@@ -293,7 +293,7 @@ def test_python_blocks_compile(page: Path) -> None:
 
 
 def of_ann(code: str, server: str, user: Any) -> str:
-    """Return a script of the docs, changed to a user and a server of the tests."""
+    """Return a script of the docs, with the user, the server and the file replaced by those of a test."""
     name = f'credentials={{"{user.USERNAME_FIELD}": "{user.get_username()}", "password": "{PASSWORD}"}}'
     code = code.replace("https://api.example.com", server).replace("session.json", f"{user.pk}.json")
     return re.sub(r'username="ann", password="correct horse"|username=os.+\n *password=os.+\]', name, code)
@@ -307,7 +307,7 @@ SCRIPTS = [block for block in blocks(text_of("how-to/apps")) if "TokenAuth(" in 
 @pytest.mark.usefixtures("no_authorities")
 @pytest.mark.slow
 def test_a_script_runs(live_server: Any, tmp_path: Path, number: int) -> None:
-    """Each script of the docs logs in and gets its answer. With a file, a second run continues the session."""
+    """Each script of the docs logs in and gets its answer. With a session file, a second run continues the session."""
     script = of_ann(SCRIPTS[number], live_server.url, UserFactory())
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     for _ in range(2):
@@ -382,7 +382,7 @@ def test_a_login_of_one_s_own(user: Any, monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.mark.django_db
 def test_a_login_by_address(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The docs' EmailBackend finds a user by name or by e-mail address in any case, and refuses a shared address."""
+    """The docs' EmailBackend finds a user by name or by e-mail address, ignores case, and refuses a shared address."""
     (code,) = (block for block in blocks(text_of("how-to/accounts")) if "class EmailBackend" in block)
     shown: Any = ModuleType("accounts_backends")
     monkeypatch.setitem(sys.modules, shown.__name__, shown)
@@ -505,7 +505,7 @@ def test_the_statuses_of_a_session() -> None:
 
 
 def test_each_environment_is_described() -> None:
-    """Each environment in tox's list, except py3*, has a section. Otherwise tox would run the plain tests."""
+    """Each environment in the list of tox.ini, except py3*, has a section. Otherwise tox would run the plain tests."""
     tox = (ROOT / "tox.ini").read_text()
     names = re.findall(r"^    (\w[\w-]*)", tox.split("env_list =")[1].split("isolated_build")[0], re.MULTILINE)
     assert len(names) > 10

@@ -64,7 +64,7 @@ HEALTHY: dict[str, Any] = {
 
 @dataclass
 class Broken:
-    """A set-up with one fault: what differs from a healthy set-up, the probe that finds it, and part of the remedy."""
+    """A set-up with one fault: what differs from a healthy one, which probe finds the fault, and part of the remedy."""
 
     probe: str
     remedy: str
@@ -328,7 +328,7 @@ def test_a_wrong_password(user: Any) -> None:
 
 @pytest.mark.usefixtures("healthy")
 def test_where_the_password_comes_from(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without TWOTOKEN_DOCTOR_PASSWORD the doctor asks for the password on a terminal. Elsewhere this is an error."""
+    """Without TWOTOKEN_DOCTOR_PASSWORD the doctor asks for the password, or raises an error if there is no terminal."""
     monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
     with pytest.raises(CommandError, match="TWOTOKEN_DOCTOR_PASSWORD"):
         call_command("twotoken_doctor", user=user.get_username())
@@ -425,7 +425,7 @@ def test_a_step_that_fails_over_http(visited: Any, proxy: Proxy, text: str) -> N
 
 
 def test_the_doctor_is_throttled(visited: Any) -> None:
-    """The login throttle counts the doctor's logins. With 2/min the third one, with a DPoP proof, is refused."""
+    """The login throttle counts the doctor's logins. The rate 2/min refuses the third login, which has a DPoP proof."""
     silenced = {"SILENCED_SYSTEM_CHECKS": ["twotoken.W006"]}
     status, remedy = visited(proxy=Proxy(), settings=silenced, LOGIN_THROTTLE="2/min")["htu"]
     assert status == "wrong"
@@ -486,7 +486,7 @@ def test_warnings_of_packages() -> None:
 
 @pytest.mark.usefixtures("healthy")
 def test_a_purge_that_does_not_run(user: Any) -> None:
-    """If the purge does not run, the doctor says how old the oldest family is that the purge would delete."""
+    """If the purge does not run, the doctor reports the age of the oldest family that a purge would delete."""
     start = timezone.now() - timedelta(days=100)
     families.start(user)
     RefreshToken.objects.create(user=user, created_at=start, revoked_at=start)

@@ -99,7 +99,7 @@ def test_keys_that_everybody_can_sign_for(y: int, sign_bit: int) -> None:
 
 
 def test_a_password_in_the_address() -> None:
-    """``make_proof`` leaves a name and a password in the URL out of the proof, because a server may log the proof."""
+    """A proof by ``make_proof`` has no user name or password from the URL, because a server may log the proof."""
     address = ADDRESS.replace("https://", "https://ann:secret@")
     proof = dpop.make_proof(pem(EC_KEY), method="POST", address=address, now=NOW)
     assert verify(proof)

@@ -35,7 +35,7 @@ def test_reuse_is_on_the_timeline(script: Caller) -> None:
 
 
 def test_a_change_of_device_is_on_the_timeline(script: Caller) -> None:
-    """A refresh from another device makes an event, an updated browser does not. A family has at most 18 of these."""
+    """A refresh from another device makes an event, an updated browser none. A family has at most 18 such events."""
     token = script.log_in(HTTP_USER_AGENT="Mozilla/5.0 Chrome/126.0.1").json()["refresh"]
     with CaptureQueriesContext(connection) as queries:
         token = script.refresh(token, HTTP_USER_AGENT="Mozilla/5.0 Chrome/127.0.0").json()["refresh"]

@@ -32,7 +32,7 @@ urlpatterns = [path("", without), path("own/", with_one)]
 
 @override_settings(ROOT_URLCONF=__name__, MIDDLEWARE=example.MIDDLEWARE, SECURE_CSP=example.SECURE_CSP)
 def test_the_policy() -> None:
-    """Django's middleware, or the example's before Django 6.0, adds the policy to each answer that has no policy."""
+    """A middleware adds the policy to each answer without one: Django's, or before Django 6.0 the example's."""
     assert example.CSP_MIDDLEWARE in example.MIDDLEWARE
     assert example.CSP_MIDDLEWARE.startswith("django.") is (django.VERSION >= (6, 0))
     policies = [Client().get(url).headers["Content-Security-Policy"] for url in ("/", "/own/")]

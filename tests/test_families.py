@@ -166,7 +166,7 @@ def test_a_rotation_without_a_key(user: Any) -> None:
 
 
 def test_a_new_secret_key_with_a_fallback(script: Caller) -> None:
-    """A session auth hash by a key of SECRET_KEY_FALLBACKS is accepted. The next rotation replaces the hash."""
+    """A session auth hash made with a key in SECRET_KEY_FALLBACKS is accepted. The next rotation replaces the hash."""
     token = script.log_in().json()["refresh"]
     with override_settings(SECRET_KEY="another key of some length", SECRET_KEY_FALLBACKS=[settings.SECRET_KEY]):
         token = script.refresh(token).json()["refresh"]
@@ -175,7 +175,7 @@ def test_a_new_secret_key_with_a_fallback(script: Caller) -> None:
 
 
 def test_a_new_secret_key_while_servers_are_replaced(script: Caller) -> None:
-    """During a deploy, servers accept session auth hashes of each other's SECRET_KEY if they have it as a fallback."""
+    """During a deploy, servers with each other's SECRET_KEY as a fallback accept each other's session auth hashes."""
     token = script.log_in().json()["refresh"]
     keys = [settings.SECRET_KEY, "another key of some length"]
     for key, fallback in (keys, keys[::-1], keys, keys[::-1]):
@@ -269,7 +269,7 @@ def test_a_revocation_that_overtakes_a_rotation(script: Caller) -> None:
 
 
 def test_a_theft_that_two_requests_notice(script: Caller) -> None:
-    """If another request revokes the family first, a reuse is refused, and sends no signal and stores no reason."""
+    """If another request revokes the family first, a reuse is refused, but sends no signal and stores no reason."""
     old = script.log_in().json()["refresh"]
     script.refresh(old)
     with (
@@ -284,7 +284,7 @@ def test_a_theft_that_two_requests_notice(script: Caller) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_a_revocation_survives_atomic_requests(script: Caller) -> None:
-    """A reuse revokes the family under ATOMIC_REQUESTS, in an atomic subclass, and if a receiver raises an error."""
+    """A reuse revokes the family even under ATOMIC_REQUESTS, in an atomic view, or if a receiver raises an error."""
     connection.settings_dict["ATOMIC_REQUESTS"] = True
     try:
         with override_settings(ROOT_URLCONF="tests.test_families"), raising(signals.reuse_detected):

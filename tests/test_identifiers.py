@@ -8,7 +8,7 @@ from twotoken.tokens import RefreshClaims
 
 
 def test_a_token_id_is_bound_to_its_row_and_generation() -> None:
-    """Each secret and each generation has its own ``jti`` of 128 bits. Any other ``jti`` does not fit."""
+    """Each pair of a secret and a generation has its own ``jti`` of 128 bits. Any other ``jti`` does not fit."""
     found = {tokens.token_id(secret, generation) for secret in (b"x" * 16, b"y" * 16) for generation in range(50)}
     assert len(found) == 100
     assert {len(identifier) for identifier in found} == {22}

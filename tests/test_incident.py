@@ -107,7 +107,7 @@ def test_the_second_beside_the_login(user: Any, second: Client, compared: str) -
 
 
 def test_what_is_certain(user: Any) -> None:
-    """The theft panel says when the last access token expires (with LEEWAY), and not which of the two is the user."""
+    """The theft panel says when the last access token expires (with LEEWAY), and not which sender is the user."""
     with with_settings(ACCESS_LIFETIME=timedelta(minutes=5), LEEWAY=timedelta(seconds=20)):
         family = steal(user, OWNER, THIEF)
         with time_machine.travel("2026-03-01T12:02:00Z", tick=False):
@@ -153,7 +153,7 @@ def test_an_old_token_of_one_place(user: Any) -> None:
 
 
 def test_a_thief_within_the_grace(user: Any) -> None:
-    """The theft panel lists a thief who got a token by a retry, even if owner and reuse have the same address."""
+    """The theft panel lists a thief who got a token by a retry, even if the reuse comes from the owner's address."""
     with time_machine.travel("2026-03-01T12:00:00Z", tick=False) as clock:
         first = families.start(user, OWNER, is_browser=True)
         clock.shift(timedelta(seconds=61))

@@ -434,7 +434,7 @@ def test_another_service_verifies(algorithm: str, script: Caller) -> None:
 
 
 def test_a_secret_is_not_published(client: APIClient) -> None:
-    """With HS256 the published JWK Set is empty. Errors of its URL are not cached."""
+    """With HS256 the published JWK Set is empty. An error of JWKSView is not cached."""
     answer = client.get("/.well-known/jwks.json", HTTP_AUTHORIZATION="Bearer nonsense", HTTP_ACCEPT="text/html")
     assert (answer.status_code, answer.json()) == (200, {"keys": []})
     answer = client.post("/.well-known/jwks.json")

@@ -26,7 +26,7 @@ def generated() -> dict[str, str]:
 
 
 def test_two_lines_for_an_environment_file() -> None:
-    """``generate_token_secrets`` prints two new secrets of 256 bits each time, without special shell characters."""
+    """Each run of ``generate_token_secrets`` prints two new 256-bit secrets, without special shell characters."""
     first, second = generated(), generated()
     assert list(first) == ["JWT_ACCESS_SECRET", "JWT_REFRESH_SECRET"]
     values = [*first.values(), *second.values()]

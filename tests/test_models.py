@@ -27,7 +27,7 @@ def families() -> Any:
 
 
 def test_every_field_but_the_user_has_a_default(user: Any) -> None:
-    """With defaults alone, a row is an active family that has not rotated, of a client that is no browser."""
+    """With defaults alone, a row is an active family. It has not rotated, and its client is no browser."""
     before = timezone.now()
     row = make(user)
     row.refresh_from_db()

@@ -121,7 +121,7 @@ def test_a_mail_about_reuse(script: Caller, outbox: Any) -> None:
 
 
 def test_a_mail_about_a_new_device(user: Any, outbox: Any, caplog: pytest.LogCaptureFixture) -> None:
-    """A login from a new device sends a mail. The first login, or one from a newer version of a browser, sends none."""
+    """A login from a new device sends a mail. A user's first login and an updated browser send none."""
     caplog.set_level(logging.INFO, "twotoken")
     for agent in (CHROME, CHROME, CHROME.replace("126", "127")):
         assert outbox(lambda agent=agent: start(user, agent)) == []
@@ -185,7 +185,7 @@ def test_logins_at_once_do_not_hide_each_other(user: Any, outbox: Any) -> None:
 
 
 def test_what_a_login_costs(user: Any, outbox: Any) -> None:
-    """A login with its notice makes two SELECTs for a known device, and a third one, of the user, for a new device."""
+    """A login and its notice make two SELECTs for a known device, and three for a new one: the third reads the user."""
     start(user)
     for agent, expected in ((CHROME, 2), (FIREFOX, 3)):
         with CaptureQueriesContext(connection) as queries:
@@ -195,7 +195,7 @@ def test_what_a_login_costs(user: Any, outbox: Any) -> None:
 
 
 def test_nothing_to_compare(user: Any, outbox: Any) -> None:
-    """Without RECORD_CLIENT, and at the first login with it, a login sends no mail. Reuse still sends one."""
+    """Logins without RECORD_CLIENT, and the first login with RECORD_CLIENT, send no mail. Reuse still sends one."""
     with with_settings(RECORD_CLIENT=False):
         for _ in range(2):
             assert outbox(lambda: start(user, "", None)) == []

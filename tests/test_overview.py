@@ -124,7 +124,7 @@ def test_each_number_links_to_the_list_that_shows_it(user: Any, viewer: Any) -> 
 
 
 def test_the_order_of_revocations(user: Any, viewer: Any) -> None:
-    """A list filtered by time of revocation is ordered by it, newest first. Other lists begin with the newest login."""
+    """A list filtered by time of revocation begins with the newest revocation, other lists with the newest login."""
     now = timezone.now()
     late = make(user, created_at=now - 5 * DAY, revoked_at=now, revoked_reason="logout")
     early = make(user, created_at=now - 4 * DAY, revoked_at=now - DAY, revoked_reason="logout")
@@ -161,7 +161,7 @@ def test_the_days(user: Any, viewer: Any) -> None:
 
 
 def test_a_plot(user: Any, viewer: Any) -> None:
-    """A plot is an image with a name, without script and style. The highest bar fills it, and small ones show."""
+    """A plot is an image with a name, without script and style. The highest bar has full height; small bars show."""
     for _ in range(200):
         make(user)
     make(user, created_at=timezone.now() - 2 * DAY)
@@ -216,7 +216,7 @@ def test_large_numbers(user: Any, viewer: Any, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_small_numbers_of_many(user: Any, viewer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Among very many families, a few logins and the few families of a user are counted exactly, up to a limit."""
+    """With very many families, a user's few families are counted exactly, and so are the logins up to LIMIT."""
     monkeypatch.setattr(figures, "LIMIT", 20)
     monkeypatch.setattr(figures, "SMALL", 20)
     old = timezone.now() - 50 * DAY

@@ -231,7 +231,7 @@ def test_to_wait_for_a_newer_value(source: Source) -> None:
 
 
 def test_after_a_fork(source: Source) -> None:
-    """A child that was forked during a fetch does not wait for the parent's thread: it fetches the value itself."""
+    """After a fork during a fetch, the child fetches the value again, and does not wait for the parent's thread."""
     polled = source.polled()
     source.hang()
     with ThreadPoolExecutor(1) as pool:

@@ -57,7 +57,7 @@ def ask(route: str, access: str, device: Device = OWNER, **extra: Any) -> Any:
 
 
 def assert_proof_refused(response: Any, detail: str, code: str = "invalid_dpop_proof") -> None:
-    """Check that an endpoint refused a proof with this 400, without a challenge and without a cookie."""
+    """Check that the answer is a 400 with this detail and code, without a challenge and without a cookie."""
     assert (response.status_code, response.json()) == (400, {"detail": detail, "code": code})
     assert "WWW-Authenticate" not in response
     assert not response.cookies
@@ -380,7 +380,7 @@ def test_a_step_up_without_the_nonce(script: Caller) -> None:
 
 
 def test_nonces_across_a_restart_with_another_secret(script: Caller) -> None:
-    """A nonce is accepted while the secret that made it is in REFRESH_SECRET. Then one more request is needed."""
+    """A nonce is accepted while its secret is in REFRESH_SECRET. Afterwards the client has to repeat one request."""
     device, old = Device(), TWOTOKEN["REFRESH_SECRET"]
     with with_settings(DPOP_NONCE=True):
         device.nonce = log_in(script, device)["DPoP-Nonce"]

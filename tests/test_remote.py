@@ -47,7 +47,7 @@ OLD, NEW = RINGS["ES256"]
 
 
 def token_of(keys: Any = OLD, *, life: int = 900, issuer: str = ISSUER, thumbprint: str = "", **claims: Any) -> str:
-    """Return an access token as the project that issues the tokens makes it."""
+    """Return an access token like those of the project that issues the tokens."""
     now = int(time.time())
     policy = AccessPolicy(keys, issuer, (AUDIENCE,))
     times = {"issued_at": now, "expires_at": now + life}

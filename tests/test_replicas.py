@@ -55,7 +55,7 @@ class Backend(ModelBackend):
 
 @pytest.fixture
 def backend(user: Any) -> Iterator[None]:
-    """Let logins read the user from a replica that lags from now on."""
+    """Let logins read the user from a replica that misses all later changes."""
     Backend.replicated = User._default_manager.get(pk=user.pk)
     Backend.replicated._state.db = "replica"
     with override_settings(AUTHENTICATION_BACKENDS=["tests.test_replicas.Backend"]):

@@ -270,7 +270,7 @@ def revoked_in_turn(user: Any, count: int, apart: timedelta) -> None:
 
 @pytest.mark.parametrize(("apart", "selects"), [(timedelta(minutes=1), 8), (timedelta(), 10)])
 def test_a_purge_in_batches(user: Any, apart: timedelta, selects: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The statements of a purge's batches: no COUNT, and a SELECT of keys only if all families have the same time."""
+    """A purge's batches make no COUNT. They select keys only if all families were revoked at the same time."""
     monkeypatch.setattr(purging, "PURGE_BATCH", 10)
     revoked_in_turn(user, 25, apart)
     many(user, 5)
@@ -320,7 +320,7 @@ def test_a_purge_looks_at_a_family_again_when_it_may_have_expired(user: Any) -> 
 
 
 def test_a_login_sets_when_the_purge_first_looks_at_the_family(user: Any) -> None:
-    """The purge first looks at a family at the end of the idle or of the family's lifetime, whichever is earlier."""
+    """The purge first looks at a family when the idle time or the family's lifetime ends, whichever is earlier."""
     for lifetime, end in ((timedelta(days=30), timedelta(days=7)), (timedelta(hours=1), timedelta(hours=1))):
         family = families.get(families.start(user, lifetime=lifetime).family_id)
         assert family is not None
@@ -374,7 +374,7 @@ def test_the_place_of_a_key() -> None:
 
 
 def test_a_user_who_has_no_key_has_no_families(user: Any) -> None:
-    """A deleted user, and None as any argument, match no family."""
+    """A deleted user matches no family. Neither does None, as the user or as any argument of ``select``."""
     families.start(user)
     gone: Any = UserFactory()
     gone.delete()

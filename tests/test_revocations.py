@@ -196,7 +196,7 @@ def sid_of(token: str) -> str:
 
 
 def test_the_class(server: KeyServer) -> None:
-    """The authentication class refuses revoked families with the reason. Without a list it refuses all requests."""
+    """The authentication class refuses a revoked family with the reason ``revoked``. Without a list it answers 503."""
     gone, other = token_of(), token_of()
     server.document = listing(sid_of(gone))
     values: dict[str, Any] = {"ACCESS_SECRET": PUBLIC, "REVOCATION_INTERVAL": timedelta(hours=1)}

@@ -43,7 +43,7 @@ def test_a_digest() -> None:
 
 
 def test_the_list(user: Any) -> None:
-    """The list has families revoked less than an access token's life and a minute ago, by digests instead of ids."""
+    """The list has the digests, and not the ids, of families revoked within an access token's life plus a minute."""
     pairs = [revoked(user, timedelta(minutes=minutes)) for minutes in (0, 14, 17, 60)]
     response = read()
     assert response.status_code == 200

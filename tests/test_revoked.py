@@ -275,7 +275,7 @@ class TestInAnEventLoop:
         return StatelessAccessTokenAuthentication().authenticate(Request(request))
 
     async def ask_of_a_broken_database(self, pair: TokenPair) -> Any:
-        """Authenticate while the list can't be read. The task has its own connections, so it breaks them itself."""
+        """Authenticate in a task while the list can't be read: each task has its own connections to the database."""
         with broken_database():
             return await self.ask(pair)
 

@@ -105,7 +105,7 @@ def test_the_histories_after_all_were_revoked(user: Any, revoker: Any) -> None:
 
 
 def test_the_button_of_a_user(user: Any) -> None:
-    """One line in a project's user admin adds a button to the user's page that revokes the user's families."""
+    """One line in a project's user admin gives each user's page a button, which revokes the user's families."""
     opts = User._meta
     revoker = staff("view_refreshtoken", "revoke_refreshtoken", f"change_{opts.model_name}")
     for _ in range(3):
@@ -129,7 +129,7 @@ def test_the_button_of_a_user(user: Any) -> None:
 
 @pytest.mark.parametrize("across", ["0", "1"])
 def test_the_action_for_families(user: Any, revoker: Any, across: str) -> None:
-    """The action revokes the selected families, or all families of the list. Its count leaves out inactive ones."""
+    """The action revokes the selected families, or all families of the list. It counts only active families."""
     pairs = [families.start(user) for _ in range(3)]
     families.revoke(pairs[0].family_id, RevokedReason.LOGOUT)
     data = {
@@ -323,5 +323,5 @@ def test_who_may_view_the_user_reads_the_name(user: Any) -> None:
 
 
 def test_a_selected_key_that_is_no_id(revoker: Any) -> None:
-    """An invalid key in a selection is a 400."""
+    """A selection with an invalid family id is a 400."""
     assert revoker.post(LIST, {"action": "revoke_families", "_selected_action": "x"}).status_code == 400

@@ -174,7 +174,7 @@ def test_a_key_without_an_answer_is_used_again() -> None:
 
 
 def test_an_answered_key_that_is_sent_again_has_no_answer() -> None:
-    """If the answer to the second use of an Idempotency-Key is lost, the key stays in use: a new one would be reuse."""
+    """If the second refresh with an Idempotency-Key gets no answer, the third has this key too: a new key is reuse."""
     world = World(pair(1), pair(2), pair(2), patience=0)
     world.token()
     world.token("a1")
@@ -342,7 +342,7 @@ def test_answers_that_are_not_twotoken_s(odd: Answer, message: str) -> None:
 
 
 def test_a_refresh_token_to_begin_with() -> None:
-    """A given refresh token is used once, and after that the token in the store. Another one starts another session."""
+    """The given refresh token is used once, and later the stored one. Another given token starts another session."""
     world = World(pair(1), credentials=None, refresh="r0")
     assert world.token() == "a1"
     restarted = World(pair(2), credentials=None, refresh="r0", store=world.store)

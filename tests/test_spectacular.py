@@ -190,7 +190,7 @@ def test_the_user_name_is_the_project_s(described: Any) -> None:
 
 
 def test_security(described: Any) -> None:
-    """Our authentication classes have the same security schemes. Endpoints that read the cookie have its scheme."""
+    """Our authentication classes share their security schemes. Endpoints that read a cookie have a cookie scheme."""
     assert described["components"]["securitySchemes"]["jwtAuth"] == {
         "type": "http",
         "scheme": "bearer",
@@ -399,7 +399,7 @@ def test_codes_and_reasons_are_the_exceptions_own(described: Any) -> None:
 
 
 def fits_twice(value: Any) -> bool:
-    """Tell whether an example is of a refused proof, which reauthenticate/ answers with two statuses."""
+    """Tell whether an example shows a refused proof. At reauthenticate/ a refused proof can be a 400 or a 401."""
     return isinstance(value, dict) and value.get("code") in PROOF_CODES
 
 
@@ -614,7 +614,7 @@ def of(*patterns: Any) -> Any:
 
 
 def test_a_subclass_shows_what_it_overrides() -> None:
-    """The description has the serializer and the docstring of a subclass, and for the rest those of our view."""
+    """The description has what a subclass overrides: the serializer or the docstring. All else is as for our view."""
     by_code = path("c/", ReauthenticateView.as_view(serializer_class=CodeSerializer))
     made = whole(path("a/login/", RememberView.as_view()), path("b/logout/", SaidView.as_view()), by_code)
     fields = {get_user_model().USERNAME_FIELD, "password", "remember", "device"}
@@ -742,7 +742,7 @@ def test_a_step_up_for_sessions(user: Any) -> None:
 
 
 def test_refusals_of_the_project_s_own() -> None:
-    """Reasons and codes of a project's own errors are described. An error class without them raises no error."""
+    """Reasons and codes of a project's own error classes are described. A class without them does no harm."""
 
     class Barred(TokenNotValid):
         """A base class of the project's errors, without a reason or a code of its own."""
@@ -768,7 +768,7 @@ def test_refusals_of_the_project_s_own() -> None:
 
 
 def deliveries(paths: Any) -> dict[str, str]:
-    """Return the name of the component with which each login answers."""
+    """Return, by route, the name of the component that describes the answer to a login."""
     return {
         route: operation["post"]["responses"]["200"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
         for route, operation in paths.items()
@@ -801,7 +801,7 @@ def test_a_mount_is_found_wherever_it_is() -> None:
 
 @pytest.mark.slow
 def test_a_part_of_a_project(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With SERVE_URLCONF, routes have the delivery of their mount. Patterns without a mount have the setting's."""
+    """With SERVE_URLCONF, routes have the delivery of their mount, and patterns without a mount that of DELIVERY."""
     monkeypatch.setattr(spectacular_settings, "SERVE_URLCONF", "tests.urls")
     with override_settings(ROOT_URLCONF=()):
         served = generate(urlconf="tests.urls")["paths"]

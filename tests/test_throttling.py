@@ -292,7 +292,7 @@ def test_a_cache_in_a_database_that_only_reads(caplog: pytest.LogCaptureFixture)
 
 
 def test_another_account_s_success_does_not_reset(script: Caller) -> None:
-    """A thief who logs in to another account gets no more guesses at the first one."""
+    """A login to another account does not reset the count, so a thief gets no more guesses at the victim's password."""
     with with_settings(LOGIN_THROTTLE="2/min"):
         user: Any = UserFactory()
         victim = user.get_username()

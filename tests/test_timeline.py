@@ -18,7 +18,7 @@ from twotoken.models import EventKind, FamilyEvent, RefreshToken
 
 
 def test_the_timeline_of_an_end(user: Any) -> None:
-    """The timeline of a revoked family ends with who revoked it and why, and that of an expired one with the expiry."""
+    """A revoked family's timeline ends with the actor and the reason, and an expired family's with the expiry."""
     pair = families.start(user)
     family = RefreshToken.objects.get()
     assert [moment.what for moment in timeline(family)] == ["started"]
@@ -32,7 +32,7 @@ def test_the_timeline_of_an_end(user: Any) -> None:
 
 
 def test_the_login_and_the_last_rotation(user: Any) -> None:
-    """The login and the last rotation have address and device. The login's stay the same after later refreshes."""
+    """The login and the last rotation have address and device. Later refreshes don't change those of the login."""
     with time_machine.travel("2026-03-01T12:00:00Z", tick=False) as clock:
         pair = families.start(user, Client("192.0.2.7", CHROME))
         for sender in (Client("192.0.2.7", CHROME), Client("192.0.2.66", "curl/8.1"), Client("192.0.2.99", "x")):
@@ -59,7 +59,7 @@ def test_a_retry_from_elsewhere(user: Any) -> None:
 
 
 def test_a_bound_family(user: Any) -> None:
-    """The timeline shows a request that was refused without a proof, and who unbound the family."""
+    """The timeline shows a request that was refused because it had no proof, and who unbound the family."""
     pair = families.start(user, device_key="dpop:a key")
     with pytest.raises(WrongDevice):
         families.rotate(families.verify(pair.refresh), Client("192.0.2.66", "curl/8.1"))

@@ -1,4 +1,4 @@
-"""TokenAuth of httpx and of requests, each against a server."""
+"""TokenAuth for httpx and for requests, tested against a server."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def echo(request: HttpRequest) -> HttpResponse:
 
 @csrf_exempt
 def away(request: HttpRequest) -> HttpResponse:
-    """Redirect to the API or to another path, with ``?far`` at another name of the host."""
+    """Redirect to ``/echo/``, with ``?far`` at another host name, or to ``/api/me/`` with ``?me``."""
     port = request.get_port()
     if "me" in request.GET:
         return HttpResponseRedirect("/api/me/")
@@ -221,7 +221,7 @@ def program(request: pytest.FixtureRequest, live_server: Any, user: Any) -> Call
 
 
 def rotations() -> list[int]:
-    """Return how often each family has rotated, the first login first."""
+    """Return how often each family has rotated, in the order of the logins."""
     return list(RefreshToken.objects.order_by("created_at").values_list("generation", flat=True))
 
 
