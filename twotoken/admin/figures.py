@@ -78,7 +78,7 @@ def count(found: RefreshTokenQuerySet) -> Figures:
     """Count the numbers of the overview among these families.
 
     It takes two statements if the sample has all families. Otherwise it takes up to eleven, and one more for each of
-    the project's own reasons that the sample has.
+    the project's own reasons that the sample has. The page takes one more, for the names of the users.
     """
     now = timezone.now()
     starts = day_starts(now)
