@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from django.contrib import admin
@@ -12,11 +13,13 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
 from django.contrib.contenttypes.models import ContentType
 from django.db import connection
+from django.db.models import AutoField
 from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 from django.urls import include, path, reverse
 from django.utils import timezone
 
+from tests.factories import UserFactory
 from tests.http import Caller
 from tests.overrides import with_settings
 from tests.staff import CHROME, LIST, page, staff, text
@@ -78,21 +81,21 @@ def test_the_list(user: Any, viewer: Any) -> None:
 
 
 def test_nothing_of_a_token_is_shown(user: Any, revoker: Any) -> None:
-    """No admin page shows a family's secret or hashes. No page reads the secret from the database."""
+    """No admin page shows a family's secret or hashes, or reads them from the database."""
     pair = families.start(user)
     families.rotate(families.verify(pair.refresh), Client(), "a-key-of-some-length")
     family = RefreshToken.objects.get()
     secrets = [bytes(family.secret), bytes(family.retry_key), family.auth_hash.encode()]
     with CaptureQueriesContext(connection) as queries:
-        pages = [
-            revoker.get(url) for url in (LIST, page(pair), f"{LIST}{family.pk}/revoke/", f"{LIST}{family.pk}/history/")
-        ]
+        paths = ("overview/", f"{family.pk}/change/", f"{family.pk}/revoke/", f"{family.pk}/history/")
+        pages = [revoker.get(url) for url in (LIST, *(LIST + path for path in paths))]
     for response in pages:
         assert response.status_code == 200
         for secret in secrets:
             assert secret.hex().encode() not in response.content
             assert secret not in response.content
-    assert not any('"secret"' in query["sql"] or "`secret`" in query["sql"] for query in queries.captured_queries)
+    columns = [connection.ops.quote_name(name) for name in ("secret", "retry_key", "auth_hash")]
+    assert not any(column in query["sql"] for query in queries.captured_queries for column in columns)
 
 
 def test_a_family_s_page(viewer: Any, script: Caller) -> None:
@@ -176,13 +179,18 @@ def test_deleting_a_user(user: Any) -> None:
     assert staff(f"view_{opts.model_name}").get(url).status_code == 403
 
 
-@override_settings(LANGUAGE_CODE="de")
-def test_another_language(user: Any, revoker: Any) -> None:
-    """With the language German, a family's page works, and the page for revoking it says ``1 Stunde`` for an hour."""
+@override_settings(LANGUAGE_CODE="de", USE_THOUSAND_SEPARATOR=True)
+def test_another_language(revoker: Any) -> None:
+    """With the language German, dates, numbers and durations are German. The user's key in a link is not formatted."""
+    user: Any = UserFactory(**({"pk": 1_234_567} if isinstance(User._meta.pk, AutoField) else {}))
+    noon = datetime(2026, 3, 1, 12, tzinfo=timezone.get_current_timezone())
+    family = RefreshToken.objects.create(user=user, created_at=noon, generation=2345)
+    response = revoker.get(page(family.pk))
+    for words in ("1. März 2026 12:00", "1. März 2026, 12:00:00", "2.345"):
+        assert words in text(response)
+    assert f'?user={quote(str(user.pk), "")}"' in response.content.decode()
     with with_settings(ACCESS_LIFETIME=timedelta(hours=1)):
-        pair = families.start(user)
-        assert revoker.get(page(pair)).status_code == 200
-        assert "1 Stunde" in text(revoker.get(f"{LIST}{pair.family_id}/revoke/"))
+        assert "1 Stunde" in text(revoker.get(f"{LIST}{family.pk}/revoke/"))
 
 
 def test_a_link_to_the_user(user: Any) -> None:
@@ -195,7 +203,7 @@ def test_a_link_to_the_user(user: Any) -> None:
 
 @override_settings(USE_TZ=False)
 def test_times_without_a_zone(user: Any, viewer: Any) -> None:
-    """With USE_TZ off, the admin's list and a family's page work."""
-    pair = families.start(user)
-    assert viewer.get(LIST).status_code == 200
-    assert "Started" in text(viewer.get(page(pair)))
+    """With USE_TZ off, the admin's list and a family's page show times unchanged."""
+    family = RefreshToken.objects.create(user=user, created_at=datetime(2026, 3, 1, 12, 34))
+    assert "March 1, 2026, 12:34 p.m." in viewer.get(LIST).content.decode()
+    assert "March 1, 2026, 12:34:00" in text(viewer.get(page(family.pk)))

@@ -623,13 +623,19 @@ def test_a_server_that_does_not_run() -> None:
 
 @pytest.mark.usefixtures("healthy")
 def test_a_server_that_hangs_up() -> None:
-    """If the server closes the connection without an answer, the probe ``reach`` reports it."""
+    """If the server closes the connection without an answer, the probe ``reach`` names the error."""
+
+    def hang_up(server: socket.socket) -> None:
+        with server.accept()[0] as connection:
+            connection.recv(9999)  # otherwise the connection is reset instead
+
     with socket.create_server(("127.0.0.1", 0)) as server:
-        thread = threading.Thread(target=lambda: server.accept()[0].close())
+        thread = threading.Thread(target=hang_up, args=(server,))
         thread.start()
         found = examine("--url", f"http://127.0.0.1:{server.getsockname()[1]}/api/auth/")[1]
         thread.join()
     assert [probe for probe, _ in faults(found)] == ["reach"]
+    assert "does not answer: RemoteDisconnected" in found[-1]["text"]
 
 
 @pytest.mark.usefixtures("healthy")

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Group
 from django.core import serializers
 from django.core.management import call_command
 from django.db import transaction
@@ -47,10 +48,13 @@ def test_a_deactivated_user_s_families_are_revoked(script: Caller) -> None:
 
 
 def test_an_active_user_costs_no_statement(user: Any, django_assert_num_queries: Any) -> None:
-    """Saving an active user makes only Django's own statement, and revokes nothing."""
+    """Saving an active user, or a row of another model, makes only Django's own statement, and revokes nothing."""
     families.start(user)
-    with django_assert_num_queries(1):
-        user.save()
+    group: Any = Group.objects.create(name="staff")
+    group.is_active = False
+    for saved in (user, group):
+        with django_assert_num_queries(1):
+            saved.save()
     assert reasons() == [""]
 
 

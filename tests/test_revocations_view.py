@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+import time
 from datetime import timedelta
 from typing import Any
 
@@ -122,11 +123,14 @@ def test_a_database_that_is_down(user: Any) -> None:
     assert (response.status_code, response.json()["code"]) == (503, "unavailable")
 
 
-@pytest.mark.django_db
 @override_settings(USE_TZ=False)
-def test_without_time_zones() -> None:
-    """With USE_TZ off, the list can be read with ``since``."""
-    assert read("1").status_code == 200
+def test_without_time_zones(user: Any) -> None:
+    """With USE_TZ off, ``since`` is still a time since the epoch, and the list has the families revoked since then."""
+    old, new = revoked(user, timedelta(minutes=5)), revoked(user)
+    since = read().json()["since"]
+    assert 0 <= time.time() - int(since) < 20
+    assert read(since).json()["revoked"] == [digest(new)]
+    assert read("1").json()["revoked"] == sorted(map(digest, (old, new)))
 
 
 def test_a_project_that_restricts_it(user: Any) -> None:

@@ -319,13 +319,15 @@ def test_a_token_that_we_did_not_sign_is_not_counted(script: Caller) -> None:
         assert script.refresh(token).status_code == 200
 
 
-def test_none_is_off(script: Caller) -> None:
-    """If the throttle settings are None, no request is counted."""
-    with with_settings(LOGIN_THROTTLE=None, REFRESH_THROTTLE=None):
+def test_none_is_off(script: Caller, caplog: pytest.LogCaptureFixture) -> None:
+    """If the throttle settings are None, no request is counted, and the cache is not used."""
+    with counting_in("Down"), with_settings(LOGIN_THROTTLE=None, REFRESH_THROTTLE=None):
         assert LoginThrottle("192.0.2.1", "ann").get_rate() is None
         assert RefreshThrottle(RefreshClaims(uuid4(), 0, "")).get_rate() is None
         for _ in range(15):
             assert attempt(script, "ann").status_code == 401
+        assert script.refresh(script.log_in().json()["refresh"]).status_code == 200
+    assert "The cache failed" not in caplog.text
 
 
 @pytest.mark.django_db

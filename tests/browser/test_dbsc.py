@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
+from uuid import UUID
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright
@@ -203,13 +204,21 @@ def test_a_renewal_that_fails(
 
 
 def test_switched_off(server: DeviceServer, owner: tuple[BrowserContext, Page]) -> None:
-    """After ``unbind_token_families`` the session continues, and the family has no device key."""
+    """After ``unbind_token_families`` the session continues, and the server tells Chromium to forget the key."""
     context, page = owner
     server.manage("unbind_token_families", "--protocol", "dbsc")
     wait_for_expiry(context, page)
     assert page.evaluate(ME, "/api/me/") == 200
     assert server.keys() == [""]
+    assert server.calls()[RENEW] == 2  # a challenge, and the order to forget the session
+    page.wait_for_timeout(2100)
+    assert page.evaluate(ME, "/api/me/") == 200
+    assert server.calls()[RENEW] == 2
     assert page.evaluate("ended") == []
+    ((family,),) = server.rows("SELECT id FROM twotoken_refreshtoken")
+    headers = {"Sec-Secure-Session-Id": str(UUID(family)), "Secure-Session-Response": "x"}
+    answer = page.request.post(server.url + RENEW, headers=headers, ignore_https_errors=True)
+    assert answer.json() == {"session_identifier": str(UUID(family)), "continue": False}
 
 
 def test_a_browser_without_it(server: DeviceServer, chromium: Browser) -> None:

@@ -22,7 +22,7 @@ from django.views.debug import ExceptionReporter
 from tests.factories import UserFactory
 from tests.http import Caller
 from tests.jar import COMPANION, COOKIE, COOKIE_MOUNT, cookies
-from twotoken.models import RefreshToken
+from twotoken.models import FamilyEvent, RefreshToken
 
 KEY = "an-idempotency-key"
 OTHER_KEY = "another-idempotency-key"
@@ -104,11 +104,13 @@ def state(token: str) -> tuple[int, str]:
 
 
 def every_row() -> list[dict[str, Any]]:
-    """Return the values of all families."""
-    return [
+    """Return the values of all families and of all their events."""
+    families = [
         {**values, "secret": bytes(values["secret"]), "retry_key": bytes(values["retry_key"])}
         for values in RefreshToken.objects.order_by("pk").values()
     ]
+    events: Any = FamilyEvent.objects.order_by("pk").values()
+    return [*families, *events]
 
 
 def statements(queries: CaptureQueriesContext) -> list[str]:
@@ -118,7 +120,7 @@ def statements(queries: CaptureQueriesContext) -> list[str]:
 
 @contextmanager
 def unchanged() -> Iterator[None]:
-    """Assert that a block changes no family, and makes no statement other than SELECT."""
+    """Assert that a block changes no family and no event, and makes no statement other than SELECT."""
     before = every_row()
     with CaptureQueriesContext(connection) as queries:
         yield

@@ -78,7 +78,8 @@ def count(found: RefreshTokenQuerySet) -> Figures:
     """Return the numbers of the admin's overview for these families.
 
     This takes two SQL statements if the sample contains all families. Otherwise it takes up to eleven, and one more for
-    each of the project's own revocation reasons that occurs in the sample.
+    each of the project's own revocation reasons that occurs in the sample. The page takes one more statement, for the
+    names of the users.
     """
     now = timezone.now()
     starts = day_starts(now)

@@ -44,7 +44,7 @@ class BaseTokenAuth:
     - ``on_step_up``: a function that is called if a route wants a more recent login. It returns the body of
       ``reauthenticate/``, such as ``{"password": …}``, or None to give up. Its argument is the ``max_age`` in
       seconds, or None if the API does not name a ``max_age``
-    - ``patience``: how many seconds a request waits for a login or refresh, all tries included
+    - ``patience``: how many seconds after its start a request may still begin a try to log in or refresh
     - ``timeout``: how many seconds one try may take
     """
 
@@ -69,7 +69,7 @@ class BaseTokenAuth:
         return run(self._protocol.token(), self._send, self._store)
 
     def logout(self) -> None:
-        """End the session. Raises Unavailable if the server did not answer: then the session may still be active."""
+        """End the session. Raises Unavailable, UnexpectedAnswer or StoreError: then the session may still be active."""
         run(self._protocol.log_out(), self._send, self._store)
 
     def _remedied(self, token: str, answer: Answer, tried: set[str]) -> str:

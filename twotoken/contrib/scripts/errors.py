@@ -50,7 +50,10 @@ class StepUpRequired(TokenAuthError):
 
 
 class Unavailable(TokenAuthError):
-    """No answer came within ``patience`` seconds, or the server was busy. The session stays in the store.
+    """No answer came, or the server was busy, and ``patience`` allows no further try. The session stays in the store.
+
+    The error comes at once if the server's Retry-After is longer than the rest of ``patience``. It also comes if
+    another thread or process refreshes for longer than ``patience``.
 
     ``retry_after`` is how many seconds the server asks to wait, or 0. ``__cause__`` is the last network error.
     """

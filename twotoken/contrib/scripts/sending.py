@@ -66,7 +66,7 @@ class Sending:
     ) -> Flow[Answer]:
         """POST a body, and repeat the request until the server answers and is not busy.
 
-        Raises Unavailable after ``patience`` seconds.
+        Raises Unavailable as soon as the next try would begin later than ``patience`` seconds after ``since``.
         """
         deadline = since + (self._options.patience if patience is None else patience)
         now = self._options.now()
