@@ -1,4 +1,4 @@
-"""Checks that the translations' catalogues have the texts of the code. ``--write`` brings the catalogues up to date.
+"""Checks that the message catalogues have exactly the code's translatable texts. ``--write`` updates the catalogues.
 
 Needs Django and the commands of GNU gettext.
 """
@@ -20,7 +20,7 @@ LANGUAGES = sorted(path.parts[-3] for path in PACKAGE.glob(CATALOGUE))
 
 
 def run(*command: str, cwd: Path = PACKAGE) -> str:
-    """Run a command with English messages, and return what it prints. If the command fails, print this and stop."""
+    """Run a command with English messages, and return its output. If the command fails, print its output and stop."""
     environment = {**os.environ, "LC_ALL": "C.UTF-8", "LANGUAGE": "en"}
     done = subprocess.run(command, cwd=cwd, env=environment, text=True, capture_output=True)  # noqa: S603 - our own
     if done.returncode:
@@ -44,7 +44,7 @@ def undated(text: str) -> list[str]:
 
 
 def problems(package: Path) -> list[str]:
-    """Return what is wrong with the catalogues, compared with a copy of the package that was brought up to date."""
+    """Compare the catalogues with those in ``package``, an up-to-date copy, and return what is wrong with them."""
     found = []
     for new in sorted(package.glob(CATALOGUE)):
         old = PACKAGE / new.relative_to(package)

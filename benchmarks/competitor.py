@@ -48,7 +48,7 @@ class Answer:
         return json.loads(self.body)
 
     def cookie(self, name: str) -> str:
-        """Return the value to which the answer sets a cookie."""
+        """Return the value of a cookie that the answer sets."""
         cookies = SimpleCookie("; ".join(value for header, value in self.headers if header.lower() == "set-cookie"))
         return str(cookies[name].value)
 
@@ -62,7 +62,7 @@ class Tokens:
 
 
 class Competitor:
-    """A package, or one way to use a package. Each subclass describes one, by class attributes and by its requests."""
+    """A package, or one way to use a package. A subclass describes one competitor by class attributes and requests."""
 
     name: ClassVar[str]
     packages: ClassVar[Sequence[str]] = []

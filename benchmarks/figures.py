@@ -37,7 +37,7 @@ def quotients(over: Rounds, under: Rounds) -> list[float]:
 
 
 def ratio(over: Rounds, under: Rounds) -> Spread:
-    """Return median and quartiles of ``over`` divided by ``under``, of rounds that were measured side by side."""
+    """Divide each round of ``over`` by the round of ``under`` measured beside it. Return median and quartiles."""
     return spread(quotients(over, under))
 
 

@@ -61,7 +61,7 @@ class Run:
         return [remote for remote in self.remotes.values() if operation in remote.competitor.operations]
 
     def packages(self, operation: str) -> list[Remote]:
-        """Return the workers with this operation, except twotoken's variants: one per package, two for simplejwt."""
+        """Return one worker with this operation per package, but two for simplejwt. Leave out twotoken's variants."""
         return [remote for remote in self.doing(operation) if not remote.name.startswith("twotoken-")]
 
     def interleave(
@@ -142,7 +142,7 @@ PREPARED = " prepared"
 
 
 def prepared(run: Run) -> Any:
-    """Measure each package with and without prepared statements, which take turns. PostgreSQL only."""
+    """Measure each package in turn with and without prepared statements. PostgreSQL only."""
     if run.database.kind != "postgresql":
         return {}
     remotes = {
@@ -211,7 +211,7 @@ def storage(run: Run) -> Any:
 
 
 def purge(run: Run) -> Any:
-    """Measure time and peak memory of each package's purge, which deletes expired rows, in a new process."""
+    """Measure time and peak memory of each package's purge of expired rows, in a new process."""
     kinds = {
         "twotoken": ("ended_families", "purge_token_families"),
         "simplejwt": ("expired_tokens", "flushexpiredtokens"),

@@ -57,7 +57,7 @@ class Database:
 
 
 class Remote:
-    """A worker as the coordinator sees it: calls the worker's methods by name."""
+    """The coordinator's side of a worker. It starts the worker's process, and calls the worker's methods by name."""
 
     def __init__(
         self, competitor: Competitor, database: Database, name: str, *, fresh: bool = True, prepared: bool = False
@@ -84,7 +84,10 @@ class Remote:
         return self.receive()
 
     def receive(self) -> Any:
-        """Return the worker's next answer. Raises RuntimeError with its traceback if a call failed, or TimeoutError."""
+        """Return the worker's next answer.
+
+        Raises RuntimeError with the worker's traceback if the call failed, and TimeoutError if no answer comes.
+        """
         if not self.pipe.poll(LIMIT):
             raise TimeoutError(f"{self.name} did not answer within {LIMIT} s")
         good, result = self.pipe.recv()

@@ -28,7 +28,10 @@ def table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
 
 
 def cases(results: Results, measure: str, clock: str = "wall") -> dict[str, list[float]]:
-    """Return the times of each competitor's rounds in a measure. For GET, only its class named "access" counts."""
+    """Return the times of each competitor's rounds in a measure.
+
+    For the measure ``get``, only a GET without authentication and the classes named "access" count.
+    """
     return {
         name.removesuffix(" access"): case[clock]
         for name, case in results.get(measure, {}).items()
@@ -71,7 +74,10 @@ LEAST = "two-statements"
 
 
 def least_of_a_refresh(results: Results) -> list[str]:
-    """Return how much faster than simplejwt a refresh with two SQL statements can be: as a list, empty if unknown."""
+    """Return a list with a text: how much faster than simplejwt a refresh with two SQL statements can be.
+
+    If this was not measured, return an empty list.
+    """
     found = {name: case["wall"] for name, case in results.get("refresh", {}).items()}
     if not found.keys() >= {LEAST, "simplejwt", "simplejwt-norotation"}:
         return []
@@ -207,7 +213,7 @@ def growth_table(results: Results) -> str:
 
 
 def prepared_table(results: Results) -> str:
-    """Return a table of what prepared statements gain, and twotoken's ratio to each package without and with them."""
+    """Return a table of the gain by prepared statements, and of twotoken's ratio to packages without and with them."""
     lines = []
     for operation, found in results["prepared"].items():
         ours, theirs = found["twotoken"]["wall"], found[f"twotoken{PREPARED}"]["wall"]
@@ -275,7 +281,7 @@ def bound_table(results: Results) -> str:
 
 
 def revoked_table(results: Results) -> str:
-    """Return a table of what REVOCATION_INTERVAL costs: in a GET with the stateless class, and in each reading."""
+    """Return a table of what REVOCATION_INTERVAL costs: in a stateless GET, and when the revoked families are read."""
     lines = []
     for count, found in results["revoked"].items():
         first, later, kept = found["readings"]

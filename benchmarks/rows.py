@@ -50,7 +50,7 @@ def tables(labels: Sequence[str]) -> list[str]:
 
 
 def sizes(names: Sequence[str]) -> dict[str, int]:
-    """Return rows and bytes of tables with their indexes. On SQLite, which has one file for all, bytes are 0."""
+    """Return the rows and bytes of tables with their indexes. SQLite has one file for all tables: there bytes are 0."""
     found = {"rows": 0, "bytes": 0}
     with connection.cursor() as cursor:
         for name in names:
@@ -92,7 +92,7 @@ def vacuum(names: Sequence[str]) -> None:
 
 
 def insert(model: Any, count: int, values: dict[str, object]) -> None:
-    """Insert rows with these values. A value in a list is an SQL expression, in which n is the number of the row."""
+    """Insert rows with these values. A value ``[sql]`` is an SQL expression, in which n is the number of the row."""
     numbers = NUMBERS[connection.vendor].format(count=count)
     fields = [field for field in model._meta.concrete_fields if field.attname in values]
     expressions, parameters = [], []
@@ -124,7 +124,7 @@ def live_families(count: int) -> None:
 
 
 def ended_families(count: int) -> None:
-    """Insert token families that a purge deletes: logins of ten days, one after the other, eighty days ago."""
+    """Insert token families that a purge deletes. Their logins are spread over ten days, from 90 to 80 days ago."""
 
     def days(ago: int) -> list[str]:
         return [MOMENTS[connection.vendor].format(start=ago * DAY, step=10 * DAY / count)]
@@ -247,7 +247,7 @@ def sixty_days(first: int, count: int) -> None:
 
 
 def drop_indexes() -> list[str]:
-    """Drop the keys and indexes of the table of families before a load. Return the statements that restore them."""
+    """Drop the keys and indexes of the table of families, for a fast load. Return the statements to restore them."""
     table = apps.get_model("twotoken", "RefreshToken")._meta.db_table
     with connection.cursor() as cursor:
         cursor.execute(
@@ -276,7 +276,7 @@ def run(statement: str) -> None:
 
 
 def rotation() -> str:
-    """Return the SQL of a rotation that changes every column, with ``%s`` for each value. No row is changed."""
+    """Return the SQL of a rotation that writes all its columns, with ``%s`` for each value. No row is changed here."""
     statements = import_module("twotoken.statements")  # the workers of other competitors don't have this app
     family = apps.get_model("twotoken", "RefreshToken")()
     seen: list[str] = []
@@ -292,7 +292,7 @@ def rotation() -> str:
 
 
 def expired_tokens(count: int) -> None:
-    """Insert refresh tokens that simplejwt's command deletes. None is blacklisted, which would cost more."""
+    """Insert refresh tokens that simplejwt's purge deletes. None is blacklisted: blacklisted tokens cost more."""
     user = apps.get_model("auth", "User").objects.get(username="user0")
     then = timezone.now() - timedelta(days=90)
     values = {

@@ -70,7 +70,10 @@ def arguments() -> Namespace:
 
 
 def about(run: Run, results: dict[str, Any], *, whole: bool) -> dict[str, Any]:
-    """Return facts about a run for readers of its results. If only a part was measured, keep the earlier commands."""
+    """Return facts about a run for readers of its results, such as its command.
+
+    If this run measured only a part, also return the commands of the earlier runs.
+    """
     command = f"{datetime.now(UTC).date().isoformat()} `{' '.join(['python -m benchmarks', *sys.argv[1:]])}`"
     before = [] if whole else results.get("about", {}).get("commands", [])
     names = ((package.name.replace("_", "-"), package.version) for package in distributions())

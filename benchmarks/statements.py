@@ -1,4 +1,4 @@
-"""The two SQL statements of a refresh in a view, without any work on tokens: what a refresh costs at least."""
+"""A view that runs the two SQL statements of a refresh, without any work on tokens: the least that a refresh costs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The worker: the module ``remote`` creates one in each competitor's process, and it calls the WSGI application."""
+"""The worker, which calls the WSGI application. The module ``remote`` creates one in each competitor's process."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class Worker:
         return self.expect(self.send(environ(call)), what, refused=refused)
 
     def expect(self, answer: Answer, what: str, *, refused: bool = False) -> Answer:
-        """Return the answer. Raises WrongAnswerError if it is not a success or, with ``refused``, not a refusal."""
+        """Return an answer that is a success or, with ``refused``, a refusal. Otherwise raise WrongAnswerError."""
         wanted = range(400, 404) if refused else range(200, 300)
         if answer.status not in wanted and not (what == "logout" and answer.status == self.competitor.logged_out):
             raise WrongAnswerError(f"{self.competitor.name}: {what}: {answer.status} {answer.body[:300]!r}")
@@ -158,7 +158,7 @@ class Worker:
         return wall / count, processor / count
 
     def prepare(self, operation: str, count: int) -> tuple[list[Call], Callable[[list[Answer]], None]]:
-        """Return the requests of a batch, and a function that takes the answers. Neither of them is timed."""
+        """Return the requests of a batch, and a function that takes their answers. Only the sending is timed."""
         competitor = self.competitor
         if operation == "get none":
             return [Call("GET", "/get/none/")] * count, _nothing
@@ -179,7 +179,7 @@ class Worker:
         return [self.call_for(operation, tokens) for tokens in taken], _nothing
 
     def take(self, count: int) -> list[Tokens]:
-        """Remove the tokens of several logins from the pool. The caller adds the next tokens to the end of the pool."""
+        """Take the tokens of several logins from the pool. The caller adds the next tokens to the end of the pool."""
         while len(self.pool) < max(POOL, count):
             self.pool.append(self.log_in())
         taken, self.pool = self.pool[:count], self.pool[count:]

@@ -69,7 +69,7 @@ def read(app: Any, docname: str, source: list[str]) -> None:
 
 
 def any_page(pattern: str) -> bool:
-    """Tell whether a pattern of a table of contents fits a page."""
+    """Tell whether any page fits a pattern in a table of contents."""
     return any(generate.DOCS.glob(f"{pattern}.md"))
 
 

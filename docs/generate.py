@@ -144,7 +144,7 @@ class Message(NamedTuple):
 
 
 def system_checks() -> str:
-    """Return every id of a system check with what must be true in a project, its messages and its hints."""
+    """Return, for each id of a system check, what must be true in a project, and the check's messages and hints."""
     found = messages()
     ids = sorted({message.id for message in found}, key=lambda name: name.partition(".")[2])
     return "\n\n".join(_check(name, [message for message in found if message.id == name]) for name in ids)

@@ -6,5 +6,5 @@ from typing import Any
 
 
 def access_claims(user: Any, family: Any) -> dict[str, Any]:
-    """Return the project's own claims. Called for each new access token: a changed user shows at the next refresh."""
+    """Return the project's own claims. twotoken calls this for each new access token, so a refresh updates them."""
     return {"staff": user.is_staff}

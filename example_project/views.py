@@ -47,7 +47,7 @@ class IndexView(TemplateView):
 
 
 class FrontEndView(View):
-    """The page of the front end in ``frontend/``, as Vite has built it among the static files."""
+    """The page of the front end in ``frontend/``. Vite builds this page into the folder of static files."""
 
     def get(self, request: HttpRequest) -> HttpResponse:
         path = finders.find("example_project/frontend/index.html")

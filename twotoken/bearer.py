@@ -56,7 +56,7 @@ def by_dpop(request: HttpRequest | Request) -> bool:
 
 @sensitive_variables()
 def check_binding(request: HttpRequest | Request, token: str, access: AccessToken) -> None:
-    """Check that a bound access token comes with a proof by its key, and an unbound one as Bearer (RFC 9449 section 7).
+    """Require a proof by the key of a bound access token, and the scheme Bearer for other tokens (RFC 9449 section 7).
 
     ``token`` is what ``bearer_token`` returned, and ``access`` has the token's claims. After this call, no other
     request can use the proof.

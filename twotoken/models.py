@@ -98,7 +98,7 @@ class RefreshTokenQuerySet(models.QuerySet["RefreshToken"]):
     def bound(self, prefix: str = "") -> RefreshTokenQuerySet:
         """Families that are bound to a device.
 
-        If a ``prefix`` is given, which is one of ``dpop.PREFIXES``, only the families that this protocol has bound.
+        With a ``prefix``, one of ``dpop.PREFIXES``, only families that the protocol with this prefix has bound.
         """
         families = self.exclude(device_key="")
         return families.filter(device_key__startswith=prefix) if prefix else families
@@ -123,7 +123,7 @@ if TYPE_CHECKING:
 
 
 class PartialIndex(models.Index):
-    """An index of the rows where its last column is not null. MariaDB has no partial indexes: there it has all rows."""
+    """An index of rows whose last indexed column is not null. MariaDB, without partial indexes, indexes all rows."""
 
     def create_sql(self, model: type[models.Model], schema_editor: Any, using: str = "", **kwargs: Any) -> Any:
         is_set = Q(**{f"{self.fields[-1]}__isnull": False})

@@ -177,7 +177,7 @@ def is_recent(access: AccessToken | None, max_age: timedelta) -> bool:
 
 
 def presented_token(request: Request) -> AccessToken | None:
-    """Return the verified access token of a request, even if another authentication class found its user first.
+    """Return the verified access token of a request, even if another authentication class found the user first.
 
     Return None if the token is missing, invalid or another user's.
     """
@@ -194,8 +194,8 @@ def presented_token(request: Request) -> AccessToken | None:
 def tokens_of(request: Request) -> Iterator[AccessToken]:
     """Yield the verified access token of a request, if it belongs to the request's user.
 
-    Each of the view's authentication classes that is twotoken's reads the token. Nothing is yielded for a class that
-    refuses the token.
+    The view's authentication classes read the token, as far as they are twotoken's. For a class that refuses the token,
+    nothing is yielded.
     """
     for authenticator in request.authenticators or ():
         if isinstance(authenticator, BearerAuthentication):

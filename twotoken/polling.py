@@ -35,9 +35,9 @@ class Polled(Generic[T]):
     """A value that ``fetch`` returns, kept in this process. Safe for threads, and after a fork.
 
     Times are in seconds of ``clock``. The first request that finds the value older than ``interval`` calls ``fetch``.
-    Meanwhile the others get the old value, until it is older than ``max_age``: then they wait. Without ``max_age`` an
-    old value stays good for ever. ``in_background`` calls ``fetch`` in a thread: if there is an old value that is good,
-    the first request gets it at once too.
+    Meanwhile other requests get the old value if it is good, that is, not older than ``max_age``; otherwise they wait.
+    Without ``max_age`` an old value stays good for ever. With ``in_background`` a thread calls ``fetch``, so that the
+    first request also gets the old value at once if it is good.
 
     If ``fetch`` raises, the error is logged, and the old value stays in use until ``max_age``. After an error there is
     a pause in which no request calls ``fetch``, so that a source that fails is not asked at each request. ``pause`` is

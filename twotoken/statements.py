@@ -72,7 +72,7 @@ class CompiledSelect(threading.local, Generic[M]):
     def compiled(self, value: Any) -> _Compiled:
         """Return the SELECT, compiled for the write database, because a replica may lag.
 
-        ``value`` is only an example of a value, which Django needs to compile the condition.
+        Django needs a ``value``, any example, to compile the condition.
         """
         alias = router.db_for_write(self.model)
         connection = connections[alias]
@@ -153,7 +153,7 @@ CONDITIONS = {"id": "= %s", "generation": "<= %s", "revoked_at": "IS NULL", "aut
 
 
 def _update(values: dict[str, Any], where: dict[str, Any]) -> bool:
-    """Write ``values`` to the row that meets the CONDITIONS on the fields ``where``; tell whether there is one.
+    """Write ``values`` to the row that meets the CONDITIONS on the fields in ``where``; tell whether such a row exists.
 
     ``where`` has the value for each condition, or None for the condition ``IS NULL``, which has no value.
     """
@@ -173,9 +173,9 @@ def _update(values: dict[str, Any], where: dict[str, Any]) -> bool:
 
 @cache
 def _update_sql(alias: str, names: tuple[str, ...], conditions: tuple[str, ...]) -> str:
-    """Return an UPDATE that sets the fields ``names`` of the row that meets the CONDITIONS on some fields.
+    """Return an UPDATE of the fields ``names``. Its WHERE clause has the CONDITIONS on the fields ``conditions``.
 
-    Its parameters are the values of these fields and then those of the WHERE clause.
+    The UPDATE's parameters are first the values to set, then those of the WHERE clause.
     """
     quote = connections[alias].ops.quote_name
     options: Any = RefreshToken._meta
@@ -187,7 +187,7 @@ def _update_sql(alias: str, names: tuple[str, ...], conditions: tuple[str, ...])
 
 
 def _params(compiler: Any, value: Any) -> list[Any]:
-    """Return the parameters with which the query finds a value. Raises EmptyResultSet if no row can have this value."""
+    """Return the query's parameters for this value. Raises EmptyResultSet if no row can have this value."""
     (condition,) = compiler.query.where.children
     _, params = type(condition)(condition.lhs, value).process_rhs(compiler, compiler.connection)
     return list(params)

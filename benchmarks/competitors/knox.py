@@ -1,4 +1,4 @@
-"""django-rest-knox: one opaque token and no refresh. The login uses Basic authentication, as its documentation does."""
+"""django-rest-knox: one opaque token and no refresh. The login uses Basic authentication, as knox's docs do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""This checkout's twotoken: with tokens in the body for the comparison, with cookies, with throttles, and with DPoP."""
+"""The twotoken of this checkout, in variants: tokens in the body (for the comparison), cookies, throttles, DPoP."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ class Bound(TwoToken):
 
 
 class TwoStatements(TwoToken):
-    """Only the two SQL statements of a refresh, in a view of DRF: no refresh with two statements can take less."""
+    """A DRF view that runs only the two SQL statements of a refresh: no refresh with two statements can be faster."""
 
     name = "two-statements"
     routes = {"auth/refresh/": "benchmarks.statements.TwoStatements", **TwoToken.routes}

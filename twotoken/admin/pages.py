@@ -96,7 +96,7 @@ class RefreshTokenAdmin(OverviewAdmin, RevokingAdmin):
         return FamilyList
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
-        """Allow only the lookups of the list's links and filters. Others would let staff guess a secret bit by bit."""
+        """Allow only lookups of the list's links and filters. By others, staff could guess a secret bit by bit."""
         return lookup in allowed_lookups(self, request) or is_no_field(lookup)
 
     def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:

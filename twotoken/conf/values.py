@@ -94,13 +94,13 @@ def value_of(key: str, default: T) -> T:
 
 
 def duration_of(key: str, default: float) -> timedelta:
-    """Return the value of a key of ``TWOTOKEN`` that is a timedelta or a number of seconds, as a timedelta."""
+    """Return a duration from ``TWOTOKEN`` as a timedelta. The key's value is a timedelta or a number of seconds."""
     value = value_of(key, default)
     return value if isinstance(value, timedelta) else timedelta(seconds=value)
 
 
 def secrets_of(key: str) -> tuple[str, ...]:
-    """Return the secrets in a setting. Raises ImproperlyConfigured if it is not a string or a list of strings."""
+    """Return the secrets in a setting. Raises ImproperlyConfigured if the value is no string or list of strings."""
     value: Any = value_of(key, None)
     if isinstance(value, str):
         return (value,)

@@ -184,7 +184,7 @@ def _key_of(protected: str) -> _ParsedKey:
 
 
 def _public_members(jwk: dict[str, Any], kind: str, curve: str) -> dict[str, str]:
-    """Return the members of a JWK that define its key. Raises InvalidProof if it is not of this type and curve."""
+    """Return the members of a JWK that define its key. Raises InvalidProof if the key is of another type or curve."""
     names = ("x", "y") if kind == "EC" else ("x",)
     members = {"kty": jwk.get("kty"), "crv": jwk.get("crv"), **{name: jwk.get(name) for name in names}}
     try:

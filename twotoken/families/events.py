@@ -45,7 +45,10 @@ def record(kind: EventKind, family_ids: Iterable[UUID], *, actor: object = "", *
 
 
 def record_device(family: RefreshToken, client: Client) -> None:
-    """Record an event if a refresh's user agent shows another device than that of the last refresh, or of the login."""
+    """Record an event if a refresh's user agent shows another device than the user agent before.
+
+    The user agent before is that of the last refresh or, before the first refresh, of the login.
+    """
     before, after = family.user_agent, client.user_agent
     if is_same_device(before, after):
         return

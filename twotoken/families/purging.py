@@ -52,7 +52,7 @@ def purge(on_batch: Callable[[Batch], object] | None = None, *, within: timedelt
 def purgeable(overdue: timedelta = timedelta()) -> RefreshTokenQuerySet:
     """Return the families that ``purge`` would delete now.
 
-    With ``overdue``, return only those that have been due for longer than this.
+    With ``overdue``, return only families that could have been deleted this long ago.
     """
     before = _before() - overdue
     return rows().filter(Q(revoked_at__lt=before) | Q(earliest_end__lt=before)).inactive_before(before)
@@ -67,8 +67,8 @@ def _purge_by(column: str, before: datetime) -> Iterator[tuple[int, float]]:
 
     After each batch, yield how many families it deleted, and the share of the work that is done, from 0 to 1.
 
-    A batch is a range of times: to send a key for each family would take ten times as long. Only if a whole batch of
-    families has the same time, as after an UPDATE of the project's own, their keys are sent.
+    A batch is a range of times, because sending the key of each family would take ten times as long. The keys are sent
+    only if a whole batch of families has the same time, as after an UPDATE of the project's own.
     """
     overdue = rows().filter(**{f"{column}__lt": before})
     first = _time_at(overdue, column, 0)

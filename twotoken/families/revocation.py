@@ -33,14 +33,14 @@ logger = logging.getLogger("twotoken")
 
 
 class Batch(NamedTuple):
-    """The number of families that a batch has changed, and the share of all work done after it, from 0 to 1."""
+    """How many families a batch has changed, and the progress of the whole work after this batch, from 0 to 1."""
 
     changed: int
     done: float
 
 
 def revoke(family_id: UUID, reason: str = RevokedReason.ADMIN, *, actor: str = "") -> RefreshToken | None:
-    """Revoke a token family. Return it, with its user, if this call revoked it, otherwise None.
+    """Revoke a token family. Return the family, with its user, if this call revoked it, otherwise None.
 
     This takes one SELECT and one UPDATE. ``actor`` says who revokes the family, for the family's timeline.
     """
@@ -127,10 +127,10 @@ def _tell_revoked(family_id: UUID, user_id: Any, reason: str) -> None:
 
 
 def walk(families: RefreshTokenQuerySet) -> Iterator[tuple[dict[UUID, Any], float]]:
-    """Yield batches of the families, in the order of their primary keys, each with the share of work done after it.
+    """Yield batches of the families, in the order of their primary keys, each with the progress after it, from 0 to 1.
 
     A batch maps the id of each family to the id of its user. Primary keys are random, so the last key of a batch shows
-    the share, and nothing has to be counted.
+    the progress, and nothing has to be counted.
     """
     page = ordered = families.order_by("pk").values_list("pk", "user_id")
     while batch := dict(page[:BATCH]):

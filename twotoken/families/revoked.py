@@ -76,8 +76,8 @@ def revoked_since(moment: datetime) -> list[str]:
 def revoked_digests(now: datetime, age: timedelta | None = None) -> list[str]:
     """Return the sorted digests of the families that were revoked in the last ``age``. One SELECT.
 
-    The default and the maximum of ``age`` is the life of an access token. The result also has the families that were
-    revoked earlier by up to OVERLAP.
+    The default and the maximum of ``age`` is the life of an access token. The result also has families that were
+    revoked up to OVERLAP before that.
     """
     longest = longest_access()
     age = longest if age is None else min(max(age, timedelta()), longest)

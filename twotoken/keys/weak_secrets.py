@@ -93,7 +93,7 @@ def _bare(text: str) -> str:
 
 
 def _decoded(text: str) -> list[bytes]:
-    """Return the bytes for which a text, or a long run of characters in the text, is hex or base64.
+    """Decode a text and each long run of characters in it, if they are hex or base64, and return the bytes.
 
     A run may stand between quotes, or after a prefix such as "base64:". Hex may have colons, as openssl prints it. A
     run that is both hex and base64 is decoded in both ways.

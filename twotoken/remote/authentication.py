@@ -163,7 +163,7 @@ class KeySource:
     def newer_keys(self) -> KeyRing:
         """Return the keys for a token whose key is unknown: fetch the keys again, at most once in UNKNOWN_KEY_PAUSE.
 
-        Requests with unknown keys that come during this fetch wait for it.
+        Other requests whose token has an unknown key wait for this fetch.
         """
         return self._polled.get(interval=UNKNOWN_KEY_PAUSE, wait=True)
 

@@ -63,7 +63,7 @@ class _Increments(_Counter):
 
 
 class _Places(_Counter):
-    """A counter for caches whose ``incr`` reads and then writes, so that it is not atomic, such as the database cache.
+    """A counter for caches whose ``incr`` is not atomic: it reads, then writes, as in the database cache.
 
     Each place of a window is one key.
     """

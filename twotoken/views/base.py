@@ -46,7 +46,7 @@ logger = logging.getLogger("twotoken")
 
 
 class NoVariables:
-    """A mixin for Django's error report filter, or the project's own. It hides the variables of all frames.
+    """A mixin for an error report filter, Django's or the project's own. It hides the variables of all frames.
 
     ``sensitive_variables`` is not enough: for each frame, Django looks only at the nearest caller with this decorator,
     and hides only the names that the decorator lists. The caller of an authentication back end is Django's

@@ -94,7 +94,7 @@ class LoginView(CredentialView):
         return {}
 
     def revoke_replaced(self, request: Request) -> None:
-        """Revoke the family whose refresh cookie this login replaces: without its cookie it can't be logged out."""
+        """Revoke the family whose refresh cookie this login replaces: no later logout by cookie can find it."""
         for token in cookie_values(request, conf.cookie_name):
             with suppress(InvalidToken):
                 families.revoke_presented(families.verify(token), RevokedReason.REPLACED)

@@ -137,8 +137,8 @@ class LogoutView(CredentialView):
     def get_tokens(self, request: Request) -> list[str]:
         """Return the refresh tokens in the cookies, or the refresh token in the body. The delivery says which.
 
-        There can be several cookies with different tokens. Raises MissingToken if the delivery is ``none``, or an error
-        that says what is wrong with the body.
+        There can be several cookies with different tokens. With the delivery ``none``, raises MissingToken. If the body
+        is wrong, raises an error that says why.
         """
         if self.by_cookie:
             return cookie_values(request, conf.cookie_name)

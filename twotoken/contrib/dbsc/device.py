@@ -35,7 +35,7 @@ _SESSION_ID = re.compile(r' *"?([0-9a-fA-F-]{32,36})"? *')
 
 
 def cookie_name(request: HttpRequest | Request) -> str:
-    """Return the name of the mount's device cookie: with ``__Host-`` if its Path is ``/``, otherwise ``__Secure-``.
+    """Return the name of the request's device cookie: with ``__Host-`` if its Path is ``/``, otherwise ``__Secure-``.
 
     The name contains "token", because Django's error reports hide the values of such cookies.
     """
@@ -43,7 +43,7 @@ def cookie_name(request: HttpRequest | Request) -> str:
 
 
 def offer_registration(response: HttpResponseBase, pair: TokenPair, request: HttpRequest | Request) -> None:
-    """Set the header that offers the browser to bind the family of this login. The response sets the refresh cookie.
+    """Invite the browser by a response header to bind the login's family to its device. For the cookie delivery only.
 
     A browser with Device Bound Session Credentials makes a key and registers it at once. Any other browser ignores the
     header. The header is not set if binding can't work: if cryptography is missing; if the refresh cookie is not
@@ -117,8 +117,8 @@ def was_skipped(request: HttpRequest | Request, family_id: UUID) -> bool:
 def is_skipped_too_long(request: HttpRequest | Request) -> bool:
     """Tell whether more than SKIPPED_PATIENCE has passed since the server first asked the browser to wait.
 
-    The time of the first request to wait is in a cookie that is not signed. A forged time changes only whether the
-    browser has to wait or is refused.
+    This time is in a cookie that is not signed. Whoever forges it changes only whether the browser has to wait or is
+    refused.
     """
     values = cookie_values(request, f"{cookie_name(request)}-skipped")
     first = min((int(value) for value in values if re.fullmatch("[0-9]{1,12}", value)), default=None)

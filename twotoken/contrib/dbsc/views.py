@@ -90,7 +90,7 @@ class RefreshView(views.RefreshView):
 
 
 class DeviceView(CredentialView):
-    """``device/``: POST a new key, and the challenge of the login signed with this key.
+    """``device/``: POST a new key and the login's challenge, signed with this key.
 
     The view binds the family of the refresh cookie to the key.
     """

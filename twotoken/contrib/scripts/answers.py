@@ -64,7 +64,7 @@ def max_age(answer: Answer) -> int | None:
 
 
 def gave_up(answer: Answer | Lost, retry_after: float) -> Unavailable:
-    """Return the error to raise if the last try got no answer, or the status of a busy server."""
+    """Return the error to raise after a last try that got no answer, or the answer of a busy server."""
     if isinstance(answer, Lost):
         return Unavailable(f"No answer came: {answer.error!r}")
     return Unavailable(answer.detail or f"The server was busy: its answer was {answer.status}.", retry_after)

@@ -42,7 +42,7 @@ EARLY_PAUSE = 10  # seconds until the next try if an early refresh failed, while
 
 
 class TokenProtocol(Keeping):
-    """Decides what to do for one session, which it changes only while the store is locked. Threads can share it."""
+    """Decides what to do for one session. Changes the session only while the store is locked. Safe for threads."""
 
     def __init__(self, options: Options, store: Store) -> None:
         super().__init__(options, store)
@@ -193,7 +193,7 @@ class TokenProtocol(Keeping):
         raise unexpected(answer)
 
     def _adopt(self, session: Session, answer: Answer) -> Flow[Session]:
-        """Save the tokens of an answer. The same save notes that the Idempotency-Key was answered."""
+        """Save an answer's tokens, together with the note that the request with the Idempotency-Key was answered."""
         session = replace(
             self._with_access(session, answer.body),
             scheme="DPoP" if str(answer.body.get("token_type")).lower() == "dpop" else "Bearer",

@@ -116,7 +116,7 @@ def check_key(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
 
 
 def check_retention(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
-    """E006: RETENTION must be at least the time until UNTIL, so that no family of the move is purged before UNTIL."""
+    """E006: UNTIL must be at most RETENTION from now, so that until then no family of an exchanged token is purged."""
     if not _fine() or not are_fine("RETENTION"):
         return
     if conf.until.timestamp() - timezone.now().timestamp() > core.retention.total_seconds():

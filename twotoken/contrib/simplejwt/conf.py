@@ -112,7 +112,7 @@ class Settings:
 
     @property
     def is_over(self) -> bool:
-        """Whether UNTIL is past. This is not a key of the setting."""
+        """Whether UNTIL is past. ``TWOTOKEN_SIMPLEJWT`` has no such key."""
         return timezone.now().timestamp() >= self.until.timestamp()
 
     @property

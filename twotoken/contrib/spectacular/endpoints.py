@@ -107,7 +107,7 @@ class ReauthenticateSchema(LoginSchema):
 class RefreshSchema(TokenSchema):
     """Describes ``refresh/``, which takes the refresh token in a cookie or in the body.
 
-    A mount without refresh tokens is left out, because its ``refresh/`` answers 404.
+    An ``include`` of ``twotoken.urls`` without refresh tokens is left out, because its ``refresh/`` answers 404.
     """
 
     proof_status: int = status.HTTP_400_BAD_REQUEST

@@ -115,7 +115,7 @@ class ErrorSchema(AutoSchema):
         return OpenApiResponse(schemas[0] if len(schemas) == 1 else {"oneOf": schemas}, description, examples)
 
     def error_body(self, errors: Sequence[ErrorClass]) -> Schema:
-        """Return the schema of the body of errors that have the same fields.
+        """Return one body schema for several errors, which have the same fields.
 
         The enumerations ``code`` and ``reason`` are components with all possible values. Each response narrows ``code``
         to the codes of its errors. Inline enumerations would not do: drf-spectacular would name them after their

@@ -126,7 +126,7 @@ def _reach(transport: Transport, mount: Mount) -> Iterator[Finding]:
 
 
 def _guarded(name: str, probe: Callable[[], Iterable[Finding]]) -> list[Finding]:
-    """Return the findings of a probe. An error becomes a finding. Its text is shown only if its class is in TELLING."""
+    """Return the findings of a probe. An error becomes a finding, with the error's text if its class is in TELLING."""
     found: list[Finding] = []
     try:
         found.extend(probe())

@@ -53,7 +53,7 @@ class Answer:
         return "; ".join(header.partition(";")[0] for header in self.set_cookies)
 
     def listed(self, name: str) -> set[str]:
-        """Return the entries of a header that is a list, in lower case."""
+        """Return the entries of a comma-separated header, in lower case."""
         return {entry.strip().lower() for entry in self.headers.get(name, "").split(",") if entry.strip()}
 
 
