@@ -120,7 +120,7 @@ class Server(Gunicorn):
             return connection.execute(query, parameters).fetchall()
 
     def clear(self) -> None:
-        """Delete all token families, give the users their first addresses, and end all faults.
+        """Delete all token families, set the users' e-mail addresses back, and end all faults.
 
         It uses SQL, because a management command would take a second.
         """
@@ -131,7 +131,7 @@ class Server(Gunicorn):
 
 
 class Certificate(NamedTuple):
-    """A self-signed certificate for this machine, and the digest of its key, by which Chromium trusts it."""
+    """A self-signed certificate for this machine. Chromium trusts it because of ``digest``, the digest of its key."""
 
     certificate: Path
     key: Path
@@ -177,7 +177,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
 
 @pytest.fixture(scope="session")
 def server_with(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Server]]:
-    """Return a function that finds or starts the server with an environment, and clears it, because tests share it."""
+    """Return a function that finds or starts a server with an environment, and clears it: tests share servers."""
     servers: dict[frozenset[tuple[str, str]], Server] = {}
 
     def find(**environment: str) -> Server:
@@ -202,14 +202,14 @@ def chromium_path() -> str:
 
 @contextmanager
 def running_chromium(*arguments: str) -> Iterator[Browser]:
-    """Run the system's Chromium. Meanwhile the thread has an event loop, so that Django's ORM can't be used in it."""
+    """Run the system's Chromium. Meanwhile this thread has an event loop, so Django's ORM refuses to work here."""
     with sync_playwright() as playwright, launched(playwright, *arguments) as browser:
         yield browser
 
 
 @contextmanager
 def launched(playwright: Playwright, *arguments: str) -> Iterator[Browser]:
-    """Run the system's Chromium by a Playwright that runs already, because a thread can have only one Playwright."""
+    """Run the system's Chromium with a running Playwright, because a thread can have only one Playwright."""
     browser = playwright.chromium.launch(executable_path=chromium_path(), args=[*CHROMIUM_ARGUMENTS, *arguments])
     yield browser
     browser.close()
@@ -239,7 +239,7 @@ def context(chromium: Browser) -> Iterator[BrowserContext]:
 
 @pytest.fixture
 def complaints(context: BrowserContext) -> Iterator[list[str]]:
-    """Collect Chromium's error messages, also those about the policy. At the end the list must be empty."""
+    """Collect Chromium's error messages, also about the Content-Security-Policy. At the end the list must be empty."""
     found: list[str] = []
     context.on("console", lambda message: found.append(message.text) if message.type == "error" else None)
     context.on("weberror", lambda error: found.append(str(error.error)))

@@ -1,4 +1,4 @@
-"""Firefox and WebKitGTK, driven by W3C WebDriver, because Playwright can't drive Debian's packages of them."""
+"""Firefox and WebKitGTK, driven by W3C WebDriver, because Playwright can't drive Debian's builds of these browsers."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Engine(ABC):
 
     @abstractmethod
     def command(self, name: str, **parameters: Any) -> Any:
-        """Send a command of WebDriver, by the name that Firefox has for it."""
+        """Send a WebDriver command. ``name`` is Firefox's name of the command."""
 
     def run(self, *command: str, **options: Any) -> None:
         """Start a program that is stopped together with the browser."""
@@ -119,7 +119,7 @@ class Tab:
         raise AssertionError(f"not in time: {expression}")
 
     def find(self, selector: str) -> str:
-        """Return WebDriver's name of the element with this selector."""
+        """Return WebDriver's reference to the element with this CSS selector."""
         name: str = self.command("FindElement", using="css selector", value=selector)[ELEMENT]
         return name
 

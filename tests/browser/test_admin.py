@@ -69,7 +69,7 @@ def sign_in(page: Page, server: Server) -> None:
 
 
 def revocable(server: Server, access: str) -> int:
-    """Call the revocable route with an access token, and return the status."""
+    """Call the route of the revocable authentication class with an access token, and return the status."""
     return call(server, "/api/me/revocable/", Authorization=f"Bearer {access}")[0]
 
 
@@ -80,7 +80,7 @@ def picture(page: Page, name: str) -> None:
 
 
 def test_the_admin(server: Server, context: BrowserContext) -> None:
-    """After each of the admin's revoke buttons, a refresh and the revocable route are a 401 at once."""
+    """After each revoke button of the admin, a refresh and a request to the revocable class get a 401 at once."""
     stolen = log_in(server, **{"User-Agent": PHONE})
     assert refresh(server, stolen["refresh"], **{"User-Agent": PHONE})[0] == 200
     assert refresh(server, stolen["refresh"], **{"User-Agent": "python-requests/2.32"})[1]["reason"] == "reused"

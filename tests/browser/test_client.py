@@ -22,7 +22,7 @@ REFRESH = "/api/auth/refresh/"
 
 @pytest.fixture(scope="module")
 def server(server_with: Callable[..., Server]) -> Server:
-    """A server without a grace: a token sent twice without a key is reuse. Access tokens live for two seconds."""
+    """A server without grace: a refresh repeated without Idempotency-Key is reuse. Access tokens live two seconds."""
     return server_with(TEST_BROWSER_GRACE="0", TEST_ACCESS_SECONDS="2")
 
 
@@ -33,7 +33,7 @@ def _no_families(server: Server) -> None:
 
 
 def until(page: Page, expression: str) -> None:
-    """Wait until an expression is true. Playwright's own function evaluates a string, which the policy forbids."""
+    """Wait until an expression is true. The page's policy (CSP) forbids Playwright's own function for this."""
     for _ in range(200):
         try:
             if page.evaluate(expression):
@@ -100,7 +100,7 @@ def test_ten_tabs_restored_at_once(server: Server, context: BrowserContext) -> N
 
 
 def page_statuses(pages: list[Page]) -> list[Any]:
-    """Call the API from each tab, and once more after a failure. Return the status of each tab's last call."""
+    """Call the API from each tab, and again if the first call fails. Return the status of each tab's last call."""
     found = []
     for page in pages:
         status = page.evaluate(ME, "/api/me/")
@@ -185,7 +185,7 @@ def test_logout_in_one_tab_ends_all(server: Server, context: BrowserContext) -> 
 
 
 def test_staff_ends_the_session(server: Server, context: BrowserContext, chromium: Browser) -> None:
-    """After staff revoke the family in the admin, the page's next call of a revocable route is refused."""
+    """After staff revoke the family in the admin, the page's next call of the revocable class's route is refused."""
     page = open_page(context, server)
     log_in(page)
     assert page.evaluate(ME, "/api/me/revocable/") == 200

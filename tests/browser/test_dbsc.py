@@ -1,4 +1,4 @@
-"""Device Bound Session Credentials in Chromium, which makes the key in software. The rest is as with a TPM."""
+"""Device Bound Session Credentials in Chromium. Here Chromium keeps the key in software instead of a TPM."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SEND = """(path) => fetch(path, { method: "POST" }).then((response) => response.
 
 
 class DeviceServer(SecureServer):
-    """The example project with a cookie mount that binds sessions, access tokens of two seconds, and no grace."""
+    """The example project without a grace. A cookie mount binds sessions, and access tokens live for two seconds."""
 
     def keys(self) -> list[Any]:
         """Return the device key of each active family."""

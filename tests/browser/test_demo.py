@@ -125,7 +125,7 @@ def test_refused_refreshed_retried(server: Server, page: Page) -> None:
 
 
 def test_without_a_token(page: Page) -> None:
-    """Before a login the page shows only the theft and the login form. A wrong password is refused."""
+    """Before a login the page shows only "Play a theft" and the login form. A wrong password is refused."""
     titles = page.get_by_role("heading", level=2)
     expect(titles).to_have_text(["Play a theft", "Log in yourself"])
     page.locator("#login [name=password]").fill("wrong")
@@ -154,7 +154,7 @@ def test_sessions(server: Server, page: Page) -> None:
 
 
 def test_two_kinds_of_route(page: Page) -> None:
-    """After the page has revoked its own session, the stateless route answers 200 and the revocable one 401."""
+    """After the page revokes its session, the stateless class answers 200, and the revocable class answers 401."""
     enter(page)
     expect(page.locator("#access-name")).to_have_text("A2")
     page.get_by_role("button", name="Revoke Chrome").click()
@@ -231,7 +231,7 @@ def test_a_stolen_cookie(server: Server, context: BrowserContext, page: Page) ->
 
 
 def test_the_theft(server: Server, page: Page) -> None:
-    """The theft runs step by step by keyboard, and can start again. Tokens that no longer work are struck through."""
+    """A user can play the theft by keyboard, and start it again. Tokens that no longer work are struck through."""
     moral = page.locator("#moral")
     victim, thief = page.locator("#victim"), page.locator("#thief")
     page.locator("[data-step]").first.focus()
@@ -365,7 +365,7 @@ def test_by_keyboard_alone(page: Page) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize(("name", "width", "height"), [("phone", 360, 740), ("desktop", 1280, 900)])
 def test_its_looks(server: Server, chromium: Browser, scheme: Any, name: str, width: int, height: int) -> None:
-    """On a phone and a desktop nothing scrolls horizontally, no text is pale, and the theft is in view."""
+    """On a phone and a desktop nothing scrolls horizontally, no text is pale, and the demonstrated theft is in view."""
     log_in(server, **{"User-Agent": "Firefox/140.0 Windows " + "x" * 200})
     context = chromium.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
     page = open_page(server, context)

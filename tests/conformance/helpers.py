@@ -72,7 +72,7 @@ def claims_of(token: str) -> Any:
 
 
 def assert_refused(response: Any, reason: str) -> None:
-    """Assert that an answer is the 401 for a token with this reason, by body and headers."""
+    """Assert that an answer refuses a token: a 401 with this reason in the body and the right headers."""
     assert response.status_code == 401, (response.status_code, response.content)
     body = response.json()
     assert set(body) == {"detail", "code", "reason"}
@@ -136,7 +136,7 @@ def in_threads(count: int, call: Callable[[int], Any]) -> list[Any]:
 
 @contextmanager
 def threads(count: int) -> Iterator[Callable[[Callable[[int], Any]], list[Any]]]:
-    """Return a function that calls another one in many threads at once. Each thread keeps its own connection."""
+    """Return a function that calls its argument in many threads at once. Each thread keeps its own connection."""
     barrier = Barrier(count)
 
     def work(number: int, call: Callable[[int], Any]) -> Any:

@@ -185,7 +185,7 @@ def test_a_500_leaves_the_cookie(jar: Caller) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_a_503_leaves_the_cookie(jar: Caller) -> None:
-    """Case 33: if each UPDATE of a refresh ends in a deadlock, four tries end in a 503 with Retry-After."""
+    """Case 33: if each UPDATE of a refresh ends in a deadlock, there are four tries, then a 503 with Retry-After."""
     r0 = log_in(jar)
     tries = []
 
@@ -208,7 +208,7 @@ def test_a_503_leaves_the_cookie(jar: Caller) -> None:
 @pytest.mark.parametrize("other", ["rubbish", "another family's", ""])
 @pytest.mark.parametrize("order", [1, -1])
 def test_two_cookies(jar: Caller, order: int, other: str) -> None:
-    """Case 33a: of several refresh cookies, the one of the family that the companion cookie names is used."""
+    """Case 33a: the companion cookie names a family. Of several refresh cookies, the server uses this family's."""
     r0 = log_in(jar)
     second = log_in(again(jar)) if other == "another family's" else other
     header = "; ".join([cookies(r0), "theme=dark", f"{COOKIE}={second}"][::order])
@@ -281,7 +281,7 @@ NAMES: list[tuple[dict[str, Any], set[str]]] = [
 @pytest.mark.parametrize(("values", "names"), NAMES)
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_cookie_names(jar: Caller, values: dict[str, Any], names: set[str], scheme: str) -> None:
-    """Case 33a2: the name of the cookie has the strongest prefix that its attributes allow, with http and https."""
+    """Case 33a2: over http and https, the cookie's name has the strongest prefix that the cookie's attributes allow."""
     extra = {"wsgi.url_scheme": scheme}
     with with_settings(**values):
         assert set(jar.log_in(**extra).cookies) == names
@@ -304,7 +304,7 @@ def test_a_changed_name(jar: Caller) -> None:
 )
 @pytest.mark.parametrize("place", ["before", "after"])
 def test_a_name_with_other_blanks(jar: Caller, blank: str, place: str) -> None:
-    """Case 33a3: as in browsers, a cookie name with a blank that is neither space nor tab is another name."""
+    """Case 33a3: a blank beside a cookie's name, unless it is a space or tab, makes another name, as in browsers."""
     r0 = log_in(jar)
     name = blank + HOST_COOKIE if place == "before" else HOST_COOKIE + blank
     with with_settings(COOKIE_PATH="/"):
@@ -440,7 +440,7 @@ def test_error_reports(user: Any, mount: str, content_type: str, endpoint: str, 
 
 
 def test_the_api_after_logout(script: Caller, clock: Any) -> None:
-    """Case 34: after a logout an access token works until it expires, but the revocable class refuses it at once."""
+    """Case 34: after a logout, only the revocable class refuses the access token before it expires."""
     clock.move_to(datetime(2031, 5, 4, 12, 0, tzinfo=UTC))
     login = script.log_in()
     header = bearer(login.json()["access"])

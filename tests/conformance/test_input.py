@@ -47,7 +47,7 @@ def test_login_with_a_live_cookie(jar: Caller) -> None:
 
 @pytest.mark.parametrize("cookie", ["rubbish", "rotated-out", "failed"])
 def test_login_with_another_cookie(jar: Caller, cookie: str) -> None:
-    """A login revokes the family of the valid cookie that it replaces, even an old one. A failed login does not."""
+    """A login revokes the family of the token in the replaced cookie, even a used-up token. A failed login does not."""
     r0 = log_in(jar)
     rotate(jar, r0)
     data = {jar.user.USERNAME_FIELD: jar.user.get_username(), "password": "no" if cookie == "failed" else PASSWORD}

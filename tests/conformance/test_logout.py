@@ -298,7 +298,7 @@ def test_logout_all_without_a_token(jar: Caller) -> None:
 
 @pytest.mark.parametrize("scope", ["family", "user"])
 def test_reuse_and_the_other_family(script: Caller, scope: str) -> None:
-    """Case 19: reuse in one family revokes only this family, or all of the user's with REVOKE_ON_REUSE ``user``."""
+    """Case 19: reuse revokes only its own family, or with REVOKE_ON_REUSE ``user`` all families of the user."""
     a0, b0 = log_in(script), log_in(script)
     stranger = Caller(new_user(), mount=BODY_MOUNT)
     s0 = log_in(stranger)

@@ -48,7 +48,7 @@ def test_parallel_refreshes_without_a_key(kind: str, request: pytest.FixtureRequ
 
 
 def test_logout_races_refresh(script: Caller) -> None:
-    """Case 15: after a logout and a refresh that run in parallel no token works, in a hundred runs."""
+    """Case 15: if a logout and a refresh run in parallel, no token works afterwards, in a hundred runs."""
     callers = [(again(script), "logout/"), (again(script), "refresh/")]
     with threads(2) as at_once:
         for _ in range(100):

@@ -147,7 +147,7 @@ def test_good_keys(script: Caller, key: str) -> None:
 
 
 def test_only_the_last_step_is_retried(script: Caller, clock: Any) -> None:
-    """Case 8: after two rotations with one key, the first token with this key is reuse."""
+    """Case 8: after two rotations with one key, sending the first token again with this key is reuse."""
     r0 = log_in(script)
     r1 = rotate(script, r0, KEY)
     clock.shift(timedelta(minutes=2))
@@ -159,7 +159,7 @@ def test_only_the_last_step_is_retried(script: Caller, clock: Any) -> None:
 
 
 def test_the_current_token_with_its_key(script: Caller, clock: Any) -> None:
-    """Case 8a: for a minute, the current token with the last refresh's key is returned again. After that it rotates."""
+    """Case 8a: if the current token comes with the last refresh's key, it is returned for a minute, then rotated."""
     r0 = log_in(script)
     r1 = rotate(script, r0, KEY)
     clock.shift(timedelta(seconds=59.9))

@@ -136,7 +136,7 @@ def test_a_back_end_that_finds_somebody_else(script: Caller, settings: Any) -> N
 
 
 def test_a_user_or_a_family_that_is_no_more(anyone: Caller, clock: Any) -> None:
-    """Case 39: a step-up is refused for an inactive user, a new password, a revoked family or an expired token."""
+    """Case 39: a step-up fails for an inactive user, a changed password, a revoked family and an expired token."""
     users = get_user_model()._default_manager.filter(pk=anyone.user.pk)
     access = anyone.log_in().json()["access"]
     users.update(is_active=False)
@@ -268,7 +268,7 @@ def test_a_thief_who_guesses_the_password(anyone: Caller) -> None:
 
 @pytest.mark.usefixtures("limited", "clock")
 def test_what_is_not_counted(anyone: Caller) -> None:
-    """Case 39: step-ups without a valid access token or with an invalid body don't count as guesses of the user."""
+    """Case 39: step-ups without a valid access token or with an invalid body don't count as guesses of the password."""
     access = anyone.log_in().json()["access"]
     for _ in range(5):
         assert_refused(step_up(anyone, "rubbish"), "invalid")

@@ -19,7 +19,7 @@ def cases_of(test: Any) -> list[str]:
 
 
 def test_the_table_names_the_tests_of_each_case() -> None:
-    """A row of the table names exactly the tests with docstrings that begin with the number of the row."""
+    """Each row of the table names exactly the tests whose docstrings begin with the row's case number."""
     table = {
         (case, name)
         for case, names in ROW.findall((FOLDER / "README.md").read_text())

@@ -1,4 +1,4 @@
-"""The ASGI application for the servers of the tests: Django with its static files, and the docs' page on WebSockets."""
+"""The ASGI application of the tests' servers: Django with its static files, and the docs' WebSocket application."""
 
 from __future__ import annotations
 

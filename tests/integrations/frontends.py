@@ -1,4 +1,4 @@
-"""A Vite project made of the code blocks of a docs' page, which tests install, type-check, build and serve."""
+"""Writes a docs page's code blocks as a Vite project. Tests install, type-check, build and serve the project."""
 
 from __future__ import annotations
 

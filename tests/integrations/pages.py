@@ -28,7 +28,7 @@ def settings_of(page: str, containing: str, **before: Any) -> dict[str, Any]:
 
 
 def module_of(page: str, containing: str, name: str, **before: Any) -> Any:
-    """Run a page's code block as the module ``name``, and return it. ``before`` has names that the code uses."""
+    """Run a page's code block as the module ``name``. Return the module. ``before`` has names that the code uses."""
     module = sys.modules[name] = ModuleType(name)
     vars(module).update(before)
     exec(compile(block(page, containing), f"{page}.md", "exec"), vars(module))  # noqa: S102 - our own docs

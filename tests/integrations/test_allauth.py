@@ -171,7 +171,7 @@ def test_a_refresh_at_allauth_s(app: App) -> None:
 
 @pytest.mark.parametrize("extra", [{}, {"HTTP_IDEMPOTENCY_KEY": "another-key-of-some-length"}])
 def test_a_reuse_at_allauth_s(app: App, extra: dict[str, Any]) -> None:
-    """A replaced token at allauth's refresh endpoint, with no key or another key, is a 400 and revokes the family."""
+    """At allauth's refresh endpoint, a replaced token without its Idempotency-Key is a 400 and revokes the family."""
     assert app.refresh_by_allauth(HTTP_IDEMPOTENCY_KEY=KEY).status_code == 200
     assert app.refresh_by_allauth(**extra).status_code == 400
     assert family().revoked_reason == RevokedReason.REUSE
@@ -246,7 +246,7 @@ def test_a_session_token_that_is_none(app: App) -> None:
 
 
 def test_a_changed_password(app: App) -> None:
-    """After a password change, the session that made it and its family stay active. Other families can't refresh."""
+    """After a password change, the session that made it stays active, with its family. Other families can't refresh."""
     other = App()
     other.log_in(family().user)
     body = {"current_password": PASSWORD, "new_password": NEW_PASSWORD}
@@ -478,7 +478,7 @@ def log_in_bound(user: Any) -> App:
 
 
 def test_a_login_with_a_proof(user: Any) -> None:
-    """A login with a DPoP proof binds its family. Then both refresh endpoints refuse requests without this key."""
+    """A login with a DPoP proof binds its family. Then both refresh endpoints require a proof by this key."""
     app = log_in_bound(user)
     assert family().device_key == OWNER.device_key
     assert app.call() == 401

@@ -192,7 +192,7 @@ async def chosen(scope: Any, receive: Any, send: Any) -> None:
 
 @in_a_loop
 async def test_subprotocols_of_the_application(user: Any) -> None:
-    """The application's scope has the offered subprotocols without ``bearer`` and the token that follows it."""
+    """The middleware removes ``bearer`` and the token after it from the subprotocols in the application's scope."""
     application = AccessTokenMiddleware(chosen)
     access = (await sync_to_async(families.start)(user)).access
     for offered, own, selected in (

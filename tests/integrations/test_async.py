@@ -208,7 +208,7 @@ def test_a_class_with_a_query_needs_a_thread(
 
 
 def test_the_user_of_the_stateless_class(user: Any, shown: SimpleNamespace) -> None:
-    """If a coroutine reads more than the key of a stateless user, Django refuses the query."""
+    """If a coroutine reads more of a stateless user than the primary key, Django refuses the query."""
 
     @shown.plain.access_token_required  # type: ignore[untyped-decorator]
     async def more(request: HttpRequest) -> JsonResponse:

@@ -27,7 +27,7 @@ LIMIT = 5
 
 
 def of_the_page() -> dict[str, Any]:
-    """Return the settings of the docs' page on axes, for use over the tests' settings."""
+    """Return the settings of the docs' page on axes. Tests override their own settings with these."""
     lists = {name: list(getattr(settings, name)) for name in ("INSTALLED_APPS", "MIDDLEWARE")}
     found = settings_of("axes", "AXES_FAILURE_LIMIT", **lists)
     del found["INSTALLED_APPS"]  # axes is installed already

@@ -49,7 +49,7 @@ def run(live_server: Any, user: Any, tmp_path: Path) -> Any:
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(("library", "algorithm"), LIBRARIES)
 def test_a_library(run: Any, library: str, algorithm: str) -> None:
-    """With a library's proofs, login, API, refresh and retry work. Without the key, copied tokens are refused."""
+    """With a library's proofs, login, API, refresh and retry work. Copied tokens without the key are refused."""
     assert run(library, algorithm) == {
         "type": "DPoP",
         "bound": True,

@@ -1,4 +1,4 @@
-"""A real Chromium opens pages of other origins than the API's, under uvicorn: cookies, preflights, WebSockets."""
+"""In a real Chromium, pages of other origins use an API under uvicorn: cookies, preflights, WebSockets."""
 
 from __future__ import annotations
 

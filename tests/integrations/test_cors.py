@@ -152,7 +152,7 @@ def last(*names: str) -> Any:
 
 
 def test_the_order_and_a_lockout(page: Caller) -> None:
-    """If CorsMiddleware is before axes' middleware, a lockout has CORS headers. If it is after it, it has none."""
+    """If CorsMiddleware is before axes' middleware, a lockout has CORS headers. In the other order, it has none."""
     lockout: dict[str, Any] = {"AXES_ENABLED": True, "AXES_FAILURE_LIMIT": 1, "AXES_DISABLE_ACCESS_LOG": True}
     lockout["AUTHENTICATION_BACKENDS"] = [
         "axes.backends.AxesStandaloneBackend",

@@ -1,4 +1,4 @@
-"""With the docs' set-up for dj-rest-auth, its login and social login give twotoken's tokens, after the same checks."""
+"""With the docs' set-up for dj-rest-auth, login and social login give twotoken's tokens after dj-rest-auth's checks."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ def passkeys(url: str, *, may_synchronise: bool) -> Iterator[Page]:
 
 
 def run(opened: Page, name: str, script: str) -> None:
-    """Run a script of the docs in the page, and make the functions in ``name`` global there."""
+    """Run a script of the docs in the page. Make functions of the script global there: ``name`` has their names."""
     names = "{ " + ", ".join(name.split()) + " }"
     opened.evaluate(f"async () => {{ {script}; Object.assign(window, {names}); }}")
 

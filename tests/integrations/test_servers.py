@@ -102,7 +102,7 @@ def test_a_logout_that_races_a_refresh(crowd: Crowd) -> None:
 
 
 def test_a_client_that_hangs_up(server: Served, crowd: Crowd) -> None:
-    """If a client hangs up during a refresh and repeats it with the same key, the family has rotated once."""
+    """If a client hangs up during a refresh and repeats it with its Idempotency-Key, the family rotates only once."""
     for _ in range(ROUNDS):
         r0 = start_family()
         body = json.dumps({"refresh": r0})

@@ -55,7 +55,7 @@ class LiveToken:
 
 @schemathesis.hook
 def before_call(context: schemathesis.HookContext, case: schemathesis.Case[Any], kwargs: dict[str, Any]) -> None:
-    """Give every other valid call data that succeed, because no generator guesses a password, a token or an id."""
+    """Put a right password, token or id into every second valid call, because no generator guesses one."""
     if case.meta is None or case.meta.generation.mode.is_negative:
         return
     if "DPoP" in case.headers:  # any text is valid by the description, and only a proof is accepted

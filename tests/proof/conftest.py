@@ -28,7 +28,7 @@ def pytest_sessionstart() -> None:
 
 @pytest.fixture
 def tried() -> Tried:
-    """Return a function to count with: ``tried("contested refreshes", 10_000)``. Equal texts add up."""
+    """Return a function to count with: ``tried("contested refreshes", 10_000)``. Counts with the same text add up."""
 
     def count(what: str, count: int = 1) -> None:
         _tried[what] += count

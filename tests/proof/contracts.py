@@ -51,7 +51,7 @@ def number(time: Any) -> int:
 
 @dataclass
 class Row:
-    """A token family as ``judge`` reads it. The rule only compares keys, so one value stands for all keys of a kind."""
+    """A token family as ``judge`` reads it. Its keys are constants, because the rule only compares keys."""
 
     generation: int
     is_browser: bool
@@ -194,7 +194,7 @@ def a_script_has_no_browser_s_grace(row: Row, request: Request, project: Project
 
 
 def a_grace_ends(row: Row, request: Request, project: Project) -> None:
-    """When both graces are over, a replaced token is never answered without a key, if the family is not bound."""
+    """After the browsers' grace and REUSE_GRACE, an unbound family's replaced token is never answered without a key."""
     assert (
         not (request.has_key or row.is_bound)
         and row.generation - request.generation == 1

@@ -12,7 +12,7 @@ import django
 
 
 def main() -> None:
-    """Write the target's seeds into the folder, and fuzz. libFuzzer ends the process, by an error if an input fails."""
+    """Write the target's seeds into the folder, and fuzz. libFuzzer ends the process, after a failure with an error."""
     name, folder, *options = sys.argv[1:]
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
     with atheris.instrument_imports(include=["twotoken", "jwt"]):

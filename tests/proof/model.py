@@ -236,5 +236,5 @@ class Scenario:
 
     @property
     def finds_a_thief(self) -> bool:
-        """Tell whether NEVER_BOTH is promised: to clients with keys, and to clients without grace and device."""
+        """Tell whether NEVER_BOTH is promised: to clients with keys, and to unbound clients without a grace."""
         return self.has_key or not (self.grace or self.bound)

@@ -117,7 +117,7 @@ class Model:
     # --- the honest client
 
     def owner_steps(self, state: State) -> Iterator[State]:
-        """Yield the states that can follow by a step of the honest client."""
+        """Yield the states that the honest client's next step can lead to."""
         if self.scenario.has_key:
             return self.client_steps(state)
         is_one = self.scenario.bound == DPOP and self.scenario.tabs == 1
@@ -284,7 +284,7 @@ class Model:
         return request._replace(seen=seen, age=age, proof_age=proof_age)
 
     def _older_family(self, family: Family, seconds: int) -> Family:
-        """Let time pass for a row. Ages beyond the graces and a key's minute count as equal, up to the idle limit."""
+        """Let time pass for a row. From a key's minute, or three graces, to the idle limit all ages count as equal."""
         grace = BROWSER_GRACE if family.is_browser else self.scenario.grace
         bound = KEY_LIFE if family.key or family.made_under > 0 else 3 * grace
         age, since = (

@@ -154,7 +154,7 @@ class Server:
             raise BrokenError(Promise.PAGE)
 
     def check_retry(self, request: Request, seen: Family) -> None:
-        """Check an answer without a rotation by what the model knows. The row of a broken rule may differ from this."""
+        """Check a retry's answer against what the model knows. A broken rule may have written another row."""
         behind, grace = seen.generation - request.token, self.scenario.grace
         if seen.ended:
             raise BrokenError(Promise.DEAD)

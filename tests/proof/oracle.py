@@ -156,7 +156,7 @@ class Oracle:
         return "expired" if self.now >= expires_at else self.refusal(family)
 
     def refusal(self, family: Family) -> str:
-        """Return why a family refuses every token, or an empty text. A family expires a second before its end."""
+        """Return why a family refuses all tokens, or an empty text. It expires a second before its absolute limit."""
         if family.revoked_at is not None:
             return "revoked"
         if self.is_over(family) or (family.expires_at is not None and self.now > family.expires_at - SECOND):
@@ -167,7 +167,7 @@ class Oracle:
         return "" if is_same else "password_changed"
 
     def record(self, family: Family, kind: str, client: Client) -> int:
-        """Add an event to a family's timeline, unless it has enough of this kind. Return the number of statements."""
+        """Add an event to a family's timeline, unless it has enough of this kind. Return the SQL statement count."""
         if sum(event.kind == kind for event in family.events) >= EVENTS_KEPT[kind]:
             return 1
         family.events.append(Event(kind, client))

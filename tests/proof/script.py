@@ -28,7 +28,7 @@ SHORT, LONG = 0.2, 1.5  # seconds between requests
 
 
 class Hasty(TokenProtocol):
-    """Keeps no key after an answer, so each refresh rotates. This is safe here, because the proxy delays no request."""
+    """Drops the key after each answer, so each refresh rotates. This is safe, because the proxy delays no request."""
 
     key_kept = 0
 
@@ -84,7 +84,7 @@ class Script:
         self.stopped.set()
 
     def with_httpx(self) -> None:
-        """Send requests with httpx in a thread."""
+        """Send requests in a thread, with the library httpx."""
         with httpx.Client(auth=self.auth, timeout=60) as client:
             while not self.stopped.is_set():
                 try:
@@ -96,7 +96,7 @@ class Script:
                 time.sleep(random.uniform(SHORT, LONG))
 
     def with_requests(self) -> None:
-        """Send requests with requests in a thread."""
+        """Send requests in a thread, with the library requests."""
         with requests.Session() as session:
             session.auth = self.auth
             while not self.stopped.is_set():
@@ -140,7 +140,7 @@ class Script:
 
 
 def new_request() -> dict[str, str]:
-    """Return a header with a new name for a request, so that the network refuses the request only once."""
+    """Return a header with a request's unique id, by which the proxy refuses the request only once."""
     return {"X-Request": token_hex(8)}
 
 

@@ -151,7 +151,7 @@ class Service(RuleBasedStateMachine):
         return self.send(mount + path, {"refresh": token}, **extra)
 
     def with_bearer(self, method: str, path: str, number: int, status: int) -> tuple[Family | None, Any]:
-        """Call a route with an access token. Return the response, and the family, or None if the token is refused."""
+        """Call a route with an access token. Return the family (None if the token is refused) and the response."""
         token, family, expires_at, device = self.access(number)
         header = {"HTTP_AUTHORIZATION": f"{'DPoP' if device else 'Bearer'} {token}"}
         response = getattr(APIClient(), method)(path, **header, **proof_of(device, path, method.upper(), token))
@@ -165,7 +165,7 @@ class Service(RuleBasedStateMachine):
         return family, response
 
     def token(self, number: int, back: int) -> tuple[Family, str, int]:
-        """Return a family, usually an active one, one of its tokens, new or old, and the generation of this token."""
+        """Return a family (usually active), one of its tokens (new or old), and the generation of this token."""
         choice = (number and self.live()) or self.oracle.families
         family = choice[-1 - number % len(choice)]
         generation = max(max(family.tokens) - back, 0)

@@ -97,7 +97,7 @@ def test_what_ours_takes_theirs_takes(
 
 
 def _spelt_otherwise(token: str) -> bool:
-    """Tell whether a part is not the usual base64url of its bytes. PyJWT accepts some of these spellings."""
+    """Tell whether a part of the token is not the usual base64url of its bytes. PyJWT accepts some other spellings."""
     return any(b64encode(jwt.utils.base64url_decode(part)) != part for part in token.split("."))
 
 

@@ -181,7 +181,7 @@ class NeverBoth(Scenario):
 
 @pytest.mark.parametrize("thief", [Thieves.KEY, Thieves.PAGE])
 def test_who_uses_the_private_key_is_not_found(thief: Thieves, tried: Tried) -> None:
-    """If a thief uses the owner's private key, NEVER_BOTH does not hold, because a proof makes a retry for both.
+    """If a thief uses the owner's private key, NEVER_BOTH does not hold: owner and thief can retry with proofs.
 
     With Idempotency-Keys NEVER_BOTH holds: see the scenario "bound script with key".
     """
@@ -213,7 +213,7 @@ def age(row: Row, request: dict[str, Any]) -> timedelta:
 
 
 def within(graces: int, row: Row, request: dict[str, Any]) -> bool:
-    """Tell whether a request has no key and comes within the grace times ``graces``."""
+    """Tell whether a request has no key and comes within ``graces`` times the grace."""
     grace = grace_of(row, request["browser_grace"], request["reuse_grace"])
     return not request["retry_key"] and age(row, request) < graces * grace
 
@@ -256,7 +256,7 @@ def no_key_for_a_minute(row: Row, request: dict[str, Any], verdict: Verdict) -> 
 
 
 def key_for_ever(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
-    """Broken rule: answer the current token with itself for ever, if the request has the key that made the token."""
+    """Broken rule: return the current token again for ever, if the request has the key that made the token."""
     is_its_key = request["retry_key"] and request["retry_key"] == row.retry_key
     return Verdict.RETRY if verdict is Verdict.ROTATE and is_its_key else verdict
 
@@ -268,28 +268,28 @@ def key_for_a_minute(row: Row, request: dict[str, Any], verdict: Verdict) -> Ver
 
 
 def current_token_rotates(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
-    """Broken rule: rotate the current token even within twice the grace, instead of sending the same token again."""
+    """Broken rule: rotate the current token even within twice the grace, instead of returning it again."""
     is_keyless_retry = verdict is Verdict.RETRY and behind(row, request) == 0 and not request["retry_key"]
     return Verdict.ROTATE if is_keyless_retry else verdict
 
 
 def current_token_of_a_script_rotates(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
-    """Broken rule: rotate a script's current token within twice REUSE_GRACE, instead of sending it again."""
+    """Broken rule: rotate a script's current token within twice REUSE_GRACE, instead of returning it again."""
     return verdict if row.is_browser else current_token_rotates(row, request, verdict)
 
 
 def single_grace(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
-    """Broken rule: answer the current token with itself only for the grace, instead of twice the grace."""
+    """Broken rule: return the current token again only for the grace, instead of twice the grace."""
     return verdict if within(1, row, request) else current_token_rotates(row, request, verdict)
 
 
 def triple_grace(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
-    """Broken rule: answer the current token with itself for three times the grace, instead of twice the grace."""
+    """Broken rule: return the current token again for three times the grace, instead of twice the grace."""
     return Verdict.RETRY if verdict is Verdict.ROTATE and within(3, row, request) else verdict
 
 
 def double_grace_for_both(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
-    """Broken rule: retry with the token one generation behind for twice the grace, as with the current token."""
+    """Broken rule: accept a retry with the replaced token for twice the grace, as with the current token."""
     is_one_behind = behind(row, request) == 1 and within(2, row, request)
     return Verdict.RETRY if verdict is Verdict.REUSED and is_one_behind else verdict
 

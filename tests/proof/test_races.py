@@ -79,7 +79,7 @@ def service(
     tmp_path_factory: pytest.TempPathFactory,
     django_db_blocker: Any,
 ) -> Iterator[Service]:
-    """Serve twotoken in each configuration. At the end, no error is logged, and most processes have answered."""
+    """Serve twotoken in each configuration. Then assert that no error is logged, and that most processes answered."""
     vendor, isolation, atomic = request.param
     server = Service(databases[vendor], tmp_path_factory.mktemp("service"), isolation=isolation, atomic=atomic)
     with django_db_blocker.unblock(), in_reach(databases[vendor], isolation):

@@ -1,4 +1,4 @@
-"""Scripts that share a session, on a bad network, are killed at random. They log in once, and stay logged in."""
+"""Scripts that share a session are killed at random, on a bad network. They log in once, and stay logged in."""
 
 from __future__ import annotations
 
@@ -139,9 +139,10 @@ def service(tmp_path_factory: pytest.TempPathFactory, django_db_blocker: Any) ->
 def test_scripts_that_are_killed(
     service: Service, tmp_path: Path, manner: str, tried: Tried, django_db_blocker: Any
 ) -> None:
-    """A hundred threads in eight processes that are killed at random log in once, and no family is revoked.
+    """Eight processes with a hundred threads are killed at random. They log in once, and only a logout ends the family.
 
     ``manner`` says whether each refresh rotates (hasty), or the family is bound to a key (bound), or neither.
+    A login whose answer is lost is repeated.
     """
     with django_db_blocker.unblock():
         user: Any = UserFactory()

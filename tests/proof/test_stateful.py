@@ -246,7 +246,7 @@ class ServiceInAnyOrder(Service):
     @rule(user=st.integers(0, 1), kept=st.none() | NUMBERS)
     @rarely
     def change_the_password(self, user: int, kept: int | None) -> None:
-        """Change the password, and perhaps keep one family. If it is another user's family, this has no effect."""
+        """Change the password, and perhaps keep one family active. Keeping another user's family has no effect."""
         self.users[user].password += 1
         account = self.accounts[user]
         account.refresh_from_db()

@@ -203,7 +203,7 @@ def test_spellings_in_mariadb(tmp_path: Any, django_db_blocker: Any, tried: Trie
 def test_spellings_in_postgresql(
     tmp_path: Any, django_db_blocker: Any, tried: Tried, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Names that a nondeterministic collation treats as equal share one count. For others, names are folded."""
+    """Names that are equal under a nondeterministic collation share one count. With collation C, names are folded."""
     field = get_user_model()._meta.get_field("username")
     with django_db_blocker.unblock(), database("postgresql", tmp_path) as ours, in_reach(ours):
         for number, locale in enumerate(ICU_LOCALES):

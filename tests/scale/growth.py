@@ -220,7 +220,7 @@ def bytes_of_a_family(population: Population) -> Figures:
 
 
 def operations(database: Database, small: Population, large: Population, size: Size) -> Figures:
-    """Return each operation's time with many families divided by that with few, and its blocks with few and many."""
+    """Return each operation's ratio of times with many and with few families, and its blocks with few and many."""
     run = Run(database, {}, replace(QUICK, rounds=size.rounds, batch=size.batch, seconds=900, warm=True))
     cases = [
         (f"{operation} {population.count}", population.remote, operation)
@@ -253,7 +253,7 @@ def pages(large: Population, rounds: int) -> Figures:
 
 
 def purge(database: Database, large: Population, ended: int) -> Figures:
-    """Return how many seconds the purge takes and how many families it deletes, for each kind of families in DUE."""
+    """For each entry of DUE, return how many seconds the purge takes and how many families it deletes."""
     found: Figures = {}
     for name, change in DUE.items():
         if change:
@@ -269,7 +269,7 @@ def purge(database: Database, large: Population, ended: int) -> Figures:
 
 
 def rotate(population: Population, statement: str, rotations: int, *, beside_an_old_snapshot: bool = False) -> Figures:
-    """Run rotations with pgbench, each as twotoken's SQL statement. Return how table and indexes have changed."""
+    """Run rotations, which are twotoken's SQL statement, with pgbench. Return how table and indexes have changed."""
     values = iter(
         (
             ":generation + 1",

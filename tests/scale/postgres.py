@@ -163,7 +163,7 @@ class Postgres(Server):
         wait_until(lambda: self.execute("SELECT pg_get_wal_replay_pause_state()") == [("paused",)], "not paused")
 
     def catch_up(self, primary: Postgres) -> None:
-        """Wait until the replica shows all that the primary has written. After a ``stand_still``, pause it again."""
+        """Let the replica replay all that the primary has written. If its replay was paused before, pause it again."""
         ((written,),) = primary.execute("SELECT pg_current_wal_lsn()")
         ((stands_still,),) = self.execute("SELECT pg_is_wal_replay_paused()")
         replayed = f"SELECT pg_last_wal_replay_lsn() >= '{written}'::pg_lsn"

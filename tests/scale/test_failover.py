@@ -45,7 +45,7 @@ KEY = "a-key-of-some-length"
 def served(
     tmp_path_factory: pytest.TempPathFactory, first: Postgres, second: Postgres | None = None, **options: str
 ) -> Iterator[Service]:
-    """Serve twotoken on a primary, or on the one of two servers that accepts writes. This process uses the same."""
+    """Serve twotoken on a primary, or on whichever of two servers accepts writes. This process uses it too."""
     changes: dict[str, Any] = {"OPTIONS": options}
     if second is not None:
         # What libpq has for it: of several servers, the one that takes writes. Django notices that one has gone.

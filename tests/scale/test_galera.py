@@ -39,7 +39,7 @@ def script(nodes: list[Node]) -> Caller:
 def of_a_node_behind(
     nodes: list[Node], before: Callable[[], Any], call: Callable[[], Any], *, waits: bool
 ) -> tuple[Any, bool]:
-    """Call ``before`` at one node, then ``call`` at a lagging one. Return its result, and whether ``call`` waited."""
+    """Call ``before`` at one node, ``call`` at a lagging one. Return the result of ``call``, and whether it waited."""
     first, second, _ = nodes
 
     def run() -> Any:
@@ -113,8 +113,8 @@ class Session:
 class Case:
     """A call at one node, a call at a lagging node, and the second call's expected result.
 
-    ``waiting`` and ``at_once`` are this result, with and without sessions that wait: the status or reason, and then the
-    row's generation and its reason of revocation. If ``at_once`` is None, both results are the same.
+    ``waiting`` is this result if the sessions wait for other nodes' writes, and ``at_once`` if they don't wait: the
+    status or reason, the row's generation and its revocation reason. If ``at_once`` is None, both results are equal.
     """
 
     before: Callable[[Session], Any]
@@ -134,7 +134,7 @@ def replay(session: Session) -> Any:
 
 
 def retry(session: Session) -> Any:
-    """Refresh with the token of the login and the key that replaced it."""
+    """Refresh with the token of the login, and the Idempotency-Key of the refresh that replaced this token."""
     return session.script.refresh(session.first, KEY)
 
 

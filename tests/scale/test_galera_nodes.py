@@ -110,7 +110,7 @@ ENDPOINTS = ["login/", "refresh/", "logout/", "logout/all/", "GET sessions/", "D
 
 @pytest.mark.parametrize("waits", [True, False] if FULL else [False])
 def test_a_node_without_the_others(nodes: list[Node], waits: bool, tried: Tried) -> None:
-    """A node that is cut off answers 503 at each endpoint. Other nodes work, and this node does later."""
+    """A node that is cut off answers 503 at each endpoint, and works again later. The other nodes work meanwhile."""
     script = Caller(new_user(), mount=BODY, raise_request_exception=False)
     pair = script.log_in().json()
     credentials = {script.user.USERNAME_FIELD: script.user.get_username(), "password": PASSWORD}

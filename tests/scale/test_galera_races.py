@@ -133,7 +133,7 @@ def test_all_of_a_user_ended_at_every_node(nodes: list[Node], crowd: Crowd, trie
 
 
 def test_a_key_that_wanders(crowd: Crowd, tried: Tried) -> None:
-    """If clients send each refresh to two nodes with one key, both answer the same token, and rotate only once."""
+    """If clients send each refresh to two nodes with one key, both return the same token, with only one rotation."""
 
     def wander(client: Connection, number: int) -> tuple[str, str]:
         first = token = start_family()

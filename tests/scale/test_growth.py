@@ -28,7 +28,7 @@ def test_what_an_operation_looks_at(found: growth.Figures, tried: Tried) -> None
 
 @pytest.mark.full  # a few rounds say nothing of time
 def test_what_an_operation_takes(found: growth.Figures) -> None:
-    """A refresh and a request take less than 1.5 times as long with many families as with few."""
+    """A refresh or an API request takes less than 1.5 times as long with many families as with few."""
     for operation in ("refresh", "get access", "get revocable"):
         assert float(found["operations"][operation]["time"].split()[0]) < 1.5
 

@@ -31,7 +31,7 @@ def server(django_db_blocker: Any) -> Iterator[Postgres]:
 
 @contextmanager
 def pooled(server: Postgres, folder: Path, pool: Any, *, logged: Set[str] = frozenset()) -> Iterator[Crowd]:
-    """Serve twotoken with these options of the pool, and yield clients. The log must then have the lines ``logged``."""
+    """Serve twotoken with these pool options, and yield clients. At the end, the log must be the lines ``logged``."""
     service = Service(server.database, folder, atomic=False, processes=PROCESSES, threads=THREADS)
     different = {"DATABASES": {"default": {"CONN_MAX_AGE": 0, "OPTIONS": {"pool": pool}}}}
     service.environment |= {"DJANGO_SETTINGS_MODULE": "tests.scale.settings", VARIABLE: json.dumps(different)}

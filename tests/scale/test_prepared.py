@@ -115,7 +115,7 @@ def test_sessions(crowd: Crowd, tried: Tried) -> None:
 
 @pytest.fixture
 def client(server: Postgres, tmp_path: Path) -> Iterator[Any]:
-    """A client of a server with one thread, and so one database connection, which lives for AGE seconds."""
+    """A client of a server with one thread, so with one database connection. A connection lives for AGE seconds."""
     with served(server, tmp_path, {"CONN_MAX_AGE": AGE}, processes=1, threads=1) as service:
         crowd = Crowd(service.port, 1)
         yield crowd.connections[0]

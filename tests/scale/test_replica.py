@@ -128,7 +128,7 @@ def test_the_replica_is_behind(servers: tuple[Postgres, Postgres], user: Any) ->
 
 @pytest.mark.parametrize("kind", ["keys", "no keys", "browser"])
 def test_refreshes_one_upon_the_other(client: Connection, user: Any, kind: str, tried: Tried) -> None:
-    """If refreshes follow each other before the replica has them, each works, and an old token is ``reused``."""
+    """If refreshes follow each other before the replica has them, all succeed, and an old token is ``reused``."""
     mount, headers = (COOKIE, {"Sec_Fetch_Site": "same-origin"}) if kind == "browser" else (BODY, {})
     answer = client.post(f"{mount}login/", {user.USERNAME_FIELD: user.get_username(), "password": PASSWORD}, **headers)
     tokens = [answer.token]
@@ -151,7 +151,7 @@ def test_refreshes_one_upon_the_other(client: Connection, user: Any, kind: str, 
 
 
 def test_what_was_ended_is_ended_at_once(client: Connection, user: Any) -> None:
-    """After a logout or a revocation, refresh, the revocable class and the list of sessions see it at once."""
+    """A logout or a revocation takes effect at once for refreshes, the revocable class and the list of sessions."""
     pairs = [log_in(client, user) for _ in range(4)]
     access = pairs[0].body["access"]
     assert len(get(client, f"{BODY}sessions/", access)[1]) == 4
@@ -201,7 +201,7 @@ def in_this_process(user: Any) -> Iterator[None]:
 
 @pytest.mark.usefixtures("in_this_process")
 def test_statements(user: Any) -> None:
-    """A refresh makes two statements and a request one, on the primary. Only a login also reads from the replica."""
+    """On the primary, a refresh makes two statements, and an API request one. Only a login also reads the replica."""
     script = Caller(user, mount=BODY)
     pair = script.log_in().json()
     bearer: Any = {"HTTP_AUTHORIZATION": f"Bearer {pair['access']}"}

@@ -34,7 +34,7 @@ def log_in(name: str) -> Any:
 
 
 def issue() -> dict[str, Any]:
-    """Make active, inactive and deleted users. Return tokens of each, some rotated, blacklisted or expired."""
+    """Make active, inactive and deleted users. Return each user's tokens: some are rotated, blacklisted or expired."""
     names = ("ann", "bob", "cid", "dan", "eve", "fay", "gus")
     users: dict[str, Any] = {name: User.objects.create_user(name, password=PASSWORD) for name in names}
     issued: dict[str, Any] = {name: log_in(name) for name in names}

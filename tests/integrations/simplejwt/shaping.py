@@ -19,7 +19,7 @@ def shaped(exc: Exception, context: dict[str, Any]) -> Response | None:
 
 
 def selective(exc: Exception, context: dict[str, Any]) -> Response | None:
-    """Answer a 400 with a 422 that has a list. Return None for other errors."""
+    """Replace a 400 by a 422 with a list as its body. Return None for other errors."""
     return Response(["wrong fields"], status=422) if isinstance(exc, APIException) and exc.status_code == 400 else None
 
 

@@ -264,7 +264,7 @@ def status() -> str:
 
 
 def test_status(move: Move) -> None:
-    """``simplejwt_status`` prints a count of usable tokens, UNTIL if there is no blacklist, or that UNTIL is past."""
+    """``simplejwt_status`` counts usable tokens, or prints UNTIL without a blacklist, or says that the move is over."""
     until = move_settings()["UNTIL"]
     if move.has_blacklist:
         assert re.match(r"Refresh tokens of .* can still be exchanged: \d+\. The last expires at 20", status())

@@ -463,7 +463,7 @@ def test_verify(move: Move) -> None:
 
 
 def test_proofs_and_old_tokens(move: Move) -> None:
-    """With a DPoP proof, a login at simplejwt's URL binds the family to the key. An exchange does not bind it."""
+    """A login with a DPoP proof at simplejwt's URL binds its family to the key. An exchange binds no family."""
     old, device = move.spare(), Device()
     pair = send("/api/token/refresh/", {"refresh": old}, **device.headers("/api/token/refresh/")).json()
     assert "token_type" not in pair
@@ -483,7 +483,7 @@ def test_proofs_and_old_tokens(move: Move) -> None:
 
 
 def test_verify_asks_what_a_refresh_asks(move: Move) -> None:
-    """The verify URL refuses a refresh token that a refresh would refuse, after a changed password or by age."""
+    """The verify URL refuses a refresh token after a password change or its expiry, as a refresh does."""
     pair = refresh(move.spare()).json()
     found = RefreshToken.objects.get(pk=families.verify(pair["refresh"]).family_id)
     assert send("/api/token/verify/", {"token": pair["refresh"]}).json() == {}
@@ -615,7 +615,7 @@ def test_to_the_cookie(move: Move) -> None:
 
 
 def test_from_cookie_to_cookie(move: Move) -> None:
-    """An ExchangeView takes simplejwt's token from the cookie ``old_cookie``, clears it, sets the refresh cookie."""
+    """An ExchangeView reads simplejwt's token from the cookie ``old_cookie``, and replaces it by the refresh cookie."""
     client = APIClient(HTTP_SEC_FETCH_SITE="same-origin")
     old = move.spare()
     client.cookies["old"] = old

@@ -303,7 +303,7 @@ def test_names_of_rows() -> None:
 
 
 def test_simplejwt_may_be_gone() -> None:
-    """The package can be imported without simplejwt. Its authentication classes don't import DRF's views."""
+    """``contrib.simplejwt`` can be imported without simplejwt. Its authentication classes don't import DRF's views."""
     code = (
         "import os, sys, django; sys.modules['rest_framework_simplejwt'] = None;"
         "os.environ['DJANGO_SETTINGS_MODULE'] = 'tests.settings'; django.setup();"

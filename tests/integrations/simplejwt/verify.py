@@ -1,4 +1,4 @@
-"""For each token on stdin, prints the key of the user that simplejwt finds in another service, or "refused"."""
+"""For each token on stdin, prints the primary key of the user that simplejwt finds in another service, or "refused"."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def caller(tenant: str, **values: Any) -> Caller:
 
 @pytest.fixture
 def ann() -> Caller:
-    """The client of a user of tenant A. Shared families need a user with the same key in the public schema too."""
+    """The client of a user of tenant A. Shared families need a user with this primary key in the public schema too."""
     if ARE_SHARED:
         UserFactory(pk=1)
     return caller("a", username="ann")

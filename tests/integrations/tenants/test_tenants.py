@@ -75,7 +75,7 @@ def test_revoked_families_of_a_tenant(ann: Caller, boss: Caller) -> None:
 @pytest.mark.skipif(ARE_SHARED, reason="the admin of shared families shows those of all tenants")
 @pytest.mark.parametrize("issuer", [settings.TWOTOKEN["ISSUER"], None], ids=["issuer", "no issuer"])
 def test_the_overview_of_a_tenant(boss: Caller, issuer: Any) -> None:
-    """The overview counts only one tenant's logins, also from the cache, for staff with equal keys at two tenants."""
+    """A tenant's overview, cached or not, counts only its logins, even if staff of two tenants have one primary key."""
     with schema_context("a"):
         UserFactory(pk=1, username="ann", is_superuser=True, is_staff=True)
     with with_settings(ISSUER=issuer):
