@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 from argparse import ArgumentTypeError
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -14,7 +14,8 @@ from django.apps import apps
 from django.contrib.auth import get_user_model
 from django.core.management import CommandError, call_command
 from django.db import connection
-from django.db.models import CASCADE, ForeignKey, Manager, Model
+from django.db.models import CASCADE, DateTimeField, ForeignKey, Manager, Model
+from django.db.models.expressions import RawSQL
 from django.db.models.signals import post_delete
 from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
@@ -319,6 +320,42 @@ def test_a_purge_looks_at_a_family_again_when_it_may_have_expired(user: Any) -> 
     assert len(queries) == 2
 
 
+def test_a_purge_in_the_hour_that_comes_twice(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without USE_TZ, families that were revoked in the hour that the clock repeats in autumn are deleted too."""
+    monkeypatch.setattr(purging, "PURGE_BATCH", 10)
+    # Only PostgreSQL can store the first of the two hours: the other databases store the time of the clock.
+    stored = "2025-10-26 00:{:02}:00+00" if connection.vendor == "postgresql" else "2025-10-26 02:{:02}:00"
+    with override_settings(USE_TZ=False, TIME_ZONE="Europe/Berlin"):
+        many(user, 25, revoked_at=timezone.now())
+        for minute, pk in enumerate(RefreshToken.objects.values_list("pk", flat=True)):
+            RefreshToken.objects.filter(pk=pk).update(revoked_at=RawSQL("%s", [stored.format(minute)], DateTimeField()))
+        while families.purge():
+            pass
+        assert not RefreshToken.objects.exists()
+
+
+def test_a_purge_that_can_not_postpone_far_enough(
+    user: Any, time_machine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The purge ends even if PostgreSQL adds days by a calendar in which a day has only 23 hours."""
+    monkeypatch.setattr(purging, "PURGE_BATCH", 10)
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SET TIME ZONE 'Europe/Berlin'")
+    refreshed = datetime(2026, 3, 28, 12, tzinfo=UTC)  # the day before the clock skips an hour
+    time_machine.move_to(refreshed + timedelta(days=7 + 30, minutes=-30), tick=False)
+    many(user, 11, refreshed_at=refreshed, earliest_end=refreshed - timedelta(days=1), expires_at=None)
+    batches: list[families.Batch] = []
+
+    def stop(batch: families.Batch) -> None:
+        batches.append(batch)
+        assert len(batches) < 5
+
+    assert families.purge(stop) == 0
+    time_machine.shift(timedelta(hours=2))
+    assert families.purge() == 11
+
+
 def test_a_login_sets_when_the_purge_first_looks_at_the_family(user: Any) -> None:
     """The purge first looks at a family when the idle time or the family's lifetime ends, whichever is earlier."""
     for lifetime, end in ((timedelta(days=30), timedelta(days=7)), (timedelta(hours=1), timedelta(hours=1))):
@@ -335,6 +372,9 @@ def test_a_purge_that_has_to_stop(user: Any, monkeypatch: pytest.MonkeyPatch) ->
     said = run("purge_token_families", "--for", "0s")
     assert said == "10 token families deleted.\nThe time is over. 5 token families are left: run the command again.\n"
     assert run("purge_token_families", "--for", "10m") == "5 token families deleted.\n"
+    long_ago = timezone.now() - timedelta(days=60)
+    many(user, 1, refreshed_at=long_ago, earliest_end=long_ago)
+    assert families.purge(within=timedelta()) == 1  # although there are no revoked families
 
 
 @pytest.mark.parametrize(

@@ -121,7 +121,8 @@ class Rotation(NamedTuple):
 
 # These columns are written only if they differ from the row that was read: a driver takes microseconds for each value.
 # If the token is newer than its row, as after a restore of the database, all columns are written: then the condition
-# "generation <= presented" holds even if another request has rotated the row since it was read.
+# "generation <= presented" holds even if another request has rotated the row since it was read. A restore between the
+# read and the write could leave another request's values in the columns: after a restore, revoke every family anyway.
 SELDOM_CHANGED = frozenset({"auth_hash", "ip_address", "retry_key", "user_agent"})
 
 

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final
 
-from django.db.models import F, Q
-from django.db.models.functions import Coalesce, Least
+from django.db.models import DateTimeField, Exists, F, OuterRef, Q, Value
+from django.db.models.functions import Coalesce, Greatest, Least
 from django.db.models.signals import post_delete, pre_delete
 from django.utils import timezone
 
@@ -34,8 +34,9 @@ def purge(on_batch: Callable[[Batch], object] | None = None, *, within: timedelt
     families (REVOCATION_INTERVAL, RevocationsView) is read from this table.
 
     A purge may run during live traffic and beside another purge: a family that it deletes can't become active again.
-    Each batch deletes the families of a range of times, and locks only these. ``on_batch`` is called after each
-    batch. ``within`` is how long the purge may take: it stops after the batch that exceeds this time.
+    Each batch deletes the families of a range of times. It locks only these and, on MariaDB, the next one. ``on_batch``
+    is called after each batch. ``within`` is how long the purge may take: it stops after the batch that exceeds this
+    time.
     """
     deadline = None if within is None else time.monotonic() + within.total_seconds()
     before, total = _before(), 0
@@ -44,7 +45,8 @@ def purge(on_batch: Callable[[Batch], object] | None = None, *, within: timedelt
             total += changed
             if on_batch is not None:
                 on_batch(Batch(changed, (step + done) / len(COLUMNS)))
-            if deadline is not None and time.monotonic() >= deadline:
+            has_looked = changed > 0 or done < 1  # otherwise a very short time would end before the expired families
+            if deadline is not None and has_looked and time.monotonic() >= deadline:
                 return total
     return total
 
@@ -75,20 +77,24 @@ def _purge_by(column: str, before: datetime) -> Iterator[tuple[int, float]]:
     if first is None:
         yield 0, 1.0
         return
-    start: datetime | None = first
-    while start is not None:
-        left = overdue.filter(**{f"{column}__gte": start})
-        end = _time_at(left, column, PURGE_BATCH)
-        if end is None:
-            batch = left
-        elif end > start:
+    # The first batch has no lower limit. Without USE_TZ a time can change when it is written back, in the hour that the
+    # clock repeats in autumn. Then a batch may miss families, and the first batch of the next purge finds them.
+    left, start = overdue, first
+    while (end := _time_at(left, column, PURGE_BATCH)) is not None:
+        if end > start:
             batch = left.filter(**{f"{column}__lt": end})
         else:
             batch = rows().filter(pk__in=list(left.order_by(column).values_list("pk", flat=True)[:PURGE_BATCH]))
-        changed = retry_on_conflict(partial(_delete, batch.inactive_before(before)))
-        retry_on_conflict(partial(_postpone, batch))
-        yield changed, 1.0 if end is None else (end - first) / (before - first)
-        start = end
+        yield _purge_batch(batch, before), (end - first) / (before - first)
+        left, start = overdue.filter(**{f"{column}__gte": end}), end
+    yield _purge_batch(left, before), 1.0
+
+
+def _purge_batch(families: RefreshTokenQuerySet, before: datetime) -> int:
+    """Delete those of the families that are due, and return how many. Postpone the others."""
+    deleted = retry_on_conflict(partial(_delete, families.inactive_before(before)))
+    retry_on_conflict(partial(_postpone, families, before))
+    return deleted
 
 
 def _time_at(families: RefreshTokenQuerySet, column: str, place: int) -> datetime | None:
@@ -97,18 +103,24 @@ def _time_at(families: RefreshTokenQuerySet, column: str, place: int) -> datetim
     return next(iter(times[place : place + 1]), None)
 
 
-def _postpone(families: RefreshTokenQuerySet) -> int:
-    """Set the time at which the purge looks at these families again: when they expire if nobody refreshes them."""
+def _postpone(families: RefreshTokenQuerySet, before: datetime) -> int:
+    """Set the time at which the purge looks at these families again: when they expire if nobody refreshes them.
+
+    This time is never earlier than ``before``, or the same purge would look at them again. PostgreSQL adds days by the
+    calendar of the connection's time zone, so a sum can be an hour too early in spring.
+    """
     idle_end = F("refreshed_at") + conf.refresh_lifetime
-    return families.update(earliest_end=Least(idle_end, Coalesce("expires_at", idle_end)))
+    end = Least(idle_end, Coalesce("expires_at", idle_end))
+    return families.update(earliest_end=Greatest(end, Value(before, DateTimeField())))
 
 
 def _delete(families: RefreshTokenQuerySet) -> int:
     if not _may_delete_raw():
         return families.delete()[1].get(RefreshToken._meta.label, 0)  # loads each family
     events = FamilyEvent.objects.using(families.db)
-    # The keys are read first: for a DELETE with a subquery, MariaDB would read the whole table of events.
-    keys = list(events.filter(family__in=families).values_list("family", flat=True).distinct())
+    # The keys are read first: for a DELETE with a subquery, MariaDB would read the whole table of events. PostgreSQL
+    # would read it too if the query started from the events.
+    keys = list(families.filter(Exists(events.filter(family=OuterRef("pk")))).values_list("pk", flat=True))
     if keys:
         events.filter(family__in=keys)._raw_delete(families.db)
     return families._raw_delete(families.db)
