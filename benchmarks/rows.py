@@ -286,7 +286,7 @@ def rotation() -> str:
         return execute(sql, *arguments)
 
     with connection.execute_wrapper(record):
-        changed = statements.Rotation(1, timezone.now(), b"", "hash", "198.51.100.8", "agent")
+        changed = statements.Rotation(1, timezone.now(), b"key", "hash", "198.51.100.8", "agent")
         statements.write_rotation(family, 0, changed)
     return seen[-1]
 

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final
+from uuid import UUID
 
-from django.db.models import DateTimeField, Exists, F, OuterRef, Q, Value
-from django.db.models.functions import Coalesce, Greatest, Least
+from django.db.models import Exists, F, OuterRef, Q
+from django.db.models.functions import Coalesce, Least
 from django.db.models.signals import post_delete, pre_delete
 from django.utils import timezone
 
@@ -20,8 +21,8 @@ from twotoken.families.revocation import Batch
 from twotoken.families.revoked import OVERLAP, longest_access
 from twotoken.models import FamilyEvent, RefreshToken, RefreshTokenQuerySet
 
-# ``revoked_at`` finds revoked families. ``earliest_end`` finds expired ones: it is never later than the time at which
-# the family expires.
+# ``revoked_at`` finds revoked families. ``earliest_end`` finds expired families: it is not later than the time at which
+# the family expires. If REFRESH_LIFETIME has been made shorter since, it may be later, and the purge is late too.
 COLUMNS: Final = ("revoked_at", "earliest_end")
 PURGE_BATCH: Final = 1000  # families; to delete so many takes some milliseconds, or some tens if they are sent by key
 
@@ -34,9 +35,9 @@ def purge(on_batch: Callable[[Batch], object] | None = None, *, within: timedelt
     families (REVOCATION_INTERVAL, RevocationsView) is read from this table.
 
     A purge may run during live traffic and beside another purge: a family that it deletes can't become active again.
-    Each batch deletes the families of a range of times. It locks only these and, on MariaDB, the next one. ``on_batch``
-    is called after each batch. ``within`` is how long the purge may take: it stops after the batch that exceeds this
-    time.
+    Each batch deletes the families of a range of times. On PostgreSQL it locks only the rows of these families, on
+    MariaDB also the next row. ``on_batch`` is called after each batch. ``within`` is how long the purge may take: it
+    stops after the batch that exceeds this time.
     """
     deadline = None if within is None else time.monotonic() + within.total_seconds()
     before, total = _before(), 0
@@ -45,8 +46,9 @@ def purge(on_batch: Callable[[Batch], object] | None = None, *, within: timedelt
             total += changed
             if on_batch is not None:
                 on_batch(Batch(changed, (step + done) / len(COLUMNS)))
-            has_looked = changed > 0 or done < 1  # otherwise a very short time would end before the expired families
-            if deadline is not None and has_looked and time.monotonic() >= deadline:
+            if not changed and done == 1:  # no family: this must not use up the only batch of a very short time
+                continue
+            if deadline is not None and time.monotonic() >= deadline:
                 return total
     return total
 
@@ -69,31 +71,40 @@ def _purge_by(column: str, before: datetime) -> Iterator[tuple[int, float]]:
 
     After each batch, yield how many families it deleted, and the share of the work that is done, from 0 to 1.
 
-    A batch is a range of times, because sending the key of each family would take ten times as long. The keys are sent
-    only if a whole batch of families has the same time, as after an UPDATE of the project's own.
+    A batch is a range of times, because a driver takes long to send the key of each family. The keys are sent only if
+    more families than a batch may have share one time, as after one UPDATE that revokes all families of a table.
     """
     overdue = rows().filter(**{f"{column}__lt": before})
     first = _time_at(overdue, column, 0)
     if first is None:
         yield 0, 1.0
         return
-    # The first batch has no lower limit. Without USE_TZ a time can change when it is written back, in the hour that the
-    # clock repeats in autumn. Then a batch may miss families, and the first batch of the next purge finds them.
-    left, start = overdue, first
+    # The first batch has no lower limit. On PostgreSQL without USE_TZ, a time in the hour that the clock repeats in
+    # autumn may come back an hour later. A batch that begins there may miss families: the next purge begins with them.
+    left, start, tried = overdue, first, list[UUID]()
     while (end := _time_at(left, column, PURGE_BATCH)) is not None:
         if end > start:
             batch = left.filter(**{f"{column}__lt": end})
         else:
-            batch = rows().filter(pk__in=list(left.order_by(column).values_list("pk", flat=True)[:PURGE_BATCH]))
-        yield _purge_batch(batch, before), (end - first) / (before - first)
+            keys = list(left.order_by(column).values_list("pk", flat=True)[:PURGE_BATCH])
+            if keys == tried:  # these families can't be deleted or postponed, for example because of a trigger
+                left = overdue.filter(**{f"{column}__gt": end})
+                continue
+            batch, tried = rows().filter(pk__in=keys), keys
+        yield _purge_batch(batch, before), _share(end - first, before - first)
         left, start = overdue.filter(**{f"{column}__gte": end}), end
     yield _purge_batch(left, before), 1.0
+
+
+def _share(part: timedelta, whole: timedelta) -> float:
+    """Return a part's share of the whole, from 0 to 1. Without USE_TZ, differences of times may be negative or zero."""
+    return min(max(part / whole, 0.0), 1.0) if whole else 1.0
 
 
 def _purge_batch(families: RefreshTokenQuerySet, before: datetime) -> int:
     """Delete those of the families that are due, and return how many. Postpone the others."""
     deleted = retry_on_conflict(partial(_delete, families.inactive_before(before)))
-    retry_on_conflict(partial(_postpone, families, before))
+    retry_on_conflict(partial(_postpone, families))
     return deleted
 
 
@@ -103,15 +114,14 @@ def _time_at(families: RefreshTokenQuerySet, column: str, place: int) -> datetim
     return next(iter(times[place : place + 1]), None)
 
 
-def _postpone(families: RefreshTokenQuerySet, before: datetime) -> int:
+def _postpone(families: RefreshTokenQuerySet) -> int:
     """Set the time at which the purge looks at these families again: when they expire if nobody refreshes them.
 
-    This time is never earlier than ``before``, or the same purge would look at them again. PostgreSQL adds days by the
-    calendar of the connection's time zone, so a sum can be an hour too early in spring.
+    If DATABASES has a TIME_ZONE with summer time, the database's sum can be an hour too early in spring, or an hour too
+    late in autumn.
     """
     idle_end = F("refreshed_at") + conf.refresh_lifetime
-    end = Least(idle_end, Coalesce("expires_at", idle_end))
-    return families.update(earliest_end=Greatest(end, Value(before, DateTimeField())))
+    return families.update(earliest_end=Least(idle_end, Coalesce("expires_at", idle_end)))
 
 
 def _delete(families: RefreshTokenQuerySet) -> int:
