@@ -219,158 +219,158 @@ def within(graces: int, row: Row, request: dict[str, Any]) -> bool:
 
 
 def grace_for_two_behind(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
-    """Broken rule: give the grace also to a token two generations behind."""
+    """Faulty rule: give the grace also to a token two generations behind."""
     return Verdict.RETRY if behind(row, request) == 2 and within(1, row, request) else verdict
 
 
 def keyless_grace_after_a_key(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
-    """Broken rule: let requests without a key use the grace even if the last rotation had a key."""
+    """Faulty rule: let requests without a key use the grace even if the last rotation had a key."""
     return verdict if request["retry_key"] else judge(replace(row, retry_key=b""), **request)
 
 
 def grace_after_a_login(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
-    """Broken rule: apply the grace also to a family that has not rotated since its login."""
+    """Faulty rule: apply the grace also to a family that has not rotated since its login."""
     return judge(replace(row, generation=row.generation + 1), **{**request, "generation": request["generation"] + 1})
 
 
 def no_grace_for_the_first_token(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
-    """Broken rule: give no grace to the token of generation 0. Right: no grace while the row has generation 0."""
+    """Faulty rule: give no grace to the token of generation 0. Right: no grace while the row has generation 0."""
     none = {"browser_grace": timedelta(), "reuse_grace": timedelta()}
     return judge(row, **{**request, **none}) if request["generation"] == 0 else verdict
 
 
 def browser_grace_for_all(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
-    """Broken rule: give each family the browsers' grace."""
+    """Faulty rule: give each family the browsers' grace."""
     return judge(replace(row, is_browser=True), **request)
 
 
 def any_key(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
-    """Broken rule: accept any key as the key of the last rotation."""
+    """Faulty rule: accept any key as the key of the last rotation."""
     return judge(row, **{**request, "retry_key": row.retry_key if request["retry_key"] else b""})
 
 
 def no_key_for_a_minute(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
-    """Broken rule: for a minute after a rotation with a key, accept retries without a key."""
+    """Faulty rule: for a minute after a rotation with a key, accept retries without a key."""
     is_within = row.retry_key and not request["retry_key"] and age(row, request) < KEY_LIFETIME
     return Verdict.RETRY if is_within and behind(row, request) in (0, 1) else verdict
 
 
 def key_for_ever(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
-    """Broken rule: return the current token again for ever, if the request has the key that made the token."""
+    """Faulty rule: return the current token again for ever, if the request has the key that made the token."""
     is_its_key = request["retry_key"] and request["retry_key"] == row.retry_key
     return Verdict.RETRY if verdict is Verdict.ROTATE and is_its_key else verdict
 
 
 def key_for_a_minute(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
-    """Broken rule: accept a retry by its key for a minute only. A client that lost the answer may come hours later."""
+    """Faulty rule: accept a retry by its key for a minute only. A client that lost the answer may come hours later."""
     is_late = request["retry_key"] and age(row, request) >= KEY_LIFETIME
     return Verdict.REUSED if verdict is Verdict.RETRY and is_late else verdict
 
 
 def current_token_rotates(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
-    """Broken rule: rotate the current token even within twice the grace, instead of returning it again."""
+    """Faulty rule: rotate the current token even within twice the grace, instead of returning it again."""
     is_keyless_retry = verdict is Verdict.RETRY and behind(row, request) == 0 and not request["retry_key"]
     return Verdict.ROTATE if is_keyless_retry else verdict
 
 
 def current_token_of_a_script_rotates(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
-    """Broken rule: rotate a script's current token within twice REUSE_GRACE, instead of returning it again."""
+    """Faulty rule: rotate a script's current token within twice REUSE_GRACE, instead of returning it again."""
     return verdict if row.is_browser else current_token_rotates(row, request, verdict)
 
 
 def single_grace(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
-    """Broken rule: return the current token again only for the grace, instead of twice the grace."""
+    """Faulty rule: return the current token again only for the grace, instead of twice the grace."""
     return verdict if within(1, row, request) else current_token_rotates(row, request, verdict)
 
 
 def triple_grace(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
-    """Broken rule: return the current token again for three times the grace, instead of twice the grace."""
+    """Faulty rule: return the current token again for three times the grace, instead of twice the grace."""
     return Verdict.RETRY if verdict is Verdict.ROTATE and within(3, row, request) else verdict
 
 
 def double_grace_for_both(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
-    """Broken rule: accept a retry with the replaced token for twice the grace, as with the current token."""
+    """Faulty rule: accept a retry with the replaced token for twice the grace, as with the current token."""
     is_one_behind = behind(row, request) == 1 and within(2, row, request)
     return Verdict.RETRY if verdict is Verdict.REUSED and is_one_behind else verdict
 
 
 def reuse_is_a_rotation(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
-    """Broken rule: rotate even a reused token."""
+    """Faulty rule: rotate even a reused token."""
     return Verdict.ROTATE if verdict is Verdict.REUSED else verdict
 
 
 def revoked_is_not_read(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
-    """Broken rule: leave out the check of ``revoked_at``."""
+    """Faulty rule: leave out the check of ``revoked_at``."""
     return judge(replace(row, revoked_at=None), **request)
 
 
 def idle_is_not_read(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
-    """Broken rule: leave out the idle limit."""
+    """Faulty rule: leave out the idle limit."""
     return judge(row, **{**request, "idle_limit": timedelta.max})
 
 
 def device_is_judged_last(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
-    """Broken rule: judge the generation before the device, so that a copied old token revokes the family as reuse."""
+    """Faulty rule: judge the generation before the device, so that a copied old token revokes the family as reuse."""
     first = judge(replace(row, device_key=""), **request)
     return first if first is Verdict.REUSED else verdict
 
 
 def device_is_judged_for_rotations(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
-    """Broken rule: ask for a proof only before a rotation, so that a copied token gets a retry within a grace."""
+    """Faulty rule: ask for a proof only before a rotation, so that a copied token gets a retry within a grace."""
     first = judge(replace(row, device_key=""), **request)
     return first if first is Verdict.RETRY else verdict
 
 
 def no_device_is_asked_for(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
-    """Broken rule: never ask for a proof."""
+    """Faulty rule: never ask for a proof."""
     return judge(replace(row, device_key=""), **request)
 
 
 def no_proof_is_fine(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
-    """Broken rule: refuse only a proof by another key, so that a request without a proof matches every family."""
+    """Faulty rule: refuse only a proof by another key, so that a request without a proof matches every family."""
     return verdict if request["device_key"] else no_device_is_asked_for(row, request, verdict)
 
 
 def any_proof_is_fine(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
-    """Broken rule: accept a proof by any key."""
+    """Faulty rule: accept a proof by any key."""
     return judge(row, **{**request, "device_key": row.device_key}) if request["device_key"] else verdict
 
 
 def proof_for_two_behind(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
-    """Broken rule: with a proof, accept a retry also with a token two generations behind."""
+    """Faulty rule: with a proof, accept even a token two generations behind as a retry."""
     is_proven = row.device_key and request["device_key"] == row.device_key and not request["retry_key"]
     return Verdict.RETRY if is_proven and behind(row, request) == 2 else verdict
 
 
 def proof_makes_no_retry(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
-    """Broken rule: leave out the retry by a proof."""
+    """Faulty rule: leave out the retry by a proof."""
     return judge(replace(row, device_key=""), **request) if verdict is Verdict.RETRY else verdict
 
 
 def proof_instead_of_a_key(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
-    """Broken rule: let a proof make a retry even if the last rotation had a key."""
+    """Faulty rule: let a proof make a retry even if the last rotation had a key."""
     is_proven = row.device_key and request["device_key"] == row.device_key
     return Verdict.RETRY if is_proven and behind(row, request) == 1 else verdict
 
 
 def cookie_makes_a_retry(row: Row, request: dict[str, Any], verdict: Verdict) -> Verdict:
-    """Broken rule: treat a device cookie, which can be copied, like a proof by a private key."""
+    """Faulty rule: treat a device cookie, which can be copied, like a proof by a private key."""
     as_dpop = {"device_key": request["device_key"].replace(DBSC, DPOP)}
     return judge(replace(row, device_key=row.device_key.replace(DBSC, DPOP)), **{**request, **as_dpop})
 
 
 def bound_by_a_refresh(family: Family, request: Request) -> Family:
-    """Broken rule: let a refresh bind the family, so that a thief can bind it to his key and lock out the owner."""
+    """Faulty rule: let a refresh bind the family, so that a thief can bind it to his key and lock out the owner."""
     return rotated(family, request)._replace(device=family.device or request.proof)
 
 
 def rotated_by_who_claims(family: Family, request: Request) -> Family:
-    """Broken rule: let each rotation's request decide who gets the browsers' grace. twotoken once had this rule."""
+    """Faulty rule: let each rotation's request decide who gets the browsers' grace. twotoken once had this rule."""
     return rotated(family, request)._replace(is_browser=request.claims_browser)
 
 
 def key_forgotten(family: Family, request: Request) -> Family:
-    """Broken rule: rotate without storing the key."""
+    """Faulty rule: rotate without storing the key."""
     return rotated(family, request)._replace(key=0)
 
 

@@ -19,7 +19,7 @@ from twotoken.permissions import RecentLoginForSessions, recent_logins
 Apps = Sequence[AppConfig] | None
 
 STEP_UP_HINT = (
-    "A step-up lasts until its access token expires: the next refresh returns to the time of the login. "
+    "A step-up lasts until its access token expires: after the next refresh, the time of the login counts again. "
     "So users are asked again sooner than this limit says. Use a shorter limit."
 )
 

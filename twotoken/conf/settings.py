@@ -84,7 +84,11 @@ class Settings:
 
     @property
     def refresh_lifetime(self) -> timedelta:
-        """How long a token family may stay unused before it expires (the idle limit)."""
+        """How long a token family may stay unused before it expires (the idle limit).
+
+        If you make it shorter, the existing families expire earlier at once, but the purge may still delete them as late
+        as before.
+        """
         return value_of("REFRESH_LIFETIME", timedelta(days=7))
 
     @property
