@@ -86,7 +86,7 @@ class Settings:
     def refresh_lifetime(self) -> timedelta:
         """How long a token family may stay unused before it expires (the idle limit).
 
-        If you make it shorter, the existing families expire earlier at once, but the purge may still delete them as late
+        If you make it shorter, existing families expire earlier at once, but the purge may still delete them as late
         as before.
         """
         return value_of("REFRESH_LIFETIME", timedelta(days=7))
