@@ -124,9 +124,9 @@ def get_table(results: Results) -> str:
     signature = ratio(found["ES256 verify"]["processor"], unit["processor"])
     heads = ("class", "throughput, twotoken access = 1", "processor time above the floor, in decodes")
     return (
-        f"{table(heads, lines)}\n\nThe floor, a GET of the same view without authentication, takes as much processor"
-        f" time as {decode} PyJWT decodes. One PyJWT decode takes as much processor time as {digest} HMACs with"
-        f" SHA-256. The check of one ES256 signature, which each DPoP proof needs, takes as much processor time as"
+        f"{table(heads, lines)}\n\nThe floor, a GET of the same view without authentication, takes the processor"
+        f" time of {decode} PyJWT decodes. One PyJWT decode takes the processor time of {digest} HMACs with"
+        f" SHA-256. The check of one ES256 signature, which each DPoP proof needs, takes the processor time of"
         f" {signature} PyJWT decodes."
     )
 

@@ -364,7 +364,7 @@ def test_a_project_s_own_filters(rf: Any, lookup: str, allowed: bool) -> None:
 
 
 def test_an_error_that_no_address_causes(rf: Any, viewer: Any) -> None:
-    """A ValueError in the project's own code is raised. Django does not answer it with a redirect."""
+    """A ValueError in the project's own code is not hidden: the list does not answer it with a redirect."""
     model_admin = BrokenAdmin(RefreshToken, admin.site)
     for address in (LIST, f"{LIST}?e=1"):
         request = rf.get(address)

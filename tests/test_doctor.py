@@ -686,7 +686,7 @@ def test_a_server_that_takes_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_address_that_is_trusted_anyway(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """If the API's own origin is trusted, the probe ``address`` reports a wrong scheme and is otherwise skipped."""
+    """With the API's own origin in CSRF_TRUSTED_ORIGINS, the probe ``address`` is skipped unless the scheme is wrong."""
     for proxy, status in ((Proxy(), "skipped"), (Proxy(sends_scheme=False), "wrong")):
         with ExitStack() as stack:
             url = stack.enter_context(served(Broken("", "", proxy=proxy), certificate, monkeypatch))

@@ -147,7 +147,7 @@ def test_a_token_in_place_of_ours(server: Server, context: BrowserContext) -> No
 
 
 def test_a_token_in_place_of_a_shared_one(shared: Server, context: BrowserContext) -> None:
-    """With COOKIE_DOMAIN the server accepts a sibling's token. The page sees another family, and ends the session."""
+    """With COOKIE_DOMAIN a sibling subdomain can plant its own token. The page sees another family, and logs out."""
     page = log_in(context, shared)
     token = attackers_token(shared)
     open_page(context, shared, SIBLING).evaluate(EVICT)
