@@ -686,7 +686,7 @@ def test_a_server_that_takes_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_address_that_is_trusted_anyway(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the API's own origin in CSRF_TRUSTED_ORIGINS, the probe ``address`` is skipped unless the scheme is wrong."""
+    """If CSRF_TRUSTED_ORIGINS has the API's origin, the probe ``address`` is skipped unless the scheme is wrong."""
     for proxy, status in ((Proxy(), "skipped"), (Proxy(sends_scheme=False), "wrong")):
         with ExitStack() as stack:
             url = stack.enter_context(served(Broken("", "", proxy=proxy), certificate, monkeypatch))
