@@ -269,7 +269,7 @@ def revoked_in_turn(user: Any, count: int, apart: timedelta) -> None:
     )
 
 
-@pytest.mark.parametrize(("apart", "selects"), [(timedelta(minutes=1), 8), (timedelta(), 10)])
+@pytest.mark.parametrize(("apart", "selects"), [(timedelta(minutes=1), 8), (timedelta(), 12)])
 def test_a_purge_in_batches(user: Any, apart: timedelta, selects: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A purge's batches make no COUNT. They select keys only if all families were revoked at the same time."""
     monkeypatch.setattr(purging, "PURGE_BATCH", 10)

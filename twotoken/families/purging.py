@@ -81,18 +81,18 @@ def _purge_by(column: str, before: datetime) -> Iterator[tuple[int, float]]:
         return
     # The first batch has no lower limit. On PostgreSQL without USE_TZ, a time in the hour that the clock repeats in
     # autumn may come back an hour later. A batch that begins there may miss families: the next purge begins with them.
-    left, start, tried = overdue, first, list[UUID]()
+    left, start = overdue, first
     while (end := _time_at(left, column, PURGE_BATCH)) is not None:
+        keys: list[UUID] = []
         if end > start:
             batch = left.filter(**{f"{column}__lt": end})
         else:
             keys = list(left.order_by(column).values_list("pk", flat=True)[:PURGE_BATCH])
-            if keys == tried:  # these families can't be deleted or postponed, for example because of a trigger
-                left = overdue.filter(**{f"{column}__gt": end})
-                continue
-            batch, tried = rows().filter(pk__in=keys), keys
+            batch = rows().filter(pk__in=keys)
         yield _purge_batch(batch, before), _share(end - first, before - first)
         left, start = overdue.filter(**{f"{column}__gte": end}), end
+        if keys and left.filter(pk__in=keys).exists():  # something keeps them, such as a trigger: leave this time out
+            left = overdue.filter(**{f"{column}__gt": end})
     yield _purge_batch(left, before), 1.0
 
 
