@@ -168,15 +168,16 @@ def _update(values: dict[str, Any], where: dict[str, Any]) -> bool:
         if value is not None
     ]
     with transaction.mark_for_rollback_on_error(using=alias), connection.cursor() as cursor:
-        cursor.execute(_update_sql(alias, tuple(values), tuple(where)), params)
+        cursor.execute(_update_sql(alias, connection.vendor, tuple(values), tuple(where)), params)
         return bool(cursor.rowcount)
 
 
 @cache
-def _update_sql(alias: str, names: tuple[str, ...], conditions: tuple[str, ...]) -> str:
+def _update_sql(alias: str, vendor: str, names: tuple[str, ...], conditions: tuple[str, ...]) -> str:
     """Return an UPDATE of the fields ``names``. Its WHERE clause has the CONDITIONS on the fields ``conditions``.
 
-    The UPDATE's parameters are first the values to set, then those of the WHERE clause.
+    The UPDATE's parameters are first the values to set, then those of the WHERE clause. ``vendor`` belongs to the key
+    of the cache: an alias can lead to another kind of database later, as in our tests.
     """
     quote = connections[alias].ops.quote_name
     options: Any = RefreshToken._meta
