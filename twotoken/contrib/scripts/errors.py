@@ -41,7 +41,7 @@ class LoginFailed(TokenAuthError):
 class StepUpRequired(TokenAuthError):
     """The API wants a more recent login for this request (RFC 9470).
 
-    ``max_age`` says how old the login may be, in seconds. It is None if the API does not name an age.
+    ``max_age`` says how old the login may be, in seconds. ``max_age`` is None if the API does not say it.
     """
 
     def __init__(self, message: str, max_age: int | None = None) -> None:

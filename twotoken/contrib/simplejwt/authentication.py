@@ -62,7 +62,7 @@ class AccessTokenAuthentication(authentication.AccessTokenAuthentication):
 
 
 class RevocableAccessTokenAuthentication(AccessTokenAuthentication, authentication.RevocableAccessTokenAuthentication):
-    """Check also the token family. A token of simplejwt has none, so only its own expiry and its user are checked."""
+    """Also check the token family. A token of simplejwt belongs to no family: only its expiry and user are checked."""
 
 
 class StatelessAccessTokenAuthentication(AccessTokenAuthentication, authentication.StatelessAccessTokenAuthentication):
